@@ -1,0 +1,103 @@
+// What a device must be able to do. One implementation for the CPU (csrc/cpu), one for CUDA (csrc/cuda).
+//
+// A backend is one ordered stream: run() and the copies return at once and take effect in the order of the
+// calls. All calls come from one thread (the JavaScript thread of the environment that owns the device).
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "csrc/core/error.h"
+#include "csrc/core/ops.h"
+
+namespace foretoken {
+
+// Every operation that runs on the stream. X(Name) stands for `void run(const NameArgs&)`.
+#define FORETOKEN_STREAM_OPS(X) \
+  X(Fill)                       \
+  X(Copy)                       \
+  X(Cast)                       \
+  X(Add)                        \
+  X(Accumulate)                 \
+  X(Scale)                      \
+  X(Silu)                       \
+  X(SiluBackward)               \
+  X(Swiglu)                     \
+  X(SwigluBackward)             \
+  X(Concat)                     \
+  X(SliceColumns)               \
+  X(Embedding)                  \
+  X(EmbeddingBackward)          \
+  X(PackWeight)                 \
+  X(Linear)                     \
+  X(LinearBackwardInput)        \
+  X(LinearBackwardWeight)       \
+  X(RmsNorm)                    \
+  X(RmsNormBackward)            \
+  X(Rope)                       \
+  X(Attention)                  \
+  X(AttentionBackward)          \
+  X(KvAppend)                   \
+  X(TreeAttention)              \
+  X(KvCompact)                  \
+  X(LinearCrossEntropy)         \
+  X(TopK)                       \
+  X(LinearSample)               \
+  X(SampleLogits)               \
+  X(VerifyTree)                 \
+  X(PlantTree)                  \
+  X(SumSquares)                 \
+  X(ClipCoefficient)            \
+  X(Adamw)
+
+// The operations that need scratch. X(Name) stands for `int64_t workspace(const NameArgs&)`.
+#define FORETOKEN_WORKSPACE_OPS(X) \
+  X(Linear)                        \
+  X(LinearBackwardInput)           \
+  X(LinearBackwardWeight)          \
+  X(RmsNormBackward)               \
+  X(Attention)                     \
+  X(AttentionBackward)             \
+  X(TreeAttention)                 \
+  X(LinearCrossEntropy)            \
+  X(LinearSample)                  \
+  X(SampleLogits)                  \
+  X(VerifyTree)                    \
+  X(SumSquares)
+
+// Called once, on a thread of the backend, with the error that the stream met, if any.
+using Completion = std::function<void(std::optional<Error>)>;
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // "cpu", "cuda", …, and one line for people: the processor, the instruction set, the number of threads.
+  virtual const char* kind() const = 0;
+  virtual std::string description() const = 0;
+
+  // Device memory, 64-byte aligned; null when there is none left. The allocator caches on top of this.
+  virtual void* allocate(size_t bytes) = 0;
+  virtual void release(void* memory) noexcept = 0;
+
+  // Host to device; `in` may be reused as soon as the call returns.
+  virtual void upload(void* out, const void* in, int64_t bytes) = 0;
+  // Device to host; `out` must live until `done` is called.
+  virtual void download(void* out, const void* in, int64_t bytes, Completion done) = 0;
+  // Calls `done` when everything enqueued before has finished.
+  virtual void synchronize(Completion done) = 0;
+
+  // Size of a weight [n, k] after PackWeight.
+  virtual int64_t packed_bytes(int64_t n, int64_t k, DType dtype) const = 0;
+
+#define FORETOKEN_DECLARE(Name) virtual void run(const Name##Args& args) = 0;
+  FORETOKEN_STREAM_OPS(FORETOKEN_DECLARE)
+#undef FORETOKEN_DECLARE
+
+#define FORETOKEN_DECLARE(Name) virtual int64_t workspace(const Name##Args& args) const = 0;
+  FORETOKEN_WORKSPACE_OPS(FORETOKEN_DECLARE)
+#undef FORETOKEN_DECLARE
+};
+
+}  // namespace foretoken

@@ -1,0 +1,54 @@
+// The one exception type of the native side. The addon turns it into a ForetokenError with the same code.
+#pragma once
+
+#include <atomic>
+#include <cstdarg>
+#include <cstdint>
+#include <cstdio>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+namespace foretoken {
+
+// Stable codes; lib/tensor/errors.ts lists the same strings.
+enum class ErrorCode {
+  kInvalidArgument,  // a value of the right type that is not allowed
+  kInvalidHandle,    // a tensor or device that was disposed or never existed
+  kShapeMismatch,
+  kDTypeMismatch,
+  kDeviceMismatch,
+  kIndexOutOfRange,
+  kOutOfMemory,
+  kUnsupported,
+  kDeviceUnavailable,
+  kInternal,
+};
+
+const char* name_of(ErrorCode code);
+
+class Error : public std::runtime_error {
+ public:
+  Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code(code) {}
+  const ErrorCode code;
+};
+
+// printf-style, because messages carry names, shapes and numbers.
+[[gnu::format(printf, 2, 3)]] Error make_error(ErrorCode code, const char* format, ...);
+
+// The first error that a kernel met while it ran (an index that only the device could see). Later kernels
+// are skipped until the error has been reported by the next readback, so nothing is computed from bad data.
+class ErrorSlot {
+ public:
+  void set(Error error);
+  bool is_set() const { return set_.load(std::memory_order_acquire); }
+  std::optional<Error> take();
+
+ private:
+  std::atomic<bool> set_{false};
+  mutable std::mutex mutex_;
+  std::optional<Error> error_;
+};
+
+}  // namespace foretoken

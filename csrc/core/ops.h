@@ -1,0 +1,461 @@
+// Every operation of a backend, as the struct of its arguments. The addon has checked shapes, dtypes and
+// devices before one of these is made; contents of index tensors that only the device can see are checked by
+// the kernels, which report through ErrorSlot and never read out of bounds.
+//
+// Conventions: matrices are dense and row-major unless `layout` says otherwise; counts are int64_t; pointers
+// that may be null say so; "+=" marks outputs that are accumulated into. `workspace` is scratch that the
+// caller allocated, of the size that Backend::workspace() asked for.
+#pragma once
+
+#include <cstdint>
+
+#include "csrc/core/dtype.h"
+
+namespace foretoken {
+
+// How a matrix lies in memory. Panels are the packed form of a backend's own GEMM (linear.h of the backend).
+enum class Layout : uint8_t { kRowMajor, kPanels };
+
+// A matrix of any storage type: the weight of a linear layer, an embedding table, hidden states.
+struct Matrix {
+  const void* data;
+  DType dtype;
+  Layout layout;
+};
+
+struct Workspace {
+  void* data = nullptr;
+  int64_t bytes = 0;
+};
+
+// --- memory ---
+
+// out[i] = value
+struct FillArgs {
+  float* out;
+  int64_t count;
+  float value;
+};
+
+// out = in, device to device; the ranges do not overlap
+struct CopyArgs {
+  const void* in;
+  void* out;
+  int64_t bytes;
+};
+
+// out[i] = in[i] in another floating dtype (round to nearest even)
+struct CastArgs {
+  const void* in;
+  DType in_dtype;
+  void* out;
+  DType out_dtype;
+  int64_t count;
+};
+
+// --- elementwise ---
+
+// out = a + b
+struct AddArgs {
+  const float* a;
+  const float* b;
+  float* out;
+  int64_t count;
+};
+
+// out += scale * in
+struct AccumulateArgs {
+  const float* in;
+  float* out;
+  int64_t count;
+  float scale;
+};
+
+// out = scale * in
+struct ScaleArgs {
+  const float* in;
+  float* out;
+  int64_t count;
+  float scale;
+};
+
+// out = x * sigmoid(x)
+struct SiluArgs {
+  const float* x;
+  float* out;
+  int64_t count;
+};
+
+struct SiluBackwardArgs {
+  const float* grad_out;
+  const float* x;
+  float* grad_x;
+  int64_t count;
+};
+
+// gate_up [rows, 2*dim]: out[r, i] = silu(gate_up[r, i]) * gate_up[r, dim + i]
+struct SwigluArgs {
+  const float* gate_up;
+  float* out;  // [rows, dim]
+  int64_t rows, dim;
+};
+
+struct SwigluBackwardArgs {
+  const float* grad_out;  // [rows, dim]
+  const float* gate_up;   // [rows, 2*dim]
+  float* grad_gate_up;    // [rows, 2*dim]
+  int64_t rows, dim;
+};
+
+// out[r] = [a[r] ; b[r]]
+struct ConcatArgs {
+  const float* a;  // [rows, dim_a]
+  const float* b;  // [rows, dim_b]
+  float* out;      // [rows, dim_a + dim_b]
+  int64_t rows, dim_a, dim_b;
+};
+
+// out[r] = in[r, start : start + dim]; the gradient of concat
+struct SliceColumnsArgs {
+  const float* in;  // [rows, stride]
+  float* out;       // [rows, dim]
+  int64_t rows, stride, start, dim;
+};
+
+// --- layers ---
+
+// out[r] = weight[tokens[r]]
+struct EmbeddingArgs {
+  const int32_t* tokens;  // [rows]
+  Matrix weight;          // [vocab, dim], row-major
+  float* out;             // [rows, dim]
+  int64_t rows, vocab, dim;
+};
+
+// grad_weight[tokens[r]] += grad_out[r], summed in row order whatever the number of threads
+struct EmbeddingBackwardArgs {
+  const int32_t* tokens;  // [rows]
+  const float* grad_out;  // [rows, dim]
+  float* grad_weight;     // [vocab, dim] +=
+  int64_t rows, vocab, dim;
+};
+
+// A weight packed for LinearArgs: the same values, laid out as the backend's GEMM reads them.
+struct PackWeightArgs {
+  Matrix weight;  // [n, k], row-major
+  void* out;      // Backend::packed_bytes(n, k, dtype)
+  int64_t n, k;
+};
+
+// y[m, n] = x[m, k] * weight[n, k]^T + bias[n]. Batch invariant: a row of y depends on that row of x alone.
+struct LinearArgs {
+  const float* x;
+  Matrix weight;      // row-major or panels
+  const float* bias;  // [n] or null
+  float* y;
+  int64_t m, n, k;
+  Workspace workspace;
+};
+
+// grad_x[m, k] = grad_y[m, n] * weight[n, k]
+struct LinearBackwardInputArgs {
+  const float* grad_y;
+  Matrix weight;  // row-major
+  float* grad_x;
+  int64_t m, n, k;
+  Workspace workspace;
+};
+
+// grad_weight[n, k] += grad_y[m, n]^T * x[m, k]; grad_bias[n] += column sums of grad_y
+struct LinearBackwardWeightArgs {
+  const float* grad_y;
+  const float* x;
+  float* grad_weight;  // +=
+  float* grad_bias;    // += or null
+  int64_t m, n, k;
+  Workspace workspace;
+};
+
+// y = x / sqrt(mean(x^2) + eps) * weight
+struct RmsNormArgs {
+  const float* x;       // [rows, dim]
+  const float* weight;  // [dim]
+  float* y;             // [rows, dim]
+  float* rstd;          // [rows], kept for the gradient
+  int64_t rows, dim;
+  float eps;
+};
+
+struct RmsNormBackwardArgs {
+  const float* grad_y;
+  const float* x;
+  const float* weight;
+  const float* rstd;
+  float* grad_x;
+  float* grad_weight;  // [dim] +=
+  int64_t rows, dim;
+  Workspace workspace;
+};
+
+// Rotates the first `rotated_heads` of `heads` heads of each row by its position (rotate-half convention, as
+// Hugging Face's Llama); the other heads are copied. `inverse` rotates back: the gradient.
+struct RopeArgs {
+  const float* x;            // [rows, heads, head_dim]
+  float* y;                  // [rows, heads, head_dim]
+  const int32_t* positions;  // [rows]
+  const float* table;        // [max_positions, head_dim]: head_dim/2 cosines, then head_dim/2 sines
+  int64_t rows, heads, rotated_heads, head_dim, max_positions;
+  bool inverse;
+};
+
+// --- attention ---
+
+// Rows of qkv hold heads query heads, kv_heads key heads, kv_heads value heads, in this order.
+struct AttentionShape {
+  int64_t heads, kv_heads, head_dim;
+  float scale;
+};
+
+// Causal self-attention over packed rows. Row t of a sequence attends to starts[t] … t, where starts gives the
+// index, within its own sequence, of the first token of the document that the row belongs to.
+struct AttentionArgs {
+  const float* qkv;       // [batch * length, (heads + 2*kv_heads) * head_dim]
+  const int32_t* starts;  // [batch * length], 0 ≤ starts[t] ≤ t
+  float* out;             // [batch * length, heads * head_dim]
+  float* lse;             // [batch * length, heads]: log of the softmax denominator, kept for the gradient
+  int64_t batch, length;
+  AttentionShape shape;
+  Workspace workspace;
+};
+
+struct AttentionBackwardArgs {
+  const float* grad_out;
+  const float* qkv;
+  const int32_t* starts;
+  const float* out;
+  const float* lse;
+  float* grad_qkv;
+  int64_t batch, length;
+  AttentionShape shape;
+  Workspace workspace;
+};
+
+// The KV cache of all layers of one model for `sequences` sequences:
+//   [layers, 2 (keys, values), sequences, kv_heads, capacity, head_dim].
+struct KvCacheView {
+  float* data;
+  int64_t layers, sequences, kv_heads, capacity, head_dim;
+};
+
+// The rows of one tree forward, sequences one after another: sequence s has rows row_offsets[s] …
+// row_offsets[s+1] - 1, and lengths[s] committed positions in the cache. parents[r] is the row of r's parent,
+// or -1 where the parent is the last committed position. A parent stands before its children. Row r's keys and
+// values lie at slot lengths[s] + (r - row_offsets[s]); its position is lengths[s] + depth(r).
+struct TreeRows {
+  const int32_t* row_offsets;  // [sequences + 1]
+  const int32_t* lengths;      // [sequences]
+  const int32_t* parents;      // [rows]
+  int64_t rows, sequences;
+};
+
+// Writes the keys and values of each row into its slot of one layer of the cache.
+struct KvAppendArgs {
+  const float* qkv;  // [rows, (heads + 2*kv_heads) * head_dim]
+  int64_t heads;
+  KvCacheView cache;
+  int64_t layer;
+  TreeRows tree;
+};
+
+// Attention of each row to its committed prefix and its own ancestors (itself last), all already in the cache,
+// reduced in logical order: the sums of a row do not depend on which other rows stand beside it.
+struct TreeAttentionArgs {
+  const float* qkv;
+  KvCacheView cache;
+  int64_t layer;
+  TreeRows tree;
+  float* out;  // [rows, heads * head_dim]
+  AttentionShape shape;
+  Workspace workspace;
+};
+
+// Moves the accepted rows' slots to where plain decoding would have put them, in every layer: for i in
+// 0 … counts[s] - 1, slot lengths[s] + (path[s, i] - row_offsets[s]) goes to slot lengths[s] + i. Path entries rise.
+struct KvCompactArgs {
+  KvCacheView cache;
+  const int32_t* row_offsets;  // [sequences + 1]
+  const int32_t* lengths;      // [sequences]
+  const int32_t* path;         // [sequences, path_stride]: rows of the accepted nodes, root first
+  const int32_t* counts;       // [sequences]
+  int64_t path_stride;
+};
+
+// --- loss ---
+
+// What each row of the loss costs (see linear_cross_entropy in the docs):
+//   z = softcap(h W^T + b), p = softmax(z), lse = log sum exp z
+//   loss = (1-ε)(lse - z_y) + ε(lse - mean z) + ζ lse² + β H(p);   total = Σ coefficient * loss
+struct LossOptions {
+  float label_smoothing;  // ε
+  float z_loss;           // ζ
+  float entropy_weight;   // β
+  float softcap;          // z = softcap * tanh(raw / softcap); 0 = none
+  int32_t ignore_index;
+};
+
+enum class LossMode : uint8_t {
+  kLoss,         // loss and statistics only: one GEMM
+  kLossAndGrad,  // gradients while the chunk is hot: three GEMMs
+  kBackward,     // gradients from the saved lse: three GEMMs, no loss
+};
+
+struct LinearCrossEntropyArgs {
+  LossMode mode;
+  Matrix hidden;               // [rows, dim], row-major, any floating dtype
+  Matrix weight;               // [vocab, dim], row-major, any floating dtype
+  const float* bias;           // [vocab] or null
+  const int32_t* targets;      // [rows]; ignore_index rows cost nothing
+  const float* coefficients;   // [rows] or null for all ones
+  int64_t rows, dim, vocab;
+  int64_t heads;               // rows are `heads` equal runs of rows/heads, one run a head
+  LossOptions options;
+  int64_t chunk_rows;          // valid rows at a time
+  // Outputs; all but total, head_loss and head_count may be null. Ignored rows get 0 (argmax, rank: -1).
+  float* total;                // [1]: Σ coefficient * loss
+  float* head_loss;            // [heads]: Σ loss over the head's valid rows, without coefficients
+  int32_t* head_count;         // [heads]: valid rows
+  float* nll;                  // [rows]: lse - z_y
+  float* lse;                  // [rows]: output, or input of kBackward
+  float* entropy;              // [rows]: H(p)
+  int32_t* argmax;             // [rows]: lowest id on ties
+  int32_t* rank;               // [rows]: how many tokens beat the target (logit greater, or equal with a lower id)
+  float* grad_hidden;          // [rows, dim], overwritten
+  float* grad_weight;          // [vocab, dim] +=
+  float* grad_bias;            // [vocab] +=
+  Workspace workspace;
+};
+
+// --- sampling and verification: see csrc/core/sampling.h for the parameters ---
+
+// Indices (and values) of the k largest entries of each row, falling; ties to the lowest index.
+struct TopKArgs {
+  const float* x;  // [rows, cols]
+  int32_t* indices;  // [rows, k]
+  float* values;     // [rows, k] or null
+  int64_t rows, cols, k;
+};
+
+// tokens[r] = argmax over v of logit(r, v) / temperature + gumbel(seed, positions[r], v), and of the logit alone
+// when temperature is 0; logit = softcap(hidden weight^T + bias). Logits are never written.
+struct LinearSampleArgs {
+  const float* hidden;  // [rows, dim]
+  Matrix weight;        // [vocab, dim], row-major or panels
+  const float* bias;    // [vocab] or null
+  const int32_t* positions;  // [rows]: position of the drawn token; may be null when temperature is 0
+  int32_t* tokens;      // [rows]
+  int64_t rows, dim, vocab;
+  float softcap;
+  float temperature;
+  uint64_t seed;
+  Workspace workspace;
+};
+
+// How a token is drawn from a row of logits, in this order: bias, penalties, temperature, top-k, top-p, min-p,
+// then the Gumbel argmax of what is left (csrc/core/sampling.h). Defaults switch everything off.
+struct SamplingOptions {
+  float temperature = 0;         // 0 = greedy
+  int32_t top_k = 0;             // 0 = off
+  float top_p = 1;               // 1 = off
+  float min_p = 0;               // 0 = off
+  float repetition_penalty = 1;  // over prompt and output; 1 = off
+  float frequency_penalty = 0;   // over output
+  float presence_penalty = 0;    // over output
+  uint64_t seed = 0;
+};
+
+// Added to the logits of these tokens.
+struct LogitBias {
+  const int32_t* tokens;  // [count] or null
+  const float* values;    // [count]
+  int64_t count;
+};
+
+// tokens[r] = one draw from each row of logits, as plain decoding makes it.
+struct SampleLogitsArgs {
+  const float* logits;       // [rows, vocab], not modified
+  const int32_t* positions;  // [rows]: position of the drawn token
+  const int32_t* history;    // [history_length]: prompt and output so far, the same for every row; may be null
+  int64_t history_length;
+  int64_t prompt_length;     // how much of the history is prompt
+  SamplingOptions options;
+  LogitBias bias;
+  int32_t* tokens;  // [rows]
+  int64_t rows, vocab;
+  Workspace workspace;
+};
+
+// Scores a draft tree with head 1 and follows it: at the root draw a token as plain decoding would; while a child
+// holds that token, step to it and draw there. The row of node i draws the token at position lengths + depth(i) + 1.
+struct VerifyTreeArgs {
+  const float* hidden;    // [rows, dim], after the final norm
+  Matrix weight;          // [vocab, dim], row-major or panels
+  const float* bias;      // [vocab] or null
+  float softcap;
+  const int32_t* tokens;  // [rows]: the token each node holds; row row_offsets[s] is the root of sequence s
+  TreeRows tree;
+  const int32_t* history;          // [sequences, history_stride]: prompt and output, root's token last; null unless penalties need it
+  const int32_t* history_lengths;  // [sequences]
+  const int32_t* prompt_lengths;   // [sequences]
+  int64_t history_stride;
+  SamplingOptions options;
+  LogitBias logit_bias;
+  int32_t* path;    // [sequences, path_stride]: accepted rows, root first; the rest is -1
+  int32_t* drawn;   // [sequences, path_stride]: the token drawn at each accepted row; the rest is -1
+  int32_t* counts;  // [sequences]: accepted rows, root included = tokens committed by this step
+  int64_t dim, vocab, path_stride;
+  Workspace workspace;
+};
+
+// Fills a tree with drafted tokens: tokens[r] = root token for a root, else drafts[depth(r)-1, ranks[r]].
+struct PlantTreeArgs {
+  const int32_t* roots;   // [sequences]
+  const int32_t* drafts;  // [sequences, max_depth, width]: top-k tokens of head depth+1
+  const int32_t* depths;  // [rows]
+  const int32_t* ranks;   // [rows]
+  const int32_t* row_offsets;  // [sequences + 1]
+  int32_t* tokens;        // [rows]
+  int64_t rows, sequences, max_depth, width;
+};
+
+// --- optimizer ---
+
+// out[0] = sum of squares of in, accumulated in float64 in an order that does not depend on the threads
+struct SumSquaresArgs {
+  const float* in;
+  float* out;
+  int64_t count;
+  Workspace workspace;
+};
+
+// norm[0] = sqrt(Σ sum_squares); coefficient[0] = min(1, max_norm / (norm + 1e-6)), 1 when max_norm is 0 (off)
+struct ClipCoefficientArgs {
+  const float* sum_squares;  // [buckets]
+  int64_t buckets;
+  float* norm;
+  float* coefficient;
+  float max_norm;
+};
+
+// AdamW (Loshchilov & Hutter 2019) on one flat bucket; grad is multiplied by *grad_scale first.
+struct AdamwArgs {
+  float* param;
+  const float* grad;
+  float* m;
+  float* v;
+  const float* grad_scale;  // [1] or null
+  int64_t count;
+  float lr, beta1, beta2, eps, weight_decay;
+  float bias_correction1, bias_correction2;  // 1 - beta^step
+};
+
+}  // namespace foretoken
