@@ -1,8 +1,27 @@
-// The kernels of one instruction-set level, declared once for all levels.
-//
-// Included with FORETOKEN_ISA set this declares that level's functions; csrc/cpu/host/kernel_table.h turns each level
-// into a table of pointers.
+// The kernels of one instruction-set level: every operation as `run(args, context)`, found by overload. This header
+// is included by sources that are compiled once per level, with FORETOKEN_ISA set to the level's name.
 #pragma once
 
 #include "csrc/core/backend.h"
 #include "csrc/cpu/context.h"
+#include "csrc/cpu/kernel_table.h"
+
+namespace foretoken::cpu::FORETOKEN_ISA {
+
+#define FORETOKEN_DECLARE(Name) void run(const Name##Args& args, const Context& context);
+FORETOKEN_STREAM_OPS(FORETOKEN_DECLARE)
+#undef FORETOKEN_DECLARE
+
+#define FORETOKEN_DECLARE(Name) int64_t workspace(const Name##Args& args, const Context& context);
+FORETOKEN_WORKSPACE_OPS(FORETOKEN_DECLARE)
+#undef FORETOKEN_DECLARE
+
+// Size of a weight [n, k] after PackWeight.
+int64_t packed_bytes(int64_t n, int64_t k, DType dtype);
+
+// Multiply-adds per second of one thread, in registers, times 2 (a multiply and an add): FLOP/s.
+double measure_flops(double seconds);
+
+const KernelTable& kernel_table();
+
+}  // namespace foretoken::cpu::FORETOKEN_ISA
