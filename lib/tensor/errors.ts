@@ -1,0 +1,36 @@
+/**
+ * Stable error codes. Those up to `INTERNAL` are the native side's own (csrc/core/error.cc lists the same
+ * strings); the rest are raised by TypeScript about things the native side never sees.
+ */
+export type ErrorCode =
+  | 'INVALID_ARGUMENT'
+  | 'INVALID_HANDLE'
+  | 'SHAPE_MISMATCH'
+  | 'DTYPE_MISMATCH'
+  | 'DEVICE_MISMATCH'
+  | 'INDEX_OUT_OF_RANGE'
+  | 'OUT_OF_MEMORY'
+  | 'UNSUPPORTED'
+  | 'DEVICE_UNAVAILABLE'
+  | 'INTERNAL'
+  /** A file that cannot be found, read or written. `cause` holds the system's error. */
+  | 'FILE_ACCESS'
+  /** A file of ours, or of a known format, whose bytes are not what they must be. */
+  | 'CORRUPT_FILE'
+  /** A model, tokenizer or training configuration that is malformed or contradicts itself. */
+  | 'INVALID_CONFIG'
+  /** Text to train on that cannot be used: not UTF-8, empty, too short, a missing field. */
+  | 'INVALID_DATA';
+
+/** Every error that foretoken raises on purpose. Branch on `code`; the message is for people. */
+export class ForetokenError extends Error {
+  override readonly name = 'ForetokenError';
+
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
