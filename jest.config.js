@@ -1,7 +1,11 @@
+// `npm test`: everything in test/ that is quick.
 module.exports = {
-  testEnvironment: '<rootDir>/test/support/environment.js',
+  testEnvironment: '<rootDir>/test/support/environment.ts',
   roots: ['<rootDir>/test'],
   testMatch: ['**/*.test.ts'],
-  transform: { '^.+\\.ts$': ['ts-jest', { isolatedModules: true, diagnostics: false }] },
+  testPathIgnorePatterns: ['\\.slow\\.test\\.ts$'],
+  testTimeout: 20_000,
+  transform: { '\\.ts$': ['ts-jest', { diagnostics: false }] },
+  // The addon brings threads of its own.
   maxWorkers: 2,
 };

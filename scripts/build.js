@@ -1,23 +1,55 @@
 #!/usr/bin/env node
-// Builds the addon with cmake-js. The one build definition is CMakeLists.txt; npm's install script,
-// node-gyp (through binding.gyp) and prebuildify all end here.
+// Builds the addon into build/Release with cmake-js. CMakeLists.txt is the one build definition: npm's install
+// script, node-gyp (through binding.gyp) and prebuildify (as its node-gyp) all end here.
+//
+// `--CD<NAME>=<value>` sets a CMake variable. Every other argument is dropped, because prebuildify and node-gyp
+// pass options that mean nothing to CMake.
 'use strict';
 const { spawnSync } = require('node:child_process');
+const os = require('node:os');
 const path = require('node:path');
 
 const root = path.resolve(__dirname, '..');
-const env = { ...process.env };
-// Inherited from an outer make (node-gyp), these would make the inner build misbehave.
-for (const name of ['MAKEFLAGS', 'MFLAGS', 'MAKELEVEL', 'MAKEOVERRIDES']) delete env[name];
 
-const cmakeJs = require.resolve('cmake-js/bin/cmake-js', { paths: [root] });
-const options = ['--directory', root, '--out', path.join(root, 'build/cmake')];
-// `cmake-js build` alone ignores changed -D once a cache exists, so configure first.
-for (const step of ['configure', 'build']) {
-  const extra = step === 'build' ? ['--parallel', String(require('node:os').availableParallelism())] : [];
+requireTools();
+const definitions = process.argv.slice(2).filter((argument) => argument.startsWith('--CD'));
+// `cmake-js build` alone ignores a changed variable once a cache exists, so configure first.
+cmakeJs('configure', ...definitions);
+cmakeJs('build', '--parallel', String(os.availableParallelism()));
+
+/** Ends the process with advice, where cmake-js would end it with a stack trace. */
+function requireTools() {
+  const needs = {
+    cmake: ['cmake'],
+    'a C++20 compiler': ['c++', 'g++', 'clang++'],
+    'make or ninja': ['make', 'ninja'],
+  };
+  const runs = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
+  const missing = Object.keys(needs).filter((need) => !needs[need].some(runs));
+  if (missing.length === 0) return;
+  console.error(
+    [
+      `foretoken: cannot build the native addon, because these were not found: ${missing.join('; ')}.`,
+      'Install them, then run `npm rebuild foretoken` (in a clone of the repository: `npm ci`):',
+      '  Debian, Ubuntu   apt-get install g++ make cmake',
+      '  Fedora, RHEL     dnf install gcc-c++ make cmake',
+      '  Alpine           apk add g++ make cmake',
+      '  macOS            xcode-select --install && brew install cmake',
+    ].join('\n'),
+  );
+  process.exit(1);
+}
+
+function cmakeJs(command, ...options) {
+  const env = { ...process.env };
+  // Inherited from an outer make (node-gyp), these would make the inner build misbehave.
+  for (const name of ['MAKEFLAGS', 'MFLAGS', 'MAKELEVEL', 'MAKEOVERRIDES']) delete env[name];
   const { status, error } = spawnSync(
     process.execPath,
-    [cmakeJs, step, ...options, ...extra, ...process.argv.slice(2)],
+    [
+      require.resolve('cmake-js/bin/cmake-js', { paths: [root] }),
+      ...[command, '--directory', root, '--out', path.join(root, 'build/cmake'), ...options],
+    ],
     { cwd: root, env, stdio: 'inherit' },
   );
   if (error) throw error;

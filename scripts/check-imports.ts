@@ -1,0 +1,99 @@
+// Imports of lib/ go down the layers, never up or sideways, and never in a circle.
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import ts from 'typescript';
+
+// From the top down; folders of one row do not know each other. Files that lie in lib/ itself, but for index.ts, are
+// small helpers at the very bottom.
+const layers = [
+  ['index'],
+  ['cli'],
+  ['serve'],
+  ['train', 'decode'],
+  ['model'],
+  ['heads'],
+  ['nn'],
+  ['tensor'],
+  ['native'],
+];
+const bottom = layers.length;
+
+const levelOf = (layer: string): number => layers.findIndex((row) => row.includes(layer));
+
+/** The layer of a file given relative to lib/, as its name and its place in the list; undefined if it has none. */
+function layerOf(file: string): { name: string; level: number } | undefined {
+  const [first, ...rest] = file.split('/');
+  if (first === 'index.ts') return { name: 'index', level: 0 };
+  if (rest.length === 0) return { name: 'lib', level: bottom };
+  const level = levelOf(first!);
+  return level < 0 ? undefined : { name: first!, level };
+}
+
+/** Every file of `lib`, relative to it, with the files of `lib` that it imports (types too: they are knowledge as well). */
+function readImports(lib: string): Map<string, string[]> {
+  const files = readdirSync(lib, { recursive: true, encoding: 'utf8' })
+    .map((file) => file.split(path.sep).join('/'))
+    .filter((file) => file.endsWith('.ts'))
+    .sort();
+  const known = new Set(files);
+  const imports = new Map<string, string[]>();
+  for (const file of files) {
+    const { importedFiles } = ts.preProcessFile(readFileSync(path.join(lib, file), 'utf8'));
+    const targets = importedFiles
+      .map(({ fileName }) => fileName)
+      .filter((name) => name.startsWith('.'))
+      .map((name) => path.posix.join(path.posix.dirname(file), name))
+      .map((target) =>
+        [`${target}.ts`, path.posix.join(target, 'index.ts')].find((candidate) => known.has(candidate)),
+      )
+      .filter((target) => target !== undefined);
+    imports.set(file, targets);
+  }
+  return imports;
+}
+
+function findCircles(imports: Map<string, string[]>): string[] {
+  const found: string[] = [];
+  const done = new Set<string>();
+  const trail: string[] = [];
+  function visit(file: string): void {
+    const start = trail.indexOf(file);
+    if (start >= 0) found.push([...trail.slice(start), file].join(' → '));
+    if (start >= 0 || done.has(file)) return;
+    trail.push(file);
+    for (const target of imports.get(file)!) visit(target);
+    trail.pop();
+    done.add(file);
+  }
+  for (const file of imports.keys()) visit(file);
+  return found;
+}
+
+/** What is wrong with the imports of a lib/ folder, one line each. */
+export function checkImports(lib: string): string[] {
+  const imports = readImports(lib);
+  const problems: string[] = [];
+  for (const [file, targets] of imports) {
+    const from = layerOf(file);
+    if (!from) {
+      problems.push(
+        `lib/${file}: this folder is in no layer; add it to the list in scripts/check-imports.ts`,
+      );
+      continue;
+    }
+    for (const target of targets) {
+      const to = layerOf(target);
+      if (to && to.name !== from.name && to.level <= from.level) {
+        problems.push(`lib/${file} imports lib/${target}: ${to.name} is not below ${from.name}`);
+      }
+    }
+  }
+  return [...problems, ...findCircles(imports).map((circle) => `circle of imports: ${circle}`)];
+}
+
+if (require.main === module) {
+  const problems = checkImports(path.join(__dirname, '../lib'));
+  for (const problem of problems) console.error(problem);
+  if (problems.length > 0) process.exit(1);
+  console.log('imports: only downwards, no circles');
+}

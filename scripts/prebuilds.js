@@ -1,0 +1,25 @@
+// Builds the addon and puts it, stripped, where the published package has it: prebuilds/<platform>-<arch>/.
+// `--out <folder>` puts prebuilds/ there instead of into the repository. For a release, run this in a fresh clone
+// on the oldest system that is to be supported: the binary needs the C library of the machine that built it.
+'use strict';
+const { spawnSync } = require('node:child_process');
+const path = require('node:path');
+
+const root = path.resolve(__dirname, '..');
+const build = path.join(__dirname, 'build.js');
+
+function run(script, options, env = {}) {
+  const { status, error } = spawnSync(process.execPath, [script, ...options], {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: 'inherit',
+  });
+  if (error) throw error;
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+// prebuildify drives node-gyp only; our build script stands in for it. (Its option --node-gyp has no effect.)
+const options = ['--napi', '--strip', '--tag-libc', ...process.argv.slice(2)];
+run(require.resolve('prebuildify/bin.js', { paths: [root] }), options, { PREBUILD_NODE_GYP: build });
+// prebuildify moves the binary away; put it back, because build/Release is what a clone loads.
+run(build, []);

@@ -1,0 +1,67 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { checkImports } from '../../scripts/check-imports';
+
+describe('import checks', () => {
+  let lib: string;
+  beforeEach(() => (lib = mkdtempSync(path.join(tmpdir(), 'foretoken-imports-'))));
+  afterEach(() => rmSync(lib, { recursive: true }));
+
+  /** A lib/ folder in which each file imports the files named. */
+  function write(files: Record<string, string[]>): void {
+    for (const [file, targets] of Object.entries(files)) {
+      mkdirSync(path.join(lib, path.dirname(file)), { recursive: true });
+      writeFileSync(
+        path.join(lib, file),
+        targets.map((target) => `import type { X } from '${target}';\n`).join(''),
+      );
+    }
+  }
+
+  test('downward imports are fine, and so are helpers for everybody', () => {
+    write({
+      'index.ts': ['./train/loop', './native/load'],
+      'files.ts': ['node:fs'],
+      'train/loop.ts': ['../model/model', '../files', './batch'],
+      'train/batch.ts': [],
+      'model/model.ts': ['../tensor/ops/add'],
+      'tensor/ops/add.ts': ['../../native/load', '../../files'],
+      'native/load.ts': [],
+    });
+    expect(checkImports(lib)).toEqual([]);
+  });
+
+  test('upward imports are found, of a nested file and of index.ts too', () => {
+    write({
+      'train/loop.ts': [],
+      'tensor/ops/add.ts': ['../../train/loop', '../..'],
+      'index.ts': [],
+      'files.ts': ['./train/loop'],
+    });
+    expect(checkImports(lib)).toEqual([
+      'lib/files.ts imports lib/train/loop.ts: train is not below lib',
+      'lib/tensor/ops/add.ts imports lib/train/loop.ts: train is not below tensor',
+      'lib/tensor/ops/add.ts imports lib/index.ts: index is not below tensor',
+    ]);
+  });
+
+  test('layers of one row do not know each other', () => {
+    write({ 'train/loop.ts': ['../decode/loop'], 'decode/loop.ts': [] });
+    expect(checkImports(lib)).toEqual([
+      'lib/train/loop.ts imports lib/decode/loop.ts: decode is not below train',
+    ]);
+  });
+
+  test('circles inside a layer are found', () => {
+    write({ 'nn/a.ts': ['./b'], 'nn/b.ts': ['./c'], 'nn/c.ts': ['./b'] });
+    expect(checkImports(lib)).toEqual(['circle of imports: nn/b.ts → nn/c.ts → nn/b.ts']);
+  });
+
+  test('a folder without a layer is found', () => {
+    write({ 'misc/a.ts': [] });
+    expect(checkImports(lib)).toEqual([
+      'lib/misc/a.ts: this folder is in no layer; add it to the list in scripts/check-imports.ts',
+    ]);
+  });
+});

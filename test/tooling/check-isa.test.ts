@@ -1,0 +1,46 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { checkObject } from '../../scripts/check-isa';
+
+describe('checks of AVX object files', () => {
+  let folder: string;
+  beforeAll(() => (folder = mkdtempSync(path.join(tmpdir(), 'foretoken-isa-'))));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  function problemsOf(source: string): string[] {
+    const object = path.join(folder, 'kernel.o');
+    writeFileSync(path.join(folder, 'kernel.cc'), source);
+    execFileSync('c++', ['-std=c++20', '-c', '-fPIC', path.join(folder, 'kernel.cc'), '-o', object]);
+    return checkObject(object, 'avx2');
+  }
+
+  test('inline functions and templates of the level are its own', () => {
+    const source = `
+      namespace foretoken::cpu::avx2 {
+      struct Tile { float x; };
+      inline float twice(float x) { return 2 * x; }
+      template <typename T> T thrice(T x) { return 3 * x; }
+      float kernel(float x) { return twice(x) + thrice(x); }
+      }
+      template <typename T> float shared_by_type(T tile) { return tile.x; }
+      namespace foretoken::cpu::avx2 { float other(Tile tile) { return shared_by_type(tile); } }`;
+    expect(problemsOf(source)).toEqual([]);
+  });
+
+  test('a shared inline function is found', () => {
+    const source = `
+      namespace foretoken { inline float twice(float x) { return 2 * x; } }
+      namespace foretoken::cpu::avx2 { float kernel(float x) { return foretoken::twice(x); } }`;
+    expect(problemsOf(source)).toEqual([
+      'shares avx2 code with the rest of the program: foretoken::twice(float)',
+    ]);
+  });
+
+  test('a global object with a constructor is found', () => {
+    const source = `
+      namespace foretoken::cpu::avx2 { struct S { S(); }; S s; }`;
+    expect(problemsOf(source)).toEqual([expect.stringContaining('runs avx2 code when the addon is loaded')]);
+  });
+});
