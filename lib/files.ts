@@ -1,0 +1,167 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { ForetokenError } from './tensor/errors';
+
+/** What the system said about `path`, as a ForetokenError with code FILE_ACCESS. */
+export function fileAccessError(action: 'read' | 'write', path: string, cause: unknown): ForetokenError {
+  const reasons: Record<string, string> = {
+    ENOENT: 'no such file or directory',
+    EACCES: 'permission denied',
+    EISDIR: 'it is a directory',
+    ENOTDIR: 'a part of the path is not a directory',
+    ENOSPC: 'no space left on the device',
+  };
+  const { code, message } = cause as NodeJS.ErrnoException;
+  return new ForetokenError('FILE_ACCESS', `cannot ${action} ${path}: ${reasons[code ?? ''] ?? message}`, {
+    cause,
+  });
+}
+
+/** Opens a file for reading; throws FILE_ACCESS, naming it, when that fails. */
+export async function openForReading(path: string): Promise<FileHandle> {
+  const handle = await open(path, 'r').catch((cause) => {
+    throw fileAccessError('read', path, cause);
+  });
+  if ((await handle.stat()).isDirectory()) {
+    await handle.close();
+    throw fileAccessError('read', path, Object.assign(new Error('it is a directory'), { code: 'EISDIR' }));
+  }
+  return handle;
+}
+
+/** Reads and parses a JSON file; throws FILE_ACCESS or CORRUPT_FILE, naming it. */
+export async function readJson(path: string): Promise<unknown> {
+  const text = await readFile(path, 'utf8').catch((cause) => {
+    throw fileAccessError('read', path, cause);
+  });
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new ForetokenError('CORRUPT_FILE', `${path}: not JSON: ${(cause as Error).message}`, { cause });
+  }
+}
+
+export function isJsonObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Small enough that hashing a piece does not hold up the event loop, large enough to be efficient. */
+const PIECE_BYTES = 8 << 20;
+
+/** Fills `out` from `position` of the file, a piece at a time. Returns the bytes read: fewer only at the end. */
+export async function readFully(
+  handle: FileHandle,
+  out: Uint8Array,
+  position: number,
+  onPiece?: (piece: Uint8Array) => void,
+): Promise<number> {
+  let done = 0;
+  while (done < out.length) {
+    const length = Math.min(PIECE_BYTES, out.length - done);
+    const { bytesRead } = await handle.read(out, done, length, position + done);
+    if (bytesRead === 0) break;
+    onPiece?.(out.subarray(done, done + bytesRead));
+    done += bytesRead;
+  }
+  return done;
+}
+
+/** Writes all of `data` at `position` (default: where the handle stands), a piece at a time. */
+export async function writeFully(
+  handle: FileHandle,
+  data: Uint8Array,
+  position: number,
+  onPiece?: (piece: Uint8Array) => void,
+): Promise<void> {
+  let done = 0;
+  while (done < data.length) {
+    const length = Math.min(PIECE_BYTES, data.length - done);
+    const { bytesWritten } = await handle.write(data, done, length, position + done);
+    onPiece?.(data.subarray(done, done + bytesWritten));
+    done += bytesWritten;
+  }
+}
+
+/** A name beside `path` that nobody else uses; hidden, so that file patterns do not pick it up. */
+function temporaryBeside(path: string): string {
+  return join(dirname(path), `.tmp-${basename(path)}-${randomBytes(6).toString('hex')}`);
+}
+
+/** Makes a rename or a new name in `directory` survive a power cut. */
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Writes a file so that other processes, and this one after a crash, see the old content or the whole new one:
+ * under a temporary name in the same directory, flushed to the disk, then renamed. The directory is made if needed.
+ *
+ * @param content the bytes or text, or a function that writes them to an open handle.
+ * @throws FILE_ACCESS when the system refuses. Errors of `content` pass through; either way nothing is left behind.
+ */
+export async function writeFileAtomic(
+  path: string,
+  content: string | Uint8Array | ((handle: FileHandle) => Promise<void>),
+): Promise<void> {
+  const temporary = temporaryBeside(path);
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    const handle = await open(temporary, 'wx');
+    try {
+      if (typeof content === 'function') await content(handle);
+      else await handle.writeFile(content);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, path);
+    await syncDirectory(dirname(path));
+  } catch (cause) {
+    await removeQuietly(temporary);
+    throw isSystemError(cause) ? fileAccessError('write', path, cause) : cause;
+  }
+}
+
+/**
+ * Publishes a directory of several files at once: `fill` writes them into a temporary directory beside `path`,
+ * which is then renamed. A directory already at `path` is replaced; readers then find it missing for an instant,
+ * and a crash in that instant leaves it beside as `.tmp-…`.
+ *
+ * @throws FILE_ACCESS when the system refuses. Errors of `fill` pass through; either way nothing is left behind.
+ */
+export async function writeDirectoryAtomic(
+  path: string,
+  fill: (temporary: string) => Promise<void>,
+): Promise<void> {
+  const temporary = temporaryBeside(path);
+  const replaced = temporaryBeside(path);
+  try {
+    await mkdir(temporary, { recursive: true });
+    await fill(temporary);
+    await syncDirectory(temporary);
+    await rename(path, replaced).catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code !== 'ENOENT') throw cause;
+    });
+    await rename(temporary, path);
+    await syncDirectory(dirname(path));
+  } catch (cause) {
+    await removeQuietly(temporary);
+    throw isSystemError(cause) ? fileAccessError('write', path, cause) : cause;
+  }
+  await removeQuietly(replaced);
+}
+
+/** Tidying up must not hide the error that made it necessary. */
+async function removeQuietly(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true }).catch(() => undefined);
+}
+
+function isSystemError(error: unknown): boolean {
+  return typeof (error as NodeJS.ErrnoException | null)?.syscall === 'string';
+}

@@ -1,0 +1,193 @@
+import { stat, type FileHandle } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { isJsonObject, openForReading, readFully, readJson } from '../../files';
+import { ForetokenError } from '../../tensor/errors';
+import {
+  ARRAYS,
+  LENGTH_BYTES,
+  MAX_HEADER_BYTES,
+  corrupt,
+  finishChecksum,
+  parseHeader,
+  startChecksum,
+  type Header,
+  type TensorData,
+  type TensorInfo,
+} from './format';
+
+/** An open file (or set of shards) of named tensors. Only the headers are in memory. */
+export interface SafetensorsFile {
+  /** The path that it was opened by. */
+  readonly path: string;
+  readonly names: readonly string[];
+  readonly metadata: Readonly<Record<string, string>>;
+  has(name: string): boolean;
+  /** @throws INVALID_ARGUMENT when there is no such tensor. */
+  info(name: string): TensorInfo;
+  /**
+   * Reads one tensor into an array of its own, in row-major order; 16-bit floats come as their bits.
+   * @throws INVALID_ARGUMENT when there is no such tensor, CORRUPT_FILE when its bytes are not those written.
+   */
+  read(name: string): Promise<TensorData>;
+  close(): Promise<void>;
+}
+
+const SINGLE_NAME = 'model.safetensors';
+const INDEX_NAME = 'model.safetensors.index.json';
+
+/**
+ * Opens a `.safetensors` file, a `.safetensors.index.json` of several, or a model's directory that holds either.
+ * @throws FILE_ACCESS when it cannot be read; CORRUPT_FILE, naming file and tensor, when it is malformed.
+ */
+export async function readSafetensors(path: string): Promise<SafetensorsFile> {
+  if (await isDirectory(path)) {
+    const single = await stat(join(path, SINGLE_NAME)).catch(() => undefined);
+    const index = await stat(join(path, INDEX_NAME)).catch(() => undefined);
+    return readSafetensors(join(path, single || !index ? SINGLE_NAME : INDEX_NAME));
+  }
+  return path.endsWith('.json') ? openShards(path) : openSingle(path);
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return stat(path).then(
+    (status) => status.isDirectory(),
+    () => false,
+  );
+}
+
+async function openSingle(path: string): Promise<SafetensorsFile> {
+  const handle = await openForReading(path);
+  try {
+    const { size } = await handle.stat();
+    const headerBytes = await readHeaderLength(path, handle, size);
+    const header = new Uint8Array(headerBytes);
+    await readFully(handle, header, LENGTH_BYTES);
+    const dataStart = LENGTH_BYTES + headerBytes;
+    return new SingleFile(path, handle, parseHeader(path, header, size - dataStart), dataStart);
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+async function readHeaderLength(path: string, handle: FileHandle, size: number): Promise<number> {
+  if (size < LENGTH_BYTES) throw corrupt(path, `not a safetensors file: it has ${size} bytes`);
+  const bytes = new Uint8Array(LENGTH_BYTES);
+  await readFully(handle, bytes, 0);
+  const length = new DataView(bytes.buffer).getBigUint64(0, true);
+  if (length > BigInt(MAX_HEADER_BYTES)) {
+    throw corrupt(path, `not a safetensors file: a header of ${length} bytes is announced`);
+  }
+  if (LENGTH_BYTES + Number(length) > size) {
+    throw corrupt(
+      path,
+      `a header of ${length} bytes is announced, but the file has ${size} bytes; is it truncated?`,
+    );
+  }
+  return Number(length);
+}
+
+class SingleFile implements SafetensorsFile {
+  readonly names: readonly string[];
+  readonly metadata: Readonly<Record<string, string>>;
+
+  constructor(
+    readonly path: string,
+    private readonly handle: FileHandle,
+    private readonly header: Header,
+    private readonly dataStart: number,
+  ) {
+    this.names = [...header.tensors.keys()];
+    this.metadata = header.metadata;
+  }
+
+  has(name: string): boolean {
+    return this.header.tensors.has(name);
+  }
+
+  info(name: string): TensorInfo {
+    const { dtype, shape } = this.entry(name);
+    return { dtype, shape };
+  }
+
+  async read(name: string): Promise<TensorData> {
+    const entry = this.entry(name);
+    const bytes = new Uint8Array(entry.end - entry.begin);
+    const hash = this.header.checksums && startChecksum(name, entry);
+    const got = await readFully(this.handle, bytes, this.dataStart + entry.begin, (piece) =>
+      hash?.update(piece),
+    );
+    if (got < bytes.length)
+      throw corrupt(this.path, `tensor "${name}": the file became shorter while it was open`);
+    if (hash && finishChecksum(hash) !== this.header.checksums?.get(name)) {
+      throw corrupt(this.path, `tensor "${name}": its data is not what was written (the checksum differs)`);
+    }
+    return new ARRAYS[entry.dtype](bytes.buffer);
+  }
+
+  close(): Promise<void> {
+    return this.handle.close();
+  }
+
+  private entry(name: string) {
+    const entry = this.header.tensors.get(name);
+    if (!entry) throw noSuchTensor(this.path, name);
+    return entry;
+  }
+}
+
+function noSuchTensor(path: string, name: string): ForetokenError {
+  return new ForetokenError('INVALID_ARGUMENT', `${path}: there is no tensor "${name}"`);
+}
+
+/** Opens the shards that an index names. Tensors of a shard that the index does not place there are not seen. */
+async function openShards(path: string): Promise<SafetensorsFile> {
+  const weightMap = checkWeightMap(path, await readJson(path));
+  const shards = new Map<string, SafetensorsFile>();
+  const close = async () => {
+    await Promise.all([...shards.values()].map((shard) => shard.close()));
+  };
+  try {
+    for (const [name, file] of weightMap) {
+      const shard = shards.get(file) ?? (await openSingle(join(dirname(path), file)));
+      shards.set(file, shard);
+      if (!shard.has(name))
+        throw corrupt(path, `tensor "${name}": it is not in ${file}, where the index places it`);
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const shardOf = (name: string) => {
+    const shard = shards.get(weightMap.get(name) ?? '');
+    if (!shard) throw noSuchTensor(path, name);
+    return shard;
+  };
+  return {
+    path,
+    names: [...weightMap.keys()],
+    metadata: Object.assign({}, ...[...shards.values()].map((shard) => shard.metadata)) as Record<
+      string,
+      string
+    >,
+    has: (name) => weightMap.has(name),
+    info: (name) => shardOf(name).info(name),
+    read: async (name) => shardOf(name).read(name),
+    close,
+  };
+}
+
+function checkWeightMap(path: string, json: unknown): Map<string, string> {
+  const map = isJsonObject(json) ? json['weight_map'] : undefined;
+  if (!isJsonObject(map)) throw corrupt(path, 'weight_map is missing');
+  for (const [name, file] of Object.entries(map)) {
+    // A plain name: an index from elsewhere must not reach files outside its own directory.
+    if (typeof file !== 'string' || !/^[^/\\]+\.safetensors$/.test(file)) {
+      throw corrupt(
+        path,
+        `tensor "${name}": ${JSON.stringify(file)} is not the name of a .safetensors file beside it`,
+      );
+    }
+  }
+  return new Map(Object.entries(map as Record<string, string>));
+}
