@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import { isJsonObject } from '../../files';
+import { isJsonObject } from '../files';
 import { ForetokenError } from '../../tensor/errors';
 
 // The file is: u64 length N of the header | N bytes of JSON | the tensors' bytes, one after another.

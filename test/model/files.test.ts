@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openForReading, readJson, writeDirectoryAtomic, writeFileAtomic } from '../lib/files';
-import { foretokenError } from './support/errors';
-import { TemporaryDirectory } from './support/temporary';
+import { openForReading, readJson, writeDirectoryAtomic, writeFileAtomic } from '../../lib/model/files';
+import { foretokenError } from '../support/errors';
+import { TemporaryDirectory } from '../support/temporary';
 
 const directory = new TemporaryDirectory();
 
