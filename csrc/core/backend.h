@@ -69,6 +69,11 @@ namespace foretoken {
 // Called once, on a thread of the backend, with the error that the stream met, if any.
 using Completion = std::function<void(std::optional<Error>)>;
 
+struct MachineRates {
+  double flops_per_second;       // float32 multiply-adds in registers, all threads, two operations each
+  double read_bytes_per_second;  // reading memory beyond the caches, all threads
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -87,6 +92,15 @@ class Backend {
   virtual void download(void* out, const void* in, int64_t bytes, Completion done) = 0;
   // Calls `done` when everything enqueued before has finished.
   virtual void synchronize(Completion done) = 0;
+
+  // Blocks until everything enqueued has finished. Only for when memory has run out.
+  virtual void wait() = 0;
+
+  // Teardown: drops what is queued and waits for what is running. Nothing may be enqueued after it.
+  virtual void stop() = 0;
+
+  // Achievable rates of this device, measured now: the ceilings that benchmarks divide by.
+  virtual void measure(MachineRates* rates, Completion done) = 0;
 
   // Size of a weight [n, k] after PackWeight.
   virtual int64_t packed_bytes(int64_t n, int64_t k, DType dtype) const = 0;

@@ -12,7 +12,7 @@
 
 namespace foretoken {
 
-// Stable codes; lib/tensor/errors.ts lists the same strings.
+// Stable codes; lib/errors.ts lists the same strings.
 enum class ErrorCode {
   kInvalidArgument,  // a value of the right type that is not allowed
   kInvalidHandle,    // a tensor or device that was disposed or never existed

@@ -18,6 +18,7 @@ const KernelTable& kernel_table() {
 #undef FORETOKEN_MEMBER
       .packed_bytes = packed_bytes,
       .measure_flops = measure_flops,
+      .read_all = read_all,
   };
   return table;
 }

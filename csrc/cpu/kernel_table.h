@@ -16,6 +16,7 @@ struct KernelTable {
 #undef FORETOKEN_MEMBER
   int64_t (*packed_bytes)(int64_t n, int64_t k, DType dtype);
   double (*measure_flops)(double seconds);
+  float (*read_all)(const float* data, int64_t count);
 };
 
 }  // namespace foretoken::cpu

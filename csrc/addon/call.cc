@@ -1,0 +1,249 @@
+#include "csrc/addon/call.h"
+
+#include <cmath>
+#include <cstdarg>
+
+namespace foretoken {
+
+namespace {
+
+const char* kind_of(Napi::Value value) {
+  switch (value.Type()) {
+    case napi_undefined: return "undefined";
+    case napi_null: return "null";
+    case napi_boolean: return "a boolean";
+    case napi_number: return "a number";
+    case napi_string: return "a string";
+    case napi_symbol: return "a symbol";
+    case napi_object: return "an object";
+    case napi_function: return "a function";
+    case napi_external: return "an external";
+    case napi_bigint: return "a bigint";
+  }
+  return "something else";
+}
+
+}  // namespace
+
+Call::Call(napi_env env, napi_callback_info info, const char* op)
+    : env_(env), environment_(Environment::of(env)), op_(op) {
+  napi_get_cb_info(env, info, &count_, arguments_, nullptr, nullptr);
+  if (count_ > kMaxArguments) count_ = kMaxArguments;
+}
+
+void Call::fail(ErrorCode code, const char* format, ...) const {
+  char text[768];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  throw make_error(code, "%s: %s", op_, text);
+}
+
+Napi::Value Call::value(size_t index) const {
+  return index < count_ ? Napi::Value(env_, arguments_[index]) : env_.Undefined();
+}
+
+bool Call::present(size_t index) const {
+  const Napi::Value given = value(index);
+  if (given.IsUndefined() || given.IsNull()) return false;
+  return !given.IsNumber() || given.As<Napi::Number>().DoubleValue() != 0;
+}
+
+double Call::number(size_t index, const char* name) const {
+  double number;
+  if (index >= count_ || napi_get_value_double(env_, arguments_[index], &number) != napi_ok) {
+    fail(ErrorCode::kInvalidArgument, "%s must be a number, but is %s", name, kind_of(value(index)));
+  }
+  return number;
+}
+
+float Call::finite(size_t index, const char* name) const {
+  const double given = number(index, name);
+  if (!std::isfinite(given) || std::fabs(given) > 3.4028234663852886e38) {
+    fail(ErrorCode::kInvalidArgument, "%s must be a finite number, but is %g", name, given);
+  }
+  return static_cast<float>(given);
+}
+
+int64_t Call::integer(size_t index, const char* name, int64_t lowest, int64_t highest) const {
+  const double given = number(index, name);
+  constexpr double kExact = 9007199254740992.0;  // 2^53
+  if (!(given >= -kExact && given <= kExact) || given != std::floor(given)) {
+    fail(ErrorCode::kInvalidArgument, "%s must be an integer, but is %g", name, given);
+  }
+  const auto integer = static_cast<int64_t>(given);
+  if (integer < lowest || integer > highest) {
+    if (highest == INT64_MAX) {
+      fail(ErrorCode::kInvalidArgument, "%s must be at least %lld, but is %lld", name, static_cast<long long>(lowest),
+           static_cast<long long>(integer));
+    }
+    fail(ErrorCode::kInvalidArgument, "%s must be in %lld … %lld, but is %lld", name, static_cast<long long>(lowest),
+         static_cast<long long>(highest), static_cast<long long>(integer));
+  }
+  return integer;
+}
+
+bool Call::boolean(size_t index, const char* name) const {
+  const Napi::Value given = value(index);
+  if (!given.IsBoolean()) fail(ErrorCode::kInvalidArgument, "%s must be a boolean, but is %s", name, kind_of(given));
+  return given.As<Napi::Boolean>().Value();
+}
+
+std::string Call::string(size_t index, const char* name) const {
+  const Napi::Value given = value(index);
+  if (!given.IsString()) fail(ErrorCode::kInvalidArgument, "%s must be a string, but is %s", name, kind_of(given));
+  return given.As<Napi::String>().Utf8Value();
+}
+
+uint64_t Call::seed(size_t index, const char* name) const {
+  const Napi::Value given = value(index);
+  if (given.IsBigInt()) {
+    bool lossless = false;
+    const uint64_t bits = given.As<Napi::BigInt>().Uint64Value(&lossless);
+    if (lossless) return bits;
+    fail(ErrorCode::kInvalidArgument, "%s must be in 0 … 2^64-1", name);
+  }
+  return static_cast<uint64_t>(integer(index, name, 0));
+}
+
+Shape Call::shape(size_t index, const char* name) const {
+  const Napi::Value given = value(index);
+  if (!given.IsArray()) {
+    fail(ErrorCode::kInvalidArgument, "%s must be an array of dimensions, but is %s", name, kind_of(given));
+  }
+  const Napi::Array array = given.As<Napi::Array>();
+  if (array.Length() > kMaxRank) {
+    fail(ErrorCode::kInvalidArgument, "%s has %u dimensions, but at most %d are allowed", name, array.Length(),
+         kMaxRank);
+  }
+  Shape shape;
+  double product = 1;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value element = array.Get(i);
+    const double dim = element.IsNumber() ? element.As<Napi::Number>().DoubleValue() : NAN;
+    product *= dim;
+    // The product bounds what any later arithmetic on bytes can reach.
+    if (!(dim >= 0) || dim != std::floor(dim) || !(product <= 4503599627370496.0)) {
+      fail(ErrorCode::kInvalidArgument, "%s[%u] is %g, which is not a possible dimension", name, i, dim);
+    }
+    shape.dims[shape.rank++] = static_cast<int64_t>(dim);
+  }
+  return shape;
+}
+
+DType Call::dtype(size_t index, const char* name) const {
+  const std::string given = string(index, name);
+  for (const DType dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16, DType::kInt32}) {
+    if (given == name_of(dtype)) return dtype;
+  }
+  fail(ErrorCode::kInvalidArgument, "%s must be float32, bfloat16, float16 or int32, but is %s", name, given.c_str());
+}
+
+Tensor& Call::tensor(size_t index, const char* name) {
+  const int64_t handle = integer(index, name);
+  Tensor* const tensor = environment_.tensors.find(handle);
+  if (tensor == nullptr) fail(ErrorCode::kInvalidHandle, "%s was disposed or is not a tensor", name);
+  if (device_ == nullptr) {
+    device_ = tensor->storage->device;
+  } else if (device_ != tensor->storage->device) {
+    fail(ErrorCode::kDeviceMismatch, "%s is on another device than the arguments before it", name);
+  }
+  return *tensor;
+}
+
+Tensor& Call::row_major(size_t index, const char* name) {
+  Tensor& found = tensor(index, name);
+  if (found.layout != Layout::kRowMajor) {
+    fail(ErrorCode::kUnsupported, "%s is a packed weight; only linear layers read those", name);
+  }
+  return found;
+}
+
+Tensor& Call::float32(size_t index, const char* name) {
+  Tensor& found = row_major(index, name);
+  if (found.dtype != DType::kFloat32) {
+    fail(ErrorCode::kDTypeMismatch, "%s must be float32, but is %s", name, name_of(found.dtype));
+  }
+  return found;
+}
+
+Tensor& Call::floating(size_t index, const char* name) {
+  Tensor& found = tensor(index, name);
+  if (found.dtype == DType::kInt32) {
+    fail(ErrorCode::kDTypeMismatch, "%s must be float32, bfloat16 or float16, but is int32", name);
+  }
+  return found;
+}
+
+Tensor& Call::int32(size_t index, const char* name) {
+  Tensor& found = row_major(index, name);
+  if (found.dtype != DType::kInt32) {
+    fail(ErrorCode::kDTypeMismatch, "%s must be int32, but is %s", name, name_of(found.dtype));
+  }
+  return found;
+}
+
+Tensor* Call::optional_float32(size_t index, const char* name) {
+  return present(index) ? &float32(index, name) : nullptr;
+}
+
+Tensor* Call::optional_int32(size_t index, const char* name) { return present(index) ? &int32(index, name) : nullptr; }
+
+Device& Call::device() const { return *device_; }
+
+std::shared_ptr<Device> Call::device_argument(size_t index) {
+  const int64_t handle = integer(index, "device");
+  const std::shared_ptr<Device>* const found = environment_.devices.find(handle);
+  if (found == nullptr) fail(ErrorCode::kInvalidHandle, "device was disposed or is not a device");
+  return *found;
+}
+
+void Call::check_indices(const Tensor& tensor, const char* name, int64_t limit, const int32_t* except) const {
+  if (!tensor.host_indices) return;
+  const int64_t first = tensor.offset / static_cast<int64_t>(sizeof(int32_t));
+  const int32_t* const values = tensor.host_indices->data() + first;
+  const int64_t count = tensor.shape.count();
+  for (int64_t i = 0; i < count; ++i) {
+    if (values[i] >= 0 && values[i] < limit) continue;
+    if (except != nullptr && values[i] == *except) continue;
+    fail(ErrorCode::kIndexOutOfRange, "%s[%lld] is %d, but must be in 0 … %lld", name, static_cast<long long>(i),
+         values[i], static_cast<long long>(limit - 1));
+  }
+}
+
+void Call::check_shape(const Tensor& tensor, const char* name, const Shape& expected) const {
+  if (tensor.shape == expected) return;
+  fail(ErrorCode::kShapeMismatch, "%s is %s, but must be %s", name, tensor.shape.text().c_str(),
+       expected.text().c_str());
+}
+
+void Call::check_rank(const Tensor& tensor, const char* name, int lowest, int highest) const {
+  if (tensor.shape.rank >= lowest && tensor.shape.rank <= highest) return;
+  if (lowest == highest) {
+    fail(ErrorCode::kShapeMismatch, "%s is %s, but must have %d dimensions", name, tensor.shape.text().c_str(), lowest);
+  }
+  fail(ErrorCode::kShapeMismatch, "%s is %s, but must have %d to %d dimensions", name, tensor.shape.text().c_str(),
+       lowest, highest);
+}
+
+Tensor Call::output(DType dtype, const Shape& shape) { return make_tensor(device_, dtype, shape, op_); }
+
+napi_value Call::handle(Tensor tensor) {
+  if (environment_.tensors.full()) fail(ErrorCode::kOutOfMemory, "too many live tensors");
+  const int64_t handle = environment_.tensors.insert(std::move(tensor));
+  napi_value result;
+  napi_create_int64(env_, handle, &result);
+  return result;
+}
+
+napi_value Call::handles(std::vector<Tensor> tensors) {
+  napi_value array;
+  napi_create_array_with_length(env_, tensors.size(), &array);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    napi_set_element(env_, array, static_cast<uint32_t>(i), handle(std::move(tensors[i])));
+  }
+  return array;
+}
+
+}  // namespace foretoken

@@ -1,0 +1,78 @@
+// One call from JavaScript into an op: reads and checks the arguments, hands out the results. Every check throws an
+// Error that names the op, the argument, what was given and what is allowed.
+#pragma once
+
+#include <napi.h>
+
+#include <string>
+#include <vector>
+
+#include "csrc/addon/environment.h"
+
+namespace foretoken {
+
+class Call {
+ public:
+  Call(napi_env env, napi_callback_info info, const char* op);
+
+  const char* op() const { return op_; }
+  Napi::Env env() const { return env_; }
+  Environment& environment() const { return environment_; }
+
+  // Arguments, by position. `name` is what the message calls it.
+  double number(size_t index, const char* name) const;
+  float finite(size_t index, const char* name) const;
+  int64_t integer(size_t index, const char* name, int64_t lowest = INT64_MIN, int64_t highest = INT64_MAX) const;
+  bool boolean(size_t index, const char* name) const;
+  std::string string(size_t index, const char* name) const;
+  Napi::Value value(size_t index) const;
+  bool present(size_t index) const;  // neither undefined nor null nor handle 0
+  Shape shape(size_t index, const char* name) const;
+  DType dtype(size_t index, const char* name) const;
+  uint64_t seed(size_t index, const char* name) const;  // a BigInt or a non-negative integer
+
+  // Tensors. All tensors of one call must live on the same device.
+  Tensor& tensor(size_t index, const char* name);                  // any dtype, row-major or panels
+  Tensor& row_major(size_t index, const char* name);               // any dtype
+  Tensor& float32(size_t index, const char* name);                 // row-major
+  Tensor& floating(size_t index, const char* name);                // float32, bfloat16 or float16; row-major or panels
+  Tensor& int32(size_t index, const char* name);
+  Tensor* optional_float32(size_t index, const char* name);        // null when absent
+  Tensor* optional_int32(size_t index, const char* name);
+  Device& device() const;                                          // of the tensors read so far
+  const std::shared_ptr<Device>& shared_device() const { return device_; }
+  std::shared_ptr<Device> device_argument(size_t index);           // a device handle
+
+  // Contents of an index tensor that came from the host are checked here; others by the kernel.
+  void check_indices(const Tensor& tensor, const char* name, int64_t limit, const int32_t* except = nullptr) const;
+
+  void check_shape(const Tensor& tensor, const char* name, const Shape& expected) const;
+  void check_rank(const Tensor& tensor, const char* name, int lowest, int highest = kMaxRank) const;
+  [[noreturn]] [[gnu::format(printf, 3, 4)]] void fail(ErrorCode code, const char* format, ...) const;
+
+  // Results.
+  Tensor output(DType dtype, const Shape& shape);  // uninitialised, on the device of the arguments
+  napi_value handle(Tensor tensor);
+  napi_value handles(std::vector<Tensor> tensors);
+  napi_value nothing() const { return env_.Undefined(); }
+
+ private:
+  static constexpr size_t kMaxArguments = 32;
+  Napi::Env env_;
+  Environment& environment_;
+  const char* op_;
+  size_t count_ = kMaxArguments;
+  napi_value arguments_[kMaxArguments];
+  std::shared_ptr<Device> device_;
+};
+
+// An exported function: `name` is what JavaScript calls and messages say.
+struct Export {
+  const char* name;
+  napi_value (*function)(Call& call);
+};
+
+// Each family of ops lists what it exports.
+using Exports = std::vector<Export>;
+
+}  // namespace foretoken

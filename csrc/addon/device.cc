@@ -1,0 +1,158 @@
+// Devices: what there is, opening and closing one, its memory and its stream.
+#include "csrc/addon/cuda_library.h"
+#include "csrc/addon/families.h"
+#include "csrc/core/thread_pool.h"
+#include "csrc/cpu/host/cpu_backend.h"
+#include "csrc/cpu/host/isa.h"
+#include "csrc/cpu/host/memory_size.h"
+
+namespace foretoken {
+
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+// setErrorClass(class): errors are made as `new class(code, message)`.
+napi_value set_error_class(Call& call) {
+  const Napi::Value given = call.value(0);
+  if (!given.IsFunction()) call.fail(ErrorCode::kInvalidArgument, "the error class must be a class");
+  call.environment().error_class = Napi::Persistent(given.As<Napi::Function>());
+  return call.nothing();
+}
+
+// cpuInfo(): { processor, processors, isaLevels }
+napi_value cpu_info(Call& call) {
+  Napi::Object info = Napi::Object::New(call.env());
+  info.Set("processor", cpu::processor_name());
+  info.Set("processors", available_processors());
+  const auto& levels = cpu::usable_isa_levels();
+  Napi::Array names = Napi::Array::New(call.env(), levels.size());
+  for (size_t i = 0; i < levels.size(); ++i) names.Set(static_cast<uint32_t>(i), levels[i]->isa);
+  info.Set("isaLevels", names);
+  return info;
+}
+
+// cudaInfo(libraryPath?): { devices: string[], reason?: string }
+napi_value cuda_info(Call& call) {
+  const CudaLibrary library(call.present(0) ? call.string(0, "libraryPath") : CudaLibrary::default_path());
+  Napi::Object info = Napi::Object::New(call.env());
+  Napi::Array names = Napi::Array::New(call.env());
+  for (const std::string& name : library.devices()) names.Set(names.Length(), name);
+  info.Set("devices", names);
+  if (!library.reason().empty()) info.Set("reason", library.reason());
+  return info;
+}
+
+napi_value open_device(Call& call, std::unique_ptr<Backend> backend, int64_t memory_limit) {
+  Environment& environment = call.environment();
+  const int64_t handle = environment.devices.insert(std::make_shared<Device>(std::move(backend), memory_limit));
+  return Napi::Number::New(call.env(), static_cast<double>(handle));
+}
+
+// openCpu(isa | undefined, threads | undefined, memoryLimit | undefined): device
+napi_value open_cpu(Call& call) {
+  const auto& levels = cpu::usable_isa_levels();
+  const cpu::KernelTable* kernels = levels.front();
+  if (call.present(0)) {
+    const std::string isa = call.string(0, "isa");
+    kernels = nullptr;
+    std::string names;
+    for (const cpu::KernelTable* level : levels) {
+      if (isa == level->isa) kernels = level;
+      names += (names.empty() ? "" : ", ") + std::string(level->isa);
+    }
+    if (kernels == nullptr) {
+      call.fail(ErrorCode::kDeviceUnavailable, "isa must be one of %s on this processor, but is %s", names.c_str(),
+                isa.c_str());
+    }
+  }
+  const bool threads_given = !call.value(1).IsUndefined();
+  const auto threads = threads_given ? call.integer(1, "threads", 1, kMaxThreads) : available_processors();
+  const int64_t limit =
+      call.value(2).IsUndefined() ? cpu::memory_size() : call.integer(2, "memoryLimit", 0, cpu::memory_size());
+  return open_device(call, std::make_unique<cpu::CpuBackend>(*kernels, static_cast<int>(threads)), limit);
+}
+
+// openCuda(index, libraryPath?): device
+napi_value open_cuda(Call& call) {
+  const int64_t index = call.integer(0, "index", 0, INT32_MAX);
+  const CudaLibrary library(call.present(1) ? call.string(1, "libraryPath") : CudaLibrary::default_path());
+  int64_t memory = 0;
+  std::unique_ptr<Backend> backend = library.open(static_cast<int>(index), &memory);
+  return open_device(call, std::move(backend), memory);
+}
+
+// closeDevice(device): its tensors become invalid
+napi_value close_device(Call& call) {
+  const std::shared_ptr<Device> device = call.device_argument(0);
+  Environment& environment = call.environment();
+  environment.tensors.erase_if([&](const Tensor& tensor) { return tensor.storage->device == device; });
+  environment.devices.erase(call.integer(0, "device"));
+  environment.report_memory();
+  return call.nothing();
+}
+
+napi_value describe_device(Call& call) {
+  Backend& backend = call.device_argument(0)->backend();
+  Napi::Object info = Napi::Object::New(call.env());
+  info.Set("kind", backend.kind());
+  info.Set("description", backend.description());
+  return info;
+}
+
+// memory(device): { live, peak, reserved } in bytes
+napi_value memory(Call& call) {
+  const MemoryStatistics& statistics = call.device_argument(0)->allocator().statistics();
+  Napi::Object object = Napi::Object::New(call.env());
+  object.Set("live", static_cast<double>(statistics.live));
+  object.Set("peak", static_cast<double>(statistics.peak));
+  object.Set("reserved", static_cast<double>(statistics.reserved));
+  return object;
+}
+
+napi_value reset_peak(Call& call) {
+  call.device_argument(0)->allocator().reset_peak();
+  return call.nothing();
+}
+
+napi_value trim(Call& call) {
+  call.device_argument(0)->allocator().trim();
+  return call.nothing();
+}
+
+// synchronize(device): resolves when everything enqueued before has finished, rejects with what went wrong in it
+napi_value synchronize(Call& call) {
+  const std::shared_ptr<Device> device = call.device_argument(0);
+  Completion done;
+  const Napi::Promise promise = call.environment().promise([](Napi::Env env) { return env.Undefined(); }, &done);
+  device->backend().synchronize(std::move(done));
+  return promise;
+}
+
+// measure(device): resolves to { flopsPerSecond, readBytesPerSecond }
+napi_value measure(Call& call) {
+  const std::shared_ptr<Device> device = call.device_argument(0);
+  const auto rates = std::make_shared<MachineRates>();
+  Completion done;
+  const Napi::Promise promise = call.environment().promise(
+      [rates](Napi::Env env) {
+        Napi::Object object = Napi::Object::New(env);
+        object.Set("flopsPerSecond", rates->flops_per_second);
+        object.Set("readBytesPerSecond", rates->read_bytes_per_second);
+        return object;
+      },
+      &done);
+  device->backend().measure(rates.get(), std::move(done));
+  return promise;
+}
+
+}  // namespace
+
+const Exports kDeviceExports = {
+    {"setErrorClass", set_error_class}, {"cpuInfo", cpu_info},   {"cudaInfo", cuda_info},
+    {"openCpu", open_cpu},              {"openCuda", open_cuda}, {"closeDevice", close_device},
+    {"describeDevice", describe_device}, {"memory", memory},     {"resetPeak", reset_peak},
+    {"trim", trim},                     {"synchronize", synchronize}, {"measure", measure},
+};
+
+}  // namespace foretoken

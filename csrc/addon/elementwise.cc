@@ -1,0 +1,133 @@
+// Elementwise ops: add, accumulate, scale, silu, swiglu, concat and their gradients.
+#include "csrc/addon/families.h"
+
+namespace foretoken {
+
+namespace {
+
+void check_same_shape(const Call& call, const Tensor& a, const char* a_name, const Tensor& b, const char* b_name) {
+  if (a.shape == b.shape) return;
+  call.fail(ErrorCode::kShapeMismatch, "%s is %s but %s is %s; they must be the same", a_name, a.shape.text().c_str(),
+            b_name, b.shape.text().c_str());
+}
+
+// add(a, b)
+napi_value add(Call& call) {
+  const Tensor& a = call.float32(0, "a");
+  const Tensor& b = call.float32(1, "b");
+  check_same_shape(call, a, "a", b, "b");
+  Tensor out = call.output(DType::kFloat32, a.shape);
+  call.device().backend().run(AddArgs{a.as<float>(), b.as<float>(), out.as<float>(), a.shape.count()});
+  return call.handle(std::move(out));
+}
+
+// accumulate(out, in, scale): out += scale * in
+napi_value accumulate(Call& call) {
+  Tensor& out = call.float32(0, "out");
+  const Tensor& in = call.float32(1, "in");
+  check_same_shape(call, out, "out", in, "in");
+  call.device().backend().run(
+      AccumulateArgs{in.as<float>(), out.as<float>(), in.shape.count(), call.finite(2, "scale")});
+  return call.nothing();
+}
+
+// scale(x, factor)
+napi_value scale(Call& call) {
+  const Tensor& x = call.float32(0, "x");
+  Tensor out = call.output(DType::kFloat32, x.shape);
+  call.device().backend().run(ScaleArgs{x.as<float>(), out.as<float>(), x.shape.count(), call.finite(1, "factor")});
+  return call.handle(std::move(out));
+}
+
+// silu(x)
+napi_value silu(Call& call) {
+  const Tensor& x = call.float32(0, "x");
+  Tensor out = call.output(DType::kFloat32, x.shape);
+  call.device().backend().run(SiluArgs{x.as<float>(), out.as<float>(), x.shape.count()});
+  return call.handle(std::move(out));
+}
+
+// siluBackward(gradOut, x)
+napi_value silu_backward(Call& call) {
+  const Tensor& grad_out = call.float32(0, "gradOut");
+  const Tensor& x = call.float32(1, "x");
+  check_same_shape(call, grad_out, "gradOut", x, "x");
+  Tensor grad_x = call.output(DType::kFloat32, x.shape);
+  call.device().backend().run(
+      SiluBackwardArgs{grad_out.as<float>(), x.as<float>(), grad_x.as<float>(), x.shape.count()});
+  return call.handle(std::move(grad_x));
+}
+
+int64_t half_of_last(const Call& call, const Tensor& gate_up) {
+  call.check_rank(gate_up, "gateUp", 1);
+  if (gate_up.shape[-1] % 2 != 0) {
+    call.fail(ErrorCode::kShapeMismatch, "gateUp is %s, but its last dimension must be even",
+              gate_up.shape.text().c_str());
+  }
+  return gate_up.shape[-1] / 2;
+}
+
+// swiglu(gateUp)
+napi_value swiglu(Call& call) {
+  const Tensor& gate_up = call.float32(0, "gateUp");
+  const int64_t dim = half_of_last(call, gate_up);
+  Tensor out = call.output(DType::kFloat32, gate_up.shape.with_last(dim));
+  call.device().backend().run(SwigluArgs{gate_up.as<float>(), out.as<float>(), gate_up.shape.rows(), dim});
+  return call.handle(std::move(out));
+}
+
+// swigluBackward(gradOut, gateUp)
+napi_value swiglu_backward(Call& call) {
+  const Tensor& grad_out = call.float32(0, "gradOut");
+  const Tensor& gate_up = call.float32(1, "gateUp");
+  const int64_t dim = half_of_last(call, gate_up);
+  call.check_shape(grad_out, "gradOut", gate_up.shape.with_last(dim));
+  Tensor grad = call.output(DType::kFloat32, gate_up.shape);
+  call.device().backend().run(SwigluBackwardArgs{grad_out.as<float>(), gate_up.as<float>(), grad.as<float>(),
+                                                 gate_up.shape.rows(), dim});
+  return call.handle(std::move(grad));
+}
+
+// concat(a, b): along the last dimension
+napi_value concat(Call& call) {
+  const Tensor& a = call.float32(0, "a");
+  const Tensor& b = call.float32(1, "b");
+  call.check_rank(a, "a", 1);
+  call.check_rank(b, "b", 1);
+  if (!(a.shape.with_last(0) == b.shape.with_last(0))) {
+    call.fail(ErrorCode::kShapeMismatch, "a is %s but b is %s; all dimensions but the last must match",
+              a.shape.text().c_str(), b.shape.text().c_str());
+  }
+  Tensor out = call.output(DType::kFloat32, a.shape.with_last(a.shape[-1] + b.shape[-1]));
+  call.device().backend().run(ConcatArgs{a.as<float>(), b.as<float>(), out.as<float>(), a.shape.rows(), a.shape[-1],
+                                         b.shape[-1]});
+  return call.handle(std::move(out));
+}
+
+// sliceColumns(x, start, dim): columns start … start + dim - 1 of the last dimension
+napi_value slice_columns(Call& call) {
+  const Tensor& x = call.float32(0, "x");
+  call.check_rank(x, "x", 1);
+  const int64_t start = call.integer(1, "start", 0, x.shape[-1]);
+  const int64_t dim = call.integer(2, "dim", 0, x.shape[-1] - start);
+  Tensor out = call.output(DType::kFloat32, x.shape.with_last(dim));
+  call.device().backend().run(
+      SliceColumnsArgs{x.as<float>(), out.as<float>(), x.shape.rows(), x.shape[-1], start, dim});
+  return call.handle(std::move(out));
+}
+
+}  // namespace
+
+const Exports kElementwiseExports = {
+    {"add", add},
+    {"accumulate", accumulate},
+    {"scale", scale},
+    {"silu", silu},
+    {"siluBackward", silu_backward},
+    {"swiglu", swiglu},
+    {"swigluBackward", swiglu_backward},
+    {"concat", concat},
+    {"sliceColumns", slice_columns},
+};
+
+}  // namespace foretoken

@@ -1,0 +1,58 @@
+// What one JavaScript environment (the main thread, a worker) owns: its devices, its tensors and the way back from
+// a backend's thread to its event loop. Kept as N-API instance data, so environments never share state.
+#pragma once
+
+#include <napi.h>
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+
+#include "csrc/core/device.h"
+#include "csrc/core/handle_table.h"
+#include "csrc/core/tensor.h"
+
+namespace foretoken {
+
+class Environment {
+ public:
+  explicit Environment(Napi::Env env);
+  ~Environment();
+
+  static Environment& of(napi_env env);
+
+  HandleTable<std::shared_ptr<Device>> devices;
+  HandleTable<Tensor> tensors;
+
+  // The class that errors are made of; set once by lib/native.
+  Napi::FunctionReference error_class;
+
+  // Makes a promise and the completion that settles it from any thread: with what `value` returns, on the event
+  // loop, or with the error. The event loop stays alive until then.
+  Napi::Promise promise(std::function<Napi::Value(Napi::Env)> value, Completion* completion);
+
+  // Tells V8 how much memory its handles hold, in coarse steps because every call may start a collection.
+  void report_memory();
+
+  // Called when the environment ends: stops the devices' streams while their memory is still there.
+  void shut_down();
+
+ private:
+  struct Settlement {
+    std::shared_ptr<Napi::Promise::Deferred> deferred;
+    std::function<Napi::Value(Napi::Env)> value;
+    std::optional<Error> error;
+  };
+  void settle(Settlement settlement);
+
+  Napi::Env env_;
+  Napi::ThreadSafeFunction loop_;
+  int64_t pending_ = 0;
+  int64_t reported_bytes_ = 0;
+};
+
+// The JavaScript error for a native one.
+Napi::Value to_javascript(Environment& environment, Napi::Env env, const Error& error);
+
+}  // namespace foretoken

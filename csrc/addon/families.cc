@@ -1,0 +1,15 @@
+#include "csrc/addon/families.h"
+
+namespace foretoken {
+
+const std::vector<const Exports*>& all_families() {
+  static const std::vector<const Exports*> families = {
+      &kDeviceExports,
+      &kTensorExports,
+      &kElementwiseExports,
+      &kLinearExports,
+  };
+  return families;
+}
+
+}  // namespace foretoken

@@ -1,0 +1,15 @@
+// The families of exported functions, one source file each.
+#pragma once
+
+#include "csrc/addon/call.h"
+
+namespace foretoken {
+
+extern const Exports kDeviceExports;
+extern const Exports kTensorExports;
+extern const Exports kElementwiseExports;
+extern const Exports kLinearExports;
+
+const std::vector<const Exports*>& all_families();
+
+}  // namespace foretoken

@@ -1,0 +1,97 @@
+// Linear layers: packing a weight, the product and its gradients.
+#include "csrc/addon/families.h"
+
+namespace foretoken {
+
+namespace {
+
+struct LinearShape {
+  int64_t m, n, k;
+};
+
+// x [..., k], weight [n, k]
+LinearShape linear_shape(const Call& call, const Tensor& x, const Tensor& weight) {
+  call.check_rank(x, "x", 1);
+  call.check_rank(weight, "weight", 2);
+  if (x.shape[-1] != weight.shape[1]) {
+    call.fail(ErrorCode::kShapeMismatch, "x is %s but weight is %s; the last dimensions must match",
+              x.shape.text().c_str(), weight.shape.text().c_str());
+  }
+  return {x.shape.rows(), weight.shape[0], weight.shape[1]};
+}
+
+// packWeight(weight): the same values as `linear` reads them fastest
+napi_value pack_weight(Call& call) {
+  const Tensor& weight = call.floating(0, "weight");
+  call.check_rank(weight, "weight", 2);
+  if (weight.layout == Layout::kPanels) call.fail(ErrorCode::kUnsupported, "weight is packed already");
+  Backend& backend = call.device().backend();
+  Tensor packed;
+  packed.shape = weight.shape;
+  packed.dtype = weight.dtype;
+  packed.layout = Layout::kPanels;
+  packed.storage = std::make_shared<Storage>(
+      call.shared_device(), backend.packed_bytes(weight.shape[0], weight.shape[1], weight.dtype), call.op());
+  backend.run(PackWeightArgs{weight.matrix(), packed.data(), weight.shape[0], weight.shape[1]});
+  return call.handle(std::move(packed));
+}
+
+// linear(x, weight, bias?)
+napi_value linear(Call& call) {
+  const Tensor& x = call.float32(0, "x");
+  const Tensor& weight = call.floating(1, "weight");
+  const Tensor* const bias = call.optional_float32(2, "bias");
+  const auto [m, n, k] = linear_shape(call, x, weight);
+  if (bias != nullptr) call.check_shape(*bias, "bias", {n});
+  Tensor y = call.output(DType::kFloat32, x.shape.with_last(n));
+  run_with_workspace(call.device(),
+                     LinearArgs{x.as<float>(), weight.matrix(), bias ? bias->as<float>() : nullptr, y.as<float>(), m, n,
+                                k, {}},
+                     call.op());
+  return call.handle(std::move(y));
+}
+
+// linearBackwardInput(gradY, weight): gradX
+napi_value linear_backward_input(Call& call) {
+  const Tensor& grad_y = call.float32(0, "gradY");
+  const Tensor& weight = call.row_major(1, "weight");
+  call.check_rank(weight, "weight", 2);
+  call.check_rank(grad_y, "gradY", 1);
+  const int64_t n = weight.shape[0];
+  const int64_t k = weight.shape[1];
+  call.check_shape(grad_y, "gradY", grad_y.shape.with_last(n));
+  if (weight.dtype == DType::kInt32) call.fail(ErrorCode::kDTypeMismatch, "weight must be floating, but is int32");
+  Tensor grad_x = call.output(DType::kFloat32, grad_y.shape.with_last(k));
+  run_with_workspace(call.device(),
+                     LinearBackwardInputArgs{grad_y.as<float>(), weight.matrix(), grad_x.as<float>(),
+                                             grad_y.shape.rows(), n, k, {}},
+                     call.op());
+  return call.handle(std::move(grad_x));
+}
+
+// linearBackwardWeight(gradY, x, gradWeight, gradBias?): accumulates into gradWeight and gradBias
+napi_value linear_backward_weight(Call& call) {
+  const Tensor& grad_y = call.float32(0, "gradY");
+  const Tensor& x = call.float32(1, "x");
+  Tensor& grad_weight = call.float32(2, "gradWeight");
+  Tensor* const grad_bias = call.optional_float32(3, "gradBias");
+  const auto [m, n, k] = linear_shape(call, x, grad_weight);
+  call.check_shape(grad_y, "gradY", x.shape.with_last(n));
+  if (grad_bias != nullptr) call.check_shape(*grad_bias, "gradBias", {n});
+  run_with_workspace(call.device(),
+                     LinearBackwardWeightArgs{grad_y.as<float>(), x.as<float>(), grad_weight.as<float>(),
+                                              grad_bias ? grad_bias->as<float>() : nullptr, m, n, k, {}},
+                     call.op());
+  return call.nothing();
+}
+
+}  // namespace
+
+const Exports kLinearExports = {
+    {"packWeight", pack_weight},
+    {"linear", linear},
+    {"linearBackwardInput", linear_backward_input},
+    {"linearBackwardWeight", linear_backward_weight},
+};
+
+}  // namespace foretoken

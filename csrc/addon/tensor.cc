@@ -1,0 +1,197 @@
+// Tensors: making, viewing, reading and disposing of them.
+#include <cstring>
+
+#include "csrc/addon/families.h"
+
+namespace foretoken {
+
+namespace {
+
+struct HostArray {
+  const void* data;
+  int64_t count;
+};
+
+// A typed array with the element type of `dtype` (Uint16Array for the 16-bit floats).
+HostArray host_array(const Call& call, size_t index, DType dtype) {
+  const Napi::Value given = call.value(index);
+  napi_typedarray_type type;
+  size_t length = 0;
+  void* data = nullptr;
+  if (!given.IsTypedArray() ||
+      napi_get_typedarray_info(call.env(), given, &type, &length, &data, nullptr, nullptr) != napi_ok) {
+    call.fail(ErrorCode::kInvalidArgument, "data must be a typed array");
+  }
+  const bool matches = dtype == DType::kFloat32 ? type == napi_float32_array
+                       : dtype == DType::kInt32 ? type == napi_int32_array
+                                                : type == napi_uint16_array;
+  if (!matches) {
+    call.fail(ErrorCode::kDTypeMismatch, "data for %s must be a %s", name_of(dtype),
+              dtype == DType::kFloat32 ? "Float32Array" : dtype == DType::kInt32 ? "Int32Array" : "Uint16Array");
+  }
+  return {data, static_cast<int64_t>(length)};
+}
+
+void upload(const Call& call, Tensor& tensor, const HostArray& host) {
+  if (host.count != tensor.shape.count()) {
+    call.fail(ErrorCode::kShapeMismatch, "data has %lld elements, but shape %s needs %lld",
+              static_cast<long long>(host.count), tensor.shape.text().c_str(),
+              static_cast<long long>(tensor.shape.count()));
+  }
+  tensor.device().backend().upload(tensor.data(), host.data, tensor.bytes());
+  if (tensor.dtype == DType::kInt32) {
+    const auto* const values = static_cast<const int32_t*>(host.data);
+    tensor.host_indices = std::make_shared<const std::vector<int32_t>>(values, values + host.count);
+  }
+}
+
+// empty(device, dtype, shape): contents are whatever the memory held
+napi_value empty(Call& call) {
+  const std::shared_ptr<Device> device = call.device_argument(0);
+  Tensor tensor = make_tensor(device, call.dtype(1, "dtype"), call.shape(2, "shape"), call.op());
+  call.environment().report_memory();
+  return call.handle(std::move(tensor));
+}
+
+// fromData(device, dtype, shape, data)
+napi_value from_data(Call& call) {
+  const std::shared_ptr<Device> device = call.device_argument(0);
+  const DType dtype = call.dtype(1, "dtype");
+  const Shape shape = call.shape(2, "shape");
+  const HostArray host = host_array(call, 3, dtype);
+  if (host.count != shape.count()) {
+    call.fail(ErrorCode::kShapeMismatch, "data has %lld elements, but shape %s needs %lld",
+              static_cast<long long>(host.count), shape.text().c_str(), static_cast<long long>(shape.count()));
+  }
+  Tensor tensor = make_tensor(device, dtype, shape, call.op());
+  upload(call, tensor, host);
+  call.environment().report_memory();
+  return call.handle(std::move(tensor));
+}
+
+// write(tensor, data): replaces the contents
+napi_value write(Call& call) {
+  Tensor& tensor = call.row_major(0, "tensor");
+  upload(call, tensor, host_array(call, 1, tensor.dtype));
+  return call.nothing();
+}
+
+// view(tensor, offset, shape): the same memory from element `offset` on, under another shape
+napi_value view(Call& call) {
+  const Tensor& whole = call.row_major(0, "tensor");
+  const int64_t offset = call.integer(1, "offset", 0);
+  const Shape shape = call.shape(2, "shape");
+  if (offset > whole.shape.count() || shape.count() > whole.shape.count() - offset) {
+    call.fail(ErrorCode::kShapeMismatch, "a view of shape %s from element %lld on does not fit in a tensor of shape %s",
+              shape.text().c_str(), static_cast<long long>(offset), whole.shape.text().c_str());
+  }
+  Tensor part = whole;
+  part.offset += offset * static_cast<int64_t>(size_of(whole.dtype));
+  part.shape = shape;
+  return call.handle(std::move(part));
+}
+
+// alias(tensor): another handle on the same tensor
+napi_value alias(Call& call) {
+  Tensor copy = call.tensor(0, "tensor");
+  return call.handle(std::move(copy));
+}
+
+napi_value dispose(Call& call) {
+  if (!call.environment().tensors.erase(call.integer(0, "tensor"))) {
+    call.fail(ErrorCode::kInvalidHandle, "tensor was disposed or is not a tensor");
+  }
+  call.environment().report_memory();
+  return call.nothing();
+}
+
+napi_value shape_of(Call& call) {
+  const Shape& shape = call.tensor(0, "tensor").shape;
+  napi_value array;
+  napi_create_array_with_length(call.env(), static_cast<size_t>(shape.rank), &array);
+  for (int i = 0; i < shape.rank; ++i) {
+    napi_value dim;
+    napi_create_int64(call.env(), shape.dims[i], &dim);
+    napi_set_element(call.env(), array, static_cast<uint32_t>(i), dim);
+  }
+  return array;
+}
+
+napi_value dtype_of(Call& call) { return Napi::String::New(call.env(), name_of(call.tensor(0, "tensor").dtype)); }
+
+napi_value live_tensors(Call& call) {
+  return Napi::Number::New(call.env(), static_cast<double>(call.environment().tensors.size()));
+}
+
+// read(tensor): resolves to a typed array with the contents
+napi_value read(Call& call) {
+  const Tensor& tensor = call.row_major(0, "tensor");
+  const size_t bytes = static_cast<size_t>(tensor.bytes());
+  void* data = nullptr;
+  napi_value buffer;
+  if (napi_create_arraybuffer(call.env(), bytes, &data, &buffer) != napi_ok) {
+    call.fail(ErrorCode::kOutOfMemory, "no memory for %zu bytes on the JavaScript side", bytes);
+  }
+  const auto kept = std::make_shared<Napi::Reference<Napi::ArrayBuffer>>(
+      Napi::Persistent(Napi::ArrayBuffer(call.env(), buffer)));
+  Completion done;
+  const Napi::Promise promise = call.environment().promise(
+      [kept, dtype = tensor.dtype, count = static_cast<size_t>(tensor.shape.count())](Napi::Env env) -> Napi::Value {
+        const Napi::ArrayBuffer contents = kept->Value();
+        kept->Reset();
+        if (dtype == DType::kFloat32) return Napi::Float32Array::New(env, count, contents, 0);
+        if (dtype == DType::kInt32) return Napi::Int32Array::New(env, count, contents, 0);
+        return Napi::Uint16Array::New(env, count, contents, 0);
+      },
+      &done);
+  tensor.device().backend().download(data, tensor.data(), static_cast<int64_t>(bytes), std::move(done));
+  return promise;
+}
+
+// fill(tensor, value)
+napi_value fill(Call& call) {
+  Tensor& tensor = call.float32(0, "tensor");
+  tensor.device().backend().run(FillArgs{tensor.as<float>(), tensor.shape.count(), call.finite(1, "value")});
+  return call.nothing();
+}
+
+// copyInto(out, in): the same dtype and number of elements
+napi_value copy_into(Call& call) {
+  Tensor& out = call.row_major(0, "out");
+  const Tensor& in = call.row_major(1, "in");
+  if (in.dtype != out.dtype) {
+    call.fail(ErrorCode::kDTypeMismatch, "in is %s but out is %s", name_of(in.dtype), name_of(out.dtype));
+  }
+  if (in.shape.count() != out.shape.count()) {
+    call.fail(ErrorCode::kShapeMismatch, "in is %s but out is %s; they must have the same number of elements",
+              in.shape.text().c_str(), out.shape.text().c_str());
+  }
+  out.device().backend().run(CopyArgs{in.data(), out.data(), in.bytes()});
+  out.host_indices = nullptr;
+  return call.nothing();
+}
+
+// cast(tensor, dtype): a copy in another floating dtype
+napi_value cast(Call& call) {
+  const Tensor& in = call.row_major(0, "tensor");
+  const DType dtype = call.dtype(1, "dtype");
+  if (in.dtype == DType::kInt32 || dtype == DType::kInt32) {
+    call.fail(ErrorCode::kDTypeMismatch, "from %s to %s is not possible; only floating dtypes are cast",
+              name_of(in.dtype), name_of(dtype));
+  }
+  Tensor out = call.output(dtype, in.shape);
+  in.device().backend().run(CastArgs{in.data(), in.dtype, out.data(), dtype, in.shape.count()});
+  return call.handle(std::move(out));
+}
+
+}  // namespace
+
+const Exports kTensorExports = {
+    {"empty", empty},      {"fromData", from_data}, {"write", write},
+    {"view", view},        {"alias", alias},        {"dispose", dispose},
+    {"shapeOf", shape_of}, {"dtypeOf", dtype_of},   {"liveTensors", live_tensors},
+    {"read", read},        {"fill", fill},          {"copyInto", copy_into},
+    {"cast", cast},
+};
+
+}  // namespace foretoken

@@ -1,0 +1,38 @@
+// A device as one environment sees it: a backend (one stream) and the allocator over it.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "csrc/core/allocator.h"
+#include "csrc/core/backend.h"
+
+namespace foretoken {
+
+class Device {
+ public:
+  Device(std::unique_ptr<Backend> backend, int64_t memory_limit)
+      : backend_(std::move(backend)), allocator_(*backend_, memory_limit) {}
+  ~Device() { backend_->stop(); }
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  Backend& backend() { return *backend_; }
+  Allocator& allocator() { return allocator_; }
+
+ private:
+  std::unique_ptr<Backend> backend_;  // outlives the allocator
+  Allocator allocator_;
+};
+
+// Runs an op that needs scratch: sizes it, takes it, enqueues the op and frees it for whatever comes next.
+template <typename Args>
+void run_with_workspace(Device& device, Args args, const char* op) {
+  const int64_t bytes = device.backend().workspace(args);
+  void* memory = bytes > 0 ? device.allocator().allocate(bytes, op) : nullptr;
+  args.workspace = {memory, bytes};
+  device.backend().run(args);
+  device.allocator().free(memory);
+}
+
+}  // namespace foretoken

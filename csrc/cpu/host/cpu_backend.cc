@@ -1,0 +1,84 @@
+#include "csrc/cpu/host/cpu_backend.h"
+
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "csrc/cpu/host/isa.h"
+#include "csrc/cpu/host/measure_rates.h"
+
+namespace foretoken::cpu {
+
+CpuBackend::CpuBackend(const KernelTable& kernels, int threads)
+    : kernels_(kernels), pool_(threads), context_{&pool_, threads, &errors_} {}
+
+std::string CpuBackend::description() const {
+  const int threads = pool_.threads();
+  return processor_name() + ", " + kernels_.isa + ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads");
+}
+
+void* CpuBackend::allocate(size_t bytes) {
+  // Large blocks on huge pages: streaming a weight then misses the TLB 512 times less often.
+  constexpr size_t kHugePage = size_t{2} << 20;
+  const bool huge = bytes >= 2 * kHugePage;
+  void* memory = nullptr;
+  if (posix_memalign(&memory, huge ? kHugePage : 64, bytes) != 0) return nullptr;
+  if (huge) madvise(memory, bytes, MADV_HUGEPAGE);
+  return memory;
+}
+
+void CpuBackend::release(void* memory) noexcept { std::free(memory); }
+
+void CpuBackend::upload(void* out, const void* in, int64_t bytes) {
+  if (bytes == 0) return;
+  const std::shared_ptr<char[]> copy(new char[static_cast<size_t>(bytes)]);
+  std::memcpy(copy.get(), in, static_cast<size_t>(bytes));
+  stream_.enqueue([=] { std::memcpy(out, copy.get(), static_cast<size_t>(bytes)); });
+}
+
+void CpuBackend::download(void* out, const void* in, int64_t bytes, Completion done) {
+  stream_.enqueue([=, this] {
+    if (bytes > 0) std::memcpy(out, in, static_cast<size_t>(bytes));
+    done(errors_.take());
+  });
+}
+
+void CpuBackend::synchronize(Completion done) {
+  stream_.enqueue([=, this] { done(errors_.take()); });
+}
+
+void CpuBackend::measure(MachineRates* rates, Completion done) {
+  stream_.enqueue([=, this] {
+    *rates = measure_rates(kernels_, pool_);
+    done(std::nullopt);
+  });
+}
+
+#define FORETOKEN_DEFINE(Name)                                     \
+  void CpuBackend::run(const Name##Args& args) {                   \
+    stream_.enqueue([this, args] {                                 \
+      if (!errors_.is_set()) kernels_.Name(args, context_);        \
+    });                                                            \
+  }
+FORETOKEN_STREAM_OPS(FORETOKEN_DEFINE)
+#undef FORETOKEN_DEFINE
+
+#define FORETOKEN_DEFINE(Name)                                     \
+  int64_t CpuBackend::workspace(const Name##Args& args) const {    \
+    return kernels_.workspace_##Name(args, context_);              \
+  }
+FORETOKEN_WORKSPACE_OPS(FORETOKEN_DEFINE)
+#undef FORETOKEN_DEFINE
+
+void run_parts(const Context& context, int64_t parts, Body body, void* data) { context.pool->run(parts, body, data); }
+
+void report_index(const Context& context, const char* op, const char* argument, int64_t position, int64_t value,
+                  int64_t limit) {
+  context.errors->set(make_error(ErrorCode::kIndexOutOfRange, "%s: %s[%lld] is %lld, but must be in 0 … %lld", op,
+                                 argument, static_cast<long long>(position), static_cast<long long>(value),
+                                 static_cast<long long>(limit - 1)));
+}
+
+}  // namespace foretoken::cpu

@@ -1,0 +1,44 @@
+// The CPU as a backend: every operation is a task of the stream, run by the kernels of one instruction-set level.
+#pragma once
+
+#include "csrc/core/backend.h"
+#include "csrc/core/thread_pool.h"
+#include "csrc/cpu/host/stream.h"
+#include "csrc/cpu/kernel_table.h"
+
+namespace foretoken::cpu {
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(const KernelTable& kernels, int threads);
+
+  const char* kind() const override { return "cpu"; }
+  std::string description() const override;
+
+  void* allocate(size_t bytes) override;
+  void release(void* memory) noexcept override;
+  void upload(void* out, const void* in, int64_t bytes) override;
+  void download(void* out, const void* in, int64_t bytes, Completion done) override;
+  void synchronize(Completion done) override;
+  void wait() override { stream_.wait(); }
+  void stop() override { stream_.stop(); }
+  void measure(MachineRates* rates, Completion done) override;
+
+  int64_t packed_bytes(int64_t n, int64_t k, DType dtype) const override { return kernels_.packed_bytes(n, k, dtype); }
+
+#define FORETOKEN_DECLARE(Name) void run(const Name##Args& args) override;
+  FORETOKEN_STREAM_OPS(FORETOKEN_DECLARE)
+#undef FORETOKEN_DECLARE
+#define FORETOKEN_DECLARE(Name) int64_t workspace(const Name##Args& args) const override;
+  FORETOKEN_WORKSPACE_OPS(FORETOKEN_DECLARE)
+#undef FORETOKEN_DECLARE
+
+ private:
+  const KernelTable& kernels_;
+  ErrorSlot errors_;
+  ThreadPool pool_;
+  Context context_;
+  Stream stream_;  // last: stops before what its tasks use goes away
+};
+
+}  // namespace foretoken::cpu

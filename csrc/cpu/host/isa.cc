@@ -1,0 +1,44 @@
+#include "csrc/cpu/host/isa.h"
+
+#include <fstream>
+
+namespace foretoken::cpu {
+
+#define FORETOKEN_DECLARE_LEVEL(level) \
+  namespace level {                    \
+  const KernelTable& kernel_table();   \
+  }
+FORETOKEN_DECLARE_LEVEL(baseline)
+#ifdef __x86_64__
+FORETOKEN_DECLARE_LEVEL(avx2)
+FORETOKEN_DECLARE_LEVEL(avx512)
+#endif
+#undef FORETOKEN_DECLARE_LEVEL
+
+const std::vector<const KernelTable*>& usable_isa_levels() {
+  static const std::vector<const KernelTable*> levels = [] {
+    std::vector<const KernelTable*> found;
+#ifdef __x86_64__
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512cd")) {
+      found.push_back(&avx512::kernel_table());
+    }
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&avx2::kernel_table());
+#endif
+    found.push_back(&baseline::kernel_table());
+    return found;
+  }();
+  return levels;
+}
+
+std::string processor_name() {
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  for (std::string line; std::getline(cpuinfo, line);) {
+    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
+  }
+  return "unknown processor";
+}
+
+}  // namespace foretoken::cpu

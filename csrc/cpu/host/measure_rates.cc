@@ -1,0 +1,62 @@
+#include "csrc/cpu/host/measure_rates.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <vector>
+
+namespace foretoken::cpu {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Runs body(thread) on every thread of the pool at the same time: nobody starts before all are there.
+template <typename F>
+void on_all_threads(ThreadPool& pool, F&& body) {
+  struct State {
+    F& body;
+    int threads;
+    std::atomic<int> arrived{0};
+  } state{body, pool.threads()};
+  pool.run(
+      pool.threads(),
+      [](void* context, int64_t part, int) {
+        State& shared = *static_cast<State*>(context);
+        shared.arrived.fetch_add(1);
+        while (shared.arrived.load() < shared.threads) spin_pause();
+        shared.body(static_cast<int>(part));
+      },
+      &state);
+}
+
+}  // namespace
+
+MachineRates measure_rates(const KernelTable& kernels, ThreadPool& pool) {
+  constexpr int kRepeats = 5;
+  const int threads = pool.threads();
+  MachineRates best{0, 0};
+
+  std::vector<double> flops(static_cast<size_t>(threads));
+  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    on_all_threads(pool, [&](int thread) { flops[static_cast<size_t>(thread)] = kernels.measure_flops(0.05); });
+    double sum = 0;
+    for (const double rate : flops) sum += rate;
+    best.flops_per_second = std::max(best.flops_per_second, sum);
+  }
+
+  // 256 MiB in all: beyond the last-level cache of the machines this runs on, and quick to fill.
+  const int64_t share = (int64_t{256} << 20) / static_cast<int64_t>(sizeof(float)) / threads;
+  std::vector<float> data(static_cast<size_t>(share * threads), 1.0F);
+  std::atomic<float> sink{0};
+  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    const auto start = Clock::now();
+    on_all_threads(pool, [&](int thread) { sink = kernels.read_all(data.data() + thread * share, share); });
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    best.read_bytes_per_second =
+        std::max(best.read_bytes_per_second, static_cast<double>(data.size() * sizeof(float)) / seconds);
+  }
+  return best;
+}
+
+}  // namespace foretoken::cpu

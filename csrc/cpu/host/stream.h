@@ -1,0 +1,41 @@
+// The CPU's stream: one thread that runs what is enqueued, in order.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+namespace foretoken::cpu {
+
+class Stream {
+ public:
+  using Task = std::function<void()>;
+
+  Stream();
+  ~Stream() { stop(); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  void enqueue(Task task);
+  // Blocks the caller until everything enqueued has run.
+  void wait();
+  // Finishes the task that is running and drops what is queued; nothing runs after that.
+  void stop();
+
+ private:
+  void work();
+  bool wait_for_tasks(std::deque<Task>& batch);
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Task> queue_;  // guarded by mutex_
+  bool sleeping_ = false;   // guarded by mutex_
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> pending_{false};
+  std::thread thread_;
+};
+
+}  // namespace foretoken::cpu

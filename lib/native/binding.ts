@@ -1,0 +1,83 @@
+/**
+ * What the addon exports, and nothing else. Tensors and devices cross the boundary as integer handles; 0 or
+ * undefined stands for an argument that is left out. Every function checks its arguments and throws a
+ * ForetokenError before anything runs. Shapes are in csrc/core/ops.h, under the same names.
+ */
+export interface NativeBinding
+  extends DeviceBinding, TensorBinding, ElementwiseBinding, LinearBinding {}
+
+/** A tensor, as a slot and a generation; stale ones are refused. */
+export type TensorHandle = number;
+export type DeviceHandle = number;
+export type Optional = TensorHandle | undefined;
+
+export type DType = 'float32' | 'bfloat16' | 'float16' | 'int32';
+/** Host contents of a tensor; 16-bit floats travel as their bits. */
+export type HostArray = Float32Array | Int32Array | Uint16Array;
+
+/** Bytes. */
+export interface MemoryStatistics {
+  /** In use by tensors and workspaces. */
+  live: number;
+  /** Largest `live` since the device was opened or `resetPeak` was called. */
+  peak: number;
+  /** Taken from the system: live and cached. */
+  reserved: number;
+}
+
+export interface MachineRates {
+  /** float32 multiply-adds in registers on all threads, counted as two operations each. */
+  flopsPerSecond: number;
+  /** Reading memory beyond the caches on all threads. */
+  readBytesPerSecond: number;
+}
+
+interface DeviceBinding {
+  setErrorClass(errorClass: new (code: never, message: string) => Error): void;
+  cpuInfo(): { processor: string; processors: number; isaLevels: string[] };
+  cudaInfo(libraryPath?: string): { devices: string[]; reason?: string };
+  openCpu(isa?: string, threads?: number, memoryLimit?: number): DeviceHandle;
+  openCuda(index: number, libraryPath?: string): DeviceHandle;
+  closeDevice(device: DeviceHandle): void;
+  describeDevice(device: DeviceHandle): { kind: string; description: string };
+  memory(device: DeviceHandle): MemoryStatistics;
+  resetPeak(device: DeviceHandle): void;
+  trim(device: DeviceHandle): void;
+  synchronize(device: DeviceHandle): Promise<void>;
+  measure(device: DeviceHandle): Promise<MachineRates>;
+}
+
+interface TensorBinding {
+  empty(device: DeviceHandle, dtype: DType, shape: readonly number[]): TensorHandle;
+  fromData(device: DeviceHandle, dtype: DType, shape: readonly number[], data: HostArray): TensorHandle;
+  write(tensor: TensorHandle, data: HostArray): void;
+  view(tensor: TensorHandle, offset: number, shape: readonly number[]): TensorHandle;
+  alias(tensor: TensorHandle): TensorHandle;
+  dispose(tensor: TensorHandle): void;
+  shapeOf(tensor: TensorHandle): number[];
+  dtypeOf(tensor: TensorHandle): DType;
+  liveTensors(): number;
+  read(tensor: TensorHandle): Promise<HostArray>;
+  fill(tensor: TensorHandle, value: number): void;
+  copyInto(out: TensorHandle, input: TensorHandle): void;
+  cast(tensor: TensorHandle, dtype: DType): TensorHandle;
+}
+
+interface ElementwiseBinding {
+  add(a: TensorHandle, b: TensorHandle): TensorHandle;
+  accumulate(out: TensorHandle, input: TensorHandle, scale: number): void;
+  scale(x: TensorHandle, factor: number): TensorHandle;
+  silu(x: TensorHandle): TensorHandle;
+  siluBackward(gradOut: TensorHandle, x: TensorHandle): TensorHandle;
+  swiglu(gateUp: TensorHandle): TensorHandle;
+  swigluBackward(gradOut: TensorHandle, gateUp: TensorHandle): TensorHandle;
+  concat(a: TensorHandle, b: TensorHandle): TensorHandle;
+  sliceColumns(x: TensorHandle, start: number, dim: number): TensorHandle;
+}
+
+interface LinearBinding {
+  packWeight(weight: TensorHandle): TensorHandle;
+  linear(x: TensorHandle, weight: TensorHandle, bias: Optional): TensorHandle;
+  linearBackwardInput(gradY: TensorHandle, weight: TensorHandle): TensorHandle;
+  linearBackwardWeight(gradY: TensorHandle, x: TensorHandle, gradWeight: TensorHandle, gradBias: Optional): void;
+}

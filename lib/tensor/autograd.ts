@@ -1,0 +1,166 @@
+import { ForetokenError } from '../errors';
+import { native } from '../native/load';
+import { inScope, keep, own, scope, type Scoped, type Surviving } from './scope';
+import { Tensor } from './tensor';
+
+/** Where a gradient gathers: a leaf's `grad`, or a recorded operation that has not run backward yet. */
+export interface GradTarget {
+  /** Adds `grad`, taking it over. */
+  add(grad: Tensor): void;
+  /** The gathering gradient itself, zeros at first, for kernels that accumulate in place. */
+  buffer(): Tensor;
+}
+
+/**
+ * The gradient of one recorded operation.
+ * @param grad gradient of the operation's output
+ * @param saved what `record` was told to save
+ * @param targets one for each input, null where no gradient is wanted
+ */
+export type Backward = (grad: Tensor, saved: readonly Tensor[], targets: readonly (GradTarget | null)[]) => void;
+
+class LeafTarget implements GradTarget {
+  constructor(readonly leaf: Tensor) {}
+
+  add(grad: Tensor): void {
+    if (this.leaf.grad) {
+      native.accumulate(this.leaf.grad.handle, grad.handle, 1);
+      grad.dispose();
+    } else {
+      this.leaf.grad = keep(grad);
+    }
+  }
+
+  buffer(): Tensor {
+    return (this.leaf.grad ??= keep(this.leaf.device.zeros(this.leaf.shape)));
+  }
+}
+
+let nextOrder = 0;
+
+/** One recorded operation: what it was made from and what its gradient needs. */
+export class GradNode implements GradTarget, Surviving {
+  /** Operations are numbered as they are recorded, so falling order is a valid order for backward. */
+  readonly order = nextOrder++;
+  grad: Tensor | null = null;
+  #consumed = false;
+
+  constructor(
+    readonly op: string,
+    readonly targets: readonly (GradTarget | null)[],
+    private readonly output: { device: Tensor['device']; shape: readonly number[] },
+    private saved: readonly Tensor[],
+    private readonly backwardFunction: Backward,
+  ) {
+    if (inScope()) own(this);
+  }
+
+  add(grad: Tensor): void {
+    if (this.grad) {
+      native.accumulate(this.grad.handle, grad.handle, 1);
+      grad.dispose();
+    } else {
+      this.grad = keep(grad);
+    }
+  }
+
+  buffer(): Tensor {
+    return (this.grad ??= keep(this.output.device.zeros(this.output.shape)));
+  }
+
+  /** Passes the gathered gradient on, then frees what was saved for it. */
+  run(): void {
+    if (this.#consumed) {
+      throw new ForetokenError('INVALID_ARGUMENT', `backward: the graph of ${this.op} was used already`);
+    }
+    if (this.grad) scope(() => this.backwardFunction(this.grad!, this.saved, this.targets));
+    this.dispose();
+  }
+
+  dispose(): void {
+    this.#consumed = true;
+    for (const tensor of this.saved) tensor.dispose();
+    this.saved = [];
+    this.grad?.dispose();
+    this.grad = null;
+  }
+
+  dependencies(): Iterable<Scoped | null | undefined> {
+    return [...this.saved, ...this.targets.map((target) => (target instanceof GradNode ? target : null))];
+  }
+}
+
+let recording = true;
+
+/** Runs `fn` without recording anything for `backward`. */
+export function noGrad<T>(fn: () => T): T {
+  const before = recording;
+  recording = false;
+  try {
+    return fn();
+  } finally {
+    recording = before;
+  }
+}
+
+/** Whether an operation on these inputs will be recorded. */
+export function isRecording(inputs: readonly (Tensor | null | undefined)[]): boolean {
+  return recording && inputs.some((input) => input?.requiresGrad);
+}
+
+/**
+ * Records how to pass a gradient from `output` back to `inputs`, when one of them wants it.
+ * @param save tensors that `backward` needs; they stay readable for it whoever disposes them
+ * @returns `output`
+ */
+export function record(
+  op: string,
+  inputs: readonly (Tensor | null | undefined)[],
+  output: Tensor,
+  save: readonly Tensor[],
+  backward: Backward,
+): Tensor {
+  if (!isRecording(inputs)) return output;
+  const targets = inputs.map((input) => (input?.requiresGrad ? (input.node ?? new LeafTarget(input)) : null));
+  // Aliases share memory but not fate: the scope of the originals may end before backward runs.
+  const saved = save.map((tensor) => tensor.detach());
+  output.node = new GradNode(op, targets, { device: output.device, shape: output.shape }, saved, backward);
+  output.requiresGrad = true;
+  return output;
+}
+
+/** See {@link Tensor.backward}. */
+export function backward(output: Tensor, grad?: Tensor): void {
+  const root = output.node;
+  if (!root) {
+    throw new ForetokenError('INVALID_ARGUMENT', 'backward: no recorded operation made this tensor');
+  }
+  if (!grad && output.size !== 1) {
+    throw new ForetokenError(
+      'INVALID_ARGUMENT',
+      `backward: the tensor is [${output.shape.join(', ')}]; a gradient of that shape must be given`,
+    );
+  }
+  if (grad && grad.shape.join() !== output.shape.join()) {
+    throw new ForetokenError(
+      'SHAPE_MISMATCH',
+      `backward: grad is [${grad.shape.join(', ')}] but the tensor is [${output.shape.join(', ')}]`,
+    );
+  }
+  noGrad(() =>
+    scope(() => {
+      // A copy, because gradients are accumulated into in place.
+      root.add(output.device.empty(output.shape).copyFrom(grad ?? output.device.zeros([1]).fill(1)));
+      for (const node of reachableFrom(root)) node.run();
+    }),
+  );
+}
+
+/** Every recorded operation under `root`, later ones first. */
+function reachableFrom(root: GradNode): GradNode[] {
+  const found = new Set<GradNode>([root]);
+  for (const node of found) {
+    for (const target of node.targets) if (target instanceof GradNode) found.add(target);
+  }
+  return [...found].sort((a, b) => b.order - a.order);
+}

@@ -1,0 +1,47 @@
+import { native } from '../../native/load';
+import { record } from '../autograd';
+import { Tensor } from '../tensor';
+
+/** a + b, elementwise; both the same shape. */
+export function add(a: Tensor, b: Tensor): Tensor {
+  const out = new Tensor(a.device, native.add(a.handle, b.handle));
+  return record('add', [a, b], out, [], (grad, _saved, [toA, toB]) => {
+    toA?.add(grad.detach());
+    // Two owners must not share memory that either may accumulate into.
+    toB?.add(toA ? new Tensor(grad.device, native.scale(grad.handle, 1)) : grad.detach());
+  });
+}
+
+/** factor · x. */
+export function scale(x: Tensor, factor: number): Tensor {
+  const out = new Tensor(x.device, native.scale(x.handle, factor));
+  return record('scale', [x], out, [], (grad, _saved, [toX]) =>
+    toX?.add(new Tensor(grad.device, native.scale(grad.handle, factor))),
+  );
+}
+
+/** x · sigmoid(x). */
+export function silu(x: Tensor): Tensor {
+  const out = new Tensor(x.device, native.silu(x.handle));
+  return record('silu', [x], out, [x], (grad, [input], [toX]) =>
+    toX?.add(new Tensor(grad.device, native.siluBackward(grad.handle, input!.handle))),
+  );
+}
+
+/** silu(gate) · up, for gateUp [..., 2·dim] holding gate and up side by side; gives [..., dim]. */
+export function swiglu(gateUp: Tensor): Tensor {
+  const out = new Tensor(gateUp.device, native.swiglu(gateUp.handle));
+  return record('swiglu', [gateUp], out, [gateUp], (grad, [input], [toInput]) =>
+    toInput?.add(new Tensor(grad.device, native.swigluBackward(grad.handle, input!.handle))),
+  );
+}
+
+/** [a ; b] along the last dimension. */
+export function concat(a: Tensor, b: Tensor): Tensor {
+  const out = new Tensor(a.device, native.concat(a.handle, b.handle));
+  const [dimA, dimB] = [a.shape.at(-1)!, b.shape.at(-1)!];
+  return record('concat', [a, b], out, [], (grad, _saved, [toA, toB]) => {
+    toA?.add(new Tensor(grad.device, native.sliceColumns(grad.handle, 0, dimA)));
+    toB?.add(new Tensor(grad.device, native.sliceColumns(grad.handle, dimA, dimB)));
+  });
+}

@@ -1,0 +1,25 @@
+import { native } from '../../native/load';
+import { record } from '../autograd';
+import { Tensor } from '../tensor';
+
+/**
+ * y = x Wᵀ + b.
+ * @param x [..., in]
+ * @param weight [out, in], any floating dtype, row-major or packed by {@link packWeight}
+ * @param bias [out]
+ * @returns [..., out]; each row depends on that row of x alone, to the bit
+ */
+export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null): Tensor {
+  const out = new Tensor(x.device, native.linear(x.handle, weight.handle, bias?.handle));
+  return record('linear', [x, weight, bias], out, [x, weight], (grad, [input, w], [toX, toWeight, toBias]) => {
+    toX?.add(new Tensor(grad.device, native.linearBackwardInput(grad.handle, w!.handle)));
+    if (toWeight) {
+      native.linearBackwardWeight(grad.handle, input!.handle, toWeight.buffer().handle, toBias?.buffer().handle);
+    }
+  });
+}
+
+/** The weight as `linear` reads it fastest; for weights that do not change. */
+export function packWeight(weight: Tensor): Tensor {
+  return new Tensor(weight.device, native.packWeight(weight.handle));
+}

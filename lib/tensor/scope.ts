@@ -1,0 +1,84 @@
+/**
+ * Lifetimes. `scope(fn)` frees every tensor made inside, except what `fn` returns, which then belongs to the scope
+ * around it. Outside every scope a tensor lives until it is disposed (`using` or `dispose()`).
+ */
+
+/** What a scope can own. */
+export interface Scoped {
+  /** Frees what is held; calling it again does nothing. */
+  dispose(): void;
+}
+
+/** Something reached from a scope's result that must survive together with it. */
+export interface Surviving extends Scoped {
+  /** What this one needs to stay alive. */
+  dependencies(): Iterable<Scoped | null | undefined>;
+}
+
+const stack: Set<Scoped>[] = [];
+
+/** Whether anything made now will be freed by a scope. */
+export function inScope(): boolean {
+  return stack.length > 0;
+}
+
+/** Gives `value` to the innermost scope, if there is one. */
+export function own<T extends Scoped>(value: T): T {
+  stack.at(-1)?.add(value);
+  return value;
+}
+
+/** Takes `value` out of its scope: from now on its lifetime is the caller's affair. */
+export function keep<T extends Scoped>(value: T): T {
+  for (let i = stack.length - 1; i >= 0; i--) {
+    if (stack[i]!.delete(value)) break;
+  }
+  return value;
+}
+
+/**
+ * Runs `fn` and frees everything made inside, except what is reachable from its result: a tensor, or arrays and
+ * plain objects of them. `fn` must be synchronous; to read values back, return the tensors and await them outside.
+ */
+export function scope<T>(fn: () => T): T {
+  const owned = new Set<Scoped>();
+  stack.push(owned);
+  let result: T | undefined;
+  try {
+    result = fn();
+    if (result instanceof Promise) {
+      throw new TypeError('scope: the function must be synchronous, but it returned a promise');
+    }
+    return result;
+  } finally {
+    stack.pop();
+    const survivors = new Set<Scoped>();
+    collect(result, owned, survivors);
+    const outer = stack.at(-1);
+    for (const value of owned) {
+      if (!survivors.has(value)) value.dispose();
+      else outer?.add(value);
+    }
+  }
+}
+
+function collect(value: unknown, owned: Set<Scoped>, survivors: Set<Scoped>): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (isSurviving(value)) {
+    const pending: Scoped[] = [value];
+    for (let next = pending.pop(); next; next = pending.pop()) {
+      if (!owned.has(next) || survivors.has(next)) continue;
+      survivors.add(next);
+      if (!isSurviving(next)) continue;
+      for (const dependency of next.dependencies()) if (dependency) pending.push(dependency);
+    }
+  } else if (Array.isArray(value)) {
+    for (const element of value) collect(element, owned, survivors);
+  } else if (Object.getPrototypeOf(value) === Object.prototype) {
+    for (const element of Object.values(value)) collect(element, owned, survivors);
+  }
+}
+
+function isSurviving(value: object): value is Surviving {
+  return 'dependencies' in value && 'dispose' in value;
+}

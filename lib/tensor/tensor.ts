@@ -1,0 +1,132 @@
+import { ForetokenError } from '../errors';
+import type { DType, HostArray, TensorHandle } from '../native/binding';
+import { native } from '../native/load';
+import { backward, type GradNode } from './autograd';
+import type { Device } from './device';
+import { inScope, own, type Scoped, type Surviving } from './scope';
+
+// Only a net for tensors made outside every scope and forgotten: freeing is explicit.
+const forgotten = new FinalizationRegistry<TensorHandle>((handle) => {
+  try {
+    native.dispose(handle);
+  } catch {
+    // Its device was closed first.
+  }
+});
+
+/**
+ * A dense row-major array on a device. Operations return at once and run in order on the device's stream; only
+ * `data()` and `item()` wait, without blocking the event loop.
+ */
+export class Tensor implements Surviving, Disposable {
+  /** Whether operations on this tensor are recorded for `backward`. */
+  requiresGrad = false;
+  /** For a leaf: the gradient gathered so far, float32, same shape. */
+  grad: Tensor | null = null;
+  /** The operation that made this tensor, when it is part of a recorded graph. */
+  node: GradNode | null = null;
+
+  #handle: TensorHandle;
+  #shape: readonly number[] | undefined;
+  #dtype: DType | undefined;
+
+  /** Takes over a handle that an operation returned. */
+  constructor(
+    readonly device: Device,
+    handle: TensorHandle,
+  ) {
+    this.#handle = handle;
+    if (inScope()) own(this);
+    else forgotten.register(this, handle, this);
+  }
+
+  /** The native handle; throws when this tensor was disposed. */
+  get handle(): TensorHandle {
+    if (this.#handle === 0) throw new ForetokenError('INVALID_HANDLE', 'this tensor was disposed');
+    return this.#handle;
+  }
+
+  get shape(): readonly number[] {
+    return (this.#shape ??= native.shapeOf(this.handle));
+  }
+
+  get dtype(): DType {
+    return (this.#dtype ??= native.dtypeOf(this.handle));
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return this.shape.reduce((product, dim) => product * dim, 1);
+  }
+
+  get disposed(): boolean {
+    return this.#handle === 0;
+  }
+
+  /** The contents, once everything enqueued before has run; 16-bit floats as their bits. */
+  async data(): Promise<HostArray> {
+    return native.read(this.handle);
+  }
+
+  /** The only element of a one-element tensor. */
+  async item(): Promise<number> {
+    if (this.size !== 1) {
+      throw new ForetokenError('SHAPE_MISMATCH', `item: the tensor is [${this.shape.join(', ')}], not one element`);
+    }
+    return (await this.data())[0]!;
+  }
+
+  /** Replaces the contents. */
+  write(data: HostArray): void {
+    native.write(this.handle, data);
+  }
+
+  /** Sets every element; float32 only. */
+  fill(value: number): this {
+    native.fill(this.handle, value);
+    return this;
+  }
+
+  /** Copies the elements of `source`, which has the same dtype and as many. */
+  copyFrom(source: Tensor): this {
+    native.copyInto(this.handle, source.handle);
+    return this;
+  }
+
+  /** The same memory under a new handle, outside the recorded graph. */
+  detach(): Tensor {
+    return new Tensor(this.device, native.alias(this.handle));
+  }
+
+  /** Marks this leaf as one whose gradient is wanted. */
+  requireGrad(): this {
+    if (this.node) throw new ForetokenError('INVALID_ARGUMENT', 'requireGrad: only for tensors no operation made');
+    this.requiresGrad = true;
+    return this;
+  }
+
+  /**
+   * Adds the gradient of this tensor to the `grad` of every leaf it was made from, freeing the recorded graph on
+   * the way.
+   * @param grad gradient of this tensor, same shape; may be left out for a single element (1 is meant)
+   */
+  backward(grad?: Tensor): void {
+    backward(this, grad);
+  }
+
+  dispose(): void {
+    if (this.#handle === 0) return;
+    const handle = this.#handle;
+    this.#handle = 0;
+    forgotten.unregister(this);
+    if (!this.device.closed) native.dispose(handle);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  dependencies(): Iterable<Scoped | null | undefined> {
+    return [this.node, this.grad];
+  }
+}
