@@ -23,7 +23,7 @@ inline constexpr int kLanes = 4;
 #endif
 
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
-typedef int32_t IVec __attribute__((vector_size(kLanes * 4)));     // also the type of comparisons: -1 or 0
+typedef int32_t IVec __attribute__((vector_size(kLanes * 4)));      // also the type of comparisons: -1 or 0
 typedef uint16_t HalfVec __attribute__((vector_size(kLanes * 2)));  // storage of 16-bit floats
 
 // 16-bit storage types; arithmetic is always float32.
@@ -96,9 +96,7 @@ inline IVec load(const int32_t* p) { return load_bits<IVec>(p); }
 inline void store(float* p, Vec v) { __builtin_memcpy(p, &v, sizeof v); }
 inline void store(int32_t* p, IVec v) { __builtin_memcpy(p, &v, sizeof v); }
 
-inline Vec load(const BFloat16* p) {
-  return as_float(__builtin_convertvector(load_bits<HalfVec>(p), IVec) << 16);
-}
+inline Vec load(const BFloat16* p) { return as_float(__builtin_convertvector(load_bits<HalfVec>(p), IVec) << 16); }
 
 // Round to nearest even; NaN stays (quiet) NaN.
 inline void store(BFloat16* p, Vec v) {

@@ -1,0 +1,276 @@
+#include "csrc/cpu/gemm.h"
+
+#include "csrc/cpu/pack.h"
+
+namespace foretoken::cpu::FORETOKEN_ISA {
+namespace {
+
+// A block of A is packed so that it stays in the second-level cache while the panels of B pass by; one panel, packed
+// or converted on the way, stays near the first level.
+constexpr int64_t kBlockFloats = 128 * 1024;
+constexpr int64_t kDepth = 512;  // of one panel that is packed on the way
+
+int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// C[kRows, cols] of one panel: a [k][kRows], b [k][kPanel], cols ≤ kPanel.
+template <int kRows, typename T>
+[[gnu::noinline]] void multiply_tile(int64_t k, const float* __restrict a, const T* __restrict b, float* __restrict c,
+                                     int64_t c_stride, int cols, bool accumulate, const float* bias) {
+  Vec sums[kRows][kPanelVectors];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kPanelVectors; ++v) sums[r][v] = Vec{};
+  }
+  const bool whole = cols == kPanel;
+  const auto lanes = [cols](int v) {
+    const int left = cols - v * kLanes;
+    return left < 0 ? 0 : left > kLanes ? kLanes : left;
+  };
+  if (accumulate) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kPanelVectors; ++v) {
+        const float* from = c + r * c_stride + v * kLanes;
+        sums[r][v] = whole ? load(from) : load_n(from, lanes(v));
+      }
+    }
+  }
+  for (int64_t p = 0; p < k; ++p) {
+    Vec w[kPanelVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kPanelVectors; ++v) w[v] = load(b + v * kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const Vec x = broadcast(a[r]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kPanelVectors; ++v) sums[r][v] = fma(x, w[v], sums[r][v]);
+    }
+    a += kRows;
+    b += kPanel;
+  }
+  if (bias) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kPanelVectors; ++v) {
+      const Vec add = load_n(bias + v * kLanes, lanes(v));
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) sums[r][v] += add;
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kPanelVectors; ++v) {
+      float* to = c + r * c_stride + v * kLanes;
+      if (whole) {
+        store(to, sums[r][v]);
+      } else {
+        store_n(to, sums[r][v], lanes(v));
+      }
+    }
+  }
+}
+
+template <int kRows, typename T>
+inline void multiply_rows(int rows, int64_t k, const float* a, const T* b, float* c, int64_t c_stride, int cols,
+                          bool accumulate, const float* bias) {
+  if (rows == kRows) return multiply_tile<kRows>(k, a, b, c, c_stride, cols, accumulate, bias);
+  if constexpr (kRows > 1) multiply_rows<kRows - 1>(rows, k, a, b, c, c_stride, cols, accumulate, bias);
+}
+
+// The first row of tile i when `rows` rows are cut into `tiles` tiles of nearly equal height.
+int64_t tile_begin(int64_t rows, int64_t tiles, int64_t i) { return rows * i / tiles; }
+
+// Tiles [k][rows of the tile], one after another.
+void pack_block(const Operand& a, int64_t row, int64_t rows, int64_t first, int64_t depth, float* out) {
+  const int64_t tiles = divide_up(rows, kTileRows);
+  with_type(a.data, a.dtype, [&](auto data) {
+    for (int64_t i = 0; i < tiles; ++i) {
+      const int64_t begin = tile_begin(rows, tiles, i);
+      const int count = static_cast<int>(tile_begin(rows, tiles, i + 1) - begin);
+      auto from = data + (row + begin) * a.row_stride + first * a.col_stride;
+      if (count == 1 && a.col_stride == 1) {  // a row of decoding: the lanes may as well run along k
+        for (int64_t p = 0; p < depth; p += kLanes) {
+          store(out + p, load_n(from + p, static_cast<int>(smaller(kLanes, depth - p))));
+        }
+      } else {
+        pack_strip(from, a.row_stride, a.col_stride, count, depth, out, count);
+      }
+      out += count * depth;
+    }
+  });
+}
+
+// Columns col … of one panel, rows first … first + depth - 1: [depth][kPanel].
+template <typename In, typename Out>
+void pack_panel(const In* in, int64_t k_stride, int64_t stride, int64_t cols, int64_t depth, Out* out) {
+  for (int v = 0; v < kPanelVectors; ++v) {
+    const int64_t left = larger(0, smaller(kLanes, cols - v * kLanes));
+    pack_strip(in + v * kLanes * stride, stride, k_stride, static_cast<int>(left), depth, out + v * kLanes, kPanel);
+  }
+}
+
+template <typename T>
+void multiply_panel(const Gemm& g, const float* a, const T* panel, int64_t row, int64_t rows, int64_t col,
+                    int64_t depth, bool accumulate, bool last) {
+  const int64_t tiles = divide_up(rows, kTileRows);
+  const int cols = static_cast<int>(smaller(kPanel, g.n - col));
+  const float* bias = g.bias && last ? g.bias + col : nullptr;
+  for (int64_t i = 0; i < tiles; ++i) {
+    const int64_t begin = tile_begin(rows, tiles, i);
+    const int count = static_cast<int>(tile_begin(rows, tiles, i + 1) - begin);
+    multiply_rows<kTileRows>(count, depth, a + begin * depth, panel, g.c + (row + begin) * g.c_stride + col, g.c_stride,
+                             cols, accumulate, bias);
+  }
+}
+
+// Rows of A and depth of k that are packed together.
+struct Blocks {
+  int64_t rows, depth;
+};
+
+Blocks blocks_of(int64_t m, int64_t k, bool panels) {
+  const int64_t deepest = panels ? kBlockFloats / kTileRows : kDepth;
+  const int64_t wanted = smaller(deepest, larger(kDepth / 2, kBlockFloats / larger(m, 1)));
+  const int64_t depth = divide_up(k, larger(1, divide_up(k, wanted)));
+  const int64_t highest = kBlockFloats / larger(1, depth) / kTileRows * kTileRows;
+  return {divide_up(m, larger(1, divide_up(m, highest))), depth};
+}
+
+// The packed block of A, with the slack that pack_strip asks for, in whole cache lines.
+int64_t block_floats(int64_t rows, int64_t depth) { return divide_up(rows * depth + kLanes, 16) * 16; }
+
+}  // namespace
+
+Operand transposed(const Matrix& weight, int64_t k) { return {weight.data, weight.dtype, 1, k, weight.layout}; }
+
+Operand as_is(const Matrix& matrix, int64_t cols) { return {matrix.data, matrix.dtype, cols, 1, matrix.layout}; }
+
+Gemm block_of(const Gemm& gemm, int64_t row, int64_t rows, int64_t col, int64_t cols) {
+  Gemm block = gemm;
+  const auto advance = [](const Operand& operand, int64_t elements) {
+    return static_cast<const char*>(operand.data) + elements * static_cast<int64_t>(size_of(operand.dtype));
+  };
+  block.m = rows;
+  block.n = cols;
+  block.a.data = advance(gemm.a, row * gemm.a.row_stride);
+  block.b.data = advance(gemm.b, gemm.b.layout == Layout::kPanels ? col * gemm.k : col * gemm.b.col_stride);
+  block.c = gemm.c + row * gemm.c_stride + col;
+  if (gemm.bias) block.bias = gemm.bias + col;
+  return block;
+}
+
+int64_t gemm_scratch(int64_t m, int64_t k) {
+  const int64_t block = m * k < kBlockFloats ? block_floats(m, k) : block_floats(1, kBlockFloats);
+  return block + divide_up(smaller(k, kDepth) * kPanel, 16) * 16;
+}
+
+void multiply_here(const Gemm& g, float* scratch) {
+  const bool panels = g.b.layout == Layout::kPanels;
+  const Blocks blocks = blocks_of(g.m, g.k, panels);
+  float* const a = scratch;
+  float* const packed = scratch + block_floats(blocks.rows, blocks.depth);
+  int64_t first = 0;
+  do {
+    const int64_t depth = smaller(blocks.depth, g.k - first);
+    const bool accumulate = g.accumulate || first > 0, last = first + depth == g.k;
+    for (int64_t row = 0; row < g.m; row += blocks.rows) {
+      const int64_t rows = smaller(blocks.rows, g.m - row);
+      pack_block(g.a, row, rows, first, depth, a);
+      with_type(g.b.data, g.b.dtype, [&](auto data) {
+        for (int64_t col = 0; col < g.n; col += kPanel) {
+          if (panels) {
+            multiply_panel(g, a, data + col * g.k + first * kPanel, row, rows, col, depth, accumulate, last);
+          } else {
+            pack_panel(data + first * g.b.row_stride + col * g.b.col_stride, g.b.row_stride, g.b.col_stride, g.n - col,
+                       depth, packed);
+            multiply_panel(g, a, packed, row, rows, col, depth, accumulate, last);
+          }
+        }
+      });
+    }
+    first += depth;
+  } while (first < g.k);
+}
+
+namespace {
+
+struct Grid {
+  int64_t rows = 1, cols = 1;
+};
+
+// Into how many parts C is cut each way: the cut with the least estimated time. Each part packs its own rows of A
+// (and columns of B), so fewer parts pack less; more parts wait less for the last one.
+Grid grid_of(const Gemm& g, int threads) {
+  const double stream = g.b.layout == Layout::kPanels ? 0.5 : 1.0;  // cycles for an element of B
+  const double pack = 0.5, start = 2000, wake = 20000;
+  const int64_t tiles = divide_up(g.m, kTileRows), panels = divide_up(g.n, kPanel);
+  const auto time = [&](int64_t rows, int64_t cols) {
+    const double m = static_cast<double>(divide_up(tiles, rows) * kTileRows);
+    const double n = static_cast<double>(divide_up(panels, cols) * kPanel);
+    const double part = start + static_cast<double>(g.k) * (m * n / kLanes + pack * m + stream * n);
+    const int64_t parts = rows * cols;
+    return part * (static_cast<double>(divide_up(parts, threads)) + 0.1) + (parts > 1 ? wake : 0);
+  };
+  Grid best;
+  double least = time(1, 1);
+  for (int64_t parts = threads; threads > 1 && parts <= 4 * threads; parts *= 2) {
+    for (int64_t rows = 1; rows <= smaller(parts, tiles); ++rows) {
+      const int64_t cols = smaller(parts / rows, panels);
+      const double estimate = time(rows, cols);
+      if (estimate < least) {
+        least = estimate;
+        best = {rows, cols};
+      }
+    }
+  }
+  return best;
+}
+
+}  // namespace
+
+void multiply(const Context& context, const Gemm& gemm, float* scratch) {
+  if (gemm.m == 0 || gemm.n == 0) return;
+  const Grid grid = grid_of(gemm, context.threads);
+  const int64_t tiles = divide_up(gemm.m, kTileRows), panels = divide_up(gemm.n, kPanel);
+  const int64_t stride = gemm_scratch(gemm.m, gemm.k);
+  parallel(context, grid.rows * grid.cols, [&](int64_t part, int thread) {
+    const int64_t i = part % grid.rows, j = part / grid.rows;
+    const int64_t row = tiles * i / grid.rows * kTileRows, col = panels * j / grid.cols * kPanel;
+    const int64_t row_end = smaller(gemm.m, tiles * (i + 1) / grid.rows * kTileRows);
+    const int64_t col_end = smaller(gemm.n, panels * (j + 1) / grid.cols * kPanel);
+    multiply_here(block_of(gemm, row, row_end - row, col, col_end - col), scratch + thread * stride);
+  });
+}
+
+void add_column_sums(const Context& context, const float* x, int64_t m, int64_t n, float* sums) {
+  constexpr int64_t kWidth = 512;
+  parallel(context, divide_up(n, kWidth), [&](int64_t part, int) {
+    const int64_t begin = part * kWidth, end = smaller(n, begin + kWidth);
+    for (int64_t i = 0; i < m; ++i) {
+      const float* row = x + i * n;
+      for (int64_t j = begin; j < end; ++j) sums[j] += row[j];
+    }
+  });
+}
+
+int64_t panel_bytes(int64_t n, int64_t k, DType dtype) {
+  return divide_up(n, kPanel) * kPanel * k * static_cast<int64_t>(size_of(dtype));
+}
+
+void pack_panels(const Context& context, const Matrix& weight, int64_t n, int64_t k, void* out) {
+  const int64_t panels = divide_up(n, kPanel);
+  const int64_t parts = smaller(panels, 1 + panels * kPanel * k / (256 * 1024));
+  with_type(weight.data, weight.dtype, [&]<typename T>(const T* data) {
+    parallel(context, parts, [&](int64_t part, int) {
+      for (int64_t i = panels * part / parts; i < panels * (part + 1) / parts; ++i) {
+        pack_panel(data + i * kPanel * k, 1, k, n - i * kPanel, k, static_cast<T*>(out) + i * kPanel * k);
+      }
+    });
+  });
+}
+
+}  // namespace foretoken::cpu::FORETOKEN_ISA
