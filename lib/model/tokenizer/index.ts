@@ -1,0 +1,3 @@
+export { byteTokenizerFiles, byteTokenizerJson } from './byte-level';
+export type { DecodeOptions, StreamDecoder, Tokenizer, TokenizerFiles } from './interface';
+export { createTokenizer, loadTokenizer, saveTokenizer } from './load';

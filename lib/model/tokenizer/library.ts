@@ -1,0 +1,25 @@
+import { createRequire } from 'node:module';
+
+/** What we use of the `Tokenizer` of `@huggingface/tokenizers`. */
+export interface Library {
+  encode(
+    text: string,
+    options: { add_special_tokens: boolean },
+  ): { ids: (number | undefined)[]; tokens: string[] };
+  decode(ids: number[], options: { clean_up_tokenization_spaces: boolean }): string;
+  token_to_id(token: string): number | undefined;
+  get_added_tokens_decoder(): Map<number, { special: boolean }>;
+  /** `vocab` gives the token of each id; ids may be missing. */
+  readonly model: { readonly vocab: readonly (string | undefined)[] };
+}
+
+// The package has a CommonJS build, but declares its types for ES modules only (and in part as `any`), so a plain
+// import does not compile.
+const tokenizers = createRequire(__filename)('@huggingface/tokenizers') as {
+  Tokenizer: new (tokenizerJson: object, tokenizerConfig: object) => Library;
+};
+
+/** @throws Error when the objects are not what the library expects. */
+export function createLibrary(tokenizerJson: object, tokenizerConfig: object): Library {
+  return new tokenizers.Tokenizer(tokenizerJson, tokenizerConfig);
+}

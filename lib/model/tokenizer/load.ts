@@ -1,0 +1,94 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ForetokenError } from '../../tensor/errors';
+import { fileAccessError, isJsonObject, writeFileAtomic } from '../files';
+import { ByteTokenizer, byteLevelSpecials } from './byte-level';
+import { GeneralTokenizer } from './general';
+import type { Tokenizer, TokenizerFiles } from './interface';
+import { createLibrary, type Library } from './library';
+
+const MAIN_FILE = 'tokenizer.json';
+/** Where the special tokens are named, by precedence. Neither file is required. */
+const CONFIG_FILES = ['tokenizer_config.json', 'special_tokens_map.json'];
+
+/**
+ * Loads the tokenizer of a model's directory, as Hugging Face writes it.
+ * @throws FILE_ACCESS without a readable tokenizer.json; INVALID_CONFIG, naming the file, when one makes no sense.
+ */
+export async function loadTokenizer(directory: string): Promise<Tokenizer> {
+  const files: Record<string, string> = {};
+  for (const name of [MAIN_FILE, ...CONFIG_FILES]) {
+    try {
+      files[name] = await readFile(join(directory, name), 'utf8');
+    } catch (cause) {
+      const optional = name !== MAIN_FILE && (cause as NodeJS.ErrnoException).code === 'ENOENT';
+      if (!optional) throw fileAccessError('read', join(directory, name), cause);
+    }
+  }
+  return createTokenizer(files, directory);
+}
+
+/** Writes a tokenizer's files into a directory, from where `loadTokenizer` makes the same one. */
+export async function saveTokenizer(directory: string, tokenizer: Tokenizer): Promise<void> {
+  for (const [name, text] of Object.entries(tokenizer.files)) {
+    await writeFileAtomic(join(directory, name), text);
+  }
+}
+
+/**
+ * Makes a tokenizer from the texts of its files.
+ *
+ * @param directory where they are from, for messages.
+ * @throws INVALID_CONFIG naming the file.
+ */
+export function createTokenizer(files: TokenizerFiles, directory = ''): Tokenizer {
+  const path = (name: string) => join(directory, name);
+  const json = parse(path(MAIN_FILE), files[MAIN_FILE] ?? '');
+  const configs = CONFIG_FILES.filter((name) => files[name] !== undefined).map((name) => ({
+    path: path(name),
+    json: parse(path(name), files[name] ?? ''),
+  }));
+  let library: Library;
+  try {
+    library = createLibrary(json, configs[0]?.json ?? {});
+  } catch (cause) {
+    throw invalid(path(MAIN_FILE), (cause as Error).message, { cause });
+  }
+  const idOf = (key: string): number | undefined => {
+    for (const config of configs) {
+      const content = tokenContent(config.json[key]);
+      if (content === undefined) continue;
+      const id = library.token_to_id(content);
+      if (id === undefined)
+        throw invalid(config.path, `${key} "${content}" is not in the vocabulary of ${MAIN_FILE}`);
+      return id;
+    }
+    return undefined;
+  };
+  const [bosId, eosId] = [idOf('bos_token'), idOf('eos_token')];
+  const specials = byteLevelSpecials(json);
+  return specials
+    ? new ByteTokenizer(files, specials, bosId, eosId)
+    : new GeneralTokenizer(library, files, bosId, eosId);
+}
+
+function parse(path: string, text: string): Record<string, unknown> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw invalid(path, `not JSON: ${(cause as Error).message}`, { cause });
+  }
+  if (!isJsonObject(json)) throw invalid(path, 'not a JSON object');
+  return json;
+}
+
+/** Special tokens are given as a string or as an object with a `content`. */
+function tokenContent(value: unknown): string | undefined {
+  const content = isJsonObject(value) ? value['content'] : value;
+  return typeof content === 'string' ? content : undefined;
+}
+
+function invalid(path: string, problem: string, options?: ErrorOptions): ForetokenError {
+  return new ForetokenError('INVALID_CONFIG', `${path}: ${problem}`, options);
+}

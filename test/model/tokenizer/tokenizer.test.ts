@@ -1,0 +1,189 @@
+import fc from 'fast-check';
+import { createTokenizer, loadTokenizer, saveTokenizer, type Tokenizer } from '../../../lib/model/tokenizer';
+import { foretokenError } from '../../support/errors';
+import { TemporaryDirectory } from '../../support/temporary';
+import { byteFallback, byteLevelPairs } from './examples';
+
+const directory = new TemporaryDirectory();
+
+const make = (json: unknown, config?: unknown): Tokenizer =>
+  createTokenizer({
+    'tokenizer.json': JSON.stringify(json),
+    ...(config === undefined ? {} : { 'tokenizer_config.json': JSON.stringify(config) }),
+  });
+
+describe('a tokenizer', () => {
+  const pairs = make(byteLevelPairs());
+  const fallback = make(byteFallback());
+
+  it('gives the ids of its vocabulary', () => {
+    expect([...pairs.encode('hello wé')]).toEqual([259, 111, 260, 261]);
+    expect([...pairs.encode('a<|endoftext|>b')]).toEqual([97, 256, 98]);
+    expect(pairs.vocabSize).toBe(265);
+  });
+
+  it('adds special tokens around the text unless told not to', () => {
+    expect([...fallback.encode('ab b')]).toEqual([1, 264, 259, 261]);
+    expect([...fallback.encode('ab b', { addSpecialTokens: false })]).toEqual([264, 259, 261]);
+  });
+
+  it('encodes an empty text and decodes no ids', () => {
+    expect([...pairs.encode('')]).toEqual([]);
+    expect([...fallback.encode('')]).toEqual([1]);
+    expect(pairs.decode([])).toBe('');
+  });
+
+  it('gives any text back', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), (text) => {
+        expect(pairs.decode(pairs.encode(text))).toBe(text);
+      }),
+    );
+    for (const text of ['ab a  b', ' leading', 'é😀\ufffd', "a .  b , it 's"]) {
+      expect(pairs.decode(pairs.encode(text))).toBe(text);
+      expect(fallback.decode(fallback.encode(text))).toBe(text);
+    }
+  });
+
+  it('leaves special tokens out of the text unless told not to', () => {
+    const ids = pairs.encode('a<|endoftext|>b');
+    expect(pairs.decode(ids)).toBe('ab');
+    expect(pairs.decode(ids, { skipSpecialTokens: false })).toBe('a<|endoftext|>b');
+  });
+
+  it('decodes ids without a token to nothing, and refuses what is no id', () => {
+    expect(pairs.decode([97, 100_000, 98])).toBe('ab');
+    for (const id of [-1, 0.5, NaN]) {
+      expect(() => pairs.decode([97, id])).toThrow(
+        foretokenError('INVALID_ARGUMENT', String(id), 'not a token id'),
+      );
+    }
+  });
+
+  it('refuses to encode with a template whose token has no id', () => {
+    const json = byteFallback();
+    const tokenizer = make({
+      ...json,
+      post_processor: { type: 'TemplateProcessing', single: [{ SpecialToken: { id: '<bos>', type_id: 0 } }] },
+      model: { ...(json['model'] as object), unk_token: null },
+    });
+    expect(() => tokenizer.encode('a')).toThrow(foretokenError('INVALID_CONFIG', '"<bos>" has no id'));
+  });
+});
+
+describe('a stream decoder', () => {
+  const tokenizers: [string, Tokenizer][] = [
+    ['byte-level pairs', make(byteLevelPairs())],
+    ['byte fallback', make(byteFallback())],
+  ];
+
+  it.each(tokenizers)('of %s gives, in pieces, what decode gives at once', (_, tokenizer) => {
+    const decoder = tokenizer.streamDecoder();
+    const id = fc.nat(tokenizer.vocabSize + 3);
+    const anyIds = fc.array(fc.oneof(id, id, fc.constantFrom(0xf0, 0x9f, 0x98, 0x80, 32, 256, 257, 259)));
+    fc.assert(
+      fc.property(fc.array(anyIds), fc.boolean(), (parts, skipSpecialTokens) => {
+        const ids = parts.flat();
+        const stream = skipSpecialTokens ? decoder : tokenizer.streamDecoder({ skipSpecialTokens });
+        const text = parts.map((part) => stream.push(part)).join('') + stream.flush();
+        expect(text).toBe(tokenizer.decode(ids, { skipSpecialTokens }));
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it.each(tokenizers)('of %s gives whole characters only, each as soon as it is complete', (_, tokenizer) => {
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom('a', 'é', '😀', '漢', ' ') }), (text) => {
+        const stream = tokenizer.streamDecoder();
+        let given = '';
+        const ids = tokenizer.encode(text, { addSpecialTokens: false });
+        ids.forEach((id, i) => {
+          const piece = stream.push([id]);
+          expect(piece).not.toMatch(/\p{Surrogate}/u);
+          given += piece;
+          const known = tokenizer.decode(ids.subarray(0, i + 1)).replace(/\ufffd+$/, '');
+          expect(given).toBe(known);
+        });
+        expect(given + stream.flush()).toBe(text);
+      }),
+    );
+  });
+
+  it.each(tokenizers)('of %s gives U+FFFD for a character that was never finished', (_, tokenizer) => {
+    const stream = tokenizer.streamDecoder();
+    const ids = [...tokenizer.encode('😀', { addSpecialTokens: false })].slice(0, -1);
+    expect(stream.push(ids)).toBe('');
+    expect(stream.flush()).toBe('\ufffd');
+    expect(stream.push(tokenizer.encode('ab'))).toBe('ab');
+  });
+});
+
+describe('loading', () => {
+  const files = (json: unknown, others: Record<string, unknown> = {}) => {
+    for (const [name, content] of Object.entries({ 'tokenizer.json': json, ...others })) {
+      directory.write(name, typeof content === 'string' ? content : JSON.stringify(content));
+    }
+    return directory.path;
+  };
+
+  it('takes the special tokens from tokenizer_config.json, then from special_tokens_map.json', async () => {
+    const both = await loadTokenizer(
+      files(byteFallback(), {
+        'tokenizer_config.json': { bos_token: { content: '<s>' }, eos_token: null },
+        'special_tokens_map.json': { bos_token: '<unk>', eos_token: '</s>' },
+      }),
+    );
+    expect([both.bosId, both.eosId]).toEqual([1, 2]);
+  });
+
+  it('needs tokenizer.json alone', async () => {
+    const tokenizer = await loadTokenizer(files(byteFallback()));
+    expect([tokenizer.bosId, tokenizer.eosId]).toEqual([undefined, undefined]);
+  });
+
+  it('gives back what was saved', async () => {
+    const tokenizer = make(byteFallback(), { eos_token: '</s>' });
+    await saveTokenizer(directory.at('copy'), tokenizer);
+    const copy = await loadTokenizer(directory.at('copy'));
+    expect(copy.files).toEqual(tokenizer.files);
+    expect(copy.eosId).toBe(2);
+    expect([...copy.encode('ab')]).toEqual([1, 264]);
+  });
+
+  it('names a tokenizer.json that is missing', async () => {
+    await expect(loadTokenizer(directory.path)).rejects.toEqual(
+      foretokenError('FILE_ACCESS', directory.at('tokenizer.json'), 'no such file'),
+    );
+  });
+
+  it.each<[string, unknown, Record<string, unknown>, string[]]>([
+    ['is not JSON', '{', {}, ['tokenizer.json', 'not JSON']],
+    ['is a list', '[]', {}, ['tokenizer.json', 'not a JSON object']],
+    ['has no model', { version: '1.0' }, {}, ['tokenizer.json', '"model"']],
+    [
+      'has an unknown model',
+      { ...byteFallback(), model: { type: 'Magic' } },
+      {},
+      ['tokenizer.json', 'Magic'],
+    ],
+    ['has a broken vocabulary', { ...byteFallback(), model: { type: 'BPE' } }, {}, ['tokenizer.json']],
+    ['has no added_tokens', { ...byteFallback(), added_tokens: undefined }, {}, ['tokenizer.json']],
+    [
+      'has a broken config beside it',
+      byteFallback(),
+      { 'tokenizer_config.json': 'no' },
+      ['tokenizer_config.json'],
+    ],
+    [
+      'lacks the token that ends a text',
+      byteFallback(),
+      { 'tokenizer_config.json': { eos_token: '<end>' } },
+      ['tokenizer_config.json', 'eos_token "<end>"'],
+    ],
+  ])('refuses a tokenizer.json that %s', async (_, json, others, parts) => {
+    await expect(loadTokenizer(files(json, others))).rejects.toEqual(
+      foretokenError('INVALID_CONFIG', ...parts),
+    );
+  });
+});
