@@ -93,6 +93,11 @@ export class Tensor implements Surviving, Disposable {
     return this;
   }
 
+  /** The memory from element `offset` on under another shape, outside the recorded graph. */
+  view(offset: number, shape: readonly number[]): Tensor {
+    return new Tensor(this.device, native.view(this.handle, offset, shape));
+  }
+
   /** The same memory under a new handle, outside the recorded graph. */
   detach(): Tensor {
     return new Tensor(this.device, native.alias(this.handle));

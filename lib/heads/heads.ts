@@ -1,0 +1,58 @@
+import type { BlockConfig } from '../nn/block';
+import type { ParameterStore } from '../nn/parameters';
+import type { RopeTable } from '../nn/rope-table';
+import type { Rows } from '../nn/rows';
+import type { Tensor } from '../tensor/tensor';
+
+/** What a head kind gets to build its layers from. */
+export interface HeadsContext {
+  readonly store: ParameterStore;
+  readonly config: BlockConfig;
+  readonly table: RopeTable;
+  /** Number of heads n, the next-token head included; these are heads 2 … n. */
+  readonly numHeads: number;
+  /** tokens int32 [rows] → embeddings [rows, hiddenSize]. */
+  embed(tokens: Tensor): Tensor;
+}
+
+/** What a head may look at. All are [rows, hiddenSize] for the same rows. */
+export interface HeadInputs {
+  /** The trunk before its last layer, which is head 1's own. */
+  readonly z: Tensor;
+  /** The trunk after its last layer and final norm: what head 1 unembeds. */
+  readonly hidden: Tensor;
+  /** What head k-1 handed on (`state`); `hidden` for head 2. */
+  readonly previous: Tensor;
+  /** int32 [rows]: token t+k-1 for the row of position t. */
+  readonly tokens: Tensor;
+  readonly rows: Rows;
+}
+
+export interface HeadOutputs {
+  /** [rows, hiddenSize], to be unembedded into logits of token t+k. */
+  readonly hidden: Tensor;
+  /** What the next head gets as `previous`; only for heads that build on each other. */
+  readonly state?: Tensor;
+}
+
+/**
+ * Heads 2 … n of one kind. `forward` serves training and drafting alike; how drafting feeds it follows from `chained`
+ * and `layers`.
+ */
+export interface Heads {
+  /** Whether head k needs head k-1's `state` and the token before the one it predicts. */
+  readonly chained: boolean;
+  /** Layers of KV cache that each head needs: 0 when a head looks at its own row alone. */
+  readonly layers: number;
+  /**
+   * @param k which head, 2 … n. In a cache, head k's layers are (k-2)·layers … (k-1)·layers - 1.
+   */
+  forward(k: number, inputs: HeadInputs): HeadOutputs;
+}
+
+/** An architecture of heads, under the name that config.json gives as `mtp.kind`. */
+export interface HeadKind {
+  readonly kind: string;
+  create(context: HeadsContext): Heads;
+}
+

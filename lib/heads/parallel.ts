@@ -1,0 +1,29 @@
+import { Block } from '../nn/block';
+import { RMSNorm } from '../nn/rms-norm';
+import type { HeadInputs, HeadKind, HeadOutputs, Heads, HeadsContext } from './heads';
+
+/**
+ * One transformer layer a head, all on the same trunk output: Gloeckle et al. 2024, "Better & Faster Large Language
+ * Models via Multi-token Prediction", section 2. The paper's layer of head 1 is the trunk's own last layer.
+ */
+class ParallelHeads implements Heads {
+  readonly chained = false;
+  readonly layers = 1;
+  readonly #heads: { block: Block; norm: RMSNorm }[] = [];
+
+  constructor({ store, config, table, numHeads }: HeadsContext) {
+    for (let k = 2; k <= numHeads; k++) {
+      this.#heads.push({
+        block: new Block(store, `mtp.heads.${k}.layer.`, config, table, k - 2),
+        norm: new RMSNorm(store, `mtp.heads.${k}.norm`, config.hiddenSize, config.rmsNormEps),
+      });
+    }
+  }
+
+  forward(k: number, { z, rows }: HeadInputs): HeadOutputs {
+    const { block, norm } = this.#heads[k - 2]!;
+    return { hidden: norm.forward(block.forward(z, rows)) };
+  }
+}
+
+export const parallel: HeadKind = { kind: 'parallel', create: (context) => new ParallelHeads(context) };

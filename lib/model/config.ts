@@ -1,0 +1,205 @@
+import { ForetokenError } from '../errors';
+import { headKind } from '../heads';
+import type { BlockConfig } from '../nn/block';
+
+/** Largest number of heads. */
+export const MAX_HEADS = 16;
+
+/** The families of Hugging Face's config.json that the trunk covers. */
+export type ModelType = 'llama' | 'qwen2' | 'qwen3';
+
+/** config.json, with camelCased Hugging Face names. */
+export interface ModelConfig {
+  modelType: ModelType;
+  vocabSize: number;
+  hiddenSize: number;
+  intermediateSize: number;
+  numHiddenLayers: number;
+  numAttentionHeads: number;
+  numKeyValueHeads: number;
+  headDim: number;
+  maxPositionEmbeddings: number;
+  rmsNormEps: number;
+  ropeTheta: number;
+  tieWordEmbeddings: boolean;
+  attentionBias: boolean;
+  initializerRange: number;
+  bosTokenId: number | null;
+  eosTokenId: number | null;
+  /** Heads; numHeads counts the next-token head. */
+  mtp: { kind: string; numHeads: number };
+}
+
+type Json = Record<string, unknown>;
+
+const DEFAULTS = {
+  modelType: 'llama',
+  maxPositionEmbeddings: 2048,
+  rmsNormEps: 1e-5,
+  ropeTheta: 10000,
+  tieWordEmbeddings: false,
+  attentionBias: false,
+  initializerRange: 0.02,
+  bosTokenId: null,
+  eosTokenId: null,
+} as const;
+
+/** What must be given to make a model; the rest has Hugging Face's defaults. */
+export type ModelOptions = Partial<ModelConfig> &
+  Pick<ModelConfig, 'vocabSize' | 'hiddenSize' | 'numHiddenLayers' | 'numAttentionHeads'>;
+
+/**
+ * Fills in defaults and checks that the parts fit together.
+ * @throws ForetokenError INVALID_CONFIG naming the field, its value and what is allowed
+ */
+export function modelConfig(options: ModelOptions): ModelConfig {
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as ModelOptions;
+  const { hiddenSize, numAttentionHeads } = given;
+  const config: ModelConfig = {
+    ...DEFAULTS,
+    numKeyValueHeads: numAttentionHeads,
+    headDim: hiddenSize / numAttentionHeads,
+    // Three matrices of 8/3 d cost what two of 4 d do (Shazeer 2020); rounded up to whole vectors.
+    intermediateSize: Math.ceil((hiddenSize * 8) / 3 / 64) * 64,
+    mtp: { kind: 'parallel', numHeads: 1 },
+    ...given,
+  };
+  check(config);
+  return config;
+}
+
+function check(config: ModelConfig): void {
+  const fail = (message: string): never => {
+    throw new ForetokenError('INVALID_CONFIG', message);
+  };
+  const integers = [
+    'vocabSize',
+    'hiddenSize',
+    'intermediateSize',
+    'numHiddenLayers',
+    'numAttentionHeads',
+    'numKeyValueHeads',
+    'headDim',
+    'maxPositionEmbeddings',
+  ] as const;
+  for (const name of integers) {
+    const value = config[name];
+    if (!Number.isInteger(value) || value < 1) fail(`${name} must be a positive integer, but is ${value}`);
+  }
+  for (const name of ['rmsNormEps', 'ropeTheta', 'initializerRange'] as const) {
+    if (!(config[name] > 0)) fail(`${name} must be positive, but is ${config[name]}`);
+  }
+  if (!['llama', 'qwen2', 'qwen3'].includes(config.modelType)) {
+    fail(`modelType must be llama, qwen2 or qwen3, but is ${config.modelType}`);
+  }
+  if (config.numAttentionHeads % config.numKeyValueHeads !== 0) {
+    fail(
+      `numAttentionHeads (${config.numAttentionHeads}) must be a multiple of ` +
+        `numKeyValueHeads (${config.numKeyValueHeads})`,
+    );
+  }
+  if (config.headDim % 2 !== 0) fail(`headDim must be even for rotary positions, but is ${config.headDim}`);
+  const { numHeads, kind } = config.mtp;
+  if (!Number.isInteger(numHeads) || numHeads < 1 || numHeads > MAX_HEADS) {
+    fail(`mtp.numHeads must be an integer in 1 … ${MAX_HEADS}, but is ${numHeads}`);
+  }
+  headKind(kind);
+}
+
+/** What every block of the model is built from. */
+export function blockConfig(config: ModelConfig): BlockConfig {
+  return {
+    hiddenSize: config.hiddenSize,
+    intermediateSize: config.intermediateSize,
+    heads: config.numAttentionHeads,
+    kvHeads: config.numKeyValueHeads,
+    headDim: config.headDim,
+    rmsNormEps: config.rmsNormEps,
+    qkvBias: config.attentionBias || config.modelType === 'qwen2',
+    outBias: config.attentionBias && config.modelType !== 'qwen2',
+    qkNorm: config.modelType === 'qwen3',
+    initStd: config.initializerRange,
+    residualStd: config.initializerRange / Math.sqrt(2 * config.numHiddenLayers),
+  };
+}
+
+const ARCHITECTURES: Record<ModelType, string> = {
+  llama: 'LlamaForCausalLM',
+  qwen2: 'Qwen2ForCausalLM',
+  qwen3: 'Qwen3ForCausalLM',
+};
+
+/** config.json as any Llama reader understands it, with one `mtp` object more. */
+export function configToJson(config: ModelConfig): Json {
+  return {
+    architectures: [ARCHITECTURES[config.modelType]],
+    model_type: config.modelType,
+    vocab_size: config.vocabSize,
+    hidden_size: config.hiddenSize,
+    intermediate_size: config.intermediateSize,
+    num_hidden_layers: config.numHiddenLayers,
+    num_attention_heads: config.numAttentionHeads,
+    num_key_value_heads: config.numKeyValueHeads,
+    head_dim: config.headDim,
+    max_position_embeddings: config.maxPositionEmbeddings,
+    rms_norm_eps: config.rmsNormEps,
+    rope_theta: config.ropeTheta,
+    tie_word_embeddings: config.tieWordEmbeddings,
+    attention_bias: config.attentionBias,
+    initializer_range: config.initializerRange,
+    bos_token_id: config.bosTokenId,
+    eos_token_id: config.eosTokenId,
+    hidden_act: 'silu',
+    torch_dtype: 'float32',
+    mtp: { kind: config.mtp.kind, num_heads: config.mtp.numHeads },
+  };
+}
+
+/** Reads config.json; what the trunk cannot do is refused by name. */
+export function configFromJson(json: Json): ModelConfig {
+  const fail = (message: string): never => {
+    throw new ForetokenError('INVALID_CONFIG', `config.json: ${message}`);
+  };
+  const number = (name: string): number | undefined => {
+    const value = json[name];
+    if (value === undefined || value === null) return undefined;
+    if (typeof value !== 'number') fail(`${name} must be a number, but is ${JSON.stringify(value)}`);
+    return value as number;
+  };
+  const flag = (name: string): boolean | undefined => {
+    const value = json[name];
+    if (value !== undefined && typeof value !== 'boolean') {
+      fail(`${name} must be true or false, but is ${JSON.stringify(value)}`);
+    }
+    return value as boolean | undefined;
+  };
+  const required = (name: string): number => number(name) ?? fail(`${name} is missing`);
+  const activation = json.hidden_act ?? 'silu';
+  if (activation !== 'silu') fail(`hidden_act must be silu, but is ${JSON.stringify(activation)}`);
+  if (json.rope_scaling !== undefined && json.rope_scaling !== null) {
+    fail(`rope_scaling is not supported, but is ${JSON.stringify(json.rope_scaling)}`);
+  }
+  if (json.use_sliding_window === true) fail('use_sliding_window is not supported');
+  if (json.mlp_bias === true) fail('mlp_bias is not supported');
+  const mtp = (json.mtp ?? {}) as Json;
+  const eos: unknown = Array.isArray(json.eos_token_id) ? json.eos_token_id[0] : json.eos_token_id;
+  return modelConfig({
+    modelType: (json.model_type ?? 'llama') as ModelType,
+    vocabSize: required('vocab_size'),
+    hiddenSize: required('hidden_size'),
+    intermediateSize: required('intermediate_size'),
+    numHiddenLayers: required('num_hidden_layers'),
+    numAttentionHeads: required('num_attention_heads'),
+    numKeyValueHeads: number('num_key_value_heads'),
+    headDim: number('head_dim'),
+    maxPositionEmbeddings: number('max_position_embeddings'),
+    rmsNormEps: number('rms_norm_eps'),
+    ropeTheta: number('rope_theta'),
+    tieWordEmbeddings: flag('tie_word_embeddings'),
+    attentionBias: flag('attention_bias'),
+    initializerRange: number('initializer_range'),
+    bosTokenId: number('bos_token_id') ?? null,
+    eosTokenId: (eos as number | null | undefined) ?? null,
+    mtp: { kind: (mtp.kind ?? 'parallel') as string, numHeads: (mtp.num_heads ?? 1) as number },
+  });
+}

@@ -1,0 +1,103 @@
+import { headKind } from '../heads';
+import type { Heads } from '../heads/heads';
+import { Block } from '../nn/block';
+import { weightFor } from '../nn/linear';
+import { ParameterStore, type Parameter } from '../nn/parameters';
+import { RMSNorm } from '../nn/rms-norm';
+import { RopeTable } from '../nn/rope-table';
+import type { Rows } from '../nn/rows';
+import type { Device } from '../tensor/device';
+import { embedding } from '../tensor/ops/embedding';
+import { scope } from '../tensor/scope';
+import type { Tensor } from '../tensor/tensor';
+import { blockConfig, modelConfig, type ModelConfig, type ModelOptions } from './config';
+
+export interface ModelInit {
+  /** Seed of the initial weights; without one they are zeros, for a checkpoint to fill. */
+  seed?: number;
+}
+
+/**
+ * A language model that predicts several tokens at once: a trunk of the Llama family, whose last layer and final norm are
+ * head 1, and heads 2 … n of some kind. All heads share one unembedding.
+ */
+export class MtpModel implements Disposable {
+  readonly config: ModelConfig;
+  readonly parameters: ParameterStore;
+  readonly table: RopeTable;
+  /** Heads 2 … n. */
+  readonly heads: Heads;
+  /** [vocabSize, hiddenSize]: the same parameter as the embedding when tied. */
+  readonly unembedding: Parameter;
+  readonly #embedding: Parameter;
+  readonly #layers: Block[] = [];
+  readonly #norm: RMSNorm;
+
+  constructor(
+    readonly device: Device,
+    options: ModelOptions,
+    init: ModelInit = {},
+  ) {
+    const config = modelConfig(options);
+    this.config = config;
+    const store = (this.parameters = new ParameterStore(device));
+    this.table = new RopeTable(device, config.headDim, config.ropeTheta, config.maxPositionEmbeddings);
+    const shape = [config.vocabSize, config.hiddenSize];
+    const std = config.initializerRange;
+    this.#embedding = store.create([{ name: 'model.embed_tokens.weight', shape }], { std });
+    const block = blockConfig(config);
+    for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+      this.#layers.push(new Block(store, `model.layers.${layer}.`, block, this.table, layer));
+    }
+    this.#norm = new RMSNorm(store, 'model.norm', config.hiddenSize, config.rmsNormEps);
+    this.unembedding = config.tieWordEmbeddings
+      ? this.#embedding
+      : store.create([{ name: 'lm_head.weight', shape }], { std });
+    this.heads = headKind(config.mtp.kind).create({
+      store,
+      config: block,
+      table: this.table,
+      numHeads: config.mtp.numHeads,
+      embed: (tokens) => this.embed(tokens),
+    });
+    store.allocate(init.seed);
+  }
+
+  /** Number of heads n, the next-token head included. */
+  get numHeads(): number {
+    return this.config.mtp.numHeads;
+  }
+
+  /** tokens int32 [rows] → [rows, hiddenSize]. */
+  embed(tokens: Tensor): Tensor {
+    return embedding(tokens, this.#embedding.value);
+  }
+
+  /** The trunk up to its last layer: tokens int32 [rows] → z [rows, hiddenSize], which all heads share. */
+  trunk(tokens: Tensor, rows: Rows): Tensor {
+    return scope(() => {
+      let x = this.embed(tokens);
+      for (const layer of this.#layers.slice(0, -1)) x = layer.forward(x, rows);
+      return x;
+    });
+  }
+
+  /** Head 1: the trunk's last layer and final norm; z [rows, hiddenSize] → what the unembedding reads. */
+  nextTokenHidden(z: Tensor, rows: Rows): Tensor {
+    return scope(() => this.#norm.forward(this.#layers.at(-1)!.forward(z, rows)));
+  }
+
+  /** The unembedding for hidden states [rows, hiddenSize]. */
+  unembeddingFor(hidden: Tensor): Tensor {
+    return weightFor(hidden, this.unembedding);
+  }
+
+  dispose(): void {
+    this.parameters.dispose();
+    this.table.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,60 @@
+import { scope } from '../tensor/scope';
+import { add } from '../tensor/ops/elementwise';
+import type { Tensor } from '../tensor/tensor';
+import { Attention } from './attention';
+import { Mlp } from './mlp';
+import type { ParameterStore } from './parameters';
+import { RMSNorm } from './rms-norm';
+import type { RopeTable } from './rope-table';
+import type { Rows } from './rows';
+
+export interface BlockConfig {
+  hiddenSize: number;
+  intermediateSize: number;
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  rmsNormEps: number;
+  /** Biases on q, k and v (Qwen2). */
+  qkvBias: boolean;
+  /** A bias on the output projection, too (Llama's `attention_bias`). */
+  outBias: boolean;
+  /** RMSNorm on each query and key head (Qwen3). */
+  qkNorm: boolean;
+  /** Standard deviation of initial weights. */
+  initStd: number;
+  /** The same for what is added to the residual stream: smaller the deeper the model (GPT-2). */
+  residualStd: number;
+}
+
+/** One transformer layer of the Llama family: x + attention(norm x), then x + mlp(norm x). */
+export class Block {
+  readonly attention: Attention;
+  readonly mlp: Mlp;
+  readonly #inputNorm: RMSNorm;
+  readonly #postAttentionNorm: RMSNorm;
+
+  /**
+   * @param prefix what the names of its tensors stand under, with its dot
+   * @param layer which layer of the KV cache is this one's
+   */
+  constructor(store: ParameterStore, prefix: string, config: BlockConfig, table: RopeTable, layer: number) {
+    this.#inputNorm = new RMSNorm(store, `${prefix}input_layernorm`, config.hiddenSize, config.rmsNormEps);
+    this.attention = new Attention(store, `${prefix}self_attn.`, config, table, layer);
+    this.#postAttentionNorm = new RMSNorm(
+      store,
+      `${prefix}post_attention_layernorm`,
+      config.hiddenSize,
+      config.rmsNormEps,
+    );
+    this.mlp = new Mlp(store, `${prefix}mlp.`, config);
+  }
+
+  /** x [rows, hiddenSize] → the same shape. */
+  forward(x: Tensor, rows: Rows): Tensor {
+    return scope(() => {
+      const attended = add(x, this.attention.forward(this.#inputNorm.forward(x), rows));
+      return add(attended, this.mlp.forward(this.#postAttentionNorm.forward(attended)));
+    });
+  }
+}

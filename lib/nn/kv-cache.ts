@@ -1,0 +1,79 @@
+import { ForetokenError } from '../errors';
+import type { Device } from '../tensor/device';
+import { kvCompact, type TreeRows } from '../tensor/ops/attention';
+import { keep } from '../tensor/scope';
+import type { Tensor } from '../tensor/tensor';
+
+export interface KvCacheOptions {
+  layers: number;
+  kvHeads: number;
+  headDim: number;
+  /** Positions each sequence has room for, the nodes of a tree included. */
+  capacity: number;
+  /** How many sequences are decoded side by side; default 1. */
+  sequences?: number;
+}
+
+/**
+ * Keys and values of the committed positions of some sequences, and room behind them for the nodes of one draft tree.
+ */
+export class KvCache implements Disposable {
+  /** float32 [layers, 2, sequences, kvHeads, capacity, headDim]. */
+  readonly tensor: Tensor;
+  readonly capacity: number;
+  readonly sequences: number;
+  /** Committed positions of each sequence. */
+  readonly lengths: Int32Array;
+
+  constructor(
+    readonly device: Device,
+    options: KvCacheOptions,
+  ) {
+    const { layers, kvHeads, headDim, capacity, sequences = 1 } = options;
+    if (!Number.isInteger(capacity) || capacity < 1) {
+      throw new ForetokenError('INVALID_ARGUMENT', `KvCache: capacity must be a positive integer, but is ${capacity}`);
+    }
+    this.capacity = capacity;
+    this.sequences = sequences;
+    this.lengths = new Int32Array(sequences);
+    this.tensor = keep(device.zeros([layers, 2, sequences, kvHeads, capacity, headDim]));
+  }
+
+  /**
+   * Commits the accepted rows of a tree: moves their keys and values to where plain decoding would have put them.
+   * @param path int32 [sequences, stride]: accepted rows, root first, -1 behind them
+   * @param counts int32 [sequences]: how many
+   * @param accepted the counts on the host
+   */
+  commit(tree: TreeRows, path: Tensor, counts: Tensor, accepted: ArrayLike<number>): void {
+    kvCompact(this.tensor, tree.rowOffsets, tree.lengths, path, counts);
+    this.advance(accepted);
+  }
+
+  /** Commits rows that lie in place already: a chain that was accepted whole. */
+  advance(accepted: ArrayLike<number>): void {
+    for (let sequence = 0; sequence < this.sequences; sequence++) {
+      const length = this.lengths[sequence]! + accepted[sequence]!;
+      if (length > this.capacity) {
+        throw new ForetokenError(
+          'INVALID_ARGUMENT',
+          `KvCache: sequence ${sequence} would have ${length} positions, but the capacity is ${this.capacity}`,
+        );
+      }
+      this.lengths[sequence] = length;
+    }
+  }
+
+  /** Forgets all positions from `length` on. */
+  truncate(sequence: number, length: number): void {
+    this.lengths[sequence] = Math.min(this.lengths[sequence]!, length);
+  }
+
+  dispose(): void {
+    this.tensor.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,54 @@
+import { isRecording } from '../tensor/autograd';
+import { linear } from '../tensor/ops/linear';
+import type { Tensor } from '../tensor/tensor';
+import type { Init, Parameter, ParameterStore } from './parameters';
+
+/** Rows up to which a packed weight pays: those of a decoding step. */
+const PACKED_ROWS = 64;
+
+/** The outputs of a linear layer that checkpoints store under one name. */
+export interface LinearPart {
+  name: string;
+  rows: number;
+}
+
+/** y = x Wᵀ (+ b), for one or more named weights that read the same input. */
+export class Linear {
+  readonly weight: Parameter;
+  readonly bias: Parameter | null;
+
+  /**
+   * @param prefix what the parts' names stand under, with its dot
+   * @param parts names and output sizes; their outputs stand side by side
+   */
+  constructor(
+    store: ParameterStore,
+    prefix: string,
+    parts: readonly LinearPart[],
+    inputs: number,
+    init: Init,
+    bias = false,
+  ) {
+    this.weight = store.create(
+      parts.map(({ name, rows }) => ({ name: `${prefix}${name}.weight`, shape: [rows, inputs] })),
+      init,
+    );
+    this.bias = bias
+      ? store.create(
+          parts.map(({ name, rows }) => ({ name: `${prefix}${name}.bias`, shape: [rows] })),
+          { value: 0 },
+        )
+      : null;
+  }
+
+  /** x [..., inputs] → [..., sum of the parts' rows]. */
+  forward(x: Tensor): Tensor {
+    return linear(x, weightFor(x, this.weight), this.bias?.value);
+  }
+}
+
+/** The form of `weight` to multiply x with: packed for a decoding step, whose weights do not change. */
+export function weightFor(x: Tensor, weight: Parameter): Tensor {
+  const decoding = x.size / x.shape.at(-1)! <= PACKED_ROWS && !isRecording([x, weight.value]);
+  return decoding ? weight.packed() : weight.value;
+}

@@ -1,0 +1,32 @@
+import { swiglu } from '../tensor/ops/elementwise';
+import type { Tensor } from '../tensor/tensor';
+import { Linear } from './linear';
+import type { BlockConfig } from './block';
+import type { ParameterStore } from './parameters';
+
+/** down(silu(gate x) · up x): the feed-forward part of a Llama block (Shazeer 2020, SwiGLU). */
+export class Mlp {
+  readonly gateUp: Linear;
+  readonly down: Linear;
+
+  constructor(store: ParameterStore, prefix: string, config: BlockConfig) {
+    const { hiddenSize, intermediateSize, initStd, residualStd } = config;
+    this.gateUp = new Linear(
+      store,
+      prefix,
+      [
+        { name: 'gate_proj', rows: intermediateSize },
+        { name: 'up_proj', rows: intermediateSize },
+      ],
+      hiddenSize,
+      { std: initStd },
+    );
+    this.down = new Linear(store, prefix, [{ name: 'down_proj', rows: hiddenSize }], intermediateSize, {
+      std: residualStd,
+    });
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.down.forward(swiglu(this.gateUp.forward(x)));
+  }
+}

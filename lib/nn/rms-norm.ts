@@ -1,0 +1,21 @@
+import { rmsNorm } from '../tensor/ops/rms-norm';
+import type { Tensor } from '../tensor/tensor';
+import type { Parameter, ParameterStore } from './parameters';
+
+/** x / rms(x) · weight, over the last dimension (Zhang & Sennrich 2019). */
+export class RMSNorm {
+  readonly weight: Parameter;
+
+  constructor(
+    store: ParameterStore,
+    name: string,
+    dim: number,
+    readonly eps: number,
+  ) {
+    this.weight = store.create([{ name: `${name}.weight`, shape: [dim] }], { value: 1 });
+  }
+
+  forward(x: Tensor): Tensor {
+    return rmsNorm(x, this.weight.value, this.eps);
+  }
+}

@@ -1,0 +1,25 @@
+import type { TreeRows } from '../tensor/ops/attention';
+import type { Tensor } from '../tensor/tensor';
+import type { KvCache } from './kv-cache';
+
+/** Training rows: `batch` sequences of equal length, packed with documents. */
+export interface PackedRows {
+  readonly kind: 'packed';
+  readonly batch: number;
+  /** int32 [batch · length]: index in the row of the first token of each token's document. */
+  readonly starts: Tensor;
+  /** int32 [batch · length]: position of each token in its document. */
+  readonly positions: Tensor;
+}
+
+/** Decoding rows: trees (a chain is one, too) that hang on what a cache holds. */
+export interface CachedRows {
+  readonly kind: 'cached';
+  readonly cache: KvCache;
+  readonly tree: TreeRows;
+  /** int32 [rows]: lengths + depth. */
+  readonly positions: Tensor;
+}
+
+/** How the rows of one forward pass relate to each other: what attention may look at. */
+export type Rows = PackedRows | CachedRows;

@@ -1,0 +1,32 @@
+import { native } from '../../native/load';
+import { record } from '../autograd';
+import { Tensor } from '../tensor';
+
+/** The same elements under another shape; no copy. */
+export function reshape(x: Tensor, shape: readonly number[]): Tensor {
+  const out = new Tensor(x.device, native.view(x.handle, 0, shape));
+  const before = x.shape;
+  return record('reshape', [x], out, [], (grad, _saved, [toX]) =>
+    toX?.add(new Tensor(grad.device, native.view(grad.handle, 0, before))),
+  );
+}
+
+/** Rows start … start + count - 1 of the first dimension; no copy. Not differentiable. */
+export function rows(x: Tensor, start: number, count: number): Tensor {
+  const inner = x.shape.slice(1);
+  const stride = inner.reduce((product, dim) => product * dim, 1);
+  return new Tensor(x.device, native.view(x.handle, start * stride, [count, ...inner]));
+}
+
+/** Columns start … start + dim - 1 of the last dimension, as a copy. */
+export function sliceColumns(x: Tensor, start: number, dim: number): Tensor {
+  const out = new Tensor(x.device, native.sliceColumns(x.handle, start, dim));
+  const [outer, total] = [x.shape.slice(0, -1), x.shape.at(-1)!];
+  return record('sliceColumns', [x], out, [], (grad, _saved, [toX]) => {
+    if (!toX) return;
+    const before = grad.device.zeros([...outer, start]);
+    const after = grad.device.zeros([...outer, total - start - dim]);
+    const left = new Tensor(grad.device, native.concat(before.handle, grad.handle));
+    toX.add(new Tensor(grad.device, native.concat(left.handle, after.handle)));
+  });
+}
