@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { ForetokenError } from '../tensor/errors';
+import { ForetokenError } from '../errors';
 
 /** What the system said about `path`, as a ForetokenError with code FILE_ACCESS. */
 export function fileAccessError(action: 'read' | 'write', path: string, cause: unknown): ForetokenError {

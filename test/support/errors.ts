@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../../lib/tensor/errors';
+import type { ErrorCode } from '../../lib/errors';
 
 /** Matches a ForetokenError with this code and every one of these parts in its message. */
 export function foretokenError(code: ErrorCode, ...parts: string[]): Error {

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { isJsonObject } from '../files';
-import { ForetokenError } from '../../tensor/errors';
+import { ForetokenError } from '../../errors';
 
 // The file is: u64 length N of the header | N bytes of JSON | the tensors' bytes, one after another.
 // Everything is little-endian, as is every machine that this package runs on.

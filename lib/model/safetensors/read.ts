@@ -1,7 +1,7 @@
 import { stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isJsonObject, openForReading, readFully, readJson } from '../files';
-import { ForetokenError } from '../../tensor/errors';
+import { ForetokenError } from '../../errors';
 import {
   ARRAYS,
   LENGTH_BYTES,

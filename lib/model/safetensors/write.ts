@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { writeFileAtomic, writeFully } from '../files';
-import { ForetokenError } from '../../tensor/errors';
+import { ForetokenError } from '../../errors';
 import {
   ARRAYS,
   CHECKSUMS_KEY,

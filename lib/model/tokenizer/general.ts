@@ -1,4 +1,4 @@
-import { ForetokenError } from '../../tensor/errors';
+import { ForetokenError } from '../../errors';
 import {
   idsWithText,
   type DecodeOptions,

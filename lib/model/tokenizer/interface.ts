@@ -1,4 +1,4 @@
-import { ForetokenError } from '../../tensor/errors';
+import { ForetokenError } from '../../errors';
 
 /** Turns text into token ids and back. */
 export interface Tokenizer {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ForetokenError } from '../../tensor/errors';
+import { ForetokenError } from '../../errors';
 import { fileAccessError, isJsonObject, writeFileAtomic } from '../files';
 import { ByteTokenizer, byteLevelSpecials } from './byte-level';
 import { GeneralTokenizer } from './general';

@@ -1,4 +1,4 @@
-import { ForetokenError } from '../../lib/tensor/errors';
+import { ForetokenError } from '../lib/errors';
 
 describe('ForetokenError', () => {
   it('is an Error with a code, a message and a cause', () => {
