@@ -2,13 +2,12 @@ import eslint from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['build/', 'dist/', 'docs/api/', 'prebuilds/', 'coverage/'] },
+  { ignores: ['build/', 'dist/', 'docs/api/', 'prebuilds/', 'coverage/', 'index.d.mts'] },
   // Rules are switched off here, with a reason, or not at all.
   { linterOptions: { noInlineConfig: true } },
   eslint.configs.recommended,
   {
     rules: {
-      curly: ['error', 'multi-line'],
       eqeqeq: 'error',
       'no-console': 'error',
       'object-shorthand': 'error',
@@ -23,8 +22,12 @@ export default tseslint.config(
       '@typescript-eslint/consistent-type-imports': 'error',
       '@typescript-eslint/explicit-module-boundary-types': 'error',
       '@typescript-eslint/no-import-type-side-effects': 'error',
+      '@typescript-eslint/no-require-imports': ['error', { allowAsImport: true }],
       '@typescript-eslint/prefer-readonly': 'error',
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
+      // Callers may be plain JavaScript, so what the types rule out is checked all the same.
+      '@typescript-eslint/no-unnecessary-condition': 'off',
+      '@typescript-eslint/no-unnecessary-type-conversion': 'off',
       // An index that is known to be in range is the normal case in numeric code.
       '@typescript-eslint/no-non-null-assertion': 'off',
       '@typescript-eslint/restrict-template-expressions': [
@@ -34,6 +37,11 @@ export default tseslint.config(
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
       '@typescript-eslint/no-unused-vars': ['error', { ignoreRestSiblings: true }],
     },
+  },
+  {
+    // Jest's matchers (expect.any and its like) are typed as any.
+    files: ['test/**'],
+    rules: { '@typescript-eslint/no-unsafe-assignment': 'off' },
   },
   {
     // Plain JavaScript runs before, or without, TypeScript: build scripts and configuration.
@@ -50,7 +58,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['lib/cli/**', 'scripts/**', 'bench/**', 'examples/**', 'test/package/**'],
+    files: ['.ci/**', 'lib/cli/**', 'scripts/**', 'bench/**', 'examples/**', 'test/package/**'],
     rules: { 'no-console': 'off' },
   },
 );

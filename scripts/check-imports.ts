@@ -1,4 +1,4 @@
-// Imports of lib/ go down the layers, never up or sideways, and never in a circle.
+// Imports of lib/ go down the layers, never up or sideways, types included; and never in a circle, types excepted.
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import ts from 'typescript';
@@ -29,30 +29,48 @@ function layerOf(file: string): { name: string; level: number } | undefined {
   return level < 0 ? undefined : { name: first!, level };
 }
 
-/** Every file of `lib`, relative to it, with the files of `lib` that it imports (types too: they are knowledge as well). */
-function readImports(lib: string): Map<string, string[]> {
+interface Import {
+  target: string;
+  /** Erased by the compiler, so it cannot be part of a circle when the program runs. */
+  typeOnly: boolean;
+}
+
+/** Whether everything that `source` takes from the module `name` is types. */
+function isTypeOnly(source: ts.SourceFile, name: string): boolean {
+  return source.statements.every((statement) => {
+    if (!ts.isImportDeclaration(statement) && !ts.isExportDeclaration(statement)) return true;
+    const { moduleSpecifier } = statement;
+    if (!moduleSpecifier || !ts.isStringLiteral(moduleSpecifier) || moduleSpecifier.text !== name)
+      return true;
+    if (ts.isExportDeclaration(statement)) return statement.isTypeOnly;
+    return statement.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword;
+  });
+}
+
+/** Every file of `lib`, relative to it, with what it imports from `lib`. */
+function readImports(lib: string): Map<string, Import[]> {
   const files = readdirSync(lib, { recursive: true, encoding: 'utf8' })
     .map((file) => file.split(path.sep).join('/'))
     .filter((file) => file.endsWith('.ts'))
     .sort();
-  const known = new Set(files);
-  const imports = new Map<string, string[]>();
+  const resolve = (from: string, name: string): string | undefined => {
+    const place = path.posix.join(path.posix.dirname(from), name);
+    return [`${place}.ts`, path.posix.join(place, 'index.ts')].find((file) => files.includes(file));
+  };
+  const imports = new Map<string, Import[]>();
   for (const file of files) {
-    const { importedFiles } = ts.preProcessFile(readFileSync(path.join(lib, file), 'utf8'));
-    const targets = importedFiles
-      .map(({ fileName }) => fileName)
-      .filter((name) => name.startsWith('.'))
-      .map((name) => path.posix.join(path.posix.dirname(file), name))
-      .map((target) =>
-        [`${target}.ts`, path.posix.join(target, 'index.ts')].find((candidate) => known.has(candidate)),
-      )
-      .filter((target) => target !== undefined);
-    imports.set(file, targets);
+    const text = readFileSync(path.join(lib, file), 'utf8');
+    const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest);
+    const found = ts.preProcessFile(text).importedFiles.flatMap(({ fileName }) => {
+      const target = fileName.startsWith('.') ? resolve(file, fileName) : undefined;
+      return target === undefined ? [] : [{ target, typeOnly: isTypeOnly(source, fileName) }];
+    });
+    imports.set(file, found);
   }
   return imports;
 }
 
-function findCircles(imports: Map<string, string[]>): string[] {
+function findCircles(imports: Map<string, Import[]>): string[] {
   const found: string[] = [];
   const done = new Set<string>();
   const trail: string[] = [];
@@ -61,7 +79,7 @@ function findCircles(imports: Map<string, string[]>): string[] {
     if (start >= 0) found.push([...trail.slice(start), file].join(' → '));
     if (start >= 0 || done.has(file)) return;
     trail.push(file);
-    for (const target of imports.get(file)!) visit(target);
+    for (const { target, typeOnly } of imports.get(file)!) if (!typeOnly) visit(target);
     trail.pop();
     done.add(file);
   }
@@ -81,7 +99,7 @@ export function checkImports(lib: string): string[] {
       );
       continue;
     }
-    for (const target of targets) {
+    for (const { target } of targets) {
       const to = layerOf(target);
       if (to && to.name !== from.name && to.level <= from.level) {
         problems.push(`lib/${file} imports lib/${target}: ${to.name} is not below ${from.name}`);

@@ -20,7 +20,7 @@ export function fileAccessError(action: 'read' | 'write', path: string, cause: u
 
 /** Opens a file for reading; throws FILE_ACCESS, naming it, when that fails. */
 export async function openForReading(path: string): Promise<FileHandle> {
-  const handle = await open(path, 'r').catch((cause) => {
+  const handle = await open(path, 'r').catch((cause: unknown) => {
     throw fileAccessError('read', path, cause);
   });
   if ((await handle.stat()).isDirectory()) {
@@ -32,7 +32,7 @@ export async function openForReading(path: string): Promise<FileHandle> {
 
 /** Reads and parses a JSON file; throws FILE_ACCESS or CORRUPT_FILE, naming it. */
 export async function readJson(path: string): Promise<unknown> {
-  const text = await readFile(path, 'utf8').catch((cause) => {
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw fileAccessError('read', path, cause);
   });
   try {
@@ -145,8 +145,8 @@ export async function writeDirectoryAtomic(
     await mkdir(temporary, { recursive: true });
     await fill(temporary);
     await syncDirectory(temporary);
-    await rename(path, replaced).catch((cause: NodeJS.ErrnoException) => {
-      if (cause.code !== 'ENOENT') throw cause;
+    await rename(path, replaced).catch((cause: unknown) => {
+      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
     });
     await rename(temporary, path);
     await syncDirectory(dirname(path));

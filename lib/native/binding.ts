@@ -3,8 +3,7 @@
  * undefined stands for an argument that is left out. Every function checks its arguments and throws a
  * ForetokenError before anything runs. Shapes are in csrc/core/ops.h, under the same names.
  */
-export interface NativeBinding
-  extends DeviceBinding, TensorBinding, ElementwiseBinding, LinearBinding {}
+export interface NativeBinding extends DeviceBinding, TensorBinding, ElementwiseBinding, LinearBinding {}
 
 /** A tensor, as a slot and a generation; stale ones are refused. */
 export type TensorHandle = number;
@@ -79,5 +78,10 @@ interface LinearBinding {
   packWeight(weight: TensorHandle): TensorHandle;
   linear(x: TensorHandle, weight: TensorHandle, bias: Optional): TensorHandle;
   linearBackwardInput(gradY: TensorHandle, weight: TensorHandle): TensorHandle;
-  linearBackwardWeight(gradY: TensorHandle, x: TensorHandle, gradWeight: TensorHandle, gradBias: Optional): void;
+  linearBackwardWeight(
+    gradY: TensorHandle,
+    x: TensorHandle,
+    gradWeight: TensorHandle,
+    gradBias: Optional,
+  ): void;
 }

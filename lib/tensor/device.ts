@@ -29,7 +29,11 @@ export function devices(): DeviceListing[] {
   const cuda = native.cudaInfo();
   const levels = cpu.isaLevels.join(', ');
   return [
-    { name: 'cpu', available: true, description: `${cpu.processor}, ${cpu.processors} processors, ${levels}` },
+    {
+      name: 'cpu',
+      available: true,
+      description: `${cpu.processor}, ${cpu.processors} processors, ${levels}`,
+    },
     ...cuda.devices.map((description, index) => ({ name: `cuda:${index}`, available: true, description })),
     ...(cuda.reason ? [{ name: 'cuda', available: false, description: cuda.reason }] : []),
   ];
@@ -47,7 +51,10 @@ export function openDevice(name: DeviceName = 'auto', options: DeviceOptions = {
   }
   const index = /^cuda(?::(\d+))?$/.exec(name);
   if (!index) {
-    throw new ForetokenError('INVALID_ARGUMENT', `openDevice: name must be auto, cpu, cuda or cuda:N, but is ${name}`);
+    throw new ForetokenError(
+      'INVALID_ARGUMENT',
+      `openDevice: name must be auto, cpu, cuda or cuda:N, but is ${name}`,
+    );
   }
   const ordinal = Number(index[1] ?? 0);
   return new Device(`cuda:${ordinal}`, native.openCuda(ordinal));
@@ -136,5 +143,8 @@ export class Device implements Disposable {
 function dtypeOf(data: HostArray): DType {
   if (data instanceof Float32Array) return 'float32';
   if (data instanceof Int32Array) return 'int32';
-  throw new ForetokenError('INVALID_ARGUMENT', 'tensor: give the dtype with a Uint16Array: bfloat16 or float16');
+  throw new ForetokenError(
+    'INVALID_ARGUMENT',
+    'tensor: give the dtype with a Uint16Array: bfloat16 or float16',
+  );
 }

@@ -14,7 +14,7 @@ describe('import checks', () => {
       mkdirSync(path.join(lib, path.dirname(file)), { recursive: true });
       writeFileSync(
         path.join(lib, file),
-        targets.map((target) => `import type { X } from '${target}';\n`).join(''),
+        targets.map((target) => `import { x } from '${target}';\n`).join(''),
       );
     }
   }
@@ -56,6 +56,18 @@ describe('import checks', () => {
   test('circles inside a layer are found', () => {
     write({ 'nn/a.ts': ['./b'], 'nn/b.ts': ['./c'], 'nn/c.ts': ['./b'] });
     expect(checkImports(lib)).toEqual(['circle of imports: nn/b.ts → nn/c.ts → nn/b.ts']);
+  });
+
+  test('types may know each other, but not across layers', () => {
+    write({ 'nn/a.ts': ['./b'], 'nn/b.ts': [], 'tensor/c.ts': [], 'decode/d.ts': [] });
+    writeFileSync(
+      path.join(lib, 'nn/b.ts'),
+      `import type { A } from './a';\nexport type { B } from './a';\n`,
+    );
+    writeFileSync(path.join(lib, 'tensor/c.ts'), `import type { D } from '../decode/d';\n`);
+    expect(checkImports(lib)).toEqual([
+      'lib/tensor/c.ts imports lib/decode/d.ts: decode is not below tensor',
+    ]);
   });
 
   test('a folder without a layer is found', () => {

@@ -178,7 +178,7 @@ async function openShards(path: string): Promise<SafetensorsFile> {
 }
 
 function checkWeightMap(path: string, json: unknown): Map<string, string> {
-  const map = isJsonObject(json) ? json['weight_map'] : undefined;
+  const map = isJsonObject(json) ? json.weight_map : undefined;
   if (!isJsonObject(map)) throw corrupt(path, 'weight_map is missing');
   for (const [name, file] of Object.entries(map)) {
     // A plain name: an index from elsewhere must not reach files outside its own directory.

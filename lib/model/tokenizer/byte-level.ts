@@ -79,7 +79,7 @@ export function byteTokenizerFiles(): TokenizerFiles {
  * `ByteTokenizer`; undefined for any other.
  */
 export function byteLevelSpecials(json: Record<string, unknown>): AddedToken[] | undefined {
-  const added = json['added_tokens'];
+  const added = json.added_tokens;
   if (!Array.isArray(added)) return undefined;
   const specials = added.filter(isJsonObject);
   const reference = byteTokenizerJson(specials.map(({ content }) => String(content)));

@@ -85,7 +85,7 @@ function parse(path: string, text: string): Record<string, unknown> {
 
 /** Special tokens are given as a string or as an object with a `content`. */
 function tokenContent(value: unknown): string | undefined {
-  const content = isJsonObject(value) ? value['content'] : value;
+  const content = isJsonObject(value) ? value.content : value;
   return typeof content === 'string' ? content : undefined;
 }
 

@@ -11,12 +11,23 @@ import { Tensor } from '../tensor';
  */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null): Tensor {
   const out = new Tensor(x.device, native.linear(x.handle, weight.handle, bias?.handle));
-  return record('linear', [x, weight, bias], out, [x, weight], (grad, [input, w], [toX, toWeight, toBias]) => {
-    toX?.add(new Tensor(grad.device, native.linearBackwardInput(grad.handle, w!.handle)));
-    if (toWeight) {
-      native.linearBackwardWeight(grad.handle, input!.handle, toWeight.buffer().handle, toBias?.buffer().handle);
-    }
-  });
+  return record(
+    'linear',
+    [x, weight, bias],
+    out,
+    [x, weight],
+    (grad, [input, w], [toX, toWeight, toBias]) => {
+      toX?.add(new Tensor(grad.device, native.linearBackwardInput(grad.handle, w!.handle)));
+      if (toWeight) {
+        native.linearBackwardWeight(
+          grad.handle,
+          input!.handle,
+          toWeight.buffer().handle,
+          toBias?.buffer().handle,
+        );
+      }
+    },
+  );
 }
 
 /** The weight as `linear` reads it fastest; for weights that do not change. */

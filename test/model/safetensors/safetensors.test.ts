@@ -285,7 +285,7 @@ describe('a malformed file', () => {
       const outcome = await withFile(path, async (file) => {
         for (const name of file.names) await file.read(name);
         return 'accepted';
-      }).catch((error: { code: string }) => error.code);
+      }).catch((error: unknown) => (error as { code: string }).code);
       if (outcome !== 'accepted') expect(['CORRUPT_FILE', 'UNSUPPORTED']).toContain(outcome);
       else expect(sameMeaning(whole, changed)).toBe(true);
     }

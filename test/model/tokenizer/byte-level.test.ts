@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { byteTokenizerFiles, byteTokenizerJson, createTokenizer } from '../../../lib/model/tokenizer';
 import { ByteTokenizer, byteLevelSpecials } from '../../../lib/model/tokenizer/byte-level';
 import { GeneralTokenizer } from '../../../lib/model/tokenizer/general';
-import type { AddedToken } from '../../../lib/model/tokenizer/interface';
 import { createLibrary } from '../../../lib/model/tokenizer/library';
 import { byteLevelPairs } from './examples';
 
@@ -48,7 +47,7 @@ describe('the byte-level tokenizer', () => {
 describe('the fast path for bytes', () => {
   const specials = ['<|endoftext|>', '<|end|>', '<|end', '$.*'];
   const json = byteTokenizerJson(specials);
-  const fast = new ByteTokenizer({}, byteLevelSpecials(json) as AddedToken[], undefined, undefined);
+  const fast = new ByteTokenizer({}, byteLevelSpecials(json)!, undefined, undefined);
   const general = new GeneralTokenizer(createLibrary(json, {}), {}, undefined, undefined);
 
   it('has the vocabulary of the general tokenizer', () => {
@@ -103,12 +102,12 @@ describe('the fast path for bytes', () => {
   });
 
   it('is not taken when anything differs', () => {
-    const model = json['model'] as { vocab: Record<string, number> };
-    const [first, ...others] = json['added_tokens'] as Record<string, unknown>[];
+    const model = json.model as { vocab: Record<string, number> };
+    const [first, ...others] = json.added_tokens as Record<string, unknown>[];
     const variants: object[] = [
       byteLevelPairs(),
       { ...json, normalizer: { type: 'NFC' } },
-      { ...json, pre_tokenizer: { ...(json['pre_tokenizer'] as object), add_prefix_space: true } },
+      { ...json, pre_tokenizer: { ...(json.pre_tokenizer as object), add_prefix_space: true } },
       { ...json, added_tokens: [{ ...first, lstrip: true }, ...others] },
       { ...json, added_tokens: [{ ...first, special: false }, ...others] },
       { ...json, added_tokens: others },

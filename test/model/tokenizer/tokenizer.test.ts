@@ -65,7 +65,7 @@ describe('a tokenizer', () => {
     const tokenizer = make({
       ...json,
       post_processor: { type: 'TemplateProcessing', single: [{ SpecialToken: { id: '<bos>', type_id: 0 } }] },
-      model: { ...(json['model'] as object), unk_token: null },
+      model: { ...(json.model as object), unk_token: null },
     });
     expect(() => tokenizer.encode('a')).toThrow(foretokenError('INVALID_CONFIG', '"<bos>" has no id'));
   });

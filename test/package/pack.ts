@@ -1,0 +1,198 @@
+// `npm run test:pack`: the package as a user gets it. Packs it with and without a prebuilt binary, looks into the
+// tarball, installs both into empty projects, and loads what was installed in every way that the package offers.
+import { spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { realpathSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+const root = path.join(__dirname, '../..');
+const work = mkdtempSync(path.join(tmpdir(), 'foretoken-pack-'));
+const npmOptions = ['--no-audit', '--no-fund', '--prefer-offline'];
+
+/** Raised, at the latest, by people who mean to: a packed byte is downloaded by every user. */
+const maxPackedBytes = 10e6;
+
+const wanted = [
+  /^(package\.json|README\.md|LICENSE|index\.mjs|index\.d\.mts|binding\.gyp|CMakeLists\.txt)$/,
+  /^dist\/.*\.(js|d\.ts)$/,
+  /^csrc\/(addon|core|cpu|cuda)\/.*\.(h|cc|cu|cuh)$/,
+  /^scripts\/(build|install)\.js$/,
+  /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/(foretoken\.[a-z]+\.node|libforetoken_cuda\.so)$/,
+];
+
+class CheckFailed extends Error {}
+
+interface RunOptions {
+  cwd: string;
+  env?: NodeJS.ProcessEnv;
+}
+
+/** The standard output of a command, or a CheckFailed with everything it printed. */
+function run(command: string, args: string[], { cwd, env = process.env }: RunOptions): string {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, env, encoding: 'utf8' });
+  if (error) throw error;
+  if (status !== 0)
+    throw new CheckFailed(`${command} ${args.join(' ')}: exit status ${status}\n${stdout}${stderr}`);
+  return stdout;
+}
+
+function expect(condition: boolean, message: string): void {
+  if (!condition) throw new CheckFailed(message);
+}
+
+let failures = 0;
+
+/** Runs one check; a later one runs whatever became of it. */
+function check(name: string, body: () => string | undefined): void {
+  try {
+    const note = body();
+    console.log(`ok      ${name}${note ? ` (${note})` : ''}`);
+  } catch (error) {
+    failures++;
+    console.log(`FAILED  ${name}\n${String(error).replace(/^/gm, '        ')}`);
+  }
+}
+
+// --- the two tarballs: one with a prebuilt binary, one without ---
+
+function pack(folder: string, destination: string): string {
+  mkdirSync(destination);
+  run('npm', ['pack', '--ignore-scripts', '--pack-destination', destination], { cwd: folder });
+  return path.join(destination, readdirSync(destination)[0]!);
+}
+
+function unpack(tarball: string, destination: string): string {
+  mkdirSync(destination);
+  run('tar', ['-xzf', tarball, '-C', destination], { cwd: work });
+  return path.join(destination, 'package');
+}
+
+function packBoth(): { bare: string; prebuilt: string } {
+  const staged = unpack(pack(root, path.join(work, 'as-is')), path.join(work, 'staging'));
+  rmSync(path.join(staged, 'prebuilds'), { recursive: true, force: true });
+  const bare = pack(staged, path.join(work, 'bare'));
+  run('npm', ['run', 'prebuilds', '--', '--out', staged], { cwd: root });
+  return { bare, prebuilt: pack(staged, path.join(work, 'prebuilt')) };
+}
+
+// --- installing and loading ---
+
+/** An environment in which commands find node, npm and a shell, and nothing that could build anything. */
+function withoutCompilers(): NodeJS.ProcessEnv {
+  const bin = path.join(work, 'bin');
+  if (!existsSync(bin)) {
+    mkdirSync(bin);
+    const npm = run('sh', ['-c', 'command -v npm'], { cwd: work }).trim();
+    symlinkSync(process.execPath, path.join(bin, 'node'));
+    symlinkSync(realpathSync(npm), path.join(bin, 'npm'));
+    symlinkSync('/bin/sh', path.join(bin, 'sh'));
+  }
+  return { ...process.env, PATH: bin };
+}
+
+/** Installs a tarball into a new project and returns the project's folder. */
+function install(tarball: string, name: string, env: NodeJS.ProcessEnv): string {
+  const cwd = path.join(work, name);
+  mkdirSync(cwd);
+  writeFileSync(path.join(cwd, 'package.json'), JSON.stringify({ name, private: true }));
+  run('npm', ['install', ...npmOptions, '--foreground-scripts', tarball], { cwd, env });
+  return cwd;
+}
+
+const report =
+  'console.log(JSON.stringify({ names: Object.keys(foretoken).sort(), devices: foretoken.devices() }))';
+
+/** Loads the installed package through require and through import, and makes a call into the addon. */
+function load(cwd: string, env: NodeJS.ProcessEnv): string {
+  writeFileSync(path.join(cwd, 'load.cjs'), `const foretoken = require('foretoken');\n${report}`);
+  writeFileSync(path.join(cwd, 'load.mjs'), `import * as foretoken from 'foretoken';\n${report}`);
+  const [required, imported] = ['load.cjs', 'load.mjs'].map((file) => run('node', [file], { cwd, env }));
+  expect(required === imported, `require and import differ:\n${required}\n${imported}`);
+  const { names, devices } = JSON.parse(required!) as { names: string[]; devices: unknown[] };
+  expect(devices.length > 0, 'devices() is empty');
+  return `${names.length} exports, ${devices.length} device(s)`;
+}
+
+function nativeFiles(project: string, folder: string): string[] {
+  const place = path.join(project, 'node_modules/foretoken', folder);
+  if (!existsSync(place)) return [];
+  return readdirSync(place, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.node'));
+}
+
+// --- the checks ---
+
+function checkContents(tarball: string): string {
+  const files = run('tar', ['-tzf', tarball], { cwd: work })
+    .split('\n')
+    .filter((file) => file !== '' && !file.endsWith('/'))
+    .map((file) => file.replace(/^package\//, ''));
+  const strange = files.filter((file) => !wanted.some((pattern) => pattern.test(file)));
+  expect(strange.length === 0, `the tarball holds what no user needs:\n${strange.join('\n')}`);
+  const missing = wanted.filter((pattern) => !files.some((file) => pattern.test(file)));
+  expect(missing.length === 0, `the tarball holds nothing that matches ${missing.join(', ')}`);
+  const bytes = statSync(tarball).size;
+  expect(bytes <= maxPackedBytes, `the tarball has ${bytes} bytes; allowed are ${maxPackedBytes}`);
+  return `${files.length} files, ${Math.round(bytes / 1000)} kB`;
+}
+
+/** A strict project in TypeScript, of both module kinds, that also checks our declarations themselves. */
+function checkTypes(project: string): undefined {
+  const source = `import * as foretoken from 'foretoken';\nexport const devices = foretoken.devices();\n`;
+  for (const file of ['types.cts', 'types.mts']) writeFileSync(path.join(project, file), source);
+  const options = ['--noEmit', '--strict', '--target', 'es2022', '--module', 'node16', '--types', 'node'];
+  const typeRoots = ['--typeRoots', path.join(root, 'node_modules/@types')];
+  const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
+  run(process.execPath, [tsc, ...options, ...typeRoots, 'types.cts', 'types.mts'], { cwd: project });
+}
+
+function main(): void {
+  const { bare, prebuilt } = packBoth();
+  const tool = (name: string): string => path.join(root, 'node_modules/.bin', name);
+
+  check('contents', () => checkContents(prebuilt));
+  check('publint', () => void run(tool('publint'), ['run', prebuilt, '--strict'], { cwd: work }));
+  check('are the types wrong', () => void run(tool('attw'), [prebuilt, '--no-color'], { cwd: work }));
+
+  const poor = withoutCompilers();
+  check('prebuilt binary, on a machine that cannot build', () => {
+    const project = install(prebuilt, 'prebuilt-project', poor);
+    expect(nativeFiles(project, 'build').length === 0, 'it was built all the same');
+    return load(project, poor);
+  });
+  check('types in a strict project', () => checkTypes(path.join(work, 'prebuilt-project')));
+  check('no binary, on a machine that cannot build: advice', () => {
+    try {
+      install(bare, 'poor-project', poor);
+    } catch (error) {
+      expect(String(error).includes('apt-get install g++ make cmake'), `no advice in: ${String(error)}`);
+      return undefined;
+    }
+    throw new CheckFailed('the installation did not fail');
+  });
+  check('no binary: built on installation', () => {
+    // Headers of Node come from npm; an address that refuses shows that nothing else is fetched.
+    const env = { ...process.env, NVM_NODEJS_ORG_MIRROR: 'http://127.0.0.1:9' };
+    const project = install(bare, 'bare-project', env);
+    const built = nativeFiles(project, 'build/Release');
+    expect(built.length === 1, `build/Release holds ${built.length} addons, not one`);
+    return load(project, env);
+  });
+}
+
+try {
+  main();
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+console.log(failures === 0 ? 'package: every check passed' : `package: ${failures} check(s) failed`);
+process.exitCode = failures === 0 ? 0 : 1;
