@@ -31,11 +31,16 @@ napi_value accumulate(Call& call) {
   return call.nothing();
 }
 
-// scale(x, factor)
+// scale(x, factor, deviceFactor?): the second factor is a one-element tensor
 napi_value scale(Call& call) {
   const Tensor& x = call.float32(0, "x");
+  const Tensor* const factor = call.optional_float32(2, "deviceFactor");
+  if (factor != nullptr && factor->shape.count() != 1) {
+    call.fail(ErrorCode::kShapeMismatch, "deviceFactor is %s, but must have one element", factor->shape.text().c_str());
+  }
   Tensor out = call.output(DType::kFloat32, x.shape);
-  call.device().backend().run(ScaleArgs{x.as<float>(), out.as<float>(), x.shape.count(), call.finite(1, "factor")});
+  call.device().backend().run(ScaleArgs{x.as<float>(), out.as<float>(), x.shape.count(), call.finite(1, "factor"),
+                                          factor != nullptr ? factor->as<float>() : nullptr});
   return call.handle(std::move(out));
 }
 

@@ -8,6 +8,7 @@ const std::vector<const Exports*>& all_families() {
       &kTensorExports,
       &kElementwiseExports,
       &kLinearExports,
+      &kLinearCrossEntropyExports,
   };
   return families;
 }

@@ -9,6 +9,7 @@ extern const Exports kDeviceExports;
 extern const Exports kTensorExports;
 extern const Exports kElementwiseExports;
 extern const Exports kLinearExports;
+extern const Exports kLinearCrossEntropyExports;
 
 const std::vector<const Exports*>& all_families();
 

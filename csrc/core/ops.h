@@ -71,12 +71,13 @@ struct AccumulateArgs {
   float scale;
 };
 
-// out = scale * in
+// out = scale * in, times *factor when there is one: a scalar that only the device knows
 struct ScaleArgs {
   const float* in;
   float* out;
   int64_t count;
   float scale;
+  const float* factor;  // [1] or null
 };
 
 // out = x * sigmoid(x)
@@ -294,7 +295,7 @@ struct KvCompactArgs {
 
 // What each row of the loss costs (see linear_cross_entropy in the docs):
 //   z = softcap(h W^T + b), p = softmax(z), lse = log sum exp z
-//   loss = (1-ε)(lse - z_y) + ε(lse - mean z) + ζ lse² + β H(p);   total = Σ coefficient * loss
+//   loss = (1-ε)(lse - z_y) + ε(lse - mean z) + ζ lse² + β H(p);   total = Σ weight of the row * loss
 struct LossOptions {
   float label_smoothing;  // ε
   float z_loss;           // ζ
@@ -309,19 +310,28 @@ enum class LossMode : uint8_t {
   kBackward,     // gradients from the saved lse: three GEMMs, no loss
 };
 
+// How rows become one number; a row's weight is its coefficient × its head's weight × what stands here.
+enum class Reduction : uint8_t {
+  kSum,          // 1
+  kMean,         // 1 / valid rows of all heads
+  kMeanPerHead,  // 1 / valid rows of the row's head
+};
+
 struct LinearCrossEntropyArgs {
   LossMode mode;
   Matrix hidden;               // [rows, dim], row-major, any floating dtype
   Matrix weight;               // [vocab, dim], row-major, any floating dtype
   const float* bias;           // [vocab] or null
   const int32_t* targets;      // [rows]; ignore_index rows cost nothing
-  const float* coefficients;   // [rows] or null for all ones
+  const float* coefficients;   // [rows] or null for all ones; given up front, so that nothing is rescaled later
   int64_t rows, dim, vocab;
   int64_t heads;               // rows are `heads` equal runs of rows/heads, one run a head
+  const float* head_weights;   // [heads] or null for all ones
+  Reduction reduction;
   LossOptions options;
   int64_t chunk_rows;          // valid rows at a time
   // Outputs; all but total, head_loss and head_count may be null. Ignored rows get 0 (argmax, rank: -1).
-  float* total;                // [1]: Σ coefficient * loss
+  float* total;                // [1]: Σ weight of the row * loss
   float* head_loss;            // [heads]: Σ loss over the head's valid rows, without coefficients
   int32_t* head_count;         // [heads]: valid rows
   float* nll;                  // [rows]: lse - z_y

@@ -3,7 +3,7 @@
  * undefined stands for an argument that is left out. Every function checks its arguments and throws a
  * ForetokenError before anything runs. Shapes are in csrc/core/ops.h, under the same names.
  */
-export interface NativeBinding extends DeviceBinding, TensorBinding, ElementwiseBinding, LinearBinding {}
+export interface NativeBinding extends DeviceBinding, TensorBinding, ElementwiseBinding, LinearBinding, LinearCrossEntropyBinding {}
 
 /** A tensor, as a slot and a generation; stale ones are refused. */
 export type TensorHandle = number;
@@ -65,7 +65,7 @@ interface TensorBinding {
 interface ElementwiseBinding {
   add(a: TensorHandle, b: TensorHandle): TensorHandle;
   accumulate(out: TensorHandle, input: TensorHandle, scale: number): void;
-  scale(x: TensorHandle, factor: number): TensorHandle;
+  scale(x: TensorHandle, factor: number, deviceFactor?: Optional): TensorHandle;
   silu(x: TensorHandle): TensorHandle;
   siluBackward(gradOut: TensorHandle, x: TensorHandle): TensorHandle;
   swiglu(gateUp: TensorHandle): TensorHandle;
@@ -84,4 +84,34 @@ interface LinearBinding {
     gradWeight: TensorHandle,
     gradBias: Optional,
   ): void;
+}
+
+interface LinearCrossEntropyBinding {
+  /** Returns total, headLoss, headCount, then those of nll, lse, entropy, argmax, rank that are wanted. */
+  linearCrossEntropy(
+    mode: 'loss' | 'lossAndGrad' | 'backward',
+    hidden: TensorHandle,
+    weight: TensorHandle,
+    bias: Optional,
+    targets: TensorHandle,
+    coefficients: Optional,
+    heads: number,
+    headWeights: Optional,
+    reduction: 'sum' | 'mean' | 'meanPerHead',
+    ignoreIndex: number,
+    labelSmoothing: number,
+    zLoss: number,
+    entropyWeight: number,
+    softcap: number,
+    chunkRows: number,
+    nll: boolean,
+    lse: boolean,
+    entropy: boolean,
+    argmax: boolean,
+    rank: boolean,
+    savedLse: Optional,
+    gradHidden: Optional,
+    gradWeight: Optional,
+    gradBias: Optional,
+  ): TensorHandle[];
 }

@@ -129,36 +129,46 @@ export function record(
   return output;
 }
 
-/** See {@link Tensor.backward}. */
-export function backward(output: Tensor, grad?: Tensor): void {
-  const root = output.node;
-  if (!root) {
-    throw new ForetokenError('INVALID_ARGUMENT', 'backward: no recorded operation made this tensor');
-  }
-  if (!grad && output.size !== 1) {
-    throw new ForetokenError(
-      'INVALID_ARGUMENT',
-      `backward: the tensor is [${output.shape.join(', ')}]; a gradient of that shape must be given`,
-    );
-  }
-  if (grad && grad.shape.join() !== output.shape.join()) {
-    throw new ForetokenError(
-      'SHAPE_MISMATCH',
-      `backward: grad is [${grad.shape.join(', ')}] but the tensor is [${output.shape.join(', ')}]`,
-    );
-  }
+/**
+ * Backward from several tensors at once, for graphs that share operations.
+ * @param roots each tensor with its gradient, or without one where it is a single element (1 is meant)
+ */
+export function backward(roots: readonly (readonly [Tensor, Tensor?])[]): void {
+  const nodes = roots.map(([output, grad]) => {
+    checkRoot(output, grad);
+    return output.node!;
+  });
   noGrad(() =>
     scope(() => {
-      // A copy, because gradients are accumulated into in place.
-      root.add(output.device.empty(output.shape).copyFrom(grad ?? output.device.zeros([1]).fill(1)));
-      for (const node of reachableFrom(root)) node.run();
+      roots.forEach(([output, grad], i) => {
+        // A copy, because gradients are accumulated into in place.
+        const start = output.device.empty(output.shape).copyFrom(grad ?? output.device.zeros([1]).fill(1));
+        nodes[i]!.add(start);
+      });
+      for (const node of reachableFrom(nodes)) node.run();
     }),
   );
 }
 
-/** Every recorded operation under `root`, later ones first. */
-function reachableFrom(root: GradNode): GradNode[] {
-  const found = new Set<GradNode>([root]);
+function checkRoot(output: Tensor, grad?: Tensor): void {
+  const shape = `[${output.shape.join(', ')}]`;
+  if (!output.node) {
+    throw new ForetokenError('INVALID_ARGUMENT', 'backward: no recorded operation made this tensor');
+  }
+  if (!grad && output.size !== 1) {
+    throw new ForetokenError('INVALID_ARGUMENT', `backward: the tensor is ${shape}; give a gradient of that shape`);
+  }
+  if (grad && grad.shape.join() !== output.shape.join()) {
+    throw new ForetokenError(
+      'SHAPE_MISMATCH',
+      `backward: grad is [${grad.shape.join(', ')}] but the tensor is ${shape}`,
+    );
+  }
+}
+
+/** Every recorded operation under `roots`, later ones first. */
+function reachableFrom(roots: readonly GradNode[]): GradNode[] {
+  const found = new Set<GradNode>(roots);
   for (const node of found) {
     for (const target of node.targets) if (target instanceof GradNode) found.add(target);
   }

@@ -116,7 +116,7 @@ export class Tensor implements Surviving, Disposable {
    * @param grad gradient of this tensor, same shape; may be left out for a single element (1 is meant)
    */
   backward(grad?: Tensor): void {
-    backward(this, grad);
+    backward([[this, grad]]);
   }
 
   dispose(): void {

@@ -1,0 +1,157 @@
+import { native } from '../../native/load';
+import { isRecording, record } from '../autograd';
+import { Tensor } from '../tensor';
+
+/** Per-row results that are only made when asked for. Ignored rows hold 0, and -1 in argmax and rank. */
+export type LossOutput = (typeof LOSS_OUTPUTS)[number];
+const LOSS_OUTPUTS = ['nll', 'lse', 'entropy', 'argmax', 'rank'] as const;
+
+export interface LinearCrossEntropyOptions {
+  /** [vocab], added to the logits. */
+  bias?: Tensor;
+  /** float32 [rows]: upstream gradient or weight of each row, known up front. Default: all ones. */
+  coefficients?: Tensor;
+  /** The rows are this many equal runs, one a head. Default 1. */
+  heads?: number;
+  /** float32 [heads]: weight of each head. Default: all ones. */
+  headWeights?: Tensor;
+  /** `mean` over the valid rows of all heads, `meanPerHead` a mean for each head, added up, or `sum`. Default `mean`. */
+  reduction?: 'mean' | 'meanPerHead' | 'sum';
+  /** Target of rows that do not count and cost nothing. Default -100. */
+  ignoreIndex?: number;
+  /** ε in 0 … 1: loss = (1-ε)(lse - z_y) + ε(lse - mean z). Default 0. */
+  labelSmoothing?: number;
+  /** ζ ≥ 0: adds ζ·lse² (Chowdhery et al. 2022, PaLM, section 5). Default 0. */
+  zLoss?: number;
+  /** β: adds β·H(p), the entropy of the prediction in nats. Default 0. */
+  entropyWeight?: number;
+  /** z = softcap·tanh(z / softcap) (Gemma 2, section 2). Default 0: off. */
+  softcap?: number;
+  /** Valid rows whose logits exist at a time. Default: as many as fit in about 48 MiB. */
+  chunkRows?: number;
+  /** Per-row results wanted. */
+  outputs?: readonly LossOutput[];
+}
+
+export interface LinearCrossEntropyResult {
+  /** Scalar, differentiable with respect to hidden, weight and bias. */
+  loss: Tensor;
+  /** float32 [heads]: sum of the losses of the head's valid rows, unweighted. */
+  headLoss: Tensor;
+  /** int32 [heads]: valid rows. */
+  headCount: Tensor;
+  /** float32 [rows]: -log p(target), in nats. */
+  nll?: Tensor;
+  /** float32 [rows]: log Σ exp z. */
+  lse?: Tensor;
+  /** float32 [rows]: H(p), in nats. */
+  entropy?: Tensor;
+  /** int32 [rows]: the most likely token, lowest id on ties. */
+  argmax?: Tensor;
+  /** int32 [rows]: how many tokens beat the target; below k means top-k accuracy. */
+  rank?: Tensor;
+}
+
+/** Gradients to compute; those that are absent cost nothing. */
+interface Gradients {
+  hidden?: Tensor;
+  weight?: Tensor;
+  bias?: Tensor;
+}
+
+function call(
+  mode: 'loss' | 'lossAndGrad' | 'backward',
+  hidden: Tensor,
+  weight: Tensor,
+  targets: Tensor,
+  options: LinearCrossEntropyOptions,
+  gradients: Gradients,
+  savedLse?: Tensor,
+): LinearCrossEntropyResult {
+  const wanted = LOSS_OUTPUTS.filter((output) => options.outputs?.includes(output));
+  const handles = native.linearCrossEntropy(
+    mode,
+    hidden.handle,
+    weight.handle,
+    options.bias?.handle,
+    targets.handle,
+    options.coefficients?.handle,
+    options.heads ?? 1,
+    options.headWeights?.handle,
+    options.reduction ?? 'mean',
+    options.ignoreIndex ?? -100,
+    options.labelSmoothing ?? 0,
+    options.zLoss ?? 0,
+    options.entropyWeight ?? 0,
+    options.softcap ?? 0,
+    options.chunkRows ?? 0,
+    ...(LOSS_OUTPUTS.map((output) => wanted.includes(output)) as [boolean, boolean, boolean, boolean, boolean]),
+    savedLse?.handle,
+    gradients.hidden?.handle,
+    gradients.weight?.handle,
+    gradients.bias?.handle,
+  );
+  const [loss, headLoss, headCount, ...rows] = handles.map((handle) => new Tensor(hidden.device, handle));
+  const perRow = Object.fromEntries(wanted.map((output, i) => [output, rows[i]!]));
+  return { loss: loss!, headLoss: headLoss!, headCount: headCount!, ...perRow };
+}
+
+/**
+ * Unembedding and cross-entropy in one: logits hidden · weightᵀ never exist whole, so memory does not grow with heads or
+ * rows. When gradients are wanted they are computed in the same pass, while the logits are at hand.
+ *
+ * Per row, with z = softcap(h Wᵀ + b), p = softmax(z):
+ *   loss = (1-ε)(lse - z_y) + ε(lse - mean z) + ζ·lse² + β·H(p)
+ *
+ * @param hidden [rows, dim], any floating dtype
+ * @param weight [vocab, dim], any floating dtype, shared by all heads
+ * @param targets int32 [rows]
+ * @throws ForetokenError SHAPE_MISMATCH, DTYPE_MISMATCH, INVALID_ARGUMENT, INDEX_OUT_OF_RANGE (a target outside the
+ *   vocabulary), OUT_OF_MEMORY
+ */
+export function linearCrossEntropy(
+  hidden: Tensor,
+  weight: Tensor,
+  targets: Tensor,
+  options: LinearCrossEntropyOptions = {},
+): LinearCrossEntropyResult {
+  const inputs = [hidden, weight, options.bias];
+  if (!isRecording(inputs)) return call('loss', hidden, weight, targets, options, {});
+  const { device } = hidden;
+  const gradients: Gradients = {
+    hidden: hidden.requiresGrad ? device.empty(hidden.shape) : undefined,
+    weight: weight.requiresGrad ? device.zeros(weight.shape) : undefined,
+    bias: options.bias?.requiresGrad ? device.zeros(options.bias.shape) : undefined,
+  };
+  const result = call('lossAndGrad', hidden, weight, targets, options, gradients);
+  const present = [gradients.hidden, gradients.weight, gradients.bias];
+  const saved = present.filter((gradient): gradient is Tensor => gradient !== undefined);
+  record('linearCrossEntropy', inputs, result.loss, saved, (upstream, kept, targetsOfGrad) => {
+    let next = 0;
+    present.forEach((gradient, i) => {
+      if (gradient) targetsOfGrad[i]!.add(scaledBy(kept[next++]!, upstream));
+    });
+  });
+  for (const gradient of saved) gradient.dispose();
+  return result;
+}
+
+function scaledBy(x: Tensor, factor: Tensor): Tensor {
+  return new Tensor(x.device, native.scale(x.handle, 1, factor.handle));
+}
+
+/**
+ * Only the gradients, from the `lse` that a call without gradients returned: for when it is not known at that time
+ * whether they will be needed. Gradients of weight and bias are accumulated into what is given.
+ */
+export function linearCrossEntropyBackward(
+  hidden: Tensor,
+  weight: Tensor,
+  targets: Tensor,
+  lse: Tensor,
+  gradients: Gradients,
+  options: Omit<LinearCrossEntropyOptions, 'outputs'> = {},
+): void {
+  const { loss, headLoss, headCount } = call('backward', hidden, weight, targets, options, gradients, lse);
+  for (const unused of [loss, headLoss, headCount]) unused.dispose();
+}
