@@ -32,16 +32,16 @@ class Call {
   uint64_t seed(size_t index, const char* name) const;  // a BigInt or a non-negative integer
 
   // Tensors. All tensors of one call must live on the same device.
-  Tensor& tensor(size_t index, const char* name);                  // any dtype, row-major or panels
-  Tensor& row_major(size_t index, const char* name);               // any dtype
-  Tensor& float32(size_t index, const char* name);                 // row-major
-  Tensor& floating(size_t index, const char* name);                // float32, bfloat16 or float16; row-major or panels
+  Tensor& tensor(size_t index, const char* name);     // any dtype, row-major or panels
+  Tensor& row_major(size_t index, const char* name);  // any dtype
+  Tensor& float32(size_t index, const char* name);    // row-major
+  Tensor& floating(size_t index, const char* name);   // float32, bfloat16 or float16; row-major or panels
   Tensor& int32(size_t index, const char* name);
-  Tensor* optional_float32(size_t index, const char* name);        // null when absent
+  Tensor* optional_float32(size_t index, const char* name);  // null when absent
   Tensor* optional_int32(size_t index, const char* name);
-  Device& device() const;                                          // of the tensors read so far
+  Device& device() const;  // of the tensors read so far
   const std::shared_ptr<Device>& shared_device() const { return device_; }
-  std::shared_ptr<Device> device_argument(size_t index);           // a device handle
+  std::shared_ptr<Device> device_argument(size_t index);  // a device handle
 
   // Contents of an index tensor that came from the host are checked here; others by the kernel.
   void check_indices(const Tensor& tensor, const char* name, int64_t limit, const int32_t* except = nullptr) const;

@@ -16,7 +16,8 @@ constexpr uint32_t kBackendAbiVersion = 1;
 //   uint32_t foretoken_backend_abi_version(void);
 //   int foretoken_backend_device_count(char* reason, size_t size);    0 with the reason when there is none
 //   void foretoken_backend_device_name(int index, char* name, size_t size);
-//   Backend* foretoken_backend_open(int index, int64_t* memory_bytes, char* reason, size_t size);   null with the reason
+//   Backend* foretoken_backend_open(int index, int64_t* memory_bytes, char* reason, size_t size);
+//                                                                     null with the reason
 class CudaLibrary {
  public:
   // Never throws: what is wrong is in reason(), as a sentence.

@@ -149,10 +149,18 @@ napi_value measure(Call& call) {
 }  // namespace
 
 const Exports kDeviceExports = {
-    {"setErrorClass", set_error_class}, {"cpuInfo", cpu_info},   {"cudaInfo", cuda_info},
-    {"openCpu", open_cpu},              {"openCuda", open_cuda}, {"closeDevice", close_device},
-    {"describeDevice", describe_device}, {"memory", memory},     {"resetPeak", reset_peak},
-    {"trim", trim},                     {"synchronize", synchronize}, {"measure", measure},
+    {"setErrorClass", set_error_class},
+    {"cpuInfo", cpu_info},
+    {"cudaInfo", cuda_info},
+    {"openCpu", open_cpu},
+    {"openCuda", open_cuda},
+    {"closeDevice", close_device},
+    {"describeDevice", describe_device},
+    {"memory", memory},
+    {"resetPeak", reset_peak},
+    {"trim", trim},
+    {"synchronize", synchronize},
+    {"measure", measure},
 };
 
 }  // namespace foretoken

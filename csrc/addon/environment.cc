@@ -28,8 +28,8 @@ Napi::Promise Environment::promise(std::function<Napi::Value(Napi::Env)> value, 
   if (pending_++ == 0) loop_.Ref(env_);
   *completion = [this, loop = loop_, deferred, value = std::move(value)](std::optional<Error> error) mutable {
     auto settlement = std::make_unique<Settlement>(Settlement{deferred, std::move(value), std::move(error)});
-    const napi_status status = loop.NonBlockingCall(
-        settlement.get(), [this](Napi::Env, Napi::Function, Settlement* raw) {
+    const napi_status status =
+        loop.NonBlockingCall(settlement.get(), [this](Napi::Env, Napi::Function, Settlement* raw) {
           const std::unique_ptr<Settlement> owned(raw);
           settle(std::move(*owned));
         });
@@ -52,9 +52,7 @@ void Environment::settle(Settlement settlement) {
 void Environment::report_memory() {
   constexpr int64_t kStep = 16 << 20;
   int64_t bytes = 0;
-  devices.for_each([&](const std::shared_ptr<Device>& device) {
-    bytes += device->allocator().statistics().live;
-  });
+  devices.for_each([&](const std::shared_ptr<Device>& device) { bytes += device->allocator().statistics().live; });
   if (bytes > reported_bytes_ + kStep || bytes < reported_bytes_ - kStep) {
     Napi::MemoryManagement::AdjustExternalMemory(env_, bytes - reported_bytes_);
     reported_bytes_ = bytes;

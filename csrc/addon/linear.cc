@@ -44,10 +44,10 @@ napi_value linear(Call& call) {
   const auto [m, n, k] = linear_shape(call, x, weight);
   if (bias != nullptr) call.check_shape(*bias, "bias", {n});
   Tensor y = call.output(DType::kFloat32, x.shape.with_last(n));
-  run_with_workspace(call.device(),
-                     LinearArgs{x.as<float>(), weight.matrix(), bias ? bias->as<float>() : nullptr, y.as<float>(), m, n,
-                                k, {}},
-                     call.op());
+  run_with_workspace(
+      call.device(),
+      LinearArgs{x.as<float>(), weight.matrix(), bias ? bias->as<float>() : nullptr, y.as<float>(), m, n, k, {}},
+      call.op());
   return call.handle(std::move(y));
 }
 
@@ -62,10 +62,10 @@ napi_value linear_backward_input(Call& call) {
   call.check_shape(grad_y, "gradY", grad_y.shape.with_last(n));
   if (weight.dtype == DType::kInt32) call.fail(ErrorCode::kDTypeMismatch, "weight must be floating, but is int32");
   Tensor grad_x = call.output(DType::kFloat32, grad_y.shape.with_last(k));
-  run_with_workspace(call.device(),
-                     LinearBackwardInputArgs{grad_y.as<float>(), weight.matrix(), grad_x.as<float>(),
-                                             grad_y.shape.rows(), n, k, {}},
-                     call.op());
+  run_with_workspace(
+      call.device(),
+      LinearBackwardInputArgs{grad_y.as<float>(), weight.matrix(), grad_x.as<float>(), grad_y.shape.rows(), n, k, {}},
+      call.op());
   return call.handle(std::move(grad_x));
 }
 
@@ -79,8 +79,14 @@ napi_value linear_backward_weight(Call& call) {
   call.check_shape(grad_y, "gradY", x.shape.with_last(n));
   if (grad_bias != nullptr) call.check_shape(*grad_bias, "gradBias", {n});
   run_with_workspace(call.device(),
-                     LinearBackwardWeightArgs{grad_y.as<float>(), x.as<float>(), grad_weight.as<float>(),
-                                              grad_bias ? grad_bias->as<float>() : nullptr, m, n, k, {}},
+                     LinearBackwardWeightArgs{grad_y.as<float>(),
+                                              x.as<float>(),
+                                              grad_weight.as<float>(),
+                                              grad_bias ? grad_bias->as<float>() : nullptr,
+                                              m,
+                                              n,
+                                              k,
+                                              {}},
                      call.op());
   return call.nothing();
 }

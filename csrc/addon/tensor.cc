@@ -27,7 +27,9 @@ HostArray host_array(const Call& call, size_t index, DType dtype) {
                                                 : type == napi_uint16_array;
   if (!matches) {
     call.fail(ErrorCode::kDTypeMismatch, "data for %s must be a %s", name_of(dtype),
-              dtype == DType::kFloat32 ? "Float32Array" : dtype == DType::kInt32 ? "Int32Array" : "Uint16Array");
+              dtype == DType::kFloat32 ? "Float32Array"
+              : dtype == DType::kInt32 ? "Int32Array"
+                                       : "Uint16Array");
   }
   return {data, static_cast<int64_t>(length)};
 }
@@ -132,8 +134,8 @@ napi_value read(Call& call) {
   if (napi_create_arraybuffer(call.env(), bytes, &data, &buffer) != napi_ok) {
     call.fail(ErrorCode::kOutOfMemory, "no memory for %zu bytes on the JavaScript side", bytes);
   }
-  const auto kept = std::make_shared<Napi::Reference<Napi::ArrayBuffer>>(
-      Napi::Persistent(Napi::ArrayBuffer(call.env(), buffer)));
+  const auto kept =
+      std::make_shared<Napi::Reference<Napi::ArrayBuffer>>(Napi::Persistent(Napi::ArrayBuffer(call.env(), buffer)));
   Completion done;
   const Napi::Promise promise = call.environment().promise(
       [kept, dtype = tensor.dtype, count = static_cast<size_t>(tensor.shape.count())](Napi::Env env) -> Napi::Value {

@@ -41,7 +41,7 @@ class Allocator {
   Backend& backend_;
   const int64_t limit_;
   MemoryStatistics statistics_;
-  std::unordered_map<void*, int64_t> blocks_;      // every block and its size
+  std::unordered_map<void*, int64_t> blocks_;  // every block and its size
   std::multimap<int64_t, void*> free_by_size_;
 };
 

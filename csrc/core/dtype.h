@@ -8,9 +8,7 @@ namespace foretoken {
 
 enum class DType : uint8_t { kFloat32, kBFloat16, kFloat16, kInt32 };
 
-constexpr size_t size_of(DType dtype) {
-  return dtype == DType::kBFloat16 || dtype == DType::kFloat16 ? 2 : 4;
-}
+constexpr size_t size_of(DType dtype) { return dtype == DType::kBFloat16 || dtype == DType::kFloat16 ? 2 : 4; }
 
 constexpr const char* name_of(DType dtype) {
   switch (dtype) {

@@ -16,7 +16,8 @@ CpuBackend::CpuBackend(const KernelTable& kernels, int threads)
 
 std::string CpuBackend::description() const {
   const int threads = pool_.threads();
-  return processor_name() + ", " + kernels_.isa + ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads");
+  return processor_name() + ", " + kernels_.isa + ", " + std::to_string(threads) +
+         (threads == 1 ? " thread" : " threads");
 }
 
 void* CpuBackend::allocate(size_t bytes) {
@@ -56,19 +57,17 @@ void CpuBackend::measure(MachineRates* rates, Completion done) {
   });
 }
 
-#define FORETOKEN_DEFINE(Name)                                     \
-  void CpuBackend::run(const Name##Args& args) {                   \
-    stream_.enqueue([this, args] {                                 \
-      if (!errors_.is_set()) kernels_.Name(args, context_);        \
-    });                                                            \
+#define FORETOKEN_DEFINE(Name)                              \
+  void CpuBackend::run(const Name##Args& args) {            \
+    stream_.enqueue([this, args] {                          \
+      if (!errors_.is_set()) kernels_.Name(args, context_); \
+    });                                                     \
   }
 FORETOKEN_STREAM_OPS(FORETOKEN_DEFINE)
 #undef FORETOKEN_DEFINE
 
-#define FORETOKEN_DEFINE(Name)                                     \
-  int64_t CpuBackend::workspace(const Name##Args& args) const {    \
-    return kernels_.workspace_##Name(args, context_);              \
-  }
+#define FORETOKEN_DEFINE(Name) \
+  int64_t CpuBackend::workspace(const Name##Args& args) const { return kernels_.workspace_##Name(args, context_); }
 FORETOKEN_WORKSPACE_OPS(FORETOKEN_DEFINE)
 #undef FORETOKEN_DEFINE
 
