@@ -21,26 +21,32 @@ napi_value add(Call& call) {
   return call.handle(std::move(out));
 }
 
-// accumulate(out, in, scale): out += scale * in
+// A one-element tensor that multiplies another, or null.
+const float* device_factor(Call& call, size_t index) {
+  const Tensor* const factor = call.optional_float32(index, "deviceFactor");
+  if (factor == nullptr) return nullptr;
+  if (factor->shape.count() != 1) {
+    call.fail(ErrorCode::kShapeMismatch, "deviceFactor is %s, but must have one element", factor->shape.text().c_str());
+  }
+  return factor->as<float>();
+}
+
+// accumulate(out, in, scale, deviceFactor?): out += scale * in * deviceFactor
 napi_value accumulate(Call& call) {
   Tensor& out = call.float32(0, "out");
   const Tensor& in = call.float32(1, "in");
   check_same_shape(call, out, "out", in, "in");
-  call.device().backend().run(
-      AccumulateArgs{in.as<float>(), out.as<float>(), in.shape.count(), call.finite(2, "scale")});
+  call.device().backend().run(AccumulateArgs{in.as<float>(), out.as<float>(), in.shape.count(),
+                                             call.finite(2, "scale"), device_factor(call, 3)});
   return call.nothing();
 }
 
-// scale(x, factor, deviceFactor?): the second factor is a one-element tensor
+// scale(x, factor, deviceFactor?)
 napi_value scale(Call& call) {
   const Tensor& x = call.float32(0, "x");
-  const Tensor* const factor = call.optional_float32(2, "deviceFactor");
-  if (factor != nullptr && factor->shape.count() != 1) {
-    call.fail(ErrorCode::kShapeMismatch, "deviceFactor is %s, but must have one element", factor->shape.text().c_str());
-  }
   Tensor out = call.output(DType::kFloat32, x.shape);
   call.device().backend().run(ScaleArgs{x.as<float>(), out.as<float>(), x.shape.count(), call.finite(1, "factor"),
-                                          factor != nullptr ? factor->as<float>() : nullptr});
+                                        device_factor(call, 2)});
   return call.handle(std::move(out));
 }
 

@@ -63,15 +63,16 @@ struct AddArgs {
   int64_t count;
 };
 
-// out += scale * in
+// out += scale * in, times *factor when there is one: a scalar that only the device knows
 struct AccumulateArgs {
   const float* in;
   float* out;
   int64_t count;
   float scale;
+  const float* factor;  // [1] or null
 };
 
-// out = scale * in, times *factor when there is one: a scalar that only the device knows
+// out = scale * in, times *factor when there is one
 struct ScaleArgs {
   const float* in;
   float* out;

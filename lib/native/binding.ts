@@ -64,7 +64,7 @@ interface TensorBinding {
 
 interface ElementwiseBinding {
   add(a: TensorHandle, b: TensorHandle): TensorHandle;
-  accumulate(out: TensorHandle, input: TensorHandle, scale: number): void;
+  accumulate(out: TensorHandle, input: TensorHandle, scale: number, deviceFactor?: Optional): void;
   scale(x: TensorHandle, factor: number, deviceFactor?: Optional): TensorHandle;
   silu(x: TensorHandle): TensorHandle;
   siluBackward(gradOut: TensorHandle, x: TensorHandle): TensorHandle;

@@ -129,15 +129,13 @@ export function linearCrossEntropy(
   record('linearCrossEntropy', inputs, result.loss, saved, (upstream, kept, targetsOfGrad) => {
     let next = 0;
     present.forEach((gradient, i) => {
-      if (gradient) targetsOfGrad[i]!.add(scaledBy(kept[next++]!, upstream));
+      if (gradient) {
+        native.accumulate(targetsOfGrad[i]!.buffer().handle, kept[next++]!.handle, 1, upstream.handle);
+      }
     });
   });
   for (const gradient of saved) gradient.dispose();
   return result;
-}
-
-function scaledBy(x: Tensor, factor: Tensor): Tensor {
-  return new Tensor(x.device, native.scale(x.handle, 1, factor.handle));
 }
 
 /**

@@ -1,0 +1,170 @@
+import { backward, noGrad } from '../tensor/autograd';
+import type { Device } from '../tensor/device';
+import { linearCrossEntropy, type LinearCrossEntropyOptions } from '../tensor/ops/linear-cross-entropy';
+import { scope } from '../tensor/scope';
+import type { Tensor } from '../tensor/tensor';
+import type { PackedRows } from '../nn/rows';
+import type { MtpModel } from './model';
+
+/** Marks a row without a target. */
+export const IGNORE_INDEX = -100;
+
+/** Packed rows to learn from; all arrays are [batch · length], row after row. */
+export interface TrainingBatch {
+  batch: number;
+  length: number;
+  tokens: Int32Array;
+  /** Index in its row of the first token of each token's document. */
+  starts: Int32Array;
+  /** targets[k-1][t]: token t+k, or -100 where it is not in the document of token t. One array for each head. */
+  targets: readonly Int32Array[];
+}
+
+/** A batch on a device. */
+export interface DeviceBatch {
+  rows: PackedRows;
+  tokens: Tensor;
+  /** One for each head. */
+  targets: Tensor[];
+  /** What head k reads beside the trunk: token t+k-1, at index k-1. Made only for chained heads. */
+  inputs: (Tensor | null)[];
+}
+
+export function uploadBatch(device: Device, batch: TrainingBatch, chained: boolean): DeviceBatch {
+  const positions = batch.starts.map((start, i) => (i % batch.length) - start);
+  // The target of head k-1 is what head k reads; where there is none head k has no target either, and any token does.
+  const inputs = batch.targets.map((_, index) =>
+    chained && index > 0 ? device.tensor(batch.targets[index - 1]!.map((token) => Math.max(token, 0))) : null,
+  );
+  return {
+    rows: {
+      kind: 'packed',
+      batch: batch.batch,
+      starts: device.tensor(batch.starts),
+      positions: device.tensor(positions),
+    },
+    tokens: device.tensor(batch.tokens),
+    targets: batch.targets.map((targets) => device.tensor(targets)),
+    inputs,
+  };
+}
+
+/** What one head's loss is made of beside hidden states and targets. */
+export type HeadLossOptions = Pick<
+  LinearCrossEntropyOptions,
+  'labelSmoothing' | 'zLoss' | 'entropyWeight' | 'chunkRows' | 'outputs'
+> & {
+  /** Loss of head k = weights[k-1] · sum over its valid rows. A weight of 0 leaves the head out. */
+  weights: readonly number[];
+};
+
+/** Results of one head, by head; null for heads that were left out. */
+export type HeadLoss = ReturnType<typeof linearCrossEntropy>;
+
+function headLoss(
+  model: MtpModel,
+  hidden: Tensor,
+  targets: Tensor,
+  weight: number,
+  options: HeadLossOptions,
+): HeadLoss {
+  const { weights: _, ...rest } = options;
+  const headWeights = model.device.tensor(Float32Array.of(weight));
+  return linearCrossEntropy(hidden, model.unembedding.value, targets, { ...rest, reduction: 'sum', headWeights });
+}
+
+/**
+ * Loss of every head and all gradients, one head after another: each head's activations are gone before the next one's are
+ * made, so memory does not grow with the number of heads (Gloeckle et al. 2024, section 2, "Memory-efficient
+ * implementation").
+ */
+export function backwardHeadByHead(model: MtpModel, batch: DeviceBatch, options: HeadLossOptions): (HeadLoss | null)[] {
+  return scope(() => {
+    const z = model.trunk(batch.tokens, batch.rows); // kept
+    const dz = z.detach().requireGrad(); // gradients gather here
+    const hidden = model.nextTokenHidden(dz, batch.rows);
+    const dHidden = hidden.detach().requireGrad();
+    const losses: (HeadLoss | null)[] = batch.targets.map(() => null);
+    const learn = (k: number, of: Tensor, more: readonly (readonly [Tensor, Tensor?])[] = []): void => {
+      const loss = headLoss(model, of, batch.targets[k - 1]!, options.weights[k - 1]!, options);
+      backward([[loss.loss], ...more]);
+      losses[k - 1] = loss;
+    };
+
+    if (options.weights[0] !== 0) scope(() => (learn(1, dHidden), losses[0]));
+    const last = options.weights.findLastIndex((weight) => weight !== 0) + 1;
+    const previous = chainedStates(model, batch, dz, dHidden, last);
+    // Backwards, because a chained head passes a gradient to the one before it.
+    for (let k = last; k >= 2; k--) {
+      if (options.weights[k - 1] === 0 && !model.heads.chained) continue;
+      scope(() => {
+        const out = model.heads.forward(k, {
+          z: dz,
+          hidden: dHidden,
+          previous: previous[k - 1] ?? dHidden,
+          tokens: batch.inputs[k - 1] ?? batch.tokens,
+          rows: batch.rows,
+        });
+        const gradOfState = previous[k]?.grad;
+        const more = gradOfState ? [[out.state!, gradOfState] as const] : [];
+        if (options.weights[k - 1] === 0) backward(more);
+        else learn(k, out.hidden, more);
+        previous[k]?.dispose();
+        return losses[k - 1];
+      });
+    }
+    if (dHidden.grad) hidden.backward(dHidden.grad);
+    if (dz.grad) z.backward(dz.grad);
+    for (const leaf of [dz, dHidden]) leaf.grad?.dispose();
+    return losses;
+  });
+}
+
+/**
+ * What each chained head k hands on, at index k, as leaves that gather gradients; empty for heads that do not build on
+ * each other. Only these boundaries are kept: the activations inside are made again when the head learns.
+ */
+function chainedStates(
+  model: MtpModel,
+  batch: DeviceBatch,
+  z: Tensor,
+  hidden: Tensor,
+  last: number,
+): (Tensor | undefined)[] {
+  const states: (Tensor | undefined)[] = [];
+  if (!model.heads.chained) return states;
+  for (let k = 2; k < last; k++) {
+    const state = noGrad(() =>
+      scope(
+        () =>
+          model.heads.forward(k, {
+            z,
+            hidden,
+            previous: states[k - 1] ?? hidden,
+            tokens: batch.inputs[k - 1]!,
+            rows: batch.rows,
+          }).state!,
+      ),
+    );
+    states[k] = state.requireGrad();
+  }
+  return states;
+}
+
+/** The same loss with the graph of all heads at once: what {@link backwardHeadByHead} must agree with. */
+export function lossAllHeads(model: MtpModel, batch: DeviceBatch, options: HeadLossOptions): (HeadLoss | null)[] {
+  const z = model.trunk(batch.tokens, batch.rows);
+  const hidden = model.nextTokenHidden(z, batch.rows);
+  let previous = hidden;
+  return batch.targets.map((targets, index) => {
+    let of = hidden;
+    if (index > 0) {
+      const tokens = batch.inputs[index] ?? batch.tokens;
+      const out = model.heads.forward(index + 1, { z, hidden, previous, tokens, rows: batch.rows });
+      of = out.hidden;
+      if (out.state) previous = out.state;
+    }
+    const weight = options.weights[index]!;
+    return weight === 0 ? null : headLoss(model, of, targets, weight, options);
+  });
+}
