@@ -246,12 +246,12 @@ void multiply(const Context& context, const Gemm& gemm, float* scratch) {
   });
 }
 
-void add_column_sums(const Context& context, const float* x, int64_t m, int64_t n, float* sums) {
+void add_column_sums(const Context& context, const float* x, int64_t m, int64_t n, int64_t stride, float* sums) {
   constexpr int64_t kWidth = 512;
   parallel(context, divide_up(n, kWidth), [&](int64_t part, int) {
     const int64_t begin = part * kWidth, end = smaller(n, begin + kWidth);
     for (int64_t i = 0; i < m; ++i) {
-      const float* row = x + i * n;
+      const float* row = x + i * stride;
       for (int64_t j = begin; j < end; ++j) sums[j] += row[j];
     }
   });

@@ -58,8 +58,8 @@ void multiply_here(const Gemm& gemm, float* scratch);
 // On all threads; `scratch` is gemm_scratch() floats a thread.
 void multiply(const Context& context, const Gemm& gemm, float* scratch);
 
-// sums[n] += column sums of x [m, n]: in row order, on all threads.
-void add_column_sums(const Context& context, const float* x, int64_t m, int64_t n, float* sums);
+// sums[n] += column sums of x [m, n], whose rows are `stride` apart: in row order, on all threads.
+void add_column_sums(const Context& context, const float* x, int64_t m, int64_t n, int64_t stride, float* sums);
 
 // Panels of a weight [n, k] as B of x * weight^T, in its own storage type.
 int64_t panel_bytes(int64_t n, int64_t k, DType dtype);

@@ -62,7 +62,7 @@ void run(const LinearBackwardWeightArgs& args, const Context& context) {
                      .c_stride = args.k,
                      .accumulate = true};
   multiply(context, gemm, scratch(args.workspace));
-  if (args.grad_bias) add_column_sums(context, args.grad_y, args.m, args.n, args.grad_bias);
+  if (args.grad_bias) add_column_sums(context, args.grad_y, args.m, args.n, args.n, args.grad_bias);
 }
 
 }  // namespace foretoken::cpu::FORETOKEN_ISA
