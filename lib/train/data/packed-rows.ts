@@ -1,0 +1,128 @@
+import { ForetokenError } from '../../errors';
+import type { TokenFile } from './token-file';
+
+/** The target of a position that has none; the loss leaves it out. */
+export const NO_TARGET = -100;
+
+/** Tokens `start` … `end` − 1 of a token file. */
+export interface TokenRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** B rows of T tokens, row by row. */
+export interface PackedBatch {
+  /** [B·T] */
+  readonly tokens: Int32Array;
+  /** [B·T]: where in its row the document of each token begins; 0 if it began before the row. */
+  readonly starts: Int32Array;
+  /** For each head k, at k − 1, [B·T]: the token k further on in the same document, or NO_TARGET. */
+  readonly targets: readonly Int32Array[];
+}
+
+/**
+ * The training part and the held-out part of a stream of `length` tokens: its end, a `fraction` of it.
+ * @throws INVALID_ARGUMENT unless 0 < fraction < 1.
+ */
+export function splitHeldOut(
+  length: number,
+  fraction: number,
+): { training: TokenRange; heldOut: TokenRange } {
+  if (!(fraction > 0 && fraction < 1)) {
+    throw new ForetokenError(
+      'INVALID_ARGUMENT',
+      `the held-out fraction must be between 0 and 1, but is ${fraction}`,
+    );
+  }
+  const border = length - Math.floor(length * fraction);
+  return { training: { start: 0, end: border }, heldOut: { start: border, end: length } };
+}
+
+/**
+ * A range of a token file cut into rows of T tokens, without gaps; documents run on from row to row. Targets are
+ * looked up in the next row too, but neither in another document nor outside the range.
+ */
+export class PackedRows {
+  /** How many rows there are: as many as have a next token for their last one. The rest of the range is left out. */
+  readonly length: number;
+  private readonly file: TokenFile;
+  private readonly rowLength: number;
+  private readonly heads: number;
+  private readonly range: TokenRange;
+
+  /**
+   * @param options.rowLength T.
+   * @param options.heads n: targets are made for heads 1 … n.
+   * @param options.range the whole file unless given.
+   * @throws INVALID_DATA when the range is shorter than one row.
+   */
+  constructor(file: TokenFile, options: { rowLength: number; heads: number; range?: TokenRange }) {
+    this.file = file;
+    this.rowLength = positive('rowLength', options.rowLength);
+    this.heads = positive('heads', options.heads);
+    this.range = options.range ?? { start: 0, end: file.length };
+    const { start, end } = this.range;
+    if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end < start || end > file.length) {
+      const problem = `tokens ${start} to ${end} are not a range of its ${file.length} tokens`;
+      throw new ForetokenError('INVALID_ARGUMENT', `${file.path}: ${problem}`);
+    }
+    this.length = Math.floor((end - start - 1) / this.rowLength);
+    if (this.length < 1) {
+      const part = end - start < file.length ? ` in the part from ${start} to ${end}` : '';
+      const problem = `there are ${end - start} tokens${part}, but a row of ${this.rowLength} needs one more than that`;
+      throw new ForetokenError('INVALID_DATA', `${file.path}: ${problem}; use more text or shorter rows`);
+    }
+  }
+
+  /** @throws INDEX_OUT_OF_RANGE when a row does not exist. */
+  batch(rows: readonly number[]): PackedBatch {
+    const size = rows.length * this.rowLength;
+    const tokens = new Int32Array(size);
+    const starts = new Int32Array(size);
+    const targets = Array.from({ length: this.heads }, () => new Int32Array(size));
+    const ahead = new Int32Array(this.rowLength + this.heads);
+    rows.forEach((row, b) => {
+      const first = this.firstToken(row);
+      const count = Math.min(ahead.length, this.range.end - first);
+      this.file.read(first, count, ahead);
+      const base = b * this.rowLength;
+      tokens.set(ahead.subarray(0, this.rowLength), base);
+      for (const document of this.documentsOf(first)) {
+        for (let t = Math.max(document.start, 0); t < Math.min(document.end, this.rowLength); t += 1) {
+          starts[base + t] = Math.max(document.start, 0);
+          targets.forEach((target, head) => {
+            const next = t + head + 1;
+            target[base + t] = next < document.end ? ahead[next]! : NO_TARGET;
+          });
+        }
+      }
+    });
+    return { tokens, starts, targets };
+  }
+
+  private firstToken(row: number): number {
+    if (!Number.isInteger(row) || row < 0 || row >= this.length) {
+      const problem = `row must be an integer from 0 to ${this.length - 1}, but is ${row}`;
+      throw new ForetokenError('INDEX_OUT_OF_RANGE', `${this.file.path}: ${problem}`);
+    }
+    return this.range.start + row * this.rowLength;
+  }
+
+  /** The documents of the row at `first`, relative to it; a document that began before has a negative start. */
+  private *documentsOf(first: number): Generator<TokenRange> {
+    const { file, range } = this;
+    for (let i = file.documentAt(first); i < file.documentCount; i += 1) {
+      const start = file.documentStart(i) - first;
+      if (start >= this.rowLength) return;
+      yield { start, end: Math.min(file.documentStart(i + 1), range.end) - first };
+    }
+  }
+}
+
+function positive(name: string, value: number): number {
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new ForetokenError(
+    'INVALID_ARGUMENT',
+    `PackedRows: ${name} must be a positive integer, but is ${value}`,
+  );
+}

@@ -1,0 +1,221 @@
+import { createHash } from 'node:crypto';
+import { readSync } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { openForReading, readFully, writeFileAtomic, writeFully } from '../../model/files';
+import { ForetokenError } from '../../errors';
+
+// A file is: 64 bytes of header | the tokens, 2 or 4 bytes each | the position of each document's first token, u64.
+// All little-endian. The checksum covers everything else in the file.
+const MAGIC = 'FTTOKENS';
+/** Version of the format: a part of what a cached file depends on. */
+export const TOKEN_FILE_VERSION = 1;
+const HEADER_BYTES = 64;
+/** The last 16 bytes of the header. */
+const CHECKSUM_BYTES = 16;
+const CHECKSUM_AT = HEADER_BYTES - CHECKSUM_BYTES;
+const CHUNK_BYTES = 4 << 20;
+
+interface Header {
+  readonly bytesPerToken: 2 | 4;
+  readonly vocabSize: number;
+  readonly length: number;
+  readonly documentCount: number;
+}
+
+/**
+ * Writes documents, as token ids, one after another into a token file, atomically.
+ *
+ * @param vocabSize ids are below it; it decides between 2 and 4 bytes a token.
+ * @param documents empty ones are left out, as they have no first token.
+ * @throws INDEX_OUT_OF_RANGE naming the document and the id.
+ */
+export async function writeTokenFile(
+  path: string,
+  vocabSize: number,
+  documents: AsyncIterable<Int32Array> | Iterable<Int32Array>,
+): Promise<void> {
+  const bytesPerToken = vocabSize <= 0x10000 ? 2 : 4;
+  await writeFileAtomic(path, async (handle) => {
+    const hash = createHash('sha256');
+    const starts: number[] = [];
+    let length = 0;
+    for await (const tokens of documents) {
+      if (tokens.length === 0) continue;
+      checkTokens(tokens, vocabSize, starts.length);
+      const bytes = bytesOf(bytesPerToken === 2 ? new Uint16Array(tokens) : tokens);
+      await writeFully(handle, bytes, HEADER_BYTES + length * bytesPerToken, (piece) => hash.update(piece));
+      starts.push(length);
+      length += tokens.length;
+    }
+    const table = bytesOf(BigUint64Array.from(starts, BigInt));
+    await writeFully(handle, table, HEADER_BYTES + length * bytesPerToken, (piece) => hash.update(piece));
+    const header = encodeHeader({ bytesPerToken, vocabSize, length, documentCount: starts.length });
+    hash.update(header.subarray(0, CHECKSUM_AT)).digest().copy(header, CHECKSUM_AT, 0, CHECKSUM_BYTES);
+    await writeFully(handle, header, 0);
+  });
+}
+
+function checkTokens(tokens: Int32Array, vocabSize: number, document: number): void {
+  for (const [i, token] of tokens.entries()) {
+    if (token >= 0 && token < vocabSize) continue;
+    const problem = `token ${token} at ${i} of document ${document} is not in a vocabulary of ${vocabSize}`;
+    throw new ForetokenError('INDEX_OUT_OF_RANGE', `writeTokenFile: ${problem}`);
+  }
+}
+
+function bytesOf(array: ArrayBufferView): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+}
+
+function encodeHeader({ bytesPerToken, vocabSize, length, documentCount }: Header): Buffer {
+  const header = Buffer.alloc(HEADER_BYTES);
+  header.write(MAGIC, 'latin1');
+  header.writeUInt32LE(TOKEN_FILE_VERSION, 8);
+  header.writeUInt32LE(bytesPerToken, 12);
+  header.writeBigUInt64LE(BigInt(vocabSize), 16);
+  header.writeBigUInt64LE(BigInt(length), 24);
+  header.writeBigUInt64LE(BigInt(documentCount), 32);
+  return header;
+}
+
+function parseHeader(path: string, header: Buffer, size: number): Header {
+  if (size < HEADER_BYTES || header.toString('latin1', 0, MAGIC.length) !== MAGIC) {
+    throw corrupt(path, 'not a token file');
+  }
+  const version = header.readUInt32LE(8);
+  if (version !== TOKEN_FILE_VERSION)
+    throw corrupt(
+      path,
+      `it has version ${version} of the format; this package reads version ${TOKEN_FILE_VERSION}`,
+    );
+  const [vocabSize, length, documentCount] = [16, 24, 32].map((at) => Number(header.readBigUInt64LE(at)));
+  const bytesPerToken = header.readUInt32LE(12);
+  const expected = HEADER_BYTES + length! * bytesPerToken + documentCount! * 8;
+  if ((bytesPerToken !== 2 && bytesPerToken !== 4) || expected !== size) {
+    const what = `${length} tokens of ${bytesPerToken} bytes and ${documentCount} documents`;
+    throw corrupt(path, `${what} take ${expected} bytes, but it has ${size}; is it truncated?`);
+  }
+  return { bytesPerToken, vocabSize: vocabSize!, length: length!, documentCount: documentCount! };
+}
+
+function corrupt(path: string, problem: string): ForetokenError {
+  return new ForetokenError('CORRUPT_FILE', `${path}: ${problem}`);
+}
+
+/**
+ * Documents as token ids on the disk. Tokens are read where they lie when they are asked for, so a corpus may be larger
+ * than the memory; the system keeps in memory what is used.
+ */
+export class TokenFile {
+  private constructor(
+    readonly path: string,
+    private readonly handle: FileHandle,
+    private readonly header: Header,
+    private readonly starts: Float64Array,
+  ) {}
+
+  /**
+   * Opens a file and checks it against its checksum, which reads it once.
+   * @throws FILE_ACCESS when it cannot be read; CORRUPT_FILE when it is not what was written.
+   */
+  static async open(path: string): Promise<TokenFile> {
+    const handle = await openForReading(path);
+    try {
+      return await TokenFile.check(path, handle);
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  private static async check(path: string, handle: FileHandle): Promise<TokenFile> {
+    const { size } = await handle.stat();
+    const bytes = Buffer.alloc(HEADER_BYTES);
+    await readFully(handle, bytes, 0);
+    const header = parseHeader(path, bytes, size);
+    const hash = createHash('sha256');
+    const tokensEnd = HEADER_BYTES + header.length * header.bytesPerToken;
+    const buffer = Buffer.alloc(Math.min(CHUNK_BYTES, tokensEnd - HEADER_BYTES));
+    for (let at = HEADER_BYTES; at < tokensEnd; at += buffer.length) {
+      const part = buffer.subarray(0, tokensEnd - at);
+      await readFully(handle, part, at, (piece) => hash.update(piece));
+    }
+    const starts = new BigUint64Array(header.documentCount);
+    await readFully(handle, bytesOf(starts), tokensEnd, (piece) => hash.update(piece));
+    const checksum = hash.update(bytes.subarray(0, CHECKSUM_AT)).digest().subarray(0, CHECKSUM_BYTES);
+    if (!checksum.equals(bytes.subarray(CHECKSUM_AT))) {
+      throw corrupt(path, 'its content is not what was written (the checksum differs)');
+    }
+    return new TokenFile(path, handle, header, Float64Array.from(starts, Number));
+  }
+
+  /** Tokens in all documents together. */
+  get length(): number {
+    return this.header.length;
+  }
+
+  get documentCount(): number {
+    return this.header.documentCount;
+  }
+
+  get vocabSize(): number {
+    return this.header.vocabSize;
+  }
+
+  /** The position of the first token of document i; `length` for i = documentCount. */
+  documentStart(i: number): number {
+    this.checkIndex('documentStart', 'document', i, this.documentCount);
+    return this.starts[i] ?? this.length;
+  }
+
+  /** The document that the token at `position` belongs to. */
+  documentAt(position: number): number {
+    this.checkIndex('documentAt', 'position', position, this.length - 1);
+    let low = 0;
+    let high = this.documentCount - 1;
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if (this.starts[middle]! <= position) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  /** Copies `count` tokens from `start` on to the beginning of `out`. */
+  read(start: number, count: number, out: Int32Array): void {
+    this.checkIndex('read', 'start', start, this.length);
+    this.checkIndex('read', 'count', count, Math.min(this.length - start, out.length));
+    const { bytesPerToken } = this.header;
+    // In place for 4 bytes a token; 2 bytes are read into the second half and widened from the front.
+    const narrow = bytesPerToken === 2;
+    const bytes = new Uint8Array(
+      out.buffer,
+      out.byteOffset + (narrow ? count * 2 : 0),
+      count * bytesPerToken,
+    );
+    this.readBytes(HEADER_BYTES + start * bytesPerToken, bytes);
+    if (narrow) {
+      const tokens = new Uint16Array(bytes.buffer, bytes.byteOffset, count);
+      for (let i = 0; i < count; i += 1) out[i] = tokens[i]!;
+    }
+  }
+
+  close(): Promise<void> {
+    return this.handle.close();
+  }
+
+  private readBytes(at: number, bytes: Uint8Array): void {
+    if (this.handle.fd < 0) throw new ForetokenError('INVALID_HANDLE', `${this.path}: it was closed`);
+    for (let done = 0; done < bytes.length;) {
+      const read = readSync(this.handle.fd, bytes, done, bytes.length - done, at + done);
+      if (read === 0) throw corrupt(this.path, 'it became shorter while it was open');
+      done += read;
+    }
+  }
+
+  private checkIndex(method: string, name: string, value: number, limit: number): void {
+    if (Number.isInteger(value) && value >= 0 && value <= limit) return;
+    const problem = `${name} must be an integer from 0 to ${limit}, but is ${value}`;
+    throw new ForetokenError('INDEX_OUT_OF_RANGE', `${this.path}: ${method}: ${problem}`);
+  }
+}
