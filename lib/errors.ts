@@ -13,6 +13,8 @@ export type ErrorCode =
   | 'UNSUPPORTED'
   | 'DEVICE_UNAVAILABLE'
   | 'INTERNAL'
+  /** The native addon cannot be loaded on this system; the message says why and how to build it. */
+  | 'ADDON_UNAVAILABLE'
   /** A file that cannot be found, read or written. `cause` holds the system's error. */
   | 'FILE_ACCESS'
   /** A file of ours, or of a known format, whose bytes are not what they must be. */

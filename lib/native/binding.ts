@@ -3,7 +3,8 @@
  * undefined stands for an argument that is left out. Every function checks its arguments and throws a
  * ForetokenError before anything runs. Shapes are in csrc/core/ops.h, under the same names.
  */
-export interface NativeBinding extends DeviceBinding, TensorBinding, ElementwiseBinding, LinearBinding, LinearCrossEntropyBinding {}
+export interface NativeBinding
+  extends DeviceBinding, TensorBinding, ElementwiseBinding, LinearBinding, LinearCrossEntropyBinding {}
 
 /** A tensor, as a slot and a generation; stale ones are refused. */
 export type TensorHandle = number;

@@ -2,8 +2,18 @@ import { join } from 'node:path';
 import nodeGypBuild = require('node-gyp-build');
 import { ForetokenError } from '../errors';
 import type { NativeBinding } from './binding';
+import { explainLoadFailure } from './diagnosis';
 
-/** The addon of this installation: a prebuilt binary, or what `npm install` built. */
-export const native = nodeGypBuild(join(__dirname, '..', '..')) as NativeBinding;
+/** Loads the addon of the package in `root`: what was built there, or else a prebuilt binary. */
+export function loadAddon(root: string): NativeBinding {
+  try {
+    return nodeGypBuild(root) as NativeBinding;
+  } catch (cause) {
+    throw new ForetokenError('ADDON_UNAVAILABLE', explainLoadFailure(cause as Error, root), { cause });
+  }
+}
+
+/** The addon of this installation. */
+export const native: NativeBinding = loadAddon(join(__dirname, '..', '..'));
 
 native.setErrorClass(ForetokenError);

@@ -1,21 +1,13 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { checkImports } from '../../scripts/check-imports';
+import { TemporaryDirectory } from '../support/temporary';
 
 describe('import checks', () => {
-  let lib: string;
-  beforeEach(() => (lib = mkdtempSync(path.join(tmpdir(), 'foretoken-imports-'))));
-  afterEach(() => rmSync(lib, { recursive: true }));
+  const lib = new TemporaryDirectory();
 
   /** A lib/ folder in which each file imports the files named. */
   function write(files: Record<string, string[]>): void {
     for (const [file, targets] of Object.entries(files)) {
-      mkdirSync(path.join(lib, path.dirname(file)), { recursive: true });
-      writeFileSync(
-        path.join(lib, file),
-        targets.map((target) => `import { x } from '${target}';\n`).join(''),
-      );
+      lib.write(file, targets.map((target) => `import { x } from '${target}';\n`).join(''));
     }
   }
 
@@ -29,7 +21,7 @@ describe('import checks', () => {
       'tensor/ops/add.ts': ['../../native/load', '../../files'],
       'native/load.ts': [],
     });
-    expect(checkImports(lib)).toEqual([]);
+    expect(checkImports(lib.path)).toEqual([]);
   });
 
   test('upward imports are found, of a nested file and of index.ts too', () => {
@@ -39,7 +31,7 @@ describe('import checks', () => {
       'index.ts': [],
       'files.ts': ['./train/loop'],
     });
-    expect(checkImports(lib)).toEqual([
+    expect(checkImports(lib.path)).toEqual([
       'lib/files.ts imports lib/train/loop.ts: train is not below lib',
       'lib/tensor/ops/add.ts imports lib/train/loop.ts: train is not below tensor',
       'lib/tensor/ops/add.ts imports lib/index.ts: index is not below tensor',
@@ -48,31 +40,28 @@ describe('import checks', () => {
 
   test('layers of one row do not know each other', () => {
     write({ 'train/loop.ts': ['../decode/loop'], 'decode/loop.ts': [] });
-    expect(checkImports(lib)).toEqual([
+    expect(checkImports(lib.path)).toEqual([
       'lib/train/loop.ts imports lib/decode/loop.ts: decode is not below train',
     ]);
   });
 
   test('circles inside a layer are found', () => {
     write({ 'nn/a.ts': ['./b'], 'nn/b.ts': ['./c'], 'nn/c.ts': ['./b'] });
-    expect(checkImports(lib)).toEqual(['circle of imports: nn/b.ts → nn/c.ts → nn/b.ts']);
+    expect(checkImports(lib.path)).toEqual(['circle of imports: nn/b.ts → nn/c.ts → nn/b.ts']);
   });
 
   test('types may know each other, but not across layers', () => {
     write({ 'nn/a.ts': ['./b'], 'nn/b.ts': [], 'tensor/c.ts': [], 'decode/d.ts': [] });
-    writeFileSync(
-      path.join(lib, 'nn/b.ts'),
-      `import type { A } from './a';\nexport type { B } from './a';\n`,
-    );
-    writeFileSync(path.join(lib, 'tensor/c.ts'), `import type { D } from '../decode/d';\n`);
-    expect(checkImports(lib)).toEqual([
+    lib.write('nn/b.ts', `import type { A } from './a';\nexport type { B } from './a';\n`);
+    lib.write('tensor/c.ts', `import type { D } from '../decode/d';\n`);
+    expect(checkImports(lib.path)).toEqual([
       'lib/tensor/c.ts imports lib/decode/d.ts: decode is not below tensor',
     ]);
   });
 
   test('a folder without a layer is found', () => {
     write({ 'misc/a.ts': [] });
-    expect(checkImports(lib)).toEqual([
+    expect(checkImports(lib.path)).toEqual([
       'lib/misc/a.ts: this folder is in no layer; add it to the list in scripts/check-imports.ts',
     ]);
   });

@@ -1,18 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { checkObject } from '../../scripts/check-isa';
+import { TemporaryDirectory } from '../support/temporary';
 
 describe('checks of AVX object files', () => {
-  let folder: string;
-  beforeAll(() => (folder = mkdtempSync(path.join(tmpdir(), 'foretoken-isa-'))));
-  afterAll(() => rmSync(folder, { recursive: true }));
+  const folder = new TemporaryDirectory();
 
   function problemsOf(source: string): string[] {
-    const object = path.join(folder, 'kernel.o');
-    writeFileSync(path.join(folder, 'kernel.cc'), source);
-    execFileSync('c++', ['-std=c++20', '-c', '-fPIC', path.join(folder, 'kernel.cc'), '-o', object]);
+    const object = folder.at('kernel.o');
+    const file = folder.write('kernel.cc', source);
+    execFileSync('c++', ['-std=c++20', '-c', '-fPIC', file, '-o', object]);
     return checkObject(object, 'avx2');
   }
 

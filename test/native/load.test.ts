@@ -1,0 +1,69 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { loadAddon } from '../../lib/native/load';
+import { foretokenError } from '../support/errors';
+import { TemporaryDirectory } from '../support/temporary';
+
+describe('when the addon cannot be loaded', () => {
+  const root = new TemporaryDirectory();
+
+  /** Puts the addon of this build there, with its bytes changed. */
+  function writeChanged(change: (bytes: Buffer) => Buffer): void {
+    const built = path.join(__dirname, '../../build/Release/foretoken.node');
+    root.write('build/Release/foretoken.node', change(readFileSync(built)));
+  }
+
+  function expectExplained(...parts: string[]): void {
+    const advice = `node "${root.at('scripts/build.js')}"`;
+    const system = `${process.platform}-${process.arch}`;
+    const explained = foretokenError('ADDON_UNAVAILABLE', system, process.versions.node, ...parts, advice);
+    expect(() => loadAddon(root.path)).toThrow(explained);
+  }
+
+  test('no binary at all', () => {
+    expectExplained('there is no binary for it, and none was built');
+  });
+
+  test('binaries for other systems only', () => {
+    root.write('prebuilds/aix-ppc64/foretoken.node', '');
+    expectExplained('only aix-ppc64/foretoken.node');
+  });
+
+  test('a C library that is too old for the binary', () => {
+    writeChanged((bytes) =>
+      Buffer.from(bytes.toString('latin1').replaceAll('GLIBC_2.', 'GLIBC_9.'), 'latin1'),
+    );
+    expectExplained('the binary needs GLIBC_9.', 'too old');
+  });
+
+  test('a binary for another processor', () => {
+    writeChanged((bytes) => {
+      bytes.writeUInt16LE(bytes.readUInt16LE(18) === 183 ? 62 : 183, 18); // ELF's e_machine: AArch64 or x86-64
+      return bytes;
+    });
+    expectExplained('the binary was built for another one');
+  });
+
+  test('a file that is no binary', () => {
+    root.write(
+      'build/Release/foretoken.node',
+      'not a library, but longer than the header of one would be'.repeat(4),
+    );
+    expectExplained('the binary was built for another one');
+  });
+
+  test('a system library that is missing', () => {
+    writeChanged((bytes) =>
+      Buffer.from(bytes.toString('latin1').replaceAll('libstdc++.so.6', 'libstdcxx.so.9'), 'latin1'),
+    );
+    expectExplained('the system library libstdcxx.so.9 is missing');
+  });
+
+  test('what the loader said is the cause', () => {
+    expect(() => loadAddon(root.path)).toThrow(
+      expect.objectContaining({
+        cause: expect.objectContaining({ message: expect.stringContaining(root.path) }),
+      }),
+    );
+  });
+});
