@@ -23,8 +23,8 @@ export interface HeadInputs {
   readonly hidden: Tensor;
   /** What head k-1 handed on (`state`); `hidden` for head 2. */
   readonly previous: Tensor;
-  /** int32 [rows]: token t+k-1 for the row of position t. */
-  readonly tokens: Tensor;
+  /** int32 [rows]: token t+k-1 for the row of position t; null unless the heads are `chained`. */
+  readonly tokens: Tensor | null;
   readonly rows: Rows;
 }
 

@@ -40,7 +40,7 @@ class SequentialHeads implements Heads {
 
   forward(k: number, { previous, tokens, rows }: HeadInputs): HeadOutputs {
     const { enorm, hnorm, project, block, norm } = this.#modules[k - 2]!;
-    const embedded = enorm.forward(this.context.embed(tokens));
+    const embedded = enorm.forward(this.context.embed(tokens!));
     const state = block.forward(project.forward(concat(embedded, hnorm.forward(previous))), rows);
     return { hidden: norm.forward(state), state };
   }

@@ -102,7 +102,7 @@ export function backwardHeadByHead(model: MtpModel, batch: DeviceBatch, options:
           z: dz,
           hidden: dHidden,
           previous: previous[k - 1] ?? dHidden,
-          tokens: batch.inputs[k - 1] ?? batch.tokens,
+          tokens: batch.inputs[k - 1]!,
           rows: batch.rows,
         });
         const gradOfState = previous[k]?.grad;
@@ -159,7 +159,7 @@ export function lossAllHeads(model: MtpModel, batch: DeviceBatch, options: HeadL
   return batch.targets.map((targets, index) => {
     let of = hidden;
     if (index > 0) {
-      const tokens = batch.inputs[index] ?? batch.tokens;
+      const tokens = batch.inputs[index]!;
       const out = model.heads.forward(index + 1, { z, hidden, previous, tokens, rows: batch.rows });
       of = out.hidden;
       if (out.state) previous = out.state;

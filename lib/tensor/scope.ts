@@ -7,6 +7,8 @@
 export interface Scoped {
   /** Frees what is held; calling it again does nothing. */
   dispose(): void;
+  /** Told when no scope owns this any longer. */
+  released?(): void;
 }
 
 /** Something reached from a scope's result that must survive together with it. */
@@ -31,7 +33,10 @@ export function own<T extends Scoped>(value: T): T {
 /** Takes `value` out of its scope: from now on its lifetime is the caller's affair. */
 export function keep<T extends Scoped>(value: T): T {
   for (let i = stack.length - 1; i >= 0; i--) {
-    if (stack[i]!.delete(value)) break;
+    if (stack[i]!.delete(value)) {
+      value.released?.();
+      break;
+    }
   }
   return value;
 }
@@ -57,7 +62,8 @@ export function scope<T>(fn: () => T): T {
     const outer = stack.at(-1);
     for (const value of owned) {
       if (!survivors.has(value)) value.dispose();
-      else outer?.add(value);
+      else if (outer) outer.add(value);
+      else value.released?.();
     }
   }
 }

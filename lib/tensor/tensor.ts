@@ -37,7 +37,12 @@ export class Tensor implements Surviving, Disposable {
   ) {
     this.#handle = handle;
     if (inScope()) own(this);
-    else forgotten.register(this, handle, this);
+    else this.released();
+  }
+
+  /** No scope owns this tensor: should it be forgotten, the collector frees it. */
+  released(): void {
+    forgotten.register(this, this.#handle, this);
   }
 
   /** The native handle; throws when this tensor was disposed. */
