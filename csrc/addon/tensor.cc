@@ -186,6 +186,14 @@ napi_value cast(Call& call) {
   return call.handle(std::move(out));
 }
 
+// timestamp(out, index): out[index] = microseconds of the device's clock when the stream comes here, modulo 2^32
+napi_value timestamp(Call& call) {
+  Tensor& out = call.int32(0, "out");
+  const int64_t index = call.integer(1, "index", 0, out.shape.count() - 1);
+  out.device().backend().run(TimestampArgs{out.as<int32_t>() + index});
+  return call.nothing();
+}
+
 }  // namespace
 
 const Exports kTensorExports = {
@@ -193,7 +201,7 @@ const Exports kTensorExports = {
     {"view", view},        {"alias", alias},        {"dispose", dispose},
     {"shapeOf", shape_of}, {"dtypeOf", dtype_of},   {"liveTensors", live_tensors},
     {"read", read},        {"fill", fill},          {"copyInto", copy_into},
-    {"cast", cast},
+    {"cast", cast},        {"timestamp", timestamp},
 };
 
 }  // namespace foretoken

@@ -18,6 +18,7 @@ namespace foretoken {
   X(Fill)                       \
   X(Copy)                       \
   X(Cast)                       \
+  X(Timestamp)                  \
   X(Add)                        \
   X(Accumulate)                 \
   X(Scale)                      \

@@ -53,6 +53,11 @@ struct CastArgs {
   int64_t count;
 };
 
+// out[0] = microseconds of a monotonic clock, modulo 2^32, at this point of the stream
+struct TimestampArgs {
+  int32_t* out;
+};
+
 // --- elementwise ---
 
 // out = a + b

@@ -61,6 +61,7 @@ interface TensorBinding {
   fill(tensor: TensorHandle, value: number): void;
   copyInto(out: TensorHandle, input: TensorHandle): void;
   cast(tensor: TensorHandle, dtype: DType): TensorHandle;
+  timestamp(out: TensorHandle, index: number): void;
 }
 
 interface ElementwiseBinding {
