@@ -1,4 +1,5 @@
 import { ForetokenError } from '../../errors';
+import { checkInteger } from '../check';
 import type { TokenFile } from './token-file';
 
 /** The target of a position that has none; the loss leaves it out. */
@@ -58,8 +59,8 @@ export class PackedRows {
    */
   constructor(file: TokenFile, options: { rowLength: number; heads: number; range?: TokenRange }) {
     this.file = file;
-    this.rowLength = positive('rowLength', options.rowLength);
-    this.heads = positive('heads', options.heads);
+    this.rowLength = checkInteger('PackedRows: rowLength', options.rowLength, 1);
+    this.heads = checkInteger('PackedRows: heads', options.heads, 1);
     this.range = options.range ?? { start: 0, end: file.length };
     const { start, end } = this.range;
     if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end < start || end > file.length) {
@@ -117,12 +118,4 @@ export class PackedRows {
       yield { start, end: Math.min(file.documentStart(i + 1), range.end) - first };
     }
   }
-}
-
-function positive(name: string, value: number): number {
-  if (Number.isInteger(value) && value > 0) return value;
-  throw new ForetokenError(
-    'INVALID_ARGUMENT',
-    `PackedRows: ${name} must be a positive integer, but is ${value}`,
-  );
 }

@@ -1,4 +1,4 @@
-import { ForetokenError } from '../../errors';
+import { checkInteger } from '../check';
 
 /** How far a run has come: `index` rows of epoch `epoch` were used, counted from 0. */
 export interface OrderState {
@@ -70,10 +70,10 @@ export class RowOrder {
     private readonly seed: number,
     state: OrderState = { epoch: 0, index: 0 },
   ) {
-    check('rows', rows, 1, 2 ** 32);
-    check('seed', seed, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
-    check('epoch', state.epoch, 0, Number.MAX_SAFE_INTEGER);
-    check('index', state.index, 0, rows);
+    checkInteger('RowOrder: rows', rows, 1, 2 ** 32);
+    checkInteger('RowOrder: seed', seed, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+    checkInteger('RowOrder: epoch', state.epoch, 0);
+    checkInteger('RowOrder: index', state.index, 0, rows);
     this.epoch = state.epoch;
     this.index = state.index;
     this.rowAt = permutation(rows, seed, this.epoch);
@@ -95,10 +95,4 @@ export class RowOrder {
       return this.rowAt(this.index - 1);
     });
   }
-}
-
-function check(name: string, value: number, lowest: number, highest: number): void {
-  if (Number.isSafeInteger(value) && value >= lowest && value <= highest) return;
-  const problem = `${name} must be an integer from ${lowest} to ${highest}, but is ${value}`;
-  throw new ForetokenError('INVALID_ARGUMENT', `RowOrder: ${problem}`);
 }

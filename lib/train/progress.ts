@@ -1,0 +1,113 @@
+const TERMINAL_INTERVAL_MS = 100;
+const PLAIN_INTERVAL_MS = 10_000;
+/** Rates are those of about the last half minute. */
+const MEMORY_MS = 30_000;
+const BAR_WIDTH = 24;
+const CLEAR_LINE = '\r\u001b[K';
+
+/** Where progress is shown: a terminal or anything else that takes text. */
+export interface ProgressStream {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+/**
+ * Shows how far a training run is: in a terminal as a bar that is drawn again in place, ten times a second at most;
+ * elsewhere as a line every ten seconds.
+ */
+export class Progress {
+  private readonly first: number;
+  private readonly recent = { milliseconds: 0, tokens: 0, steps: 0 };
+  private last = performance.now();
+  private lastShown = -Infinity;
+  private step: number;
+  private line = '';
+  private lineShown = true;
+
+  /**
+   * @param steps the steps of the whole run.
+   * @param stream usually `process.stderr`.
+   * @param firstStep how many steps were done before, when a run is resumed.
+   */
+  constructor(
+    private readonly steps: number,
+    private readonly stream: ProgressStream,
+    firstStep = 0,
+  ) {
+    this.first = firstStep;
+    this.step = firstStep;
+  }
+
+  /**
+   * Takes note of what was done since the last call.
+   * @param done.step how many steps are done in all.
+   * @param done.tokens how many tokens were trained on since the last call.
+   */
+  update({ step, loss, tokens }: { step: number; loss: number; tokens: number }): void {
+    const now = performance.now();
+    const elapsed = now - this.last;
+    const kept = Math.exp(-elapsed / MEMORY_MS);
+    this.recent.milliseconds = this.recent.milliseconds * kept + elapsed;
+    this.recent.tokens = this.recent.tokens * kept + tokens;
+    this.recent.steps = this.recent.steps * kept + (step - this.step);
+    this.last = now;
+    this.step = step;
+    this.line = this.describe(loss);
+    this.lineShown = false;
+    const interval = this.stream.isTTY ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS;
+    if (step >= this.steps || now - this.lastShown >= interval) this.show(now);
+  }
+
+  /** Writes a line of its own, above the bar. */
+  note(text: string): void {
+    this.stream.write(this.stream.isTTY ? `${CLEAR_LINE}${text}\n${this.shown()}` : `${text}\n`);
+  }
+
+  /** Shows the last state, if that is not on the screen yet, and leaves it there. */
+  finish(): void {
+    if (!this.lineShown) this.show(performance.now());
+    if (this.stream.isTTY && this.line !== '') this.stream.write('\n');
+  }
+
+  private show(now: number): void {
+    this.lastShown = now;
+    this.lineShown = true;
+    this.stream.write(this.stream.isTTY ? CLEAR_LINE + this.shown() : `${this.line}\n`);
+  }
+
+  /** The bar and the line, cut where the terminal's line ends. */
+  private shown(): string {
+    if (this.line === '') return '';
+    const filled = Math.round(BAR_WIDTH * Math.min(1, this.step / this.steps));
+    const bar = `[${'='.repeat(filled)}${' '.repeat(BAR_WIDTH - filled)}]`;
+    return `${bar} ${this.line}`.slice(0, (this.stream.columns ?? 80) - 1);
+  }
+
+  private describe(loss: number): string {
+    const { milliseconds, tokens, steps } = this.recent;
+    const left = (this.steps - this.step) * (milliseconds / steps);
+    const parts = [`step ${this.step}/${this.steps}`, `loss ${loss.toFixed(4)}`];
+    if (milliseconds > 0 && this.step > this.first) {
+      parts.push(`${formatCount((tokens / milliseconds) * 1000)} tokens/s`, `${formatDuration(left)} left`);
+    }
+    return parts.join('  ');
+  }
+}
+
+function formatCount(count: number): string {
+  if (count >= 1e6) return `${(count / 1e6).toFixed(2)}M`;
+  return count >= 1e3 ? `${(count / 1e3).toFixed(1)}k` : count.toFixed(0);
+}
+
+function formatDuration(milliseconds: number): string {
+  const seconds = Math.round(milliseconds / 1000);
+  const [days, hours, minutes] = [86_400, 3600, 60].map((unit) => Math.floor(seconds / unit)) as [
+    number,
+    number,
+    number,
+  ];
+  if (days > 0) return `${days}d ${hours % 24}h`;
+  if (hours > 0) return `${hours}h ${minutes % 60}m`;
+  return minutes > 0 ? `${minutes}m ${seconds % 60}s` : `${seconds}s`;
+}

@@ -1,0 +1,124 @@
+import { Progress } from '../../lib/train/progress';
+
+beforeEach(() => jest.useFakeTimers());
+afterEach(() => jest.useRealTimers());
+
+function stream(isTTY: boolean, columns?: number) {
+  const written: string[] = [];
+  return { isTTY, columns, written, write: (text: string) => written.push(text) };
+}
+
+/** Does steps of 1000 tokens, each of which takes `milliseconds`. */
+function run(progress: Progress, from: number, to: number, milliseconds: number): void {
+  for (let step = from; step <= to; step += 1) {
+    jest.advanceTimersByTime(milliseconds);
+    progress.update({ step, loss: 4 / step, tokens: 1000 });
+  }
+}
+
+describe('progress', () => {
+  it('gives step, loss, rate and time left', () => {
+    const out = stream(false);
+    run(new Progress(241, out), 1, 1, 500);
+    expect(out.written).toEqual(['step 1/241  loss 4.0000  2.0k tokens/s  2m 0s left\n']);
+  });
+
+  it('in a file is a line every ten seconds, and at the end', () => {
+    const out = stream(false);
+    const progress = new Progress(250, out);
+    run(progress, 1, 250, 100);
+    progress.finish();
+    expect(out.written.map((line) => /step (\d+)/.exec(line)![1])).toEqual(['1', '101', '201', '250']);
+    expect(out.written.join('')).not.toContain('\r');
+  });
+
+  it('in a terminal is drawn in place, ten times a second at most, and at the end', () => {
+    const out = stream(true, 100);
+    const progress = new Progress(1000, out);
+    run(progress, 1, 1000, 1);
+    progress.finish();
+    expect(out.written).toHaveLength(1 + 9 + 1 + 1);
+    expect(
+      out.written.slice(0, -1).every((text) => text.startsWith('\r\u001b[K[') && !text.includes('\n')),
+    ).toBe(true);
+    expect(out.written.at(-1)).toBe('\n');
+    expect(out.written.at(-2)).toContain(`[${'='.repeat(24)}] step 1000/1000`);
+  });
+
+  it('fills its bar', () => {
+    const out = stream(true);
+    run(new Progress(2, out), 1, 1, 1000);
+    expect(out.written[0]).toContain(`[${'='.repeat(12)}${' '.repeat(12)}]`);
+  });
+
+  it('never fills a line of the terminal', () => {
+    for (const columns of [1, 20, 40, 200]) {
+      const out = stream(true, columns);
+      run(new Progress(10, out), 1, 1, 1000);
+      expect(out.written[0]!.replace('\r\u001b[K', '').length).toBeLessThan(columns);
+    }
+  });
+
+  it('follows a change of speed within a minute', () => {
+    const out = stream(false);
+    const progress = new Progress(100_000, out);
+    run(progress, 1, 60, 1000);
+    expect(out.written.at(-1)).toContain('1.0k tokens/s');
+    run(progress, 61, 661, 100);
+    const rate = Number(/([\d.]+)k tokens/.exec(out.written.at(-1)!)![1]);
+    expect(rate).toBeGreaterThan(4);
+    expect(rate).toBeLessThan(10.1);
+  });
+
+  it('does not count the steps before a resumed run', () => {
+    const out = stream(false);
+    run(new Progress(5003, out, 5000), 5001, 5001, 1000);
+    expect(out.written).toEqual(['step 5001/5003  loss 0.0008  1.0k tokens/s  2s left\n']);
+  });
+
+  it('gives long times in hours and days, and large rates in millions', () => {
+    const left = (steps: number) => {
+      const out = stream(false);
+      run(new Progress(steps + 1, out), 1, 1, 1000);
+      return /\S+( \S+)? left/.exec(out.written[0]!.split('  ').at(-1)!)![0];
+    };
+    expect([left(59), left(60), left(3661), left(90_000)]).toEqual([
+      '59s left',
+      '1m 0s left',
+      '1h 1m left',
+      '1d 1h left',
+    ]);
+    const out = stream(false);
+    const progress = new Progress(9, out);
+    jest.advanceTimersByTime(1);
+    progress.update({ step: 1, loss: NaN, tokens: 2500 });
+    expect(out.written[0]).toContain('loss NaN  2.50M tokens/s');
+  });
+
+  it('lets a note stand above the bar', () => {
+    const out = stream(true);
+    const progress = new Progress(2, out);
+    progress.note('before');
+    run(progress, 1, 1, 1000);
+    progress.note('saved');
+    expect(out.written[0]).toBe('\r\u001b[Kbefore\n');
+    expect(out.written[2]).toBe(`\r\u001b[Ksaved\n${out.written[1]!.replace('\r\u001b[K', '')}`);
+    const plain = stream(false);
+    new Progress(2, plain).note('saved');
+    expect(plain.written).toEqual(['saved\n']);
+  });
+
+  it('shows the last state when a run ends early', () => {
+    for (const isTTY of [true, false]) {
+      const out = stream(isTTY);
+      const progress = new Progress(100, out);
+      run(progress, 1, 3, 10);
+      progress.finish();
+      expect(out.written.join('')).toContain('step 3/100');
+      expect(out.written.at(-1)!.endsWith('\n')).toBe(true);
+    }
+    const untouched = stream(true);
+    new Progress(100, untouched).finish();
+    expect(untouched.written).toEqual([]);
+  });
+});
