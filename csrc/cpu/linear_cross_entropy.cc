@@ -5,9 +5,9 @@
 //   gather hidden rows -> logits = h W^T + b -> each row: loss, statistics, dz in place of z -> dW += dz^T h, dh = dz W
 //
 // Sums over the vocabulary belong to one row, sums over rows run in row order, and the GEMM keeps one accumulator an
-// element, so no bit of a result depends on the chunk or on the threads. Backward computes the denominator of each row
-// anew from the logits that it needs anyway: the same bits as with the loss, while a saved lse of logits near 1e4 would
-// be good to three digits.
+// element, so no bit of a result depends on the chunk or on the threads. kBackward differs from kLossAndGrad in nothing
+// but that it leaves lse alone: it computes each row's denominator anew from the logits that it needs anyway, for the
+// same bits, while a saved float32 lse of logits near 1e4 would be good to three digits.
 #include <math.h>
 
 #include "csrc/cpu/gemm.h"
@@ -43,6 +43,7 @@ struct Chunk {
   int64_t capacity, size = 0;  // rows
   int64_t stride;              // of logits
   int64_t* rows;               // [capacity]: which rows of the arguments these are
+  double* weights;             // [capacity]: what each row's loss counts in the total
   double* losses;              // [capacity]
   float* hidden;               // [capacity, dim], later its gradient
   float* logits;               // [capacity, stride], later their gradient
@@ -62,6 +63,7 @@ struct Chunk {
       return reinterpret_cast<float*>(take(count * static_cast<int64_t>(sizeof(float))));
     };
     rows = reinterpret_cast<int64_t*>(take(capacity * static_cast<int64_t>(sizeof(int64_t))));
+    weights = reinterpret_cast<double*>(take(capacity * static_cast<int64_t>(sizeof(double))));
     losses = reinterpret_cast<double*>(take(capacity * static_cast<int64_t>(sizeof(double))));
     hidden = floats(capacity * args.dim);
     logits = floats(capacity * stride);
@@ -170,13 +172,13 @@ void write_gradient(float* z, int64_t width, float top, float scale, float slope
   }
 }
 
-// Loss and statistics of row `row`, whose raw logits are z; leaves their gradient in z. Returns the loss.
-double process_row(const LinearCrossEntropyArgs& args, int64_t row, float* z) {
+// Loss and statistics of row `row`, whose raw logits are z; leaves `weight` times their gradient in z. Returns the
+// loss.
+double process_row(const LinearCrossEntropyArgs& args, int64_t row, double weight, float* z) {
   const LossOptions& options = args.options;
   const int64_t vocab = args.vocab, target = args.targets[row];
   const double smoothing = static_cast<double>(options.label_smoothing);
   const bool softcap = options.softcap > 0;
-  const bool report = args.mode != LossMode::kBackward;
   if (softcap) apply_softcap(z, vocab, options.softcap);
 
   // From here on every loop takes whole vectors: what follows the row is a logit that never counts.
@@ -184,8 +186,8 @@ double process_row(const LinearCrossEntropyArgs& args, int64_t row, float* z) {
   for (int64_t j = vocab; j < width; ++j) z[j] = -INFINITY;
   const Largest largest = find_largest(z, width);
   const float top = largest.value;
-  if (report && args.argmax) args.argmax[row] = static_cast<int32_t>(argmax_of(z, vocab, largest));
-  if (report && args.rank) args.rank[row] = rank_of(z, vocab, target);
+  if (args.argmax) args.argmax[row] = static_cast<int32_t>(argmax_of(z, vocab, largest));
+  if (args.rank) args.rank[row] = rank_of(z, vocab, target);
   const double distances = smoothing != 0 ? sum_of_distances(z, vocab, top) : 0;
 
   // The target stands apart, so that 1 - p(target) is a sum of small numbers and not a difference of large ones.
@@ -206,26 +208,25 @@ double process_row(const LinearCrossEntropyArgs& args, int64_t row, float* z) {
   if (smoothing != 0) loss += smoothing * (log_sum - distances / static_cast<double>(vocab));
   if (options.z_loss != 0) loss += static_cast<double>(options.z_loss) * lse * lse;
   if (options.entropy_weight != 0) loss += static_cast<double>(options.entropy_weight) * entropy;
-  if (report && args.nll) args.nll[row] = static_cast<float>(nll);
-  if (report && args.lse) args.lse[row] = static_cast<float>(lse);
-  if (report && args.entropy) args.entropy[row] = static_cast<float>(entropy);
+  if (args.nll) args.nll[row] = static_cast<float>(nll);
+  if (args.lse && args.mode != LossMode::kBackward) args.lse[row] = static_cast<float>(lse);
+  if (args.entropy) args.entropy[row] = static_cast<float>(entropy);
   if (!wants_gradients(args)) return loss;
 
   // dloss/dz_j = p_j (1 + 2ζ lse - β (log p_j + H)) - ε/V - (1-ε) [j = target], with log p_j = t_j - log_sum
-  const double coefficient = args.coefficients ? static_cast<double>(args.coefficients[row]) : 1;
   const double slope = -static_cast<double>(options.entropy_weight);
   const double extra = 2 * static_cast<double>(options.z_loss) * lse + slope * (entropy - log_sum);
   const double spread = smoothing / static_cast<double>(vocab);
-  const float scale = static_cast<float>(coefficient * (1 + extra) / sum);
+  const float scale = static_cast<float>(weight * (1 + extra) / sum);
   (softcap ? write_gradient<true> : write_gradient<false>)(z, width, top, scale,
-                                                           static_cast<float>(coefficient * slope / sum),
-                                                           static_cast<float>(coefficient * spread), options.softcap);
+                                                           static_cast<float>(weight * slope / sum),
+                                                           static_cast<float>(weight * spread), options.softcap);
   double own_gradient = -others.sum / sum + smoothing - spread + own_weight / sum * (extra + slope * own_t);
   if (softcap) {
     const double ratio = static_cast<double>(own) / static_cast<double>(options.softcap);
     own_gradient *= 1 - ratio * ratio;
   }
-  z[target] = static_cast<float>(coefficient * own_gradient);
+  z[target] = static_cast<float>(weight * own_gradient);
   return loss;
 }
 
@@ -251,7 +252,7 @@ void process_rows(const LinearCrossEntropyArgs& args, const Chunk& chunk, const 
   parallel(context, parts, [&](int64_t part, int) {
     const int64_t end = (part + 1) * rows_of_part < chunk.size ? (part + 1) * rows_of_part : chunk.size;
     for (int64_t i = part * rows_of_part; i < end; ++i) {
-      chunk.losses[i] = process_row(args, chunk.rows[i], chunk.logits + i * chunk.stride);
+      chunk.losses[i] = process_row(args, chunk.rows[i], chunk.weights[i], chunk.logits + i * chunk.stride);
     }
   });
 }
@@ -301,35 +302,55 @@ void process_chunk(const LinearCrossEntropyArgs& args, const Chunk& chunk, const
 
 // --- all rows ---
 
+bool is_ignored(const LinearCrossEntropyArgs& args, int64_t row) {
+  const int64_t target = args.targets[row];
+  return target == args.options.ignore_index || target < 0 || target >= args.vocab;
+}
+
+// Writes head_count and returns the valid rows of all heads.
+int64_t count_rows(const LinearCrossEntropyArgs& args) {
+  const int64_t rows_of_head = args.rows / args.heads;
+  int64_t all = 0;
+  for (int64_t head = 0; head < args.heads; ++head) {
+    int32_t count = 0;
+    for (int64_t row = head * rows_of_head; row < (head + 1) * rows_of_head; ++row) count += !is_ignored(args, row);
+    args.head_count[head] = count;
+    all += count;
+  }
+  return all;
+}
+
+double weight_of_row(const LinearCrossEntropyArgs& args, int64_t valid_rows, int64_t row) {
+  const int64_t head = row / (args.rows / args.heads);
+  double weight = args.coefficients ? static_cast<double>(args.coefficients[row]) : 1;
+  if (args.head_weights) weight *= static_cast<double>(args.head_weights[head]);
+  if (args.reduction == Reduction::kMean) weight /= static_cast<double>(valid_rows);
+  if (args.reduction == Reduction::kMeanPerHead) weight /= static_cast<double>(args.head_count[head]);
+  return weight;
+}
+
 // Sums of the losses in float64, in row order.
 class Totals {
  public:
-  explicit Totals(const LinearCrossEntropyArgs& args)
-      : args_(args), report_(args.mode != LossMode::kBackward), rows_of_head_(args.rows / args.heads) {
-    if (!report_) return;
-    for (int64_t head = 0; head < args.heads; ++head) {
-      args.head_loss[head] = 0;
-      args.head_count[head] = 0;
-    }
+  explicit Totals(const LinearCrossEntropyArgs& args) : args_(args) {
+    for (int64_t head = 0; head < args.heads; ++head) args.head_loss[head] = 0;
     *args.total = 0;
   }
 
-  void add(int64_t row, double loss) {
-    if (!report_) return;
-    const int64_t head = row / rows_of_head_;
-    if (head != head_) head_loss_ = 0;
-    head_ = head;
-    head_loss_ += loss;
-    total_ += (args_.coefficients ? static_cast<double>(args_.coefficients[row]) : 1) * loss;
-    args_.head_loss[head] = static_cast<float>(head_loss_);
-    ++args_.head_count[head];
+  void add(const Chunk& chunk) {
+    for (int64_t i = 0; i < chunk.size; ++i) {
+      const int64_t head = chunk.rows[i] / (args_.rows / args_.heads);
+      if (head != head_) head_loss_ = 0;
+      head_ = head;
+      head_loss_ += chunk.losses[i];
+      args_.head_loss[head] = static_cast<float>(head_loss_);
+      total_ += chunk.weights[i] * chunk.losses[i];
+    }
     *args_.total = static_cast<float>(total_);
   }
 
  private:
   const LinearCrossEntropyArgs& args_;
-  const bool report_;
-  const int64_t rows_of_head_;
   int64_t head_ = 0;
   double head_loss_ = 0, total_ = 0;
 };
@@ -339,9 +360,8 @@ void write_ignored_row(const LinearCrossEntropyArgs& args, int64_t row) {
     float* const gradient = args.grad_hidden + row * args.dim;
     __builtin_memset(gradient, 0, static_cast<size_t>(args.dim) * sizeof(float));
   }
-  if (args.mode == LossMode::kBackward) return;
   if (args.nll) args.nll[row] = 0;
-  if (args.lse) args.lse[row] = 0;
+  if (args.lse && args.mode != LossMode::kBackward) args.lse[row] = 0;
   if (args.entropy) args.entropy[row] = 0;
   if (args.argmax) args.argmax[row] = -1;
   if (args.rank) args.rank[row] = -1;
@@ -354,25 +374,26 @@ int64_t workspace(const LinearCrossEntropyArgs& args, const Context& context) {
 }
 
 void run(const LinearCrossEntropyArgs& args, const Context& context) {
+  const int64_t valid_rows = count_rows(args);
   Chunk chunk(args, context.threads);
   Totals totals(args);
   const auto finish_chunk = [&] {
     process_chunk(args, chunk, context);
-    for (int64_t i = 0; i < chunk.size; ++i) totals.add(chunk.rows[i], chunk.losses[i]);
+    totals.add(chunk);
     chunk.size = 0;
   };
   for (int64_t row = 0; row < args.rows; ++row) {
-    const int64_t target = args.targets[row];
-    const bool inside = target >= 0 && target < args.vocab;
-    if (target == args.options.ignore_index || !inside) {
+    if (is_ignored(args, row)) {
       write_ignored_row(args, row);
+      const int64_t target = args.targets[row];
       if (target != args.options.ignore_index) {
         report_index(context, "linearCrossEntropy", "targets", row, target, args.vocab);
       }
       continue;
     }
-    chunk.rows[chunk.size++] = row;
-    if (chunk.size == chunk.capacity) finish_chunk();
+    chunk.rows[chunk.size] = row;
+    chunk.weights[chunk.size] = weight_of_row(args, valid_rows, row);
+    if (++chunk.size == chunk.capacity) finish_chunk();
   }
   if (chunk.size > 0) finish_chunk();
 }
