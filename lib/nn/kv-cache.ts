@@ -40,17 +40,16 @@ export class KvCache implements Disposable {
   }
 
   /**
-   * Commits the accepted rows of a tree: moves their keys and values to where plain decoding would have put them.
+   * Moves the keys and values of the accepted rows of a tree to where plain decoding would have put them. To be followed by
+   * `advance` once the counts are known here.
    * @param path int32 [sequences, stride]: accepted rows, root first, -1 behind them
    * @param counts int32 [sequences]: how many
-   * @param accepted the counts on the host
    */
-  commit(tree: TreeRows, path: Tensor, counts: Tensor, accepted: ArrayLike<number>): void {
+  compact(tree: TreeRows, path: Tensor, counts: Tensor): void {
     kvCompact(this.tensor, tree.rowOffsets, tree.lengths, path, counts);
-    this.advance(accepted);
   }
 
-  /** Commits rows that lie in place already: a chain that was accepted whole. */
+  /** Commits rows that lie in place: those of a chain, or of a tree after `compact`. */
   advance(accepted: ArrayLike<number>): void {
     for (let sequence = 0; sequence < this.sequences; sequence++) {
       const length = this.lengths[sequence]! + accepted[sequence]!;

@@ -1,0 +1,169 @@
+import { ForetokenError } from '../errors';
+import type { MtpModel } from '../model/model';
+import type { Tokenizer } from '../model/tokenizer';
+import { Decoder, type StepResult } from './decoder';
+import { StatsRecorder, type GenerateStats } from './generate-stats';
+import { checkSpeculation, MAX_DRAFT_NODES, type GenerateOptions } from './options';
+import { makePlanner, ROOT_ONLY, type Planner } from './planner';
+import { StopStrings } from './stop-strings';
+import { samplingOptions } from '../tensor/ops/sampling';
+import type { TreePlan } from './tree';
+
+/** What one step adds to the text. */
+export interface GeneratedPiece {
+  /** Whole characters only; may be empty while one is not complete or a stop string may be beginning. */
+  text: string;
+  tokens: number[];
+  /** How many of the tokens were guessed ahead and accepted: all but the last, in most steps. */
+  accepted: number;
+}
+
+/** The pieces of a text as they are made; `stats` is complete when the iteration has ended. */
+export interface Generation extends AsyncIterable<GeneratedPiece> {
+  readonly stats: GenerateStats;
+}
+
+/**
+ * Continues a prompt. The output depends on the prompt, the sampling options and the seed alone, never on `speculation`,
+ * the machine's load or the number of threads.
+ * @param prompt text, or token ids
+ * @throws ForetokenError INVALID_ARGUMENT naming the option; the signal's reason when aborted
+ */
+export function generate(
+  model: MtpModel,
+  tokenizer: Tokenizer,
+  prompt: string | ArrayLike<number>,
+  options: GenerateOptions = {},
+): Generation {
+  const recorder = new StatsRecorder();
+  const run = prepare(model, tokenizer, prompt, options);
+  return {
+    get stats() {
+      return recorder.stats;
+    },
+    [Symbol.asyncIterator]: () => iterate(run, recorder),
+  };
+}
+
+interface Run {
+  model: MtpModel;
+  tokenizer: Tokenizer;
+  prompt: ArrayLike<number>;
+  maxTokens: number;
+  options: GenerateOptions;
+  planner: Planner;
+}
+
+/** Checks everything there is to check, so that a mistake shows at the call and not in the middle of a text. */
+function prepare(
+  model: MtpModel,
+  tokenizer: Tokenizer,
+  prompt: string | ArrayLike<number>,
+  options: GenerateOptions,
+): Run {
+  const speculation = options.speculation ?? (model.numHeads > 1 ? { tree: 'adaptive' } : 'none');
+  checkSpeculation(speculation, model.numHeads);
+  samplingOptions(options, model.config.vocabSize);
+  const ids = typeof prompt === 'string' ? tokenizer.encode(prompt) : prompt;
+  const fail = (message: string): never => {
+    throw new ForetokenError('INVALID_ARGUMENT', `generate: ${message}`);
+  };
+  const { vocabSize, maxPositionEmbeddings } = model.config;
+  if (ids.length === 0) fail('prompt must have at least one token');
+  if (ids.length >= maxPositionEmbeddings) {
+    fail(`prompt has ${ids.length} tokens, but the model has ${maxPositionEmbeddings} positions`);
+  }
+  for (let i = 0; i < ids.length; i++) {
+    const id = ids[i]!;
+    if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
+      fail(`prompt[${i}] is ${id}, but token ids are integers in 0 … ${vocabSize - 1}`);
+    }
+  }
+  const maxTokens = options.maxTokens ?? 256;
+  if (!Number.isInteger(maxTokens) || maxTokens < 0) {
+    fail(`maxTokens must be an integer of at least 0, but is ${maxTokens}`);
+  }
+  return {
+    model,
+    tokenizer,
+    prompt: ids,
+    maxTokens: Math.min(maxTokens, maxPositionEmbeddings - ids.length),
+    options,
+    planner: makePlanner(speculation, model),
+  };
+}
+
+async function* iterate(run: Run, recorder: StatsRecorder): AsyncGenerator<GeneratedPiece, void, undefined> {
+  const { model, prompt, maxTokens, options, planner } = run;
+  const end = new TextEnd(run);
+  options.signal?.throwIfAborted();
+  using decoder = new Decoder(model, {
+    sampling: options,
+    maxDepth: planner.maxDepth,
+    capacity: prompt.length + maxTokens + MAX_DRAFT_NODES + 1,
+  });
+  const start = performance.now();
+  await decoder.prefill(prompt);
+  let now = performance.now();
+  recorder.prefilled(prompt.length, (now - start) / 1000);
+  while (!end.reason) {
+    options.signal?.throwIfAborted();
+    const plan = planThatFits(planner, model, decoder.length);
+    const result: StepResult = await decoder.step(plan);
+    const seconds = (performance.now() - now) / 1000;
+    recorder.stepped(plan, result, seconds);
+    planner.observe({ plan, path: result.path, seconds });
+    const piece = end.take(result.tokens);
+    recorder.emitted(piece.tokens.length);
+    recorder.finishReason = end.reason;
+    yield piece;
+    now = performance.now();
+  }
+}
+
+/** The planner's tree, or none where it would stand beyond the last position of the model. */
+function planThatFits(planner: Planner, model: MtpModel, length: number): TreePlan {
+  const plan = planner.next();
+  return length + plan.maxDepth <= model.config.maxPositionEmbeddings ? plan : ROOT_ONLY;
+}
+
+/** Turns committed tokens into text and finds where it ends: a step may commit more tokens than are wanted. */
+class TextEnd {
+  reason: 'length' | 'eos' | 'stop' | null = null;
+  #left: number;
+  readonly #decoder: ReturnType<Tokenizer['streamDecoder']>;
+  readonly #stops: StopStrings;
+  readonly #eos: number | null;
+
+  constructor({ model, tokenizer, maxTokens, options }: Run) {
+    this.#left = maxTokens;
+    this.#decoder = tokenizer.streamDecoder();
+    this.#stops = new StopStrings(options.stop);
+    this.#eos = options.ignoreEos ? null : (tokenizer.eosId ?? model.config.eosTokenId);
+    if (maxTokens === 0) this.reason = 'length';
+  }
+
+  take(committed: Int32Array): GeneratedPiece {
+    const tokens: number[] = [];
+    let text = '';
+    for (const token of committed) {
+      tokens.push(token);
+      this.#left--;
+      if (token === this.#eos) this.reason = 'eos';
+      const shown = this.#stops.push(token === this.#eos ? '' : this.#decoder.push([token]));
+      text += shown.text;
+      if (shown.stopped) this.reason = 'stop';
+      else if (!this.reason && this.#left === 0) this.reason = 'length';
+      if (this.reason) break;
+    }
+    if (this.reason && this.reason !== 'stop') text += this.#rest();
+    return { text, tokens, accepted: Math.min(tokens.length, committed.length - 1) };
+  }
+
+  /** What the decoder and the stop strings still hold back. */
+  #rest(): string {
+    const shown = this.#stops.push(this.#decoder.flush());
+    if (shown.stopped) this.reason = 'stop';
+    return shown.stopped ? shown.text : shown.text + this.#stops.flush();
+  }
+}

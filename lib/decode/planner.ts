@@ -1,0 +1,70 @@
+import type { MtpModel } from '../model/model';
+import type { Speculation } from './options';
+import { AdaptivePlanner } from './adaptive';
+import { best, chain, full, RankPathStatistics, type TreePlan } from './tree';
+
+/** What a step did, for whoever plans the next one. */
+export interface StepOutcome {
+  plan: TreePlan;
+  /** Accepted nodes, root first. */
+  path: readonly number[];
+  /** Wall-clock time from one step's end to the next one's. */
+  seconds: number;
+}
+
+/** Chooses the tree of every step. */
+export interface Planner {
+  /** Deepest tree this planner will ever ask for: how many heads must draft. */
+  readonly maxDepth: number;
+  next(): TreePlan;
+  observe(outcome: StepOutcome): void;
+}
+
+/** The root alone: plain decoding. */
+export const ROOT_ONLY: TreePlan = chain(0);
+
+function fixed(plan: TreePlan): Planner {
+  return { maxDepth: plan.maxDepth, next: () => plan, observe: () => undefined };
+}
+
+/** The same number of nodes always, on the paths accepted most often. */
+class BestPlanner implements Planner {
+  readonly #statistics: RankPathStatistics;
+  #plan: TreePlan;
+  #steps = 0;
+
+  constructor(
+    private readonly nodes: number,
+    readonly maxDepth: number,
+  ) {
+    this.#statistics = new RankPathStatistics(maxDepth);
+    this.#plan = best(nodes, this.#statistics);
+  }
+
+  next(): TreePlan {
+    return this.#plan;
+  }
+
+  observe({ plan, path }: StepOutcome): void {
+    this.#statistics.observe(plan, path);
+    if (++this.#steps % REPLAN_STEPS === 0) this.#plan = best(this.nodes, this.#statistics);
+  }
+}
+
+/** Steps between new looks at the statistics. */
+export const REPLAN_STEPS = 16;
+
+export function makePlanner(speculation: Speculation, model: MtpModel): Planner {
+  const deepest = model.numHeads - 1;
+  if (speculation === 'none' || deepest === 0) return fixed(ROOT_ONLY);
+  switch (speculation.tree) {
+    case 'chain':
+      return fixed(chain(speculation.depth ?? deepest));
+    case 'full':
+      return fixed(full(speculation.widths));
+    case 'best':
+      return new BestPlanner(speculation.nodes ?? 8, deepest);
+    case 'adaptive':
+      return new AdaptivePlanner(speculation.maxNodes ?? 16, deepest);
+  }
+}
