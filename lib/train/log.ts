@@ -29,8 +29,8 @@ export class TrainingLog {
    * @throws CORRUPT_FILE, naming the line, when another line is not an entry.
    */
   static async resume(path: string, step: number): Promise<TrainingLog> {
-    const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-      if (cause.code === 'ENOENT') return '';
+    const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return '';
       throw fileAccessError('read', path, cause);
     });
     const lines = text.split('\n').slice(0, -1);
@@ -69,7 +69,7 @@ function stepOf(line: string, where: string): number {
   } catch (cause) {
     throw new ForetokenError('CORRUPT_FILE', `${where}: not JSON: ${(cause as Error).message}`, { cause });
   }
-  const step = isJsonObject(entry) ? entry['step'] : undefined;
+  const step = isJsonObject(entry) ? entry.step : undefined;
   if (typeof step === 'number') return step;
   throw new ForetokenError('CORRUPT_FILE', `${where}: not an entry of a training log: it has no step`);
 }
