@@ -36,8 +36,8 @@ napi_value accumulate(Call& call) {
   Tensor& out = call.float32(0, "out");
   const Tensor& in = call.float32(1, "in");
   check_same_shape(call, out, "out", in, "in");
-  call.device().backend().run(AccumulateArgs{in.as<float>(), out.as<float>(), in.shape.count(),
-                                             call.finite(2, "scale"), device_factor(call, 3)});
+  call.device().backend().run(AccumulateArgs{in.as<float>(), out.as<float>(), in.shape.count(), call.finite(2, "scale"),
+                                             device_factor(call, 3)});
   return call.nothing();
 }
 
@@ -45,8 +45,8 @@ napi_value accumulate(Call& call) {
 napi_value scale(Call& call) {
   const Tensor& x = call.float32(0, "x");
   Tensor out = call.output(DType::kFloat32, x.shape);
-  call.device().backend().run(ScaleArgs{x.as<float>(), out.as<float>(), x.shape.count(), call.finite(1, "factor"),
-                                        device_factor(call, 2)});
+  call.device().backend().run(
+      ScaleArgs{x.as<float>(), out.as<float>(), x.shape.count(), call.finite(1, "factor"), device_factor(call, 2)});
   return call.handle(std::move(out));
 }
 
@@ -94,8 +94,8 @@ napi_value swiglu_backward(Call& call) {
   const int64_t dim = half_of_last(call, gate_up);
   call.check_shape(grad_out, "gradOut", gate_up.shape.with_last(dim));
   Tensor grad = call.output(DType::kFloat32, gate_up.shape);
-  call.device().backend().run(SwigluBackwardArgs{grad_out.as<float>(), gate_up.as<float>(), grad.as<float>(),
-                                                 gate_up.shape.rows(), dim});
+  call.device().backend().run(
+      SwigluBackwardArgs{grad_out.as<float>(), gate_up.as<float>(), grad.as<float>(), gate_up.shape.rows(), dim});
   return call.handle(std::move(grad));
 }
 
@@ -110,8 +110,8 @@ napi_value concat(Call& call) {
               a.shape.text().c_str(), b.shape.text().c_str());
   }
   Tensor out = call.output(DType::kFloat32, a.shape.with_last(a.shape[-1] + b.shape[-1]));
-  call.device().backend().run(ConcatArgs{a.as<float>(), b.as<float>(), out.as<float>(), a.shape.rows(), a.shape[-1],
-                                         b.shape[-1]});
+  call.device().backend().run(
+      ConcatArgs{a.as<float>(), b.as<float>(), out.as<float>(), a.shape.rows(), a.shape[-1], b.shape[-1]});
   return call.handle(std::move(out));
 }
 

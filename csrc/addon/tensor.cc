@@ -197,10 +197,10 @@ napi_value timestamp(Call& call) {
 }  // namespace
 
 const Exports kTensorExports = {
-    {"empty", empty},      {"fromData", from_data}, {"write", write},
-    {"view", view},        {"alias", alias},        {"dispose", dispose},
-    {"shapeOf", shape_of}, {"dtypeOf", dtype_of},   {"liveTensors", live_tensors},
-    {"read", read},        {"fill", fill},          {"copyInto", copy_into},
+    {"empty", empty},      {"fromData", from_data},  {"write", write},
+    {"view", view},        {"alias", alias},         {"dispose", dispose},
+    {"shapeOf", shape_of}, {"dtypeOf", dtype_of},    {"liveTensors", live_tensors},
+    {"read", read},        {"fill", fill},           {"copyInto", copy_into},
     {"cast", cast},        {"timestamp", timestamp},
 };
 

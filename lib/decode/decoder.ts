@@ -63,7 +63,8 @@ export class Decoder implements Disposable {
 
   /** Reads the prompt: all of it but its last token, which is the first root. */
   async prefill(prompt: ArrayLike<number>): Promise<void> {
-    if (prompt.length === 0) throw new ForetokenError('INVALID_ARGUMENT', 'prompt must have at least one token');
+    if (prompt.length === 0)
+      throw new ForetokenError('INVALID_ARGUMENT', 'prompt must have at least one token');
     this.#tokens.push(...Array.from(prompt));
     this.#promptLength = prompt.length;
     for (let start = 0; start < prompt.length - 1; start += PREFILL_ROWS) {

@@ -34,7 +34,9 @@ export function makeDrafter(model: MtpModel, depth: number, capacity: number): D
   const { numKeyValueHeads, headDim } = model.config;
   const layers = model.heads.layers * depth;
   const cache = new KvCache(model.device, { layers, kvHeads: numKeyValueHeads, headDim, capacity });
-  return model.heads.chained ? new ChainedDrafter(model, depth, cache) : new IndependentDrafter(model, depth, cache);
+  return model.heads.chained
+    ? new ChainedDrafter(model, depth, cache)
+    : new IndependentDrafter(model, depth, cache);
 }
 
 /** Likeliest tokens for hidden states [count, hiddenSize]: int32 [count, width]. */
@@ -119,7 +121,8 @@ class ChainedDrafter implements Drafter {
     this.#open.push(keep(hidden));
     this.#tokens.push(...tokens);
     // A long prompt is worked off on the way.
-    if (this.#tokens.length >= SETTLE + this.depth) scope(() => this.#settle(this.#tokens.length - this.depth));
+    if (this.#tokens.length >= SETTLE + this.depth)
+      scope(() => this.#settle(this.#tokens.length - this.depth));
   }
 
   draft(width: number): Tensor {
@@ -128,7 +131,9 @@ class ChainedDrafter implements Drafter {
       const count = this.#tokens.length;
       const hidden = this.#concatenated(count, config.hiddenSize);
       // The known tokens, then room for the drafts that the deeper heads read.
-      const tokens = device.tensor(Int32Array.from([...this.#tokens, ...new Array<number>(this.depth).fill(0)]));
+      const tokens = device.tensor(
+        Int32Array.from([...this.#tokens, ...new Array<number>(this.depth).fill(0)]),
+      );
       const drafts = device.empty([this.depth, width], 'int32');
       this.#forward(hidden, tokens, (k, out) => {
         const best = propose(this.model, lastRow(out), width);

@@ -59,7 +59,8 @@ export function checkSpeculation(speculation: Speculation, heads: number): void 
         level *= width;
         nodes += level;
       }
-      if (nodes > MAX_DRAFT_NODES) fail(`widths make a tree of ${nodes} nodes, but at most ${MAX_DRAFT_NODES} are allowed`);
+      if (nodes > MAX_DRAFT_NODES)
+        fail(`widths make a tree of ${nodes} nodes, but at most ${MAX_DRAFT_NODES} are allowed`);
       break;
     }
     case 'best':
@@ -69,6 +70,8 @@ export function checkSpeculation(speculation: Speculation, heads: number): void 
       integer('maxNodes', speculation.maxNodes, 0, MAX_DRAFT_NODES);
       break;
     default:
-      fail(`tree must be chain, full, best or adaptive, but is ${JSON.stringify((speculation as { tree: unknown }).tree)}`);
+      fail(
+        `tree must be chain, full, best or adaptive, but is ${JSON.stringify((speculation as { tree: unknown }).tree)}`,
+      );
   }
 }

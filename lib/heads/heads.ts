@@ -55,4 +55,3 @@ export interface HeadKind {
   readonly kind: string;
   create(context: HeadsContext): Heads;
 }
-

@@ -23,7 +23,10 @@ export function headKind(name: string): HeadKind {
   const kind = kinds.get(name);
   if (!kind) {
     const known = headKindNames().join(', ');
-    throw new ForetokenError('INVALID_CONFIG', `mtp.kind must be one of ${known}, but is ${JSON.stringify(name)}`);
+    throw new ForetokenError(
+      'INVALID_CONFIG',
+      `mtp.kind must be one of ${known}, but is ${JSON.stringify(name)}`,
+    );
   }
   return kind;
 }

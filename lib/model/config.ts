@@ -53,7 +53,9 @@ export type ModelOptions = Partial<ModelConfig> &
  * @throws ForetokenError INVALID_CONFIG naming the field, its value and what is allowed
  */
 export function modelConfig(options: ModelOptions): ModelConfig {
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as ModelOptions;
+  const given = Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined),
+  ) as ModelOptions;
   const { hiddenSize, numAttentionHeads } = given;
   const config: ModelConfig = {
     ...DEFAULTS,

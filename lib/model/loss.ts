@@ -70,7 +70,11 @@ function headLoss(
 ): HeadLoss {
   const { weights: _, ...rest } = options;
   const headWeights = model.device.tensor(Float32Array.of(weight));
-  return linearCrossEntropy(hidden, model.unembedding.value, targets, { ...rest, reduction: 'sum', headWeights });
+  return linearCrossEntropy(hidden, model.unembedding.value, targets, {
+    ...rest,
+    reduction: 'sum',
+    headWeights,
+  });
 }
 
 /**
@@ -78,7 +82,11 @@ function headLoss(
  * made, so memory does not grow with the number of heads (Gloeckle et al. 2024, section 2, "Memory-efficient
  * implementation").
  */
-export function backwardHeadByHead(model: MtpModel, batch: DeviceBatch, options: HeadLossOptions): (HeadLoss | null)[] {
+export function backwardHeadByHead(
+  model: MtpModel,
+  batch: DeviceBatch,
+  options: HeadLossOptions,
+): (HeadLoss | null)[] {
   return scope(() => {
     const z = model.trunk(batch.tokens, batch.rows); // kept
     const dz = z.detach().requireGrad(); // gradients gather here
@@ -152,7 +160,11 @@ function chainedStates(
 }
 
 /** The same loss with the graph of all heads at once: what {@link backwardHeadByHead} must agree with. */
-export function lossAllHeads(model: MtpModel, batch: DeviceBatch, options: HeadLossOptions): (HeadLoss | null)[] {
+export function lossAllHeads(
+  model: MtpModel,
+  batch: DeviceBatch,
+  options: HeadLossOptions,
+): (HeadLoss | null)[] {
   const z = model.trunk(batch.tokens, batch.rows);
   const hidden = model.nextTokenHidden(z, batch.rows);
   let previous = hidden;

@@ -3,7 +3,7 @@ import type { Device } from '../tensor/device';
 import { packWeight } from '../tensor/ops/linear';
 import { Random } from '../tensor/random';
 import { keep } from '../tensor/scope';
-import { Tensor } from '../tensor/tensor';
+import type { Tensor } from '../tensor/tensor';
 
 /** A named piece of a parameter, as checkpoints store it. */
 export interface ParameterPart {
@@ -108,7 +108,9 @@ export class ParameterStore {
       const members = this.parameters.filter((parameter) => parameter.decay === decay);
       const size = members.reduce((sum, parameter) => sum + parameter.size, 0);
       if (size === 0) return [];
-      const value = keep(seed === undefined ? this.device.zeros([size]) : this.device.tensor(initial(members, size, seed)));
+      const value = keep(
+        seed === undefined ? this.device.zeros([size]) : this.device.tensor(initial(members, size, seed)),
+      );
       let offset = 0;
       for (const parameter of members) {
         parameter.value = keep(value.view(offset, parameter.shape)).requireGrad();

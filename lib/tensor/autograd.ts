@@ -1,7 +1,7 @@
 import { ForetokenError } from '../errors';
 import { native } from '../native/load';
 import { inScope, keep, own, scope, type Scoped, type Surviving } from './scope';
-import { Tensor } from './tensor';
+import type { Tensor } from './tensor';
 
 /** Where a gradient gathers: a leaf's `grad`, or a recorded operation that has not run backward yet. */
 export interface GradTarget {
@@ -17,7 +17,11 @@ export interface GradTarget {
  * @param saved what `record` was told to save
  * @param targets one for each input, null where no gradient is wanted
  */
-export type Backward = (grad: Tensor, saved: readonly Tensor[], targets: readonly (GradTarget | null)[]) => void;
+export type Backward = (
+  grad: Tensor,
+  saved: readonly Tensor[],
+  targets: readonly (GradTarget | null)[],
+) => void;
 
 class LeafTarget implements GradTarget {
   constructor(readonly leaf: Tensor) {}
@@ -156,7 +160,10 @@ function checkRoot(output: Tensor, grad?: Tensor): void {
     throw new ForetokenError('INVALID_ARGUMENT', 'backward: no recorded operation made this tensor');
   }
   if (!grad && output.size !== 1) {
-    throw new ForetokenError('INVALID_ARGUMENT', `backward: the tensor is ${shape}; give a gradient of that shape`);
+    throw new ForetokenError(
+      'INVALID_ARGUMENT',
+      `backward: the tensor is ${shape}; give a gradient of that shape`,
+    );
   }
   if (grad && grad.shape.join() !== output.shape.join()) {
     throw new ForetokenError(

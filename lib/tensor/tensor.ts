@@ -76,7 +76,10 @@ export class Tensor implements Surviving, Disposable {
   /** The only element of a one-element tensor. */
   async item(): Promise<number> {
     if (this.size !== 1) {
-      throw new ForetokenError('SHAPE_MISMATCH', `item: the tensor is [${this.shape.join(', ')}], not one element`);
+      throw new ForetokenError(
+        'SHAPE_MISMATCH',
+        `item: the tensor is [${this.shape.join(', ')}], not one element`,
+      );
     }
     return (await this.data())[0]!;
   }
@@ -110,7 +113,8 @@ export class Tensor implements Surviving, Disposable {
 
   /** Marks this leaf as one whose gradient is wanted. */
   requireGrad(): this {
-    if (this.node) throw new ForetokenError('INVALID_ARGUMENT', 'requireGrad: only for tensors no operation made');
+    if (this.node)
+      throw new ForetokenError('INVALID_ARGUMENT', 'requireGrad: only for tensors no operation made');
     this.requiresGrad = true;
     return this;
   }

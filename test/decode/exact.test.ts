@@ -76,7 +76,13 @@ const samplings: fc.Arbitrary<GenerateOptions> = fc.oneof(
       repetitionPenalty: fc.constantFrom(0.8, 1, 1.3),
       frequencyPenalty: fc.constantFrom(-0.5, 0, 0.4),
       presencePenalty: fc.constantFrom(-0.5, 0, 0.4),
-      logitBias: fc.constantFrom(new Map([[10, 2]]), new Map([[5, -100], [101, 1.5]])),
+      logitBias: fc.constantFrom(
+        new Map([[10, 2]]),
+        new Map([
+          [5, -100],
+          [101, 1.5],
+        ]),
+      ),
     },
     { requiredKeys: [] },
   ),
@@ -85,7 +91,12 @@ const samplings: fc.Arbitrary<GenerateOptions> = fc.oneof(
 const prompts = fc.array(fc.nat(255), { minLength: 1, maxLength: 90 });
 
 const scenario = cases.chain((model) =>
-  fc.record({ model: fc.constant(model), speculation: speculations(model.numHeads), sampling: samplings, prompt: prompts }),
+  fc.record({
+    model: fc.constant(model),
+    speculation: speculations(model.numHeads),
+    sampling: samplings,
+    prompt: prompts,
+  }),
 );
 
 async function checkExact(deviceOptions: DeviceOptions, runs: number): Promise<void> {
@@ -115,7 +126,9 @@ describe('output with any speculation is the output with none, token for token',
       using device = openDevice('cpu', { threads });
       const description: Case = { kind: 'sequential', numHeads: 4, seed: 7, tied: true, modelType: 'llama' };
       using model = randomModel(device, description);
-      outputs.push(await tokensOf(model, [1, 2, 3], { temperature: 0.8, seed: 5, maxTokens: 64, ignoreEos: true }));
+      outputs.push(
+        await tokensOf(model, [1, 2, 3], { temperature: 0.8, seed: 5, maxTokens: 64, ignoreEos: true }),
+      );
     }
     expect(outputs[1]).toEqual(outputs[0]);
     expect(outputs[2]).toEqual(outputs[0]);
