@@ -11,6 +11,7 @@ export type TensorHandle = number;
 export type DeviceHandle = number;
 export type Optional = TensorHandle | undefined;
 
+/** Type of a tensor's elements. */
 export type DType = 'float32' | 'bfloat16' | 'float16' | 'int32';
 /** Host contents of a tensor; 16-bit floats travel as their bits. */
 export type HostArray = Float32Array | Int32Array | Uint16Array;
@@ -25,6 +26,7 @@ export interface MemoryStatistics {
   reserved: number;
 }
 
+/** What the machine can do at best, measured. */
 export interface MachineRates {
   /** float32 multiply-adds in registers on all threads, counted as two operations each. */
   flopsPerSecond: number;

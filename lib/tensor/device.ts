@@ -6,6 +6,7 @@ import { Tensor } from './tensor';
 /** `auto` takes a GPU when one answers and the CPU otherwise; `cuda:1` is the second GPU. */
 export type DeviceName = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
 
+/** How {@link openDevice} opens a CPU device. */
 export interface DeviceOptions {
   /** CPU: number of threads; default: the processors available to this process. */
   threads?: number;
@@ -103,6 +104,7 @@ export class Device implements Disposable {
     return new Tensor(this, native.fromData(this.handle, dtype, shape, data));
   }
 
+  /** How much memory this device's tensors use, now and at most so far. */
   memory(): MemoryStatistics {
     return native.memory(this.handle);
   }
@@ -135,6 +137,7 @@ export class Device implements Disposable {
     native.closeDevice(handle);
   }
 
+  /** What `using` calls: {@link dispose}. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -23,7 +23,10 @@ export class Tensor implements Surviving, Disposable {
   requiresGrad = false;
   /** For a leaf: the gradient gathered so far, float32, same shape. */
   grad: Tensor | null = null;
-  /** The operation that made this tensor, when it is part of a recorded graph. */
+  /**
+   * The operation that made this tensor, when it is part of a recorded graph.
+   * @internal
+   */
   node: GradNode | null = null;
 
   #handle: TensorHandle;
@@ -136,10 +139,12 @@ export class Tensor implements Surviving, Disposable {
     if (!this.device.closed) native.dispose(handle);
   }
 
+  /** What `using` calls: {@link dispose}. */
   [Symbol.dispose](): void {
     this.dispose();
   }
 
+  /** @internal */
   dependencies(): Iterable<Scoped | null | undefined> {
     return [this.node, this.grad];
   }
