@@ -9,6 +9,7 @@ const std::vector<const Exports*>& all_families() {
       &kElementwiseExports,
       &kLinearExports,
       &kLinearCrossEntropyExports,
+      &kAttentionExports,
   };
   return families;
 }

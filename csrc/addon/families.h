@@ -10,6 +10,7 @@ extern const Exports kTensorExports;
 extern const Exports kElementwiseExports;
 extern const Exports kLinearExports;
 extern const Exports kLinearCrossEntropyExports;
+extern const Exports kAttentionExports;
 
 const std::vector<const Exports*>& all_families();
 

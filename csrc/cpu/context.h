@@ -10,6 +10,7 @@
 namespace foretoken {
 class ErrorSlot;
 class ThreadPool;
+struct IndexProblem;
 }  // namespace foretoken
 
 namespace foretoken::cpu {
@@ -26,6 +27,9 @@ void run_parts(const Context& context, int64_t parts, Body body, void* data);
 // Reports `<op>: <argument>[position] is <value>, but must be in 0 … limit-1` to the stream.
 void report_index(const Context& context, const char* op, const char* argument, int64_t position, int64_t value,
                   int64_t limit);
+
+// The same for what csrc/core/tree.h finds.
+void report_problem(const Context& context, const char* op, const IndexProblem& problem);
 
 }  // namespace foretoken::cpu
 

@@ -1,6 +1,7 @@
 // Copies strips of a matrix into the order in which the inner loop of the GEMM reads them.
 #pragma once
 
+#include "csrc/core/dtype.h"
 #include "csrc/cpu/simd.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {

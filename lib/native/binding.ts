@@ -4,7 +4,13 @@
  * ForetokenError before anything runs. Shapes are in csrc/core/ops.h, under the same names.
  */
 export interface NativeBinding
-  extends DeviceBinding, TensorBinding, ElementwiseBinding, LinearBinding, LinearCrossEntropyBinding {}
+  extends
+    DeviceBinding,
+    TensorBinding,
+    ElementwiseBinding,
+    LinearBinding,
+    LinearCrossEntropyBinding,
+    AttentionBinding {}
 
 /** A tensor, as a slot and a generation; stale ones are refused. */
 export type TensorHandle = number;
@@ -119,3 +125,42 @@ interface LinearCrossEntropyBinding {
     gradBias: Optional,
   ): TensorHandle[];
 }
+
+interface AttentionBinding {
+  attention(
+    ...args: [qkv: TensorHandle, starts: TensorHandle, batch: number, ...shape: AttentionShapeArguments]
+  ): [out: TensorHandle, lse: TensorHandle];
+  attentionBackward(
+    ...args: [
+      gradOut: TensorHandle,
+      qkv: TensorHandle,
+      starts: TensorHandle,
+      out: TensorHandle,
+      lse: TensorHandle,
+      batch: number,
+      ...shape: AttentionShapeArguments,
+    ]
+  ): TensorHandle;
+  kvAppend(
+    ...args: [cache: TensorHandle, layer: number, qkv: TensorHandle, ...tree: TreeRowsArguments, heads: number]
+  ): void;
+  treeAttention(
+    ...args: [
+      cache: TensorHandle,
+      layer: number,
+      qkv: TensorHandle,
+      ...tree: TreeRowsArguments,
+      ...shape: AttentionShapeArguments,
+    ]
+  ): TensorHandle;
+  kvCompact(
+    cache: TensorHandle,
+    rowOffsets: TensorHandle,
+    lengths: TensorHandle,
+    path: TensorHandle,
+    counts: TensorHandle,
+  ): void;
+}
+
+type AttentionShapeArguments = [heads: number, kvHeads: number, headDim: number, scale: number];
+type TreeRowsArguments = [rowOffsets: TensorHandle, lengths: TensorHandle, parents: TensorHandle];

@@ -1,5 +1,6 @@
-import { attention, kvAppend, treeAttention, type AttentionShape } from '../tensor/ops/attention';
+import { attention, treeAttention, type AttentionShape } from '../tensor/ops/attention';
 import { concat } from '../tensor/ops/elementwise';
+import { kvAppend } from '../tensor/ops/kv-cache';
 import { reshape, sliceColumns } from '../tensor/ops/reshape';
 import { rope } from '../tensor/ops/rope';
 import type { Tensor } from '../tensor/tensor';

@@ -1,6 +1,6 @@
 import { ForetokenError } from '../errors';
 import type { Device } from '../tensor/device';
-import { kvCompact, type TreeRows } from '../tensor/ops/attention';
+import { kvCompact, type TreeRows } from '../tensor/ops/kv-cache';
 import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 

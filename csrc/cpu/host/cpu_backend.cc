@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 
+#include "csrc/core/tree.h"
 #include "csrc/cpu/host/isa.h"
 #include "csrc/cpu/host/measure_rates.h"
 
@@ -78,6 +79,10 @@ void report_index(const Context& context, const char* op, const char* argument, 
   context.errors->set(make_error(ErrorCode::kIndexOutOfRange, "%s: %s[%lld] is %lld, but must be in 0 … %lld", op,
                                  argument, static_cast<long long>(position), static_cast<long long>(value),
                                  static_cast<long long>(limit - 1)));
+}
+
+void report_problem(const Context& context, const char* op, const IndexProblem& problem) {
+  context.errors->set(make_error(ErrorCode::kIndexOutOfRange, "%s: %s", op, text_of(problem).c_str()));
 }
 
 }  // namespace foretoken::cpu

@@ -1,0 +1,80 @@
+#include "csrc/core/tree.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace foretoken {
+
+namespace {
+
+constexpr const char* kCapacity = "the capacity of the cache";
+constexpr const char* kRoom = "the capacity of the cache less the rows of the sequence";
+
+// Whether `found` lies outside its own limits; if so it is the problem.
+bool is_problem(const IndexProblem& found, IndexProblem* problem) {
+  if (found.value >= found.lowest && found.value <= found.highest) return false;
+  *problem = found;
+  return true;
+}
+
+// Rows of each sequence, and that they have room behind what is committed.
+bool sequences_have_problem(const int32_t* row_offsets, const int32_t* lengths, int64_t sequences, int64_t capacity,
+                            IndexProblem* problem) {
+  if (row_offsets == nullptr) return false;
+  if (is_problem({"rowOffsets", 0, row_offsets[0], 0, 0}, problem)) return true;
+  for (int64_t s = 0; s < sequences; ++s) {
+    const int64_t first = row_offsets[s], end = row_offsets[s + 1];
+    if (is_problem({"rowOffsets", s + 1, end, first, first + capacity, kCapacity}, problem)) return true;
+    if (lengths && is_problem({"lengths", s, lengths[s], 0, capacity - (end - first), kRoom}, problem)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string text_of(const IndexProblem& problem) {
+  char text[256];
+  std::snprintf(text, sizeof text, "%s[%lld] is %lld, but must be in %lld … %lld%s%s%s", problem.argument,
+                static_cast<long long>(problem.position), static_cast<long long>(problem.value),
+                static_cast<long long>(problem.lowest), static_cast<long long>(problem.highest),
+                problem.bound ? " (" : "", problem.bound ? problem.bound : "", problem.bound ? ")" : "");
+  return text;
+}
+
+bool find_problem(const TreeRows& tree, int64_t capacity, IndexProblem* problem) {
+  const int32_t* const offsets = tree.row_offsets;
+  if (offsets == nullptr) return false;
+  if (sequences_have_problem(offsets, tree.lengths, tree.sequences, capacity, problem)) return true;
+  const int64_t last = tree.sequences;
+  if (is_problem({"rowOffsets", last, offsets[last], tree.rows, tree.rows, "the number of rows"}, problem)) return true;
+  if (tree.parents == nullptr) return false;
+  for (int64_t s = 0; s < tree.sequences; ++s) {
+    const int64_t first = offsets[s];
+    for (int64_t r = first; r < offsets[s + 1]; ++r) {
+      if (tree.parents[r] == -1) continue;
+      const char* const bound = "the rows of the sequence that stand before; or -1";
+      if (is_problem({"parents", r, tree.parents[r], first, r - 1, bound}, problem)) return true;
+    }
+  }
+  return false;
+}
+
+bool find_problem(const KvCompactArgs& args, IndexProblem* problem) {
+  const int64_t sequences = args.cache.sequences;
+  if (sequences_have_problem(args.row_offsets, args.lengths, sequences, args.cache.capacity, problem)) return true;
+  if (args.row_offsets == nullptr || args.counts == nullptr) return false;
+  for (int64_t s = 0; s < sequences; ++s) {
+    const int64_t first = args.row_offsets[s], end = args.row_offsets[s + 1];
+    const int64_t most = std::min(args.path_stride, end - first);
+    if (is_problem({"counts", s, args.counts[s], 0, most, "the rows of the sequence and of path"}, problem)) return true;
+    if (args.path == nullptr) continue;
+    int64_t lowest = first;
+    for (int64_t i = s * args.path_stride; i < s * args.path_stride + args.counts[s]; ++i) {
+      if (is_problem({"path", i, args.path[i], lowest, end - 1, "rising rows of the sequence"}, problem)) return true;
+      lowest = args.path[i] + 1;
+    }
+  }
+  return false;
+}
+
+}  // namespace foretoken

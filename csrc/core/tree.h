@@ -1,0 +1,28 @@
+// What makes the index tensors of a draft tree well formed: one definition for the boundary, which knows the contents
+// that came from the host, and for the kernels, which know the rest.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "csrc/core/ops.h"
+
+namespace foretoken {
+
+// `argument`[position] is `value`, but must be in lowest … highest.
+struct IndexProblem {
+  const char* argument;
+  int64_t position, value, lowest, highest;
+  const char* bound = nullptr;  // what the limit comes from, where that is not plain
+};
+
+std::string text_of(const IndexProblem& problem);
+
+// The first thing that is wrong with a tree of which every sequence has room for `capacity` positions. Arrays that
+// are null are not looked at.
+bool find_problem(const TreeRows& tree, int64_t capacity, IndexProblem* problem);
+
+// The same for the accepted paths and the slots that they stand for.
+bool find_problem(const KvCompactArgs& args, IndexProblem* problem);
+
+}  // namespace foretoken

@@ -1,0 +1,76 @@
+import { native } from '../../native/load';
+import { record } from '../autograd';
+import { Tensor } from '../tensor';
+import type { TreeRows } from './kv-cache';
+
+/** Query heads share key/value heads in groups of heads / kvHeads; scores are scale · q · k. */
+export interface AttentionShape {
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  scale: number;
+}
+
+/**
+ * Causal self-attention of training: a row attends to the rows of its own document up to itself.
+ * @param qkv [batch · length, (heads + 2 · kvHeads) · headDim]: query heads, key heads, value heads
+ * @param starts int32 [batch · length]: index, within its own sequence, of the first token of each row's document
+ * @returns [batch · length, heads · headDim]
+ */
+export function attention(qkv: Tensor, starts: Tensor, batch: number, shape: AttentionShape): Tensor {
+  const { heads, kvHeads, headDim, scale } = shape;
+  const [outHandle, lseHandle] = native.attention(
+    ...[qkv.handle, starts.handle, batch],
+    ...[heads, kvHeads, headDim, scale],
+  );
+  const out = new Tensor(qkv.device, outHandle);
+  using lse = new Tensor(qkv.device, lseHandle);
+  return record('attention', [qkv], out, [qkv, starts, out, lse], (grad, saved, [toQkv]) => {
+    const [input, first, output, denominators] = saved as [Tensor, Tensor, Tensor, Tensor];
+    const gradQkv = native.attentionBackward(
+      grad.handle,
+      input.handle,
+      first.handle,
+      output.handle,
+      denominators.handle,
+      batch,
+      heads,
+      kvHeads,
+      headDim,
+      scale,
+    );
+    toQkv?.add(new Tensor(grad.device, gradQkv));
+  });
+}
+
+/**
+ * Attention of decoding: each row of a draft tree attends to its committed prefix and its own ancestors, itself
+ * included, which {@link kvAppend} has written to the cache. A row gives the same bits as in plain decoding, whatever
+ * other rows stand beside it.
+ * @param cache float32 [layers, 2, sequences, kvHeads, capacity, headDim]
+ * @param qkv [rows, (heads + 2 · kvHeads) · headDim], of which only the queries are read
+ * @returns [rows, heads · headDim]
+ */
+export function treeAttention(
+  cache: Tensor,
+  layer: number,
+  qkv: Tensor,
+  tree: TreeRows,
+  shape: AttentionShape,
+): Tensor {
+  const { heads, kvHeads, headDim, scale } = shape;
+  const { rowOffsets, lengths, parents } = tree;
+  const out = native.treeAttention(
+    cache.handle,
+    layer,
+    qkv.handle,
+    rowOffsets.handle,
+    lengths.handle,
+    parents.handle,
+    heads,
+    kvHeads,
+    headDim,
+    scale,
+  );
+  return new Tensor(qkv.device, out);
+}

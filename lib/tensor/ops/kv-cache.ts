@@ -1,0 +1,38 @@
+import { native } from '../../native/load';
+import type { Tensor } from '../tensor';
+
+/**
+ * The rows of one tree forward, sequences one after another; all int32. A row's keys and values lie in its sequence's
+ * slot lengths + (row − first row), and its position is lengths + depth.
+ */
+export interface TreeRows {
+  /** [sequences + 1]: where each sequence's rows begin, and the number of all rows. */
+  rowOffsets: Tensor;
+  /** [sequences]: committed positions of each sequence in the cache. */
+  lengths: Tensor;
+  /** [rows]: row of each row's parent, which stands before it; −1 where that is the last committed position. */
+  parents: Tensor;
+}
+
+/**
+ * Writes the keys and values of each row into its slot of one layer of the cache.
+ * @param cache float32 [layers, 2, sequences, kvHeads, capacity, headDim], zeros at first; within one head the device
+ * orders the elements as its kernels read them best
+ * @param qkv [rows, (heads + 2 · kvHeads) · headDim]
+ * @param heads query heads of a row
+ */
+export function kvAppend(cache: Tensor, layer: number, qkv: Tensor, tree: TreeRows, heads: number): void {
+  const { rowOffsets, lengths, parents } = tree;
+  native.kvAppend(cache.handle, layer, qkv.handle, rowOffsets.handle, lengths.handle, parents.handle, heads);
+}
+
+/**
+ * Moves the keys and values of accepted rows, in every layer, to where plain decoding would have put them.
+ * @param rowOffsets as in {@link TreeRows}
+ * @param lengths as in {@link TreeRows}: before this step's rows are committed
+ * @param path int32 [sequences, stride]: accepted rows, root first, −1 behind them
+ * @param counts int32 [sequences]: how many
+ */
+export function kvCompact(cache: Tensor, rowOffsets: Tensor, lengths: Tensor, path: Tensor, counts: Tensor): void {
+  native.kvCompact(cache.handle, rowOffsets.handle, lengths.handle, path.handle, counts.handle);
+}
