@@ -123,7 +123,7 @@ function* topLevelKeys(json: string): Generator<string> {
   for (const [token] of json.matchAll(/"(?:[^"\\]+|\\.)*"|[{}[\],]/g)) {
     if (token === '{' || token === '[') depth += 1;
     else if (token === '}' || token === ']') depth -= 1;
-    else if (token !== ',' && depth === 1 && expectsKey) yield JSON.parse(token) as string;
+    else if (token !== ',' && expectsKey) yield JSON.parse(token) as string;
     expectsKey = depth === 1 && (token === '{' || token === ',');
   }
 }

@@ -56,7 +56,9 @@ export async function writeTokenFile(
 }
 
 function checkTokens(tokens: Int32Array, vocabSize: number, document: number): void {
-  for (const [i, token] of tokens.entries()) {
+  // A plain loop: a corpus has billions of tokens, and iterators cost ten times as much.
+  for (let i = 0; i < tokens.length; i += 1) {
+    const token = tokens[i]!;
     if (token >= 0 && token < vocabSize) continue;
     const problem = `token ${token} at ${i} of document ${document} is not in a vocabulary of ${vocabSize}`;
     throw new ForetokenError('INDEX_OUT_OF_RANGE', `writeTokenFile: ${problem}`);

@@ -101,7 +101,7 @@ describe('writing and reading back', () => {
   it('is laid out as the format says: length, JSON, aligned data', async () => {
     const path = directory.at('plain.safetensors');
     await writeSafetensors(path, [
-      { name: 'half', dtype: 'F16', shape: [1], data: Uint16Array.of(0x3c00) },
+      { name: 'a half', dtype: 'F16', shape: [1], data: Uint16Array.of(0x3c00) },
       { name: 'full', dtype: 'F32', shape: [2], data: Float32Array.of(1, 2) },
     ]);
     const bytes = readFileSync(path);
@@ -110,7 +110,7 @@ describe('writing and reading back', () => {
     const header = JSON.parse(bytes.toString('utf8', 8, 8 + length)) as Record<string, unknown>;
     expect(header).toMatchObject({
       full: { dtype: 'F32', shape: [2], data_offsets: [0, 8] },
-      half: { dtype: 'F16', shape: [1], data_offsets: [8, 10] },
+      'a half': { dtype: 'F16', shape: [1], data_offsets: [8, 10] },
     });
     expect(bytes.readFloatLE(8 + length + 4)).toBe(2);
     expect(bytes.length).toBe(8 + length + 10);
@@ -302,6 +302,25 @@ describe('a malformed file', () => {
     expect(parse(changed)).toEqual(parse(whole));
     return true;
   }
+
+  it.each([
+    ['another shape', '"shape":[2,3]', '"shape":[3,2]'],
+    ['another type', '"dtype":"F32"', '"dtype":"I32"'],
+    ['another name, in its checksum too', 'weight', 'weighs'],
+  ])('is refused when a tensor was given %s', async (_, written, changed) => {
+    const path = directory.at('relabelled.safetensors');
+    await writeSafetensors(path, [
+      { name: 'weight', dtype: 'F32', shape: [2, 3], data: new Float32Array(6) },
+    ]);
+    const text = readFileSync(path, 'latin1');
+    expect(text).toContain(written);
+    writeFileSync(path, Buffer.from(text.replaceAll(written, changed), 'latin1'));
+    await withFile(path, async (file) => {
+      await expect(file.read(file.names[0]!)).rejects.toEqual(
+        foretokenError('CORRUPT_FILE', path, 'checksum'),
+      );
+    });
+  });
 
   it('is refused when two tensors of one shape were exchanged', async () => {
     const path = directory.at('exchanged.safetensors');

@@ -34,6 +34,10 @@ describe('the byte-level tokenizer', () => {
     );
   });
 
+  it('gives a byte order mark back, which is text like any other', () => {
+    expect(tokenizer.decode(tokenizer.encode('\ufeffa\ufeff'))).toBe('\ufeffa\ufeff');
+  });
+
   it('gives the bytes of any valid UTF-8 back', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
