@@ -199,7 +199,7 @@ struct RmsNormBackwardArgs {
   const float* weight;
   const float* rstd;
   float* grad_x;
-  float* grad_weight;  // [dim] +=
+  float* grad_weight;  // [dim] += or null
   int64_t rows, dim;
   Workspace workspace;
 };
@@ -470,8 +470,9 @@ struct AdamwArgs {
   float* v;
   const float* grad_scale;  // [1] or null
   int64_t count;
-  float lr, beta1, beta2, eps, weight_decay;
-  float bias_correction1, bias_correction2;  // 1 - beta^step
+  // In float64, because 1 - beta2 of a rounded beta2 is wrong in the fifth digit.
+  double lr, beta1, beta2, eps, weight_decay;
+  double bias_correction1, bias_correction2;  // 1 - beta^step
 };
 
 }  // namespace foretoken

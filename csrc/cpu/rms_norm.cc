@@ -1,0 +1,88 @@
+// x / rms(x) * weight (Zhang & Sennrich 2019) and its gradient. Sums over a row have an order that depends on the
+// row's length alone.
+#include "csrc/cpu/kernels.h"
+#include "csrc/cpu/split.h"
+
+namespace foretoken::cpu::FORETOKEN_ISA {
+namespace {
+
+// Σ f(i, lanes) over the vectors of a row, in several chains because one would wait for its own additions
+template <typename F>
+float sum_row(int64_t dim, F f) {
+  constexpr int kChains = 4;
+  Vec sums[kChains] = {};
+  int64_t i = 0;
+  for (; i + kChains * kLanes <= dim; i += kChains * kLanes) {
+    for (int chain = 0; chain < kChains; ++chain) sums[chain] += f(i + chain * kLanes, kLanes);
+  }
+  for (; i < dim; i += kLanes) sums[0] += f(i, dim - i < kLanes ? static_cast<int>(dim - i) : kLanes);
+  return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+// Rows whose share of grad_weight is summed on its own before it is added to the rest.
+int64_t rows_of_block(int64_t rows) {
+  constexpr int64_t kFewestRows = 16, kMostBlocks = 64;
+  const int64_t even = (rows + kMostBlocks - 1) / kMostBlocks;
+  return even > kFewestRows ? even : kFewestRows;
+}
+
+int64_t blocks_of(int64_t rows) { return (rows + rows_of_block(rows) - 1) / rows_of_block(rows); }
+
+// grad_x = rstd (g - y mean(g y)) with g = grad_y weight and y = x rstd; adds grad_y y to `grad_weight` unless null.
+void backward_row(const RmsNormBackwardArgs& args, int64_t row, float* grad_weight) {
+  const int64_t dim = args.dim;
+  const float *const grad_y = args.grad_y + row * dim, *const x = args.x + row * dim;
+  const float rstd = args.rstd[row];
+  const float product = sum_row(dim, [&](int64_t i, int lanes) {
+    return load_n(grad_y + i, lanes) * load_n(args.weight + i, lanes) * load_n(x + i, lanes);
+  });
+  const Vec scale = broadcast(rstd);
+  const Vec mean = broadcast(product * rstd / static_cast<float>(dim));
+  const auto grad_x = [=](Vec grad, Vec weight, Vec x) { return scale * fma(-mean, x * scale, grad * weight); };
+  map_range(0, dim, args.grad_x + row * dim, grad_x, grad_y, args.weight, x);
+  if (grad_weight == nullptr) return;
+  const auto add = [=](Vec sum, Vec grad, Vec x) { return fma(grad, x * scale, sum); };
+  map_range(0, dim, grad_weight, add, grad_weight, grad_y, x);
+}
+
+}  // namespace
+
+void run(const RmsNormArgs& args, const Context& context) {
+  const int64_t dim = args.dim;
+  split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const float* const x = args.x + r * dim;
+      const float squares = sum_row(dim, [&](int64_t i, int lanes) {
+        const Vec v = load_n(x + i, lanes);
+        return v * v;
+      });
+      const double mean = static_cast<double>(squares) / static_cast<double>(dim);
+      const auto rstd = static_cast<float>(1 / __builtin_sqrt(mean + static_cast<double>(args.eps)));
+      const Vec scale = broadcast(rstd);
+      map_range(0, dim, args.y + r * dim, [=](Vec x, Vec weight) { return x * scale * weight; }, x, args.weight);
+      args.rstd[r] = rstd;
+    }
+  });
+}
+
+int64_t workspace(const RmsNormBackwardArgs& args, const Context& context) {
+  if (args.grad_weight == nullptr) return 0;
+  return blocks_of(args.rows) * args.dim * static_cast<int64_t>(sizeof(float));
+}
+
+void run(const RmsNormBackwardArgs& args, const Context& context) {
+  const int64_t dim = args.dim, blocks = blocks_of(args.rows);
+  auto* const partials = static_cast<float*>(args.workspace.data);
+  split(context, args.rows, rows_of_block(args.rows), [&](int64_t begin, int64_t end) {
+    float* const partial = args.grad_weight ? partials + begin / rows_of_block(args.rows) * dim : nullptr;
+    if (partial) map_range(0, dim, partial, [] { return Vec{}; });
+    for (int64_t r = begin; r < end; ++r) backward_row(args, r, partial);
+  });
+  if (args.grad_weight == nullptr) return;
+  for (int64_t block = 0; block < blocks; ++block) {
+    const auto add = [](Vec sum, Vec partial) { return sum + partial; };
+    map_range(0, dim, args.grad_weight, add, args.grad_weight, partials + block * dim);
+  }
+}
+
+}  // namespace foretoken::cpu::FORETOKEN_ISA
