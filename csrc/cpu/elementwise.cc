@@ -56,12 +56,12 @@ void run(const AddArgs& args, const Context& context) {
 }
 
 void run(const AccumulateArgs& args, const Context& context) {
-  const Vec scale = broadcast(args.scale);
+  const Vec scale = broadcast(args.factor ? args.scale * *args.factor : args.scale);
   map(context, args.count, args.out, [=](Vec out, Vec in) { return fma(scale, in, out); }, args.out, args.in);
 }
 
 void run(const ScaleArgs& args, const Context& context) {
-  const Vec scale = broadcast(args.scale);
+  const Vec scale = broadcast(args.factor ? args.scale * *args.factor : args.scale);
   map(context, args.count, args.out, [=](Vec in) { return scale * in; }, args.in);
 }
 
