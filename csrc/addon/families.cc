@@ -7,6 +7,8 @@ const std::vector<const Exports*>& all_families() {
       &kDeviceExports,
       &kTensorExports,
       &kElementwiseExports,
+      &kLayerExports,
+      &kOptimizerExports,
       &kLinearExports,
       &kLinearCrossEntropyExports,
       &kAttentionExports,

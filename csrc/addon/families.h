@@ -8,6 +8,8 @@ namespace foretoken {
 extern const Exports kDeviceExports;
 extern const Exports kTensorExports;
 extern const Exports kElementwiseExports;
+extern const Exports kLayerExports;
+extern const Exports kOptimizerExports;
 extern const Exports kLinearExports;
 extern const Exports kLinearCrossEntropyExports;
 extern const Exports kAttentionExports;

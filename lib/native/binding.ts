@@ -8,6 +8,8 @@ export interface NativeBinding
     DeviceBinding,
     TensorBinding,
     ElementwiseBinding,
+    LayerBinding,
+    OptimizerBinding,
     LinearBinding,
     LinearCrossEntropyBinding,
     AttentionBinding {}
@@ -164,3 +166,42 @@ interface AttentionBinding {
 
 type AttentionShapeArguments = [heads: number, kvHeads: number, headDim: number, scale: number];
 type TreeRowsArguments = [rowOffsets: TensorHandle, lengths: TensorHandle, parents: TensorHandle];
+
+interface LayerBinding {
+  embedding(tokens: TensorHandle, weight: TensorHandle): TensorHandle;
+  embeddingBackward(tokens: TensorHandle, gradOut: TensorHandle, gradWeight: TensorHandle): void;
+  rmsNorm(x: TensorHandle, weight: TensorHandle, eps: number): [y: TensorHandle, rstd: TensorHandle];
+  rmsNormBackward(
+    gradY: TensorHandle,
+    x: TensorHandle,
+    weight: TensorHandle,
+    rstd: TensorHandle,
+    gradWeight: Optional,
+  ): TensorHandle;
+  rope(
+    x: TensorHandle,
+    positions: TensorHandle,
+    table: TensorHandle,
+    heads: number,
+    rotatedHeads: number,
+    inverse: boolean,
+  ): TensorHandle;
+}
+
+interface OptimizerBinding {
+  sumSquares(x: TensorHandle): TensorHandle;
+  clipCoefficient(sumSquares: TensorHandle, maxNorm: number): [norm: TensorHandle, coefficient: TensorHandle];
+  adamw(
+    param: TensorHandle,
+    grad: TensorHandle,
+    m: TensorHandle,
+    v: TensorHandle,
+    gradScale: Optional,
+    lr: number,
+    beta1: number,
+    beta2: number,
+    eps: number,
+    weightDecay: number,
+    step: number,
+  ): void;
+}

@@ -1,0 +1,17 @@
+import { native } from '../../native/load';
+import { record } from '../autograd';
+import { Tensor } from '../tensor';
+
+/**
+ * Rows of `weight`, by index.
+ * @param tokens int32 [...], each in 0 … vocab-1
+ * @param weight [vocab, dim], any floating dtype
+ * @returns float32 [..., dim]
+ * @throws ForetokenError INDEX_OUT_OF_RANGE, here or, for indices that only the device knows, at the next readback
+ */
+export function embedding(tokens: Tensor, weight: Tensor): Tensor {
+  const out = new Tensor(weight.device, native.embedding(tokens.handle, weight.handle));
+  return record('embedding', [weight], out, [tokens], (grad, [indices], [toWeight]) => {
+    if (toWeight) native.embeddingBackward(indices!.handle, grad.handle, toWeight.buffer().handle);
+  });
+}

@@ -1,0 +1,46 @@
+import { native } from '../../native/load';
+import { record } from '../autograd';
+import type { Device } from '../device';
+import { Tensor } from '../tensor';
+
+/**
+ * Cosines and sines of rotary positions (Su et al. 2021): angle position · theta^(-2i/headDim) for pair i.
+ * @returns [maxPositions, headDim]: headDim/2 cosines, then headDim/2 sines
+ */
+export function ropeTable(device: Device, maxPositions: number, headDim: number, theta: number): Tensor {
+  const half = headDim / 2;
+  const table = new Float32Array(maxPositions * headDim);
+  for (let position = 0; position < maxPositions; position++) {
+    for (let i = 0; i < half; i++) {
+      const angle = position * theta ** (-i / half);
+      table[position * headDim + i] = Math.cos(angle);
+      table[position * headDim + half + i] = Math.sin(angle);
+    }
+  }
+  return device.tensor(table, [maxPositions, headDim]);
+}
+
+export interface RopeHeads {
+  /** Heads in a row of x. */
+  heads: number;
+  /** How many of them, from the first, are rotated; the others are copied. */
+  rotatedHeads: number;
+}
+
+/**
+ * Rotates heads by the position of their row: element i of a head's first half and element i of its second half form
+ * pair i, as in Hugging Face's Llama.
+ * @param x [rows, heads · headDim]
+ * @param positions int32 [rows]
+ * @param table from {@link ropeTable}
+ */
+export function rope(x: Tensor, positions: Tensor, table: Tensor, { heads, rotatedHeads }: RopeHeads): Tensor {
+  const out = new Tensor(
+    x.device,
+    native.rope(x.handle, positions.handle, table.handle, heads, rotatedHeads, false),
+  );
+  return record('rope', [x], out, [positions, table], (grad, [at, angles], [toX]) => {
+    const gradX = native.rope(grad.handle, at!.handle, angles!.handle, heads, rotatedHeads, true);
+    toX?.add(new Tensor(grad.device, gradX));
+  });
+}
