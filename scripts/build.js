@@ -6,16 +6,23 @@
 // pass options that mean nothing to CMake.
 'use strict';
 const { spawnSync } = require('node:child_process');
+const { existsSync, rmSync } = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 
 const root = path.resolve(__dirname, '..');
+const cache = path.join(root, 'build/cmake/CMakeCache.txt');
 
 requireTools();
 const definitions = process.argv.slice(2).filter((argument) => argument.startsWith('--CD'));
 // `cmake-js build` alone ignores a changed variable once a cache exists, so configure first.
-cmakeJs('configure', ...definitions);
-cmakeJs('build', '--parallel', String(os.availableParallelism()));
+let status = cmakeJs('configure', ...definitions);
+if (status !== 0 && existsSync(cache)) {
+  console.log('foretoken: configuring again from nothing; the folder or its build tool may have changed');
+  rmSync(path.dirname(cache), { recursive: true });
+  status = cmakeJs('configure', ...definitions);
+}
+process.exitCode = status || cmakeJs('build', '--parallel', String(os.availableParallelism()));
 
 /** Ends the process with advice, where cmake-js would end it with a stack trace. */
 function requireTools() {
@@ -40,18 +47,18 @@ function requireTools() {
   process.exit(1);
 }
 
+/** Runs a command of cmake-js and returns its exit status. */
 function cmakeJs(command, ...options) {
+  const script = require.resolve('cmake-js/bin/cmake-js', { paths: [root] });
+  const folders = ['--directory', root, '--out', path.dirname(cache)];
   const env = { ...process.env };
   // Inherited from an outer make (node-gyp), these would make the inner build misbehave.
   for (const name of ['MAKEFLAGS', 'MFLAGS', 'MAKELEVEL', 'MAKEOVERRIDES']) delete env[name];
-  const { status, error } = spawnSync(
-    process.execPath,
-    [
-      require.resolve('cmake-js/bin/cmake-js', { paths: [root] }),
-      ...[command, '--directory', root, '--out', path.join(root, 'build/cmake'), ...options],
-    ],
-    { cwd: root, env, stdio: 'inherit' },
-  );
+  const { status, error } = spawnSync(process.execPath, [script, command, ...folders, ...options], {
+    cwd: root,
+    env,
+    stdio: 'inherit',
+  });
   if (error) throw error;
-  if (status !== 0) process.exit(status ?? 1);
+  return status ?? 1;
 }
