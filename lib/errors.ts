@@ -22,7 +22,9 @@ export type ErrorCode =
   /** A model, tokenizer or training configuration that is malformed or contradicts itself. */
   | 'INVALID_CONFIG'
   /** Text to train on that cannot be used: not UTF-8, empty, too short, a missing field. */
-  | 'INVALID_DATA';
+  | 'INVALID_DATA'
+  /** Training whose loss or gradient is no longer a number. */
+  | 'DIVERGED';
 
 /** Every error that foretoken raises on purpose. Branch on `code`; the message is for people. */
 export class ForetokenError extends Error {

@@ -56,16 +56,6 @@ export class Parameter {
     this.#packed = null;
   }
 
-  /** The parts as views of the value. Disposed by the caller. */
-  views(): { name: string; tensor: Tensor }[] {
-    let row = 0;
-    return this.parts.map(({ name, shape }) => {
-      const offset = row * (this.size / this.shape[0]!);
-      row += shape[0]!;
-      return { name, tensor: this.value.view(offset, shape) };
-    });
-  }
-
   dispose(): void {
     this.changed();
     this.#value?.grad?.dispose();
@@ -79,6 +69,11 @@ export interface Bucket {
   readonly decay: boolean;
   readonly value: Tensor;
   grad: Tensor | null;
+}
+
+/** Where a named piece of a parameter lies in its bucket. */
+export interface BucketPiece extends ParameterPart {
+  readonly offset: number;
 }
 
 /**
@@ -137,6 +132,19 @@ export class ParameterStore {
 
   zeroGradients(): void {
     for (const bucket of this.buckets) bucket.grad?.fill(0);
+  }
+
+  /** What lies where in a bucket, and in every flat tensor that goes with it. */
+  pieces({ decay }: Bucket): BucketPiece[] {
+    let offset = 0;
+    return this.parameters
+      .filter((parameter) => parameter.decay === decay)
+      .flatMap(({ parts }) => parts)
+      .map((part) => {
+        const piece = { ...part, offset };
+        offset += part.shape.reduce((product, dim) => product * dim, 1);
+        return piece;
+      });
   }
 
   /** To be called when values have changed, by an optimizer or a checkpoint. */

@@ -104,6 +104,11 @@ export class Tensor implements Surviving, Disposable {
     return this;
   }
 
+  /** The elements in another floating dtype, rounded to nearest even; outside the recorded graph. */
+  cast(dtype: DType): Tensor {
+    return new Tensor(this.device, native.cast(this.handle, dtype));
+  }
+
   /** The memory from element `offset` on under another shape, outside the recorded graph. */
   view(offset: number, shape: readonly number[]): Tensor {
     return new Tensor(this.device, native.view(this.handle, offset, shape));

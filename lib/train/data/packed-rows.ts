@@ -48,7 +48,8 @@ export class PackedRows {
   readonly length: number;
   private readonly file: TokenFile;
   private readonly rowLength: number;
-  private readonly heads: number;
+  /** n: targets are made for heads 1 … n. */
+  readonly heads: number;
   private readonly range: TokenRange;
 
   /**

@@ -114,6 +114,8 @@ export class TokenFile {
     private readonly handle: FileHandle,
     private readonly header: Header,
     private readonly starts: Float64Array,
+    /** Depends on every token and document: the identity of the corpus. */
+    readonly checksum: string,
   ) {}
 
   /**
@@ -148,7 +150,7 @@ export class TokenFile {
     if (!checksum.equals(bytes.subarray(CHECKSUM_AT))) {
       throw corrupt(path, 'its content is not what was written (the checksum differs)');
     }
-    return new TokenFile(path, handle, header, Float64Array.from(starts, Number));
+    return new TokenFile(path, handle, header, Float64Array.from(starts, Number), checksum.toString('hex'));
   }
 
   /** Tokens in all documents together. */

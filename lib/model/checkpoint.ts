@@ -1,0 +1,202 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ForetokenError } from '../errors';
+import type { BucketPiece } from '../nn/parameters';
+import type { DType } from '../native/binding';
+import type { Device } from '../tensor/device';
+import type { Tensor } from '../tensor/tensor';
+import { configFromJson, configToJson } from './config';
+import { fileAccessError, isJsonObject, readJson, writeDirectoryAtomic, writeFileAtomic } from './files';
+import { MtpModel } from './model';
+import {
+  readSafetensors,
+  writeSafetensors,
+  type NamedTensor,
+  type SafetensorsDType,
+  type SafetensorsFile,
+} from './safetensors';
+import { loadTokenizer, saveTokenizer, type Tokenizer } from './tokenizer';
+
+// A model's directory, as Hugging Face lays it out: config.json, model.safetensors (or shards with an index) and
+// tokenizer.json. Ours add the `mtp` object of config.json and the `mtp.*` tensors, which other readers do not see.
+
+const CONFIG_NAME = 'config.json';
+const WEIGHTS_NAME = 'model.safetensors';
+
+/** Tensors of other people's checkpoints that the model has no use for: rotary frequencies follow from the config. */
+const IGNORED = /\.rotary_emb\.inv_freq$/;
+
+const FLOATS: Partial<Record<SafetensorsDType, DType>> = {
+  F32: 'float32',
+  BF16: 'bfloat16',
+  F16: 'float16',
+};
+
+/** Writes the files of a model into a directory that exists; only each file is atomic. */
+export async function writeModelFiles(
+  directory: string,
+  model: MtpModel,
+  tokenizer: Tokenizer,
+): Promise<void> {
+  const config = `${JSON.stringify(configToJson(model.config), null, 2)}\n`;
+  await writeFileAtomic(join(directory, CONFIG_NAME), config);
+  await saveTokenizer(directory, tokenizer);
+  const { parameters } = model;
+  const tensors = parameters.buckets.flatMap((bucket) => piecesOf(bucket.value, parameters.pieces(bucket)));
+  // Readers of PyTorch models want to be told whose conventions these are.
+  await writeSafetensors(join(directory, WEIGHTS_NAME), tensors, { format: 'pt' });
+}
+
+/**
+ * Writes a model's directory, all at once. An older one at the same place is replaced.
+ * @throws INVALID_ARGUMENT when there is something else in the directory; FILE_ACCESS when the system refuses
+ */
+export async function saveModel(directory: string, model: MtpModel, tokenizer: Tokenizer): Promise<void> {
+  const entries = await namesIn(directory);
+  if (entries.length > 0 && !(entries.includes(CONFIG_NAME) && entries.includes(WEIGHTS_NAME))) {
+    const problem = 'it holds other files than a model; give a new or empty directory';
+    throw new ForetokenError('INVALID_ARGUMENT', `cannot save a model to ${directory}: ${problem}`);
+  }
+  await writeDirectoryAtomic(directory, (temporary) => writeModelFiles(temporary, model, tokenizer));
+}
+
+/**
+ * Opens a model's directory: ours, or another's of the Llama family. 16-bit weights become float32.
+ * @throws FILE_ACCESS, CORRUPT_FILE naming the tensor, INVALID_CONFIG naming the field
+ */
+export async function loadModel(
+  device: Device,
+  directory: string,
+): Promise<{ model: MtpModel; tokenizer: Tokenizer }> {
+  const path = join(directory, CONFIG_NAME);
+  const json = await readJson(path);
+  if (!isJsonObject(json)) throw new ForetokenError('INVALID_CONFIG', `${path}: not a JSON object`);
+  const config = configFromJson(json);
+  const tokenizer = await loadTokenizer(directory);
+  if (tokenizer.vocabSize > config.vocabSize) {
+    const problem = `vocab_size is ${config.vocabSize}, but the tokenizer has ${tokenizer.vocabSize} tokens`;
+    throw new ForetokenError('INVALID_CONFIG', `${path}: ${problem}`);
+  }
+  const model = new MtpModel(device, config);
+  try {
+    await loadWeights(model, directory);
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
+  return { model, tokenizer };
+}
+
+/**
+ * Fills a model with the weights of a directory, which must be exactly the model's.
+ * @throws CORRUPT_FILE naming the tensor that is missing, not expected, of another shape or damaged
+ */
+export async function loadWeights(model: MtpModel, directory: string): Promise<void> {
+  const { parameters, config } = model;
+  const file = await readSafetensors(directory);
+  try {
+    const names = file.names.filter(
+      (name) => !IGNORED.test(name) && !(config.tieWordEmbeddings && name === 'lm_head.weight'),
+    );
+    const flats = parameters.buckets.map((bucket) => ({
+      flat: bucket.value,
+      pieces: parameters.pieces(bucket),
+    }));
+    await readPieces(file, names, flats);
+  } finally {
+    await file.close();
+  }
+  parameters.changed();
+}
+
+/** A flat tensor and what lies in it. */
+export interface FlatPieces {
+  readonly flat: Tensor;
+  readonly pieces: readonly BucketPiece[];
+}
+
+/** The pieces of a flat tensor, to be written one after another. */
+export function piecesOf(flat: Tensor, pieces: readonly BucketPiece[]): NamedTensor[] {
+  return pieces.map(({ name, shape, offset }) => ({
+    name,
+    shape,
+    dtype: 'F32',
+    data: async () => {
+      using view = flat.view(offset, shape);
+      return (await view.data()) as Float32Array<ArrayBuffer>;
+    },
+  }));
+}
+
+/**
+ * Reads the tensors `names` of a file into flat tensors, where each must have its place.
+ * @throws CORRUPT_FILE naming the tensor; nothing was read then, unless its data are damaged
+ */
+export async function readPieces(
+  file: SafetensorsFile,
+  names: readonly string[],
+  flats: readonly FlatPieces[],
+): Promise<void> {
+  const fail = (name: string, problem: string): never => {
+    throw new ForetokenError('CORRUPT_FILE', `${file.path}: tensor "${name}": ${problem}`);
+  };
+  const unexpected = new Set(names);
+  for (const { pieces } of flats) {
+    for (const { name, shape } of pieces) {
+      if (!unexpected.delete(name)) fail(name, 'it is missing');
+      const info = file.info(name);
+      if (info.shape.join() !== shape.join()) {
+        fail(name, `its shape is [${info.shape.join(', ')}], but the model needs [${shape.join(', ')}]`);
+      }
+      if (!FLOATS[info.dtype]) fail(name, `its dtype is ${info.dtype}; F32, BF16 and F16 can be read`);
+    }
+  }
+  for (const name of unexpected) fail(name, 'the model has no place for it');
+  for (const { flat, pieces } of flats) {
+    for (const { name, shape, offset } of pieces) {
+      const data = (await file.read(name)) as Float32Array | Uint16Array;
+      using stored = flat.device.tensor(data, shape, FLOATS[file.info(name).dtype]!);
+      using values = stored.dtype === 'float32' ? stored.detach() : stored.cast('float32');
+      using view = flat.view(offset, shape);
+      view.copyFrom(values);
+    }
+  }
+}
+
+/** None when there is no such directory. */
+async function namesIn(directory: string): Promise<string[]> {
+  return readdir(directory).catch((cause: unknown): string[] => {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw fileAccessError('read', directory, cause);
+  });
+}
+
+const CHECKPOINT_NAME = /^checkpoint-(\d+)$/;
+
+/** The checkpoints in a training run's directory, oldest first. */
+export async function listCheckpoints(directory: string): Promise<{ step: number; path: string }[]> {
+  const names = await namesIn(directory);
+  return names
+    .flatMap((name) => {
+      const step = CHECKPOINT_NAME.exec(name)?.[1];
+      return step === undefined ? [] : [{ step: Number(step), path: join(directory, name) }];
+    })
+    .sort((a, b) => a.step - b.step);
+}
+
+/**
+ * The model's directory that `path` stands for: itself, or the newest checkpoint of a training run's directory.
+ * @throws FILE_ACCESS when it is neither
+ */
+export async function findModel(path: string): Promise<string> {
+  const entries = await readdir(path).catch((cause: unknown) => {
+    throw fileAccessError('read', path, cause);
+  });
+  if (entries.includes(CONFIG_NAME)) return path;
+  const newest = (await listCheckpoints(path)).at(-1);
+  if (newest) return newest.path;
+  throw new ForetokenError(
+    'FILE_ACCESS',
+    `${path}: there is neither a ${CONFIG_NAME} nor a checkpoint in it`,
+  );
+}

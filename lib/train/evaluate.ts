@@ -1,0 +1,216 @@
+import { ForetokenError } from '../errors';
+import { uploadBatch, lossAllHeads } from '../model/loss';
+import type { MtpModel } from '../model/model';
+import type { Tokenizer } from '../model/tokenizer';
+import { noGrad } from '../tensor/autograd';
+import { scope } from '../tensor/scope';
+import type { Tensor } from '../tensor/tensor';
+import { checkInteger } from './check';
+import { NO_TARGET, type PackedBatch, type PackedRows } from './data';
+
+/** How well one head predicts. */
+export interface HeadEvaluation {
+  readonly head: number;
+  /** Tokens that it had to predict. */
+  readonly count: number;
+  /** Mean of -log p(token), in nats. */
+  readonly loss: number;
+  readonly perplexity: number;
+  /** How often the token was its first guess. */
+  readonly top1: number;
+  /** How often the token was among its five first guesses. */
+  readonly top5: number;
+  /**
+   * How often greedy decoding would accept its draft, measured on the text itself: head k's first guess at t agrees
+   * with head 1's at t+k-1. Null for head 1, which verifies.
+   */
+  readonly acceptance: Acceptance | null;
+}
+
+export interface Acceptance {
+  /** Places that can be compared: t+k-1 and its token are in the same row and document. */
+  readonly count: number;
+  /** Heads 2 … k all agree. */
+  readonly cumulative: number;
+  /** Head k agrees where heads 2 … k-1 do; NaN where they never do. */
+  readonly conditional: number;
+}
+
+export interface Evaluation {
+  /** Of head 1. */
+  readonly loss: number;
+  readonly perplexity: number;
+  /** Bits that head 1 needs for a byte of the text; null without a tokenizer, which knows the bytes. */
+  readonly bitsPerByte: number | null;
+  readonly heads: readonly HeadEvaluation[];
+}
+
+export interface EvaluateOptions {
+  /** Rows at a time. Default 8. */
+  readonly batchSize?: number;
+  /** Rows in all, from the beginning. Default: all there are. */
+  readonly rows?: number;
+  readonly tokenizer?: Tokenizer;
+  /** Looked at after every batch. */
+  readonly signal?: AbortSignal;
+}
+
+/** Evaluates every head of a model on packed rows, which must have been made for as many heads. */
+export async function evaluate(
+  model: MtpModel,
+  rows: PackedRows,
+  options: EvaluateOptions = {},
+): Promise<Evaluation> {
+  const batchSize = checkInteger('evaluate: batchSize', options.batchSize ?? 8, 1);
+  const limit = Math.min(rows.length, checkInteger('evaluate: rows', options.rows ?? rows.length, 1));
+  if (rows.heads !== model.numHeads) {
+    const problem = `the rows are for ${rows.heads} heads, but the model has ${model.numHeads}`;
+    throw new ForetokenError('INVALID_ARGUMENT', `evaluate: ${problem}`);
+  }
+  const heads = Array.from({ length: model.numHeads }, (_, i) => new HeadTotals(i + 1));
+  const bytes = options.tokenizer ? new ByteCounter(options.tokenizer) : null;
+  for (let first = 0; first < limit; first += batchSize) {
+    options.signal?.throwIfAborted();
+    const count = Math.min(batchSize, limit - first);
+    const batch = rows.batch(Array.from({ length: count }, (_, i) => first + i));
+    const length = batch.tokens.length / count;
+    const results = await forward(model, batch, count);
+    results.forEach((result, i) => heads[i]!.add(result, batch.targets[i]!));
+    compareWithHead1(heads, results, batch, length);
+    bytes?.add(batch);
+  }
+  const [first] = heads;
+  const bits = first!.nll / Math.LN2;
+  return {
+    loss: first!.result().loss,
+    perplexity: first!.result().perplexity,
+    bitsPerByte: bytes ? bits / bytes.finish() : null,
+    heads: heads.map((head) => head.result()),
+  };
+}
+
+/** What one head says about each row; ignored rows hold 0, and -1 in argmax and rank. */
+interface HeadResult {
+  nll: Float32Array;
+  argmax: Int32Array;
+  rank: Int32Array;
+}
+
+async function forward(model: MtpModel, batch: PackedBatch, count: number): Promise<HeadResult[]> {
+  const length = batch.tokens.length / count;
+  model.table.reserve(length);
+  const losses = noGrad(() =>
+    scope(() => {
+      const onDevice = uploadBatch(model.device, { ...batch, batch: count, length }, model.heads.chained);
+      const weights = batch.targets.map(() => 1);
+      return lossAllHeads(model, onDevice, { weights, outputs: ['nll', 'argmax', 'rank'] }).map((loss) => ({
+        nll: loss!.nll!,
+        argmax: loss!.argmax!,
+        rank: loss!.rank!,
+      }));
+    }),
+  );
+  try {
+    return await Promise.all(
+      losses.map(async ({ nll, argmax, rank }) => ({
+        nll: (await nll.data()) as Float32Array,
+        argmax: (await argmax.data()) as Int32Array,
+        rank: (await rank.data()) as Int32Array,
+      })),
+    );
+  } finally {
+    for (const tensor of losses.flatMap((loss): Tensor[] => Object.values(loss))) tensor.dispose();
+  }
+}
+
+/** What was seen of one head so far. */
+class HeadTotals {
+  count = 0;
+  nll = 0;
+  top1 = 0;
+  top5 = 0;
+  /** Places that can be compared with head 1. */
+  compared = 0;
+  /** Those where heads 2 … k all agree, and where heads 2 … k-1 do. */
+  agreed = 0;
+  reached = 0;
+
+  constructor(readonly head: number) {}
+
+  add({ nll, rank }: HeadResult, targets: Int32Array): void {
+    for (let i = 0; i < targets.length; i++) {
+      if (targets[i] === NO_TARGET) continue;
+      this.count += 1;
+      this.nll += nll[i]!;
+      if (rank[i]! < 1) this.top1 += 1;
+      if (rank[i]! < 5) this.top5 += 1;
+    }
+  }
+
+  result(): HeadEvaluation {
+    const loss = this.nll / this.count;
+    return {
+      head: this.head,
+      count: this.count,
+      loss,
+      perplexity: Math.exp(loss),
+      top1: this.top1 / this.count,
+      top5: this.top5 / this.count,
+      acceptance:
+        this.head === 1
+          ? null
+          : {
+              count: this.compared,
+              cumulative: this.agreed / this.compared,
+              conditional: this.agreed / this.reached,
+            },
+    };
+  }
+}
+
+function compareWithHead1(
+  heads: readonly HeadTotals[],
+  results: readonly HeadResult[],
+  { targets, tokens }: PackedBatch,
+  length: number,
+): void {
+  const verifier = results[0]!.argmax;
+  for (let i = 0; i < tokens.length; i++) {
+    let agreed = true;
+    for (let k = 2; k <= heads.length; k++) {
+      // Head 1 must have seen the same text: token t+k is then in the row's next place and in the same document.
+      if ((i % length) + k - 1 >= length || targets[k - 1]![i] === NO_TARGET) break;
+      const totals = heads[k - 1]!;
+      totals.compared += 1;
+      if (agreed) totals.reached += 1;
+      agreed &&= results[k - 1]!.argmax[i] === verifier[i + k - 1];
+      if (agreed) totals.agreed += 1;
+    }
+  }
+}
+
+/** Counts the UTF-8 bytes of the tokens that head 1 predicts; special tokens have none. Rows must follow each other. */
+class ByteCounter {
+  readonly #decoder;
+  #bytes = 0;
+  #fresh = true;
+
+  constructor(tokenizer: Tokenizer) {
+    this.#decoder = tokenizer.streamDecoder();
+  }
+
+  add({ tokens, targets }: PackedBatch): void {
+    const next = targets[0]!;
+    for (let i = 0; i < tokens.length; i++) {
+      // Nobody predicts the first token of a document, but the following may be the rest of its character.
+      if (this.#fresh) this.#decoder.push([tokens[i]!]);
+      this.#fresh = next[i] === NO_TARGET;
+      this.#bytes += Buffer.byteLength(this.#fresh ? this.#decoder.flush() : this.#decoder.push([next[i]!]));
+    }
+  }
+
+  finish(): number {
+    this.#bytes += Buffer.byteLength(this.#decoder.flush());
+    return this.#bytes;
+  }
+}

@@ -1,0 +1,139 @@
+import { ForetokenError } from '../errors';
+import { piecesOf, readPieces, type FlatPieces } from '../model/checkpoint';
+import { readSafetensors, writeSafetensors } from '../model/safetensors';
+import type { Bucket, ParameterStore } from '../nn/parameters';
+import { adamw, clipCoefficient, sumSquares } from '../tensor/ops/optimizer';
+import { keep, scope } from '../tensor/scope';
+import type { Tensor } from '../tensor/tensor';
+import { checkNumber } from './check';
+
+export interface AdamWOptions {
+  /** Default 0.9. */
+  readonly beta1?: number;
+  /** Default 0.95. */
+  readonly beta2?: number;
+  /** Default 1e-8. */
+  readonly eps?: number;
+  /** Of matrices, not of norms and biases. Default 0.1. */
+  readonly weightDecay?: number;
+  /** Gradients are scaled down to this global norm. 0 switches clipping off. Default 1. */
+  readonly maxGradNorm?: number;
+}
+
+/** Beyond these, float32 has no room for 1 - beta, or for eps itself. */
+const LARGEST_BETA = 0.999999;
+const SMALLEST_EPS = 1e-30;
+
+/** The running means of one bucket, as flat as the bucket. */
+interface Moments {
+  readonly bucket: Bucket;
+  /** Mean of the gradient. */
+  readonly m: Tensor;
+  /** Mean of its square. */
+  readonly v: Tensor;
+}
+
+/**
+ * AdamW (Loshchilov & Hutter 2019) with clipping by the global norm, over all parameters of a model. Nothing is read back:
+ * the norm and the clipping stay on the device.
+ */
+export class AdamW implements Disposable {
+  readonly options: Required<AdamWOptions>;
+  /** Steps done. */
+  step = 0;
+  readonly #moments: readonly Moments[];
+
+  constructor(
+    private readonly store: ParameterStore,
+    options: AdamWOptions = {},
+  ) {
+    this.options = adamwOptions(options);
+    store.allocateGradients();
+    const zeros = (bucket: Bucket): Tensor => keep(store.device.zeros(bucket.value.shape));
+    this.#moments = store.buckets.map((bucket) => ({ bucket, m: zeros(bucket), v: zeros(bucket) }));
+  }
+
+  /**
+   * One step with the gradients gathered in the store.
+   * @returns the global norm of the gradient before clipping, [1]
+   */
+  update(learningRate: number): Tensor {
+    this.step += 1;
+    const { store, options, step } = this;
+    const norm = scope(() => {
+      const squares = store.device.empty([this.#moments.length]);
+      this.#moments.forEach(({ bucket }, i) => squares.view(i, [1]).copyFrom(sumSquares(bucket.grad!)));
+      const clip = clipCoefficient(squares, options.maxGradNorm);
+      for (const { bucket, m, v } of this.#moments) {
+        const weightDecay = bucket.decay ? options.weightDecay : 0;
+        adamw(bucket.value, bucket.grad!, m, v, clip.coefficient, {
+          ...options,
+          lr: learningRate,
+          weightDecay,
+          step,
+        });
+      }
+      return clip.norm;
+    });
+    store.changed();
+    return norm;
+  }
+
+  /** Writes the running means, under the names of the parameters, and the number of steps. */
+  async save(path: string): Promise<void> {
+    const tensors = this.#pieces().flatMap(({ flat, pieces }) => piecesOf(flat, pieces));
+    await writeSafetensors(path, tensors, { step: String(this.step) });
+  }
+
+  /** @throws CORRUPT_FILE naming the tensor, when the file is not this model's or was damaged */
+  async load(path: string): Promise<void> {
+    const file = await readSafetensors(path);
+    try {
+      await readPieces(file, file.names, this.#pieces());
+      const step = Number(file.metadata.step ?? NaN);
+      if (!Number.isSafeInteger(step) || step < 0) {
+        throw new ForetokenError('CORRUPT_FILE', `${path}: the number of steps is missing`);
+      }
+      this.step = step;
+    } finally {
+      await file.close();
+    }
+  }
+
+  #pieces(): FlatPieces[] {
+    return this.#moments.flatMap(({ bucket, m, v }) => {
+      const pieces = this.store.pieces(bucket);
+      const named = (prefix: string): FlatPieces['pieces'] =>
+        pieces.map((piece) => ({ ...piece, name: prefix + piece.name }));
+      return [
+        { flat: m, pieces: named('m.') },
+        { flat: v, pieces: named('v.') },
+      ];
+    });
+  }
+
+  dispose(): void {
+    for (const { m, v } of this.#moments) {
+      m.dispose();
+      v.dispose();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/**
+ * Fills in defaults.
+ * @throws INVALID_ARGUMENT naming the option
+ */
+export function adamwOptions(options: AdamWOptions): Required<AdamWOptions> {
+  return {
+    beta1: checkNumber('optimizer: beta1', options.beta1 ?? 0.9, 0, LARGEST_BETA),
+    beta2: checkNumber('optimizer: beta2', options.beta2 ?? 0.95, 0, LARGEST_BETA),
+    eps: checkNumber('optimizer: eps', options.eps ?? 1e-8, SMALLEST_EPS),
+    weightDecay: checkNumber('optimizer: weightDecay', options.weightDecay ?? 0.1, 0),
+    maxGradNorm: checkNumber('optimizer: maxGradNorm', options.maxGradNorm ?? 1, 0),
+  };
+}
