@@ -6,12 +6,6 @@ namespace foretoken {
 
 namespace {
 
-// Contents of an index tensor as far as the host knows them, or null.
-const int32_t* known(const Tensor& tensor) {
-  if (!tensor.host_indices) return nullptr;
-  return tensor.host_indices->data() + tensor.offset / static_cast<int64_t>(sizeof(int32_t));
-}
-
 AttentionShape attention_shape(const Call& call, size_t index) {
   AttentionShape shape;
   shape.heads = call.integer(index, "heads", 1);
@@ -50,7 +44,7 @@ PackedRows packed_rows(const Call& call, const Tensor& qkv, const Tensor& starts
   }
   call.check_shape(starts, "starts", {rows});
   const int64_t length = rows / batch;
-  if (const int32_t* const values = known(starts)) {
+  if (const int32_t* const values = starts.known_indices()) {
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t t = i % length;
       if (values[i] >= 0 && values[i] <= t) continue;
@@ -131,7 +125,7 @@ TreeRows tree_rows(Call& call, size_t index, int64_t rows, const KvCacheView& ca
   call.check_shape(lengths, "lengths", {cache.sequences});
   call.check_shape(parents, "parents", {rows});
   IndexProblem problem;
-  if (find_problem(TreeRows{known(row_offsets), known(lengths), known(parents), rows, cache.sequences}, cache.capacity,
+  if (find_problem(TreeRows{row_offsets.known_indices(), lengths.known_indices(), parents.known_indices(), rows, cache.sequences}, cache.capacity,
                    &problem)) {
     call.fail(ErrorCode::kIndexOutOfRange, "%s", text_of(problem).c_str());
   }
@@ -184,7 +178,7 @@ napi_value kv_compact(Call& call) {
   call.check_shape(path, "path", {cache.sequences, path_stride});
   call.check_shape(counts, "counts", {cache.sequences});
   IndexProblem problem;
-  if (find_problem(KvCompactArgs{cache, known(row_offsets), known(lengths), known(path), known(counts), path_stride},
+  if (find_problem(KvCompactArgs{cache, row_offsets.known_indices(), lengths.known_indices(), path.known_indices(), counts.known_indices(), path_stride},
                    &problem)) {
     call.fail(ErrorCode::kIndexOutOfRange, "%s", text_of(problem).c_str());
   }

@@ -200,9 +200,8 @@ std::shared_ptr<Device> Call::device_argument(size_t index) {
 }
 
 void Call::check_indices(const Tensor& tensor, const char* name, int64_t limit, const int32_t* except) const {
-  if (!tensor.host_indices) return;
-  const int64_t first = tensor.offset / static_cast<int64_t>(sizeof(int32_t));
-  const int32_t* const values = tensor.host_indices->data() + first;
+  const int32_t* const values = tensor.known_indices();
+  if (values == nullptr) return;
   const int64_t count = tensor.shape.count();
   for (int64_t i = 0; i < count; ++i) {
     if (values[i] >= 0 && values[i] < limit) continue;

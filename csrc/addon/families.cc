@@ -12,6 +12,8 @@ const std::vector<const Exports*>& all_families() {
       &kLinearExports,
       &kLinearCrossEntropyExports,
       &kAttentionExports,
+      &kSamplingExports,
+      &kVerifyTreeExports,
   };
   return families;
 }

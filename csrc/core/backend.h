@@ -62,6 +62,7 @@ namespace foretoken {
   X(AttentionBackward)             \
   X(TreeAttention)                 \
   X(LinearCrossEntropy)            \
+  X(TopK)                          \
   X(LinearSample)                  \
   X(SampleLogits)                  \
   X(VerifyTree)                    \

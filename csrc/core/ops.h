@@ -359,6 +359,7 @@ struct TopKArgs {
   int32_t* indices;  // [rows, k]
   float* values;     // [rows, k] or null
   int64_t rows, cols, k;
+  Workspace workspace;
 };
 
 // tokens[r] = argmax over v of logit(r, v) / temperature + gumbel(seed, positions[r], v), and of the logit alone

@@ -70,6 +70,10 @@ struct Tensor {
     return static_cast<T*>(data());
   }
   Matrix matrix() const { return {data(), dtype, layout}; }
+  // The contents of an index tensor as far as the host knows them, or null.
+  const int32_t* known_indices() const {
+    return host_indices ? host_indices->data() + offset / static_cast<int64_t>(sizeof(int32_t)) : nullptr;
+  }
   int64_t bytes() const { return shape.count() * static_cast<int64_t>(size_of(dtype)); }
 };
 

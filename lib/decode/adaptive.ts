@@ -1,5 +1,6 @@
 import type { Planner, StepOutcome } from './planner';
-import { best, bestTreeSize, chain, RankPathStatistics, type TreePlan } from './tree';
+import { RankPathStatistics } from './rank-path-statistics';
+import { best, chain, expectedTokens, type TreePlan } from './tree';
 
 /** Sizes that are tried: draft nodes without the root. */
 const SIZES = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 63];
@@ -66,7 +67,8 @@ export class AdaptivePlanner implements Planner {
   }
 
   #fastest(): number {
-    const seconds = (size: number): number => this.#times.get(size)?.seconds ?? Infinity;
-    return bestTreeSize(this.#statistics, seconds, this.#sizes.at(-1)!);
+    const rate = (size: number): number =>
+      expectedTokens(this.#tree(size), this.#statistics) / this.#times.get(size)!.seconds;
+    return this.#sizes.reduce((a, b) => (rate(b) > rate(a) ? b : a));
   }
 }

@@ -118,10 +118,7 @@ export class Decoder implements Disposable {
       tokens,
       tree: rows.tree,
       sampling: this.options.sampling,
-      history: {
-        tokens: [this.#tokens],
-        promptLengths: [this.#promptLength],
-      },
+      history: [{ tokens: this.#tokens, promptLength: this.#promptLength }],
     });
     this.#clock.mark();
     this.#cache.compact(rows.tree, verified.path, verified.counts);

@@ -1,7 +1,8 @@
 import type { MtpModel } from '../model/model';
 import type { Speculation } from './options';
 import { AdaptivePlanner } from './adaptive';
-import { best, chain, full, RankPathStatistics, type TreePlan } from './tree';
+import { RankPathStatistics } from './rank-path-statistics';
+import { best, chain, full, type TreePlan } from './tree';
 
 /** What a step did, for whoever plans the next one. */
 export interface StepOutcome {

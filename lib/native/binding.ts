@@ -12,7 +12,8 @@ export interface NativeBinding
     OptimizerBinding,
     LinearBinding,
     LinearCrossEntropyBinding,
-    AttentionBinding {}
+    AttentionBinding,
+    SamplingBinding {}
 
 /** A tensor, as a slot and a generation; stale ones are refused. */
 export type TensorHandle = number;
@@ -204,4 +205,61 @@ interface OptimizerBinding {
     weightDecay: number,
     step: number,
   ): void;
+}
+
+export type SamplingArguments = [
+  temperature: number,
+  topK: number,
+  topP: number,
+  minP: number,
+  repetitionPenalty: number,
+  frequencyPenalty: number,
+  presencePenalty: number,
+  seed: number | bigint,
+  biasTokens: Optional,
+  biasValues: Optional,
+];
+
+interface SamplingBinding {
+  topK(x: TensorHandle, k: number): [indices: TensorHandle, values: TensorHandle];
+  linearSample(
+    hidden: TensorHandle,
+    weight: TensorHandle,
+    bias: Optional,
+    positions: Optional,
+    softcap: number,
+    temperature: number,
+    seed: number | bigint,
+  ): TensorHandle;
+  sampleLogits(
+    ...args: [
+      logits: TensorHandle,
+      positions: TensorHandle,
+      history: Optional,
+      promptLength: number,
+      ...sampling: SamplingArguments,
+    ]
+  ): TensorHandle;
+  plantTree(
+    roots: TensorHandle,
+    drafts: TensorHandle,
+    depths: TensorHandle,
+    ranks: TensorHandle,
+    rowOffsets: TensorHandle,
+  ): TensorHandle;
+  verifyTree(
+    ...args: [
+      hidden: TensorHandle,
+      weight: TensorHandle,
+      bias: Optional,
+      softcap: number,
+      tokens: TensorHandle,
+      ...tree: TreeRowsArguments,
+      history: Optional,
+      historyLengths: Optional,
+      promptLengths: Optional,
+      pathStride: number,
+      ...sampling: SamplingArguments,
+    ]
+  ): [path: TensorHandle, drawn: TensorHandle, counts: TensorHandle];
 }

@@ -1,0 +1,179 @@
+import { ForetokenError } from '../../errors';
+import type { SamplingArguments } from '../../native/binding';
+import { native } from '../../native/load';
+import type { Device } from '../device';
+import { Tensor } from '../tensor';
+
+/**
+ * How a token is drawn, in this order: logitBias, penalties, temperature, topK, topP, minP, then one draw. Everything is
+ * off by default: the likeliest token is taken.
+ */
+export interface SamplingOptions {
+  /** 0 (default) takes the likeliest token; otherwise logits are divided by it before one is drawn. */
+  temperature?: number;
+  /** Keeps the k likeliest tokens. 0 = off. */
+  topK?: number;
+  /** Keeps the fewest likeliest tokens that reach this probability together (Holtzman et al. 2020). 1 = off. */
+  topP?: number;
+  /** Drops tokens less likely than this share of the likeliest one's probability (Nguyen et al. 2024). 0 = off. */
+  minP?: number;
+  /** Divides positive and multiplies negative logits of tokens in prompt and output (Keskar et al. 2019). 1 = off. */
+  repetitionPenalty?: number;
+  /** Subtracted once for every time the token is in the output. 0 = off. */
+  frequencyPenalty?: number;
+  /** Subtracted once when the token is in the output. 0 = off. */
+  presencePenalty?: number;
+  /** Added to the logits of these tokens. */
+  logitBias?: ReadonlyMap<number, number>;
+  /** Of the random numbers, an integer in 0 … 2^64-1. Default 0. */
+  seed?: number | bigint;
+}
+
+/** Prompt and output before a draw. */
+export interface SamplingHistory {
+  tokens: ArrayLike<number>;
+  /** How many of them are prompt. */
+  promptLength: number;
+}
+
+const RANGES = {
+  temperature: [0, 3e38],
+  topP: [0, 1],
+  minP: [0, 1],
+  repetitionPenalty: [1e-30, 3e38],
+  frequencyPenalty: [-3e38, 3e38],
+  presencePenalty: [-3e38, 3e38],
+} as const;
+
+/**
+ * Fills in defaults and checks ranges.
+ * @throws ForetokenError INVALID_ARGUMENT naming the option, what was given and what is allowed
+ */
+export function samplingOptions(options: SamplingOptions, vocabSize: number): Required<SamplingOptions> {
+  const fail = (message: string): never => {
+    throw new ForetokenError('INVALID_ARGUMENT', message);
+  };
+  for (const [name, [lowest, highest]] of Object.entries(RANGES)) {
+    const value = options[name as keyof typeof RANGES];
+    if (value !== undefined && !(value >= lowest && value <= highest)) {
+      fail(`${name} must be in ${lowest} … ${highest}, but is ${value}`);
+    }
+  }
+  const { topK = 0, seed = 0, logitBias = new Map<number, number>() } = options;
+  if (!Number.isInteger(topK) || topK < 0 || topK > 0x7fffffff) {
+    fail(`topK must be an integer in 0 … ${0x7fffffff}, but is ${topK}`);
+  }
+  const seedFits = typeof seed === 'bigint' ? seed >= 0n && seed < 1n << 64n : Number.isSafeInteger(seed) && seed >= 0;
+  if (!seedFits) fail(`seed must be an integer in 0 … 2^64-1 (above 2^53 as a bigint), but is ${seed}`);
+  for (const [token, bias] of logitBias) {
+    if (!Number.isInteger(token) || token < 0 || token >= vocabSize) {
+      fail(`logitBias has token ${token}, but tokens are integers in 0 … ${vocabSize - 1}`);
+    }
+    if (!Number.isFinite(bias) || Math.abs(bias) > 3e38) {
+      fail(`logitBias of token ${token} must be a finite number, but is ${bias}`);
+    }
+  }
+  return {
+    temperature: options.temperature ?? 0,
+    topK,
+    topP: options.topP ?? 1,
+    minP: options.minP ?? 0,
+    repetitionPenalty: options.repetitionPenalty ?? 1,
+    frequencyPenalty: options.frequencyPenalty ?? 0,
+    presencePenalty: options.presencePenalty ?? 0,
+    logitBias,
+    seed,
+  };
+}
+
+/** Whether draws depend on the text before them. */
+export function needsHistory(options: Required<SamplingOptions>): boolean {
+  return options.repetitionPenalty !== 1 || options.frequencyPenalty !== 0 || options.presencePenalty !== 0;
+}
+
+/** The options as the native side takes them. */
+export function samplingArguments(device: Device, options: Required<SamplingOptions>): SamplingArguments {
+  const { logitBias } = options;
+  const biased = logitBias.size > 0;
+  return [
+    options.temperature,
+    options.topK,
+    options.topP,
+    options.minP,
+    options.repetitionPenalty,
+    options.frequencyPenalty,
+    options.presencePenalty,
+    options.seed,
+    biased ? device.tensor(Int32Array.from(logitBias.keys())).handle : undefined,
+    biased ? device.tensor(Float32Array.from(logitBias.values())).handle : undefined,
+  ];
+}
+
+/**
+ * The k largest entries of each row, in falling order, lowest index first among equals.
+ * @param x [..., cols]
+ * @returns int32 indices and float32 values, both [..., k]
+ */
+export function topK(x: Tensor, k: number): { indices: Tensor; values: Tensor } {
+  const [indices, values] = native.topK(x.handle, k);
+  return { indices: new Tensor(x.device, indices), values: new Tensor(x.device, values) };
+}
+
+export interface LinearSampleOptions {
+  /** [vocab], added to the logits. */
+  bias?: Tensor;
+  /** int32 [rows]: position of the drawn token, which keys its random numbers. Needed unless temperature is 0. */
+  positions?: Tensor;
+  temperature?: number;
+  seed?: number | bigint;
+  /** z = softcap·tanh(z / softcap). 0 = off. */
+  softcap?: number;
+}
+
+/**
+ * Unembedding and draw in one; logits are never written.
+ * @param hidden [rows, dim]
+ * @param weight [vocab, dim], row-major or packed
+ * @returns int32 [rows]
+ */
+export function linearSample(hidden: Tensor, weight: Tensor, options: LinearSampleOptions = {}): Tensor {
+  const { bias, positions, temperature = 0, seed = 0, softcap = 0 } = options;
+  const tokens = native.linearSample(
+    hidden.handle,
+    weight.handle,
+    bias?.handle,
+    positions?.handle,
+    softcap,
+    temperature,
+    seed,
+  );
+  return new Tensor(hidden.device, tokens);
+}
+
+/**
+ * One draw from each row of logits, as plain decoding makes it.
+ * @param logits [rows, vocab]; not modified
+ * @param positions int32 [rows]: position of the drawn token
+ * @param history the text before the draws, the same for every row
+ * @returns int32 [rows]
+ */
+export function sampleLogits(
+  logits: Tensor,
+  positions: Tensor,
+  options: SamplingOptions = {},
+  history?: SamplingHistory,
+): Tensor {
+  const { device } = logits;
+  const checked = samplingOptions(options, logits.shape.at(-1)!);
+  const tokens = history ? device.tensor(Int32Array.from(history.tokens)) : undefined;
+  return new Tensor(
+    device,
+    native.sampleLogits(
+      logits.handle,
+      positions.handle,
+      tokens?.handle,
+      history?.promptLength ?? 0,
+      ...samplingArguments(device, checked),
+    ),
+  );
+}

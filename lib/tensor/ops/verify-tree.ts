@@ -1,0 +1,100 @@
+import { native } from '../../native/load';
+import { scope } from '../scope';
+import { Tensor } from '../tensor';
+import type { TreeRows } from './kv-cache';
+import { needsHistory, samplingArguments, samplingOptions, type SamplingHistory, type SamplingOptions } from './sampling';
+
+export interface PlantTreeInputs {
+  /** int32 [sequences]: the last committed token of each. */
+  roots: Tensor;
+  /** int32 [sequences, maxDepth, width]: for each depth the drafted tokens, best first. */
+  drafts: Tensor;
+  /** int32 [rows]: depth of each node; 0 is a root. */
+  depths: Tensor;
+  /** int32 [rows]: which of the drafted tokens of its depth a node holds. */
+  ranks: Tensor;
+  /** int32 [sequences + 1]: where each sequence's rows begin. */
+  rowOffsets: Tensor;
+}
+
+/** The tokens of the nodes of draft trees: int32 [rows]. */
+export function plantTree({ roots, drafts, depths, ranks, rowOffsets }: PlantTreeInputs): Tensor {
+  const tokens = native.plantTree(roots.handle, drafts.handle, depths.handle, ranks.handle, rowOffsets.handle);
+  return new Tensor(roots.device, tokens);
+}
+
+export interface VerifyTreeInputs {
+  /** [rows, dim]: what head 1 unembeds, for every node. */
+  hidden: Tensor;
+  /** [vocab, dim], row-major or packed. */
+  weight: Tensor;
+  /** [vocab], added to the logits. */
+  bias?: Tensor;
+  /** z = softcap·tanh(z / softcap). 0 = off. */
+  softcap?: number;
+  /** int32 [rows]: the token each node holds. */
+  tokens: Tensor;
+  /** Which node hangs on which; the first row of a sequence is its root. */
+  tree: TreeRows;
+  sampling?: SamplingOptions;
+  /** One for each sequence, with the root's token last; only penalties need it. */
+  history?: readonly SamplingHistory[];
+}
+
+export interface VerifyTreeResult {
+  /** int32 [sequences, rows]: accepted rows, root first; -1 behind them. */
+  path: Tensor;
+  /** int32 [sequences, rows]: the token drawn at each accepted row: what this step commits. */
+  drawn: Tensor;
+  /** int32 [sequences]: accepted rows, the root included, and so tokens committed. */
+  counts: Tensor;
+}
+
+/**
+ * Verifies draft trees: draws a token at the root as plain decoding would; while a child holds the drawn token, steps to
+ * it and draws there. A draw depends on the node's path, its position and the seed alone, so the output is that of plain
+ * decoding whatever was drafted.
+ * @throws ForetokenError INDEX_OUT_OF_RANGE for a malformed tree
+ */
+export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
+  return scope(() => {
+    const { hidden, weight, bias, softcap = 0, tokens, tree, history } = inputs;
+    const { device } = hidden;
+    const sampling = samplingOptions(inputs.sampling ?? {}, weight.shape[0]!);
+    const past = history && needsHistory(sampling) ? uploadHistory(device, history) : undefined;
+    const [path, drawn, counts] = native.verifyTree(
+      hidden.handle,
+      weight.handle,
+      bias?.handle,
+      softcap,
+      tokens.handle,
+      tree.rowOffsets.handle,
+      tree.lengths.handle,
+      tree.parents.handle,
+      past?.tokens.handle,
+      past?.lengths.handle,
+      past?.promptLengths.handle,
+      Math.max(1, tokens.size),
+      ...samplingArguments(device, sampling),
+    );
+    return {
+      path: new Tensor(device, path),
+      drawn: new Tensor(device, drawn),
+      counts: new Tensor(device, counts),
+    };
+  });
+}
+
+function uploadHistory(
+  device: Tensor['device'],
+  history: readonly SamplingHistory[],
+): Record<'tokens' | 'lengths' | 'promptLengths', Tensor> {
+  const stride = Math.max(...history.map(({ tokens }) => tokens.length));
+  const packed = new Int32Array(history.length * stride);
+  history.forEach(({ tokens }, sequence) => packed.set(Array.from(tokens), sequence * stride));
+  return {
+    tokens: device.tensor(packed, [history.length, stride]),
+    lengths: device.tensor(Int32Array.from(history, ({ tokens }) => tokens.length)),
+    promptLengths: device.tensor(Int32Array.from(history, ({ promptLength }) => promptLength)),
+  };
+}
