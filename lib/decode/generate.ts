@@ -121,10 +121,14 @@ async function* iterate(run: Run, recorder: StatsRecorder): AsyncGenerator<Gener
   }
 }
 
-/** The planner's tree, or none where it would stand beyond the last position of the model. */
+/**
+ * The planner's tree, or none: where it would stand beyond the last position of the model, and at a prompt of one token,
+ * which leaves the heads nothing to look at yet.
+ */
 function planThatFits(planner: Planner, model: MtpModel, length: number): TreePlan {
   const plan = planner.next();
-  return length + plan.maxDepth <= model.config.maxPositionEmbeddings ? plan : ROOT_ONLY;
+  const fits = length > 1 && length + plan.maxDepth <= model.config.maxPositionEmbeddings;
+  return fits ? plan : ROOT_ONLY;
 }
 
 /** Turns committed tokens into text and finds where it ends: a step may commit more tokens than are wanted. */
