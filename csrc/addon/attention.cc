@@ -20,7 +20,7 @@ AttentionShape attention_shape(const Call& call, size_t index) {
 }
 
 void check_qkv(const Call& call, const Tensor& qkv, const AttentionShape& shape) {
-  call.check_rank(qkv, "qkv", 2);
+  call.check_rank(qkv, "qkv", 2, 2);
   // Compared as quotients: the product of what JavaScript gives may not fit in an integer.
   const int64_t columns = qkv.shape[1];
   const bool matches = shape.heads <= columns && shape.kv_heads <= columns && columns % shape.head_dim == 0 &&
@@ -48,8 +48,8 @@ PackedRows packed_rows(const Call& call, const Tensor& qkv, const Tensor& starts
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t t = i % length;
       if (values[i] >= 0 && values[i] <= t) continue;
-      call.fail(ErrorCode::kIndexOutOfRange, "starts[%lld] is %d, but must be in 0 … %lld",
-                static_cast<long long>(i), values[i], static_cast<long long>(t));
+      call.fail(ErrorCode::kIndexOutOfRange, "starts[%lld] is %d, but must be in 0 … %lld", static_cast<long long>(i),
+                values[i], static_cast<long long>(t));
     }
   }
   return {batch, length};
@@ -67,10 +67,11 @@ napi_value attention(Call& call) {
   Tensor out = call.output(DType::kFloat32, {rows, shape.heads * shape.head_dim});
   Tensor lse = call.output(DType::kFloat32, {rows, shape.heads});
   if (rows > 0) {
-    run_with_workspace(call.device(),
-                       AttentionArgs{qkv.as<float>(), starts.as<int32_t>(), out.as<float>(), lse.as<float>(), batch,
-                                     length, shape, {}},
-                       call.op());
+    run_with_workspace(
+        call.device(),
+        AttentionArgs{
+            qkv.as<float>(), starts.as<int32_t>(), out.as<float>(), lse.as<float>(), batch, length, shape, {}},
+        call.op());
   }
   std::vector<Tensor> results;
   results.push_back(std::move(out));
@@ -96,9 +97,16 @@ napi_value attention_backward(Call& call) {
   Tensor grad_qkv = call.output(DType::kFloat32, qkv.shape);
   if (rows > 0) {
     run_with_workspace(call.device(),
-                       AttentionBackwardArgs{grad_out.as<float>(), qkv.as<float>(), starts.as<int32_t>(),
-                                             out.as<float>(), lse.as<float>(), grad_qkv.as<float>(), batch, length,
-                                             shape, {}},
+                       AttentionBackwardArgs{grad_out.as<float>(),
+                                             qkv.as<float>(),
+                                             starts.as<int32_t>(),
+                                             out.as<float>(),
+                                             lse.as<float>(),
+                                             grad_qkv.as<float>(),
+                                             batch,
+                                             length,
+                                             shape,
+                                             {}},
                        call.op());
   }
   return call.handle(std::move(grad_qkv));
@@ -107,8 +115,8 @@ napi_value attention_backward(Call& call) {
 KvCacheView cache_view(Call& call, size_t index) {
   const Tensor& cache = call.float32(index, "cache");
   if (cache.shape.rank != 6 || cache.shape[1] != 2) {
-    call.fail(ErrorCode::kShapeMismatch,
-              "cache is %s, but must be [layers, 2, sequences, kvHeads, capacity, headDim]", cache.shape.text().c_str());
+    call.fail(ErrorCode::kShapeMismatch, "cache is %s, but must be [layers, 2, sequences, kvHeads, capacity, headDim]",
+              cache.shape.text().c_str());
   }
   if (cache.shape.count() == 0) {
     call.fail(ErrorCode::kShapeMismatch, "cache is %s, but must have no empty dimension", cache.shape.text().c_str());
@@ -152,15 +160,16 @@ napi_value tree_attention(Call& call) {
   const AttentionShape shape = attention_shape(call, 6);
   check_qkv(call, qkv, shape);
   if (shape.kv_heads != cache.kv_heads || shape.head_dim != cache.head_dim) {
-    call.fail(ErrorCode::kShapeMismatch, "cache has %lld heads of %lld dimensions, but kvHeads is %lld and headDim %lld",
+    call.fail(ErrorCode::kShapeMismatch,
+              "cache has %lld heads of %lld dimensions, but kvHeads is %lld and headDim %lld",
               static_cast<long long>(cache.kv_heads), static_cast<long long>(cache.head_dim),
               static_cast<long long>(shape.kv_heads), static_cast<long long>(shape.head_dim));
   }
   const int64_t rows = qkv.shape[0];
   const TreeRows tree = tree_rows(call, 3, rows, cache);
   Tensor out = call.output(DType::kFloat32, {rows, shape.heads * shape.head_dim});
-  run_with_workspace(call.device(),
-                     TreeAttentionArgs{qkv.as<float>(), cache, layer, tree, out.as<float>(), shape, {}}, call.op());
+  run_with_workspace(call.device(), TreeAttentionArgs{qkv.as<float>(), cache, layer, tree, out.as<float>(), shape, {}},
+                     call.op());
   return call.handle(std::move(out));
 }
 
@@ -173,7 +182,7 @@ napi_value kv_compact(Call& call) {
   const Tensor& counts = call.int32(4, "counts");
   call.check_shape(row_offsets, "rowOffsets", {cache.sequences + 1});
   call.check_shape(lengths, "lengths", {cache.sequences});
-  call.check_rank(path, "path", 2);
+  call.check_rank(path, "path", 2, 2);
   const int64_t path_stride = path.shape[1];
   call.check_shape(path, "path", {cache.sequences, path_stride});
   call.check_shape(counts, "counts", {cache.sequences});
@@ -190,10 +199,8 @@ napi_value kv_compact(Call& call) {
 }  // namespace
 
 const Exports kAttentionExports = {
-    {"attention", attention},
-    {"attentionBackward", attention_backward},
-    {"kvAppend", kv_append},
-    {"treeAttention", tree_attention},
+    {"attention", attention},  {"attentionBackward", attention_backward},
+    {"kvAppend", kv_append},   {"treeAttention", tree_attention},
     {"kvCompact", kv_compact},
 };
 

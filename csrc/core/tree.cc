@@ -66,7 +66,8 @@ bool find_problem(const KvCompactArgs& args, IndexProblem* problem) {
   for (int64_t s = 0; s < sequences; ++s) {
     const int64_t first = args.row_offsets[s], end = args.row_offsets[s + 1];
     const int64_t most = std::min(args.path_stride, end - first);
-    if (is_problem({"counts", s, args.counts[s], 0, most, "the rows of the sequence and of path"}, problem)) return true;
+    if (is_problem({"counts", s, args.counts[s], 0, most, "the rows of the sequence and of path"}, problem))
+      return true;
     if (args.path == nullptr) continue;
     int64_t lowest = first;
     for (int64_t i = s * args.path_stride; i < s * args.path_stride + args.counts[s]; ++i) {

@@ -58,8 +58,8 @@ struct BackwardScratch {
         grad_scores(pieces.take(kQueryBlock * score_stride)) {}
 
   const int64_t score_stride;
-  float* const keys;          // in groups
-  float* const values;        // in groups
+  float* const keys;    // in groups
+  float* const values;  // in groups
   float* const key_rows;
   float* const grad_keys;     // rows
   float* const grad_values;   // rows
@@ -157,8 +157,8 @@ void attend(const AttentionArgs& args, int64_t sequence, int64_t kv_head, const 
         args.lse[(sequence * length + row) * heads + head] = largest + log(broadcast(sums[i]))[0];
       }
       for (int64_t i = 0; i < block.rows * dim; ++i) scratch.sums[i] = 0;
-      add_weighted({block.rows, block.keys, dim, scratch.scores, scratch.score_stride, scratch.values + block.base * dim,
-                    scratch.sums});
+      add_weighted({block.rows, block.keys, dim, scratch.scores, scratch.score_stride,
+                    scratch.values + block.base * dim, scratch.sums});
       float* const out = args.out + ((sequence * length + first) * heads + head) * dim;
       for (int64_t i = 0; i < block.rows; ++i) {
         scale_row(scratch.sums + i * dim, 1.0f / sums[i], dim, out + i * heads * dim);
@@ -208,8 +208,8 @@ void attend_backward(const AttentionBackwardArgs& args, int64_t sequence, int64_
       add_weighted_transposed({block.keys, block.rows, dim, scratch.grad_scores, score_stride, scratch.queries,
                                scratch.grad_keys + block.base * dim});
       for (int64_t i = 0; i < block.rows * dim; ++i) scratch.grad_queries[i] = 0;
-      add_weighted({block.rows, block.keys, dim, scratch.grad_scores, score_stride,
-                    scratch.key_rows + block.base * dim, scratch.grad_queries});
+      add_weighted({block.rows, block.keys, dim, scratch.grad_scores, score_stride, scratch.key_rows + block.base * dim,
+                    scratch.grad_queries});
       for (int64_t i = 0; i < block.rows; ++i) {
         scale_row(scratch.grad_queries + i * dim, scale, dim, grad_qkv + (first + i) * stride + head * dim);
       }
@@ -229,9 +229,10 @@ int64_t workspace(const AttentionArgs& args, const Context& context) {
 
 void run(const AttentionArgs& args, const Context& context) {
   if (!starts_are_valid(args.starts, args.batch, args.length, "attention", context)) return;
-  for_each_kv_head<ForwardScratch>(args, context, [&](int64_t sequence, int64_t kv_head, const ForwardScratch& scratch) {
-    attend(args, sequence, kv_head, scratch);
-  });
+  for_each_kv_head<ForwardScratch>(args, context,
+                                   [&](int64_t sequence, int64_t kv_head, const ForwardScratch& scratch) {
+                                     attend(args, sequence, kv_head, scratch);
+                                   });
 }
 
 int64_t workspace(const AttentionBackwardArgs& args, const Context& context) {
@@ -240,10 +241,10 @@ int64_t workspace(const AttentionBackwardArgs& args, const Context& context) {
 
 void run(const AttentionBackwardArgs& args, const Context& context) {
   if (!starts_are_valid(args.starts, args.batch, args.length, "attentionBackward", context)) return;
-  for_each_kv_head<BackwardScratch>(
-      args, context, [&](int64_t sequence, int64_t kv_head, const BackwardScratch& scratch) {
-        attend_backward(args, sequence, kv_head, scratch);
-      });
+  for_each_kv_head<BackwardScratch>(args, context,
+                                    [&](int64_t sequence, int64_t kv_head, const BackwardScratch& scratch) {
+                                      attend_backward(args, sequence, kv_head, scratch);
+                                    });
 }
 
 }  // namespace foretoken::cpu::FORETOKEN_ISA

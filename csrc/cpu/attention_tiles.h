@@ -32,8 +32,8 @@ struct WeightedSum {
   int64_t rows, count, dim;
   const float* weights;
   int64_t weight_stride;
-  const float* values;   // [?, dim]
-  float* out;            // [rows, dim]
+  const float* values;  // [?, dim]
+  float* out;           // [rows, dim]
 };
 
 // weight(r, j) = weights[r * weight_stride + j]; value[j] is row j, or row slots[j] if there are slots.

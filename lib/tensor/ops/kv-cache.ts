@@ -33,6 +33,12 @@ export function kvAppend(cache: Tensor, layer: number, qkv: Tensor, tree: TreeRo
  * @param path int32 [sequences, stride]: accepted rows, root first, −1 behind them
  * @param counts int32 [sequences]: how many
  */
-export function kvCompact(cache: Tensor, rowOffsets: Tensor, lengths: Tensor, path: Tensor, counts: Tensor): void {
+export function kvCompact(
+  cache: Tensor,
+  rowOffsets: Tensor,
+  lengths: Tensor,
+  path: Tensor,
+  counts: Tensor,
+): void {
   native.kvCompact(cache.handle, rowOffsets.handle, lengths.handle, path.handle, counts.handle);
 }

@@ -1,0 +1,213 @@
+import { treeAttention, type AttentionShape } from '../../lib/tensor/ops/attention';
+import { exact, expectAsGoodAsFloat32, expectSameBits, float32, type Rounding } from '../support/accuracy';
+import { isaLevels, onCpu, onDeviceOnly, take } from '../support/cpu';
+import { along, chain, Decoder, draftOf, pathTo, randomTree, rowWidth, type Draft } from '../support/decoder';
+import { foretokenError } from '../support/errors';
+import { Random } from '../support/random';
+
+const shapeOf = (heads: number, kvHeads: number, headDim: number): AttentionShape => ({
+  heads,
+  kvHeads,
+  headDim,
+  scale: 1 / Math.sqrt(headDim),
+});
+
+/** The definition: the last of these rows of qkv attends to all of them, in order. */
+function reference(rows: readonly Float32Array[], shape: AttentionShape, round: Rounding): number[] {
+  const { heads, kvHeads, headDim, scale } = shape;
+  return Array.from({ length: heads }, (_, head) => {
+    const query = rows.at(-1)!.subarray(head * headDim);
+    const key = (heads + Math.floor((head * kvHeads) / heads)) * headDim;
+    const scores = rows.map((row) => {
+      let sum = 0;
+      for (let d = 0; d < headDim; d++) sum = round(sum + round(query[d]! * row[key + d]!));
+      return round(scale * sum);
+    });
+    const largest = Math.max(...scores);
+    const weights = scores.map((score) => round(Math.exp(score - largest)));
+    const total = weights.reduce((sum, weight) => round(sum + weight), 0);
+    return Array.from({ length: headDim }, (_, d) => {
+      const value = key + kvHeads * headDim + d;
+      return round(
+        weights.reduce((sum, weight, i) => round(sum + round(weight * rows[i]![value]!)), 0) / total,
+      );
+    });
+  }).flat();
+}
+
+/** A decoder that has committed these rows as a chain. */
+async function committed(
+  options: ConstructorParameters<typeof Decoder>,
+  ...prefixes: readonly Draft[]
+): Promise<Decoder> {
+  const decoder = new Decoder(...options);
+  await decoder.forward(...prefixes);
+  decoder.advance(prefixes.map((prefix) => prefix.rows.length));
+  return decoder;
+}
+
+/** The same tree with its nodes in another order, and where each old node went. */
+function reordered(random: Random, parents: readonly number[]): { parents: number[]; place: number[] } {
+  const place = new Array<number>(parents.length);
+  const result: number[] = [];
+  const ready = parents.flatMap((parent, node) => (parent < 0 ? [node] : []));
+  while (ready.length > 0) {
+    const [node] = ready.splice(random.integer(ready.length), 1) as [number];
+    place[node] = result.length;
+    result.push(parents[node]! < 0 ? -1 : place[parents[node]!]!);
+    ready.push(...parents.flatMap((parent, child) => (parent === node ? [child] : [])));
+  }
+  return { parents: result, place };
+}
+
+describe.each(isaLevels)('treeAttention on %s', (isa) => {
+  // [prefix, rows, heads, kvHeads, headDim]
+  it.each([
+    [0, 1, 1, 1, 8],
+    [0, 7, 2, 1, 12],
+    [1, 3, 4, 1, 8],
+    [15, 2, 2, 2, 32],
+    [31, 31, 4, 2, 64],
+    [47, 64, 4, 1, 32],
+    [257, 5, 2, 2, 80],
+  ])('of %d positions and %d rows, %d/%d heads of %d', async (prefix, rows, ...dims) => {
+    const [random, shape] = [new Random(prefix + rows), shapeOf(...dims)];
+    const before = draftOf(random, shape, chain(prefix));
+    const draft = draftOf(random, shape, randomTree(random, rows));
+    const attended = draft.parents.map((_, row) => [
+      ...before.rows,
+      ...along(draft, pathTo(draft.parents, row)).rows,
+    ]);
+    await onCpu({ isa, threads: 2 }, async (device) => {
+      using decoder = await committed([device, shape, { capacity: prefix + rows }], before);
+      const actual = await decoder.forward(draft);
+      const expected = (round: Rounding): number[] => attended.flatMap((all) => reference(all, shape, round));
+      expectAsGoodAsFloat32(actual, expected(exact), expected(float32));
+    });
+  });
+
+  it.each([
+    [0, 64, 2, 1, 12],
+    [13, 1, 4, 2, 32],
+    [16, 2, 2, 2, 8],
+    [37, 9, 4, 1, 64],
+    [100, 33, 8, 2, 5],
+    [530, 17, 2, 2, 80],
+  ])('after %d positions gives each of %d rows the bits of plain decoding', async (prefix, rows, ...dims) => {
+    const [random, shape] = [new Random(7 * prefix + rows), shapeOf(...dims)];
+    const before = draftOf(random, shape, chain(prefix));
+    const trees = [randomTree(random, rows), chain(rows), chain(rows).map(() => -1)];
+    await onCpu({ isa, threads: 3 }, async (device) => {
+      for (const parents of trees) {
+        const draft = draftOf(random, shape, parents);
+        using decoder = await committed([device, shape, { capacity: prefix + rows + 3 }], before);
+        const together = await decoder.forward(draft);
+        const size = together.length / rows;
+        using plain = await committed([device, shape, { capacity: prefix + rows }], before);
+        for (let row = 0; row < rows; row += 1 + random.integer(4)) {
+          const path = pathTo(parents, row);
+          plain.lengths[0] = prefix;
+          let alone: Float32Array = new Float32Array(0);
+          for (const node of path) {
+            alone = await plain.forward(along(draft, [node]));
+            plain.advance([1]);
+          }
+          expectSameBits(alone, together.slice(row * size, (row + 1) * size));
+        }
+      }
+    });
+  });
+
+  it('gives a row the same bits among 1 … 64 rows', async () => {
+    const [random, shape] = [new Random(64), shapeOf(4, 2, 32)];
+    const before = draftOf(random, shape, chain(45));
+    const draft = draftOf(random, shape, randomTree(random, 64));
+    await onCpu({ isa, threads: 2 }, async (device) => {
+      using decoder = await committed([device, shape, { capacity: 109 }], before);
+      const all = await decoder.forward(draft);
+      for (let rows = 1; rows < 64; rows++) {
+        const some = await decoder.forward({
+          parents: draft.parents.slice(0, rows),
+          rows: draft.rows.slice(0, rows),
+        });
+        expectSameBits(some, all.slice(0, some.length));
+      }
+    });
+  });
+
+  it('does not care in which order the nodes stand', async () => {
+    const [random, shape] = [new Random(3), shapeOf(4, 4, 12)];
+    const before = draftOf(random, shape, chain(21));
+    const draft = draftOf(random, shape, randomTree(random, 40));
+    await onCpu({ isa, threads: 2 }, async (device) => {
+      using decoder = await committed([device, shape, { capacity: 70 }], before);
+      const first = await decoder.forward(draft);
+      const size = first.length / 40;
+      for (let i = 0; i < 5; i++) {
+        const { parents, place } = reordered(random, draft.parents);
+        const rows = new Array<Float32Array>(40);
+        for (const [node, at] of place.entries()) rows[at] = draft.rows[node]!;
+        const second = await decoder.forward({ parents, rows });
+        const back = place.flatMap((at) => [...second.subarray(at * size, (at + 1) * size)]);
+        expectSameBits(Float32Array.from(back), first);
+      }
+    });
+  });
+
+  it('gives sequences side by side what each gets alone', async () => {
+    const [random, shape] = [new Random(8), shapeOf(4, 2, 8)];
+    const prefixes = [5, 0, 33, 17].map((length) => draftOf(random, shape, chain(length)));
+    const drafts = [9, 1, 0, 20].map((rows) => draftOf(random, shape, randomTree(random, rows)));
+    await onCpu({ isa, threads: 3 }, async (device) => {
+      using decoder = await committed([device, shape, { capacity: 40, sequences: 4 }], ...prefixes);
+      const together = await decoder.forward(...drafts);
+      let from = 0;
+      for (const [s, draft] of drafts.entries()) {
+        using single = await committed([device, shape, { capacity: 64 }], prefixes[s]!);
+        const alone = await single.forward(draft);
+        expectSameBits(alone, together.slice(from, (from += alone.length)));
+      }
+      expect(from).toBe(together.length);
+    });
+  });
+
+  it('takes no notice of what unused slots hold', async () => {
+    const [random, shape] = [new Random(9), shapeOf(2, 1, 8)];
+    const before = draftOf(random, shape, chain(10));
+    const draft = draftOf(random, shape, [-1, -1, 0, 1, 2]);
+    await onCpu({ isa }, async (device) => {
+      using clean = await committed([device, shape, { capacity: 30 }], before);
+      using dirty = new Decoder(device, shape, { capacity: 30 });
+      const nothing = chain(30).map(() => new Float32Array(rowWidth(shape)).fill(NaN));
+      await dirty.forward({ parents: chain(30), rows: nothing });
+      await dirty.forward(before);
+      dirty.advance([10]);
+      expectSameBits(await dirty.forward(draft), await clean.forward(draft));
+    });
+  });
+});
+
+it.each(['host', 'device'])('a malformed tree that the %s knows is refused', async (where) => {
+  await onCpu({}, async (device) => {
+    const shape = shapeOf(2, 1, 3);
+    using decoder = new Decoder(device, shape, { capacity: 4 });
+    using tree = decoder.tree([{ parents: [-1, 0, 1, 2], rows: [] }]);
+    using qkv = device.zeros([4, 12]);
+    const index = (...values: number[]) =>
+      where === 'host' ? device.tensor(Int32Array.from(values)) : onDeviceOnly(device, values);
+    const attend = async (change: object): Promise<Float32Array> =>
+      take(treeAttention(decoder.cache, 0, qkv, { ...tree, ...change }, shape));
+    const error = (message: string): Error =>
+      foretokenError('INDEX_OUT_OF_RANGE', 'treeAttention: ', message);
+    await expect(attend({ lengths: index(1) })).rejects.toEqual(
+      error('lengths[0] is 1, but must be in 0 … 0 (the capacity'),
+    );
+    await expect(attend({ parents: index(-1, 0, 3, 2) })).rejects.toEqual(
+      error('parents[2] is 3, but must be in 0 … 1'),
+    );
+    await expect(attend({ rowOffsets: index(0, 3) })).rejects.toEqual(
+      error('rowOffsets[1] is 3, but must be in 4 … 4'),
+    );
+    expect(await attend({})).toEqual(new Float32Array(24));
+  });
+});

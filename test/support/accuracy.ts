@@ -1,0 +1,37 @@
+/** Rounds what a computation gives after each of its steps. */
+export type Rounding = (x: number) => number;
+
+/** The rounding of the oracle, and of the plain float32 computation that kernels are measured against. */
+export const exact: Rounding = (x) => x;
+export const float32: Rounding = Math.fround;
+
+/** Largest |a − b|. NaN counts as infinitely far. */
+export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  if (a.length !== b.length) throw new Error(`${a.length} values to compare with ${b.length}`);
+  let largest = 0;
+  for (let i = 0; i < a.length; i++) {
+    const difference = Math.abs(a[i]! - b[i]!);
+    if (!(difference <= largest)) largest = Number.isNaN(difference) ? Infinity : difference;
+  }
+  return largest;
+}
+
+/** Expects `actual` to be at most twice as far from the oracle as plain float32 arithmetic is, but for the last bits. */
+export function expectAsGoodAsFloat32(
+  actual: ArrayLike<number>,
+  oracle: ArrayLike<number>,
+  plain: ArrayLike<number>,
+): void {
+  const size = distance(oracle, new Float64Array(oracle.length));
+  expect(distance(actual, oracle)).toBeLessThanOrEqual(2 * distance(plain, oracle) + size * 2 ** -22);
+}
+
+/** Expects the same float32 numbers to the bit: 0 is not −0, and NaN is what it is. */
+export function expectSameBits(actual: Float32Array, expected: Float32Array): void {
+  expect(actual).toHaveLength(expected.length);
+  const [a, b] = [actual, expected].map((x) => new Uint32Array(x.buffer, x.byteOffset, x.length));
+  const at = a!.findIndex((word, i) => word !== b![i]);
+  expect(at < 0 ? 'the same bits' : `${actual[at]} where ${expected[at]} was, at ${at}`).toBe(
+    'the same bits',
+  );
+}

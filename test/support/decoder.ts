@@ -1,0 +1,125 @@
+import type { Device } from '../../lib/tensor/device';
+import { treeAttention, type AttentionShape } from '../../lib/tensor/ops/attention';
+import { kvAppend, kvCompact, type TreeRows } from '../../lib/tensor/ops/kv-cache';
+import type { Tensor } from '../../lib/tensor/tensor';
+import { take } from './cpu';
+import type { Random } from './random';
+
+/** A draft tree of one sequence. */
+export interface Draft {
+  /** Counted from the sequence's own first row; −1 is the last committed position. */
+  parents: readonly number[];
+  /** One row of qkv a node. */
+  rows: readonly Float32Array[];
+}
+
+export const rowWidth = (shape: AttentionShape): number => (shape.heads + 2 * shape.kvHeads) * shape.headDim;
+
+export const chain = (rows: number): number[] => Array.from({ length: rows }, (_, row) => row - 1);
+
+/** A tree in which every row hangs anywhere before it. */
+export const randomTree = (random: Random, rows: number): number[] =>
+  Array.from({ length: rows }, (_, row) => random.integer(row + 1) - 1);
+
+/** A node's ancestors, root first, itself last. */
+export function pathTo(parents: readonly number[], node: number): number[] {
+  return node < 0 ? [] : [...pathTo(parents, parents[node]!), node];
+}
+
+export function draftOf(random: Random, shape: AttentionShape, parents: readonly number[]): Draft {
+  return { parents, rows: parents.map(() => random.floats(rowWidth(shape), 2)) };
+}
+
+/** The nodes of a path as plain decoding meets them. */
+export function along(draft: Draft, path: readonly number[]): Draft {
+  return { parents: chain(path.length), rows: path.map((node) => draft.rows[node]!) };
+}
+
+/** A KV cache with what a decoding loop does to it. Layer l sees l + 1 times the rows, so that layers differ. */
+export class Decoder implements Disposable {
+  readonly cache: Tensor;
+  readonly lengths: number[];
+
+  constructor(
+    readonly device: Device,
+    readonly shape: AttentionShape,
+    readonly options: { capacity: number; sequences?: number; layers?: number },
+  ) {
+    const { capacity, sequences = 1, layers = 1 } = options;
+    this.cache = device.zeros([layers, 2, sequences, shape.kvHeads, capacity, shape.headDim]);
+    this.lengths = new Array<number>(sequences).fill(0);
+  }
+
+  /** Runs one tree a sequence through every layer. @returns what each row of the last layer attends to, concatenated */
+  async forward(...drafts: readonly Draft[]): Promise<Float32Array> {
+    const [layers, rows] = [this.cache.shape[0]!, drafts.flatMap((draft) => [...draft.rows])];
+    using tree = this.tree(drafts);
+    let out: Float32Array = new Float32Array(0);
+    for (let layer = 0; layer < layers; layer++) {
+      const values = rows.flatMap((row) => Array.from(row, (x) => x * (layer + 1)));
+      using qkv = this.device.tensor(Float32Array.from(values), [rows.length, rowWidth(this.shape)]);
+      kvAppend(this.cache, layer, qkv, tree, this.shape.heads);
+      out = await take(treeAttention(this.cache, layer, qkv, tree, this.shape));
+    }
+    return out;
+  }
+
+  /** Commits one path a sequence. */
+  accept(drafts: readonly Draft[], paths: readonly (readonly number[])[]): void {
+    const { device } = this;
+    using tree = this.tree(drafts);
+    const stride = Math.max(1, ...paths.map((path) => path.length)) + 1;
+    const rows = new Int32Array(paths.length * stride).fill(-1);
+    let first = 0;
+    for (const [sequence, path] of paths.entries()) {
+      rows.set(
+        path.map((node) => first + node),
+        sequence * stride,
+      );
+      first += drafts[sequence]!.parents.length;
+    }
+    using path = device.tensor(rows, [paths.length, stride]);
+    using counts = device.tensor(Int32Array.from(paths, ({ length }) => length));
+    kvCompact(this.cache, tree.rowOffsets, tree.lengths, path, counts);
+    this.advance(paths.map(({ length }) => length));
+  }
+
+  /** Commits chains as they lie. */
+  advance(counts: readonly number[]): void {
+    for (const [sequence, count] of counts.entries()) this.lengths[sequence]! += count;
+  }
+
+  /** The cache's bits once what is not committed is zero: comparable whatever the layout. */
+  async committed(): Promise<Float32Array> {
+    const zeros = this.lengths.map((length) => {
+      const left = this.options.capacity - length;
+      return { parents: chain(left), rows: chain(left).map(() => new Float32Array(rowWidth(this.shape))) };
+    });
+    await this.forward(...zeros);
+    return (await this.cache.data()) as Float32Array;
+  }
+
+  /** The index tensors of one tree a sequence. */
+  tree(drafts: readonly Draft[]): TreeRows & Disposable {
+    const offsets = [0];
+    for (const { parents } of drafts) offsets.push(offsets.at(-1)! + parents.length);
+    const parents = drafts.flatMap((draft, sequence) =>
+      draft.parents.map((parent) => (parent < 0 ? -1 : offsets[sequence]! + parent)),
+    );
+    const [rowOffsets, lengths, all] = [offsets, this.lengths, parents].map((values) =>
+      this.device.tensor(Int32Array.from(values)),
+    ) as [Tensor, Tensor, Tensor];
+    return {
+      rowOffsets,
+      lengths,
+      parents: all,
+      [Symbol.dispose]() {
+        for (const tensor of [rowOffsets, lengths, all]) tensor.dispose();
+      },
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.cache.dispose();
+  }
+}
