@@ -1,0 +1,173 @@
+// Problems for linearCrossEntropy, its results read back, and their comparison with the oracle.
+import type { Device } from '../../lib/tensor/device';
+import {
+  linearCrossEntropy,
+  type LinearCrossEntropyOptions,
+  type LinearCrossEntropyResult,
+} from '../../lib/tensor/ops/linear-cross-entropy';
+import { scope } from '../../lib/tensor/scope';
+import type { Tensor } from '../../lib/tensor/tensor';
+import { exact, expectAsGoodAsFloat32, float32 } from './accuracy';
+import { isaLevels, type Isa } from './cpu';
+import { encode, type HalfDType } from './half';
+import { lossOf, type LossProblem, type LossValues } from './loss-oracle';
+import { Random } from './random';
+
+export const allOutputs = ['nll', 'lse', 'entropy', 'argmax', 'rank'] as const;
+
+/** Every instruction-set level with every number of threads that matters on a small machine. */
+export const cpuVariants = isaLevels.flatMap((isa) => [1, 2, 3].map((threads) => ({ isa, threads })));
+export const bestIsa: Isa = isaLevels[0]!;
+
+type Shape = Pick<LossProblem, 'rows' | 'dim' | 'vocab'>;
+type Extras = Omit<Partial<LossProblem>, keyof Shape> & {
+  /** Largest absolute value of a logit's terms, summed. Default 6. */
+  spread?: number;
+  /** One in how many rows is ignored. Default 5; 0 is none. */
+  ignoreEvery?: number;
+};
+
+/** Random hidden states, weights, bias, row coefficients and targets, some of them ignored. */
+export function randomProblem(seed: number, shape: Shape, extras: Extras = {}): LossProblem {
+  const random = new Random(seed);
+  const { rows, dim, vocab } = shape;
+  const { spread = 6, ignoreEvery = 5, ...given } = extras;
+  const { ignoreIndex = -100 } = given;
+  const targets = Int32Array.from({ length: rows }, (_, row) => {
+    const target = random.integer(vocab);
+    return ignoreEvery > 0 && row % ignoreEvery === ignoreEvery - 1 ? ignoreIndex : target;
+  });
+  const hidden = random.floats(rows * dim);
+  const weight = random.floats(vocab * dim, (2 * spread) / Math.sqrt(dim));
+  const bias = random.floats(vocab);
+  const coefficients = random.floats(rows, 2);
+  return { ...shape, hidden, weight, bias, coefficients, targets, ...given };
+}
+
+/** The problem as tensors; hidden, weight and bias want gradients. */
+export interface LossInputs {
+  hidden: Tensor;
+  weight: Tensor;
+  targets: Tensor;
+  options: LinearCrossEntropyOptions;
+}
+
+export function upload(
+  device: Device,
+  problem: LossProblem,
+  dtype: 'float32' | HalfDType = 'float32',
+): LossInputs {
+  const { rows, dim, vocab } = problem;
+  const matrix = (values: Float32Array, shape: number[]): Tensor =>
+    dtype === 'float32' ? device.tensor(values, shape) : device.tensor(encode(values, dtype), shape, dtype);
+  const vector = (values?: Float32Array): Tensor | undefined => (values ? device.tensor(values) : undefined);
+  const { heads, reduction, ignoreIndex, labelSmoothing, zLoss, entropyWeight, softcap } = problem;
+  return {
+    hidden: matrix(problem.hidden, [rows, dim]).requireGrad(),
+    weight: matrix(problem.weight, [vocab, dim]).requireGrad(),
+    targets: device.tensor(problem.targets),
+    options: {
+      ...{ heads, reduction, ignoreIndex, labelSmoothing, zLoss, entropyWeight, softcap },
+      bias: vector(problem.bias)?.requireGrad(),
+      coefficients: vector(problem.coefficients),
+      headWeights: vector(problem.headWeights),
+    },
+  };
+}
+
+/** Results read back. */
+export interface LossRun {
+  total: number;
+  headLoss: Float32Array;
+  headCount: Int32Array;
+  nll: Float32Array;
+  lse: Float32Array;
+  entropy: Float32Array;
+  argmax: Int32Array;
+  rank: Int32Array;
+  gradHidden: Float32Array;
+  gradWeight: Float32Array;
+  gradBias: Float32Array;
+}
+
+const read = async (tensor: Tensor | null | undefined): Promise<never> => (await tensor?.data()) as never;
+
+export async function readBack(
+  result: LinearCrossEntropyResult,
+  gradients: { hidden?: Tensor | null; weight?: Tensor | null; bias?: Tensor | null },
+): Promise<LossRun> {
+  const run = {
+    total: await result.loss.item(),
+    headLoss: await read(result.headLoss),
+    headCount: await read(result.headCount),
+    ...{ nll: await read(result.nll), lse: await read(result.lse), entropy: await read(result.entropy) },
+    ...{ argmax: await read(result.argmax), rank: await read(result.rank) },
+    gradHidden: await read(gradients.hidden),
+    gradWeight: await read(gradients.weight),
+    gradBias: await read(gradients.bias),
+  };
+  const { loss, headLoss, headCount, nll, lse, entropy, argmax, rank } = result;
+  const { hidden, weight, bias } = gradients;
+  for (const tensor of [loss, headLoss, headCount, nll, lse, entropy, argmax, rank, hidden, weight, bias]) {
+    tensor?.dispose();
+  }
+  return run;
+}
+
+/** Runs the op with all outputs and backward, through autograd. */
+export async function runLoss(
+  device: Device,
+  problem: LossProblem,
+  how: { dtype?: 'float32' | HalfDType; chunkRows?: number } = {},
+): Promise<LossRun> {
+  const { result, gradients } = scope(() => {
+    const { hidden, weight, targets, options } = upload(device, problem, how.dtype);
+    const outputs = { ...options, chunkRows: how.chunkRows, outputs: allOutputs };
+    const { loss, ...others } = linearCrossEntropy(hidden, weight, targets, outputs);
+    loss.backward();
+    const gradients = { hidden: hidden.grad, weight: weight.grad, bias: options.bias?.grad };
+    return { result: { loss: loss.detach(), ...others }, gradients };
+  });
+  return readBack(result, gradients);
+}
+
+interface Expected {
+  oracle: LossValues;
+  plain: LossValues;
+}
+const expectations = new WeakMap<LossProblem, Expected>();
+
+/** Computed once for each problem, however many devices are held to it. */
+export function expectedOf(problem: LossProblem): Expected {
+  let expected = expectations.get(problem);
+  if (!expected) {
+    expected = { oracle: lossOf(problem, exact), plain: lossOf(problem, float32) };
+    expectations.set(problem, expected);
+  }
+  return expected;
+}
+
+const outputNames = ['nll', 'lse', 'entropy', 'headLoss'] as const;
+const gradientNames = ['gradHidden', 'gradWeight', 'gradBias'] as const;
+
+/**
+ * Expects every result to be as good as plain float32 arithmetic makes it. Gradients are measured in units of the sum of
+ * their terms' absolute values, so that small elements count as much as large ones.
+ */
+export function expectAccurate(run: LossRun, problem: LossProblem): void {
+  const { oracle, plain } = expectedOf(problem);
+  expect(run.headCount).toEqual(oracle.headCount);
+  expect(run.argmax).toEqual(oracle.argmax);
+  expect(run.rank).toEqual(oracle.rank);
+  expectAsGoodAsFloat32([run.total], [oracle.total], [plain.total]);
+  for (const name of outputNames) expectAsGoodAsFloat32(run[name], oracle[name], plain[name]);
+  for (const name of gradientNames) {
+    if (!run[name]) continue;
+    const unit = oracle.scales[name];
+    const relative = (values: ArrayLike<number>): number[] => [
+      ...Array.from(values, (value, i) => (unit[i] === 0 && value === 0 ? 0 : value / unit[i]!)),
+      1, // the size of the terms, which the last bits that are allowed refer to
+    ];
+    expectAsGoodAsFloat32(relative(run[name]), relative(oracle[name]), relative(plain[name]));
+  }
+}
