@@ -122,9 +122,8 @@ Shape Call::shape(size_t index, const char* name) const {
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Napi::Value element = array.Get(i);
     const double dim = element.IsNumber() ? element.As<Napi::Number>().DoubleValue() : NAN;
-    product *= dim;
-    // The product bounds what any later arithmetic on bytes can reach.
-    if (!(dim >= 0) || dim != std::floor(dim) || !(product <= 4503599627370496.0)) {
+    product *= dim > 0 ? dim : 1;
+    if (!(dim >= 0) || dim != std::floor(dim) || !(product <= static_cast<double>(kMaxElements))) {
       fail(ErrorCode::kInvalidArgument, "%s[%u] is %g, which is not a possible dimension", name, i, dim);
     }
     shape.dims[shape.rank++] = static_cast<int64_t>(dim);

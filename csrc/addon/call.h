@@ -27,6 +27,7 @@ class Call {
   std::string string(size_t index, const char* name) const;
   Napi::Value value(size_t index) const;
   bool present(size_t index) const;  // neither undefined nor null nor handle 0
+  // May run JavaScript (the array's getters), so read it before any tensor.
   Shape shape(size_t index, const char* name) const;
   DType dtype(size_t index, const char* name) const;
   uint64_t seed(size_t index, const char* name) const;  // a BigInt or a non-negative integer

@@ -24,28 +24,37 @@ void Environment::shut_down() {
 }
 
 Napi::Promise Environment::promise(std::function<Napi::Value(Napi::Env)> value, Completion* completion) {
-  const auto deferred = std::make_shared<Napi::Promise::Deferred>(env_);
+  const auto pending = std::make_shared<Pending>(*this, std::move(value));
   if (pending_++ == 0) loop_.Ref(env_);
-  *completion = [this, loop = loop_, deferred, value = std::move(value)](std::optional<Error> error) mutable {
-    auto settlement = std::make_unique<Settlement>(Settlement{deferred, std::move(value), std::move(error)});
-    const napi_status status =
-        loop.NonBlockingCall(settlement.get(), [this](Napi::Env, Napi::Function, Settlement* raw) {
-          const std::unique_ptr<Settlement> owned(raw);
-          settle(std::move(*owned));
-        });
-    // The environment is closing: nobody is left to tell.
-    if (status == napi_ok) settlement.release();
-  };
-  return deferred->Promise();
+  *completion = [pending](std::optional<Error> error) { pending->settle(std::move(error)); };
+  return pending->promise();
 }
 
-void Environment::settle(Settlement settlement) {
+Environment::Pending::Pending(Environment& environment, std::function<Napi::Value(Napi::Env)> value)
+    : loop_(environment.loop_),
+      settlement_(new Settlement{environment, Napi::Promise::Deferred(environment.env_), std::move(value), {}}) {}
+
+Environment::Pending::~Pending() {
+  if (settlement_) settle(make_error(ErrorCode::kInvalidHandle, "the device was closed before this was done"));
+}
+
+void Environment::Pending::settle(std::optional<Error> error) {
+  if (error) settlement_->error.emplace(std::move(*error));
+  // Where this fails the environment is closing: nobody is left to tell, and what the settlement holds must not be
+  // freed on this thread.
+  loop_.NonBlockingCall(settlement_.release(), [](Napi::Env, Napi::Function, Settlement* raw) {
+    const std::unique_ptr<Settlement> owned(raw);
+    owned->environment.finish(*owned);
+  });
+}
+
+void Environment::finish(Settlement& settlement) {
   if (--pending_ == 0) loop_.Unref(env_);
   const Napi::HandleScope scope(env_);
   if (settlement.error) {
-    settlement.deferred->Reject(to_javascript(*this, env_, *settlement.error));
+    settlement.deferred.Reject(to_javascript(*this, env_, *settlement.error));
   } else {
-    settlement.deferred->Resolve(settlement.value(env_));
+    settlement.deferred.Resolve(settlement.value(env_));
   }
 }
 
@@ -62,7 +71,13 @@ void Environment::report_memory() {
 Napi::Value to_javascript(Environment& environment, Napi::Env env, const Error& error) {
   const Napi::String code = Napi::String::New(env, name_of(error.code));
   const Napi::String message = Napi::String::New(env, error.what());
-  if (!environment.error_class.IsEmpty()) return environment.error_class.New({code, message});
+  if (!environment.error_class.IsEmpty()) {
+    try {
+      return environment.error_class.New({code, message});
+    } catch (const Napi::Error&) {
+      // The class that JavaScript gave is not one.
+    }
+  }
   Napi::Error plain = Napi::Error::New(env, error.what());
   plain.Set("code", code);
   return plain.Value();

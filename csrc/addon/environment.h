@@ -4,10 +4,8 @@
 
 #include <napi.h>
 
-#include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 
 #include "csrc/core/device.h"
 #include "csrc/core/handle_table.h"
@@ -29,7 +27,8 @@ class Environment {
   Napi::FunctionReference error_class;
 
   // Makes a promise and the completion that settles it from any thread: with what `value` returns, on the event
-  // loop, or with the error. The event loop stays alive until then.
+  // loop, or with the error. The event loop stays alive until then. A completion that is dropped uncalled, because its
+  // device is closed, rejects the promise.
   Napi::Promise promise(std::function<Napi::Value(Napi::Env)> value, Completion* completion);
 
   // Tells V8 how much memory its handles hold, in coarse steps because every call may start a collection.
@@ -39,12 +38,29 @@ class Environment {
   void shut_down();
 
  private:
+  // What the event loop needs to settle one promise.
   struct Settlement {
-    std::shared_ptr<Napi::Promise::Deferred> deferred;
+    Environment& environment;
+    Napi::Promise::Deferred deferred;
     std::function<Napi::Value(Napi::Env)> value;
     std::optional<Error> error;
   };
-  void settle(Settlement settlement);
+  // A promise on its way through a device's queue; settled at the latest when it is dropped there.
+  class Pending {
+   public:
+    Pending(Environment& environment, std::function<Napi::Value(Napi::Env)> value);
+    ~Pending();
+    Pending(const Pending&) = delete;
+    Pending& operator=(const Pending&) = delete;
+
+    Napi::Promise promise() const { return settlement_->deferred.Promise(); }
+    void settle(std::optional<Error> error);
+
+   private:
+    Napi::ThreadSafeFunction loop_;
+    std::unique_ptr<Settlement> settlement_;
+  };
+  void finish(Settlement& settlement);
 
   Napi::Env env_;
   Napi::ThreadSafeFunction loop_;

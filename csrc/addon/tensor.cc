@@ -1,5 +1,5 @@
 // Tensors: making, viewing, reading and disposing of them.
-#include <cstring>
+#include <algorithm>
 
 #include "csrc/addon/families.h"
 
@@ -15,7 +15,7 @@ struct HostArray {
 // A typed array with the element type of `dtype` (Uint16Array for the 16-bit floats).
 HostArray host_array(const Call& call, size_t index, DType dtype) {
   const Napi::Value given = call.value(index);
-  napi_typedarray_type type;
+  napi_typedarray_type type = napi_int8_array;
   size_t length = 0;
   void* data = nullptr;
   if (!given.IsTypedArray() ||
@@ -41,9 +41,13 @@ void upload(const Call& call, Tensor& tensor, const HostArray& host) {
               static_cast<long long>(tensor.shape.count()));
   }
   tensor.device().backend().upload(tensor.data(), host.data, tensor.bytes());
-  if (tensor.dtype == DType::kInt32) {
-    const auto* const values = static_cast<const int32_t*>(host.data);
-    tensor.host_indices = std::make_shared<const std::vector<int32_t>>(values, values + host.count);
+  if (tensor.dtype != DType::kInt32) return;
+  const auto* const values = static_cast<const int32_t*>(host.data);
+  std::vector<int32_t>& known = tensor.storage->host_indices;
+  if (tensor.bytes() == tensor.storage->bytes) {
+    known.assign(values, values + host.count);
+  } else if (!known.empty()) {
+    std::copy(values, values + host.count, known.begin() + tensor.offset / static_cast<int64_t>(sizeof(int32_t)));
   }
 }
 
@@ -80,9 +84,9 @@ napi_value write(Call& call) {
 
 // view(tensor, offset, shape): the same memory from element `offset` on, under another shape
 napi_value view(Call& call) {
-  const Tensor& whole = call.row_major(0, "tensor");
-  const int64_t offset = call.integer(1, "offset", 0);
   const Shape shape = call.shape(2, "shape");
+  const int64_t offset = call.integer(1, "offset", 0);
+  const Tensor& whole = call.row_major(0, "tensor");
   if (offset > whole.shape.count() || shape.count() > whole.shape.count() - offset) {
     call.fail(ErrorCode::kShapeMismatch, "a view of shape %s from element %lld on does not fit in a tensor of shape %s",
               shape.text().c_str(), static_cast<long long>(offset), whole.shape.text().c_str());
@@ -125,17 +129,22 @@ napi_value live_tensors(Call& call) {
   return Napi::Number::New(call.env(), static_cast<double>(call.environment().tensors.size()));
 }
 
+// Made by JavaScript's own constructor, which throws where napi_create_arraybuffer would end the process.
+Napi::ArrayBuffer array_buffer(const Call& call, size_t bytes) {
+  const Napi::Function constructor = call.env().Global().Get("ArrayBuffer").As<Napi::Function>();
+  try {
+    return constructor.New({Napi::Number::New(call.env(), static_cast<double>(bytes))}).As<Napi::ArrayBuffer>();
+  } catch (const Napi::Error&) {
+    call.fail(ErrorCode::kOutOfMemory, "no memory for %zu bytes on the JavaScript side", bytes);
+  }
+}
+
 // read(tensor): resolves to a typed array with the contents
 napi_value read(Call& call) {
   const Tensor& tensor = call.row_major(0, "tensor");
   const size_t bytes = static_cast<size_t>(tensor.bytes());
-  void* data = nullptr;
-  napi_value buffer;
-  if (napi_create_arraybuffer(call.env(), bytes, &data, &buffer) != napi_ok) {
-    call.fail(ErrorCode::kOutOfMemory, "no memory for %zu bytes on the JavaScript side", bytes);
-  }
-  const auto kept =
-      std::make_shared<Napi::Reference<Napi::ArrayBuffer>>(Napi::Persistent(Napi::ArrayBuffer(call.env(), buffer)));
+  const Napi::ArrayBuffer buffer = array_buffer(call, bytes);
+  const auto kept = std::make_shared<Napi::Reference<Napi::ArrayBuffer>>(Napi::Persistent(buffer));
   Completion done;
   const Napi::Promise promise = call.environment().promise(
       [kept, dtype = tensor.dtype, count = static_cast<size_t>(tensor.shape.count())](Napi::Env env) -> Napi::Value {
@@ -146,7 +155,7 @@ napi_value read(Call& call) {
         return Napi::Uint16Array::New(env, count, contents, 0);
       },
       &done);
-  tensor.device().backend().download(data, tensor.data(), static_cast<int64_t>(bytes), std::move(done));
+  tensor.device().backend().download(kept->Value().Data(), tensor.data(), static_cast<int64_t>(bytes), std::move(done));
   return promise;
 }
 
@@ -168,8 +177,13 @@ napi_value copy_into(Call& call) {
     call.fail(ErrorCode::kShapeMismatch, "in is %s but out is %s; they must have the same number of elements",
               in.shape.text().c_str(), out.shape.text().c_str());
   }
+  const int64_t distance = out.offset - in.offset;
+  if (out.storage == in.storage && distance < in.bytes() && -distance < in.bytes()) {
+    if (distance == 0) return call.nothing();
+    call.fail(ErrorCode::kInvalidArgument, "out and in overlap in memory");
+  }
   out.device().backend().run(CopyArgs{in.data(), out.data(), in.bytes()});
-  out.host_indices = nullptr;
+  out.storage->host_indices.clear();
   return call.nothing();
 }
 
@@ -191,6 +205,7 @@ napi_value timestamp(Call& call) {
   Tensor& out = call.int32(0, "out");
   const int64_t index = call.integer(1, "index", 0, out.shape.count() - 1);
   out.device().backend().run(TimestampArgs{out.as<int32_t>() + index});
+  out.storage->host_indices.clear();
   return call.nothing();
 }
 

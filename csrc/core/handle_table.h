@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <vector>
 
@@ -75,7 +76,7 @@ class HandleTable {
     int64_t generation = 1;
     std::optional<T> value;
   };
-  std::vector<Entry> entries_;
+  std::deque<Entry> entries_;  // what find() returned stays where it is when more is inserted
   std::vector<uint32_t> free_;
   size_t size_ = 0;
 };

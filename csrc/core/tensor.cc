@@ -22,6 +22,14 @@ Storage::Storage(std::shared_ptr<Device> owner, int64_t bytes, const char* purpo
 Storage::~Storage() { device->allocator().free(data); }
 
 Tensor make_tensor(std::shared_ptr<Device> device, DType dtype, const Shape& shape, const char* purpose) {
+  int64_t product = 1;
+  for (int i = 0; i < shape.rank; ++i) {
+    const int64_t dim = shape.dims[i] > 0 ? shape.dims[i] : 1;
+    if (dim > kMaxElements / product) {
+      throw make_error(ErrorCode::kOutOfMemory, "%s: %s is more than can be counted", purpose, shape.text().c_str());
+    }
+    product *= dim;
+  }
   Tensor tensor;
   tensor.shape = shape;
   tensor.dtype = dtype;

@@ -14,6 +14,8 @@
 namespace foretoken {
 
 constexpr int kMaxRank = 6;
+// Dimensions of a shape, multiplied without the zeros: bounds what arithmetic on sizes and bytes can reach.
+constexpr int64_t kMaxElements = int64_t{1} << 52;
 
 struct Shape {
   int rank = 0;
@@ -52,6 +54,9 @@ class Storage {
   const std::shared_ptr<Device> device;
   const int64_t bytes;
   void* const data;
+  // Contents of index tensors as they were uploaded, empty when only the device knows them: lets the boundary check
+  // indices before anything runs.
+  std::vector<int32_t> host_indices;
 };
 
 struct Tensor {
@@ -60,8 +65,6 @@ struct Tensor {
   Shape shape;
   DType dtype = DType::kFloat32;
   Layout layout = Layout::kRowMajor;
-  // Contents as they were uploaded, for index tensors: lets the boundary check them before anything runs.
-  std::shared_ptr<const std::vector<int32_t>> host_indices;
 
   Device& device() const { return *storage->device; }
   void* data() const { return static_cast<char*>(storage->data) + offset; }
@@ -72,12 +75,13 @@ struct Tensor {
   Matrix matrix() const { return {data(), dtype, layout}; }
   // The contents of an index tensor as far as the host knows them, or null.
   const int32_t* known_indices() const {
-    return host_indices ? host_indices->data() + offset / static_cast<int64_t>(sizeof(int32_t)) : nullptr;
+    if (storage->host_indices.empty()) return nullptr;
+    return storage->host_indices.data() + offset / static_cast<int64_t>(sizeof(int32_t));
   }
   int64_t bytes() const { return shape.count() * static_cast<int64_t>(size_of(dtype)); }
 };
 
-// A new tensor of uninitialised memory.
+// A new tensor of uninitialised memory. Throws when the shape has more elements than can be counted.
 Tensor make_tensor(std::shared_ptr<Device> device, DType dtype, const Shape& shape, const char* purpose);
 
 }  // namespace foretoken

@@ -6,7 +6,7 @@ namespace foretoken {
 
 namespace {
 
-constexpr uint64_t kPartMask = 0xffffffffu;
+constexpr uint64_t kUnclaimedMask = 0xffffffffu;
 
 // Kernels of one step follow each other within microseconds; waking a sleeping thread costs several.
 constexpr auto kSpin = std::chrono::microseconds(50);
@@ -16,10 +16,17 @@ uint64_t generation_of(uint64_t ticket) { return ticket >> 32; }
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { work(thread); });
+  try {
+    for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { work(thread); });
+  } catch (...) {  // the system has no more threads
+    stop_workers();
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop_workers(); }
+
+void ThreadPool::stop_workers() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
@@ -38,7 +45,7 @@ void ThreadPool::run(int64_t parts, Body body, void* context) {
   parts_.store(parts, std::memory_order_relaxed);
   finished_.store(0, std::memory_order_relaxed);
   const uint64_t generation = generation_of(ticket_.load(std::memory_order_relaxed)) + 1;
-  ticket_.store(generation << 32);
+  ticket_.store(generation << 32 | static_cast<uint64_t>(parts));
   if (sleepers_.load() > 0) {
     const std::lock_guard lock(mutex_);
     wake_.notify_all();
@@ -53,12 +60,11 @@ void ThreadPool::run(int64_t parts, Body body, void* context) {
 void ThreadPool::take_parts(uint64_t generation, int thread) {
   uint64_t ticket = ticket_.load(std::memory_order_acquire);
   while (generation_of(ticket) == generation) {
-    const int64_t part = static_cast<int64_t>(ticket & kPartMask);
+    const auto unclaimed = static_cast<int64_t>(ticket & kUnclaimedMask);
+    if (unclaimed == 0) return;
+    if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel)) continue;
     const Body body = body_.load(std::memory_order_relaxed);
-    void* const context = context_.load(std::memory_order_relaxed);
-    if (part >= parts_.load(std::memory_order_relaxed)) return;
-    if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) continue;
-    body(context, part, thread);
+    body(context_.load(std::memory_order_relaxed), parts_.load(std::memory_order_relaxed) - unclaimed, thread);
     finished_.fetch_add(1, std::memory_order_release);
     ticket = ticket_.load(std::memory_order_acquire);
   }

@@ -30,10 +30,11 @@ class ThreadPool {
   void work(int thread);
   void take_parts(uint64_t generation, int thread);
   void wait_for_job(uint64_t seen_generation);
+  void stop_workers();
 
-  // The current job. `ticket_` is the job's generation in the upper and the next part in the lower half: a part is
-  // claimed by a compare-and-swap, which fails when the job has changed meanwhile, so the other fields (written
-  // before the ticket, while no part is out) are valid for whoever claims one.
+  // The current job. `ticket_` is the job's generation in the upper and the number of unclaimed parts in the lower
+  // half: a part is claimed by a compare-and-swap that lowers it, which fails when the job has changed meanwhile. The
+  // other fields are read by whoever has claimed a part; until that is finished, they stay.
   std::atomic<uint64_t> ticket_{0};
   std::atomic<Body> body_{nullptr};
   std::atomic<void*> context_{nullptr};

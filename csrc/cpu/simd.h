@@ -142,6 +142,7 @@ inline void store(Float16* p, Vec v) {
 // The first n lanes, 0 ≤ n ≤ kLanes; the others are zero and their memory is not touched.
 template <typename T>
 inline auto load_n(const T* p, int n) {
+  if (n == kLanes) return load(p);
   T lanes[kLanes] = {};
   for (int i = 0; i < n; ++i) lanes[i] = p[i];
   return load(lanes);
@@ -149,6 +150,7 @@ inline auto load_n(const T* p, int n) {
 
 template <typename T, typename Vector>
 inline void store_n(T* p, Vector v, int n) {
+  if (n == kLanes) return store(p, v);
   T lanes[kLanes];
   store(lanes, v);
   for (int i = 0; i < n; ++i) p[i] = lanes[i];
@@ -158,8 +160,14 @@ inline void store_n(T* p, Vector v, int n) {
 inline Vec load_n(const float* p, int n) { return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p); }
 inline void store_n(float* p, Vec v, int n) { _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v); }
 #elif defined(__AVX2__)
-inline Vec load_n(const float* p, int n) { return _mm256_maskload_ps(p, (__m256i)(iota() < n)); }
-inline void store_n(float* p, Vec v, int n) { _mm256_maskstore_ps(p, (__m256i)(iota() < n), v); }
+// Masked instructions are much slower than plain ones on some processors.
+inline Vec load_n(const float* p, int n) {
+  return n == kLanes ? load(p) : _mm256_maskload_ps(p, (__m256i)(iota() < n));
+}
+inline void store_n(float* p, Vec v, int n) {
+  if (n == kLanes) return store(p, v);
+  _mm256_maskstore_ps(p, (__m256i)(iota() < n), v);
+}
 #endif
 
 inline float to_float(BFloat16 x) { return load_n(&x, 1)[0]; }

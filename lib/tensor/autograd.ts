@@ -1,6 +1,6 @@
 import { ForetokenError } from '../errors';
 import { native } from '../native/load';
-import { inScope, keep, own, scope, type Scoped, type Surviving } from './scope';
+import { inScope, keepWith, own, scope, type Scoped, type Surviving } from './scope';
 import type { Tensor } from './tensor';
 
 /** Where a gradient gathers: a leaf's `grad`, or a recorded operation that has not run backward yet. */
@@ -31,12 +31,12 @@ class LeafTarget implements GradTarget {
       native.accumulate(this.leaf.grad.handle, grad.handle, 1);
       grad.dispose();
     } else {
-      this.leaf.grad = keep(grad);
+      this.leaf.grad = keepWith(grad, this.leaf);
     }
   }
 
   buffer(): Tensor {
-    return (this.leaf.grad ??= keep(this.leaf.device.zeros(this.leaf.shape)));
+    return (this.leaf.grad ??= keepWith(this.leaf.device.zeros(this.leaf.shape), this.leaf));
   }
 }
 
@@ -51,7 +51,7 @@ export class GradNode implements GradTarget, Surviving {
 
   constructor(
     readonly op: string,
-    readonly targets: readonly (GradTarget | null)[],
+    readonly targets: readonly (GradNode | LeafTarget | null)[],
     private readonly output: { device: Tensor['device']; shape: readonly number[] },
     private saved: readonly Tensor[],
     private readonly backwardFunction: Backward,
@@ -64,19 +64,21 @@ export class GradNode implements GradTarget, Surviving {
       native.accumulate(this.grad.handle, grad.handle, 1);
       grad.dispose();
     } else {
-      this.grad = keep(grad);
+      this.grad = keepWith(grad, this);
     }
   }
 
   buffer(): Tensor {
-    return (this.grad ??= keep(this.output.device.zeros(this.output.shape)));
+    return (this.grad ??= keepWith(this.output.device.zeros(this.output.shape), this));
+  }
+
+  /** Whether backward ran, or the scope of this operation ended: what it saved is gone. */
+  get consumed(): boolean {
+    return this.#consumed;
   }
 
   /** Passes the gathered gradient on, then frees what was saved for it. */
   run(): void {
-    if (this.#consumed) {
-      throw new ForetokenError('INVALID_ARGUMENT', `backward: the graph of ${this.op} was used already`);
-    }
     if (this.grad) scope(() => this.backwardFunction(this.grad!, this.saved, this.targets));
     this.dispose();
   }
@@ -90,7 +92,10 @@ export class GradNode implements GradTarget, Surviving {
   }
 
   dependencies(): Iterable<Scoped | null | undefined> {
-    return [...this.saved, ...this.targets.map((target) => (target instanceof GradNode ? target : null))];
+    return [
+      ...this.saved,
+      ...this.targets.map((target) => (target instanceof LeafTarget ? target.leaf : target)),
+    ];
   }
 }
 
@@ -142,16 +147,26 @@ export function backward(roots: readonly (readonly [Tensor, Tensor?])[]): void {
     checkRoot(output, grad);
     return output.node!;
   });
-  noGrad(() =>
-    scope(() => {
-      roots.forEach(([output, grad], i) => {
-        // A copy, because gradients are accumulated into in place.
-        const start = output.device.empty(output.shape).copyFrom(grad ?? output.device.zeros([1]).fill(1));
-        nodes[i]!.add(start);
-      });
-      for (const node of reachableFrom(nodes)) node.run();
-    }),
-  );
+  const graph = reachableFrom(nodes);
+  const consumed = graph.find((node) => node.consumed);
+  if (consumed) {
+    throw new ForetokenError('INVALID_ARGUMENT', `backward: the graph of ${consumed.op} was used already`);
+  }
+  try {
+    noGrad(() =>
+      scope(() => {
+        roots.forEach(([output, grad], i) => {
+          // A copy, because gradients are accumulated into in place.
+          const start = output.device.empty(output.shape).copyFrom(grad ?? output.device.zeros([1]).fill(1));
+          nodes[i]!.add(start);
+        });
+        for (const node of graph) node.run();
+      }),
+    );
+  } finally {
+    // After a failure the graph is half used; it frees its memory all the same.
+    for (const node of graph) node.dispose();
+  }
 }
 
 function checkRoot(output: Tensor, grad?: Tensor): void {

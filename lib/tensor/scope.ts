@@ -32,13 +32,21 @@ export function own<T extends Scoped>(value: T): T {
 
 /** Takes `value` out of its scope: from now on its lifetime is the caller's affair. */
 export function keep<T extends Scoped>(value: T): T {
-  for (let i = stack.length - 1; i >= 0; i--) {
-    if (stack[i]!.delete(value)) {
-      value.released?.();
-      break;
-    }
-  }
+  if (ownerOf(value)?.delete(value)) value.released?.();
   return value;
+}
+
+/** Gives `value` the lifetime of `other`: the same scope frees both, or none does. */
+export function keepWith<T extends Scoped>(value: T, other: Scoped): T {
+  const owner = ownerOf(other);
+  if (!owner) return keep(value);
+  ownerOf(value)?.delete(value);
+  owner.add(value);
+  return value;
+}
+
+function ownerOf(value: Scoped): Set<Scoped> | undefined {
+  return stack.findLast((owned) => owned.has(value));
 }
 
 /**
@@ -58,7 +66,7 @@ export function scope<T>(fn: () => T): T {
   } finally {
     stack.pop();
     const survivors = new Set<Scoped>();
-    collect(result, owned, survivors);
+    collect(result, owned, survivors, new Set());
     const outer = stack.at(-1);
     for (const value of owned) {
       if (!survivors.has(value)) value.dispose();
@@ -68,8 +76,9 @@ export function scope<T>(fn: () => T): T {
   }
 }
 
-function collect(value: unknown, owned: Set<Scoped>, survivors: Set<Scoped>): void {
-  if (typeof value !== 'object' || value === null) return;
+function collect(value: unknown, owned: Set<Scoped>, survivors: Set<Scoped>, visited: Set<object>): void {
+  if (typeof value !== 'object' || value === null || visited.has(value)) return;
+  visited.add(value);
   if (isSurviving(value)) {
     const pending: Scoped[] = [value];
     for (let next = pending.pop(); next; next = pending.pop()) {
@@ -79,9 +88,9 @@ function collect(value: unknown, owned: Set<Scoped>, survivors: Set<Scoped>): vo
       for (const dependency of next.dependencies()) if (dependency) pending.push(dependency);
     }
   } else if (Array.isArray(value)) {
-    for (const element of value) collect(element, owned, survivors);
+    for (const element of value) collect(element, owned, survivors, visited);
   } else if (Object.getPrototypeOf(value) === Object.prototype) {
-    for (const element of Object.values(value)) collect(element, owned, survivors);
+    for (const element of Object.values(value)) collect(element, owned, survivors, visited);
   }
 }
 

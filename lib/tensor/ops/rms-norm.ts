@@ -11,10 +11,22 @@ export function rmsNorm(x: Tensor, weight: Tensor, eps: number): Tensor {
   const [y, rstdHandle] = native.rmsNorm(x.handle, weight.handle, eps);
   const out = new Tensor(x.device, y);
   using rstd = new Tensor(x.device, rstdHandle);
-  return record('rmsNorm', [x, weight], out, [x, weight, rstd], (grad, [input, scale, root], [toX, toWeight]) => {
-    const gradWeight = toWeight?.buffer().handle;
-    const gradX = native.rmsNormBackward(grad.handle, input!.handle, scale!.handle, root!.handle, gradWeight);
-    const owned = new Tensor(grad.device, gradX);
-    toX?.add(owned);
-  });
+  return record(
+    'rmsNorm',
+    [x, weight],
+    out,
+    [x, weight, rstd],
+    (grad, [input, scale, root], [toX, toWeight]) => {
+      const gradWeight = toWeight?.buffer().handle;
+      const gradX = native.rmsNormBackward(
+        grad.handle,
+        input!.handle,
+        scale!.handle,
+        root!.handle,
+        gradWeight,
+      );
+      const owned = new Tensor(grad.device, gradX);
+      toX?.add(owned);
+    },
+  );
 }

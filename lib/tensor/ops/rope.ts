@@ -34,7 +34,12 @@ export interface RopeHeads {
  * @param positions int32 [rows]
  * @param table from {@link ropeTable}
  */
-export function rope(x: Tensor, positions: Tensor, table: Tensor, { heads, rotatedHeads }: RopeHeads): Tensor {
+export function rope(
+  x: Tensor,
+  positions: Tensor,
+  table: Tensor,
+  { heads, rotatedHeads }: RopeHeads,
+): Tensor {
   const out = new Tensor(
     x.device,
     native.rope(x.handle, positions.handle, table.handle, heads, rotatedHeads, false),
