@@ -46,7 +46,10 @@ export function full(widths: readonly number[]): TreePlan {
   let level = [0];
   widths.forEach((width, index) => {
     if (!Number.isInteger(width) || width < 1) {
-      throw new ForetokenError('INVALID_ARGUMENT', `full: widths[${index}] must be a positive integer, but is ${width}`);
+      throw new ForetokenError(
+        'INVALID_ARGUMENT',
+        `full: widths[${index}] must be a positive integer, but is ${width}`,
+      );
     }
     level = level.flatMap((parent) =>
       Array.from({ length: width }, (_, rank) => nodes.push({ parent, depth: index + 1, rank }) - 1),

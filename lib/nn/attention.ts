@@ -41,7 +41,14 @@ export class Attention {
       config.qkvBias,
     );
     const outInit = { std: residualStd };
-    this.out = new Linear(store, prefix, [{ name: 'o_proj', rows: hiddenSize }], heads * headDim, outInit, config.outBias);
+    this.out = new Linear(
+      store,
+      prefix,
+      [{ name: 'o_proj', rows: hiddenSize }],
+      heads * headDim,
+      outInit,
+      config.outBias,
+    );
     this.#norms = config.qkNorm
       ? {
           q: new RMSNorm(store, `${prefix}q_norm`, headDim, config.rmsNormEps),

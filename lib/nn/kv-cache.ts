@@ -31,7 +31,10 @@ export class KvCache implements Disposable {
   ) {
     const { layers, kvHeads, headDim, capacity, sequences = 1 } = options;
     if (!Number.isInteger(capacity) || capacity < 1) {
-      throw new ForetokenError('INVALID_ARGUMENT', `KvCache: capacity must be a positive integer, but is ${capacity}`);
+      throw new ForetokenError(
+        'INVALID_ARGUMENT',
+        `KvCache: capacity must be a positive integer, but is ${capacity}`,
+      );
     }
     this.capacity = capacity;
     this.sequences = sequences;

@@ -63,7 +63,8 @@ export function samplingOptions(options: SamplingOptions, vocabSize: number): Re
   if (!Number.isInteger(topK) || topK < 0 || topK > 0x7fffffff) {
     fail(`topK must be an integer in 0 … ${0x7fffffff}, but is ${topK}`);
   }
-  const seedFits = typeof seed === 'bigint' ? seed >= 0n && seed < 1n << 64n : Number.isSafeInteger(seed) && seed >= 0;
+  const seedFits =
+    typeof seed === 'bigint' ? seed >= 0n && seed < 1n << 64n : Number.isSafeInteger(seed) && seed >= 0;
   if (!seedFits) fail(`seed must be an integer in 0 … 2^64-1 (above 2^53 as a bigint), but is ${seed}`);
   for (const [token, bias] of logitBias) {
     if (!Number.isInteger(token) || token < 0 || token >= vocabSize) {

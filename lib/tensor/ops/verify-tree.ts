@@ -2,7 +2,13 @@ import { native } from '../../native/load';
 import { scope } from '../scope';
 import { Tensor } from '../tensor';
 import type { TreeRows } from './kv-cache';
-import { needsHistory, samplingArguments, samplingOptions, type SamplingHistory, type SamplingOptions } from './sampling';
+import {
+  needsHistory,
+  samplingArguments,
+  samplingOptions,
+  type SamplingHistory,
+  type SamplingOptions,
+} from './sampling';
 
 export interface PlantTreeInputs {
   /** int32 [sequences]: the last committed token of each. */
@@ -19,7 +25,13 @@ export interface PlantTreeInputs {
 
 /** The tokens of the nodes of draft trees: int32 [rows]. */
 export function plantTree({ roots, drafts, depths, ranks, rowOffsets }: PlantTreeInputs): Tensor {
-  const tokens = native.plantTree(roots.handle, drafts.handle, depths.handle, ranks.handle, rowOffsets.handle);
+  const tokens = native.plantTree(
+    roots.handle,
+    drafts.handle,
+    depths.handle,
+    ranks.handle,
+    rowOffsets.handle,
+  );
   return new Tensor(roots.device, tokens);
 }
 

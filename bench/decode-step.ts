@@ -1,0 +1,85 @@
+import { chainRows, treeRows } from '../lib/decode/rows';
+import { RankPathStatistics } from '../lib/decode/rank-path-statistics';
+import { best, chain, type TreePlan } from '../lib/decode/tree';
+import type { MtpModel } from '../lib/model/model';
+import type { KvCache } from '../lib/nn/kv-cache';
+import { noGrad } from '../lib/tensor/autograd';
+import { verifyTree } from '../lib/tensor/ops/verify-tree';
+import { scope } from '../lib/tensor/scope';
+import { ceilings, indices, interleaved, median, spread, type Bench } from './harness';
+import { emptyCache, randomModel } from './models';
+
+const PREFIX = 256;
+const SIZES = [1, 2, 4, 8, 16, 32, 64];
+
+/** Tree forward and verification by number of nodes, against the one node of plain decoding. */
+export const decodeStep: Bench = {
+  name: 'decode-step',
+  async run(device, report) {
+    for (const [layers, hidden] of [
+      [8, 512],
+      [6, 256],
+    ] as const) {
+      using model = randomModel(device, { layers, hidden });
+      using cache = emptyCache(model, PREFIX + 64);
+      await fill(model, cache);
+      const statistics = new RankPathStatistics(4);
+      const plans = SIZES.map((size) => (size === 1 ? chain(0) : best(size - 1, statistics)));
+      const rates = await ceilings(device);
+      const samples = await interleaved(
+        device,
+        plans.map((plan) => () => step(model, cache, plan)),
+        { seconds: 4 },
+      );
+      const bytes = 4 * model.parameters.size;
+      const plain = median(samples[0]!);
+      const parameters = model.parameters.size;
+      report({
+        name: 'decode-step/plain',
+        params: { parameters, prefix: PREFIX },
+        unit: 'byte/s',
+        median: bytes / plain,
+        spread: spread(samples[0]!),
+        ceiling: rates.readBytesPerSecond,
+        fraction: bytes / plain / rates.readBytesPerSecond,
+      });
+      SIZES.forEach((nodes, i) =>
+        report({
+          name: 'decode-step/tree',
+          params: { parameters, nodes, prefix: PREFIX },
+          unit: 's',
+          median: median(samples[i]!),
+          spread: spread(samples[i]!),
+          ceiling: plain,
+          fraction: median(samples[i]!) / plain,
+        }),
+      );
+    }
+  },
+};
+
+async function fill(model: MtpModel, cache: KvCache): Promise<void> {
+  const { device } = model;
+  model.table.reserve(PREFIX + 64);
+  for (let start = 0; start < PREFIX; start += 64) {
+    noGrad(() =>
+      scope(() => {
+        const rows = chainRows(cache, 64);
+        model.nextTokenHidden(model.trunk(device.tensor(indices(64, 256)), rows), rows);
+        cache.advance([64]);
+      }),
+    );
+    await device.synchronize();
+  }
+}
+
+function step(model: MtpModel, cache: KvCache, plan: TreePlan): void {
+  noGrad(() =>
+    scope(() => {
+      const rows = treeRows(cache, plan);
+      const tokens = model.device.tensor(indices(plan.parents.length, 256));
+      const hidden = model.nextTokenHidden(model.trunk(tokens, rows), rows);
+      verifyTree({ hidden, weight: model.unembeddingFor(hidden), tokens, tree: rows.tree });
+    }),
+  );
+}

@@ -1,0 +1,128 @@
+import type { Device } from '../lib/tensor/device';
+import type { MachineRates } from '../lib/native/binding';
+
+/** One measured case. `fraction` is how much of the ceiling was reached, 1 being all of it. */
+export interface Result {
+  /** `<bench>/<case>`. */
+  name: string;
+  params: Record<string, string | number>;
+  unit: string;
+  median: number;
+  /** Half the distance between the quartiles, as a share of the median. */
+  spread: number;
+  /** The best that this machine could do, measured in the same run; null where there is no such thing. */
+  ceiling: number | null;
+  fraction: number | null;
+}
+
+export type Report = (result: Result) => void;
+
+/** One file of bench/: the name users give, and what it does. */
+export interface Bench {
+  name: string;
+  run(device: Device, report: Report): Promise<void>;
+}
+
+/** Seconds of each repeat. */
+export type Samples = number[];
+
+export interface Repeats {
+  /** At least this many. */
+  repeats?: number;
+  /** And for at least this long, in seconds. */
+  seconds?: number;
+}
+
+/** Time from enqueueing `work` to its end on the device, after one run that nobody looks at. */
+export async function time(device: Device, work: () => void, options: Repeats = {}): Promise<Samples> {
+  return (await interleaved(device, [work], options))[0]!;
+}
+
+/**
+ * The same for several pieces of work in turns, so that what disturbs the machine disturbs all of them: for ratios.
+ */
+export async function interleaved(
+  device: Device,
+  works: readonly (() => void)[],
+  { repeats = 9, seconds = 1 }: Repeats = {},
+): Promise<Samples[]> {
+  const samples: Samples[] = works.map(() => []);
+  const once = async (work: () => void): Promise<number> => {
+    const start = performance.now();
+    work();
+    await device.synchronize();
+    return (performance.now() - start) / 1000;
+  };
+  for (const work of works) await once(work);
+  const start = performance.now();
+  while (samples[0]!.length < repeats || performance.now() - start < 1000 * seconds) {
+    for (const [i, work] of works.entries()) samples[i]!.push(await once(work));
+  }
+  return samples;
+}
+
+function quantile(sorted: readonly number[], share: number): number {
+  const at = share * (sorted.length - 1);
+  const low = Math.floor(at);
+  const high = Math.ceil(at);
+  return sorted[low]! + (at - low) * (sorted[high]! - sorted[low]!);
+}
+
+export function median(samples: Samples): number {
+  return quantile(
+    samples.toSorted((a, b) => a - b),
+    0.5,
+  );
+}
+
+export function spread(samples: Samples): number {
+  const sorted = samples.toSorted((a, b) => a - b);
+  return (quantile(sorted, 0.75) - quantile(sorted, 0.25)) / 2 / quantile(sorted, 0.5);
+}
+
+/** A rate (`amount` of `unit` per run) against the machine's own. */
+export function rate(
+  name: string,
+  params: Result['params'],
+  unit: string,
+  amount: number,
+  samples: Samples,
+  ceiling: number | null,
+): Result {
+  const reached = amount / median(samples);
+  return {
+    name,
+    params,
+    unit,
+    median: reached,
+    spread: spread(samples),
+    ceiling,
+    fraction: ceiling === null ? null : reached / ceiling,
+  };
+}
+
+/** The machine's ceilings right now: measured beside every bench, because a shared machine changes. */
+export async function ceilings(device: Device): Promise<MachineRates> {
+  return device.measure();
+}
+
+/** Shortest time in which the machine could do this work. */
+export function floorSeconds(rates: MachineRates, work: { flops: number; bytes: number }): number {
+  return Math.max(work.flops / rates.flopsPerSecond, work.bytes / rates.readBytesPerSecond);
+}
+
+/** float32 numbers that look random and are the same every time. */
+export function numbers(count: number, scale = 1): Float32Array {
+  const values = new Float32Array(count);
+  let state = 1;
+  for (let i = 0; i < count; i++) {
+    state = Math.imul(state, 1664525) + 1013904223;
+    values[i] = (state / 0x80000000) * scale;
+  }
+  return values;
+}
+
+/** int32 numbers in 0 … limit-1. */
+export function indices(count: number, limit: number): Int32Array {
+  return Int32Array.from(numbers(count), (x) => Math.floor(((x + 1) / 2) * limit) % limit);
+}

@@ -1,0 +1,21 @@
+import { native } from '../lib/native/load';
+import { openDevice, type DeviceOptions } from '../lib/tensor/device';
+import { ceilings, type Bench } from './harness';
+
+/** This machine's own ceilings: multiply-adds in registers for every instruction-set level, and reading memory. */
+export const machine: Bench = {
+  name: 'machine',
+  async run(device, report) {
+    const one = (name: string, params: Record<string, string>, unit: string, median: number): void =>
+      report({ name: `machine/${name}`, params, unit, median, spread: 0, ceiling: null, fraction: null });
+    if (device.name === 'cpu') {
+      for (const isa of native.cpuInfo().isaLevels) {
+        using level = openDevice('cpu', { isa: isa as DeviceOptions['isa'] });
+        one('multiply-add', { isa }, 'flop/s', (await ceilings(level)).flopsPerSecond);
+      }
+    } else {
+      one('multiply-add', { device: device.name }, 'flop/s', (await ceilings(device)).flopsPerSecond);
+    }
+    one('read', {}, 'byte/s', (await ceilings(device)).readBytesPerSecond);
+  },
+};

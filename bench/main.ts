@@ -1,0 +1,78 @@
+import { parseArgs } from 'node:util';
+import { writeFileAtomic } from '../lib/model/files';
+import { openDevice, type DeviceName } from '../lib/tensor/device';
+import { decodeStep } from './decode-step';
+import type { Bench, Result } from './harness';
+import { linear } from './linear';
+import { linearCrossEntropy } from './linear-cross-entropy';
+import { machine } from './machine';
+import { trainStep } from './train-step';
+import { verifyTree } from './verify-tree';
+
+/** `machine` comes first, always: the others are read against it. */
+const BENCHES: readonly Bench[] = [machine, linearCrossEntropy, linear, trainStep, decodeStep, verifyTree];
+
+const USAGE = `Usage: npm run bench -- [NAME…] [--device cpu|cuda] [--json FILE]
+Names: ${BENCHES.map(({ name }) => name).join(', ')}. All of them by default.
+Example: npm run bench -- linear-cross-entropy --json results.json`;
+
+function withUnit(value: number, unit: string): string {
+  if (unit === 'flop/s') return `${(value / 1e9).toFixed(1)} GFLOP/s`;
+  if (unit === 'byte/s') return `${(value / 1e9).toFixed(1)} GB/s`;
+  if (unit === 'byte') return `${(value / 2 ** 20).toFixed(1)} MiB`;
+  if (unit === 's') return value < 1e-3 ? `${(value * 1e6).toFixed(0)} µs` : `${(value * 1e3).toFixed(2)} ms`;
+  return `${value.toPrecision(4)} ${unit}`;
+}
+
+function line({ name, params, unit, median, spread, ceiling, fraction }: Result): string {
+  const given = Object.entries(params)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(' ');
+  const against = ceiling === null ? '' : `${fraction!.toFixed(2)} of ${withUnit(ceiling, unit)}`;
+  const about = `± ${(100 * spread).toFixed(0)} %`;
+  return `${name.padEnd(36)} ${given.padEnd(44)} ${withUnit(median, unit).padStart(15)} ${about.padStart(7)}  ${against}`;
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      json: { type: 'string' },
+      device: { type: 'string', default: 'cpu' },
+      help: { type: 'boolean' },
+    },
+  });
+  if (values.help) {
+    console.log(USAGE);
+    return 0;
+  }
+  const unknown = positionals.filter((name) => !BENCHES.some((bench) => bench.name === name));
+  if (unknown.length > 0) {
+    console.error(`bench: there is no bench named ${unknown.join(', ')}\n${USAGE}`);
+    return 2;
+  }
+  const chosen = BENCHES.filter(
+    ({ name }) => name === 'machine' || positionals.length === 0 || positionals.includes(name),
+  );
+  using device = openDevice(values.device as DeviceName);
+  console.log(device.description);
+  const results: Result[] = [];
+  for (const bench of chosen) {
+    await bench.run(device, (result) => {
+      results.push(result);
+      console.log(line(result));
+    });
+  }
+  if (values.json) await writeFileAtomic(values.json, `${JSON.stringify(results, null, 2)}\n`);
+  return 0;
+}
+
+main().then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    console.error(`bench: ${error instanceof Error ? error.message : String(error)}`);
+    process.exitCode = 1;
+  },
+);

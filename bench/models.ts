@@ -1,0 +1,40 @@
+import { MtpModel } from '../lib/model/model';
+import type { ModelOptions } from '../lib/model/config';
+import { KvCache } from '../lib/nn/kv-cache';
+import type { Device } from '../lib/tensor/device';
+
+/** A byte-level model with random weights. */
+export function randomModel(
+  device: Device,
+  options: Partial<ModelOptions> & { layers: number; hidden: number },
+): MtpModel {
+  const { layers, hidden, ...rest } = options;
+  return new MtpModel(
+    device,
+    {
+      vocabSize: 257,
+      hiddenSize: hidden,
+      numHiddenLayers: layers,
+      numAttentionHeads: hidden / 64,
+      tieWordEmbeddings: true,
+      maxPositionEmbeddings: 1024,
+      ...rest,
+    },
+    { seed: 1 },
+  );
+}
+
+export function emptyCache(model: MtpModel, capacity: number): KvCache {
+  const { numHiddenLayers, numKeyValueHeads, headDim } = model.config;
+  return new KvCache(model.device, { layers: numHiddenLayers, kvHeads: numKeyValueHeads, headDim, capacity });
+}
+
+/** Multiply-adds of the matrices for one token, times 2: weights that are multiplied with, and attention over `context`. */
+export function forwardFlops(model: MtpModel, context: number): number {
+  const { numHiddenLayers, numAttentionHeads, headDim, vocabSize, hiddenSize } = model.config;
+  const matrices = model.parameters.parameters
+    .filter((parameter) => parameter.decay && parameter !== model.unembedding)
+    .reduce((sum, parameter) => sum + parameter.size, 0);
+  const attention = 2 * numHiddenLayers * numAttentionHeads * headDim * context;
+  return 2 * (matrices + model.numHeads * vocabSize * hiddenSize + attention);
+}
