@@ -32,9 +32,8 @@ napi_value embedding_backward(Call& call) {
   Shape shape = tokens.shape;
   shape.dims[shape.rank++] = grad_weight.shape[1];
   call.check_shape(grad_out, "gradOut", shape);
-  call.device().backend().run(EmbeddingBackwardArgs{tokens.as<int32_t>(), grad_out.as<float>(),
-                                                    grad_weight.as<float>(), tokens.shape.count(),
-                                                    grad_weight.shape[0], grad_weight.shape[1]});
+  call.device().backend().run(EmbeddingBackwardArgs{tokens.as<int32_t>(), grad_out.as<float>(), grad_weight.as<float>(),
+                                                    tokens.shape.count(), grad_weight.shape[0], grad_weight.shape[1]});
   return call.nothing();
 }
 
@@ -67,9 +66,15 @@ napi_value rms_norm_backward(Call& call) {
   if (grad_weight != nullptr) call.check_shape(*grad_weight, "gradWeight", weight.shape);
   Tensor grad_x = call.output(DType::kFloat32, x.shape);
   run_with_workspace(call.device(),
-                     RmsNormBackwardArgs{grad_y.as<float>(), x.as<float>(), weight.as<float>(), rstd.as<float>(),
-                                         grad_x.as<float>(), grad_weight ? grad_weight->as<float>() : nullptr,
-                                         x.shape.rows(), x.shape[-1], {}},
+                     RmsNormBackwardArgs{grad_y.as<float>(),
+                                         x.as<float>(),
+                                         weight.as<float>(),
+                                         rstd.as<float>(),
+                                         grad_x.as<float>(),
+                                         grad_weight ? grad_weight->as<float>() : nullptr,
+                                         x.shape.rows(),
+                                         x.shape[-1],
+                                         {}},
                      call.op());
   return call.handle(std::move(grad_x));
 }
@@ -101,10 +106,8 @@ napi_value rope(Call& call) {
 }  // namespace
 
 const Exports kLayerExports = {
-    {"embedding", embedding},
-    {"embeddingBackward", embedding_backward},
-    {"rmsNorm", rms_norm},
-    {"rmsNormBackward", rms_norm_backward},
+    {"embedding", embedding}, {"embeddingBackward", embedding_backward},
+    {"rmsNorm", rms_norm},    {"rmsNormBackward", rms_norm_backward},
     {"rope", rope},
 };
 

@@ -32,7 +32,8 @@ napi_value clip_coefficient(Call& call) {
 double ranged(const Call& call, size_t index, const char* name, double lowest, double below) {
   const double given = call.number(index, name);
   if (!(given >= lowest && given < below)) {
-    call.fail(ErrorCode::kInvalidArgument, "%s must be at least %g and below %g, but is %g", name, lowest, below, given);
+    call.fail(ErrorCode::kInvalidArgument, "%s must be at least %g and below %g, but is %g", name, lowest, below,
+              given);
   }
   return given;
 }

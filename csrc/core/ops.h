@@ -325,29 +325,29 @@ enum class Reduction : uint8_t {
 
 struct LinearCrossEntropyArgs {
   LossMode mode;
-  Matrix hidden;               // [rows, dim], row-major, any floating dtype
-  Matrix weight;               // [vocab, dim], row-major, any floating dtype
-  const float* bias;           // [vocab] or null
-  const int32_t* targets;      // [rows]; ignore_index rows cost nothing
-  const float* coefficients;   // [rows] or null for all ones; given up front, so that nothing is rescaled later
+  Matrix hidden;              // [rows, dim], row-major, any floating dtype
+  Matrix weight;              // [vocab, dim], row-major, any floating dtype
+  const float* bias;          // [vocab] or null
+  const int32_t* targets;     // [rows]; ignore_index rows cost nothing
+  const float* coefficients;  // [rows] or null for all ones; given up front, so that nothing is rescaled later
   int64_t rows, dim, vocab;
-  int64_t heads;               // rows are `heads` equal runs of rows/heads, one run a head
-  const float* head_weights;   // [heads] or null for all ones
+  int64_t heads;              // rows are `heads` equal runs of rows/heads, one run a head
+  const float* head_weights;  // [heads] or null for all ones
   Reduction reduction;
   LossOptions options;
-  int64_t chunk_rows;          // valid rows at a time
+  int64_t chunk_rows;  // valid rows at a time
   // Outputs; all but total, head_loss and head_count may be null. Ignored rows get 0 (argmax, rank: -1).
-  float* total;                // [1]: Σ weight of the row * loss
-  float* head_loss;            // [heads]: Σ loss over the head's valid rows, without coefficients
-  int32_t* head_count;         // [heads]: valid rows
-  float* nll;                  // [rows]: lse - z_y
-  float* lse;                  // [rows]: output, or input of kBackward
-  float* entropy;              // [rows]: H(p)
-  int32_t* argmax;             // [rows]: lowest id on ties
-  int32_t* rank;               // [rows]: how many tokens beat the target (logit greater, or equal with a lower id)
-  float* grad_hidden;          // [rows, dim], overwritten
-  float* grad_weight;          // [vocab, dim] +=
-  float* grad_bias;            // [vocab] +=
+  float* total;         // [1]: Σ weight of the row * loss
+  float* head_loss;     // [heads]: Σ loss over the head's valid rows, without coefficients
+  int32_t* head_count;  // [heads]: valid rows
+  float* nll;           // [rows]: lse - z_y
+  float* lse;           // [rows]: output, or input of kBackward
+  float* entropy;       // [rows]: H(p)
+  int32_t* argmax;      // [rows]: lowest id on ties
+  int32_t* rank;        // [rows]: how many tokens beat the target (logit greater, or equal with a lower id)
+  float* grad_hidden;   // [rows, dim], overwritten
+  float* grad_weight;   // [vocab, dim] +=
+  float* grad_bias;     // [vocab] +=
   Workspace workspace;
 };
 
@@ -355,7 +355,7 @@ struct LinearCrossEntropyArgs {
 
 // Indices (and values) of the k largest entries of each row, falling; ties to the lowest index.
 struct TopKArgs {
-  const float* x;  // [rows, cols]
+  const float* x;    // [rows, cols]
   int32_t* indices;  // [rows, k]
   float* values;     // [rows, k] or null
   int64_t rows, cols, k;
@@ -365,11 +365,11 @@ struct TopKArgs {
 // tokens[r] = argmax over v of logit(r, v) / temperature + gumbel(seed, positions[r], v), and of the logit alone
 // when temperature is 0; logit = softcap(hidden weight^T + bias). Logits are never written.
 struct LinearSampleArgs {
-  const float* hidden;  // [rows, dim]
-  Matrix weight;        // [vocab, dim], row-major or panels
-  const float* bias;    // [vocab] or null
+  const float* hidden;       // [rows, dim]
+  Matrix weight;             // [vocab, dim], row-major or panels
+  const float* bias;         // [vocab] or null
   const int32_t* positions;  // [rows]: position of the drawn token; may be null when temperature is 0
-  int32_t* tokens;      // [rows]
+  int32_t* tokens;           // [rows]
   int64_t rows, dim, vocab;
   float softcap;
   float temperature;
@@ -403,7 +403,7 @@ struct SampleLogitsArgs {
   const int32_t* positions;  // [rows]: position of the drawn token
   const int32_t* history;    // [history_length]: prompt and output so far, the same for every row; may be null
   int64_t history_length;
-  int64_t prompt_length;     // how much of the history is prompt
+  int64_t prompt_length;  // how much of the history is prompt
   SamplingOptions options;
   LogitBias bias;
   int32_t* tokens;  // [rows]
@@ -414,13 +414,13 @@ struct SampleLogitsArgs {
 // Scores a draft tree with head 1 and follows it: at the root draw a token as plain decoding would; while a child
 // holds that token, step to it and draw there. The row of node i draws the token at position lengths + depth(i) + 1.
 struct VerifyTreeArgs {
-  const float* hidden;    // [rows, dim], after the final norm
-  Matrix weight;          // [vocab, dim], row-major or panels
-  const float* bias;      // [vocab] or null
+  const float* hidden;  // [rows, dim], after the final norm
+  Matrix weight;        // [vocab, dim], row-major or panels
+  const float* bias;    // [vocab] or null
   float softcap;
   const int32_t* tokens;  // [rows]: the token each node holds; row row_offsets[s] is the root of sequence s
   TreeRows tree;
-  const int32_t* history;          // [sequences, history_stride]: prompt and output, root's token last; null unless penalties need it
+  const int32_t* history;  // [sequences, history_stride]: prompt and output, root's token last; null without penalties
   const int32_t* history_lengths;  // [sequences]
   const int32_t* prompt_lengths;   // [sequences]
   int64_t history_stride;
@@ -435,12 +435,12 @@ struct VerifyTreeArgs {
 
 // Fills a tree with drafted tokens: tokens[r] = root token for a root, else drafts[depth(r)-1, ranks[r]].
 struct PlantTreeArgs {
-  const int32_t* roots;   // [sequences]
-  const int32_t* drafts;  // [sequences, max_depth, width]: top-k tokens of head depth+1
-  const int32_t* depths;  // [rows]
-  const int32_t* ranks;   // [rows]
+  const int32_t* roots;        // [sequences]
+  const int32_t* drafts;       // [sequences, max_depth, width]: top-k tokens of head depth+1
+  const int32_t* depths;       // [rows]
+  const int32_t* ranks;        // [rows]
   const int32_t* row_offsets;  // [sequences + 1]
-  int32_t* tokens;        // [rows]
+  int32_t* tokens;             // [rows]
   int64_t rows, sequences, max_depth, width;
 };
 

@@ -52,17 +52,20 @@ void run(const CastArgs& args, const Context& context) {
 }
 
 void run(const AddArgs& args, const Context& context) {
-  map(context, args.count, args.out, [](Vec a, Vec b) { return a + b; }, args.a, args.b);
+  map(
+      context, args.count, args.out, [](Vec a, Vec b) { return a + b; }, args.a, args.b);
 }
 
 void run(const AccumulateArgs& args, const Context& context) {
   const Vec scale = broadcast(args.factor ? args.scale * *args.factor : args.scale);
-  map(context, args.count, args.out, [=](Vec out, Vec in) { return fma(scale, in, out); }, args.out, args.in);
+  map(
+      context, args.count, args.out, [=](Vec out, Vec in) { return fma(scale, in, out); }, args.out, args.in);
 }
 
 void run(const ScaleArgs& args, const Context& context) {
   const Vec scale = broadcast(args.factor ? args.scale * *args.factor : args.scale);
-  map(context, args.count, args.out, [=](Vec in) { return scale * in; }, args.in);
+  map(
+      context, args.count, args.out, [=](Vec in) { return scale * in; }, args.in);
 }
 
 void run(const SiluArgs& args, const Context& context) { map(context, args.count, args.out, silu, args.x); }
@@ -77,7 +80,8 @@ void run(const SwigluArgs& args, const Context& context) {
   split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const float* const gate = args.gate_up + r * 2 * dim;
-      map_range(0, dim, args.out + r * dim, [](Vec g, Vec u) { return silu(g) * u; }, gate, gate + dim);
+      map_range(
+          0, dim, args.out + r * dim, [](Vec g, Vec u) { return silu(g) * u; }, gate, gate + dim);
     }
   });
 }

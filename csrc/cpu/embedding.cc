@@ -15,7 +15,8 @@ void run(const EmbeddingArgs& args, const Context& context) {
   with_type(args.weight.data, args.weight.dtype, [&](auto weight) {
     split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
-        map_range(0, dim, args.out + r * dim, [](Vec x) { return x; }, weight + args.tokens[r] * dim);
+        map_range(
+            0, dim, args.out + r * dim, [](Vec x) { return x; }, weight + args.tokens[r] * dim);
       }
     });
   });
@@ -31,7 +32,8 @@ void run(const EmbeddingBackwardArgs& args, const Context& context) {
   split(context, dim, columns, [&](int64_t begin, int64_t end) {
     for (int64_t r = 0; r < args.rows; ++r) {
       float* const out = args.grad_weight + args.tokens[r] * dim;
-      map_range(begin, end, out, [](Vec sum, Vec grad) { return sum + grad; }, out, args.grad_out + r * dim);
+      map_range(
+          begin, end, out, [](Vec sum, Vec grad) { return sum + grad; }, out, args.grad_out + r * dim);
     }
   });
 }

@@ -1,5 +1,5 @@
-// Unembedding and draw in one: logits exist tile by tile, in scratch of each thread, and are never written out. The GEMM
-// gives each logit the bits it has in a whole row, so the draw is that of plain decoding.
+// Unembedding and draw in one: logits exist tile by tile, in scratch of each thread, and are never written out. The
+// GEMM gives each logit the bits it has in a whole row, so the draw is that of plain decoding.
 #pragma once
 
 #include "csrc/cpu/draw.h"
@@ -49,9 +49,8 @@ struct FusedDraw {
       for (int64_t r = 0; r < rows; ++r) {
         float* const row = logits + r * kTileColumns;
         apply_softcap(row, columns, softcap);
-        bests[tile * rows + r] = temperature == 0
-                                     ? argmax(row, columns, first)
-                                     : gumbel_argmax(row, columns, first, temperature, seed, positions[r]);
+        bests[tile * rows + r] = temperature == 0 ? argmax(row, columns, first)
+                                                  : gumbel_argmax(row, columns, first, temperature, seed, positions[r]);
       }
     });
     for (int64_t r = 0; r < rows; ++r) {

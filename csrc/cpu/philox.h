@@ -1,5 +1,6 @@
-// Random numbers by position: Philox4x32-10 (Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3"), and the
-// Gumbel noise made of them. What a token gets depends on (seed, position, token id) alone, never on the order of draws.
+// Random numbers by position: Philox4x32-10 (Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3"), and
+// the Gumbel noise made of them. What a token gets depends on (seed, position, token id) alone, never on the order of
+// draws.
 #pragma once
 
 #include "csrc/cpu/simd.h"
@@ -61,8 +62,7 @@ inline constexpr uint32_t kPurposeToken = 0;
 inline void gumbel_noise(uint64_t seed, int32_t position, int64_t first, float* noise) {
   const UVec group = (UVec)iota() + static_cast<uint32_t>(first / 4);
   const UVec zero = UVec{};
-  const PhiloxBlock block =
-      philox(zero + static_cast<uint32_t>(position), group, zero + kPurposeToken, zero, seed);
+  const PhiloxBlock block = philox(zero + static_cast<uint32_t>(position), group, zero + kPurposeToken, zero, seed);
   float words[4][kLanes];
   for (int word = 0; word < 4; ++word) store(words[word], gumbel(block.words[word]));
   for (int lane = 0; lane < kLanes; ++lane) {

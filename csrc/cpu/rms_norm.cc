@@ -59,7 +59,8 @@ void run(const RmsNormArgs& args, const Context& context) {
       const double mean = static_cast<double>(squares) / static_cast<double>(dim);
       const auto rstd = static_cast<float>(1 / __builtin_sqrt(mean + static_cast<double>(args.eps)));
       const Vec scale = broadcast(rstd);
-      map_range(0, dim, args.y + r * dim, [=](Vec x, Vec weight) { return x * scale * weight; }, x, args.weight);
+      map_range(
+          0, dim, args.y + r * dim, [=](Vec x, Vec weight) { return x * scale * weight; }, x, args.weight);
       args.rstd[r] = rstd;
     }
   });

@@ -24,7 +24,8 @@ void run(const RopeArgs& args, const Context& context) {
         map_range(0, half, y + i, turn_first, x + i, x + i + half, cos, cos + half);
         map_range(0, half, y + i + half, turn_second, x + i, x + i + half, cos, cos + half);
       }
-      map_range(rotated, dim, y, [](Vec v) { return v; }, x);
+      map_range(
+          rotated, dim, y, [](Vec v) { return v; }, x);
     }
   });
 }

@@ -32,13 +32,11 @@ int64_t workspace(const SampleLogitsArgs& args, const Context& context) {
 }
 
 void run(const SampleLogitsArgs& args, const Context& context) {
-  const History history = {
-      .tokens = args.history, .length = args.history_length, .prompt_length = args.prompt_length};
+  const History history = {.tokens = args.history, .length = args.history_length, .prompt_length = args.prompt_length};
   parallel(context, args.rows, [&](int64_t r, int thread) {
     float* const row = static_cast<float*>(args.workspace.data) + thread * 2 * args.vocab;
     __builtin_memcpy(row, args.logits + r * args.vocab, static_cast<size_t>(args.vocab) * sizeof(float));
-    args.tokens[r] =
-        draw(row, args.vocab, args.positions[r], args.options, args.bias, history, row + args.vocab);
+    args.tokens[r] = draw(row, args.vocab, args.positions[r], args.options, args.bias, history, row + args.vocab);
   });
 }
 

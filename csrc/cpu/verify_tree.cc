@@ -1,5 +1,5 @@
-// Verification of draft trees: draw at the root as plain decoding would, and while a child holds the drawn token step to it
-// and draw there. Lossless for any draft, because what is drawn at a node depends on its path alone.
+// Verification of draft trees: draw at the root as plain decoding would, and while a child holds the drawn token step
+// to it and draw there. Lossless for any draft, because what is drawn at a node depends on its path alone.
 #include "csrc/core/tree.h"
 #include "csrc/cpu/fused_draw.h"
 #include "csrc/cpu/kernels.h"
@@ -32,7 +32,8 @@ struct Scratch {
         bytes(3 * padded(args.tree.rows) * static_cast<int64_t>(sizeof(int32_t)) +
               (needs_logits(args.options, args.logit_bias)
                    ? (args.tree.rows * args.vocab + context.threads * gemm_scratch(args.tree.rows, args.dim) +
-                      2 * args.vocab) * static_cast<int64_t>(sizeof(float))
+                      2 * args.vocab) *
+                         static_cast<int64_t>(sizeof(float))
                    : fused(args).workspace_bytes(context))) {}
 
   static int64_t padded(int64_t count) { return (count + 15) / 16 * 16; }

@@ -54,7 +54,7 @@ export function checkSpeculation(speculation: Speculation, heads: number): void 
       }
       let nodes = 0;
       let level = 1;
-      for (const width of widths) {
+      for (const width of widths as readonly number[]) {
         integer('widths', width, 1, MAX_DRAFT_NODES);
         level *= width;
         nodes += level;

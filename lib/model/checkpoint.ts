@@ -24,7 +24,7 @@ const CONFIG_NAME = 'config.json';
 const WEIGHTS_NAME = 'model.safetensors';
 
 /** Tensors of other people's checkpoints that the model has no use for: rotary frequencies follow from the config. */
-const IGNORED = /\.rotary_emb\.inv_freq$/;
+const IGNORED = '.rotary_emb.inv_freq';
 
 const FLOATS: Partial<Record<SafetensorsDType, DType>> = {
   F32: 'float32',
@@ -96,7 +96,7 @@ export async function loadWeights(model: MtpModel, directory: string): Promise<v
   const file = await readSafetensors(directory);
   try {
     const names = file.names.filter(
-      (name) => !IGNORED.test(name) && !(config.tieWordEmbeddings && name === 'lm_head.weight'),
+      (name) => !name.endsWith(IGNORED) && !(config.tieWordEmbeddings && name === 'lm_head.weight'),
     );
     const flats = parameters.buckets.map((bucket) => ({
       flat: bucket.value,
@@ -155,7 +155,7 @@ export async function readPieces(
   for (const { flat, pieces } of flats) {
     for (const { name, shape, offset } of pieces) {
       const data = (await file.read(name)) as Float32Array | Uint16Array;
-      using stored = flat.device.tensor(data, shape, FLOATS[file.info(name).dtype]!);
+      using stored = flat.device.tensor(data, shape, FLOATS[file.info(name).dtype]);
       using values = stored.dtype === 'float32' ? stored.detach() : stored.cast('float32');
       using view = flat.view(offset, shape);
       view.copyFrom(values);

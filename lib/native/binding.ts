@@ -145,7 +145,13 @@ interface AttentionBinding {
     ]
   ): TensorHandle;
   kvAppend(
-    ...args: [cache: TensorHandle, layer: number, qkv: TensorHandle, ...tree: TreeRowsArguments, heads: number]
+    ...args: [
+      cache: TensorHandle,
+      layer: number,
+      qkv: TensorHandle,
+      ...tree: TreeRowsArguments,
+      heads: number,
+    ]
   ): void;
   treeAttention(
     ...args: [

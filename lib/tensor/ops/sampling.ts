@@ -61,7 +61,7 @@ export function samplingOptions(options: SamplingOptions, vocabSize: number): Re
   }
   const { topK = 0, seed = 0, logitBias = new Map<number, number>() } = options;
   if (!Number.isInteger(topK) || topK < 0 || topK > 0x7fffffff) {
-    fail(`topK must be an integer in 0 … ${0x7fffffff}, but is ${topK}`);
+    fail(`topK must be an integer in 0 … 2147483647, but is ${topK}`);
   }
   const seedFits =
     typeof seed === 'bigint' ? seed >= 0n && seed < 1n << 64n : Number.isSafeInteger(seed) && seed >= 0;
