@@ -55,6 +55,17 @@ class BestPlanner implements Planner {
 /** Steps between new looks at the statistics. */
 export const REPLAN_STEPS = 16;
 
+/** What was learned about a model's acceptance and speed serves all its generations. */
+const adaptivePlanners = new WeakMap<MtpModel, Map<number, AdaptivePlanner>>();
+
+function adaptivePlanner(model: MtpModel, maxNodes: number): AdaptivePlanner {
+  const known = adaptivePlanners.get(model) ?? new Map<number, AdaptivePlanner>();
+  adaptivePlanners.set(model, known);
+  const planner = known.get(maxNodes) ?? new AdaptivePlanner(maxNodes, model.numHeads - 1);
+  known.set(maxNodes, planner);
+  return planner;
+}
+
 export function makePlanner(speculation: Speculation, model: MtpModel): Planner {
   const deepest = model.numHeads - 1;
   if (speculation === 'none' || deepest === 0) return fixed(ROOT_ONLY);
@@ -66,6 +77,6 @@ export function makePlanner(speculation: Speculation, model: MtpModel): Planner 
     case 'best':
       return new BestPlanner(speculation.nodes ?? 8, deepest);
     case 'adaptive':
-      return new AdaptivePlanner(speculation.maxNodes ?? 16, deepest);
+      return adaptivePlanner(model, speculation.maxNodes ?? 16);
   }
 }
