@@ -84,29 +84,35 @@ function logitsOf(problem: LossProblem, row: number, round: Rounding): Float64Ar
 
 function lossOfRow(problem: LossProblem, target: number, z: Float64Array, round: Rounding): Row {
   const { vocab, labelSmoothing = 0, zLoss = 0, entropyWeight = 0, softcap = 0 } = problem;
-  const largest = z.reduce((a, b) => Math.max(a, b));
-  const exponentials = z.map((value) => round(Math.exp(round(value - largest))));
-  const sum = exponentials.reduce((a, b) => round(a + b), 0);
-  const lse = round(largest + round(Math.log(sum)));
+  const top = z.indexOf(z.reduce((a, b) => Math.max(a, b)));
+  const distances = z.map((value) => round(value - z[top]!));
+  const exponentials = distances.map((value) => round(Math.exp(value)));
+  const sumBut = (left: number): number =>
+    exponentials.reduce((a, b, j) => (j === left ? a : round(a + b)), 0);
+  // What is 1 but for a little is kept as that little.
+  const logSum = round(Math.log1p(sumBut(top)));
+  const sum = round(1 + sumBut(top));
+  const lse = round(z[top]! + logSum);
   const p = exponentials.map((value) => round(value / sum));
-  const surprise = z.map((value) => round(lse - value)); // -log p
+  const others = round(sumBut(target) / sum); // 1 - p(target)
+  const surprise = distances.map((value) => round(logSum - value)); // -log p
   const entropy = p.reduce((h, value, j) => (value > 0 ? round(h + round(value * surprise[j]!)) : h), 0);
   const nll = surprise[target]!;
   let loss = round(round(1 - labelSmoothing) * nll);
   if (labelSmoothing > 0) {
-    const mean = round(z.reduce((a, b) => round(a + b), 0) / vocab);
-    loss = round(loss + round(labelSmoothing * round(lse - mean)));
+    const mean = round(distances.reduce((a, b) => round(a + b), 0) / vocab);
+    loss = round(loss + round(labelSmoothing * round(logSum - mean)));
   }
   if (zLoss > 0) loss = round(loss + round(zLoss * round(lse * lse)));
   if (entropyWeight !== 0) loss = round(loss + round(entropyWeight * entropy));
 
   const gradient = p.map((value, j) => {
-    let g = round(value * round(1 + round(2 * zLoss * lse)));
+    let g = j === target ? round(labelSmoothing - others) : value;
+    if (zLoss > 0) g = round(g + round(2 * zLoss * round(lse * value)));
     if (entropyWeight !== 0 && value > 0) {
-      g = round(g + round(entropyWeight * value * round(surprise[j]! - entropy)));
+      g = round(g + round(entropyWeight * round(value * round(surprise[j]! - entropy))));
     }
     if (labelSmoothing > 0) g = round(g - round(labelSmoothing / vocab));
-    if (j === target) g = round(g - round(1 - labelSmoothing));
     return softcap > 0 ? round(g * round(1 - round((z[j]! / softcap) ** 2))) : g;
   });
   return { loss, nll, lse, entropy, gradient };
