@@ -19,10 +19,10 @@ export interface HeadsContext {
 export interface HeadInputs {
   /** The trunk before its last layer, which is head 1's own. */
   readonly z: Tensor;
-  /** The trunk after its last layer and final norm: what head 1 unembeds. */
-  readonly hidden: Tensor;
-  /** What head k-1 handed on (`state`); `hidden` for head 2. */
-  readonly previous: Tensor;
+  /** The trunk after its last layer and final norm: what head 1 unembeds; null unless the heads `readHidden`. */
+  readonly hidden: Tensor | null;
+  /** What head k-1 handed on (`state`), `hidden` for head 2; null unless the heads are `chained`. */
+  readonly previous: Tensor | null;
   /** int32 [rows]: token t+k-1 for the row of position t; null unless the heads are `chained`. */
   readonly tokens: Tensor | null;
   readonly rows: Rows;
@@ -42,6 +42,8 @@ export interface HeadOutputs {
 export interface Heads {
   /** Whether head k needs head k-1's `state` and the token before the one it predicts. */
   readonly chained: boolean;
+  /** Whether heads read what head 1 computes: its layer's activations must then be kept while they learn. */
+  readonly readHidden: boolean;
   /** Layers of KV cache that each head needs: 0 when a head looks at its own row alone. */
   readonly layers: number;
   /**

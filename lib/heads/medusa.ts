@@ -9,6 +9,7 @@ import type { HeadInputs, HeadKind, HeadOutputs, Heads, HeadsContext } from './h
  */
 class MedusaHeads implements Heads {
   readonly chained = false;
+  readonly readHidden = true;
   readonly layers = 0;
   readonly #blocks: Linear[] = [];
 
@@ -22,7 +23,7 @@ class MedusaHeads implements Heads {
   }
 
   forward(k: number, { hidden }: HeadInputs): HeadOutputs {
-    return { hidden: add(hidden, silu(this.#blocks[k - 2]!.forward(hidden))) };
+    return { hidden: add(hidden!, silu(this.#blocks[k - 2]!.forward(hidden!))) };
   }
 }
 

@@ -8,6 +8,7 @@ import type { HeadInputs, HeadKind, HeadOutputs, Heads, HeadsContext } from './h
  */
 class ParallelHeads implements Heads {
   readonly chained = false;
+  readonly readHidden = false;
   readonly layers = 1;
   readonly #heads: { block: Block; norm: RMSNorm }[] = [];
 

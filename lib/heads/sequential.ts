@@ -19,6 +19,7 @@ interface Module {
  */
 class SequentialHeads implements Heads {
   readonly chained = true;
+  readonly readHidden = true;
   readonly layers = 1;
   readonly #modules: Module[] = [];
 
@@ -41,7 +42,7 @@ class SequentialHeads implements Heads {
   forward(k: number, { previous, tokens, rows }: HeadInputs): HeadOutputs {
     const { enorm, hnorm, project, block, norm } = this.#modules[k - 2]!;
     const embedded = enorm.forward(this.context.embed(tokens!));
-    const state = block.forward(project.forward(concat(embedded, hnorm.forward(previous))), rows);
+    const state = block.forward(project.forward(concat(embedded, hnorm.forward(previous!))), rows);
     return { hidden: norm.forward(state), state };
   }
 }

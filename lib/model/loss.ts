@@ -90,8 +90,8 @@ export function backwardHeadByHead(
   return scope(() => {
     const z = model.trunk(batch.tokens, batch.rows); // kept
     const dz = z.detach().requireGrad(); // gradients gather here
-    const hidden = model.nextTokenHidden(dz, batch.rows);
-    const dHidden = hidden.detach().requireGrad();
+    const hidden = model.heads.readHidden ? model.nextTokenHidden(dz, batch.rows) : null;
+    const dHidden = hidden?.detach().requireGrad() ?? null;
     const losses: (HeadLoss | null)[] = batch.targets.map(() => null);
     const learn = (k: number, of: Tensor, more: readonly (readonly [Tensor, Tensor?])[] = []): void => {
       const loss = headLoss(model, of, batch.targets[k - 1]!, options.weights[k - 1]!, options);
@@ -99,7 +99,9 @@ export function backwardHeadByHead(
       losses[k - 1] = loss;
     };
 
-    if (options.weights[0] !== 0) scope(() => (learn(1, dHidden), losses[0]));
+    if (options.weights[0] !== 0) {
+      scope(() => (learn(1, dHidden ?? model.nextTokenHidden(dz, batch.rows)), losses[0]));
+    }
     const last = options.weights.findLastIndex((weight) => weight !== 0) + 1;
     const previous = chainedStates(model, batch, dz, dHidden, last);
     // Backwards, because a chained head passes a gradient to the one before it.
@@ -117,13 +119,14 @@ export function backwardHeadByHead(
         const more = gradOfState ? [[out.state!, gradOfState] as const] : [];
         if (options.weights[k - 1] === 0) backward(more);
         else learn(k, out.hidden, more);
+        gradOfState?.dispose();
         previous[k]?.dispose();
         return losses[k - 1];
       });
     }
-    if (dHidden.grad) hidden.backward(dHidden.grad);
+    if (dHidden?.grad) hidden!.backward(dHidden.grad);
     if (dz.grad) z.backward(dz.grad);
-    for (const leaf of [dz, dHidden]) leaf.grad?.dispose();
+    for (const leaf of [dz, dHidden]) leaf?.grad?.dispose();
     return losses;
   });
 }
@@ -136,7 +139,7 @@ function chainedStates(
   model: MtpModel,
   batch: DeviceBatch,
   z: Tensor,
-  hidden: Tensor,
+  hidden: Tensor | null,
   last: number,
 ): (Tensor | undefined)[] {
   const states: (Tensor | undefined)[] = [];

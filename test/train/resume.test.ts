@@ -1,0 +1,202 @@
+import { cpSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { readSafetensors, writeSafetensors, type NamedTensor } from '../../lib/model/safetensors';
+import { native } from '../../lib/native/load';
+import { openDevice, type Device } from '../../lib/tensor/device';
+import type { TokenFile } from '../../lib/train/data';
+import type { TrainerOptions } from '../../lib/train/options';
+import { Trainer } from '../../lib/train/trainer';
+import { foretokenError } from '../support/errors';
+import { TemporaryDirectory } from '../support/temporary';
+import { tinyCorpus, tinyModel, tokenizer, trainSteps, weightsOf } from '../support/training';
+
+const temporary = new TemporaryDirectory();
+let device: Device;
+let data: TokenFile;
+
+beforeEach(async () => {
+  device = openDevice('cpu', { threads: 2 });
+  data = await tinyCorpus(temporary.path);
+});
+afterEach(async () => {
+  await data.close();
+  device.dispose();
+});
+
+function create(more: Partial<TrainerOptions> = {}): Promise<Trainer> {
+  return Trainer.create({
+    ...{ device, tokenizer, data, steps: 6, batchSize: 2, sequenceLength: 16, heldOut: 0.2 },
+    model: tinyModel('sequential', 3),
+    learningRate: { schedule: 'cosine', peak: 0.01, warmupSteps: 2 },
+    curriculum: { kind: 'forward', steps: 6 },
+    ...more,
+  });
+}
+
+/** A run stopped after three steps; returns its checkpoint. */
+async function stopped(more: Partial<TrainerOptions> = {}): Promise<string> {
+  using trainer = await create(more);
+  await trainSteps(trainer, 3);
+  return await trainer.save(temporary.at('run'));
+}
+
+const untimed = <T extends { seconds: number }>(results: T[]): unknown[] =>
+  results.map(({ seconds: _, ...result }) => result);
+
+describe('a resumed run goes on as if it had never stopped', () => {
+  it.each([1, 2, 3])('to the bit, with %d threads', async (threads) => {
+    using straight = await create();
+    const expected = untimed(await trainSteps(straight, 6)).slice(3);
+    const checkpoint = await stopped();
+    using other = openDevice('cpu', { threads });
+    using resumed = await create({ device: other, resume: checkpoint });
+    expect(resumed.step).toBe(3);
+    expect(untimed(await trainSteps(resumed, 3))).toEqual(expected);
+    expect(await weightsOf(resumed)).toEqual(await weightsOf(straight));
+    expect(resumed.tokens).toBe(straight.tokens);
+  });
+
+  it('down to the files and the log', async () => {
+    const straight = temporary.at('straight');
+    const interrupted = temporary.at('interrupted');
+    using one = await create({ output: straight });
+    await one.run();
+    const controller = new AbortController();
+    {
+      using two = await create({ output: interrupted });
+      await two.run({ signal: controller.signal, onStep: ({ step }) => step === 3 && controller.abort() });
+    }
+    using three = await create({ output: interrupted, resume: interrupted });
+    await three.run();
+    for (const name of readdirSync(join(straight, 'checkpoint-6'))) {
+      const [a, b] = [straight, interrupted].map((run) => readFileSync(join(run, 'checkpoint-6', name)));
+      expect([name, a!.equals(b!)]).toEqual([name, true]);
+    }
+    const [a, b] = [straight, interrupted].map((run) =>
+      readFileSync(join(run, 'train.jsonl'), 'utf8').replaceAll(/"seconds":[^,}]*/g, ''),
+    );
+    expect(b).toBe(a);
+  });
+
+  it('with a model that was made before', async () => {
+    const checkpoint = await stopped();
+    using first = await create({ resume: checkpoint });
+    using second = await create({ model: first.model, resume: checkpoint });
+    expect(second.model).toBe(first.model);
+    expect(second.step).toBe(3);
+  });
+});
+
+it('keeps the newest checkpoints', async () => {
+  using trainer = await create({ keepCheckpoints: 2 });
+  for (let i = 0; i < 4; i++) {
+    await trainer.trainStep();
+    await trainer.save(temporary.at('run'));
+  }
+  expect(readdirSync(temporary.at('run')).sort()).toEqual(['checkpoint-3', 'checkpoint-4']);
+});
+
+describe('refuses to resume', () => {
+  it.each<[string, Partial<TrainerOptions>]>([
+    ['batchSize', { batchSize: 3 }],
+    ['seed', { seed: 1 }],
+    ['learningRate', { learningRate: { schedule: 'constant', peak: 0.01 } }],
+    ['optimizer', { optimizer: { beta2: 0.9 } }],
+    ['model', { model: tinyModel('parallel', 3) }],
+    ['curriculum', { curriculum: undefined }],
+  ])('with another %s', async (name, more) => {
+    const checkpoint = await stopped();
+    const before = native.liveTensors();
+    await expect(create({ ...more, resume: checkpoint })).rejects.toEqual(
+      foretokenError('INVALID_ARGUMENT', checkpoint, `${name} was`),
+    );
+    expect(native.liveTensors()).toBe(before);
+  });
+
+  it('with another corpus', async () => {
+    const checkpoint = await stopped();
+    const other = await tinyCorpus(temporary.at('other'), 13);
+    await expect(create({ data: other, resume: checkpoint })).rejects.toEqual(
+      foretokenError('INVALID_ARGUMENT', 'corpus'),
+    );
+    await other.close();
+  });
+
+  it('where there is no checkpoint', async () => {
+    const resume = temporary.write('empty/notes.txt', '').replace('/notes.txt', '');
+    await expect(create({ resume })).rejects.toEqual(foretokenError('FILE_ACCESS', resume, 'checkpoint'));
+  });
+
+  it('and to overwrite the checkpoints of another run', async () => {
+    await stopped();
+    await expect(create({ output: temporary.at('run') })).rejects.toEqual(
+      foretokenError('INVALID_ARGUMENT', temporary.at('run'), 'resume'),
+    );
+  });
+});
+
+describe('refuses a damaged checkpoint', () => {
+  let checkpoint: string;
+  beforeEach(async () => {
+    checkpoint = await stopped();
+  });
+  const resume = (): Promise<Trainer> => create({ resume: checkpoint });
+
+  it.each(['model.safetensors', 'optimizer.safetensors'])('%s with a changed byte', async (name) => {
+    const bytes = readFileSync(join(checkpoint, name));
+    bytes[bytes.length - 3]! ^= 1;
+    writeFileSync(join(checkpoint, name), bytes);
+    const before = native.liveTensors();
+    await expect(resume()).rejects.toEqual(foretokenError('CORRUPT_FILE', name, 'tensor "', 'checksum'));
+    expect(native.liveTensors()).toBe(before);
+  });
+
+  it.each(['model.safetensors', 'optimizer.safetensors'])('%s cut off', async (name) => {
+    truncateSync(join(checkpoint, name), readFileSync(join(checkpoint, name)).length - 5);
+    await expect(resume()).rejects.toEqual(foretokenError('CORRUPT_FILE', name, 'tensor "', 'truncated'));
+  });
+
+  it.each([
+    'model.safetensors',
+    'optimizer.safetensors',
+    'trainer_state.json',
+    'tokenizer.json',
+    'config.json',
+  ])('%s gone', async (name) => {
+    rmSync(join(checkpoint, name));
+    // The tokenizer and the configuration of a resumed run are those it was told.
+    if (name === 'tokenizer.json') (await resume()).dispose();
+    else await expect(resume()).rejects.toEqual(foretokenError('FILE_ACCESS'));
+  });
+
+  it('whose running means lack one', async () => {
+    const path = join(checkpoint, 'optimizer.safetensors');
+    const file = await readSafetensors(path);
+    const kept: NamedTensor[] = [];
+    for (const name of file.names) {
+      if (name !== 'v.lm_head.weight') kept.push({ name, ...file.info(name), data: await file.read(name) });
+    }
+    await file.close();
+    await writeSafetensors(path, kept, file.metadata);
+    await expect(resume()).rejects.toEqual(foretokenError('CORRUPT_FILE', 'v.lm_head.weight', 'missing'));
+  });
+
+  it('put together from two', async () => {
+    using trainer = await create();
+    const other = await trainer.save(temporary.at('other'));
+    cpSync(join(other, 'optimizer.safetensors'), join(checkpoint, 'optimizer.safetensors'));
+    await expect(resume()).rejects.toEqual(foretokenError('CORRUPT_FILE', 'step 0', 'step 3'));
+  });
+
+  it.each<[string, (state: Record<string, unknown>) => void, string]>([
+    ['another version', (state) => (state.version = 2), 'version 2'],
+    ['a step that is none', (state) => (state.step = -1), 'step'],
+    ['no position', (state) => delete state.order, 'order'],
+  ])('state with %s', async (_, change, part) => {
+    const path = join(checkpoint, 'trainer_state.json');
+    const state = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+    change(state);
+    writeFileSync(path, JSON.stringify(state));
+    await expect(resume()).rejects.toEqual(foretokenError('CORRUPT_FILE', path, part));
+  });
+});
