@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <vector>
 
 namespace foretoken {
 
@@ -21,11 +22,15 @@ bool is_problem(const IndexProblem& found, IndexProblem* problem) {
 bool sequences_have_problem(const int32_t* row_offsets, const int32_t* lengths, int64_t sequences, int64_t capacity,
                             IndexProblem* problem) {
   if (row_offsets == nullptr) return false;
+  const bool limited = capacity != kNoCapacity;
   if (is_problem({"rowOffsets", 0, row_offsets[0], 0, 0}, problem)) return true;
   for (int64_t s = 0; s < sequences; ++s) {
     const int64_t first = row_offsets[s], end = row_offsets[s + 1];
-    if (is_problem({"rowOffsets", s + 1, end, first, first + capacity, kCapacity}, problem)) return true;
-    if (lengths && is_problem({"lengths", s, lengths[s], 0, capacity - (end - first), kRoom}, problem)) return true;
+    if (is_problem({"rowOffsets", s + 1, end, first, first + capacity, limited ? kCapacity : nullptr}, problem))
+      return true;
+    const IndexProblem room = {
+        "lengths", s, lengths ? lengths[s] : 0, 0, capacity - (end - first), limited ? kRoom : nullptr};
+    if (is_problem(room, problem)) return true;
   }
   return false;
 }
@@ -54,6 +59,31 @@ bool find_problem(const TreeRows& tree, int64_t capacity, IndexProblem* problem)
       if (tree.parents[r] == -1) continue;
       const char* const bound = "the rows of the sequence that stand before; or -1";
       if (is_problem({"parents", r, tree.parents[r], first, r - 1, bound}, problem)) return true;
+    }
+  }
+  return false;
+}
+
+bool find_problem(const VerifyTreeArgs& args, IndexProblem* problem) {
+  const TreeRows& tree = args.tree;
+  if (find_problem(tree, kNoCapacity, problem)) return true;
+  if (tree.row_offsets == nullptr || tree.parents == nullptr) return false;
+  std::vector<int64_t> depths(static_cast<size_t>(tree.rows));
+  for (int64_t s = 0; s < tree.sequences; ++s) {
+    const int64_t root = tree.row_offsets[s], end = tree.row_offsets[s + 1];
+    if (is_problem({"rowOffsets", s + 1, end, root + 1, tree.rows, "every sequence has a root"}, problem)) return true;
+    if (is_problem({"parents", root, tree.parents[root], -1, -1, "the first row of a sequence is its root"}, problem)) {
+      return true;
+    }
+    for (int64_t r = root + 1; r < end; ++r) {
+      const int64_t parent = tree.parents[r];
+      if (is_problem({"parents", r, parent, root, r - 1, "the rows of the sequence that stand before"}, problem)) {
+        return true;
+      }
+      depths[static_cast<size_t>(r)] = depths[static_cast<size_t>(parent)] + 1;
+      if (depths[static_cast<size_t>(r)] < args.path_stride) continue;
+      *problem = {"depth of row", r, depths[static_cast<size_t>(r)], 0, args.path_stride - 1, "maxDepth"};
+      return true;
     }
   }
   return false;

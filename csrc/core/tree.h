@@ -18,9 +18,16 @@ struct IndexProblem {
 
 std::string text_of(const IndexProblem& problem);
 
+// Room in a sequence where no cache sets a limit: positions and rows are int32.
+constexpr int64_t kNoCapacity = INT32_MAX - 1;
+
 // The first thing that is wrong with a tree of which every sequence has room for `capacity` positions. Arrays that
 // are null are not looked at.
 bool find_problem(const TreeRows& tree, int64_t capacity, IndexProblem* problem);
+
+// The same for a tree to verify: the first row of every sequence is its root, all others hang on it, and `path_stride`
+// holds the longest path.
+bool find_problem(const VerifyTreeArgs& args, IndexProblem* problem);
 
 // The same for the accepted paths and the slots that they stand for.
 bool find_problem(const KvCompactArgs& args, IndexProblem* problem);

@@ -1,58 +1,58 @@
-// Drawing a token from logits: one definition for plain decoding and for verification, whether the logits are at hand
-// or appear tile by tile.
+// The argmax that every draw ends in: over a whole row of logits or over a tile of it, with noise or without.
 #pragma once
 
-#include "csrc/cpu/philox.h"
+#include "csrc/cpu/gumbel.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 
-// The best entry so far. Entries that are NaN never win; where nothing wins, token 0 is drawn.
+// The largest entry so far, lowest id on ties. NaN and -inf never win; where nothing wins, token 0 is drawn.
 struct Best {
   float value = -__builtin_inff();
   int32_t id = 0;
-  bool found = false;
 
-  // `other` comes from higher ids.
+  // `other` is of higher ids.
   void take(const Best& other) {
-    if (other.found && (!found || other.value > value)) *this = other;
+    if (other.value > value) *this = other;
   }
 };
 
-// The largest of values[0 … count-1], which are those of ids first, first + 1, …; lowest id on ties.
-inline Best argmax(const float* values, int64_t count, int64_t first) {
-  Vec best = broadcast(-__builtin_inff());
-  IVec ids = broadcast_int(-1);
-  for (int64_t i = 0; i < count; i += kLanes) {
-    const int lanes = count - i < kLanes ? static_cast<int>(count - i) : kLanes;
-    const Vec v = load_n(values + i, lanes);
-    const IVec id = iota() + static_cast<int32_t>(first + i);
-    // The first entry of a lane is taken even when it is -inf.
-    const IVec better = ((v > best) | ((ids < 0) & (v == best))) & (iota() < lanes);
-    best = better ? v : best;
-    ids = better ? id : ids;
-  }
-  Best result;
-  for (int lane = 0; lane < kLanes; ++lane) {
-    if (ids[lane] < 0) continue;
-    const bool better = !result.found || best[lane] > result.value;
-    if (better || (best[lane] == result.value && ids[lane] < result.id)) result = {best[lane], ids[lane], true};
-  }
-  return result;
+// f(i, vector) for the vectors of values[0 … count-1]; behind the last one stands -inf.
+template <typename F>
+inline void for_vectors(const float* values, int64_t count, F f) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) f(i, load(values + i));
+  const int rest = static_cast<int>(count - i);
+  if (rest > 0) f(i, iota() < rest ? load_n(values + i, rest) : broadcast(-__builtin_inff()));
 }
 
-// The largest of logit / temperature + noise for ids first …; `first` is a multiple of kNoiseBlock. Overwrites logits.
-inline Best gumbel_argmax(float* logits, int64_t count, int64_t first, float temperature, uint64_t seed,
-                          int32_t position) {
-  float noise[kNoiseBlock];
-  for (int64_t i = 0; i < count; i += kNoiseBlock) {
-    gumbel_noise(seed, position, first + i, noise);
-    const int64_t end = count - i < kNoiseBlock ? count - i : kNoiseBlock;
-    for (int64_t j = 0; j < end; j += kLanes) {
-      const int lanes = end - j < kLanes ? static_cast<int>(end - j) : kLanes;
-      store_n(logits + i + j, load_n(logits + i + j, lanes) / temperature + load(noise + j), lanes);
-    }
+// The largest of score(i, vector of logits), for the ids first, first + 1, …
+template <typename Score>
+inline Best best_of(const float* logits, int64_t count, int64_t first, Score score) {
+  Vec values = broadcast(-__builtin_inff());
+  IVec ids = {}, next = iota() + static_cast<int32_t>(first);
+  for_vectors(logits, count, [&](int64_t i, Vec z) {
+    const Vec candidates = score(i, z);
+    const IVec better = candidates > values;
+    values = better ? candidates : values;
+    ids = better ? next : ids;
+    next += kLanes;
+  });
+  Best best;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const bool wins = values[lane] > best.value || (values[lane] == best.value && ids[lane] < best.id);
+    if (wins) best = {values[lane], ids[lane]};
   }
-  return argmax(logits, count, first);
+  return best;
+}
+
+inline Best argmax(const float* logits, int64_t count, int64_t first) {
+  return best_of(logits, count, first, [](int64_t, Vec z) { return z; });
+}
+
+// The largest logit / temperature + noise; `noise` holds whole vectors.
+inline Best argmax_with_noise(const float* logits, int64_t count, int64_t first, float temperature,
+                              const float* noise) {
+  return best_of(logits, count, first, [&](int64_t i, Vec z) { return z / temperature + load(noise + i); });
 }
 
 // z = cap * tanh(z / cap), in place; a cap of 0 is none

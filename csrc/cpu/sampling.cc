@@ -1,5 +1,6 @@
 // Draws from hidden states (the unembedding fused in) and from logits.
 #include "csrc/cpu/fused_draw.h"
+#include "csrc/cpu/indices.h"
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/process_logits.h"
 
@@ -26,17 +27,22 @@ void run(const LinearSampleArgs& args, const Context& context) {
   fused(args).run(context, args.workspace.data, args.positions, args.tokens);
 }
 
-// A row of logits to work on, and scratch, for each thread.
 int64_t workspace(const SampleLogitsArgs& args, const Context& context) {
-  return context.threads * 2 * args.vocab * static_cast<int64_t>(sizeof(float));
+  return context.threads * RowScratch::bytes(args.vocab);
 }
 
 void run(const SampleLogitsArgs& args, const Context& context) {
-  const History history = {.tokens = args.history, .length = args.history_length, .prompt_length = args.prompt_length};
+  const int64_t vocab = args.vocab;
+  if (!indices_in_range(context, "sampleLogits", "logitBias", args.bias.tokens, args.bias.count, vocab)) return;
+  if (!indices_in_range(context, "sampleLogits", "history", args.history, args.history_length, vocab)) return;
   parallel(context, args.rows, [&](int64_t r, int thread) {
-    float* const row = static_cast<float*>(args.workspace.data) + thread * 2 * args.vocab;
-    __builtin_memcpy(row, args.logits + r * args.vocab, static_cast<size_t>(args.vocab) * sizeof(float));
-    args.tokens[r] = draw(row, args.vocab, args.positions[r], args.options, args.bias, history, row + args.vocab);
+    const RowScratch scratch = RowScratch::of_thread(args.workspace.data, vocab, thread);
+    __builtin_memcpy(scratch.logits, args.logits + r * vocab, static_cast<size_t>(vocab) * sizeof(float));
+    if (has_penalties(args.options)) {
+      scratch.seen.clear(vocab);
+      scratch.seen.add_all(args.history, args.history_length, args.prompt_length);
+    }
+    args.tokens[r] = draw(scratch, vocab, args.positions[r], args.options, args.bias);
   });
 }
 

@@ -24,6 +24,7 @@ inline constexpr int kLanes = 4;
 
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
 typedef int32_t IVec __attribute__((vector_size(kLanes * 4)));      // also the type of comparisons: -1 or 0
+typedef uint64_t WideVec __attribute__((vector_size(kLanes * 4)));  // half as many lanes
 typedef uint16_t HalfVec __attribute__((vector_size(kLanes * 2)));  // storage of 16-bit floats
 
 // 16-bit storage types; arithmetic is always float32.
@@ -46,24 +47,33 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 inline Vec max(Vec a, Vec b) { return _mm512_maskz_max_ps(kAll, a, b); }
 inline Vec min(Vec a, Vec b) { return _mm512_maskz_min_ps(kAll, a, b); }
 inline Vec sqrt(Vec x) { return _mm512_maskz_sqrt_ps(kAll, x); }
+// Products of the lower halves of the lanes.
+inline WideVec multiply_low(WideVec a, WideVec b) {
+  return (WideVec)_mm512_maskz_mul_epu32(0xff, (__m512i)a, (__m512i)b);
+}
 #elif defined(__AVX2__)
 inline Vec broadcast(float x) { return _mm256_set1_ps(x); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 inline Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
 inline Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
 inline Vec sqrt(Vec x) { return _mm256_sqrt_ps(x); }
+inline WideVec multiply_low(WideVec a, WideVec b) { return (WideVec)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
 #elif defined(__SSE2__)
 inline Vec broadcast(float x) { return _mm_set1_ps(x); }
 inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 inline Vec max(Vec a, Vec b) { return _mm_max_ps(a, b); }
 inline Vec min(Vec a, Vec b) { return _mm_min_ps(a, b); }
 inline Vec sqrt(Vec x) { return _mm_sqrt_ps(x); }
+inline WideVec multiply_low(WideVec a, WideVec b) { return (WideVec)_mm_mul_epu32((__m128i)a, (__m128i)b); }
 #else
 inline Vec broadcast(float x) { return vdupq_n_f32(x); }
 inline Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
 inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
 inline Vec min(Vec a, Vec b) { return a < b ? a : b; }
 inline Vec sqrt(Vec x) { return vsqrtq_f32(x); }
+inline WideVec multiply_low(WideVec a, WideVec b) {
+  return (WideVec)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b));
+}
 #endif
 
 // --- bits ---
@@ -183,6 +193,14 @@ inline float sum(Vec v) {
     for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
   }
   return lanes[0];
+}
+
+// Of a comparison: whether it holds in some lane.
+inline bool any(IVec mask) {
+  const WideVec pairs = (WideVec)mask;
+  uint64_t bits = 0;
+  for (int i = 0; i < kLanes / 2; ++i) bits |= pairs[i];
+  return bits != 0;
 }
 
 // Of lanes without NaN.

@@ -1,14 +1,14 @@
-// Verification of draft trees: draw at the root as plain decoding would, and while a child holds the drawn token step
-// to it and draw there. Lossless for any draft, because what is drawn at a node depends on its path alone.
+// Draft trees: filling them with tokens, and verifying them. At the root a token is drawn as plain decoding would;
+// while a child holds the drawn token, the walk steps to it and draws there. Lossless for any draft, because a draw
+// depends on the path to its node alone.
 #include "csrc/core/tree.h"
 #include "csrc/cpu/fused_draw.h"
+#include "csrc/cpu/indices.h"
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/process_logits.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
-
-constexpr int64_t kNoCapacity = int64_t{1} << 31;
 
 FusedDraw fused(const VerifyTreeArgs& args) {
   return {.hidden = args.hidden,
@@ -22,40 +22,53 @@ FusedDraw fused(const VerifyTreeArgs& args) {
           .seed = args.options.seed};
 }
 
-// The workspace: draws and positions of all rows, the path of each sequence in tokens, then what the draws need.
+constexpr int64_t lines(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// The workspace. Draws that need whole rows take the logits of all nodes, the GEMM's scratch and a row for each thread;
+// the others what the fused draw asks for.
 struct Scratch {
   Scratch(const VerifyTreeArgs& args, const Context& context)
-      : positions(static_cast<int32_t*>(args.workspace.data)),
-        draws(positions + padded(args.tree.rows)),
-        path_tokens(draws + padded(args.tree.rows)),
-        rest(reinterpret_cast<float*>(path_tokens + padded(args.tree.rows))),
-        bytes(3 * padded(args.tree.rows) * static_cast<int64_t>(sizeof(int32_t)) +
-              (needs_logits(args.options, args.logit_bias)
-                   ? (args.tree.rows * args.vocab + context.threads * gemm_scratch(args.tree.rows, args.dim) +
-                      2 * args.vocab) *
-                         static_cast<int64_t>(sizeof(float))
-                   : fused(args).workspace_bytes(context))) {}
+      : index_bytes(lines(args.tree.rows * static_cast<int64_t>(sizeof(int32_t)))),
+        logit_bytes(lines(args.tree.rows * args.vocab * static_cast<int64_t>(sizeof(float)))),
+        gemm_bytes(
+            lines(context.threads * gemm_scratch(args.tree.rows, args.dim) * static_cast<int64_t>(sizeof(float)))),
+        row_bytes(context.threads * RowScratch::bytes(args.vocab)),
+        bytes(2 * index_bytes + (needs_logits(args.options, args.logit_bias) ? logit_bytes + gemm_bytes + row_bytes
+                                                                             : fused(args).workspace_bytes(context))),
+        base(static_cast<char*>(args.workspace.data)) {}
 
-  static int64_t padded(int64_t count) { return (count + 15) / 16 * 16; }
+  int32_t* positions() const { return reinterpret_cast<int32_t*>(base); }            // of the token that each row draws
+  int32_t* draws() const { return reinterpret_cast<int32_t*>(base + index_bytes); }  // of each row, when fused
+  char* rest() const { return base + 2 * index_bytes; }
+  float* logits() const { return reinterpret_cast<float*>(rest()); }
+  float* gemm() const { return reinterpret_cast<float*>(rest() + logit_bytes); }
+  char* rows() const { return rest() + logit_bytes + gemm_bytes; }
 
-  int32_t* const positions;    // of the token that each row draws
-  int32_t* const draws;        // of each row, when they are fused
-  int32_t* const path_tokens;  // tokens of the accepted path behind the root
-  float* const rest;
-  const int64_t bytes;
+  const int64_t index_bytes, logit_bytes, gemm_bytes, row_bytes, bytes;
+  char* const base;
 };
 
-bool is_well_formed(const VerifyTreeArgs& args, const Context& context) {
+bool uses_history(const VerifyTreeArgs& args) { return args.history != nullptr && has_penalties(args.options); }
+
+// Whether all indices that are read are good; reports the first that is not.
+bool indices_are_good(const VerifyTreeArgs& args, const Context& context) {
+  constexpr const char* kOp = "verifyTree";
   IndexProblem problem;
-  if (find_problem(args.tree, kNoCapacity, &problem)) {
-    report_problem(context, "verifyTree", problem);
+  if (find_problem(args, &problem)) {
+    report_problem(context, kOp, problem);
+    return false;
+  }
+  const LogitBias& bias = args.logit_bias;
+  if (!indices_in_range(context, kOp, "tokens", args.tokens, args.tree.rows, args.vocab)) return false;
+  if (!indices_in_range(context, kOp, "logitBias", bias.tokens, bias.count, args.vocab)) return false;
+  if (!uses_history(args)) return true;
+  const int64_t stride = args.history_stride;
+  if (!indices_in_range(context, kOp, "historyLengths", args.history_lengths, args.tree.sequences, stride + 1)) {
     return false;
   }
   for (int64_t s = 0; s < args.tree.sequences; ++s) {
-    const int64_t root = args.tree.row_offsets[s];
-    if (root == args.tree.row_offsets[s + 1] || args.tree.parents[root] == -1) continue;
-    report_problem(context, "verifyTree", {"parents", root, args.tree.parents[root], -1, -1, "a root has no parent"});
-    return false;
+    const int32_t* const tokens = args.history + s * stride;
+    if (!indices_in_range(context, kOp, "history", tokens, args.history_lengths[s], args.vocab)) return false;
   }
   return true;
 }
@@ -70,70 +83,64 @@ void find_positions(const TreeRows& tree, int32_t* positions) {
 }
 
 // The first child of `row` that holds `token`, or -1.
-int64_t child_with(const TreeRows& tree, const int32_t* tokens, int64_t row, int64_t end, int32_t token) {
+int64_t child_with(const VerifyTreeArgs& args, int64_t row, int64_t end, int32_t token) {
   for (int64_t child = row + 1; child < end; ++child) {
-    if (tree.parents[child] == row && tokens[child] == token) return child;
+    if (args.tree.parents[child] == row && args.tokens[child] == token) return child;
   }
   return -1;
 }
 
-// draw_at(row, sequence, accepted rows behind the root so far)
+// draw_at(row) is the token drawn at that row; called for the rows of the accepted path, in order.
 template <typename DrawAt>
-void walk(const VerifyTreeArgs& args, int64_t sequence, int32_t* path_tokens, DrawAt draw_at) {
-  const TreeRows& tree = args.tree;
-  const int64_t end = tree.row_offsets[sequence + 1];
+void walk(const VerifyTreeArgs& args, int64_t sequence, DrawAt draw_at) {
+  const int64_t end = args.tree.row_offsets[sequence + 1];
   int32_t* const path = args.path + sequence * args.path_stride;
   int32_t* const drawn = args.drawn + sequence * args.path_stride;
   for (int64_t i = 0; i < args.path_stride; ++i) path[i] = drawn[i] = -1;
-  int64_t count = 0;
-  int64_t row = tree.row_offsets[sequence] < end ? tree.row_offsets[sequence] : -1;
-  while (row >= 0 && count < args.path_stride) {
+  int32_t count = 0;
+  for (int64_t row = args.tree.row_offsets[sequence]; row >= 0; ++count) {
     path[count] = static_cast<int32_t>(row);
-    if (count > 0) path_tokens[count - 1] = args.tokens[row];
-    drawn[count] = draw_at(row, count);
-    row = child_with(tree, args.tokens, row, end, drawn[count]);
-    ++count;
+    drawn[count] = draw_at(row);
+    row = child_with(args, row, end, drawn[count]);
   }
-  args.counts[sequence] = static_cast<int32_t>(count);
+  args.counts[sequence] = count;
 }
 
 void verify_fused(const VerifyTreeArgs& args, const Context& context, const Scratch& scratch) {
-  fused(args).run(context, scratch.rest, scratch.positions, scratch.draws);
+  fused(args).run(context, scratch.rest(), scratch.positions(), scratch.draws());
   for (int64_t s = 0; s < args.tree.sequences; ++s) {
-    walk(args, s, scratch.path_tokens, [&](int64_t row, int64_t) { return scratch.draws[row]; });
+    walk(args, s, [&](int64_t row) { return scratch.draws()[row]; });
   }
 }
 
 // All logits at once, because that reads the unembedding once; processed only where the walk comes by.
-void verify_processed(const VerifyTreeArgs& args, const Context& context, const Scratch& scratch) {
-  const int64_t rows = args.tree.rows, vocab = args.vocab;
-  float* const logits = scratch.rest;
-  float* const spare = logits + rows * vocab;
-  multiply(context,
-           {.m = rows,
-            .n = vocab,
-            .k = args.dim,
-            .a = {args.hidden, DType::kFloat32, args.dim, 1},
-            .b = transposed(args.weight, args.dim),
-            .c = logits,
-            .c_stride = vocab,
-            .bias = args.bias},
-           spare + 2 * vocab);
-  for (int64_t s = 0; s < args.tree.sequences; ++s) {
-    History history;
-    if (args.history != nullptr) {
-      history.tokens = args.history + s * args.history_stride;
-      history.length = args.history_lengths[s] < args.history_stride ? args.history_lengths[s] : args.history_stride;
-      history.prompt_length = args.prompt_lengths[s];
+void verify_rows(const VerifyTreeArgs& args, const Context& context, const Scratch& scratch) {
+  const int64_t vocab = args.vocab;
+  const Gemm gemm = {.m = args.tree.rows,
+                     .n = vocab,
+                     .k = args.dim,
+                     .a = {args.hidden, DType::kFloat32, args.dim, 1},
+                     .b = transposed(args.weight, args.dim),
+                     .c = scratch.logits(),
+                     .c_stride = vocab,
+                     .bias = args.bias};
+  multiply(context, gemm, scratch.gemm());
+  parallel(context, args.tree.sequences, [&](int64_t s, int thread) {
+    const RowScratch row_scratch = RowScratch::of_thread(scratch.rows(), vocab, thread);
+    const SeenTokens& seen = row_scratch.seen;
+    if (has_penalties(args.options)) seen.clear(vocab);
+    if (uses_history(args)) {
+      seen.add_all(args.history + s * args.history_stride, args.history_lengths[s], args.prompt_lengths[s]);
     }
-    walk(args, s, scratch.path_tokens, [&](int64_t row, int64_t accepted) {
-      __builtin_memcpy(spare, logits + row * vocab, static_cast<size_t>(vocab) * sizeof(float));
-      apply_softcap(spare, vocab, args.softcap);
-      history.path = scratch.path_tokens;
-      history.path_length = accepted;
-      return draw(spare, vocab, scratch.positions[row], args.options, args.logit_bias, history, spare + vocab);
+    walk(args, s, [&](int64_t row) {
+      // The root's token is the last one of the history.
+      if (has_penalties(args.options) && row != args.tree.row_offsets[s]) seen.add(args.tokens[row], true);
+      const size_t row_size = static_cast<size_t>(vocab) * sizeof(float);
+      __builtin_memcpy(row_scratch.logits, scratch.logits() + row * vocab, row_size);
+      apply_softcap(row_scratch.logits, vocab, args.softcap);
+      return draw(row_scratch, vocab, scratch.positions()[row], args.options, args.logit_bias);
     });
-  }
+  });
 }
 
 }  // namespace
@@ -141,11 +148,11 @@ void verify_processed(const VerifyTreeArgs& args, const Context& context, const 
 int64_t workspace(const VerifyTreeArgs& args, const Context& context) { return Scratch(args, context).bytes; }
 
 void run(const VerifyTreeArgs& args, const Context& context) {
-  if (!is_well_formed(args, context)) return;
+  if (!indices_are_good(args, context)) return;
   const Scratch scratch(args, context);
-  find_positions(args.tree, scratch.positions);
+  find_positions(args.tree, scratch.positions());
   if (needs_logits(args.options, args.logit_bias)) {
-    verify_processed(args, context, scratch);
+    verify_rows(args, context, scratch);
   } else {
     verify_fused(args, context, scratch);
   }
