@@ -1,14 +1,13 @@
+import { showGeneration } from '../../lib/cli/show-generation';
 import { generate } from '../../lib/decode/generate';
 import type { GenerateOptions } from '../../lib/decode/options';
 import type { MtpModel } from '../../lib/model/model';
 import type { Tokenizer } from '../../lib/model/tokenizer';
 
-/** Colours of pieces on a terminal: committed one by one, or in runs that were guessed ahead. */
-const COLOURS = ['\u001b[0m', '\u001b[36m', '\u001b[32m', '\u001b[33m'];
-const DIM = '\u001b[2m';
-const RESET = '\u001b[0m';
+/** Bytes of the prompt that are shown. */
+const SHOWN = 120;
 
-/** Streams a continuation; on a terminal every step has a colour by the number of accepted drafts, elsewhere bars. */
+/** Streams a continuation behind the end of its prompt; steps are told apart by colours on a terminal, elsewhere by bars. */
 export async function stream(
   model: MtpModel,
   tokenizer: Tokenizer,
@@ -16,10 +15,8 @@ export async function stream(
   options: GenerateOptions,
 ): Promise<void> {
   const out = process.stdout;
-  out.write(out.isTTY ? `${DIM}${prompt.slice(-120)}${RESET}` : prompt.slice(-120));
-  for await (const { text, accepted } of generate(model, tokenizer, prompt, options)) {
-    out.write(out.isTTY ? `${COLOURS[Math.min(accepted, 3)]}${text}${RESET}` : `${text}|`);
-  }
+  out.write(out.isTTY ? `\u001b[2m${prompt.slice(-SHOWN)}\u001b[0m` : `${prompt.slice(-SHOWN)}|`);
+  await showGeneration(generate(model, tokenizer, prompt, options), out, '|');
   out.write('\n');
 }
 
