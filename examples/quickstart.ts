@@ -18,7 +18,7 @@ import { prepareDeclarations } from './quickstart/corpus';
 import { stream, table } from './quickstart/show';
 
 const DIRECTORY = join('.foretoken', 'quickstart');
-const STEPS = 500;
+const STEPS = 4500;
 const PROMPT_BYTES = 256;
 const NEW_TOKENS = 256;
 const PROMPTS = 8;
@@ -37,17 +37,21 @@ async function main(): Promise<void> {
     data: corpus.data,
     heldOut: corpus.heldOut,
     model: {
-      hiddenSize: 256,
-      numHiddenLayers: 6,
+      hiddenSize: 128,
+      numHiddenLayers: 4,
       numAttentionHeads: 4,
       maxPositionEmbeddings: 2048,
       tieWordEmbeddings: true,
+      // About 1 / sqrt(hiddenSize): what suits a model of thousands of millions is far too small for this one.
+      initializerRange: 0.09,
       mtp: { kind: 'medusa', numHeads: 4 },
     },
     steps: STEPS,
-    batchSize: 8,
+    // Small batches: in three minutes many steps teach more than large ones.
+    batchSize: 2,
     sequenceLength: 256,
-    learningRate: { schedule: 'cosine', peak: 3e-3, warmupSteps: 25, minimumRatio: 0.05 },
+    learningRate: { schedule: 'cosine', peak: 3e-3, warmupSteps: 200, minimumRatio: 0.05 },
+    headWeights: { kind: 'beta', beta: 0.3 },
     seed: 1,
   });
   const { model } = trainer;

@@ -1,5 +1,7 @@
 export { ForetokenError, type ErrorCode } from './errors';
-export type { DType, HostArray, MachineRates, MemoryStatistics } from './native/binding';
+export type { DType, HostArray, MachineRates, MemoryStatistics, TensorHandle } from './native/binding';
+
+export { noGrad, record, type Backward, type GradNode, type GradTarget } from './tensor/autograd';
 export {
   Device,
   devices,
@@ -8,5 +10,80 @@ export {
   type DeviceName,
   type DeviceOptions,
 } from './tensor/device';
-export { scope } from './tensor/scope';
+export { keep, scope, type Scoped } from './tensor/scope';
 export { Tensor } from './tensor/tensor';
+
+export { attention, treeAttention, type AttentionShape } from './tensor/ops/attention';
+export { add, concat, scale, silu, swiglu } from './tensor/ops/elementwise';
+export { embedding } from './tensor/ops/embedding';
+export { kvAppend, kvCompact, type TreeRows } from './tensor/ops/kv-cache';
+export { linear, packWeight } from './tensor/ops/linear';
+export {
+  linearCrossEntropy,
+  linearCrossEntropyBackward,
+  type LinearCrossEntropyGradients,
+  type LinearCrossEntropyOptions,
+  type LinearCrossEntropyResult,
+  type LossOutput,
+} from './tensor/ops/linear-cross-entropy';
+export { adamw, clipCoefficient, sumSquares, type AdamwOptions } from './tensor/ops/optimizer';
+export { reshape, rows, sliceColumns } from './tensor/ops/reshape';
+export { rmsNorm } from './tensor/ops/rms-norm';
+export { rope, ropeTable, type RopeHeads } from './tensor/ops/rope';
+export {
+  linearSample,
+  sampleLogits,
+  topK,
+  type LinearSampleOptions,
+  type SamplingHistory,
+  type SamplingOptions,
+} from './tensor/ops/sampling';
+export {
+  plantTree,
+  verifyTree,
+  type PlantTreeInputs,
+  type VerifyTreeInputs,
+  type VerifyTreeResult,
+} from './tensor/ops/verify-tree';
+
+export { Block, type BlockConfig } from './nn/block';
+export { KvCache, type KvCacheOptions } from './nn/kv-cache';
+export { Linear, type LinearPart } from './nn/linear';
+export { Parameter, ParameterStore, type Init, type ParameterPart } from './nn/parameters';
+export { RMSNorm } from './nn/rms-norm';
+export { RopeTable } from './nn/rope-table';
+export type { CachedRows, PackedRows as TrainingRows, Rows } from './nn/rows';
+
+export { headKindNames, registerHeadKind } from './heads';
+export type { HeadInputs, HeadKind, HeadOutputs, Heads, HeadsContext } from './heads/heads';
+
+export { loadModel, saveModel } from './model/checkpoint';
+export type { ModelConfig, ModelOptions, ModelType } from './model/config';
+export {
+  backwardHeadByHead,
+  lossAllHeads,
+  uploadBatch,
+  type DeviceBatch,
+  type HeadLossOptions,
+  type TrainingBatch,
+} from './model/loss';
+export { MtpModel, type ModelInit } from './model/model';
+export {
+  byteTokenizerFiles,
+  createTokenizer,
+  loadTokenizer,
+  saveTokenizer,
+  type Tokenizer,
+} from './model/tokenizer';
+
+export { PackedRows, prepareCorpus, splitHeldOut, TokenFile, type CorpusOptions } from './train/data';
+export { evaluate, type EvaluateOptions, type Evaluation, type HeadEvaluation } from './train/evaluate';
+export { Trainer, type RunOptions, type RunResult, type StepResult } from './train/trainer';
+export type { TrainerOptions } from './train/options';
+
+export { generate, type GeneratedPiece, type Generation } from './decode/generate';
+export type { FinishReason, GenerateStats } from './decode/generate-stats';
+export { LanguageModel } from './decode/language-model';
+export type { GenerateOptions, Speculation } from './decode/options';
+export { RankPathStatistics } from './decode/rank-path-statistics';
+export { buildTree, expectedTokens, type TreePlan, type TreeShape } from './decode/tree';

@@ -53,7 +53,7 @@ export interface LinearCrossEntropyResult {
 }
 
 /** Gradients to compute; those that are absent cost nothing. */
-interface Gradients {
+export interface LinearCrossEntropyGradients {
   hidden?: Tensor;
   weight?: Tensor;
   bias?: Tensor;
@@ -65,7 +65,7 @@ function call(
   weight: Tensor,
   targets: Tensor,
   options: LinearCrossEntropyOptions,
-  gradients: Gradients,
+  gradients: LinearCrossEntropyGradients,
   savedLse?: Tensor,
 ): LinearCrossEntropyResult {
   const wanted = LOSS_OUTPUTS.filter((output) => options.outputs?.includes(output));
@@ -124,7 +124,7 @@ export function linearCrossEntropy(
   const inputs = [hidden, weight, options.bias];
   if (!isRecording(inputs)) return call('loss', hidden, weight, targets, options, {});
   const { device } = hidden;
-  const gradients: Gradients = {
+  const gradients: LinearCrossEntropyGradients = {
     hidden: hidden.requiresGrad ? device.empty(hidden.shape) : undefined,
     weight: weight.requiresGrad ? device.zeros(weight.shape) : undefined,
     bias: options.bias?.requiresGrad ? device.zeros(options.bias.shape) : undefined,
@@ -153,7 +153,7 @@ export function linearCrossEntropyBackward(
   weight: Tensor,
   targets: Tensor,
   lse: Tensor,
-  gradients: Gradients,
+  gradients: LinearCrossEntropyGradients,
   options: Omit<LinearCrossEntropyOptions, 'outputs'> = {},
 ): void {
   const { loss, headLoss, headCount } = call('backward', hidden, weight, targets, options, gradients, lse);
