@@ -66,6 +66,15 @@ float Call::finite(size_t index, const char* name) const {
   return static_cast<float>(given);
 }
 
+float Call::ranged(size_t index, const char* name, float lowest, float highest) const {
+  const float given = finite(index, name);
+  if (given < lowest || given > highest) {
+    fail(ErrorCode::kInvalidArgument, "%s must be in %g … %g, but is %g", name, static_cast<double>(lowest),
+         static_cast<double>(highest), static_cast<double>(given));
+  }
+  return given;
+}
+
 int64_t Call::integer(size_t index, const char* name, int64_t lowest, int64_t highest) const {
   const double given = number(index, name);
   constexpr double kExact = 9007199254740992.0;  // 2^53

@@ -22,6 +22,7 @@ class Call {
   // Arguments, by position. `name` is what the message calls it.
   double number(size_t index, const char* name) const;
   float finite(size_t index, const char* name) const;
+  float ranged(size_t index, const char* name, float lowest, float highest) const;
   int64_t integer(size_t index, const char* name, int64_t lowest = INT64_MIN, int64_t highest = INT64_MAX) const;
   bool boolean(size_t index, const char* name) const;
   std::string string(size_t index, const char* name) const;

@@ -21,23 +21,14 @@ Reduction reduction_argument(const Call& call, size_t index) {
   call.fail(ErrorCode::kInvalidArgument, "reduction must be sum, mean or meanPerHead, but is %s", given.c_str());
 }
 
-float ranged(const Call& call, size_t index, const char* name, float lowest, float highest) {
-  const float given = call.finite(index, name);
-  if (given < lowest || given > highest) {
-    call.fail(ErrorCode::kInvalidArgument, "%s must be in %g … %g, but is %g", name, static_cast<double>(lowest),
-              static_cast<double>(highest), static_cast<double>(given));
-  }
-  return given;
-}
-
 LossOptions options_arguments(const Call& call, size_t first) {
   constexpr float kLargest = 3e38F;
   LossOptions options;
   options.ignore_index = static_cast<int32_t>(call.integer(first, "ignoreIndex", INT32_MIN, INT32_MAX));
-  options.label_smoothing = ranged(call, first + 1, "labelSmoothing", 0, 1);
-  options.z_loss = ranged(call, first + 2, "zLoss", 0, kLargest);
+  options.label_smoothing = call.ranged(first + 1, "labelSmoothing", 0, 1);
+  options.z_loss = call.ranged(first + 2, "zLoss", 0, kLargest);
   options.entropy_weight = call.finite(first + 3, "entropyWeight");
-  options.softcap = ranged(call, first + 4, "softcap", 0, kLargest);
+  options.softcap = call.ranged(first + 4, "softcap", 0, kLargest);
   return options;
 }
 

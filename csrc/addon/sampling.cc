@@ -1,29 +1,30 @@
 // Top-k, and draws from hidden states and from logits.
-#include <cmath>
-
+#include "csrc/core/sampling.h"
 #include "csrc/addon/families.h"
 
 namespace foretoken {
 
 namespace {
 
-float ranged(const Call& call, size_t index, const char* name, float lowest, float highest) {
-  const float given = call.finite(index, name);
-  if (given < lowest || given > highest) {
-    call.fail(ErrorCode::kInvalidArgument, "%s must be in %g … %g, but is %g", name, static_cast<double>(lowest),
-              static_cast<double>(highest), static_cast<double>(given));
+constexpr float kLargestSoftcap = 1e30F;
+
+// 0, or large enough for logits over it to stay finite.
+float temperature_argument(const Call& call, size_t index) {
+  constexpr float kLowest = 1e-6F;
+  const float given = call.ranged(index, "temperature", 0, 1e6F);
+  if (given > 0 && given < kLowest) {
+    call.fail(ErrorCode::kInvalidArgument, "temperature must be 0 or at least %g, but is %g",
+              static_cast<double>(kLowest), static_cast<double>(given));
   }
   return given;
 }
-
-constexpr float kLargest = 3e38F;
 
 // topK(x, k): [indices, values], both [..., k]
 napi_value top_k(Call& call) {
   const Tensor& x = call.float32(0, "x");
   call.check_rank(x, "x", 1);
   const int64_t cols = x.shape[-1];
-  if (cols > INT32_MAX) call.fail(ErrorCode::kShapeMismatch, "x has too many columns");
+  if (cols > INT32_MAX) call.fail(ErrorCode::kShapeMismatch, "x has %lld columns", static_cast<long long>(cols));
   const int64_t k = call.integer(1, "k", 0, cols);
   Tensor indices = call.output(DType::kInt32, x.shape.with_last(k));
   Tensor values = call.output(DType::kFloat32, x.shape.with_last(k));
@@ -42,16 +43,13 @@ napi_value linear_sample(Call& call) {
   const Tensor* const bias = call.optional_float32(2, "bias");
   const Tensor* const positions = call.optional_int32(3, "positions");
   LinearSampleArgs args{};
-  args.softcap = ranged(call, 4, "softcap", 0, kLargest);
-  args.temperature = ranged(call, 5, "temperature", 0, kLargest);
+  args.softcap = softcap_argument(call, 4);
+  args.temperature = temperature_argument(call, 5);
   args.seed = call.seed(6, "seed");
-  call.check_rank(hidden, "hidden", 2);
-  call.check_rank(weight, "weight", 2);
-  args.rows = hidden.shape[0];
-  args.vocab = weight.shape[0];
-  args.dim = weight.shape[1];
-  call.check_shape(hidden, "hidden", {args.rows, args.dim});
-  if (bias != nullptr) call.check_shape(*bias, "bias", {args.vocab});
+  const UnembeddingShape shape = unembedding_shape(call, hidden, weight, bias);
+  args.rows = shape.rows;
+  args.vocab = shape.vocab;
+  args.dim = shape.dim;
   if (positions != nullptr) call.check_shape(*positions, "positions", {args.rows});
   if (positions == nullptr && args.temperature > 0) {
     call.fail(ErrorCode::kInvalidArgument, "positions are needed unless temperature is 0");
@@ -71,15 +69,20 @@ napi_value sample_logits(Call& call) {
   const Tensor& logits = call.float32(0, "logits");
   const Tensor& positions = call.int32(1, "positions");
   const Tensor* const history = call.optional_int32(2, "history");
-  call.check_rank(logits, "logits", 2);
+  call.check_rank(logits, "logits", 2, 2);
   SampleLogitsArgs args{};
   args.rows = logits.shape[0];
   args.vocab = logits.shape[1];
+  check_vocab(call, logits, "logits", args.vocab);
   call.check_shape(positions, "positions", {args.rows});
-  if (history != nullptr) call.check_rank(*history, "history", 1, 1);
+  if (history != nullptr) {
+    call.check_rank(*history, "history", 1, 1);
+    call.check_indices(*history, "history", args.vocab);
+  }
   args.history_length = history ? history->shape[0] : 0;
   args.prompt_length = call.integer(3, "promptLength", 0, args.history_length);
   args.options = sampling_options(call, 4);
+  check_history(call, args.options, history);
   args.bias = logit_bias(call, 4, args.vocab);
   Tensor tokens = call.output(DType::kInt32, {args.rows});
   args.logits = logits.as<float>();
@@ -90,19 +93,52 @@ napi_value sample_logits(Call& call) {
   return call.handle(std::move(tokens));
 }
 
+// checkSamplingOptions(...sampling): nothing; throws what an op would throw
+napi_value check_sampling_options(Call& call) {
+  sampling_options(call, 0);
+  return call.nothing();
+}
+
 }  // namespace
 
+float softcap_argument(const Call& call, size_t index) { return call.ranged(index, "softcap", 0, kLargestSoftcap); }
+
+void check_vocab(const Call& call, const Tensor& tensor, const char* name, int64_t vocab) {
+  if (vocab >= 1 && vocab <= INT32_MAX) return;
+  call.fail(ErrorCode::kShapeMismatch, "%s is %s, which makes a vocabulary of %lld tokens", name,
+            tensor.shape.text().c_str(), static_cast<long long>(vocab));
+}
+
+UnembeddingShape unembedding_shape(const Call& call, const Tensor& hidden, const Tensor& weight, const Tensor* bias) {
+  call.check_rank(hidden, "hidden", 2, 2);
+  call.check_rank(weight, "weight", 2, 2);
+  if (hidden.shape[1] != weight.shape[1]) {
+    call.fail(ErrorCode::kShapeMismatch, "hidden is %s but weight is %s; the last dimensions must match",
+              hidden.shape.text().c_str(), weight.shape.text().c_str());
+  }
+  check_vocab(call, weight, "weight", weight.shape[0]);
+  if (bias != nullptr) call.check_shape(*bias, "bias", {weight.shape[0]});
+  return {hidden.shape[0], weight.shape[1], weight.shape[0]};
+}
+
 SamplingOptions sampling_options(const Call& call, size_t index) {
+  constexpr float kLargestPenalty = 1e4F;
   SamplingOptions options;
-  options.temperature = ranged(call, index, "temperature", 0, kLargest);
+  options.temperature = temperature_argument(call, index);
   options.top_k = static_cast<int32_t>(call.integer(index + 1, "topK", 0, INT32_MAX));
-  options.top_p = ranged(call, index + 2, "topP", 0, 1);
-  options.min_p = ranged(call, index + 3, "minP", 0, 1);
-  options.repetition_penalty = ranged(call, index + 4, "repetitionPenalty", 1e-30F, kLargest);
-  options.frequency_penalty = call.finite(index + 5, "frequencyPenalty");
-  options.presence_penalty = call.finite(index + 6, "presencePenalty");
+  options.top_p = call.ranged(index + 2, "topP", 0, 1);
+  options.min_p = call.ranged(index + 3, "minP", 0, 1);
+  options.repetition_penalty = call.ranged(index + 4, "repetitionPenalty", 1e-3F, 1e3F);
+  options.frequency_penalty = call.ranged(index + 5, "frequencyPenalty", -kLargestPenalty, kLargestPenalty);
+  options.presence_penalty = call.ranged(index + 6, "presencePenalty", -kLargestPenalty, kLargestPenalty);
   options.seed = call.seed(index + 7, "seed");
   return options;
+}
+
+void check_history(const Call& call, const SamplingOptions& options, const Tensor* history) {
+  if (history != nullptr || !has_penalties(options)) return;
+  call.fail(ErrorCode::kInvalidArgument,
+            "history is needed for repetitionPenalty, frequencyPenalty and presencePenalty");
 }
 
 LogitBias logit_bias(Call& call, size_t index, int64_t vocab) {
@@ -119,6 +155,7 @@ const Exports kSamplingExports = {
     {"topK", top_k},
     {"linearSample", linear_sample},
     {"sampleLogits", sample_logits},
+    {"checkSamplingOptions", check_sampling_options},
 };
 
 }  // namespace foretoken

@@ -1,6 +1,6 @@
 import type { Planner, StepOutcome } from './planner';
 import { RankPathStatistics } from './rank-path-statistics';
-import { best, chain, expectedTokens, type TreePlan } from './tree';
+import { best, chain, expectedTokensBySize, type TreePlan } from './tree';
 
 /** Sizes that are tried: draft nodes without the root. */
 const SIZES = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 63];
@@ -30,7 +30,9 @@ export class AdaptivePlanner implements Planner {
     readonly maxDepth: number,
   ) {
     this.#statistics = new RankPathStatistics(maxDepth);
-    this.#sizes = SIZES.filter((size) => size <= maxNodes);
+    // Shallow trees have an end.
+    const largest = best(maxNodes, this.#statistics).parents.length - 1;
+    this.#sizes = SIZES.filter((size) => size <= largest);
   }
 
   next(): TreePlan {
@@ -67,8 +69,9 @@ export class AdaptivePlanner implements Planner {
   }
 
   #fastest(): number {
-    const rate = (size: number): number =>
-      expectedTokens(this.#tree(size), this.#statistics) / this.#times.get(size)!.seconds;
+    // The best tree of every size is the beginning of the largest one.
+    const expected = expectedTokensBySize(this.#tree(this.#sizes.at(-1)!), this.#statistics);
+    const rate = (size: number): number => expected[size]! / this.#times.get(size)!.seconds;
     return this.#sizes.reduce((a, b) => (rate(b) > rate(a) ? b : a));
   }
 }

@@ -117,6 +117,7 @@ export class Decoder implements Disposable {
       weight: this.model.unembeddingFor(hidden),
       tokens,
       tree: rows.tree,
+      maxDepth: plan.maxDepth,
       sampling: this.options.sampling,
       history: [{ tokens: this.#tokens, promptLength: this.#promptLength }],
     });

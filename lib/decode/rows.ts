@@ -1,6 +1,7 @@
 import type { KvCache } from '../nn/kv-cache';
 import type { CachedRows } from '../nn/rows';
 import type { Device } from '../tensor/device';
+import { uploadTrees } from '../tensor/ops/tree-rows';
 import type { TreePlan } from './tree';
 
 /** Rows that follow each other: `count` tokens behind what the cache holds of its one sequence. */
@@ -21,11 +22,7 @@ function cachedRows(cache: KvCache, parents: Int32Array, depths: Int32Array): Ca
   return {
     kind: 'cached',
     cache,
-    tree: {
-      rowOffsets: device.tensor(Int32Array.of(0, parents.length)),
-      lengths: device.tensor(Int32Array.of(length)),
-      parents: device.tensor(parents),
-    },
+    tree: uploadTrees(device, [{ parents, length }]),
     positions: device.tensor(depths.map((depth) => length + depth)),
   };
 }

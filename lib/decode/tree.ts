@@ -1,5 +1,5 @@
 import { ForetokenError } from '../errors';
-import type { RankPathStatistics } from './rank-path-statistics';
+import { MAX_RANK, type RankPathStatistics } from './rank-path-statistics';
 
 /**
  * The shape of a draft tree. Node 0 is the root, the last committed token; every other node holds one of the tokens that the
@@ -60,38 +60,58 @@ export function full(widths: readonly number[]): TreePlan {
 
 /**
  * The `nodes` draft nodes that are likeliest to be accepted, by the joint acceptance of their rank paths. As a child is
- * never likelier than its parent, taking the best node again and again gives the best tree.
+ * never likelier than its parent, taking the likeliest node within reach again and again gives the best tree of every
+ * size.
  */
 export function best(nodes: number, statistics: RankPathStatistics): TreePlan {
-  const chosen: (Node & { path: readonly number[] })[] = [{ ...ROOT, path: [] }];
-  const candidates: (Node & { path: readonly number[]; acceptance: number })[] = [];
-  const offer = (parent: number, rank: number): void => {
-    const { depth, path: above } = chosen[parent]!;
-    const path = [...above, rank];
-    const acceptance = statistics.acceptance(path);
-    if (acceptance > 0) candidates.push({ parent, depth: depth + 1, rank, path, acceptance });
-  };
-  offer(0, 0);
-  while (chosen.length <= nodes && candidates.length > 0) {
+  const chosen: RankedNode[] = [{ ...ROOT, path: [], acceptance: 1 }];
+  const within = childrenOf(0, chosen[0]!, statistics);
+  while (chosen.length <= nodes && within.length > 0) {
     // First among equals, so that the plan does not depend on anything but the statistics.
-    const next = candidates.reduce((a, b) => (b.acceptance > a.acceptance ? b : a));
-    candidates.splice(candidates.indexOf(next), 1);
+    const next = within.reduce((a, b) => (b.acceptance > a.acceptance ? b : a));
+    within.splice(within.indexOf(next), 1);
     const index = chosen.push(next) - 1;
-    offer(next.parent, next.rank + 1);
-    offer(index, 0);
+    within.push(...childrenOf(index, next, statistics));
   }
   return plan(chosen);
 }
 
-/** Tokens that a step with this tree is expected to commit: the one that is always drawn, and the accepted drafts. */
-export function expectedTokens(tree: TreePlan, statistics: RankPathStatistics): number {
-  const paths: (readonly number[])[] = [];
-  let expected = 1;
+interface RankedNode extends Node {
+  path: readonly number[];
+  acceptance: number;
+}
+
+/** What may hang under a node: one for each rank that heads draft, if its depth is drafted at all. */
+function childrenOf(parent: number, above: RankedNode, statistics: RankPathStatistics): RankedNode[] {
+  const children: RankedNode[] = [];
+  for (let rank = 0; rank <= MAX_RANK; rank++) {
+    const path = [...above.path, rank];
+    const acceptance = above.acceptance * statistics.conditional(path);
+    if (acceptance > 0) children.push({ parent, depth: path.length, rank, path, acceptance });
+  }
+  return children;
+}
+
+/**
+ * Tokens that a step is expected to commit, for every size: [n] is that of the tree's root and first n draft nodes. The one
+ * token that is always drawn, and the accepted drafts.
+ */
+export function expectedTokensBySize(tree: TreePlan, statistics: RankPathStatistics): number[] {
+  const nodes: { path: readonly number[]; acceptance: number }[] = [];
+  const expected: number[] = [];
   tree.parents.forEach((parent, node) => {
-    paths.push(parent < 0 ? [] : [...paths[parent]!, tree.ranks[node]!]);
-    if (parent >= 0) expected += statistics.acceptance(paths[node]!);
+    const above = nodes[parent];
+    const path = above ? [...above.path, tree.ranks[node]!] : [];
+    const acceptance = above ? above.acceptance * statistics.conditional(path) : 1;
+    nodes.push({ path, acceptance });
+    expected.push((expected.at(-1) ?? 0) + acceptance);
   });
   return expected;
+}
+
+/** Tokens that a step with this tree is expected to commit. */
+export function expectedTokens(tree: TreePlan, statistics: RankPathStatistics): number {
+  return expectedTokensBySize(tree, statistics).at(-1)!;
 }
 
 /** A tree plan for library users. */

@@ -213,7 +213,7 @@ interface OptimizerBinding {
   ): void;
 }
 
-export type SamplingArguments = [
+export type SamplingNumbers = [
   temperature: number,
   topK: number,
   topP: number,
@@ -222,9 +222,8 @@ export type SamplingArguments = [
   frequencyPenalty: number,
   presencePenalty: number,
   seed: number | bigint,
-  biasTokens: Optional,
-  biasValues: Optional,
 ];
+export type SamplingArguments = [...SamplingNumbers, biasTokens: Optional, biasValues: Optional];
 
 interface SamplingBinding {
   topK(x: TensorHandle, k: number): [indices: TensorHandle, values: TensorHandle];
@@ -237,6 +236,7 @@ interface SamplingBinding {
     temperature: number,
     seed: number | bigint,
   ): TensorHandle;
+  checkSamplingOptions(...options: SamplingNumbers): void;
   sampleLogits(
     ...args: [
       logits: TensorHandle,
@@ -264,7 +264,7 @@ interface SamplingBinding {
       history: Optional,
       historyLengths: Optional,
       promptLengths: Optional,
-      pathStride: number,
+      maxDepth: number,
       ...sampling: SamplingArguments,
     ]
   ): [path: TensorHandle, drawn: TensorHandle, counts: TensorHandle];

@@ -1,7 +1,8 @@
 import { ForetokenError } from '../../errors';
-import type { SamplingArguments } from '../../native/binding';
+import type { SamplingArguments, SamplingNumbers } from '../../native/binding';
 import { native } from '../../native/load';
 import type { Device } from '../device';
+import { scope } from '../scope';
 import { Tensor } from '../tensor';
 
 /**
@@ -9,7 +10,7 @@ import { Tensor } from '../tensor';
  * off by default: the likeliest token is taken.
  */
 export interface SamplingOptions {
-  /** 0 (default) takes the likeliest token; otherwise logits are divided by it before one is drawn. */
+  /** 0 (default) takes the likeliest token; otherwise, from 1e-6 on, logits are divided by it and one is drawn. */
   temperature?: number;
   /** Keeps the k likeliest tokens. 0 = off. */
   topK?: number;
@@ -17,13 +18,13 @@ export interface SamplingOptions {
   topP?: number;
   /** Drops tokens less likely than this share of the likeliest one's probability (Nguyen et al. 2024). 0 = off. */
   minP?: number;
-  /** Divides positive and multiplies negative logits of tokens in prompt and output (Keskar et al. 2019). 1 = off. */
+  /** Greater than 0: divides positive and multiplies negative logits of tokens in prompt and output (Keskar et al. 2019). 1 = off. */
   repetitionPenalty?: number;
   /** Subtracted once for every time the token is in the output. 0 = off. */
   frequencyPenalty?: number;
   /** Subtracted once when the token is in the output. 0 = off. */
   presencePenalty?: number;
-  /** Added to the logits of these tokens. */
+  /** Added to the logits of these tokens; -Infinity rules a token out. */
   logitBias?: ReadonlyMap<number, number>;
   /** Of the random numbers, an integer in 0 … 2^64-1. Default 0. */
   seed?: number | bigint;
@@ -36,66 +37,42 @@ export interface SamplingHistory {
   promptLength: number;
 }
 
-const RANGES = {
-  temperature: [0, 3e38],
-  topP: [0, 1],
-  minP: [0, 1],
-  repetitionPenalty: [1e-30, 3e38],
-  frequencyPenalty: [-3e38, 3e38],
-  presencePenalty: [-3e38, 3e38],
-} as const;
+/** Beyond it a bias would swallow the digits of a logit. */
+const LARGEST_BIAS = 1e6;
 
 /**
  * Fills in defaults and checks ranges.
  * @throws ForetokenError INVALID_ARGUMENT naming the option, what was given and what is allowed
  */
 export function samplingOptions(options: SamplingOptions, vocabSize: number): Required<SamplingOptions> {
-  const fail = (message: string): never => {
-    throw new ForetokenError('INVALID_ARGUMENT', message);
-  };
-  for (const [name, [lowest, highest]] of Object.entries(RANGES)) {
-    const value = options[name as keyof typeof RANGES];
-    if (value !== undefined && !(value >= lowest && value <= highest)) {
-      fail(`${name} must be in ${lowest} … ${highest}, but is ${value}`);
-    }
-  }
-  const { topK = 0, seed = 0, logitBias = new Map<number, number>() } = options;
-  if (!Number.isInteger(topK) || topK < 0 || topK > 0x7fffffff) {
-    fail(`topK must be an integer in 0 … 2147483647, but is ${topK}`);
-  }
-  const seedFits =
-    typeof seed === 'bigint' ? seed >= 0n && seed < 1n << 64n : Number.isSafeInteger(seed) && seed >= 0;
-  if (!seedFits) fail(`seed must be an integer in 0 … 2^64-1 (above 2^53 as a bigint), but is ${seed}`);
-  for (const [token, bias] of logitBias) {
-    if (!Number.isInteger(token) || token < 0 || token >= vocabSize) {
-      fail(`logitBias has token ${token}, but tokens are integers in 0 … ${vocabSize - 1}`);
-    }
-    if (!Number.isFinite(bias) || Math.abs(bias) > 3e38) {
-      fail(`logitBias of token ${token} must be a finite number, but is ${bias}`);
-    }
-  }
-  return {
+  const filled: Required<SamplingOptions> = {
     temperature: options.temperature ?? 0,
-    topK,
+    topK: options.topK ?? 0,
     topP: options.topP ?? 1,
     minP: options.minP ?? 0,
     repetitionPenalty: options.repetitionPenalty ?? 1,
     frequencyPenalty: options.frequencyPenalty ?? 0,
     presencePenalty: options.presencePenalty ?? 0,
-    logitBias,
-    seed,
+    logitBias: options.logitBias ?? new Map<number, number>(),
+    seed: options.seed ?? 0,
   };
+  native.checkSamplingOptions(...numbersOf(filled));
+  for (const [token, bias] of filled.logitBias) {
+    if (!Number.isInteger(token) || token < 0 || token >= vocabSize) {
+      fail(`logitBias has token ${token}, but tokens are integers in 0 … ${vocabSize - 1}`);
+    }
+    if (typeof bias !== 'number' || !(bias === -Infinity || Math.abs(bias) <= LARGEST_BIAS)) {
+      fail(`logitBias of token ${token} must be -Infinity or in -1000000 … 1000000, but is ${bias}`);
+    }
+  }
+  return filled;
 }
 
-/** Whether draws depend on the text before them. */
-export function needsHistory(options: Required<SamplingOptions>): boolean {
-  return options.repetitionPenalty !== 1 || options.frequencyPenalty !== 0 || options.presencePenalty !== 0;
+function fail(message: string): never {
+  throw new ForetokenError('INVALID_ARGUMENT', `samplingOptions: ${message}`);
 }
 
-/** The options as the native side takes them. */
-export function samplingArguments(device: Device, options: Required<SamplingOptions>): SamplingArguments {
-  const { logitBias } = options;
-  const biased = logitBias.size > 0;
+function numbersOf(options: Required<SamplingOptions>): SamplingNumbers {
   return [
     options.temperature,
     options.topK,
@@ -105,9 +82,21 @@ export function samplingArguments(device: Device, options: Required<SamplingOpti
     options.frequencyPenalty,
     options.presencePenalty,
     options.seed,
-    biased ? device.tensor(Int32Array.from(logitBias.keys())).handle : undefined,
-    biased ? device.tensor(Float32Array.from(logitBias.values())).handle : undefined,
   ];
+}
+
+/** Whether draws depend on the text before them. */
+export function needsHistory(options: Required<SamplingOptions>): boolean {
+  return options.repetitionPenalty !== 1 || options.frequencyPenalty !== 0 || options.presencePenalty !== 0;
+}
+
+/** The options as the native side takes them; the tensors among them belong to the scope around the call. */
+export function samplingArguments(device: Device, options: Required<SamplingOptions>): SamplingArguments {
+  const { logitBias } = options;
+  if (logitBias.size === 0) return [...numbersOf(options), undefined, undefined];
+  const tokens = device.tensor(Int32Array.from(logitBias.keys()));
+  const values = device.tensor(Float32Array.from(logitBias.values()));
+  return [...numbersOf(options), tokens.handle, values.handle];
 }
 
 /**
@@ -152,10 +141,11 @@ export function linearSample(hidden: Tensor, weight: Tensor, options: LinearSamp
 }
 
 /**
- * One draw from each row of logits, as plain decoding makes it.
+ * One draw from each row of logits, as plain decoding makes it. NaN and -Infinity are never drawn; of a row that holds
+ * nothing else, token 0 is.
  * @param logits [rows, vocab]; not modified
  * @param positions int32 [rows]: position of the drawn token
- * @param history the text before the draws, the same for every row
+ * @param history the text before the draws, the same for every row; only penalties need it
  * @returns int32 [rows]
  */
 export function sampleLogits(
@@ -166,15 +156,15 @@ export function sampleLogits(
 ): Tensor {
   const { device } = logits;
   const checked = samplingOptions(options, logits.shape.at(-1)!);
-  const tokens = history ? device.tensor(Int32Array.from(history.tokens)) : undefined;
-  return new Tensor(
-    device,
-    native.sampleLogits(
+  return scope(() => {
+    const tokens = history ? device.tensor(Int32Array.from(history.tokens)) : undefined;
+    const drawn = native.sampleLogits(
       logits.handle,
       positions.handle,
       tokens?.handle,
       history?.promptLength ?? 0,
       ...samplingArguments(device, checked),
-    ),
-  );
+    );
+    return new Tensor(device, drawn);
+  });
 }

@@ -1,4 +1,5 @@
 import { native } from '../../native/load';
+import type { Device } from '../device';
 import { scope } from '../scope';
 import { Tensor } from '../tensor';
 import type { TreeRows } from './kv-cache';
@@ -51,12 +52,14 @@ export interface VerifyTreeInputs {
   sampling?: SamplingOptions;
   /** One for each sequence, with the root's token last; only penalties need it. */
   history?: readonly SamplingHistory[];
+  /** Depth that the results have room for; default: that of any tree of so many rows. */
+  maxDepth?: number;
 }
 
 export interface VerifyTreeResult {
-  /** int32 [sequences, rows]: accepted rows, root first; -1 behind them. */
+  /** int32 [sequences, maxDepth + 1]: accepted rows, root first; -1 behind them. */
   path: Tensor;
-  /** int32 [sequences, rows]: the token drawn at each accepted row: what this step commits. */
+  /** int32 [sequences, maxDepth + 1]: the token drawn at each accepted row: what this step commits. */
   drawn: Tensor;
   /** int32 [sequences]: accepted rows, the root included, and so tokens committed. */
   counts: Tensor;
@@ -66,7 +69,7 @@ export interface VerifyTreeResult {
  * Verifies draft trees: draws a token at the root as plain decoding would; while a child holds the drawn token, steps to
  * it and draws there. A draw depends on the node's path, its position and the seed alone, so the output is that of plain
  * decoding whatever was drafted.
- * @throws ForetokenError INDEX_OUT_OF_RANGE for a malformed tree
+ * @throws ForetokenError INDEX_OUT_OF_RANGE for a malformed tree; INVALID_ARGUMENT naming a sampling option
  */
 export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
   return scope(() => {
@@ -86,7 +89,7 @@ export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
       past?.tokens.handle,
       past?.lengths.handle,
       past?.promptLengths.handle,
-      Math.max(1, tokens.size),
+      inputs.maxDepth ?? Math.max(0, tokens.size - 1),
       ...samplingArguments(device, sampling),
     );
     return {
@@ -98,10 +101,10 @@ export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
 }
 
 function uploadHistory(
-  device: Tensor['device'],
+  device: Device,
   history: readonly SamplingHistory[],
 ): Record<'tokens' | 'lengths' | 'promptLengths', Tensor> {
-  const stride = Math.max(...history.map(({ tokens }) => tokens.length));
+  const stride = Math.max(0, ...history.map(({ tokens }) => tokens.length));
   const packed = new Int32Array(history.length * stride);
   history.forEach(({ tokens }, sequence) => packed.set(Array.from(tokens), sequence * stride));
   return {
@@ -109,4 +112,28 @@ function uploadHistory(
     lengths: device.tensor(Int32Array.from(history, ({ tokens }) => tokens.length)),
     promptLengths: device.tensor(Int32Array.from(history, ({ promptLength }) => promptLength)),
   };
+}
+
+/** What a step commits in one sequence. */
+export interface AcceptedPath {
+  /** Accepted nodes of the sequence's own tree, the root (0) first. */
+  nodes: number[];
+  /** The token drawn at each of them. */
+  tokens: number[];
+}
+
+/** Reads back what {@link verifyTree} found, for each sequence. `tree` is the one it was given. */
+export async function readPaths(
+  { path, drawn, counts }: VerifyTreeResult,
+  tree: TreeRows,
+): Promise<AcceptedPath[]> {
+  const [rows, tokens, lengths, offsets] = await Promise.all(
+    [path, drawn, counts, tree.rowOffsets].map((tensor) => tensor.data()),
+  );
+  const stride = path.shape[1]!;
+  return Array.from(lengths!, (length, sequence) => {
+    const begin = sequence * stride;
+    const nodes = Array.from(rows!.subarray(begin, begin + length), (row) => row - offsets![sequence]!);
+    return { nodes, tokens: Array.from(tokens!.subarray(begin, begin + length)) };
+  });
 }
