@@ -133,8 +133,9 @@ TreeRows tree_rows(Call& call, size_t index, int64_t rows, const KvCacheView& ca
   call.check_shape(lengths, "lengths", {cache.sequences});
   call.check_shape(parents, "parents", {rows});
   IndexProblem problem;
-  if (find_problem(TreeRows{row_offsets.known_indices(), lengths.known_indices(), parents.known_indices(), rows, cache.sequences}, cache.capacity,
-                   &problem)) {
+  if (find_problem(TreeRows{row_offsets.known_indices(), lengths.known_indices(), parents.known_indices(), rows,
+                            cache.sequences},
+                   cache.capacity, &problem)) {
     call.fail(ErrorCode::kIndexOutOfRange, "%s", text_of(problem).c_str());
   }
   return {row_offsets.as<int32_t>(), lengths.as<int32_t>(), parents.as<int32_t>(), rows, cache.sequences};
@@ -187,7 +188,8 @@ napi_value kv_compact(Call& call) {
   call.check_shape(path, "path", {cache.sequences, path_stride});
   call.check_shape(counts, "counts", {cache.sequences});
   IndexProblem problem;
-  if (find_problem(KvCompactArgs{cache, row_offsets.known_indices(), lengths.known_indices(), path.known_indices(), counts.known_indices(), path_stride},
+  if (find_problem(KvCompactArgs{cache, row_offsets.known_indices(), lengths.known_indices(), path.known_indices(),
+                                 counts.known_indices(), path_stride},
                    &problem)) {
     call.fail(ErrorCode::kIndexOutOfRange, "%s", text_of(problem).c_str());
   }
