@@ -113,15 +113,36 @@ void pack_panel(const In* in, int64_t k_stride, int64_t stride, int64_t cols, in
   }
 }
 
+// Memory that will be wanted soon: `runs` runs of `bytes` bytes, `stride` bytes apart.
+struct Ahead {
+  const char* data;
+  int64_t runs, stride, bytes;
+};
+
+// Share i of n of it. Far more than one share at a time would wait for the memory instead of hiding it.
+void prefetch(const Ahead& ahead, int64_t i, int64_t n) {
+  for (int64_t run = ahead.runs * i / n; run < ahead.runs * (i + 1) / n; ++run) {
+    for (int64_t byte = 0; byte < ahead.bytes; byte += 64) {
+      __builtin_prefetch(ahead.data + run * ahead.stride + byte, 0, 2);
+    }
+  }
+}
+
 template <typename T>
 void multiply_panel(const Gemm& g, const float* a, const T* panel, int64_t row, int64_t rows, int64_t col,
-                    int64_t depth, bool accumulate, bool last) {
+                    int64_t depth, bool accumulate, bool last, const Ahead& ahead) {
   const int64_t tiles = divide_up(rows, kTileRows);
   const int cols = static_cast<int>(smaller(kPanel, g.n - col));
   const float* bias = g.bias && last ? g.bias + col : nullptr;
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t begin = tile_begin(rows, tiles, i);
     const int count = static_cast<int>(tile_begin(rows, tiles, i + 1) - begin);
+    prefetch(ahead, i, tiles);
+    if (accumulate) {  // the next tile's sums
+      const float* c = i + 1 < tiles ? g.c + (row + begin + count) * g.c_stride + col
+                                     : g.c + row * g.c_stride + smaller(col + kPanel, g.n);
+      prefetch({reinterpret_cast<const char*>(c), count, g.c_stride * 4, kPanel * 4}, 0, 1);
+    }
     multiply_rows<kTileRows>(count, depth, a + begin * depth, panel, g.c + (row + begin) * g.c_stride + col, g.c_stride,
                              cols, accumulate, bias);
   }
@@ -183,11 +204,19 @@ void multiply_here(const Gemm& g, float* scratch) {
       with_type(g.b.data, g.b.dtype, [&](auto data) {
         for (int64_t col = 0; col < g.n; col += kPanel) {
           if (panels) {
-            multiply_panel(g, a, data + col * g.k + first * kPanel, row, rows, col, depth, accumulate, last);
+            multiply_panel(g, a, data + col * g.k + first * kPanel, row, rows, col, depth, accumulate, last, Ahead{});
           } else {
             pack_panel(data + first * g.b.row_stride + col * g.b.col_stride, g.b.row_stride, g.b.col_stride, g.n - col,
                        depth, packed);
-            multiply_panel(g, a, packed, row, rows, col, depth, accumulate, last);
+            const int64_t size = sizeof(*data), next = col + kPanel;
+            Ahead ahead = {};
+            if (next < g.n) {
+              const int64_t width = smaller(kPanel, g.n - next);
+              const char* from = reinterpret_cast<const char*>(data + first * g.b.row_stride + next * g.b.col_stride);
+              ahead = g.b.row_stride == 1 ? Ahead{from, width, g.b.col_stride * size, depth * size}
+                                          : Ahead{from, depth, g.b.row_stride * size, width * size};
+            }
+            multiply_panel(g, a, packed, row, rows, col, depth, accumulate, last, ahead);
           }
         }
       });
