@@ -38,7 +38,7 @@ async function learn(
     if (how === 'at once') backward(results.flatMap((result) => (result ? [[result.loss] as const] : [])));
     return results.map((result) => result?.headLoss ?? null);
   });
-  const sums = await Promise.all(losses.map((loss) => loss?.item() ?? null));
+  const sums = await Promise.all(losses.map(async (loss) => (loss ? await loss.item() : null)));
   for (const loss of losses) loss?.dispose();
   return { gradients: await gradientsOf({ model }), losses: sums };
 }

@@ -5,7 +5,7 @@ import { native } from '../../lib/native/load';
 import { openDevice, type Device } from '../../lib/tensor/device';
 import type { TokenFile } from '../../lib/train/data';
 import type { TrainerOptions } from '../../lib/train/options';
-import { Trainer } from '../../lib/train/trainer';
+import { Trainer, type StepResult } from '../../lib/train/trainer';
 import { foretokenError } from '../support/errors';
 import { TemporaryDirectory } from '../support/temporary';
 import { tinyCorpus, tinyModel, tokenizer, trainSteps, weightsOf } from '../support/training';
@@ -40,7 +40,7 @@ async function stopped(more: Partial<TrainerOptions> = {}): Promise<string> {
   return await trainer.save(temporary.at('run'));
 }
 
-const untimed = <T extends { seconds: number }>(results: T[]): unknown[] =>
+const untimed = (results: StepResult[]): unknown[] =>
   results.map(({ seconds: _, ...result }) => result);
 
 describe('a resumed run goes on as if it had never stopped', () => {

@@ -1,0 +1,43 @@
+import { devices, openDevice, type DeviceName } from '../tensor/device';
+import { JSON_FLAG, parseCommand, UsageError } from './arguments';
+
+const COMMAND = {
+  name: 'devices',
+  positionals: '',
+  summary: 'Lists the devices that can compute here, and says why others cannot.',
+  example: 'foretoken devices --measure',
+  flags: {
+    measure: { type: 'boolean', help: 'measure what each device can do at most' },
+    ...JSON_FLAG,
+  },
+} as const;
+
+export async function devicesCommand(argv: readonly string[]): Promise<number> {
+  const parsed = parseCommand(COMMAND, argv);
+  if (!parsed) return 0;
+  const { values, positionals } = parsed;
+  if (positionals.length > 0)
+    throw new UsageError(`'${positionals[0]}' is not expected; devices takes options only`);
+  const listings = [];
+  for (const listing of devices()) {
+    const rates = values.measure && listing.available ? await measure(listing.name as DeviceName) : undefined;
+    listings.push({ ...listing, rates });
+  }
+  if (values.json) {
+    console.log(JSON.stringify(listings));
+    return 0;
+  }
+  for (const { name, available, description, rates } of listings) {
+    console.log(`${name.padEnd(8)} ${available ? description : `not available: ${description}`}`);
+    if (!rates) continue;
+    const gflops = (rates.flopsPerSecond / 1e9).toFixed(0);
+    const bandwidth = (rates.readBytesPerSecond / 1e9).toFixed(1);
+    console.log(`${''.padEnd(8)} ${gflops} GFLOP/s in float32, reads ${bandwidth} GB/s`);
+  }
+  return 0;
+}
+
+async function measure(name: DeviceName): Promise<{ flopsPerSecond: number; readBytesPerSecond: number }> {
+  using device = openDevice(name);
+  return await device.measure();
+}

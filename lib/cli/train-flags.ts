@@ -1,0 +1,162 @@
+import type { ModelOptions } from '../model/config';
+import type { CurriculumOptions, HeadWeightOptions } from '../train/head-schedule';
+import type { TrainerOptions } from '../train/options';
+import type { LearningRateOptions } from '../train/schedule';
+import { DEVICE_FLAGS, JSON_FLAG, parseNumber, UsageError, type Flags, type Values } from './arguments';
+
+/** What shapes a new model; not to be given together with --model. */
+const MODEL_FLAGS = {
+  'hidden-size': { type: 'integer', value: 'N', help: 'width of the model (default 256)' },
+  layers: { type: 'integer', value: 'N', help: 'layers of the trunk (default 4)' },
+  'attention-heads': { type: 'integer', value: 'N', help: 'attention heads (default 4)' },
+  'kv-heads': { type: 'integer', value: 'N', help: 'key and value heads (default: as many)' },
+  'intermediate-size': { type: 'integer', value: 'N', help: 'width of the MLPs (default: 8/3 of the model)' },
+  'tie-embeddings': { type: 'boolean', help: 'one matrix for embedding and unembedding' },
+  heads: { type: 'integer', value: 'N', help: 'tokens predicted at once, the next included (default 4)' },
+  'head-kind': { type: 'string', value: 'KIND', help: 'parallel, medusa or sequential (default parallel)' },
+  tokenizer: { type: 'string', value: 'DIR', help: 'directory of a tokenizer.json (default: bytes)' },
+} as const satisfies Flags;
+
+export const TRAIN_FLAGS = {
+  output: { type: 'string', short: 'o', value: 'DIR', help: 'where the log and the checkpoints go' },
+  resume: { type: 'boolean', help: 'go on from the newest checkpoint in the output directory' },
+  steps: { type: 'integer', value: 'N', help: 'steps of the whole run (default 1000)' },
+  model: { type: 'string', value: 'DIR', help: 'go on training this model instead of a new one' },
+  ...MODEL_FLAGS,
+  'batch-size': { type: 'integer', value: 'N', help: 'rows at a time (default 8)' },
+  'sequence-length': { type: 'integer', value: 'N', help: 'tokens in a row (default 256)' },
+  accumulation: { type: 'integer', value: 'N', help: 'batches that make one step (default 1)' },
+  'learning-rate': { type: 'number', value: 'X', help: 'highest learning rate (default 1e-3)' },
+  schedule: { type: 'string', value: 'NAME', help: 'cosine, wsd or constant (default cosine)' },
+  'warmup-steps': { type: 'integer', value: 'N', help: 'steps of linear warm-up (default: 2 % of all)' },
+  'decay-steps': { type: 'integer', value: 'N', help: 'steps of decay of wsd (default: 10 % of all)' },
+  'minimum-ratio': {
+    type: 'number',
+    value: 'X',
+    help: 'last learning rate, relative to the highest (default 0.1)',
+  },
+  'weight-decay': { type: 'number', value: 'X', help: 'of matrices (default 0.1)' },
+  beta1: { type: 'number', value: 'X', help: 'of AdamW (default 0.9)' },
+  beta2: { type: 'number', value: 'X', help: 'of AdamW (default 0.95)' },
+  eps: { type: 'number', value: 'X', help: 'of AdamW (default 1e-8)' },
+  'max-grad-norm': {
+    type: 'number',
+    value: 'X',
+    help: 'clip gradients to this norm, 0 for never (default 1)',
+  },
+  'head-weights': {
+    type: 'string',
+    value: 'LIST',
+    help: 'W1,W2,… or beta:X or step:AT:BEFORE:AFTER or ramp:STEPS:FROM:TO',
+  },
+  curriculum: { type: 'string', value: 'KIND:STEPS', help: 'forward or reverse: which heads learn when' },
+  'label-smoothing': { type: 'number', value: 'X', help: 'weight of all tokens in the target (default 0)' },
+  'z-loss': { type: 'number', value: 'X', help: 'weight of the squared log-partition (default 0)' },
+  'entropy-weight': { type: 'number', value: 'X', help: 'weight of the entropy of predictions (default 0)' },
+  'held-out': {
+    type: 'number',
+    value: 'X',
+    help: 'part of the text to evaluate with, 0 for none (default 0.05)',
+  },
+  'eval-every': { type: 'integer', value: 'N', help: 'steps between evaluations (default: at the end)' },
+  'eval-rows': { type: 'integer', value: 'N', help: 'rows to evaluate with (default: all held out)' },
+  'save-every': { type: 'integer', value: 'N', help: 'steps between checkpoints (default: at the end)' },
+  keep: { type: 'integer', value: 'N', help: 'checkpoints to keep (default 2)' },
+  seed: { type: 'integer', value: 'N', help: 'of weights and order of rows (default 0)' },
+  exclude: { type: 'strings', value: 'GLOB', help: 'files to leave out; may be repeated' },
+  'text-field': { type: 'string', value: 'NAME', help: 'field of .jsonl lines (default text)' },
+  cache: { type: 'string', value: 'DIR', help: 'for the tokenized text (default: in the output directory)' },
+  ...DEVICE_FLAGS,
+  ...JSON_FLAG,
+} as const satisfies Flags;
+
+export type TrainValues = Values<typeof TRAIN_FLAGS>;
+
+/** The shape of a new model. */
+export function modelOptions(values: TrainValues): Omit<ModelOptions, 'vocabSize'> {
+  return {
+    hiddenSize: values['hidden-size'] ?? 256,
+    numHiddenLayers: values.layers ?? 4,
+    numAttentionHeads: values['attention-heads'] ?? 4,
+    numKeyValueHeads: values['kv-heads'],
+    intermediateSize: values['intermediate-size'],
+    tieWordEmbeddings: values['tie-embeddings'],
+    maxPositionEmbeddings: Math.max(2048, values['sequence-length'] ?? 0),
+    mtp: { kind: values['head-kind'] ?? 'parallel', numHeads: values.heads ?? 4 },
+  };
+}
+
+/** @throws UsageError when a model's directory is given together with what only a new model takes */
+export function checkModelFlags(values: TrainValues): void {
+  if (values.model === undefined) return;
+  const given = Object.keys(MODEL_FLAGS).find(
+    (name) => values[name as keyof typeof MODEL_FLAGS] !== undefined,
+  );
+  if (given) throw new UsageError(`--${given} is for new models; --model brings its own`);
+}
+
+/** Everything else that the trainer needs to know. */
+export function trainingOptions(
+  values: TrainValues,
+): Omit<TrainerOptions, 'device' | 'model' | 'tokenizer' | 'data'> {
+  const steps = values.steps ?? 1000;
+  return {
+    steps,
+    batchSize: values['batch-size'],
+    sequenceLength: values['sequence-length'],
+    accumulation: values.accumulation,
+    heldOut: values['held-out'],
+    learningRate: {
+      schedule: (values.schedule ?? 'cosine') as LearningRateOptions['schedule'],
+      peak: values['learning-rate'] ?? 1e-3,
+      warmupSteps: values['warmup-steps'] ?? Math.ceil(steps / 50),
+      decaySteps: values['decay-steps'],
+      minimumRatio: values['minimum-ratio'],
+    },
+    optimizer: {
+      beta1: values.beta1,
+      beta2: values.beta2,
+      eps: values.eps,
+      weightDecay: values['weight-decay'],
+      maxGradNorm: values['max-grad-norm'],
+    },
+    headWeights: values['head-weights'] === undefined ? undefined : parseHeadWeights(values['head-weights']),
+    curriculum: values.curriculum === undefined ? undefined : parseCurriculum(values.curriculum),
+    loss: {
+      labelSmoothing: values['label-smoothing'],
+      zLoss: values['z-loss'],
+      entropyWeight: values['entropy-weight'],
+    },
+    seed: values.seed,
+    evalEvery: values['eval-every'],
+    evalRows: values['eval-rows'],
+    saveEvery: values['save-every'],
+    keepCheckpoints: values.keep,
+  };
+}
+
+/** `1,0.5,0.25`, `beta:0.8`, `step:1000:0:1` or `ramp:1000:0:1`. */
+export function parseHeadWeights(text: string): HeadWeightOptions {
+  const [kind, ...rest] = text.split(':');
+  const numbers = (rest.length > 0 ? rest : text.split(',')).map(parseNumber);
+  if (!numbers.includes(undefined)) {
+    const [a, b, c] = numbers as number[];
+    if (rest.length === 0) return { kind: 'constant', weights: numbers as number[] };
+    if (kind === 'beta' && rest.length === 1) return { kind, beta: a! };
+    if (kind === 'step' && rest.length === 3) return { kind, at: a!, before: b!, after: c! };
+    if (kind === 'ramp' && rest.length === 3) return { kind, steps: a!, from: b!, to: c! };
+  }
+  throw new UsageError(
+    `--head-weights must be like 1,0.5,0.25 or beta:0.8 or step:1000:0:1 or ramp:1000:0:1, but is '${text}'`,
+  );
+}
+
+/** `forward:1000` or `reverse:1000`. */
+export function parseCurriculum(text: string): CurriculumOptions {
+  const [kind, steps, ...rest] = text.split(':');
+  const count = parseNumber(steps ?? '');
+  if ((kind === 'forward' || kind === 'reverse') && count !== undefined && rest.length === 0) {
+    return { kind, steps: count };
+  }
+  throw new UsageError(`--curriculum must be like forward:1000 or reverse:1000, but is '${text}'`);
+}

@@ -1,0 +1,91 @@
+import { join } from 'node:path';
+import { loadModel } from '../model/checkpoint';
+import type { MtpModel } from '../model/model';
+import { byteTokenizerFiles, createTokenizer, loadTokenizer, type Tokenizer } from '../model/tokenizer';
+import { openDevice, type Device, type DeviceName } from '../tensor/device';
+import { prepareCorpus, type TokenFile } from '../train/data';
+import { Progress } from '../train/progress';
+import { Trainer, type RunResult } from '../train/trainer';
+import { parseCommand, required, UsageError } from './arguments';
+import { describeEvaluation, summarizeEvaluation } from './evaluation';
+import { interruptible } from './signals';
+import { checkModelFlags, modelOptions, TRAIN_FLAGS, trainingOptions, type TrainValues } from './train-flags';
+
+const COMMAND = {
+  name: 'train',
+  positionals: 'TEXT…',
+  summary: 'Trains a model on files, directories or globs of text (.jsonl files: one document on each line).',
+  example: "foretoken train 'docs/**/*.md' --output runs/first --steps 500 --heads 4",
+  flags: TRAIN_FLAGS,
+};
+
+export async function trainCommand(argv: readonly string[]): Promise<number> {
+  const parsed = parseCommand(COMMAND, argv);
+  if (!parsed) return 0;
+  const { values, positionals } = parsed;
+  const output = required('output', values.output);
+  if (positionals.length === 0)
+    throw new UsageError('give the text to train on: files, directories or globs');
+  checkModelFlags(values);
+  const options = trainingOptions(values);
+  using device = openDevice((values.device ?? 'auto') as DeviceName, { threads: values.threads });
+  const { model, tokenizer } = await startingPoint(device, values);
+  const data = await prepareCorpus({
+    patterns: positionals,
+    exclude: values.exclude,
+    textField: values['text-field'],
+    tokenizer,
+    cacheDirectory: values.cache ?? join(output, 'corpus'),
+  });
+  try {
+    using trainer = await Trainer.create({
+      ...{ ...options, device, tokenizer, data, output },
+      model: model ?? modelOptions(values),
+      resume: values.resume ? output : undefined,
+    });
+    return await run(trainer, options.steps, data, values);
+  } finally {
+    model?.dispose();
+    await data.close();
+  }
+}
+
+/** The model to go on with, if there is one, and the tokenizer. */
+async function startingPoint(
+  device: Device,
+  { model, tokenizer }: TrainValues,
+): Promise<{ model?: MtpModel; tokenizer: Tokenizer }> {
+  if (model !== undefined) return loadModel(device, model);
+  if (tokenizer !== undefined) return { tokenizer: await loadTokenizer(tokenizer) };
+  return { tokenizer: createTokenizer(byteTokenizerFiles()) };
+}
+
+async function run(trainer: Trainer, steps: number, data: TokenFile, values: TrainValues): Promise<number> {
+  const { model, step } = trainer;
+  const progress = new Progress(steps, process.stderr, step);
+  progress.note(
+    `${model.parameters.size} parameters, ${model.numHeads} heads, ${model.device.name}; ` +
+      `${data.length} tokens in ${data.documentCount} documents${step > 0 ? `; from step ${step} on` : ''}`,
+  );
+  let result: RunResult | undefined;
+  const exitCode = await interruptible(async (signal) => {
+    result = await trainer.run({
+      signal,
+      onStep: (done) => progress.update(done),
+      onEvaluation: (evaluation, at) => progress.note(`step ${at}: ${summarizeEvaluation(evaluation)}`),
+      onCheckpoint: (path) => progress.note(`saved ${path}`),
+    });
+    progress.finish();
+  });
+  const { completed, checkpoint, evaluation } = result!;
+  if (values.json) {
+    console.log(JSON.stringify({ ...result, tokens: trainer.tokens }));
+  } else if (completed) {
+    if (evaluation) console.log(describeEvaluation(evaluation));
+    console.log(`trained ${steps} steps: ${checkpoint}`);
+  } else {
+    console.log(`stopped after step ${trainer.step}: ${checkpoint ?? 'nothing saved'}; go on with --resume`);
+  }
+  // A signal that came when all was done has stopped nothing.
+  return completed ? 0 : exitCode;
+}

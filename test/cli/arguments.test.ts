@@ -1,0 +1,95 @@
+import { parseCommand, parseNumber, required, UsageError } from '../../lib/cli/arguments';
+import { parseCurriculum, parseHeadWeights } from '../../lib/cli/train-flags';
+
+const COMMAND = {
+  name: 'bake',
+  positionals: 'DOUGH…',
+  summary: 'Bakes.',
+  example: 'foretoken bake rye --minutes 50',
+  flags: {
+    minutes: { type: 'integer', short: 'm', value: 'N', help: 'how long' },
+    heat: { type: 'number', value: 'X', help: 'how hot' },
+    seed: { type: 'strings', help: 'on top' },
+    oven: { type: 'string', help: 'where' },
+    steam: { type: 'boolean', help: 'moist' },
+  },
+} as const;
+
+it('reads every type of flag, in any order', () => {
+  const argv = 'rye -m 50 --heat 2.3e2 --seed poppy wheat --seed=sesame --oven old --steam'.split(' ');
+  expect(parseCommand(COMMAND, argv)).toEqual({
+    values: { minutes: 50, heat: 230, seed: ['poppy', 'sesame'], oven: 'old', steam: true },
+    positionals: ['rye', 'wheat'],
+  });
+  expect(parseCommand(COMMAND, [])).toEqual({ values: {}, positionals: [] });
+});
+
+it.each([
+  ['--minutes 1.5', '--minutes must be an integer'],
+  ['--minutes 99999999999999999999', '--minutes must be an integer'],
+  ['--heat hot', "--heat must be a number, but is 'hot'"],
+  ['--heat=', '--heat must be a number'],
+  ['--heat 0x10', '--heat must be a number'],
+  ['--minuts 3', "unknown option '--minuts'"],
+  ['--oven', '--oven'],
+  ['--steam=yes', '--steam'],
+])('refuses %s', (argv, message) => {
+  const parse = (): unknown => parseCommand(COMMAND, argv.split(' '));
+  expect(parse).toThrow(UsageError);
+  expect(parse).toThrow(message);
+});
+
+it('shows help with an example', () => {
+  const write = jest.spyOn(process.stdout, 'write').mockReturnValue(true);
+  expect(parseCommand(COMMAND, ['--help', '--minutes', '3'])).toBeNull();
+  const text = String(write.mock.calls[0]![0]);
+  write.mockRestore();
+  expect(text).toContain('Usage: foretoken bake DOUGH… [options]');
+  expect(text).toContain('Example: foretoken bake rye --minutes 50');
+  expect(text).toMatch(/-m, --minutes N +how long/);
+  expect(text).toMatch(/--steam +moist/);
+});
+
+it('knows what must be given', () => {
+  expect(required('x', 0)).toBe(0);
+  expect(() => required('x', undefined)).toThrow('--x is missing');
+});
+
+it.each([
+  ['1', 1],
+  ['-2.5', -2.5],
+  ['.5', 0.5],
+  ['1e-3', 0.001],
+  ['3.', 3],
+  ['', undefined],
+  ['1,5', undefined],
+  ['Infinity', undefined],
+  [' 1', undefined],
+])('parseNumber %j', (text, number) => {
+  expect(parseNumber(text)).toBe(number);
+});
+
+it.each([
+  ['1,0.5,0', { kind: 'constant', weights: [1, 0.5, 0] }],
+  ['1', { kind: 'constant', weights: [1] }],
+  ['beta:0.8', { kind: 'beta', beta: 0.8 }],
+  ['step:10:0:1', { kind: 'step', at: 10, before: 0, after: 1 }],
+  ['ramp:10:0:0.5', { kind: 'ramp', steps: 10, from: 0, to: 0.5 }],
+])('head weights %s', (text, options) => {
+  expect(parseHeadWeights(text)).toEqual(options);
+});
+
+it.each(['', 'beta', 'beta:1:2', 'gamma:1', 'step:10:0', '1,,2', 'one,two'])(
+  'head weights are not %j',
+  (text) => {
+    expect(() => parseHeadWeights(text)).toThrow(UsageError);
+  },
+);
+
+it('curricula', () => {
+  expect(parseCurriculum('forward:100')).toEqual({ kind: 'forward', steps: 100 });
+  expect(parseCurriculum('reverse:5')).toEqual({ kind: 'reverse', steps: 5 });
+  for (const text of ['forward', 'sideways:5', 'forward:x', 'forward:1:2']) {
+    expect(() => parseCurriculum(text)).toThrow(UsageError);
+  }
+});

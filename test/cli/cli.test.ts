@@ -1,0 +1,160 @@
+// The command line as a user meets it: exit codes, signals, what is printed where.
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Evaluation } from '../../lib/train/evaluate';
+import { runCli, startCli, type Ended } from '../support/cli';
+import { TemporaryDirectory } from '../support/temporary';
+
+jest.setTimeout(120_000);
+const temporary = new TemporaryDirectory();
+
+/** A text, and flags that make training take milliseconds a step. */
+function tiny(): string[] {
+  const text = temporary.write('text/one.txt', 'All work and no play makes Jack a dull boy. '.repeat(60));
+  temporary.write('text/two.jsonl', `{"text":"${'Größe zählt nicht. '.repeat(40)}"}\n`);
+  const flags =
+    '--hidden-size 16 --layers 2 --attention-heads 2 --heads 3 --batch-size 2 --sequence-length 32';
+  return [text.replace('/one.txt', ''), ...flags.split(' '), ...'--held-out 0.1 --threads 2'.split(' ')];
+}
+
+interface Line {
+  step: number;
+  loss?: number;
+}
+
+function logOf(output: string): Line[] {
+  const lines = readFileSync(`${output}/train.jsonl`, 'utf8').trim().split('\n');
+  return lines.map((line) => {
+    const { seconds: _, ...rest } = JSON.parse(line) as Line & { seconds?: number };
+    return rest;
+  });
+}
+
+describe('help and mistakes', () => {
+  it.each([
+    [['--help'], 'foretoken COMMAND'],
+    [['train', '--help'], 'Example: foretoken train'],
+    [['eval', '-h'], 'Example: foretoken eval'],
+    [['devices', '--help'], 'Example: foretoken devices'],
+  ])('%j', async (argv, part) => {
+    const { code, stdout, stderr } = await runCli(...argv);
+    expect(stdout).toContain(part);
+    expect([code, stderr]).toEqual([0, '']);
+  });
+
+  it.each([
+    [[], 2, 'give a command'],
+    [['fly'], 2, "no command 'fly'"],
+    [['train', 'x'], 2, '--output is missing'],
+    [['train', '--output', 'o'], 2, 'give the text'],
+    [['train', 'x', '-o', 'o', '--model', 'm', '--layers', '3'], 2, '--layers is for new models'],
+    [['train', 'x', '-o', 'o', '--curriculum', 'up'], 2, '--curriculum must be like'],
+    [['eval'], 2, "model's directory"],
+    [['devices', 'x'], 2, "'x' is not expected"],
+    [['train', '/no/such/text', '-o', '/no/such/output'], 1, 'no file matches /no/such/text'],
+    [['eval', '/no/such/model', 'x'], 1, 'cannot read /no/such/model'],
+  ])('%j ends with %d and one line', async (argv, expected, part) => {
+    const { code, stdout, stderr } = await runCli(...argv);
+    expect([code, stdout]).toEqual([expected, '']);
+    expect(stderr).toContain(part);
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+  });
+
+  it('errors are JSON for programs', async () => {
+    const { code, stderr } = await runCli('eval', '/no/such/model', 'x', '--json');
+    expect(code).toBe(1);
+    expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'FILE_ACCESS' } });
+  });
+});
+
+it('devices lists the CPU', async () => {
+  expect((await runCli('devices')).stdout).toMatch(/^cpu +\S/);
+  const { stdout } = await runCli('devices', '--json');
+  const [cpu] = JSON.parse(stdout) as { name: string; available: boolean }[];
+  expect(cpu).toMatchObject({ name: 'cpu', available: true });
+});
+
+it('trains, then evaluates what it saved', async () => {
+  const output = temporary.at('run');
+  const text = tiny();
+  const trained = await runCli(
+    'train',
+    ...text,
+    '-o',
+    output,
+    ...'--steps 4 --save-every 2 --json'.split(' '),
+  );
+  expect(trained.code).toBe(0);
+  const result = JSON.parse(trained.stdout) as { checkpoint: string; evaluation: Evaluation };
+  expect(result).toMatchObject({
+    step: 4,
+    completed: true,
+    checkpoint: `${output}/checkpoint-4`,
+    tokens: 4 * 64,
+  });
+  expect(readdirSync(output).sort()).toEqual(['checkpoint-2', 'checkpoint-4', 'corpus', 'train.jsonl']);
+  expect(trained.stderr).toContain('step 4/4');
+
+  const flags = '--held-out 0.1 --sequence-length 32 --batch-size 2 --threads 1'.split(' ');
+  const evaluated = await runCli('eval', output, text[0]!, ...flags, '--json');
+  expect(JSON.parse(evaluated.stdout)).toEqual(result.evaluation);
+  const table = (await runCli('eval', output, text[0]!, ...flags)).stdout;
+  expect(
+    table
+      .split('\n')
+      .slice(1, 4)
+      .map((line) => line.trim().split(/ +/)[0]),
+  ).toEqual(['1', '2', '3']);
+  expect(table).toContain('bits per byte');
+
+  const again = await runCli('train', ...text, '-o', output, '--steps', '2');
+  expect([again.code, again.stderr.includes('resume it')]).toEqual([1, true]);
+  const model = ['--model', `${output}/checkpoint-4`, '-o', temporary.at('more'), '--steps', '1'];
+  const more = await runCli('train', text[0]!, ...model, ...'--sequence-length 32 --held-out 0'.split(' '));
+  expect(more.stdout).toContain('trained 1 steps');
+  expect(logOf(temporary.at('more'))[0]!.loss).toBeLessThan(logOf(output)[0]!.loss!);
+});
+
+/** Starts a run and sends it a signal after its third step. */
+async function interrupted(signal: NodeJS.Signals, output: string, argv: string[]): Promise<Ended> {
+  const { child, ended } = startCli(...argv);
+  const log = `${output}/train.jsonl`;
+  while (child.exitCode === null && (!existsSync(log) || readFileSync(log, 'utf8').split('\n').length < 4)) {
+    await sleep(5);
+  }
+  child.kill(signal);
+  return ended;
+}
+
+it('Ctrl-C finishes the step, saves and ends with 130; a resumed run is as if it had not been stopped', async () => {
+  const output = temporary.at('run');
+  const argv = ['train', ...tiny(), ...'--steps 120 --eval-every 40'.split(' '), '-o', output];
+  const { code, stdout, stderr } = await interrupted('SIGINT', output, argv);
+  expect(code).toBe(130);
+  const { step } = logOf(output).at(-1)!;
+  expect(step).toBeLessThan(120);
+  expect(stdout).toBe(`stopped after step ${step}: ${output}/checkpoint-${step}; go on with --resume\n`);
+  // Not a terminal: lines, and nothing that moves the cursor.
+  expect(stderr).toContain('step 1/120');
+  expect(stderr).not.toContain('\r');
+  expect(stderr).not.toContain('\u001b');
+
+  const resumed = await runCli(...argv, '--resume');
+  expect([resumed.code, resumed.stderr.includes(`from step ${step} on`)]).toEqual([0, true]);
+  const straight = temporary.at('straight');
+  expect((await runCli(...argv.slice(0, -1), straight)).code).toBe(0);
+  expect(logOf(output)).toEqual(logOf(straight));
+});
+
+it('SIGTERM finishes the step, saves and ends with 143', async () => {
+  const output = temporary.at('run');
+  const argv = ['train', ...tiny(), '--steps', '100000', '-o', output, '--json'];
+  const { code, stdout } = await interrupted('SIGTERM', output, argv);
+  expect(code).toBe(143);
+  const { step } = logOf(output).at(-1)!;
+  expect(JSON.parse(stdout)).toMatchObject({
+    step,
+    completed: false,
+    checkpoint: `${output}/checkpoint-${step}`,
+  });
+});
