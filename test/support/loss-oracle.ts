@@ -22,30 +22,47 @@ export interface LossProblem {
   softcap?: number;
 }
 
+/** Values that are sums, each with the same sum of absolute values: what an error of a term is relative to. */
+class Sums {
+  readonly values: Float64Array;
+  readonly scales: Float64Array;
+
+  constructor(
+    count: number,
+    private readonly round: Rounding,
+  ) {
+    this.values = new Float64Array(count);
+    this.scales = new Float64Array(count);
+  }
+
+  add(at: number, term: number, scale = Math.abs(term)): void {
+    this.values[at] = this.round(this.values[at]! + term);
+    this.scales[at]! += scale;
+  }
+}
+
 /** Results under the names of the op's, and the gradients. */
 export interface LossValues {
-  total: number;
-  headLoss: Float64Array;
+  total: Sums;
+  headLoss: Sums;
   headCount: Int32Array;
   nll: Float64Array;
   lse: Float64Array;
   entropy: Float64Array;
   argmax: Int32Array;
   rank: Int32Array;
-  gradHidden: Float64Array;
-  gradWeight: Float64Array;
-  gradBias: Float64Array;
-  /** Of each gradient, the same sum over absolute values: what an error of its terms is relative to. */
-  scales: { gradHidden: Float64Array; gradWeight: Float64Array; gradBias: Float64Array };
+  gradHidden: Sums;
+  gradWeight: Sums;
+  gradBias: Sums;
 }
 
 interface Row {
-  loss: number;
+  loss: Sums;
   nll: number;
   lse: number;
   entropy: number;
-  /** Gradient of the logits before softcap. */
-  gradient: Float64Array;
+  /** Of the logits before softcap. */
+  gradient: Sums;
 }
 
 export const isValid = (problem: LossProblem, row: number): boolean =>
@@ -98,98 +115,66 @@ function lossOfRow(problem: LossProblem, target: number, z: Float64Array, round:
   const surprise = distances.map((value) => round(logSum - value)); // -log p
   const entropy = p.reduce((h, value, j) => (value > 0 ? round(h + round(value * surprise[j]!)) : h), 0);
   const nll = surprise[target]!;
-  let loss = round(round(1 - labelSmoothing) * nll);
-  if (labelSmoothing > 0) {
-    const mean = round(distances.reduce((a, b) => round(a + b), 0) / vocab);
-    loss = round(loss + round(labelSmoothing * round(logSum - mean)));
-  }
-  if (zLoss > 0) loss = round(loss + round(zLoss * round(lse * lse)));
-  if (entropyWeight !== 0) loss = round(loss + round(entropyWeight * entropy));
+  const mean = round(distances.reduce((a, b) => round(a + b), 0) / vocab);
 
-  const gradient = p.map((value, j) => {
-    let g = j === target ? round(labelSmoothing - others) : value;
-    if (zLoss > 0) g = round(g + round(2 * zLoss * round(lse * value)));
-    if (entropyWeight !== 0 && value > 0) {
-      g = round(g + round(entropyWeight * round(value * round(surprise[j]! - entropy))));
+  const loss = new Sums(1, round);
+  loss.add(0, round(round(1 - labelSmoothing) * nll));
+  if (labelSmoothing > 0) loss.add(0, round(labelSmoothing * round(logSum - mean)));
+  if (zLoss > 0) loss.add(0, round(zLoss * round(lse * lse)));
+  if (entropyWeight !== 0) loss.add(0, round(entropyWeight * entropy));
+
+  const gradient = new Sums(vocab, round);
+  for (let j = 0; j < vocab; j++) {
+    const through = softcap > 0 ? round(1 - round((z[j]! / softcap) ** 2)) : 1;
+    const add = (term: number): void => gradient.add(j, round(round(term) * through));
+    add(j === target ? -others : p[j]!);
+    if (j === target) add(labelSmoothing);
+    add(-labelSmoothing / vocab);
+    if (zLoss > 0) add(2 * zLoss * round(lse * p[j]!));
+    if (entropyWeight !== 0 && p[j]! > 0) {
+      add(entropyWeight * round(p[j]! * surprise[j]!));
+      add(-entropyWeight * round(p[j]! * entropy));
     }
-    if (labelSmoothing > 0) g = round(g - round(labelSmoothing / vocab));
-    return softcap > 0 ? round(g * round(1 - round((z[j]! / softcap) ** 2))) : g;
-  });
-  return { loss, nll, lse, entropy, gradient };
-}
-
-/** to[i] += factor · from[i], and the same of absolute values to `scale`. */
-function addScaled(
-  to: Float64Array,
-  scale: Float64Array,
-  at: number,
-  factor: number,
-  from: Float32Array,
-  round: Rounding,
-): void {
-  for (let i = 0; i < from.length; i++) {
-    const term = round(factor * from[i]!);
-    to[at + i] = round(to[at + i]! + term);
-    scale[at + i]! += Math.abs(term);
   }
+  return { loss, nll, lse, entropy, gradient };
 }
 
 export function lossOf(problem: LossProblem, round: Rounding): LossValues {
   const { rows, dim, vocab, heads = 1, hidden, weight, targets } = problem;
   const values: LossValues = {
-    total: 0,
-    headLoss: new Float64Array(heads),
+    total: new Sums(1, round),
+    headLoss: new Sums(heads, round),
     headCount: new Int32Array(heads),
     nll: new Float64Array(rows),
     lse: new Float64Array(rows),
     entropy: new Float64Array(rows),
     argmax: new Int32Array(rows).fill(-1),
     rank: new Int32Array(rows).fill(-1),
-    gradHidden: new Float64Array(rows * dim),
-    gradWeight: new Float64Array(vocab * dim),
-    gradBias: new Float64Array(vocab),
-    scales: {
-      gradHidden: new Float64Array(rows * dim),
-      gradWeight: new Float64Array(vocab * dim),
-      gradBias: new Float64Array(vocab),
-    },
+    gradHidden: new Sums(rows * dim, round),
+    gradWeight: new Sums(vocab * dim, round),
+    gradBias: new Sums(vocab, round),
   };
-  const { scales } = values;
   const weights = rowWeights(problem, round);
-  const one = Float32Array.of(1);
   for (let row = 0; row < rows; row++) {
     if (!isValid(problem, row)) continue;
-    const target = targets[row]!;
+    const [target, a] = [targets[row]!, weights[row]!];
     const z = logitsOf(problem, row, round);
     const { loss, nll, lse, entropy, gradient } = lossOfRow(problem, target, z, round);
     const head = Math.floor(row / (rows / heads));
-    values.total = round(values.total + round(weights[row]! * loss));
-    values.headLoss[head] = round(values.headLoss[head]! + loss);
+    values.total.add(0, round(a * loss.values[0]!), Math.abs(a) * loss.scales[0]!);
+    values.headLoss.add(head, loss.values[0]!, loss.scales[0]);
     values.headCount[head]!++;
     [values.nll[row], values.lse[row], values.entropy[row]] = [nll, lse, entropy];
-    values.argmax[row] = z.indexOf(z.reduce((a, b) => Math.max(a, b)));
-    values.rank[row] = z.filter(
-      (other, j) => other > z[target]! || (other === z[target] && j < target),
-    ).length;
+    values.argmax[row] = z.indexOf(z.reduce((x, y) => Math.max(x, y)));
+    values.rank[row] = z.filter((x, j) => x > z[target]! || (x === z[target] && j < target)).length;
     for (let j = 0; j < vocab; j++) {
-      const dz = round(weights[row]! * gradient[j]!);
-      addScaled(
-        values.gradHidden,
-        scales.gradHidden,
-        row * dim,
-        dz,
-        weight.subarray(j * dim, (j + 1) * dim),
-        round,
-      );
-      addScaled(
-        values.gradWeight,
-        scales.gradWeight,
-        j * dim,
-        dz,
-        hidden.subarray(row * dim, (row + 1) * dim),
-        round,
-      );
-      addScaled(values.gradBias, scales.gradBias, j, dz, one, round);
+      const [dz, scale] = [round(a * gradient.values[j]!), Math.abs(a) * gradient.scales[j]!];
+      values.gradBias.add(j, dz, scale);
+      for (let k = 0; k < dim; k++) {
+        const [h, w] = [hidden[row * dim + k]!, weight[j * dim + k]!];
+        values.gradHidden.add(row * dim + k, round(dz * w), scale * Math.abs(w));
+        values.gradWeight.add(j * dim + k, round(dz * h), scale * Math.abs(h));
+      }
     }
   }
   return values;

@@ -147,27 +147,44 @@ export function expectedOf(problem: LossProblem): Expected {
   return expected;
 }
 
-const outputNames = ['nll', 'lse', 'entropy', 'headLoss'] as const;
-const gradientNames = ['gradHidden', 'gradWeight', 'gradBias'] as const;
+const rowOutputs = ['nll', 'lse', 'entropy'] as const;
+const sums = ['total', 'headLoss', 'gradHidden', 'gradWeight', 'gradBias'] as const;
 
 /**
- * Expects every result to be as good as plain float32 arithmetic makes it. Gradients are measured in units of the sum of
- * their terms' absolute values, so that small elements count as much as large ones.
+ * Expects every result to be as good as plain float32 arithmetic makes it. Sums over many terms are measured in units of
+ * the sum of the terms' absolute values, so that small elements count as much as large ones.
  */
 export function expectAccurate(run: LossRun, problem: LossProblem): void {
   const { oracle, plain } = expectedOf(problem);
   expect(run.headCount).toEqual(oracle.headCount);
   expect(run.argmax).toEqual(oracle.argmax);
   expect(run.rank).toEqual(oracle.rank);
-  expectAsGoodAsFloat32([run.total], [oracle.total], [plain.total]);
-  for (const name of outputNames) expectAsGoodAsFloat32(run[name], oracle[name], plain[name]);
-  for (const name of gradientNames) {
-    if (!run[name]) continue;
-    const unit = oracle.scales[name];
-    const relative = (values: ArrayLike<number>): number[] => [
-      ...Array.from(values, (value, i) => (unit[i] === 0 && value === 0 ? 0 : value / unit[i]!)),
-      1, // the size of the terms, which the last bits that are allowed refer to
-    ];
-    expectAsGoodAsFloat32(relative(run[name]), relative(oracle[name]), relative(plain[name]));
+  for (const name of rowOutputs) expectAsGoodAsFloat32(run[name], oracle[name], plain[name]);
+  for (const name of sums) {
+    const actual = name === 'total' ? [run.total] : run[name];
+    if (actual) expectSum(actual, oracle[name].values, plain[name].values, oracle[name].scales);
+  }
+}
+
+type Values = ArrayLike<number>;
+
+function expectSum(actual: Values, oracle: Values, plain: Values, unit: Values): void {
+  const relative = (values: Values): number[] => [
+    ...Array.from(values, (value, i) => (unit[i] === 0 && value === 0 ? 0 : value / unit[i]!)),
+    1, // the size of the terms, which the last bits that are allowed refer to
+  ];
+  expectAsGoodAsFloat32(relative(actual), relative(oracle), relative(plain));
+}
+
+/** Expects the same bits of every result. */
+export function expectSameRun(actual: LossRun, expected: LossRun): void {
+  const { total, ...arrays } = expected;
+  expect(actual.total).toBe(total);
+  for (const name of Object.keys(arrays) as (keyof typeof arrays)[]) {
+    const [a, b] = [actual[name], expected[name]].map((x) =>
+      Buffer.from(x.buffer, x.byteOffset, x.byteLength),
+    );
+    if (!a!.equals(b!)) expect(actual[name]).toEqual(expected[name]);
+    expect(a!.equals(b!)).toBe(true);
   }
 }
