@@ -19,7 +19,7 @@ import { stream, table } from './quickstart/show';
 
 const DIRECTORY = join('.foretoken', 'quickstart');
 const STEPS = 4500;
-const PROMPT_BYTES = 256;
+const PROMPT_BYTES = 192;
 const NEW_TOKENS = 256;
 const PROMPTS = 8;
 const SAMPLED = { temperature: 0.7, topP: 0.95, seed: 1 };
@@ -48,8 +48,8 @@ async function main(): Promise<void> {
     },
     steps: STEPS,
     // Small batches: in three minutes many steps teach more than large ones.
-    batchSize: 2,
-    sequenceLength: 256,
+    batchSize: 1,
+    sequenceLength: 512,
     learningRate: { schedule: 'cosine', peak: 3e-3, warmupSteps: 200, minimumRatio: 0.05 },
     headWeights: { kind: 'beta', beta: 0.3 },
     seed: 1,

@@ -48,8 +48,11 @@ export async function compare(
   prompts: readonly string[],
   options: GenerateOptions,
 ): Promise<Comparison> {
-  // The first prompt also warms up caches and the planner's measurements; it is decoded again below.
-  await run(model, tokenizer, prompts[0]!, options);
+  // Once without measuring: warms up the compiler of JavaScript and lets the planner measure its trees.
+  for (const prompt of prompts) {
+    await run(model, tokenizer, prompt, { ...options, speculation: 'none' });
+    await run(model, tokenizer, prompt, options);
+  }
   const pairs: { plain: Run; speculative: Run }[] = [];
   for (const prompt of prompts) {
     const plain = await run(model, tokenizer, prompt, { ...options, speculation: 'none' });

@@ -1,5 +1,5 @@
 import type { Planner, StepOutcome } from './planner';
-import { RankPathStatistics } from './rank-path-statistics';
+import { RankPathStatistics, REPLAN_STEPS } from './rank-path-statistics';
 import { best, chain, expectedTokensBySize, type TreePlan } from './tree';
 
 /** Sizes that are tried: draft nodes without the root. */
@@ -24,6 +24,9 @@ export class AdaptivePlanner implements Planner {
   readonly #sizes: readonly number[];
   readonly #times = new Map<number, { seconds: number; looks: number }>();
   #steps = 0;
+  /** What was worked out from the statistics; good for a few steps. */
+  #trees = new Map<number, TreePlan>();
+  #choice: number | null = null;
 
   constructor(
     maxNodes: number,
@@ -36,7 +39,11 @@ export class AdaptivePlanner implements Planner {
   }
 
   next(): TreePlan {
-    return this.#tree(this.#unseen() ?? this.#again() ?? this.#fastest());
+    if (this.#steps % REPLAN_STEPS === 0) {
+      this.#trees.clear();
+      this.#choice = null;
+    }
+    return this.#tree(this.#unseen() ?? this.#again() ?? (this.#choice ??= this.#fastest()));
   }
 
   observe({ plan, path, seconds }: StepOutcome): void {
@@ -56,7 +63,9 @@ export class AdaptivePlanner implements Planner {
   }
 
   #tree(size: number): TreePlan {
-    return size === 0 ? chain(0) : best(size, this.#statistics);
+    const tree = this.#trees.get(size) ?? (size === 0 ? chain(0) : best(size, this.#statistics));
+    this.#trees.set(size, tree);
+    return tree;
   }
 
   #unseen(): number | undefined {

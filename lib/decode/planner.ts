@@ -1,7 +1,7 @@
 import type { MtpModel } from '../model/model';
 import type { Speculation } from './options';
 import { AdaptivePlanner } from './adaptive';
-import { RankPathStatistics } from './rank-path-statistics';
+import { RankPathStatistics, REPLAN_STEPS } from './rank-path-statistics';
 import { best, chain, full, type TreePlan } from './tree';
 
 /** What a step did, for whoever plans the next one. */
@@ -51,9 +51,6 @@ class BestPlanner implements Planner {
     if (++this.#steps % REPLAN_STEPS === 0) this.#plan = best(this.nodes, this.#statistics);
   }
 }
-
-/** Steps between new looks at the statistics. */
-export const REPLAN_STEPS = 16;
 
 /** What was learned about a model's acceptance and speed serves all its generations. */
 const adaptivePlanners = new WeakMap<MtpModel, Map<number, AdaptivePlanner>>();

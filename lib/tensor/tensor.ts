@@ -32,6 +32,7 @@ export class Tensor implements Surviving, Disposable {
   #handle: TensorHandle;
   #shape: readonly number[] | undefined;
   #dtype: DType | undefined;
+  #watched = false;
 
   /** Takes over a handle that an operation returned. */
   constructor(
@@ -46,6 +47,7 @@ export class Tensor implements Surviving, Disposable {
   /** No scope owns this tensor: should it be forgotten, the collector frees it. */
   released(): void {
     forgotten.register(this, this.#handle, this);
+    this.#watched = true;
   }
 
   /** The native handle; throws when this tensor was disposed. */
@@ -140,7 +142,8 @@ export class Tensor implements Surviving, Disposable {
     if (this.#handle === 0) return;
     const handle = this.#handle;
     this.#handle = 0;
-    forgotten.unregister(this);
+    // Most tensors never leave their scope, and asking the registry costs more than an operation.
+    if (this.#watched) forgotten.unregister(this);
     if (!this.device.closed) native.dispose(handle);
   }
 

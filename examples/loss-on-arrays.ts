@@ -1,0 +1,32 @@
+/**
+ * The fused unembedding and cross-entropy as a function on plain typed arrays: losses, gradients and per-row results,
+ * without logits ever existing whole.
+ */
+import { linearCrossEntropy, openDevice, scope } from '../lib';
+
+async function main(): Promise<void> {
+  const [heads, rows, dim, vocab] = [2, 4, 3, 5];
+  // Two heads of four rows each, one unembedding for both. -100 marks a row without a target: it costs nothing.
+  const hidden = Float32Array.from({ length: heads * rows * dim }, (_, i) => Math.sin(i));
+  const unembedding = Float32Array.from({ length: vocab * dim }, (_, i) => Math.cos(i));
+  const targets = Int32Array.of(1, 4, 0, -100, 2, 3, -100, -100);
+
+  using device = openDevice('cpu');
+  const { loss, nll, gradHidden } = scope(() => {
+    const h = device.tensor(hidden, [heads * rows, dim]).requireGrad();
+    const w = device.tensor(unembedding, [vocab, dim]);
+    const result = linearCrossEntropy(h, w, device.tensor(targets), {
+      heads,
+      reduction: 'meanPerHead',
+      zLoss: 1e-4,
+      outputs: ['nll'],
+    });
+    result.loss.backward();
+    return { loss: result.loss, nll: result.nll!, gradHidden: h.grad! };
+  });
+  console.log('loss', (await loss.item()).toFixed(4));
+  console.log('-log p of each target', await nll.data());
+  console.log('gradient of the hidden states', await gradHidden.data());
+}
+
+void main();
