@@ -76,8 +76,8 @@ void find_places(const TreeRows& tree, Place* places) {
       const int32_t parent = tree.parents[r];
       const Place above = parent < 0 ? Place{-1, 0} : places[parent];
       const int32_t depth = above.depth + 1;
-      const bool in_line = above.in_line == depth && r - first == depth;
-      places[r] = {depth, above.in_line + (in_line ? 1 : 0)};
+      // A row as deep as it stands far from the first has all rows between as ancestors.
+      places[r] = {depth, r - first == depth ? depth + 1 : above.in_line};
     }
   }
 }

@@ -151,6 +151,19 @@ describe.each(isaLevels)('attention on %s', (isa) => {
     });
   });
 
+  it('begins a document at any place of a block', async () => {
+    await onCpu({ isa }, async (device) => {
+      for (let cut = 0; cut < 50; cut++) {
+        const problem = problemOf(1, 51, 1, 1, 5);
+        problem.starts.fill(0, 0, cut).fill(cut, cut, 51);
+        const [oracle, plain] = [reference(problem, exact), reference(problem, float32)];
+        const actual = await compute(device, problem);
+        expectAsGoodAsFloat32(actual.out, oracle.out, plain.out);
+        expectAsGoodAsFloat32(actual.gradQkv, oracle.gradQkv, plain.gradQkv);
+      }
+    });
+  });
+
   it('is stable where exponentials are not', async () => {
     const problem = problemOf(1, 33, 2, 2, 8);
     problem.qkv = problem.qkv.map((x) => 20 * x);
