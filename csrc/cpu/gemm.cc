@@ -234,11 +234,14 @@ struct Grid {
 // Into how many parts C is cut each way: the cut with the least estimated time. Each part packs its own rows of A
 // (and columns of B), so fewer parts pack less; more parts wait less for the last one.
 Grid grid_of(const Gemm& g, int threads) {
-  const double stream = g.b.layout == Layout::kPanels ? 0.5 : 1.0;  // cycles for an element of B
-  const double pack = 0.5, start = 2000, wake = 20000;
+  // Cycles for an element of B: packed on the way, read from memory, or at hand in the second-level cache.
+  const double in_cache = g.n * g.k <= (1 << 18) ? 1.0 / kLanes : 0.5;
+  const double stream = g.b.layout == Layout::kPanels ? in_cache : 1.0;
+  // Waking a thread takes one from whoever else runs, JavaScript to begin with: not for a few microseconds' work.
+  const double pack = 0.5, start = 2000, wake = 40000;
   const int64_t tiles = divide_up(g.m, kTileRows), panels = divide_up(g.n, kPanel);
   const auto time = [&](int64_t rows, int64_t cols) {
-    const double m = static_cast<double>(divide_up(tiles, rows) * kTileRows);
+    const double m = static_cast<double>(smaller(g.m, divide_up(tiles, rows) * kTileRows));
     const double n = static_cast<double>(divide_up(panels, cols) * kPanel);
     const double part = start + static_cast<double>(g.k) * (m * n / kLanes + pack * m + stream * n);
     const int64_t parts = rows * cols;

@@ -169,6 +169,18 @@ void attend(const TreeAttentionArgs& args, const Block& block, int64_t kv_head, 
   }
 }
 
+// Multiply-adds below which waking another thread takes longer than it saves.
+constexpr int64_t kWorthAThread = int64_t{1} << 19;
+
+int64_t multiply_adds(const TreeAttentionArgs& args) {
+  int64_t pairs = 0;
+  for (int64_t s = 0; s < args.tree.sequences; ++s) {
+    const int64_t rows = args.tree.row_offsets[s + 1] - args.tree.row_offsets[s];
+    pairs += rows * (args.tree.lengths[s] + rows);
+  }
+  return 2 * pairs * args.shape.heads * args.shape.head_dim;
+}
+
 }  // namespace
 
 int64_t workspace(const TreeAttentionArgs& args, const Context& context) {
@@ -182,10 +194,13 @@ void run(const TreeAttentionArgs& args, const Context& context) {
   const Scratch scratch(args, context);
   find_places(args.tree, scratch.places());
   const int64_t blocks = find_blocks(args.tree, group_of(args), scratch.block, scratch.blocks());
-  parallel(context, blocks * args.shape.kv_heads, [&](int64_t part, int thread) {
+  auto attend_part = [&](int64_t part, int thread) {
     attend(args, scratch.blocks()[part % blocks], part / blocks, scratch.places(), ThreadScratch(scratch, thread),
            scratch.padded);
-  });
+  };
+  const int64_t parts = blocks * args.shape.kv_heads;
+  if (multiply_adds(args) >= kWorthAThread) return parallel(context, parts, attend_part);
+  for (int64_t part = 0; part < parts; ++part) attend_part(part, 0);
 }
 
 }  // namespace foretoken::cpu::FORETOKEN_ISA
