@@ -2,14 +2,17 @@
 // rounding the plain float32 computation that kernels are measured against.
 import type { Rounding } from './accuracy';
 
-export interface LossProblem {
+type AnyProblem = LossProblem<Float32Array | Float64Array>;
+
+/** `Numbers` is Float64Array only for what never reaches a kernel. */
+export interface LossProblem<Numbers = Float32Array> {
   rows: number;
   dim: number;
   vocab: number;
   /** [rows, dim] and [vocab, dim], values as the kernel sees them. */
-  hidden: Float32Array;
-  weight: Float32Array;
-  bias?: Float32Array;
+  hidden: Numbers;
+  weight: Numbers;
+  bias?: Numbers;
   targets: Int32Array;
   coefficients?: Float32Array;
   heads?: number;
@@ -65,11 +68,11 @@ interface Row {
   gradient: Sums;
 }
 
-export const isValid = (problem: LossProblem, row: number): boolean =>
+export const isValid = (problem: AnyProblem, row: number): boolean =>
   problem.targets[row] !== (problem.ignoreIndex ?? -100);
 
 /** What each row's loss counts in the total; 0 for ignored rows. */
-export function rowWeights(problem: LossProblem, round: Rounding): Float64Array {
+export function rowWeights(problem: AnyProblem, round: Rounding): Float64Array {
   const { rows, heads = 1, reduction = 'mean' } = problem;
   const headOf = (row: number): number => Math.floor(row / (rows / heads));
   const valid = Array.from({ length: rows }, (_, row) => row).filter((row) => isValid(problem, row));
@@ -87,7 +90,7 @@ export function rowWeights(problem: LossProblem, round: Rounding): Float64Array 
 }
 
 /** softcap(h Wᵀ + b) of one row. */
-function logitsOf(problem: LossProblem, row: number, round: Rounding): Float64Array {
+function logitsOf(problem: AnyProblem, row: number, round: Rounding): Float64Array {
   const { dim, vocab, hidden, weight, bias, softcap = 0 } = problem;
   const z = new Float64Array(vocab);
   for (let j = 0; j < vocab; j++) {
@@ -99,7 +102,7 @@ function logitsOf(problem: LossProblem, row: number, round: Rounding): Float64Ar
   return z;
 }
 
-function lossOfRow(problem: LossProblem, target: number, z: Float64Array, round: Rounding): Row {
+function lossOfRow(problem: AnyProblem, target: number, z: Float64Array, round: Rounding): Row {
   const { vocab, labelSmoothing = 0, zLoss = 0, entropyWeight = 0, softcap = 0 } = problem;
   const top = z.indexOf(z.reduce((a, b) => Math.max(a, b)));
   const distances = z.map((value) => round(value - z[top]!));
@@ -139,7 +142,7 @@ function lossOfRow(problem: LossProblem, target: number, z: Float64Array, round:
   return { loss, nll, lse, entropy, gradient };
 }
 
-export function lossOf(problem: LossProblem, round: Rounding): LossValues {
+export function lossOf(problem: AnyProblem, round: Rounding): LossValues {
   const { rows, dim, vocab, heads = 1, hidden, weight, targets } = problem;
   const values: LossValues = {
     total: new Sums(1, round),
