@@ -110,6 +110,14 @@ export function required<T>(name: string, value: T | undefined): T {
   return value;
 }
 
+/** @throws UsageError unless there is exactly one argument, which the help calls `what` */
+export function onlyPositional(positionals: readonly string[], what: string): string {
+  if (positionals.length === 1) return positionals[0]!;
+  throw new UsageError(
+    positionals.length === 0 ? `give a ${what}` : `give one ${what}, not ${positionals.length}`,
+  );
+}
+
 function helpOf<F extends Flags>({ name, positionals, summary, example, flags }: CommandLine<F>): string {
   const lines = Object.entries({ ...flags, help: HELP }).map(([flag, { type, short, value, help }]) => {
     const left = `${short ? `-${short}, ` : '    '}--${flag}${type === 'boolean' ? '' : ` ${value ?? 'VALUE'}`}`;

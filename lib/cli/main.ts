@@ -3,6 +3,7 @@ import { ForetokenError } from '../errors';
 import { UsageError } from './arguments';
 import type * as devices from './devices';
 import type * as evaluation from './eval';
+import type * as generation from './generate';
 import type * as train from './train';
 
 /** A command: arguments in, exit code out. */
@@ -13,6 +14,10 @@ const COMMANDS: Record<string, { summary: string; load: () => Run }> = {
   train: {
     summary: 'train a model on text',
     load: () => (require('./train') as typeof train).trainCommand,
+  },
+  generate: {
+    summary: 'continue a text with a model',
+    load: () => (require('./generate') as typeof generation).generateCommand,
   },
   eval: {
     summary: 'measure how well each head predicts text',

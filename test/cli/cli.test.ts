@@ -35,6 +35,7 @@ describe('help and mistakes', () => {
     [['--help'], 'foretoken COMMAND'],
     [['train', '--help'], 'Example: foretoken train'],
     [['eval', '-h'], 'Example: foretoken eval'],
+    [['generate', '--help'], 'Example: foretoken generate'],
     [['devices', '--help'], 'Example: foretoken devices'],
   ])('%j', async (argv, part) => {
     const { code, stdout, stderr } = await runCli(...argv);
@@ -50,6 +51,7 @@ describe('help and mistakes', () => {
     [['train', 'x', '-o', 'o', '--model', 'm', '--layers', '3'], 2, '--layers is for new models'],
     [['train', 'x', '-o', 'o', '--curriculum', 'up'], 2, '--curriculum must be like'],
     [['eval'], 2, "model's directory"],
+    [['generate', 'a', 'b'], 2, "give one model's directory, not 2"],
     [['devices', 'x'], 2, "'x' is not expected"],
     [['train', '/no/such/text', '-o', '/no/such/output'], 1, 'no file matches /no/such/text'],
     [['eval', '/no/such/model', 'x'], 1, 'cannot read /no/such/model'],
@@ -106,6 +108,11 @@ it('trains, then evaluates what it saved', async () => {
       .map((line) => line.trim().split(/ +/)[0]),
   ).toEqual(['1', '2', '3']);
   expect(table).toContain('bits per byte');
+
+  const argv = ['generate', output, '--prompt', 'All work', '--max-tokens', '8', '--threads', '1'];
+  const generated = await runCli(...argv);
+  expect(generated.code).toBe(0);
+  expect((await runCli(...argv, '--speculation', 'none')).stdout).toBe(generated.stdout);
 
   const again = await runCli('train', ...text, '-o', output, '--steps', '2');
   expect([again.code, again.stderr.includes('resume it')]).toEqual([1, true]);

@@ -40,8 +40,7 @@ async function stopped(more: Partial<TrainerOptions> = {}): Promise<string> {
   return await trainer.save(temporary.at('run'));
 }
 
-const untimed = (results: StepResult[]): unknown[] =>
-  results.map(({ seconds: _, ...result }) => result);
+const untimed = (results: StepResult[]): unknown[] => results.map(({ seconds: _, ...result }) => result);
 
 describe('a resumed run goes on as if it had never stopped', () => {
   it.each([1, 2, 3])('to the bit, with %d threads', async (threads) => {
