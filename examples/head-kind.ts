@@ -23,8 +23,9 @@ import {
 } from '../lib';
 
 class GatedHeads implements Heads {
-  /** Heads do not need each other's drafts, and look at their own row alone: no KV cache. */
+  /** Heads do not need each other's drafts, read what head 1 reads, and look at their own row alone: no KV cache. */
   readonly chained = false;
+  readonly readHidden = true;
   readonly layers = 0;
   readonly #heads: { gate: Linear; norm: RMSNorm }[] = [];
 
@@ -45,7 +46,7 @@ class GatedHeads implements Heads {
 
   forward(k: number, { hidden }: HeadInputs): HeadOutputs {
     const { gate, norm } = this.#heads[k - 2]!;
-    return { hidden: norm.forward(add(hidden, swiglu(gate.forward(hidden)))) };
+    return { hidden: norm.forward(add(hidden!, swiglu(gate.forward(hidden!)))) };
   }
 }
 

@@ -1,0 +1,155 @@
+import { generate, type GeneratedPiece, type Generation } from '../../lib/decode/generate';
+import type { GenerateOptions } from '../../lib/decode/options';
+import { MtpModel } from '../../lib/model/model';
+import { byteTokenizerFiles, createTokenizer } from '../../lib/model/tokenizer';
+import { native } from '../../lib/native/load';
+import { openDevice, type Device } from '../../lib/tensor/device';
+
+const tokenizer = createTokenizer(byteTokenizerFiles());
+const EOS = tokenizer.eosId!;
+
+let device: Device;
+let model: MtpModel;
+
+beforeAll(() => {
+  device = openDevice('cpu', { threads: 2 });
+  model = new MtpModel(
+    device,
+    {
+      vocabSize: tokenizer.vocabSize,
+      hiddenSize: 32,
+      numHiddenLayers: 2,
+      numAttentionHeads: 2,
+      maxPositionEmbeddings: 128,
+      initializerRange: 0.3,
+      mtp: { kind: 'parallel', numHeads: 4 },
+    },
+    { seed: 3 },
+  );
+});
+
+afterAll(() => {
+  model.dispose();
+  device.dispose();
+});
+
+async function collect(generation: Generation): Promise<GeneratedPiece[]> {
+  const pieces: GeneratedPiece[] = [];
+  for await (const piece of generation) pieces.push(piece);
+  return pieces;
+}
+
+function run(prompt: string, options: GenerateOptions): Generation {
+  return generate(model, tokenizer, prompt, options);
+}
+
+/** Only this token can be drawn. */
+const always = (token: number): GenerateOptions => ({ logitBias: new Map([[token, 1e6]]) });
+const FULL = { tree: 'full', widths: [2, 2, 2] } as const;
+
+describe('generate', () => {
+  it('ends at maxTokens exactly, also inside an accepted run', async () => {
+    for (const maxTokens of [0, 1, 2, 3, 5, 9]) {
+      const generation = run('abc', { ...always(65), maxTokens, speculation: FULL });
+      const pieces = await collect(generation);
+      expect(pieces.map(({ text }) => text).join('')).toBe('A'.repeat(maxTokens));
+      expect(generation.stats).toMatchObject({ tokens: maxTokens, finishReason: 'length' });
+    }
+  });
+
+  it('ends at the end-of-text token, which gives no text, unless told to go on', async () => {
+    const ended = run('abc', { ...always(EOS), speculation: FULL });
+    const pieces = await collect(ended);
+    expect(pieces.flatMap(({ tokens }) => tokens)).toEqual([EOS]);
+    expect(pieces.map(({ text }) => text).join('')).toBe('');
+    expect(ended.stats.finishReason).toBe('eos');
+    const on = await collect(
+      run('abc', { ...always(EOS), ignoreEos: true, maxTokens: 7, speculation: FULL }),
+    );
+    expect(on.flatMap(({ tokens }) => tokens)).toEqual(new Array<number>(7).fill(EOS));
+  });
+
+  it('ends right before a stop string, also inside an accepted run', async () => {
+    for (const speculation of ['none', FULL] as const) {
+      const generation = run('abc', { ...always(66), stop: ['xyz', 'BBB'], speculation });
+      const pieces = await collect(generation);
+      expect(pieces.map(({ text }) => text).join('')).toBe('');
+      expect(pieces.flatMap(({ tokens }) => tokens)).toEqual([66, 66, 66]);
+      expect(generation.stats.finishReason).toBe('stop');
+    }
+  });
+
+  it('gives the end of a text that only looked like a stop string', async () => {
+    const pieces = await collect(run('abc', { ...always(66), stop: 'BBBx', maxTokens: 5 }));
+    expect(pieces.map(({ text }) => text).join('')).toBe('BBBBB');
+  });
+
+  it('stops at the last position of the model', async () => {
+    const generation = run('a'.repeat(120), { maxTokens: 50, ignoreEos: true, speculation: FULL });
+    await collect(generation);
+    expect(generation.stats).toMatchObject({ tokens: 8, finishReason: 'length' });
+  });
+
+  it('rejects with the reason of an aborted signal and frees everything', async () => {
+    const before = native.liveTensors();
+    const controller = new AbortController();
+    const generation = run('abc', { signal: controller.signal, ignoreEos: true, maxTokens: 100 });
+    const reason = new Error('enough');
+    const iterate = async (): Promise<void> => {
+      let pieces = 0;
+      for await (const piece of generation) if (piece && ++pieces === 3) controller.abort(reason);
+    };
+    await expect(iterate()).rejects.toBe(reason);
+    expect(generation.stats.tokens).toBeGreaterThan(0);
+    // Packed weights stay with the model.
+    await collect(run('abc', { maxTokens: 1 }));
+    expect(native.liveTensors()).toBeLessThanOrEqual(before + 40);
+  });
+
+  it('leaves no tensors behind, also when the consumer walks away', async () => {
+    await collect(run('abc', { maxTokens: 4, ignoreEos: true }));
+    const before = native.liveTensors();
+    for await (const piece of run('abc', { maxTokens: 50, ignoreEos: true })) if (piece) break;
+    await collect(run('abc', { maxTokens: 20, ignoreEos: true, speculation: FULL }));
+    expect(native.liveTensors()).toBe(before);
+  });
+
+  it('counts steps, drafts and acceptance', async () => {
+    const plain = run('abc', { ...always(65), maxTokens: 12, speculation: 'none' });
+    await collect(plain);
+    expect(plain.stats).toMatchObject({
+      promptTokens: 3,
+      steps: 12,
+      tokensPerStep: 1,
+      drafted: 0,
+      accepted: 0,
+    });
+    const tree = run('abc', { ignoreEos: true, maxTokens: 30, speculation: { tree: 'chain' } });
+    const pieces = await collect(tree);
+    const { steps, drafted, tokens, cumulativeAcceptance } = tree.stats;
+    expect(tokens).toBe(30);
+    expect(steps).toBe(pieces.length);
+    expect(drafted).toBe(3 * steps);
+    expect(cumulativeAcceptance).toHaveLength(3);
+  });
+
+  it.each([
+    [{ temperature: -1 }, 'temperature'],
+    [{ topP: 2 }, 'topP'],
+    [{ topK: 1.5 }, 'topK'],
+    [{ seed: -1 }, 'seed'],
+    [{ maxTokens: -1 }, 'maxTokens'],
+    [{ logitBias: new Map([[9999, 1]]) }, 'logitBias'],
+    [{ speculation: { tree: 'chain', depth: 9 } }, 'depth'],
+    [{ speculation: { tree: 'full', widths: [9, 9, 9] } }, 'nodes'],
+    [{ speculation: { tree: 'bush' } }, 'bush'],
+  ])('refuses %j at the call, naming it', (options, name) => {
+    expect(() => run('abc', options as GenerateOptions)).toThrow(name);
+  });
+
+  it('refuses prompts that cannot be continued', () => {
+    expect(() => run('', {})).toThrow('prompt must have at least one token');
+    expect(() => run('a'.repeat(128), {})).toThrow('prompt has 128 tokens, but the model has 128 positions');
+    expect(() => generate(model, tokenizer, [1, 700], {})).toThrow('prompt[1] is 700');
+  });
+});
