@@ -62,7 +62,7 @@ export async function generateCommand(argv: readonly string[]): Promise<number> 
   using device = openDevice((values.device ?? 'auto') as DeviceName, { threads: values.threads });
   const { model, tokenizer } = await loadModel(device, await findModel(directory));
   using owned = model;
-  return interruptible(async (signal) => {
+  return await interruptible(async (signal) => {
     const generation = generate(owned, tokenizer, prompt, { ...options, signal });
     try {
       if (values.json) await printJson(generation);
