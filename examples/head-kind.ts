@@ -27,8 +27,6 @@ class GatedHeads implements Heads {
   readonly chained = false;
   readonly readHidden = true;
   readonly layers = 0;
-  /** They look at what head 1 unembeds. */
-  readonly readHidden = true;
   readonly #heads: { gate: Linear; norm: RMSNorm }[] = [];
 
   constructor({ store, config, numHeads }: HeadsContext) {
