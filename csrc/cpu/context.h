@@ -44,7 +44,8 @@ namespace foretoken::cpu::FORETOKEN_ISA {
 template <typename F>
 inline void parallel(const Context& context, int64_t parts, F&& body) {
   run_parts(
-      context, parts, [](void* data, int64_t part, int thread) { (*static_cast<std::remove_reference_t<F>*>(data))(part, thread); },
+      context, parts,
+      [](void* data, int64_t part, int thread) { (*static_cast<std::remove_reference_t<F>*>(data))(part, thread); },
       const_cast<void*>(static_cast<const void*>(&body)));
 }
 

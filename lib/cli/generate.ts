@@ -119,7 +119,7 @@ function biasOf(given: string): [number, number] {
 }
 
 function speculationOf(given: string): Speculation {
-  const [tree, detail] = given.split(':');
+  const [tree = '', detail] = given.split(':');
   const numbers = detail?.split(',').map(parseNumber);
   if (numbers?.some((number) => number === undefined)) {
     throw new UsageError(`--speculation has no number in '${detail}'`);

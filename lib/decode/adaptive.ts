@@ -25,7 +25,7 @@ export class AdaptivePlanner implements Planner {
   readonly #times = new Map<number, { seconds: number; looks: number }>();
   #steps = 0;
   /** What was worked out from the statistics; good for a few steps. */
-  #trees = new Map<number, TreePlan>();
+  readonly #trees = new Map<number, TreePlan>();
   #choice: number | null = null;
 
   constructor(

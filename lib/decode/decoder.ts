@@ -1,5 +1,6 @@
 import { ForetokenError } from '../errors';
 import type { MtpModel } from '../model/model';
+import type { HostArray } from '../native/binding';
 import { KvCache } from '../nn/kv-cache';
 import type { CachedRows } from '../nn/rows';
 import { noGrad } from '../tensor/autograd';
@@ -10,7 +11,7 @@ import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { makeDrafter, type Drafter } from './drafter';
 import { chainRows, oneIndex, treeRows } from './rows';
-import { StepClock, type PhaseSeconds } from './step-clock';
+import { MARKS, StepClock, type PhaseSeconds } from './step-clock';
 import type { TreePlan } from './tree';
 
 /** Prompt tokens that go through the model at a time. */
@@ -39,7 +40,6 @@ export interface StepResult {
 export class Decoder implements Disposable {
   readonly #cache: KvCache;
   readonly #drafter: Drafter | null;
-  readonly #clock: StepClock;
   /** Prompt and output; the last one is the root of the next tree, not yet in the cache. */
   readonly #tokens: number[] = [];
   #promptLength = 0;
@@ -53,7 +53,6 @@ export class Decoder implements Disposable {
     const kvHeads = numKeyValueHeads;
     this.#cache = new KvCache(model.device, { layers: numHiddenLayers, kvHeads, headDim, capacity });
     this.#drafter = maxDepth > 0 ? makeDrafter(model, maxDepth, capacity) : null;
-    this.#clock = new StepClock(model.device);
   }
 
   /** Prompt and output so far. */
@@ -86,33 +85,27 @@ export class Decoder implements Disposable {
   async step(plan: TreePlan): Promise<StepResult> {
     const out = this.#run(() => this.#enqueueStep(plan));
     try {
-      const [path, drawn, counts, seconds] = await Promise.all([
-        out.path.data(),
-        out.drawn.data(),
-        out.counts.data(),
-        this.#clock.read(),
-      ]);
-      const count = counts[0]!;
-      const accepted = Array.from(path.subarray(0, count));
-      const tokens = Int32Array.from(drawn.subarray(0, count));
-      this.#cache.advance([count]);
+      const { marks, path, tokens } = readReport(await out.report.data(), plan);
+      this.#cache.advance([path.length]);
       this.#tokens.push(...tokens);
-      if (this.#drafter) this.#run(() => this.#handToDrafter(out, accepted, tokens));
-      return { tokens, path: accepted, seconds };
+      if (this.#drafter) this.#run(() => this.#handToDrafter(out, path, tokens));
+      return { tokens, path, seconds: StepClock.seconds(marks) };
     } finally {
       for (const tensor of Object.values(out)) tensor.dispose();
     }
   }
 
-  #enqueueStep(plan: TreePlan): Record<'z' | 'hidden' | 'path' | 'drawn' | 'counts', Tensor> {
+  #enqueueStep(plan: TreePlan): Record<'z' | 'hidden' | 'report', Tensor> {
     this.model.table.reserve(this.#cache.lengths[0]! + plan.maxDepth + 1);
-    this.#clock.mark();
+    const report = this.model.device.empty([reportSize(plan)], 'int32');
+    const clock = new StepClock(report);
+    clock.mark();
     const rows = treeRows(this.#cache, plan);
     const tokens = this.#plant(plan, rows);
-    this.#clock.mark();
+    clock.mark();
     const { z, hidden } = this.#forward(tokens, rows);
-    this.#clock.mark();
-    const verified = verifyTree({
+    clock.mark();
+    const { path, drawn, counts } = verifyTree({
       hidden,
       weight: this.model.unembeddingFor(hidden),
       tokens,
@@ -121,10 +114,15 @@ export class Decoder implements Disposable {
       sampling: this.options.sampling,
       history: [{ tokens: this.#tokens, promptLength: this.#promptLength }],
     });
-    this.#clock.mark();
-    this.#cache.compact(rows.tree, verified.path, verified.counts);
-    this.#clock.mark();
-    return { z, hidden, ...verified };
+    clock.mark();
+    this.#cache.compact(rows.tree, path, counts);
+    clock.mark();
+    let at = MARKS;
+    for (const part of [counts, path, drawn]) {
+      report.view(at, part.shape).copyFrom(part);
+      at += part.size;
+    }
+    return { z, hidden, report };
   }
 
   /** The tokens of the tree's nodes. */
@@ -159,6 +157,24 @@ export class Decoder implements Disposable {
   [Symbol.dispose](): void {
     this.#cache.dispose();
     this.#drafter?.[Symbol.dispose]();
-    this.#clock[Symbol.dispose]();
   }
+}
+
+/** All that the host learns of a step, in one readback: timestamps, count, path, drawn tokens. */
+function reportSize(plan: TreePlan): number {
+  return MARKS + 1 + 2 * (plan.maxDepth + 1);
+}
+
+function readReport(
+  report: HostArray,
+  plan: TreePlan,
+): { marks: HostArray; path: number[]; tokens: Int32Array } {
+  const count = report[MARKS]!;
+  const start = MARKS + 1;
+  const drawn = start + plan.maxDepth + 1;
+  return {
+    marks: report.subarray(0, MARKS),
+    path: Array.from(report.subarray(start, start + count)),
+    tokens: Int32Array.from(report.subarray(drawn, drawn + count)),
+  };
 }

@@ -16,9 +16,9 @@ export interface GenerateStats {
   /** Draft nodes verified, and how many of them were accepted. */
   drafted: number;
   accepted: number;
-  /** [d-1]: of the steps whose tree reached depth d, the share that accepted depth d. */
+  /** `[d-1]`: of the steps whose tree reached depth d, the share that accepted depth d. */
   cumulativeAcceptance: number[];
-  /** [d-1]: the same, of the steps that accepted depth d-1. */
+  /** `[d-1]`: the same, of the steps that accepted depth d-1. */
   conditionalAcceptance: number[];
   /** Device time of each part of the steps. */
   phaseSeconds: PhaseSeconds;

@@ -6,11 +6,11 @@ import { MAX_RANK, type RankPathStatistics } from './rank-path-statistics';
  * head of its depth drafted. Plans are immutable.
  */
 export interface TreePlan {
-  /** [nodes]: -1 for the root, otherwise an earlier node. */
+  /** `[nodes]`: -1 for the root, otherwise an earlier node. */
   readonly parents: Int32Array;
-  /** [nodes]: 0 for the root. */
+  /** `[nodes]`: 0 for the root. */
   readonly depths: Int32Array;
-  /** [nodes]: which of the drafted tokens of its depth a node holds, 0 the likeliest. */
+  /** `[nodes]`: which of the drafted tokens of its depth a node holds, 0 the likeliest. */
   readonly ranks: Int32Array;
   readonly maxDepth: number;
   /** How many drafted tokens a depth must offer, at least 1. */

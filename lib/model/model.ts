@@ -27,7 +27,7 @@ export class MtpModel implements Disposable {
   readonly table: RopeTable;
   /** Heads 2 … n. */
   readonly heads: Heads;
-  /** [vocabSize, hiddenSize]: the same parameter as the embedding when tied. */
+  /** `[vocabSize, hiddenSize]`: the same parameter as the embedding when tied. */
   readonly unembedding: Parameter;
   readonly #embedding: Parameter;
   readonly #layers: Block[] = [];

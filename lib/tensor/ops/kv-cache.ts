@@ -6,11 +6,11 @@ import type { Tensor } from '../tensor';
  * slot lengths + (row − first row), and its position is lengths + depth.
  */
 export interface TreeRows {
-  /** [sequences + 1]: where each sequence's rows begin, and the number of all rows. */
+  /** `[sequences + 1]`: where each sequence's rows begin, and the number of all rows. */
   rowOffsets: Tensor;
-  /** [sequences]: committed positions of each sequence in the cache. */
+  /** `[sequences]`: committed positions of each sequence in the cache. */
   lengths: Tensor;
-  /** [rows]: row of each row's parent, which stands before it; −1 where that is the last committed position. */
+  /** `[rows]`: row of each row's parent, which stands before it; −1 where that is the last committed position. */
   parents: Tensor;
 }
 

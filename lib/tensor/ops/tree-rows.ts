@@ -3,7 +3,7 @@ import type { TreeRows } from './kv-cache';
 
 /** One sequence's tree on the host. */
 export interface HostTree {
-  /** [nodes]: -1 for the root, which is node 0; otherwise an earlier node. */
+  /** `[nodes]`: -1 for the root, which is node 0; otherwise an earlier node. */
   parents: ArrayLike<number>;
   /** Committed positions of the sequence: the position of the root. */
   length: number;

@@ -37,7 +37,7 @@ export function plantTree({ roots, drafts, depths, ranks, rowOffsets }: PlantTre
 }
 
 export interface VerifyTreeInputs {
-  /** [rows, dim]: what head 1 unembeds, for every node. */
+  /** `[rows, dim]`: what head 1 unembeds, for every node. */
   hidden: Tensor;
   /** [vocab, dim], row-major or packed. */
   weight: Tensor;

@@ -15,7 +15,7 @@ export interface TokenRange {
 export interface PackedBatch {
   /** [B·T] */
   readonly tokens: Int32Array;
-  /** [B·T]: where in its row the document of each token begins; 0 if it began before the row. */
+  /** `[B·T]`: where in its row the document of each token begins; 0 if it began before the row. */
   readonly starts: Int32Array;
   /** For each head k, at k − 1, [B·T]: the token k further on in the same document, or NO_TARGET. */
   readonly targets: readonly Int32Array[];
