@@ -25,8 +25,8 @@ constexpr int64_t kNoCapacity = INT32_MAX - 1;
 // are null are not looked at.
 bool find_problem(const TreeRows& tree, int64_t capacity, IndexProblem* problem);
 
-// The same for a tree to verify: the first row of every sequence is its root, all others hang on it, and `path_stride`
-// holds the longest path.
+// The same for a tree to verify: the first row of a sequence, if it has any, is its root and all others hang on it, and
+// `path_stride` holds the longest path.
 bool find_problem(const VerifyTreeArgs& args, IndexProblem* problem);
 
 // The same for the accepted paths and the slots that they stand for.

@@ -93,12 +93,12 @@ int64_t child_with(const VerifyTreeArgs& args, int64_t row, int64_t end, int32_t
 // draw_at(row) is the token drawn at that row; called for the rows of the accepted path, in order.
 template <typename DrawAt>
 void walk(const VerifyTreeArgs& args, int64_t sequence, DrawAt draw_at) {
-  const int64_t end = args.tree.row_offsets[sequence + 1];
+  const int64_t root = args.tree.row_offsets[sequence], end = args.tree.row_offsets[sequence + 1];
   int32_t* const path = args.path + sequence * args.path_stride;
   int32_t* const drawn = args.drawn + sequence * args.path_stride;
   for (int64_t i = 0; i < args.path_stride; ++i) path[i] = drawn[i] = -1;
   int32_t count = 0;
-  for (int64_t row = args.tree.row_offsets[sequence]; row >= 0; ++count) {
+  for (int64_t row = root < end ? root : -1; row >= 0; ++count) {
     path[count] = static_cast<int32_t>(row);
     drawn[count] = draw_at(row);
     row = child_with(args, row, end, drawn[count]);

@@ -47,7 +47,7 @@ export interface VerifyTreeInputs {
   softcap?: number;
   /** int32 [rows]: the token each node holds. */
   tokens: Tensor;
-  /** Which node hangs on which; the first row of a sequence is its root. */
+  /** Which node hangs on which; the first row of a sequence is its root. A sequence without rows commits nothing. */
   tree: TreeRows;
   sampling?: SamplingOptions;
   /** One for each sequence, with the root's token last; only penalties need it. */

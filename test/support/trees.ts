@@ -1,0 +1,56 @@
+// Small trees to verify, whose logits are chosen at will: the unembedding is the identity.
+import type { Device } from '../../lib/tensor/device';
+import type { SamplingHistory, SamplingOptions } from '../../lib/tensor/ops/sampling';
+import { uploadTrees } from '../../lib/tensor/ops/tree-rows';
+import { readPaths, verifyTree, type AcceptedPath } from '../../lib/tensor/ops/verify-tree';
+import type { Random } from './random';
+
+/** A tree with a token in every node; the root holds the last token of its history. */
+export interface TokenTree {
+  parents: number[];
+  tokens: number[];
+  /** Committed positions: the position of the root. */
+  length: number;
+  /** Logits of the next token at every node. */
+  logits: ArrayLike<number>[];
+  history?: SamplingHistory;
+}
+
+/** Verifies trees of the same vocabulary together. */
+export async function verifyTrees(
+  device: Device,
+  trees: readonly TokenTree[],
+  sampling: SamplingOptions,
+): Promise<AcceptedPath[]> {
+  const rows = trees.flatMap(({ logits }) => logits);
+  const vocab = rows[0]!.length;
+  const flat = new Float32Array(rows.length * vocab);
+  rows.forEach((row, r) => flat.set(row, r * vocab));
+  using hidden = device.tensor(flat, [rows.length, vocab]);
+  const identity = Float32Array.from({ length: vocab * vocab }, (_, i) => (i % (vocab + 1) === 0 ? 1 : 0));
+  using weight = device.tensor(identity, [vocab, vocab]);
+  using tokens = device.tensor(Int32Array.from(trees.flatMap((tree) => tree.tokens)));
+  const tree = uploadTrees(device, trees);
+  const history = trees.map((each) => each.history ?? { tokens: [], promptLength: 0 });
+  const result = verifyTree({ hidden, weight, tokens, tree, sampling, history });
+  const paths = await readPaths(result, tree);
+  for (const tensor of [...Object.values(result), ...Object.values(tree)]) tensor.dispose();
+  return paths;
+}
+
+/** The tokens along the path to a node, the root's not counted. */
+export function tokensTo({ parents, tokens }: Pick<TokenTree, 'parents' | 'tokens'>, node: number): number[] {
+  return node === 0 ? [] : [...tokensTo({ parents, tokens }, parents[node]!), tokens[node]!];
+}
+
+/** A tree of `nodes` nodes with any tokens, duplicates among siblings included. */
+export function randomTree(
+  random: Random,
+  nodes: number,
+  vocab: number,
+): Pick<TokenTree, 'parents' | 'tokens'> {
+  return {
+    parents: Array.from({ length: nodes }, (_, i) => (i === 0 ? -1 : random.integer(i))),
+    tokens: Array.from({ length: nodes }, () => random.integer(vocab)),
+  };
+}
