@@ -31,8 +31,8 @@ napi_value plant_tree(Call& call) {
   return call.handle(std::move(tokens));
 }
 
-// rowOffsets, lengths and parents, from `index` on
-TreeRows tree_arguments(Call& call, size_t index, int64_t rows, int64_t path_stride) {
+// rowOffsets, lengths and parents, from `index` on: fills in the tree, and path_stride if that is 0.
+void read_tree(Call& call, size_t index, int64_t rows, VerifyTreeArgs* args) {
   const Tensor& row_offsets = call.int32(index, "rowOffsets");
   const Tensor& lengths = call.int32(index + 1, "lengths");
   const Tensor& parents = call.int32(index + 2, "parents");
@@ -42,10 +42,14 @@ TreeRows tree_arguments(Call& call, size_t index, int64_t rows, int64_t path_str
   call.check_shape(parents, "parents", {rows});
   VerifyTreeArgs known{};
   known.tree = {row_offsets.known_indices(), lengths.known_indices(), parents.known_indices(), rows, sequences};
-  known.path_stride = path_stride;
+  known.path_stride = args->path_stride > 0 ? args->path_stride : rows;
   IndexProblem problem;
   if (find_problem(known, &problem)) call.fail(ErrorCode::kIndexOutOfRange, "%s", text_of(problem).c_str());
-  return {row_offsets.as<int32_t>(), lengths.as<int32_t>(), parents.as<int32_t>(), rows, sequences};
+  if (args->path_stride == 0) {
+    const bool is_known = known.tree.row_offsets != nullptr && known.tree.parents != nullptr;
+    args->path_stride = is_known ? deepest(known.tree) + 1 : rows;
+  }
+  args->tree = {row_offsets.as<int32_t>(), lengths.as<int32_t>(), parents.as<int32_t>(), rows, sequences};
 }
 
 // history?, historyLengths?, promptLengths?, from `index` on
@@ -69,7 +73,7 @@ void read_history(Call& call, size_t index, VerifyTreeArgs* args) {
 }
 
 // verifyTree(hidden, weight, bias?, softcap, tokens, rowOffsets, lengths, parents,
-//            history?, historyLengths?, promptLengths?, maxDepth, ...sampling): [path, drawn, counts]
+//            history?, historyLengths?, promptLengths?, maxDepth?, ...sampling): [path, drawn, counts]
 napi_value verify_tree(Call& call) {
   const Tensor& hidden = call.float32(0, "hidden");
   const Tensor& weight = call.floating(1, "weight");
@@ -86,8 +90,8 @@ napi_value verify_tree(Call& call) {
   args.tokens = tokens.as<int32_t>();
   args.dim = shape.dim;
   args.vocab = shape.vocab;
-  args.path_stride = call.integer(11, "maxDepth", 0, INT32_MAX - 1) + 1;
-  args.tree = tree_arguments(call, 5, shape.rows, args.path_stride);
+  if (!call.value(11).IsUndefined()) args.path_stride = call.integer(11, "maxDepth", 0, INT32_MAX - 1) + 1;
+  read_tree(call, 5, shape.rows, &args);
   args.options = sampling_options(call, 12);
   args.logit_bias = logit_bias(call, 12, shape.vocab);
   read_history(call, 8, &args);

@@ -35,6 +35,15 @@ bool sequences_have_problem(const int32_t* row_offsets, const int32_t* lengths, 
   return false;
 }
 
+// Of each row of a tree whose parents stand before their children.
+std::vector<int64_t> depths_of(const TreeRows& tree) {
+  std::vector<int64_t> depths(static_cast<size_t>(tree.rows));
+  for (size_t r = 0; r < depths.size(); ++r) {
+    if (tree.parents[r] >= 0) depths[r] = depths[static_cast<size_t>(tree.parents[r])] + 1;
+  }
+  return depths;
+}
+
 }  // namespace
 
 std::string text_of(const IndexProblem& problem) {
@@ -68,7 +77,6 @@ bool find_problem(const VerifyTreeArgs& args, IndexProblem* problem) {
   const TreeRows& tree = args.tree;
   if (find_problem(tree, kNoCapacity, problem)) return true;
   if (tree.row_offsets == nullptr || tree.parents == nullptr) return false;
-  std::vector<int64_t> depths(static_cast<size_t>(tree.rows));
   for (int64_t s = 0; s < tree.sequences; ++s) {
     const int64_t root = tree.row_offsets[s], end = tree.row_offsets[s + 1];
     if (root == end) continue;
@@ -76,17 +84,21 @@ bool find_problem(const VerifyTreeArgs& args, IndexProblem* problem) {
       return true;
     }
     for (int64_t r = root + 1; r < end; ++r) {
-      const int64_t parent = tree.parents[r];
-      if (is_problem({"parents", r, parent, root, r - 1, "the rows of the sequence that stand before"}, problem)) {
-        return true;
-      }
-      depths[static_cast<size_t>(r)] = depths[static_cast<size_t>(parent)] + 1;
-      if (depths[static_cast<size_t>(r)] < args.path_stride) continue;
-      *problem = {"depth of row", r, depths[static_cast<size_t>(r)], 0, args.path_stride - 1, "maxDepth"};
-      return true;
+      const char* const bound = "the rows of the sequence that stand before";
+      if (is_problem({"parents", r, tree.parents[r], root, r - 1, bound}, problem)) return true;
     }
   }
+  const std::vector<int64_t> depths = depths_of(tree);
+  for (int64_t r = 0; r < tree.rows; ++r) {
+    const int64_t depth = depths[static_cast<size_t>(r)];
+    if (is_problem({"depth of row", r, depth, 0, args.path_stride - 1, "maxDepth"}, problem)) return true;
+  }
   return false;
+}
+
+int64_t deepest(const TreeRows& tree) {
+  const std::vector<int64_t> depths = depths_of(tree);
+  return depths.empty() ? 0 : *std::max_element(depths.begin(), depths.end());
 }
 
 bool find_problem(const KvCompactArgs& args, IndexProblem* problem) {

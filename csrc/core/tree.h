@@ -29,6 +29,9 @@ bool find_problem(const TreeRows& tree, int64_t capacity, IndexProblem* problem)
 // `path_stride` holds the longest path.
 bool find_problem(const VerifyTreeArgs& args, IndexProblem* problem);
 
+// Depth of the deepest row of a well-formed tree.
+int64_t deepest(const TreeRows& tree);
+
 // The same for the accepted paths and the slots that they stand for.
 bool find_problem(const KvCompactArgs& args, IndexProblem* problem);
 

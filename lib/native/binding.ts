@@ -264,7 +264,7 @@ interface SamplingBinding {
       history: Optional,
       historyLengths: Optional,
       promptLengths: Optional,
-      maxDepth: number,
+      maxDepth: number | undefined,
       ...sampling: SamplingArguments,
     ]
   ): [path: TensorHandle, drawn: TensorHandle, counts: TensorHandle];

@@ -52,7 +52,7 @@ export interface VerifyTreeInputs {
   sampling?: SamplingOptions;
   /** One for each sequence, with the root's token last; only penalties need it. */
   history?: readonly SamplingHistory[];
-  /** Depth that the results have room for; default: that of any tree of so many rows. */
+  /** Depth that the results have room for. Default: the depth of the tree; where only the device knows that, of any tree. */
   maxDepth?: number;
 }
 
@@ -89,7 +89,7 @@ export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
       past?.tokens.handle,
       past?.lengths.handle,
       past?.promptLengths.handle,
-      inputs.maxDepth ?? Math.max(0, tokens.size - 1),
+      inputs.maxDepth,
       ...samplingArguments(device, sampling),
     );
     return {
