@@ -142,7 +142,7 @@ describe.each(isaLevels)('treeAttention on %s', (isa) => {
       [1, 2, 3].map((threads) =>
         onCpu({ isa, threads }, async (device) => {
           using decoder = await committed([device, shape, { capacity: 90 }], before);
-          return decoder.forward(draft);
+          return await decoder.forward(draft);
         }),
       ),
     );

@@ -22,7 +22,7 @@ export async function drawRows(
   rows.forEach((row, r) => flat.set(row, r * row.length));
   using logits = device.tensor(flat, [rows.length, rows[0]!.length]);
   using at = device.tensor(Int32Array.from(positions));
-  return takeIndices(sampleLogits(logits, at, options, history));
+  return await takeIndices(sampleLogits(logits, at, options, history));
 }
 
 /** Many draws from the same logits, at the positions 0 … count − 1. */

@@ -34,7 +34,9 @@ export async function verifyTrees(
   const history = trees.map((each) => each.history ?? { tokens: [], promptLength: 0 });
   const result = verifyTree({ hidden, weight, tokens, tree, sampling, history });
   const paths = await readPaths(result, tree);
-  for (const tensor of [...Object.values(result), ...Object.values(tree)]) tensor.dispose();
+  const { path, drawn, counts } = result;
+  const made = [path, drawn, counts, tree.rowOffsets, tree.lengths, tree.parents];
+  for (const tensor of made) tensor.dispose();
   return paths;
 }
 

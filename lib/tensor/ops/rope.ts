@@ -5,7 +5,7 @@ import { Tensor } from '../tensor';
 
 /**
  * Cosines and sines of rotary positions (Su et al. 2021): angle position · theta^(-2i/headDim) for pair i.
- * @returns [maxPositions, headDim]: headDim/2 cosines, then headDim/2 sines
+ * @returns `[maxPositions, headDim]`: headDim/2 cosines, then headDim/2 sines
  */
 export function ropeTable(device: Device, maxPositions: number, headDim: number, theta: number): Tensor {
   const half = headDim / 2;
