@@ -32,7 +32,9 @@ napi_value pack_weight(Call& call) {
   packed.layout = Layout::kPanels;
   packed.storage = std::make_shared<Storage>(
       call.shared_device(), backend.packed_bytes(weight.shape[0], weight.shape[1], weight.dtype), call.op());
-  backend.run(PackWeightArgs{weight.matrix(), packed.data(), weight.shape[0], weight.shape[1]});
+  if (weight.shape.count() > 0) {
+    backend.run(PackWeightArgs{weight.matrix(), packed.data(), weight.shape[0], weight.shape[1]});
+  }
   return call.handle(std::move(packed));
 }
 

@@ -26,6 +26,25 @@ export function expectAsGoodAsFloat32(
   expect(distance(actual, oracle)).toBeLessThanOrEqual(2 * distance(plain, oracle) + size * 2 ** -22);
 }
 
+/**
+ * Expects every element within so many roundings to float32 (2⁻²⁴ each), counted at the size of the oracle or, for
+ * differences of larger numbers, at `sizes`.
+ */
+export function expectWithinRoundings(
+  actual: ArrayLike<number>,
+  oracle: ArrayLike<number>,
+  roundings: number,
+  sizes: ArrayLike<number> = oracle,
+): void {
+  expect(actual).toHaveLength(oracle.length);
+  for (let i = 0; i < oracle.length; i++) {
+    const allowed = roundings * Math.max(Math.abs(sizes[i]!) * 2 ** -24, 2 ** -149);
+    if (Math.abs(actual[i]! - oracle[i]!) <= allowed || Object.is(actual[i], Math.fround(oracle[i]!)))
+      continue;
+    throw new Error(`element ${i} is ${actual[i]}, but must be ${oracle[i]} ± ${allowed}`);
+  }
+}
+
 /** Expects the same float32 numbers to the bit: 0 is not −0, and NaN is what it is. */
 export function expectSameBits(actual: Float32Array, expected: Float32Array): void {
   expect(actual).toHaveLength(expected.length);

@@ -17,6 +17,30 @@ export function encode(values: Float32Array, dtype: HalfDType): Uint16Array {
   });
 }
 
+/** The values that these bits stand for. */
+export function decode(bits: Uint16Array, dtype: HalfDType): Float32Array {
+  if (dtype === 'bfloat16') return new Float32Array(Uint32Array.from(bits, (word) => word << 16).buffer);
+  return Float32Array.from(bits, (word) => {
+    const sign = word & 0x8000 ? -1 : 1;
+    const [exponent, fraction] = [(word >> 10) & 0x1f, word & 0x3ff];
+    if (exponent === 0x1f) return fraction ? NaN : sign * Infinity;
+    return exponent ? sign * 2 ** (exponent - 15) * (1 + fraction / 1024) : sign * fraction * 2 ** -24;
+  });
+}
+
+/** The nearest value that the dtype can hold, the even one of two. */
+export function nearest(value: number, dtype: HalfDType): number {
+  if (value === 0 || !Number.isFinite(value)) return value;
+  const [bits, lowest, largest] = dtype === 'bfloat16' ? [7, -126, 255 * 2 ** 120] : [10, -14, 65504];
+  const exponent = Math.max(lowest, Math.floor(Math.log2(Math.abs(value))));
+  const quantum = 2 ** (exponent - bits);
+  const steps = Math.abs(value) / quantum;
+  const whole = Math.floor(steps);
+  const up = steps - whole > 0.5 || (steps - whole === 0.5 && whole % 2 === 1);
+  const magnitude = (up ? whole + 1 : whole) * quantum;
+  return Math.sign(value) * (magnitude > largest ? Infinity : magnitude);
+}
+
 /** Values near `values` that the dtype can hold: rounded toward zero to its number of significant bits. */
 export function representable(values: Float32Array, dtype: HalfDType): Float32Array {
   const kept = dtype === 'bfloat16' ? 0xffff0000 : 0xffffe000;

@@ -1,11 +1,19 @@
+import { ForetokenError } from '../../errors';
 import { native } from '../../native/load';
 import { record } from '../autograd';
 import { Tensor } from '../tensor';
 
 /** The same elements under another shape; no copy. */
 export function reshape(x: Tensor, shape: readonly number[]): Tensor {
-  const out = new Tensor(x.device, native.view(x.handle, 0, shape));
   const before = x.shape;
+  if (shape.reduce((product, dim) => product * dim, 1) !== x.size) {
+    const [from, to] = [before.join(', '), shape.join(', ')];
+    throw new ForetokenError(
+      'SHAPE_MISMATCH',
+      `reshape: [${from}] and [${to}] have different numbers of elements`,
+    );
+  }
+  const out = new Tensor(x.device, native.view(x.handle, 0, shape));
   return record('reshape', [x], out, [], (grad, _saved, [toX]) =>
     toX?.add(new Tensor(grad.device, native.view(grad.handle, 0, before))),
   );

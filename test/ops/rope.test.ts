@@ -1,0 +1,108 @@
+import { rope, ropeTable } from '../../lib/tensor/ops/rope';
+import { expectSameBits, expectWithinRoundings } from '../support/accuracy';
+import { isaLevels, onCpu, onDeviceOnly } from '../support/cpu';
+import { foretokenError } from '../support/errors';
+import { checkGradients } from '../support/gradcheck';
+import { Random } from '../support/random';
+import { onAllThreadCounts } from '../support/thread-counts';
+
+const theta = 10_000;
+const random = new Random(41);
+
+const shapes = [
+  { rows: 1, heads: 1, rotatedHeads: 1, headDim: 2 },
+  { rows: 3, heads: 4, rotatedHeads: 3, headDim: 6 },
+  { rows: 7, heads: 3, rotatedHeads: 0, headDim: 14 },
+  { rows: 31, heads: 2, rotatedHeads: 2, headDim: 62 },
+  { rows: 47, heads: 6, rotatedHeads: 4, headDim: 128 }, // cut into parts
+  { rows: 0, heads: 2, rotatedHeads: 1, headDim: 4 },
+];
+
+describe.each(isaLevels)('%s', (isa) => {
+  test.each(shapes)('$rows rows, $rotatedHeads of $heads heads of $headDim', async (shape) => {
+    const { rows, heads, rotatedHeads, headDim } = shape;
+    const x = random.floats(rows * heads * headDim, 3);
+    const positions = Int32Array.from({ length: rows }, () => random.integer(3000));
+    const [y] = await onAllThreadCounts(isa, (device) => [
+      rope(
+        device.tensor(x, [rows, heads * headDim]),
+        device.tensor(positions),
+        ropeTable(device, 3000, headDim, theta),
+        {
+          heads,
+          rotatedHeads,
+        },
+      ),
+    ]);
+    // Rotate-half: x cos + rotate(x) sin with rotate(x) = [-second half ; first half], angles repeated for both halves.
+    const [oracle, sizes] = [new Float64Array(x.length), new Float64Array(x.length)];
+    for (let i = 0; i < x.length; i++) {
+      const [row, head, at] = [
+        Math.floor(i / (heads * headDim)),
+        Math.floor(i / headDim) % heads,
+        i % headDim,
+      ];
+      const half = headDim / 2;
+      const angle = positions[row]! * theta ** ((-2 * (at % half)) / headDim);
+      const other = at < half ? -x[i + half]! : x[i - half]!;
+      oracle[i] = head < rotatedHeads ? x[i]! * Math.cos(angle) + other * Math.sin(angle) : x[i]!;
+      sizes[i] = head < rotatedHeads ? Math.abs(x[i]!) + Math.abs(other) : 0;
+    }
+    expectWithinRoundings(y!, oracle, 3, sizes);
+  });
+
+  test('position 0 changes nothing, and turning back undoes turning', async () => {
+    const x = random.floats(5 * 24);
+    const [still, back] = await onAllThreadCounts(isa, (device) => {
+      const input = device.tensor(x, [5, 24]);
+      const table = ropeTable(device, 100, 12, theta);
+      const options = { heads: 2, rotatedHeads: 2 };
+      const leaf = input.detach().requireGrad();
+      const turned = rope(leaf, device.tensor(Int32Array.of(0, 1, 50, 99, 7)), table, options);
+      turned.backward(turned.detach());
+      return [rope(input, device.tensor(new Int32Array(5)), table, options), leaf.grad!];
+    });
+    expectSameBits(still!, x);
+    expectWithinRoundings(back!, x, 4, new Float32Array(x.length).fill(1));
+  });
+
+  test('gradients', async () => {
+    await onCpu({ isa, threads: 2 }, async (device) => {
+      using table = ropeTable(device, 50, 6, theta);
+      using positions = device.tensor(Int32Array.of(0, 49, 3));
+      await checkGradients(device, [{ data: random.floats(3 * 24), shape: [3, 24] }], (x) =>
+        rope(x, positions, table, { heads: 4, rotatedHeads: 3 }),
+      );
+    });
+  });
+
+  test.each([-1, 10, -(2 ** 31)])('position %i of 10 is refused', async (bad) => {
+    await onCpu({ isa, threads: 2 }, async (device) => {
+      using table = ropeTable(device, 10, 4, theta);
+      using x = device.zeros([2, 4]);
+      const options = { heads: 1, rotatedHeads: 1 };
+      const refusal = foretokenError('INDEX_OUT_OF_RANGE', 'rope: positions[1]', String(bad), '0 … 9');
+      expect(() => rope(x, device.tensor(Int32Array.of(9, bad)), table, options)).toThrow(refusal);
+      await expect(rope(x, onDeviceOnly(device, [9, bad]), table, options).data()).rejects.toThrow(refusal);
+    });
+  });
+});
+
+test('what does not fit is named', async () => {
+  await onCpu({}, async (device) => {
+    const [x, positions] = [device.zeros([2, 12]), device.tensor(Int32Array.of(0, 1))];
+    const table = ropeTable(device, 10, 4, theta);
+    const call =
+      (heads: number, rotatedHeads: number, angles = table, at = positions) =>
+      () =>
+        rope(x, at, angles, { heads, rotatedHeads });
+    expect(call(2, 1)).toThrow(foretokenError('SHAPE_MISMATCH', 'rope', 'x is [2, 12]', '[2, 8]'));
+    expect(call(3, 4)).toThrow(foretokenError('INVALID_ARGUMENT', 'rotatedHeads', '0 … 3', '4'));
+    expect(call(4, 4, device.zeros([10, 3]))).toThrow(foretokenError('SHAPE_MISMATCH', 'table', 'even'));
+    expect(call(3, 3, table, device.tensor(Int32Array.of(0)))).toThrow(
+      foretokenError('SHAPE_MISMATCH', 'positions is [1]', '[2]'),
+    );
+    expect(call(2 ** 31 - 1, 1)).toThrow(foretokenError('SHAPE_MISMATCH', 'x is [2, 12]'));
+    await device.synchronize();
+  });
+});

@@ -1,0 +1,254 @@
+// Nothing that JavaScript passes may crash the process: every function of the addon with broken arguments.
+import * as fc from 'fast-check';
+import { ForetokenError } from '../../lib/errors';
+import { native } from '../../lib/native/load';
+import { foretokenError } from '../support/errors';
+import { DISRUPTIVE, validCalls, type NativeName } from '../support/native-calls';
+
+const names = Object.keys(native) as NativeName[];
+const calm = names.filter((name) => !DISRUPTIVE.some((other) => other === name)) as (keyof ReturnType<
+  typeof validCalls
+>)[];
+
+/** Calls a function of the addon with anything; gives what it throws, or rejects with, if that is so. */
+async function call(name: NativeName, args: readonly unknown[]): Promise<unknown> {
+  try {
+    await (native[name] as (...given: unknown[]) => unknown)(...args);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+function detached(): Float32Array {
+  const array = new Float32Array(4);
+  structuredClone(array.buffer, { transfer: [array.buffer] });
+  return array;
+}
+
+/** What is neither expected anywhere nor harmless everywhere. */
+const oddValues: (() => unknown)[] = [
+  ...[undefined, null, true, false, NaN, Infinity, -Infinity, -0, 0, 1, -1, 0.5, 2, 3, 7].map(
+    (value) => () => value,
+  ),
+  ...[2 ** 31, -(2 ** 31), 2 ** 32, 2 ** 52, 2 ** 53, -(2 ** 53), 1e300, 1e-300, 5e-324].map(
+    (value) => () => value,
+  ),
+  ...['', 'float32', 'int32', 'cpu', '\0', '💥'.repeat(400), '%s%n'].map((value) => () => value),
+  ...[0n, -1n, 2n ** 64n, 2n ** 200n].map((value) => () => value),
+  ...[
+    [],
+    [0],
+    [2 ** 52, 0],
+    [0, 2 ** 52],
+    [2 ** 26, 2 ** 26],
+    [1, 1, 1, 1, 1, 1, 1],
+    [-1],
+    [NaN],
+    [1.5],
+    ['2'],
+    [[2]],
+  ].map((value) => () => value),
+  () => Symbol('x'),
+  () => ({}),
+  () => ({ valueOf: () => 1, length: 3, 0: 1 }),
+  () => () => 1,
+  () => Object.create(null) as unknown,
+  () => new Proxy([2], {}),
+  () => new Date(),
+  () => Promise.resolve(1),
+  () => new Float32Array(0),
+  () => new Float32Array(6),
+  () => new Float32Array(new SharedArrayBuffer(24)),
+  () => new Int32Array(3),
+  () => new Uint16Array(4),
+  () => new Float64Array(3),
+  () => new BigInt64Array(3),
+  () => new DataView(new ArrayBuffer(12)),
+  () => new ArrayBuffer(12),
+  detached,
+  () => new Float32Array(new ArrayBuffer(16, { maxByteLength: 64 }), 4),
+];
+
+describe('with broken arguments', () => {
+  let device = 0;
+  let other = 0;
+  beforeAll(() => {
+    device = native.openCpu(undefined, 2);
+    other = native.openCpu(undefined, 1);
+  });
+  afterAll(() => {
+    native.closeDevice(device);
+    native.closeDevice(other);
+  });
+
+  test('every function is covered', () => {
+    expect(calm.sort()).toEqual(Object.keys(validCalls(device)).sort());
+  });
+
+  test.each(calm.filter((name) => name !== 'openCuda'))('%s: the valid call', async (name) => {
+    expect(await call(name, validCalls(device)[name])).toBeUndefined();
+    await native.synchronize(device);
+  });
+
+  // Tensors of other kinds, stale and foreign ones.
+  const tensors: (() => number)[] = [
+    () => native.empty(device, 'float32', []),
+    () => native.empty(device, 'float32', [0]),
+    () => native.empty(device, 'float32', [2, 3]),
+    () => native.empty(device, 'float32', [0, 2 ** 40]),
+    () => native.empty(device, 'float32', [2 ** 52, 0]),
+    () => native.empty(device, 'float32', [1, 1, 1, 1, 1, 1]),
+    () => native.fromData(device, 'int32', [3], Int32Array.of(-1, 2 ** 31 - 1, -(2 ** 31))),
+    () => {
+      // Contents that only the kernel can check.
+      const hidden = native.empty(device, 'int32', [3]);
+      native.copyInto(hidden, native.fromData(device, 'int32', [3], Int32Array.of(5, -7, 2 ** 31 - 1)));
+      return hidden;
+    },
+    () => native.empty(device, 'bfloat16', [5, 3]),
+    () => native.empty(device, 'float16', [5, 3]),
+    () => native.packWeight(native.empty(device, 'float32', [5, 3])),
+    () => native.empty(other, 'float32', [2, 3]),
+    () => {
+      const stale = native.empty(device, 'float32', [2, 3]);
+      native.dispose(stale);
+      return stale;
+    },
+    () => device,
+    () => other,
+  ];
+  const makers = [...oddValues, ...tensors];
+  const mutation = fc.oneof(
+    fc.record({ at: fc.nat(31), maker: fc.nat(makers.length - 1) }),
+    fc.record({ drop: fc.nat(31) }),
+    fc.record({ swap: fc.tuple(fc.nat(31), fc.nat(31)) }),
+  );
+
+  test.each(calm)('%s throws, if anything', async (name) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(mutation, { minLength: 1, maxLength: 3 }), async (mutations) => {
+        const args = [...validCalls(device)[name]];
+        for (const change of mutations) {
+          if ('drop' in change) args.length = Math.min(args.length, change.drop);
+          else if ('swap' in change) {
+            const [i, j] = change.swap.map((index) => index % Math.max(args.length, 1)) as [number, number];
+            if (args.length > 0) [args[i], args[j]] = [args[j], args[i]];
+          } else args[change.at % (args.length + 1)] = makers[change.maker]!();
+        }
+        const error = await call(name, args);
+        if (error !== undefined) expect(error).toBeInstanceOf(Error);
+        const late = await call('synchronize', [device]);
+        if (late !== undefined) expect(late).toBeInstanceOf(ForetokenError);
+        native.trim(device);
+      }),
+      { numRuns: 150, seed: 7 },
+    );
+  });
+
+  test.each(names)('%s with every odd value, alone and everywhere', async (name) => {
+    for (const make of oddValues) {
+      const value = make();
+      if (name === 'openCpu' && typeof value === 'number') continue; // would open one
+      if (name === 'setErrorClass' && typeof value === 'function') continue;
+      for (const args of [[value], [value, value], Array.from({ length: 40 }, () => value)]) {
+        const error = await call(name, args);
+        if (error !== undefined) expect(error).toBeInstanceOf(Error);
+      }
+    }
+  });
+});
+
+// Nothing is to be done for them, however large their other dimensions are.
+test('tensors without elements', async () => {
+  const device = native.openCpu(undefined, 2);
+  const empty = (...shape: number[]): number => native.empty(device, 'float32', shape);
+  const [huge, none] = [2 ** 40, native.empty(device, 'int32', [0])];
+  native.packWeight(empty(huge, 0));
+  native.linear(empty(0, 0), empty(huge, 0), undefined);
+  native.linear(empty(huge, 0), empty(0, 0), undefined);
+  native.linear(empty(0, huge), empty(0, huge), undefined);
+  native.linearBackwardInput(empty(0, huge), empty(huge, 0));
+  native.linearBackwardInput(empty(huge, 0), empty(0, 0));
+  native.linearBackwardWeight(empty(0, huge), empty(0, 0), empty(huge, 0), undefined);
+  native.linearBackwardWeight(empty(huge, 0), empty(huge, 0), empty(0, 0), empty(0));
+  native.add(empty(huge, 0), empty(huge, 0));
+  native.swiglu(empty(huge, 0));
+  native.concat(empty(huge, 0), empty(huge, 0));
+  native.sliceColumns(empty(huge, 0), 0, 0);
+  native.rmsNorm(empty(huge, 0), empty(0), 1e-5);
+  native.embedding(none, empty(huge, 0));
+  native.embeddingBackward(none, empty(0, 0), empty(huge, 0));
+  native.rope(empty(0, huge), none, empty(0, huge / 4), 4, 2, false);
+  native.sumSquares(empty(0));
+  await native.synchronize(device);
+  native.closeDevice(device);
+});
+
+test('a getter that disposes what the call is about', async () => {
+  const device = native.openCpu(undefined, 1);
+  const tensor = native.empty(device, 'float32', [6]);
+  const shape = [0];
+  Object.defineProperty(shape, 0, {
+    get: () => {
+      native.dispose(tensor);
+      for (let i = 0; i < 10_000; i++) native.empty(device, 'float32', [1]);
+      return 2;
+    },
+  });
+  expect(() => native.view(tensor, 0, shape)).toThrow(foretokenError('INVALID_HANDLE', 'view: tensor'));
+  native.closeDevice(device);
+});
+
+test('a getter that throws or closes the device', async () => {
+  const device = native.openCpu(undefined, 1);
+  const failing = Object.defineProperty([0], 0, {
+    get: () => {
+      throw new RangeError('mine');
+    },
+  });
+  expect(() => native.empty(device, 'float32', failing)).toThrow(new RangeError('mine'));
+  const closing = Object.defineProperty([0], 0, {
+    get: () => {
+      native.closeDevice(device);
+      return 3;
+    },
+  });
+  const orphan = native.empty(device, 'float32', closing);
+  await expect(native.read(orphan)).resolves.toHaveLength(3);
+  native.dispose(orphan);
+});
+
+test.each([
+  () => {
+    throw new Error('no instances');
+  },
+  () => 1,
+  class {
+    constructor() {
+      throw new TypeError('abstract');
+    }
+  },
+])('an error class that cannot be made: %#', (errorClass) => {
+  native.setErrorClass(errorClass as never);
+  try {
+    expect(() => native.shapeOf(-1)).toThrow('tensor was disposed or is not a tensor');
+  } finally {
+    native.setErrorClass(ForetokenError);
+  }
+});
+
+test('messages name the argument, what was given and what is allowed', () => {
+  expect(() => native.silu('x' as never)).toThrow(
+    foretokenError('INVALID_ARGUMENT', 'silu: x must be a number, but is a string'),
+  );
+  expect(() => native.empty(12345, 'float32', [1])).toThrow(
+    foretokenError('INVALID_HANDLE', 'empty: device'),
+  );
+  expect(() => native.openCpu('sse9')).toThrow(
+    foretokenError('DEVICE_UNAVAILABLE', 'openCpu: isa must be one of', 'sse9'),
+  );
+  expect(() => native.openCpu(undefined, 0)).toThrow(
+    foretokenError('INVALID_ARGUMENT', 'threads', '1 … 1024', '0'),
+  );
+});

@@ -1,0 +1,146 @@
+// What only shows in a process of its own: how it ends, and several JavaScript environments at once.
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+
+const root = join(__dirname, '../..');
+
+/** Runs a script that finds the addon as `native`; resolves to how the process ended. */
+async function run(script: string): Promise<{ code: number | null; signal: string | null; output: string }> {
+  const prelude = `
+    const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
+    const native = require('node-gyp-build')(${JSON.stringify(root)});
+    const fill = (device, count, value) => {
+      const tensor = native.empty(device, 'float32', [count]);
+      native.fill(tensor, value);
+      return tensor;
+    };
+    /** Queues products that take far longer than the script. */
+    const work = (device) => {
+      const x = native.view(fill(device, 1 << 20, 1e-3), 0, [1024, 1024]);
+      return Array.from({ length: 100 }, () => native.linear(x, x));
+    };
+  `;
+  const child = spawn(process.execPath, ['-e', prelude + script], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
+  }
+  return new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal, output })));
+}
+
+const success = (output: string): object => ({ code: 0, signal: null, output });
+jest.setTimeout(60_000);
+
+test.each([
+  ['the script ends', ''],
+  ['process.exit', 'process.exit();'],
+  ['a readback is awaited', "native.read(results[0]).then(() => console.log('read'));", 'read\n'],
+  [
+    'process.exit from a readback',
+    "native.read(results[0]).then(() => { console.log('read'); process.exit(); });",
+    'read\n',
+  ],
+  [
+    'process.exit while a readback is awaited',
+    'native.read(results[99]); setTimeout(() => process.exit(), 20);',
+  ],
+  ['the device is closed', 'native.closeDevice(device);'],
+])('work is queued when %s', async (_, script, output = '') => {
+  const ended = await run(
+    `const device = native.openCpu(undefined, 2); const results = work(device); ${script}`,
+  );
+  expect(ended).toEqual(success(output));
+});
+
+test('an idle device does not keep the process alive', async () => {
+  expect(await run('native.openCpu(); fill(native.openCpu(), 5, 1);')).toEqual(success(''));
+});
+
+test('a pending readback does, until its device is closed', async () => {
+  const script = `
+    const device = native.openCpu(undefined, 1);
+    const results = work(device);
+    native.read(results[99]).catch((error) => console.log(error.code));
+    setImmediate(() => native.closeDevice(device));
+  `;
+  expect(await run(script)).toEqual(success('INVALID_HANDLE\n'));
+});
+
+test('an uncaught error while work is queued', async () => {
+  const ended = await run(`
+    const device = native.openCpu(undefined, 2);
+    work(device).forEach((result) => native.read(result));
+    throw new Error('mine');
+  `);
+  expect(ended).toMatchObject({ code: 1, signal: null });
+  expect(ended.output).toContain('mine');
+});
+
+test('two environments at once, each with handles of its own', async () => {
+  const ended = await run(
+    `
+    const inWorker = async () => {
+      const device = native.openCpu(undefined, 2);
+      for (let round = 0; round < 30; round++) {
+        const tensors = Array.from({ length: 50 }, (_, i) => native.add(fill(device, 20_000, i), fill(device, 20_000, round)));
+        const sums = await Promise.all(tensors.map((tensor) => native.read(tensor)));
+        sums.forEach((sum, i) => { if (!sum.every((value) => value === i + round)) throw new Error('wrong sum'); });
+        for (const tensor of tensors) native.dispose(tensor);
+      }
+      return native.liveTensors();
+    };
+    const source = ${'`'}\${prelude}; (\${inWorker})().then((live) => parentPort.postMessage(live));${'`'};
+    const mine = fill(native.openCpu(), 1, 3);
+    const workers = [0, 1, 2].map(() => new Promise((resolve, reject) => {
+      new Worker(source, { eval: true }).on('message', resolve).on('error', reject);
+    }));
+    Promise.all([...workers, inWorker()]).then(async (counts) => {
+      console.log(counts.join(), (await native.read(mine))[0]);
+    });
+  `.replace('const inWorker', `const prelude = ${JSON.stringify(workerPrelude())};\nconst inWorker`),
+  );
+  // 50 pairs of summands a round; the main thread has one tensor more.
+  expect(ended).toEqual(success('3000,3000,3000,3001 3\n'));
+});
+
+test('workers that end, or are ended, with work queued', async () => {
+  const ended = await run(`
+    const prelude = ${JSON.stringify(workerPrelude())};
+    const busy = prelude + \`
+      const device = native.openCpu(undefined, 2);
+      const x = native.empty(device, 'float32', [1024, 1024]);
+      native.fill(x, 1e-3);
+      const results = Array.from({ length: 100 }, () => native.linear(x, x));
+      parentPort.postMessage('queued');
+    \`;
+    const tails = [
+      'parentPort.close();',
+      'process.exit();',
+      'native.read(results[99]);',
+      'while (true) native.dispose(native.linear(x, x));',
+      'setInterval(() => native.read(results[0]), 0);',
+    ];
+    const outcomes = tails.map((tail, i) => new Promise((resolve, reject) => {
+      const worker = new Worker(busy + tail, { eval: true });
+      worker.on('error', reject).on('exit', () => resolve('ended'));
+      if (i >= 2) worker.on('message', () => setTimeout(() => worker.terminate(), 10));
+    }));
+    Promise.all(outcomes).then((all) => console.log(all.join()));
+  `);
+  expect(ended).toEqual(success('ended,ended,ended,ended,ended\n'));
+});
+
+function workerPrelude(): string {
+  return `
+    const { parentPort } = require('node:worker_threads');
+    const native = require('node-gyp-build')(${JSON.stringify(root)});
+    const fill = (device, count, value) => {
+      const tensor = native.empty(device, 'float32', [count]);
+      native.fill(tensor, value);
+      return tensor;
+    };
+  `;
+}
