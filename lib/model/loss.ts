@@ -126,7 +126,6 @@ export function backwardHeadByHead(
     }
     if (dHidden?.grad) hidden!.backward(dHidden.grad);
     if (dz.grad) z.backward(dz.grad);
-    for (const leaf of [dz, dHidden]) leaf?.grad?.dispose();
     return losses;
   });
 }

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findModel, loadModel, saveModel } from '../../lib/model/checkpoint';
+import { findModel, loadModel, loadWeights, saveModel } from '../../lib/model/checkpoint';
 import type { ModelOptions } from '../../lib/model/config';
 import { MtpModel } from '../../lib/model/model';
 import { readSafetensors, writeSafetensors, type NamedTensor } from '../../lib/model/safetensors';
@@ -163,6 +163,14 @@ it('puts each stored tensor where its layer reads it', async () => {
     expect(weights.get(name)).toEqual(name.endsWith('.k_proj.weight') ? values.map(() => 7) : values);
   }
   loaded.model.dispose();
+});
+
+it('what decoding has packed is forgotten when other weights are loaded', async () => {
+  using model = makeModel('parallel', 1);
+  const directory = await saved(model);
+  const packed = model.unembedding.packed();
+  await loadWeights(model, directory);
+  expect(packed.disposed).toBe(true);
 });
 
 describe('checkpoints of others', () => {
