@@ -1,5 +1,6 @@
 import { native } from '../../native/load';
 import { isRecording, record } from '../autograd';
+import { scope } from '../scope';
 import { Tensor } from '../tensor';
 
 /** Per-row results that are only made when asked for. Ignored rows hold 0, and -1 in argmax and rank. */
@@ -123,25 +124,27 @@ export function linearCrossEntropy(
 ): LinearCrossEntropyResult {
   const inputs = [hidden, weight, options.bias];
   if (!isRecording(inputs)) return call('loss', hidden, weight, targets, options, {});
-  const { device } = hidden;
-  const gradients: LinearCrossEntropyGradients = {
-    hidden: hidden.requiresGrad ? device.empty(hidden.shape) : undefined,
-    weight: weight.requiresGrad ? device.zeros(weight.shape) : undefined,
-    bias: options.bias?.requiresGrad ? device.zeros(options.bias.shape) : undefined,
-  };
-  const result = call('lossAndGrad', hidden, weight, targets, options, gradients);
-  const present = [gradients.hidden, gradients.weight, gradients.bias];
-  const saved = present.filter((gradient): gradient is Tensor => gradient !== undefined);
-  record('linearCrossEntropy', inputs, result.loss, saved, (upstream, kept, targetsOfGrad) => {
-    let next = 0;
-    present.forEach((gradient, i) => {
-      if (gradient) {
-        native.accumulate(targetsOfGrad[i]!.buffer().handle, kept[next++]!.handle, 1, upstream.handle);
-      }
+  // What the graph does not keep goes with the scope, whether the call succeeds or fails.
+  return scope(() => {
+    const { device } = hidden;
+    const gradients: LinearCrossEntropyGradients = {
+      hidden: hidden.requiresGrad ? device.empty(hidden.shape) : undefined,
+      weight: weight.requiresGrad ? device.zeros(weight.shape) : undefined,
+      bias: options.bias?.requiresGrad ? device.zeros(options.bias.shape) : undefined,
+    };
+    const result = call('lossAndGrad', hidden, weight, targets, options, gradients);
+    const present = [gradients.hidden, gradients.weight, gradients.bias];
+    const saved = present.filter((gradient): gradient is Tensor => gradient !== undefined);
+    record('linearCrossEntropy', inputs, result.loss, saved, (upstream, kept, targetsOfGrad) => {
+      let next = 0;
+      present.forEach((gradient, i) => {
+        if (gradient) {
+          native.accumulate(targetsOfGrad[i]!.buffer().handle, kept[next++]!.handle, 1, upstream.handle);
+        }
+      });
     });
+    return result;
   });
-  for (const gradient of saved) gradient.dispose();
-  return result;
 }
 
 /**
