@@ -149,6 +149,9 @@ DType Call::dtype(size_t index, const char* name) const {
 }
 
 Tensor& Call::tensor(size_t index, const char* name) {
+  if (!value(index).IsNumber()) {
+    fail(ErrorCode::kInvalidArgument, "%s must be a tensor, but is %s", name, kind_of(value(index)));
+  }
   const int64_t handle = integer(index, name);
   Tensor* const tensor = environment_.tensors.find(handle);
   if (tensor == nullptr) fail(ErrorCode::kInvalidHandle, "%s was disposed or is not a tensor", name);

@@ -29,7 +29,8 @@ export class Tensor implements Surviving, Disposable {
    */
   node: GradNode | null = null;
 
-  #handle: TensorHandle;
+  readonly #handle: TensorHandle;
+  #disposed = false;
   #shape: readonly number[] | undefined;
   #dtype: DType | undefined;
   #watched = false;
@@ -50,9 +51,8 @@ export class Tensor implements Surviving, Disposable {
     this.#watched = true;
   }
 
-  /** The native handle; throws when this tensor was disposed. */
+  /** The native handle; once this tensor was disposed, operations refuse it, naming the argument. */
   get handle(): TensorHandle {
-    if (this.#handle === 0) throw new ForetokenError('INVALID_HANDLE', 'this tensor was disposed');
     return this.#handle;
   }
 
@@ -70,7 +70,7 @@ export class Tensor implements Surviving, Disposable {
   }
 
   get disposed(): boolean {
-    return this.#handle === 0;
+    return this.#disposed;
   }
 
   /** The contents, once everything enqueued before has run; 16-bit floats as their bits. */
@@ -139,12 +139,11 @@ export class Tensor implements Surviving, Disposable {
   }
 
   dispose(): void {
-    if (this.#handle === 0) return;
-    const handle = this.#handle;
-    this.#handle = 0;
+    if (this.#disposed) return;
+    this.#disposed = true;
     // Most tensors never leave their scope, and asking the registry costs more than an operation.
     if (this.#watched) forgotten.unregister(this);
-    if (!this.device.closed) native.dispose(handle);
+    if (!this.device.closed) native.dispose(this.#handle);
   }
 
   /** What `using` calls: {@link dispose}. */

@@ -1,3 +1,5 @@
+import { ForetokenError } from '../../errors';
+import type { Optional, TensorHandle } from '../../native/binding';
 import { native } from '../../native/load';
 import { isRecording, record } from '../autograd';
 import { scope } from '../scope';
@@ -60,6 +62,11 @@ export interface LinearCrossEntropyGradients {
   bias?: Tensor;
 }
 
+/** What is no tensor goes to the native side as it is, to be refused there by name. */
+function handleOf<T extends Tensor | undefined>(tensor: T): T extends Tensor ? TensorHandle : Optional {
+  return (tensor instanceof Tensor ? tensor.handle : tensor) as never;
+}
+
 function call(
   mode: 'loss' | 'lossAndGrad' | 'backward',
   hidden: Tensor,
@@ -69,16 +76,23 @@ function call(
   gradients: LinearCrossEntropyGradients,
   savedLse?: Tensor,
 ): LinearCrossEntropyResult {
-  const wanted = LOSS_OUTPUTS.filter((output) => options.outputs?.includes(output));
+  const { outputs = [] } = options;
+  if (!Array.isArray(outputs) || !outputs.every((output) => LOSS_OUTPUTS.includes(output as LossOutput))) {
+    throw new ForetokenError(
+      'INVALID_ARGUMENT',
+      `linearCrossEntropy: outputs must be an array of ${LOSS_OUTPUTS.join(', ')}, but is ${String(outputs)}`,
+    );
+  }
+  const wanted = LOSS_OUTPUTS.filter((output) => outputs.includes(output));
   const handles = native.linearCrossEntropy(
     mode,
-    hidden.handle,
-    weight.handle,
-    options.bias?.handle,
-    targets.handle,
-    options.coefficients?.handle,
+    handleOf(hidden),
+    handleOf(weight),
+    handleOf(options.bias),
+    handleOf(targets),
+    handleOf(options.coefficients),
     options.heads ?? 1,
-    options.headWeights?.handle,
+    handleOf(options.headWeights),
     options.reduction ?? 'mean',
     options.ignoreIndex ?? -100,
     options.labelSmoothing ?? 0,
@@ -93,10 +107,10 @@ function call(
       boolean,
       boolean,
     ]),
-    savedLse?.handle,
-    gradients.hidden?.handle,
-    gradients.weight?.handle,
-    gradients.bias?.handle,
+    handleOf(savedLse),
+    handleOf(gradients.hidden),
+    handleOf(gradients.weight),
+    handleOf(gradients.bias),
   );
   const [loss, headLoss, headCount, ...rows] = handles.map((handle) => new Tensor(hidden.device, handle));
   const perRow = Object.fromEntries(wanted.map((output, i) => [output, rows[i]!]));
@@ -122,15 +136,15 @@ export function linearCrossEntropy(
   targets: Tensor,
   options: LinearCrossEntropyOptions = {},
 ): LinearCrossEntropyResult {
-  const inputs = [hidden, weight, options.bias];
+  const { bias } = options;
+  const inputs = [hidden, weight, bias];
   if (!isRecording(inputs)) return call('loss', hidden, weight, targets, options, {});
   // What the graph does not keep goes with the scope, whether the call succeeds or fails.
   return scope(() => {
-    const { device } = hidden;
     const gradients: LinearCrossEntropyGradients = {
-      hidden: hidden.requiresGrad ? device.empty(hidden.shape) : undefined,
-      weight: weight.requiresGrad ? device.zeros(weight.shape) : undefined,
-      bias: options.bias?.requiresGrad ? device.zeros(options.bias.shape) : undefined,
+      hidden: hidden.requiresGrad ? hidden.device.empty(hidden.shape) : undefined,
+      weight: weight.requiresGrad ? weight.device.zeros(weight.shape) : undefined,
+      bias: bias?.requiresGrad ? bias.device.zeros(bias.shape) : undefined,
     };
     const result = call('lossAndGrad', hidden, weight, targets, options, gradients);
     const present = [gradients.hidden, gradients.weight, gradients.bias];
