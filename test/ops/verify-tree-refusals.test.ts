@@ -1,0 +1,222 @@
+// What verifyTree, plantTree and the draws refuse, at the call where the host knows the contents and at the next readback
+// where only the device does.
+import type { Device } from '../../lib/tensor/device';
+import { linearSample, sampleLogits, type SamplingOptions } from '../../lib/tensor/ops/sampling';
+import { plantTree, verifyTree, type VerifyTreeInputs } from '../../lib/tensor/ops/verify-tree';
+import type { Tensor } from '../../lib/tensor/tensor';
+import { onCpu, onDeviceOnly } from '../support/cpu';
+import { takeIndices } from '../support/draws';
+import { foretokenError } from '../support/errors';
+
+const [ROWS, DIM, VOCAB] = [4, 3, 10];
+
+type Indices = Partial<Record<'tokens' | 'rowOffsets' | 'lengths' | 'parents', number[]>>;
+type Make = (device: Device, values: readonly number[], shape?: number[]) => Tensor;
+
+const makers: [string, Make][] = [
+  ['host', (device, values, shape) => device.tensor(Int32Array.from(values), shape)],
+  ['device', (device, values, shape) => onDeviceOnly(device, values, shape)],
+];
+
+function inputs(device: Device, indices: Indices, make: Make): VerifyTreeInputs {
+  const { tokens = [1, 2, 3, 4], rowOffsets = [0, 4], lengths = [5], parents = [-1, 0, 0, 1] } = indices;
+  return {
+    hidden: device.zeros([ROWS, DIM]),
+    weight: device.zeros([VOCAB, DIM]),
+    tokens: make(device, tokens),
+    tree: {
+      rowOffsets: make(device, rowOffsets),
+      lengths: make(device, lengths),
+      parents: make(device, parents),
+    },
+  };
+}
+
+async function verified(device: Device, given: VerifyTreeInputs): Promise<void> {
+  await verifyTree(given).counts.data();
+  await device.synchronize();
+}
+
+describe.each(makers)('indices that the %s knows', (_, make) => {
+  it.each<[string, Indices, ...string[]]>([
+    ['a parent behind its child', { parents: [-1, 2, 0, 1] }, 'parents[1] is 2', '0 … 0'],
+    ['its own parent', { parents: [-1, 0, 2, 1] }, 'parents[2] is 2', '0 … 1'],
+    ['a parent out of range', { parents: [-1, 0, 0, 99] }, 'parents[3] is 99', '0 … 2'],
+    ['a negative parent', { parents: [-1, 0, 0, -7] }, 'parents[3] is -7'],
+    ['a second root', { parents: [-1, 0, -1, 0] }, 'parents[2] is -1', '0 … 1'],
+    ['a root with a parent', { parents: [0, 0, 0, 0] }, 'parents[0] is 0'],
+    [
+      'a parent in another sequence',
+      { rowOffsets: [0, 2, 4], lengths: [1, 1], parents: [-1, 0, -1, 1] },
+      'parents[3] is 1',
+    ],
+    [
+      'a sequence that does not begin with its root',
+      { rowOffsets: [0, 1, 4], lengths: [1, 1] },
+      'parents[1] is 0',
+    ],
+    ['offsets that do not begin at 0', { rowOffsets: [1, 4] }, 'rowOffsets[0] is 1'],
+    ['offsets that fall', { rowOffsets: [0, 5, 4], lengths: [1, 1] }, 'rowOffsets'],
+    ['offsets beyond the rows', { rowOffsets: [0, 2000000000] }, 'rowOffsets[1] is 2000000000'],
+    ['a negative length', { lengths: [-1] }, 'lengths[0] is -1'],
+    ['a length at the end of int32', { lengths: [2147483647] }, 'lengths[0] is 2147483647'],
+    ['a token out of range', { tokens: [1, 2, 10, 4] }, 'tokens[2] is 10', '0 … 9'],
+    ['a negative token', { tokens: [-1, 2, 3, 4] }, 'tokens[0] is -1'],
+  ])('%s', async (_name, indices, ...parts) => {
+    await onCpu({}, async (device) => {
+      const error = foretokenError('INDEX_OUT_OF_RANGE', 'verifyTree', ...parts);
+      await expect((async () => verified(device, inputs(device, indices, make)))()).rejects.toEqual(error);
+      await verified(device, inputs(device, {}, make)); // works again
+    });
+  });
+
+  it('a tree too deep for the results', async () => {
+    await onCpu({}, async (device) => {
+      const error = foretokenError('INDEX_OUT_OF_RANGE', 'depth of row[3] is 2', '0 … 1 (maxDepth)');
+      const run = async (maxDepth: number): Promise<void> =>
+        verified(device, { ...inputs(device, {}, make), maxDepth });
+      await expect(run(1)).rejects.toEqual(error);
+      await run(2);
+      await run(7);
+    });
+  });
+
+  it('a history with tokens out of range', async () => {
+    await onCpu({}, async (device) => {
+      const logits = device.zeros([1, 5]);
+      const [at, options] = [make(device, [0]), { repetitionPenalty: 2 }];
+      expect(() => sampleLogits(logits, at, options, { tokens: [1, 5], promptLength: 0 })).toThrow(
+        foretokenError('INDEX_OUT_OF_RANGE', 'sampleLogits: history[1] is 5', '0 … 4'),
+      );
+      const given = {
+        ...inputs(device, {}, make),
+        sampling: options,
+        history: [{ tokens: [1, -2], promptLength: 0 }],
+      };
+      expect(() => verifyTree(given)).toThrow(
+        foretokenError('INDEX_OUT_OF_RANGE', 'verifyTree: history[1] is -2'),
+      );
+    });
+  });
+});
+
+describe('shapes', () => {
+  const broken: [string, (device: Device) => Partial<VerifyTreeInputs>, ...string[]][] = [
+    ['hidden of another width', (device) => ({ hidden: device.zeros([ROWS, 4]) }), '[4, 4]', '[10, 3]'],
+    ['hidden of one dimension', (device) => ({ hidden: device.zeros([ROWS]) }), 'hidden'],
+    ['no vocabulary', (device) => ({ weight: device.zeros([0, DIM]) }), 'weight is [0, 3]'],
+    ['bias of another size', (device) => ({ bias: device.zeros([9]) }), 'bias is [9]', '[10]'],
+    ['too few tokens', (device) => ({ tokens: device.empty([3], 'int32') }), 'tokens is [3]', '[4]'],
+  ];
+  it.each(broken)('%s', async (_, change, ...parts) => {
+    await onCpu({}, async (device) => {
+      const given = { ...inputs(device, {}, makers[0]![1]), ...change(device) };
+      expect(() => verifyTree(given)).toThrow(foretokenError('SHAPE_MISMATCH', 'verifyTree', ...parts));
+    });
+  });
+
+  it('no rows and no sequences are fine', async () => {
+    await onCpu({}, async (device) => {
+      const none = device.empty([0], 'int32');
+      const tree = { rowOffsets: device.tensor(Int32Array.of(0)), lengths: none, parents: none };
+      const weight = device.zeros([VOCAB, DIM]);
+      const result = verifyTree({ hidden: device.zeros([0, DIM]), weight, tokens: none, tree });
+      expect(await takeIndices(result.counts)).toEqual([]);
+      expect(await takeIndices(linearSample(device.zeros([0, DIM]), weight))).toEqual([]);
+      expect(await takeIndices(sampleLogits(device.zeros([0, 5]), none, { temperature: 1 }))).toEqual([]);
+    });
+  });
+
+  it('a sequence without rows commits nothing', async () => {
+    await onCpu({}, async (device) => {
+      const indices = { rowOffsets: [0, 2, 2, 4], lengths: [5, 5, 5], parents: [-1, 0, -1, 2] };
+      for (const sampling of [{}, { logitBias: new Map([[0, 0]]) }]) {
+        const result = verifyTree({ ...inputs(device, indices, makers[0]![1]), sampling });
+        expect(await takeIndices(result.counts)).toEqual([1, 0, 1]);
+        expect(await takeIndices(result.path)).toEqual([0, -1, -1, -1, 2, -1]);
+      }
+    });
+  });
+});
+
+describe('options', () => {
+  it.each<[SamplingOptions, ...string[]]>([
+    [{ temperature: -1 }, 'temperature must be in 0', '-1'],
+    [{ temperature: NaN }, 'temperature'],
+    [{ temperature: 1e-9 }, 'temperature must be 0 or at least 1e-06', '1e-09'],
+    [{ temperature: '1' as unknown as number }, 'temperature must be a number, but is a string'],
+    [{ topK: -1 }, 'topK must be in 0', '-1'],
+    [{ topK: 2.5 }, 'topK must be an integer', '2.5'],
+    [{ topP: 1.1 }, 'topP must be in 0 … 1', '1.1'],
+    [{ minP: -0.1 }, 'minP must be in 0 … 1', '-0.1'],
+    [{ repetitionPenalty: 0 }, 'repetitionPenalty must be in 0.001', '0'],
+    [{ frequencyPenalty: Infinity }, 'frequencyPenalty', 'inf'],
+    [{ presencePenalty: 1e9 }, 'presencePenalty must be in -10000 … 10000'],
+    [{ seed: -1 }, 'seed'],
+    [{ seed: 1.5 }, 'seed'],
+    [{ seed: 2n ** 64n }, 'seed must be in 0 … 2^64-1'],
+    [{ logitBias: new Map([[5, 1]]) }, 'logitBias has token 5', '0 … 4'],
+    [{ logitBias: new Map([[0.5, 1]]) }, 'logitBias has token 0.5'],
+    [{ logitBias: new Map([[1, NaN]]) }, 'logitBias of token 1', 'NaN'],
+    [{ logitBias: new Map([[1, Infinity]]) }, 'logitBias of token 1', 'Infinity'],
+    [{ presencePenalty: 1 }, 'history is needed'],
+  ])('%j', async (options, ...parts) => {
+    await onCpu({}, async (device) => {
+      const [logits, positions] = [device.zeros([1, 5]), device.tensor(Int32Array.of(0))];
+      const error = foretokenError('INVALID_ARGUMENT', ...parts);
+      expect(() => sampleLogits(logits, positions, options)).toThrow(error);
+    });
+  });
+
+  it('positions are needed to draw by chance', async () => {
+    await onCpu({}, async (device) => {
+      expect(() => linearSample(device.zeros([1, 2]), device.zeros([3, 2]), { temperature: 1 })).toThrow(
+        foretokenError('INVALID_ARGUMENT', 'linearSample', 'positions are needed'),
+      );
+    });
+  });
+});
+
+describe('plantTree', () => {
+  const plant = (
+    device: Device,
+    make: Make,
+    { depths = [0, 1, 1, 2, 0, 1], ranks = [0, 0, 1, 0, 0, 2], rowOffsets = [0, 4, 6] } = {},
+  ): Tensor =>
+    plantTree({
+      roots: device.tensor(Int32Array.of(7, 8)),
+      // [sequences, depths, ranks]: 100 · sequence + 10 · depth + rank
+      drafts: device.tensor(Int32Array.of(10, 11, 12, 20, 21, 22, 110, 111, 112, 120, 121, 122), [2, 2, 3]),
+      depths: make(device, depths),
+      ranks: make(device, ranks),
+      rowOffsets: make(device, rowOffsets),
+    });
+
+  it('puts the drafts of each sequence into its nodes', async () => {
+    await onCpu({}, async (device) => {
+      for (const [, make] of makers) {
+        expect(await takeIndices(plant(device, make))).toEqual([7, 10, 11, 20, 8, 112]);
+        const ragged = { depths: [0, 0, 2], ranks: [5, 0, 1], rowOffsets: [0, 1, 3] };
+        if (make === makers[1]![1])
+          expect(await takeIndices(plant(device, make, ragged))).toEqual([7, 8, 121]);
+      }
+    });
+  });
+
+  it.each(makers)('refuses indices out of range that the %s knows', async (_, make) => {
+    await onCpu({}, async (device) => {
+      for (const [change, part] of [
+        [{ depths: [0, 1, 1, 3, 0, 1] }, 'depths[3] is 3'],
+        [{ depths: [0, 1, -1, 2, 0, 1] }, 'depths[2] is -1'],
+        [{ ranks: [0, 0, 3, 0, 0, 2] }, 'ranks[2] is 3'],
+        [{ ranks: [0, 0, 1, -2, 0, 2] }, 'ranks[3] is -2'],
+      ] as const) {
+        const error = foretokenError('INDEX_OUT_OF_RANGE', 'plantTree', part);
+        const run = async (): Promise<number[]> =>
+          takeIndices(plant(device, make, change as Parameters<typeof plant>[2]));
+        await expect(run()).rejects.toEqual(error);
+      }
+      expect(await takeIndices(plant(device, make))).toHaveLength(6);
+    });
+  });
+});
