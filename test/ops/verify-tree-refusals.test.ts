@@ -205,15 +205,15 @@ describe('plantTree', () => {
 
   it.each(makers)('refuses indices out of range that the %s knows', async (_, make) => {
     await onCpu({}, async (device) => {
-      for (const [change, part] of [
+      const cases: [Parameters<typeof plant>[2], string][] = [
         [{ depths: [0, 1, 1, 3, 0, 1] }, 'depths[3] is 3'],
         [{ depths: [0, 1, -1, 2, 0, 1] }, 'depths[2] is -1'],
         [{ ranks: [0, 0, 3, 0, 0, 2] }, 'ranks[2] is 3'],
         [{ ranks: [0, 0, 1, -2, 0, 2] }, 'ranks[3] is -2'],
-      ] as const) {
+      ];
+      for (const [change, part] of cases) {
         const error = foretokenError('INDEX_OUT_OF_RANGE', 'plantTree', part);
-        const run = async (): Promise<number[]> =>
-          takeIndices(plant(device, make, change as Parameters<typeof plant>[2]));
+        const run = async (): Promise<number[]> => takeIndices(plant(device, make, change));
         await expect(run()).rejects.toEqual(error);
       }
       expect(await takeIndices(plant(device, make))).toHaveLength(6);
