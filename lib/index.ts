@@ -46,10 +46,19 @@ export {
   type VerifyTreeResult,
 } from './tensor/ops/verify-tree';
 
+export { Attention } from './nn/attention';
 export { Block, type BlockConfig } from './nn/block';
 export { KvCache, type KvCacheOptions } from './nn/kv-cache';
 export { Linear, type LinearPart } from './nn/linear';
-export { Parameter, ParameterStore, type Init, type ParameterPart } from './nn/parameters';
+export { Mlp } from './nn/mlp';
+export {
+  Parameter,
+  ParameterStore,
+  type Bucket,
+  type BucketPiece,
+  type Init,
+  type ParameterPart,
+} from './nn/parameters';
 export { RMSNorm } from './nn/rms-norm';
 export { RopeTable } from './nn/rope-table';
 export type { CachedRows, PackedRows as TrainingRows, Rows } from './nn/rows';
@@ -73,17 +82,38 @@ export {
   createTokenizer,
   loadTokenizer,
   saveTokenizer,
+  type DecodeOptions,
+  type StreamDecoder,
   type Tokenizer,
+  type TokenizerFiles,
 } from './model/tokenizer';
 
-export { PackedRows, prepareCorpus, splitHeldOut, TokenFile, type CorpusOptions } from './train/data';
-export { evaluate, type EvaluateOptions, type Evaluation, type HeadEvaluation } from './train/evaluate';
+export {
+  PackedRows,
+  prepareCorpus,
+  splitHeldOut,
+  TokenFile,
+  type CorpusOptions,
+  type PackedBatch,
+  type TokenRange,
+} from './train/data';
+export {
+  evaluate,
+  type Acceptance,
+  type EvaluateOptions,
+  type Evaluation,
+  type HeadEvaluation,
+} from './train/evaluate';
+export type { CurriculumOptions, HeadWeightOptions } from './train/head-schedule';
+export type { AdamWOptions } from './train/optimizer';
+export type { LearningRateOptions } from './train/schedule';
 export { Trainer, type RunOptions, type RunResult, type StepResult } from './train/trainer';
-export type { TrainerOptions } from './train/options';
+export type { LossTerms, Recipe, TrainerOptions } from './train/options';
 
 export { generate, type GeneratedPiece, type Generation } from './decode/generate';
 export type { FinishReason, GenerateStats } from './decode/generate-stats';
 export { LanguageModel } from './decode/language-model';
+export type { Phase, PhaseSeconds } from './decode/step-clock';
 export type { GenerateOptions, Speculation } from './decode/options';
 export { RankPathStatistics } from './decode/rank-path-statistics';
 export { buildTree, expectedTokens, type TreePlan, type TreeShape } from './decode/tree';

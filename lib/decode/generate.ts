@@ -96,6 +96,7 @@ function prepare(
 async function* iterate(run: Run, recorder: StatsRecorder): AsyncGenerator<GeneratedPiece, void, undefined> {
   const { model, prompt, maxTokens, options, planner } = run;
   const end = new TextEnd(run);
+  recorder.finishReason = end.reason;
   options.signal?.throwIfAborted();
   using decoder = new Decoder(model, {
     sampling: options,

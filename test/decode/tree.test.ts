@@ -158,7 +158,7 @@ describe('statistics', () => {
   it('become what is observed, path by path', () => {
     const counted = new RankPathStatistics(2);
     const plan = full([2, 1]); // nodes 1, 2 of depth 1, then 3 under 1 and 4 under 2
-    for (let step = 0; step < 2000; step++) {
+    for (let step = 0; step < 8000; step++) {
       counted.observe(plan, [[0, 1, 3], [0, 1], [0, 2, 4], [0]][step % 4]!);
     }
     expect(counted.acceptance([0])).toBeCloseTo(0.5, 2);

@@ -224,7 +224,9 @@ test.each([
     throw new Error('no instances');
   },
   () => 1,
-  class {
+  class Abstract {
+    readonly made = true;
+
     constructor() {
       throw new TypeError('abstract');
     }

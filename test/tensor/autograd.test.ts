@@ -215,8 +215,8 @@ test('a network as a whole', async () => {
     device,
     [input(3, 5), input(7, 5), input(7), input(5), input(5, 7)],
     (x, w, b, g, u) => {
-      const hidden = silu(linear(rmsNorm(x!, g!, 1e-5), w!, b));
-      return add(x!, linear(hidden, u!));
+      const hidden = silu(linear(rmsNorm(x, g, 1e-5), w, b));
+      return add(x, linear(hidden, u));
     },
   );
 });

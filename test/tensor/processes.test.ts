@@ -92,7 +92,7 @@ test('two environments at once, each with handles of its own', async () => {
       }
       return native.liveTensors();
     };
-    const source = ${'`'}\${prelude}; (\${inWorker})().then((live) => parentPort.postMessage(live));${'`'};
+    const source = \`\${prelude}; (\${inWorker})().then((live) => parentPort.postMessage(live));\`;
     const mine = fill(native.openCpu(), 1, 3);
     const workers = [0, 1, 2].map(() => new Promise((resolve, reject) => {
       new Worker(source, { eval: true }).on('message', resolve).on('error', reject);
