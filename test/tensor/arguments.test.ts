@@ -242,7 +242,7 @@ test.each([
 
 test('messages name the argument, what was given and what is allowed', () => {
   expect(() => native.silu('x' as never)).toThrow(
-    foretokenError('INVALID_ARGUMENT', 'silu: x must be a number, but is a string'),
+    foretokenError('INVALID_ARGUMENT', 'silu: x must be a tensor, but is a string'),
   );
   expect(() => native.empty(12345, 'float32', [1])).toThrow(
     foretokenError('INVALID_HANDLE', 'empty: device'),

@@ -26,7 +26,7 @@ test('a tensor may be disposed twice, but not used then', () => {
   tensor.dispose();
   tensor.dispose();
   expect(tensor.disposed).toBe(true);
-  expect(() => add(tensor, tensor)).toThrow(foretokenError('INVALID_HANDLE', 'this tensor was disposed'));
+  expect(() => add(tensor, tensor)).toThrow(foretokenError('INVALID_HANDLE', 'add: a was disposed'));
 });
 
 test('memory lives as long as the last tensor on it', async () => {
