@@ -28,7 +28,8 @@ void run(const EmbeddingBackwardArgs& args, const Context& context) {
   if (!indices_in_range(context, "embedding", "tokens", args.tokens, args.rows, args.vocab)) return;
   constexpr int64_t kFewestColumns = 64;
   int64_t columns = args.rows * dim <= kElementsOfPart ? dim : (dim + context.threads - 1) / context.threads;
-  columns = columns <= kFewestColumns ? kFewestColumns : (columns + kFewestColumns - 1) / kFewestColumns * kFewestColumns;
+  columns =
+      columns <= kFewestColumns ? kFewestColumns : (columns + kFewestColumns - 1) / kFewestColumns * kFewestColumns;
   split(context, dim, columns, [&](int64_t begin, int64_t end) {
     for (int64_t r = 0; r < args.rows; ++r) {
       float* const out = args.grad_weight + args.tokens[r] * dim;
