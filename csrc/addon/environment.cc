@@ -18,6 +18,7 @@ Environment& Environment::of(napi_env env) {
 }
 
 void Environment::shut_down() {
+  captures = {};
   tensors = {};
   devices = {};
   loop_.Abort();

@@ -4,7 +4,7 @@ namespace foretoken {
 
 const std::vector<const Exports*>& all_families() {
   static const std::vector<const Exports*> families = {
-      &kDeviceExports,    &kTensorExports,     &kElementwiseExports,        &kLayerExports,
+      &kDeviceExports,    &kTensorExports, &kCaptureExports,     &kElementwiseExports,        &kLayerExports,
       &kOptimizerExports, &kLinearExports,     &kLinearCrossEntropyExports, &kAttentionExports,
       &kSamplingExports,  &kVerifyTreeExports,
   };

@@ -142,6 +142,7 @@ Napi::ArrayBuffer array_buffer(const Call& call, size_t bytes) {
 // read(tensor): resolves to a typed array with the contents
 napi_value read(Call& call) {
   const Tensor& tensor = call.row_major(0, "tensor");
+  call.check_not_capturing(tensor.device());
   const size_t bytes = static_cast<size_t>(tensor.bytes());
   const Napi::ArrayBuffer buffer = array_buffer(call, bytes);
   const auto kept = std::make_shared<Napi::Reference<Napi::ArrayBuffer>>(Napi::Persistent(buffer));

@@ -9,6 +9,8 @@
 
 namespace foretoken {
 
+class Capture;
+
 class Device {
  public:
   Device(std::unique_ptr<Backend> backend, int64_t memory_limit)
@@ -19,6 +21,9 @@ class Device {
 
   Backend& backend() { return *backend_; }
   Allocator& allocator() { return allocator_; }
+
+  // The one that is being made of this device's work, or null.
+  Capture* capture = nullptr;
 
  private:
   std::unique_ptr<Backend> backend_;  // outlives the allocator

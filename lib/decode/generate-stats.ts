@@ -1,6 +1,6 @@
 import { PHASES, type PhaseSeconds } from './step-clock';
-import type { StepResult } from './decoder';
 import type { TreePlan } from './tree';
+import type { StepReport } from './tree-step';
 
 export type FinishReason = 'length' | 'eos' | 'stop';
 
@@ -51,7 +51,7 @@ export class StatsRecorder {
   }
 
   /** @param seconds wall-clock time of the step */
-  stepped(plan: TreePlan, { tokens, path, seconds: phases }: StepResult, seconds: number): void {
+  stepped(plan: TreePlan, { tokens, path, seconds: phases }: StepReport, seconds: number): void {
     this.#steps++;
     this.#committed += tokens.length;
     this.#drafted += plan.parents.length - 1;

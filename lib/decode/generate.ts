@@ -1,7 +1,7 @@
 import { ForetokenError } from '../errors';
 import type { MtpModel } from '../model/model';
 import type { Tokenizer } from '../model/tokenizer';
-import { Decoder, type StepResult } from './decoder';
+import { Decoder } from './decoder';
 import { StatsRecorder, type GenerateStats } from './generate-stats';
 import { checkSpeculation, MAX_DRAFT_NODES, type GenerateOptions } from './options';
 import { makePlanner, ROOT_ONLY, type Planner } from './planner';
@@ -110,7 +110,7 @@ async function* iterate(run: Run, recorder: StatsRecorder): AsyncGenerator<Gener
   while (!end.reason) {
     options.signal?.throwIfAborted();
     const plan = planThatFits(planner, model, decoder.length);
-    const result: StepResult = await decoder.step(plan);
+    const result = await decoder.step(plan);
     const seconds = (performance.now() - now) / 1000;
     recorder.stepped(plan, result, seconds);
     planner.observe({ plan, path: result.path, seconds });

@@ -22,18 +22,32 @@ export interface PlantTreeInputs {
   ranks: Tensor;
   /** int32 [sequences + 1]: where each sequence's rows begin. */
   rowOffsets: Tensor;
+  /** int32 [sequences]: committed positions of each, which is the position of its root. */
+  lengths: Tensor;
 }
 
-/** The tokens of the nodes of draft trees: int32 [rows]. */
-export function plantTree({ roots, drafts, depths, ranks, rowOffsets }: PlantTreeInputs): Tensor {
-  const tokens = native.plantTree(
+/** Fills draft trees: the tokens of their nodes, and the nodes' positions, both int32 [rows]. */
+export function plantTree(inputs: PlantTreeInputs): { tokens: Tensor; positions: Tensor } {
+  const { roots, drafts, depths, ranks, rowOffsets, lengths } = inputs;
+  const [tokens, positions] = native.plantTree(
     roots.handle,
     drafts.handle,
     depths.handle,
     ranks.handle,
     rowOffsets.handle,
+    lengths.handle,
   );
-  return new Tensor(roots.device, tokens);
+  return { tokens: new Tensor(roots.device, tokens), positions: new Tensor(roots.device, positions) };
+}
+
+/** The texts before the draws of some sequences, on the device. */
+export interface DeviceHistory {
+  /** int32 [sequences, stride]: prompt and output of each, with the root's token last. */
+  tokens: Tensor;
+  /** int32 [sequences]: how many tokens each has. */
+  lengths: Tensor;
+  /** int32 [sequences]: how many of them are prompt. */
+  promptLengths: Tensor;
 }
 
 export interface VerifyTreeInputs {
@@ -51,7 +65,7 @@ export interface VerifyTreeInputs {
   tree: TreeRows;
   sampling?: SamplingOptions;
   /** One for each sequence, with the root's token last; only penalties need it. */
-  history?: readonly SamplingHistory[];
+  history?: readonly SamplingHistory[] | DeviceHistory;
   /** Depth that the results have room for. Default: the depth of the tree; where only the device knows that, of any tree. */
   maxDepth?: number;
 }
@@ -76,7 +90,7 @@ export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
     const { hidden, weight, bias, softcap = 0, tokens, tree, history } = inputs;
     const { device } = hidden;
     const sampling = samplingOptions(inputs.sampling ?? {}, weight.shape[0]!);
-    const past = history && needsHistory(sampling) ? uploadHistory(device, history) : undefined;
+    const past = history && needsHistory(sampling) ? onDevice(device, history) : undefined;
     const [path, drawn, counts] = native.verifyTree(
       hidden.handle,
       weight.handle,
@@ -100,10 +114,8 @@ export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
   });
 }
 
-function uploadHistory(
-  device: Device,
-  history: readonly SamplingHistory[],
-): Record<'tokens' | 'lengths' | 'promptLengths', Tensor> {
+function onDevice(device: Device, history: readonly SamplingHistory[] | DeviceHistory): DeviceHistory {
+  if ('lengths' in history) return history;
   const stride = Math.max(0, ...history.map(({ tokens }) => tokens.length));
   const packed = new Int32Array(history.length * stride);
   history.forEach(({ tokens }, sequence) => packed.set(Array.from(tokens), sequence * stride));
