@@ -13,6 +13,7 @@ import type { TreePlan } from './tree';
 export interface GeneratedPiece {
   /** Whole characters only; may be empty while one is not complete or a stop string may be beginning. */
   text: string;
+  /** The token ids, up to the one that ends the text. */
   tokens: number[];
   /** How many of the tokens were guessed ahead and accepted: all but the last, in most steps. */
   accepted: number;
@@ -20,6 +21,7 @@ export interface GeneratedPiece {
 
 /** The pieces of a text as they are made; `stats` is complete when the iteration has ended. */
 export interface Generation extends AsyncIterable<GeneratedPiece> {
+  /** What was generated and measured so far. */
   readonly stats: GenerateStats;
 }
 

@@ -11,6 +11,7 @@ import {
   type SamplingOptions,
 } from './sampling';
 
+/** Draft trees and the tokens to fill them with; all int32. */
 export interface PlantTreeInputs {
   /** int32 [sequences]: the last committed token of each. */
   roots: Tensor;
@@ -50,6 +51,7 @@ export interface DeviceHistory {
   promptLengths: Tensor;
 }
 
+/** Draft trees as they went through the model, and how plain decoding would draw. */
 export interface VerifyTreeInputs {
   /** `[rows, dim]`: what head 1 unembeds, for every node. */
   hidden: Tensor;
@@ -63,6 +65,7 @@ export interface VerifyTreeInputs {
   tokens: Tensor;
   /** Which node hangs on which; the first row of a sequence is its root. A sequence without rows commits nothing. */
   tree: TreeRows;
+  /** How tokens are drawn. Default: greedily. */
   sampling?: SamplingOptions;
   /** One for each sequence, with the root's token last; only penalties need it. */
   history?: readonly SamplingHistory[] | DeviceHistory;
@@ -70,6 +73,7 @@ export interface VerifyTreeInputs {
   maxDepth?: number;
 }
 
+/** What {@link verifyTree} accepted. */
 export interface VerifyTreeResult {
   /** int32 [sequences, maxDepth + 1]: accepted rows, root first; -1 behind them. */
   path: Tensor;
