@@ -11,15 +11,15 @@ export interface Ended {
 }
 
 /**
- * Starts a TypeScript file of this repository in a process of its own.
- * @param file relative to the root of the repository
+ * Starts a TypeScript file of this repository, or JavaScript that uses it, in a process of its own.
+ * @param file relative to the root of the repository, or absolute
  */
 export function startScript(
   file: string,
   argv: readonly string[] = [],
   cwd = process.cwd(),
 ): { child: ChildProcess; ended: Promise<Ended> } {
-  const command = ['--require', path.join(root, 'scripts/typescript-hook.js'), path.join(root, file)];
+  const command = ['--require', path.join(root, 'scripts/typescript-hook.js'), path.resolve(root, file)];
   const child = spawn(process.execPath, [...command, ...argv], { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
