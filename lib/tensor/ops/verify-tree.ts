@@ -27,8 +27,13 @@ export interface PlantTreeInputs {
   lengths: Tensor;
 }
 
-/** Fills draft trees: the tokens of their nodes, and the nodes' positions, both int32 [rows]. */
-export function plantTree(inputs: PlantTreeInputs): { tokens: Tensor; positions: Tensor } {
+/** Fills draft trees with tokens. */
+export function plantTree(inputs: PlantTreeInputs): {
+  /** int32 [rows]: the token each node holds. */
+  tokens: Tensor;
+  /** int32 [rows]: `lengths` of its sequence plus its depth. */
+  positions: Tensor;
+} {
   const { roots, drafts, depths, ranks, rowOffsets, lengths } = inputs;
   const [tokens, positions] = native.plantTree(
     roots.handle,
