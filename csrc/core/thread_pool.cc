@@ -9,7 +9,7 @@ namespace {
 constexpr uint64_t kUnclaimedMask = 0xffffffffu;
 
 // Kernels of one step follow each other within microseconds; waking a sleeping thread costs several.
-constexpr auto kSpin = std::chrono::microseconds(50);
+constexpr auto kSpin = std::chrono::microseconds(200);
 
 uint64_t generation_of(uint64_t ticket) { return ticket >> 32; }
 
@@ -91,6 +91,8 @@ void ThreadPool::wait_for_job(uint64_t seen_generation) {
       if (ready()) return;
       spin_pause();
     }
+    // Whoever has real work may need this processor: JavaScript, with the results of a step.
+    std::this_thread::yield();
   }
   std::unique_lock lock(mutex_);
   sleepers_.fetch_add(1);

@@ -10,6 +10,10 @@ namespace {
 constexpr int64_t kBlockFloats = 128 * 1024;
 constexpr int64_t kDepth = 512;  // of one panel that is packed on the way
 
+// How far ahead of its use a panel is asked for. The panels of a decoding step come from the third-level cache or from
+// memory, and with several rows to multiply, too few of them are under way without asking.
+constexpr int64_t kPrefetchBytes = 2048;
+
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -40,6 +44,9 @@ template <int kRows, typename T>
     }
   }
   for (int64_t p = 0; p < k; ++p) {
+    for (int v = 0; v < kPanel * static_cast<int>(sizeof(T)); v += 64) {
+      __builtin_prefetch(reinterpret_cast<const char*>(b) + kPrefetchBytes + v, 0, 3);
+    }
     Vec w[kPanelVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kPanelVectors; ++v) w[v] = load(b + v * kLanes);
@@ -235,10 +242,8 @@ struct Grid {
 // (and columns of B), so fewer parts pack less; more parts wait less for the last one.
 Grid grid_of(const Gemm& g, int threads) {
   // Cycles for an element of B: packed on the way, read from memory, or at hand in the second-level cache.
-  const double in_cache = g.n * g.k <= (1 << 18) ? 1.0 / kLanes : 0.5;
-  const double stream = g.b.layout == Layout::kPanels ? in_cache : 1.0;
-  // Waking a thread takes one from whoever else runs, JavaScript to begin with: not for a few microseconds' work.
-  const double pack = 0.5, start = 2000, wake = 40000;
+  const double stream = g.b.layout == Layout::kPanels ? 0.4 : 1.0;
+  const double pack = 0.5, start = 1000, wake = 5000;
   const int64_t tiles = divide_up(g.m, kTileRows), panels = divide_up(g.n, kPanel);
   const auto time = [&](int64_t rows, int64_t cols) {
     const double m = static_cast<double>(smaller(g.m, divide_up(tiles, rows) * kTileRows));

@@ -170,7 +170,7 @@ void attend(const TreeAttentionArgs& args, const Block& block, int64_t kv_head, 
 }
 
 // Multiply-adds below which waking another thread takes longer than it saves.
-constexpr int64_t kWorthAThread = int64_t{1} << 19;
+constexpr int64_t kWorthAThread = int64_t{1} << 17;
 
 int64_t multiply_adds(const TreeAttentionArgs& args) {
   int64_t pairs = 0;

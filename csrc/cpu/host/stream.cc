@@ -10,7 +10,7 @@ namespace foretoken::cpu {
 namespace {
 
 // JavaScript enqueues the kernels of a step a microsecond apart: worth waiting for awake.
-constexpr auto kSpin = std::chrono::microseconds(20);
+constexpr auto kSpin = std::chrono::microseconds(100);
 
 }  // namespace
 
@@ -59,9 +59,13 @@ void Stream::work() {
 // Moves what is queued into `batch`, waiting for it; false when the stream stops.
 bool Stream::wait_for_tasks(std::deque<Task>& batch) {
   const auto give_up = std::chrono::steady_clock::now() + kSpin;
-  while (!pending_.load(std::memory_order_acquire) && !stop_.load(std::memory_order_relaxed) &&
-         std::chrono::steady_clock::now() < give_up) {
-    spin_pause();
+  const auto is_ready = [&] {
+    return pending_.load(std::memory_order_acquire) || stop_.load(std::memory_order_relaxed);
+  };
+  while (!is_ready() && std::chrono::steady_clock::now() < give_up) {
+    for (int i = 0; i < 20 && !is_ready(); ++i) spin_pause();
+    // What is waited for may be JavaScript, waiting for this processor.
+    std::this_thread::yield();
   }
   std::unique_lock lock(mutex_);
   sleeping_ = true;
