@@ -44,7 +44,8 @@ export class Decoder implements Disposable {
     const { capacity, maxDepth } = options;
     const sampling = samplingOptions(options.sampling, vocabSize);
     const kvHeads = numKeyValueHeads;
-    // Captured steps keep the table they have seen: it must not grow any more.
+    // Captured steps keep the weights and the table they have seen: all must be there before.
+    model.parameters.packWeights();
     model.table.reserve(Math.min(capacity, maxPositionEmbeddings));
     this.#cache = new KvCache(model.device, { layers: numHiddenLayers, kvHeads, headDim, capacity });
     this.#inputs = new StepInputs(model.device, needsHistory(sampling) ? capacity : null);

@@ -34,8 +34,7 @@ export interface StepReport {
 
 /**
  * One decoding step with trees of one form: draft, forward, verify, compact. Its operations are the same every time, so
- * they are captured, and from then on a step is one call. The first time they run one by one: a form may come only once,
- * and weights are packed on the way.
+ * they are captured once, and a step is one call.
  */
 export class TreeStep implements Disposable {
   readonly #plan: PlanInputs;
@@ -44,7 +43,6 @@ export class TreeStep implements Disposable {
   readonly #drafts: Tensor | null;
   readonly #maxDepth: number;
   readonly #width: number;
-  #first: StepOutputs | null = null;
   #capture: Capture<StepOutputs> | null = null;
 
   constructor(
@@ -76,13 +74,6 @@ export class TreeStep implements Disposable {
     const clock = new StepClock(this.#report);
     clock.mark();
     if (this.#drafts) noGrad(() => scope(() => this.#drafts!.copyFrom(this.#draft())));
-    if (!this.#first && !this.#capture) {
-      this.#first = noGrad(() => scope(() => this.#enqueue(clock)));
-      keep(this.#first.z);
-      keep(this.#first.hidden);
-      return this.#first;
-    }
-    this.#forgetFirst();
     this.#capture ??= capture(this.context.model.device, () => this.#enqueue(clock), {
       sharesMemoryWith: neighbour?.captured ?? undefined,
     });
@@ -145,14 +136,7 @@ export class TreeStep implements Disposable {
     return this.context.drafter!.draft(this.#maxDepth, this.#width);
   }
 
-  #forgetFirst(): void {
-    this.#first?.z.dispose();
-    this.#first?.hidden.dispose();
-    this.#first = null;
-  }
-
   [Symbol.dispose](): void {
-    this.#forgetFirst();
     this.#capture?.dispose();
     this.#report.dispose();
     this.#drafts?.dispose();

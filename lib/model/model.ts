@@ -58,6 +58,7 @@ export class MtpModel implements Disposable {
     this.unembedding = config.tieWordEmbeddings
       ? this.#embedding
       : store.create([{ name: 'lm_head.weight', shape }], { std });
+    store.addWeight(this.unembedding);
     this.heads = headKind(config.mtp.kind).create({
       store,
       config: block,

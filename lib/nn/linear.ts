@@ -37,6 +37,7 @@ export class Linear {
       parts.map(({ name, rows }) => ({ name: `${prefix}${name}.weight`, shape: [rows, inputs] })),
       init,
     );
+    store.addWeight(this.weight);
     this.bias = bias
       ? store.create(
           parts.map(({ name, rows }) => ({ name: `${prefix}${name}.bias`, shape: [rows] })),

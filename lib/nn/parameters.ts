@@ -103,6 +103,8 @@ export interface BucketPiece extends ParameterPart {
 export class ParameterStore {
   /** All of them, in the order in which they were made. */
   readonly parameters: Parameter[] = [];
+  /** Those that `linear` multiplies with. */
+  readonly #weights = new Set<Parameter>();
   /** At most two, with weight decay and without; none before `allocate`. */
   buckets: Bucket[] = [];
 
@@ -117,6 +119,16 @@ export class ParameterStore {
     const parameter = new Parameter(parts, init, parts[0]!.shape.length > 1);
     this.parameters.push(parameter);
     return parameter;
+  }
+
+  /** Says that `linear` multiplies with this parameter. */
+  addWeight(parameter: Parameter): void {
+    this.#weights.add(parameter);
+  }
+
+  /** Packs all weights that are not packed yet: once decoding is captured, it is too late. */
+  packWeights(): void {
+    for (const weight of this.#weights) weight.packed();
   }
 
   /**
