@@ -7,9 +7,9 @@
 #include <functional>
 #include <memory>
 
+#include "csrc/core/capture.h"
 #include "csrc/core/device.h"
 #include "csrc/core/handle_table.h"
-#include "csrc/core/capture.h"
 #include "csrc/core/tensor.h"
 
 namespace foretoken {

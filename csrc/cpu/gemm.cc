@@ -18,10 +18,34 @@ int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// C[kRows, cols] of one panel: a [k][kRows], b [k][kPanel], cols ≤ kPanel.
-template <int kRows, typename T>
-[[gnu::noinline]] void multiply_tile(int64_t k, const float* __restrict a, const T* __restrict b, float* __restrict c,
+// Where a tile's rows of A are found: packed, [k][rows of the tile]; or as they lie, `stride` floats apart.
+struct PackedRows {
+  const float* data;
+  template <int kRows>
+  struct Reader {
+    const float* at;
+    explicit Reader(const PackedRows& rows) : at(rows.data) {}
+    Vec operator()(int64_t p, int r) const { return broadcast(at[p * kRows + r]); }
+  };
+};
+struct PlainRows {
+  const float* data;
+  int64_t stride;
+  template <int kRows>
+  struct Reader {
+    const float* at[kRows];
+    explicit Reader(const PlainRows& rows) {
+      for (int r = 0; r < kRows; ++r) at[r] = rows.data + r * rows.stride;
+    }
+    Vec operator()(int64_t p, int r) const { return broadcast(at[r][p]); }
+  };
+};
+
+// C[kRows, cols] of one panel: b [k][kPanel], cols ≤ kPanel.
+template <int kRows, typename Rows, typename T>
+[[gnu::noinline]] void multiply_tile(int64_t k, const Rows& rows, const T* __restrict b, float* __restrict c,
                                      int64_t c_stride, int cols, bool accumulate, const float* bias) {
+  const typename Rows::template Reader<kRows> a(rows);
   Vec sums[kRows][kPanelVectors];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
@@ -52,11 +76,10 @@ template <int kRows, typename T>
     for (int v = 0; v < kPanelVectors; ++v) w[v] = load(b + v * kLanes);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      const Vec x = broadcast(a[r]);
+      const Vec x = a(p, r);
 #pragma GCC unroll 4
       for (int v = 0; v < kPanelVectors; ++v) sums[r][v] = fma(x, w[v], sums[r][v]);
     }
-    a += kRows;
     b += kPanel;
   }
   if (bias) {
@@ -81,11 +104,11 @@ template <int kRows, typename T>
   }
 }
 
-template <int kRows, typename T>
-inline void multiply_rows(int rows, int64_t k, const float* a, const T* b, float* c, int64_t c_stride, int cols,
+template <int kRows, typename Rows, typename T>
+inline void multiply_rows(int count, int64_t k, const Rows& a, const T* b, float* c, int64_t c_stride, int cols,
                           bool accumulate, const float* bias) {
-  if (rows == kRows) return multiply_tile<kRows>(k, a, b, c, c_stride, cols, accumulate, bias);
-  if constexpr (kRows > 1) multiply_rows<kRows - 1>(rows, k, a, b, c, c_stride, cols, accumulate, bias);
+  if (count == kRows) return multiply_tile<kRows>(k, a, b, c, c_stride, cols, accumulate, bias);
+  if constexpr (kRows > 1) multiply_rows<kRows - 1>(count, k, a, b, c, c_stride, cols, accumulate, bias);
 }
 
 // The first row of tile i when `rows` rows are cut into `tiles` tiles of nearly equal height.
@@ -98,14 +121,8 @@ void pack_block(const Operand& a, int64_t row, int64_t rows, int64_t first, int6
     for (int64_t i = 0; i < tiles; ++i) {
       const int64_t begin = tile_begin(rows, tiles, i);
       const int count = static_cast<int>(tile_begin(rows, tiles, i + 1) - begin);
-      auto from = data + (row + begin) * a.row_stride + first * a.col_stride;
-      if (count == 1 && a.col_stride == 1) {  // a row of decoding: the lanes may as well run along k
-        for (int64_t p = 0; p < depth; p += kLanes) {
-          store(out + p, load_n(from + p, static_cast<int>(smaller(kLanes, depth - p))));
-        }
-      } else {
-        pack_strip(from, a.row_stride, a.col_stride, count, depth, out, count);
-      }
+      pack_strip(data + (row + begin) * a.row_stride + first * a.col_stride, a.row_stride, a.col_stride, count, depth,
+                 out, count);
       out += count * depth;
     }
   });
@@ -150,8 +167,8 @@ void multiply_panel(const Gemm& g, const float* a, const T* panel, int64_t row, 
                                      : g.c + row * g.c_stride + smaller(col + kPanel, g.n);
       prefetch({reinterpret_cast<const char*>(c), count, g.c_stride * 4, kPanel * 4}, 0, 1);
     }
-    multiply_rows<kTileRows>(count, depth, a + begin * depth, panel, g.c + (row + begin) * g.c_stride + col, g.c_stride,
-                             cols, accumulate, bias);
+    multiply_rows<kTileRows>(count, depth, PackedRows{a + begin * depth}, panel, g.c + (row + begin) * g.c_stride + col,
+                             g.c_stride, cols, accumulate, bias);
   }
 }
 
@@ -196,7 +213,29 @@ int64_t gemm_scratch(int64_t m, int64_t k) {
   return block + divide_up(smaller(k, kDepth) * kPanel, 16) * 16;
 }
 
+namespace {
+
+// Whether A is one tile of rows that lie side by side, as in a decoding step: packing it would take longer than it
+// saves.
+bool is_decoding(const Gemm& g) {
+  return g.b.layout == Layout::kPanels && g.m <= kTileRows && g.a.dtype == DType::kFloat32 && g.a.col_stride == 1;
+}
+
+void multiply_decoding(const Gemm& g) {
+  const PlainRows a{static_cast<const float*>(g.a.data), g.a.row_stride};
+  with_type(g.b.data, g.b.dtype, [&](auto data) {
+    for (int64_t col = 0; col < g.n; col += kPanel) {
+      const int cols = static_cast<int>(smaller(kPanel, g.n - col));
+      multiply_rows<kTileRows>(static_cast<int>(g.m), g.k, a, data + col * g.k, g.c + col, g.c_stride, cols,
+                               g.accumulate, g.bias ? g.bias + col : nullptr);
+    }
+  });
+}
+
+}  // namespace
+
 void multiply_here(const Gemm& g, float* scratch) {
+  if (is_decoding(g)) return multiply_decoding(g);
   const bool panels = g.b.layout == Layout::kPanels;
   const Blocks blocks = blocks_of(g.m, g.k, panels);
   float* const a = scratch;

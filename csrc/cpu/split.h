@@ -7,7 +7,7 @@
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 
-inline constexpr int64_t kElementsOfPart = 1 << 14;
+inline constexpr int64_t kElementsOfPart = 1 << 12;
 
 // f(begin, end) for consecutive ranges of `size` that make up 0 … count-1, in parallel
 template <typename F>

@@ -45,7 +45,7 @@ class CpuBackend final : public Backend {
   ThreadPool pool_;
   Context context_;
   std::shared_ptr<CapturedTasks> capture_;  // while there is one
-  Stream stream_;  // last: stops before what its tasks use goes away
+  Stream stream_;                           // last: stops before what its tasks use goes away
 };
 
 }  // namespace foretoken::cpu
