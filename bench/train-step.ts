@@ -63,7 +63,7 @@ function trainingStep(model: MtpModel): () => void {
   return () =>
     scope(() => {
       model.parameters.zeroGradients();
-      const onDevice = uploadBatch(device, batch, model.heads.chained);
+      const onDevice = uploadBatch(device, batch, model.heads);
       backwardHeadByHead(model, onDevice, { weights: new Array<number>(numHeads).fill(1 / count) });
       optimizer.update(1e-4);
     });

@@ -30,6 +30,7 @@ class GatedHeads implements Heads {
   /** Heads do not need each other's drafts, read what head 1 reads, and look at their own row alone: no KV cache. */
   readonly chained = false;
   readonly readHidden = true;
+  readonly readRoot = false;
   readonly layers = 0;
   readonly #heads: { gate: Linear; norm: RMSNorm }[] = [];
 

@@ -112,7 +112,8 @@ class RowDrafter implements Drafter {
       const row = gather(this.#last, inputs.drawnAt);
       const stacked = model.device.empty([depth, model.config.hiddenSize]);
       for (let k = 2; k <= depth + 1; k++) {
-        const out = model.heads.forward(k, { ...row, previous: row.hidden, tokens: null, rows: this.#alone });
+        const read = { ...row, previous: row.hidden, tokens: null, root: inputs.root, rows: this.#alone };
+        const out = model.heads.forward(k, read);
         rows(stacked, k - 2, 1).copyFrom(out.hidden);
       }
       return reshape(propose(model, stacked, width), [1, depth, width]);
@@ -129,7 +130,7 @@ class RowDrafter implements Drafter {
 /** Heads with layers that do not need each other's drafts: all of them propose in one product. */
 class IndependentDrafter implements Drafter {
   readonly capturable = false;
-  #pending: RowStates[] = [];
+  #pending: (RowStates & { following: Tensor })[] = [];
 
   constructor(
     private readonly model: MtpModel,
@@ -141,20 +142,21 @@ class IndependentDrafter implements Drafter {
     // Only accepted rows count.
   }
 
-  commit(states: RowStates, path: readonly number[]): void {
-    const accepted = gather(states, this.model.device.tensor(Int32Array.from(path)));
-    this.#pending.push({ z: keep(accepted.z), hidden: keep(accepted.hidden) });
+  commit(states: RowStates, path: readonly number[], tokens: Int32Array): void {
+    const { device } = this.model;
+    const { z, hidden } = gather(states, device.tensor(Int32Array.from(path)));
+    this.#pending.push({ z: keep(z), hidden: keep(hidden), following: keep(device.tensor(tokens)) });
   }
 
   draft(_depth: number, width: number): Tensor {
     return scope(() => {
       const { hiddenSize } = this.model.config;
       const stacked = this.model.device.empty([this.depth, hiddenSize]);
-      for (const { z, hidden } of this.#pending) {
+      for (const { z, hidden, following: root } of this.#pending) {
         const count = z.shape[0]!;
         const related = chainRows(this.cache, count);
         for (let k = 2; k <= this.depth + 1; k++) {
-          const inputs = { z, hidden, previous: hidden, tokens: null, rows: related };
+          const inputs = { z, hidden, previous: hidden, tokens: null, root, rows: related };
           rows(stacked, k - 2, 1).copyFrom(lastRow(this.model.heads.forward(k, inputs).hidden));
         }
         this.cache.advance([count]);
@@ -165,10 +167,7 @@ class IndependentDrafter implements Drafter {
   }
 
   #release(): void {
-    for (const { z, hidden } of this.#pending) {
-      z.dispose();
-      hidden.dispose();
-    }
+    for (const tensor of this.#pending.flatMap((pending) => Object.values(pending))) tensor.dispose();
     this.#pending = [];
   }
 
@@ -242,7 +241,14 @@ class ChainedDrafter implements Drafter {
     const related = chainRows(this.cache, count);
     let previous = hidden;
     for (let k = 2; k <= this.depth + 1; k++) {
-      const inputs = { z: hidden, hidden, previous, tokens: rows(tokens, k - 2, count), rows: related };
+      const inputs = {
+        z: hidden,
+        hidden,
+        previous,
+        tokens: rows(tokens, k - 2, count),
+        root: rows(tokens, 0, count),
+        rows: related,
+      };
       const out = this.model.heads.forward(k, inputs);
       previous = out.state!;
       onHead?.(k, out.hidden);

@@ -28,6 +28,8 @@ export interface HeadInputs {
   readonly previous: Tensor | null;
   /** int32 [rows]: token t+k-1 for the row of position t; null unless the heads are `chained`. */
   readonly tokens: Tensor | null;
+  /** int32 [rows]: token t+1, which head 1 has drawn before the others draft; null unless the heads `readRoot`. */
+  readonly root: Tensor | null;
   /** How the rows relate to each other: what attention may look at. */
   readonly rows: Rows;
 }
@@ -49,6 +51,8 @@ export interface Heads {
   readonly chained: boolean;
   /** Whether heads read what head 1 computes: its layer's activations must then be kept while they learn. */
   readonly readHidden: boolean;
+  /** Whether heads read token t+1, the root of the tree that they draft for. */
+  readonly readRoot: boolean;
   /** Layers of KV cache that each head needs: 0 when a head looks at its own row alone. */
   readonly layers: number;
   /**

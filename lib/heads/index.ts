@@ -2,9 +2,12 @@ import { ForetokenError } from '../errors';
 import type { HeadKind } from './heads';
 import { medusa } from './medusa';
 import { parallel } from './parallel';
+import { rooted } from './rooted';
 import { sequential } from './sequential';
 
-const kinds = new Map<string, HeadKind>([parallel, medusa, sequential].map((kind) => [kind.kind, kind]));
+const kinds = new Map<string, HeadKind>(
+  [parallel, medusa, rooted, sequential].map((kind) => [kind.kind, kind]),
+);
 
 /** Makes a head architecture known under its name, for config.json and `mtp.kind`. */
 export function registerHeadKind(kind: HeadKind): void {

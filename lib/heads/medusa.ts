@@ -10,6 +10,7 @@ import type { HeadInputs, HeadKind, HeadOutputs, Heads, HeadsContext } from './h
 class MedusaHeads implements Heads {
   readonly chained = false;
   readonly readHidden = true;
+  readonly readRoot = false;
   readonly layers = 0;
   readonly #blocks: Linear[] = [];
 

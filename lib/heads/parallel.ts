@@ -9,6 +9,7 @@ import type { HeadInputs, HeadKind, HeadOutputs, Heads, HeadsContext } from './h
 class ParallelHeads implements Heads {
   readonly chained = false;
   readonly readHidden = false;
+  readonly readRoot = false;
   readonly layers = 1;
   readonly #heads: { block: Block; norm: RMSNorm }[] = [];
 

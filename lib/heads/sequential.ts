@@ -20,6 +20,7 @@ interface Module {
 class SequentialHeads implements Heads {
   readonly chained = true;
   readonly readHidden = true;
+  readonly readRoot = false;
   readonly layers = 1;
   readonly #modules: Module[] = [];
 

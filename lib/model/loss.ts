@@ -3,6 +3,7 @@ import type { Device } from '../tensor/device';
 import { linearCrossEntropy, type LinearCrossEntropyOptions } from '../tensor/ops/linear-cross-entropy';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
+import type { Heads } from '../heads/heads';
 import type { PackedRows } from '../nn/rows';
 import type { MtpModel } from './model';
 
@@ -33,18 +34,23 @@ export interface DeviceBatch {
   targets: Tensor[];
   /** What head k reads beside the trunk: token t+k-1, at index k-1. Made only for chained heads. */
   inputs: (Tensor | null)[];
+  /** int32 [batch · length]: token t+1. Made only for heads that read it. */
+  root: Tensor | null;
 }
 
 /**
  * Puts a batch on a device.
- * @param chained whether the model's heads are, and so need the tokens that they read: `model.heads.chained`
+ * @param heads whose tokens are wanted: `model.heads`
  */
-export function uploadBatch(device: Device, batch: TrainingBatch, chained: boolean): DeviceBatch {
+export function uploadBatch(
+  device: Device,
+  batch: TrainingBatch,
+  { chained, readRoot }: Pick<Heads, 'chained' | 'readRoot'>,
+): DeviceBatch {
   const positions = batch.starts.map((start, i) => (i % batch.length) - start);
   // The target of head k-1 is what head k reads; where there is none head k has no target either, and any token does.
-  const inputs = batch.targets.map((_, index) =>
-    chained && index > 0 ? device.tensor(batch.targets[index - 1]!.map((token) => Math.max(token, 0))) : null,
-  );
+  const tokensAhead = (distance: number): Tensor =>
+    device.tensor(batch.targets[distance - 1]!.map((token) => Math.max(token, 0)));
   return {
     rows: {
       kind: 'packed',
@@ -54,7 +60,8 @@ export function uploadBatch(device: Device, batch: TrainingBatch, chained: boole
     },
     tokens: device.tensor(batch.tokens),
     targets: batch.targets.map((targets) => device.tensor(targets)),
-    inputs,
+    inputs: batch.targets.map((_, index) => (chained && index > 0 ? tokensAhead(index) : null)),
+    root: readRoot ? tokensAhead(1) : null,
   };
 }
 
@@ -122,6 +129,7 @@ export function backwardHeadByHead(
           hidden: dHidden,
           previous: previous[k - 1] ?? dHidden,
           tokens: batch.inputs[k - 1]!,
+          root: batch.root,
           rows: batch.rows,
         });
         const gradOfState = previous[k]?.grad;
@@ -161,6 +169,7 @@ function chainedStates(
             hidden,
             previous: states[k - 1] ?? hidden,
             tokens: batch.inputs[k - 1]!,
+            root: batch.root,
             rows: batch.rows,
           }).state!,
       ),
@@ -183,7 +192,8 @@ export function lossAllHeads(
     let of = hidden;
     if (index > 0) {
       const tokens = batch.inputs[index]!;
-      const out = model.heads.forward(index + 1, { z, hidden, previous, tokens, rows: batch.rows });
+      const { root, rows } = batch;
+      const out = model.heads.forward(index + 1, { z, hidden, previous, tokens, root, rows });
       of = out.hidden;
       if (out.state) previous = out.state;
     }

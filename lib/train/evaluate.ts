@@ -109,7 +109,7 @@ async function forward(model: MtpModel, batch: PackedBatch, count: number): Prom
   model.table.reserve(length);
   const losses = noGrad(() =>
     scope(() => {
-      const onDevice = uploadBatch(model.device, { ...batch, batch: count, length }, model.heads.chained);
+      const onDevice = uploadBatch(model.device, { ...batch, batch: count, length }, model.heads);
       const weights = batch.targets.map(() => 1);
       return lossAllHeads(model, onDevice, { weights, outputs: ['nll', 'argmax', 'rank'] }).map((loss) => ({
         nll: loss!.nll!,

@@ -239,7 +239,7 @@ export class Trainer implements Disposable {
       for (const batch of batches) {
         scope(() => {
           const rows = { ...batch, batch: batchSize, length: sequenceLength };
-          const onDevice = uploadBatch(model.device, rows, model.heads.chained);
+          const onDevice = uploadBatch(model.device, rows, model.heads);
           const losses = backwardHeadByHead(model, onDevice, { ...recipe.loss, weights: rowWeights });
           losses.forEach((loss, i) => {
             if (loss) native.accumulate(sums.view(i, [1]).handle, loss.headLoss.handle, 1);

@@ -44,7 +44,7 @@ async function tokensOf(model: MtpModel, prompt: number[], options: GenerateOpti
 }
 
 const cases: fc.Arbitrary<Case> = fc.record({
-  kind: fc.constantFrom('parallel', 'medusa', 'sequential'),
+  kind: fc.constantFrom('parallel', 'medusa', 'rooted', 'sequential'),
   numHeads: fc.integer({ min: 2, max: 5 }),
   seed: fc.nat(1000),
   tied: fc.boolean(),

@@ -113,6 +113,14 @@ describe('names and shapes are those of Hugging Face', () => {
       },
     ],
     [
+      'rooted heads',
+      ['rooted', 2],
+      {
+        ...{ ...trunk, ...unembedding, 'mtp.heads.2.blocks.0.linear.weight': [16, 16] },
+        ...{ 'mtp.heads.2.blocks.0.linear.bias': [16], 'mtp.heads.2.enorm.weight': [16] },
+      },
+    ],
+    [
       'sequential heads',
       ['sequential', 2],
       {

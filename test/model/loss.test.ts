@@ -30,7 +30,7 @@ async function learn(
   const batch = randomBatch(2, { batch: 2, length: 16, heads: model.numHeads, vocab });
   model.parameters.zeroGradients();
   const losses = scope(() => {
-    const onDevice = uploadBatch(device, batch, model.heads.chained);
+    const onDevice = uploadBatch(device, batch, model.heads);
     const results =
       how === 'at once'
         ? lossAllHeads(model, onDevice, options)
@@ -43,7 +43,7 @@ async function learn(
   return { gradients: await gradientsOf({ model }), losses: sums };
 }
 
-const kinds = ['parallel', 'medusa', 'sequential'];
+const kinds = ['parallel', 'medusa', 'rooted', 'sequential'];
 const cases = kinds.flatMap((kind) => [1, 2, 3, 4].map((heads) => [kind, heads] as const));
 
 describe('head by head and all at once give the same gradients', () => {
@@ -129,7 +129,7 @@ describe('memory', () => {
     using own = openDevice('cpu', { threads: 2 });
     const model = makeModel(kind, heads, { vocabSize: 256, hiddenSize }, own);
     const batch = randomBatch(3, { batch: 4, length: 64, heads, vocab: 256 });
-    const onDevice = uploadBatch(own, batch, model.heads.chained);
+    const onDevice = uploadBatch(own, batch, model.heads);
     const options = { weights: batch.targets.map(() => 1), chunkRows: 32 };
     model.table.reserve(64);
     const before = own.memory().live;

@@ -37,14 +37,21 @@ async function logitsOf(model: MtpModel, rows: PackedRows, row: number): Promise
   const batch = rows.batch([row]);
   const hiddens = noGrad(() =>
     scope((): Tensor[] => {
-      const onDevice = uploadBatch(device, { ...batch, batch: 1, length: LENGTH }, model.heads.chained);
+      const onDevice = uploadBatch(device, { ...batch, batch: 1, length: LENGTH }, model.heads);
       const z = model.trunk(onDevice.tokens, onDevice.rows);
       const hidden = model.nextTokenHidden(z, onDevice.rows);
       const all = [hidden];
       let previous = hidden;
       for (let k = 2; k <= model.numHeads; k++) {
         const tokens = onDevice.inputs[k - 1]!;
-        const out = model.heads.forward(k, { z, hidden, previous, tokens, rows: onDevice.rows });
+        const out = model.heads.forward(k, {
+          z,
+          hidden,
+          previous,
+          tokens,
+          root: onDevice.root,
+          rows: onDevice.rows,
+        });
         previous = out.state ?? hidden;
         all.push(out.hidden);
       }
@@ -84,6 +91,7 @@ const share = (values: boolean[]): number => mean(values.map(Number));
 it.each([
   ['parallel', 3],
   ['medusa', 3],
+  ['rooted', 3],
   ['sequential', 3],
   ['parallel', 1],
 ] as const)('is what a plain computation says: %s heads, %d', async (kind, heads) => {

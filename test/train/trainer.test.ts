@@ -43,7 +43,7 @@ async function losses(trainer: Trainer, count: number): Promise<unknown[]> {
   return (await trainSteps(trainer, count)).map(({ seconds: _, ...result }) => result);
 }
 
-it.each(['parallel', 'medusa', 'sequential'])('learns a tiny corpus by heart: %s', async (kind) => {
+it.each(['parallel', 'medusa', 'rooted', 'sequential'])('learns a tiny corpus by heart: %s', async (kind) => {
   using trainer = await create({
     model: tinyModel(kind, 2),
     steps: 150,

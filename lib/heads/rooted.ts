@@ -1,0 +1,39 @@
+import { Linear } from '../nn/linear';
+import { RMSNorm } from '../nn/rms-norm';
+import { add, silu } from '../tensor/ops/elementwise';
+import type { HeadInputs, HeadKind, HeadOutputs, Heads, HeadsContext } from './heads';
+
+/**
+ * Medusa's blocks, which read the root of the tree, too: when heads draft, head 1 has drawn the token after their position
+ * already, and what comes later depends on it most. Of the drafted tokens that the heads of Ankner et al. 2024 ("Hydra:
+ * Sequentially-Dependent Draft Heads for Medusa Decoding") read one after another, this is the one that is certain, so all
+ * heads still draft at once.
+ */
+class RootedHeads implements Heads {
+  readonly chained = false;
+  readonly readHidden = true;
+  readonly readRoot = true;
+  readonly layers = 0;
+  readonly #heads: { norm: RMSNorm; block: Linear }[] = [];
+
+  constructor(private readonly context: HeadsContext) {
+    const { store, config, numHeads } = context;
+    const { hiddenSize, rmsNormEps } = config;
+    for (let k = 2; k <= numHeads; k++) {
+      const prefix = `mtp.heads.${k}.`;
+      const part = { name: 'linear', rows: hiddenSize };
+      this.#heads.push({
+        norm: new RMSNorm(store, `${prefix}enorm`, hiddenSize, rmsNormEps),
+        block: new Linear(store, `${prefix}blocks.0.`, [part], hiddenSize, { std: config.residualStd }, true),
+      });
+    }
+  }
+
+  forward(k: number, { hidden, root }: HeadInputs): HeadOutputs {
+    const { norm, block } = this.#heads[k - 2]!;
+    const known = add(hidden!, norm.forward(this.context.embed(root!)));
+    return { hidden: add(hidden!, silu(block.forward(known))) };
+  }
+}
+
+export const rooted: HeadKind = { kind: 'rooted', create: (context) => new RootedHeads(context) };
