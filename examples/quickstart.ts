@@ -18,7 +18,7 @@ import { prepareDeclarations } from './quickstart/corpus';
 import { stream, table } from './quickstart/show';
 
 const DIRECTORY = join('.foretoken', 'quickstart');
-const STEPS = 4500;
+const STEPS = 3600;
 // Prompt and continuation stay within the length of the rows that were trained on.
 const PROMPT_BYTES = 112;
 const NEW_TOKENS = 128;
@@ -38,14 +38,14 @@ async function main(): Promise<void> {
     data: corpus.data,
     heldOut: corpus.heldOut,
     model: {
-      hiddenSize: 128,
-      numHiddenLayers: 4,
-      numAttentionHeads: 4,
+      hiddenSize: 192,
+      numHiddenLayers: 3,
+      numAttentionHeads: 6,
       maxPositionEmbeddings: 2048,
       tieWordEmbeddings: true,
       // About 1 / sqrt(hiddenSize): what suits a model of thousands of millions is far too small for this one.
-      initializerRange: 0.09,
-      mtp: { kind: 'medusa', numHeads: 4 },
+      initializerRange: 0.072,
+      mtp: { kind: 'rooted', numHeads: 4 },
     },
     steps: STEPS,
     // Small batches: in three minutes many steps teach more than large ones.

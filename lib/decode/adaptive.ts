@@ -1,5 +1,6 @@
 import type { Planner, StepOutcome } from './planner';
 import { RankPathStatistics, REPLAN_STEPS } from './rank-path-statistics';
+import { StepTimes } from './step-times';
 import { best, chain, expectedTokensBySize, type TreePlan } from './tree';
 
 /** Sizes that are tried: draft nodes without the root. */
@@ -11,8 +12,8 @@ const EXPLORE_STEPS = 64;
 /** Measurements of one size before its time is believed. */
 const FIRST_LOOKS = 3;
 
-/** Weight of a new measurement in the running one. */
-const SMOOTHING = 0.1;
+/** How much faster than the present size another one must look: a change has a price of its own. */
+const WORTH_A_CHANGE = 1.03;
 
 /**
  * Takes the tree size that gives the most expected tokens per second: the acceptance as counted so far over the step time
@@ -22,11 +23,13 @@ const SMOOTHING = 0.1;
 export class AdaptivePlanner implements Planner {
   readonly #statistics: RankPathStatistics;
   readonly #sizes: readonly number[];
-  readonly #times = new Map<number, { seconds: number; looks: number }>();
+  readonly #times = new StepTimes();
   #steps = 0;
   /** What was worked out from the statistics; good for a few steps. */
   readonly #trees = new Map<number, TreePlan>();
-  #choice: number | null = null;
+  /** The size in use; looked at again when the trees are. */
+  #choice = 0;
+  #isCurrent = false;
 
   constructor(
     maxNodes: number,
@@ -41,25 +44,15 @@ export class AdaptivePlanner implements Planner {
   next(): TreePlan {
     if (this.#steps % REPLAN_STEPS === 0) {
       this.#trees.clear();
-      this.#choice = null;
+      this.#isCurrent = false;
     }
-    return this.#tree(this.#unseen() ?? this.#again() ?? (this.#choice ??= this.#fastest()));
+    return this.#tree(this.#unseen() ?? this.#again() ?? this.#chosen());
   }
 
   observe({ plan, path, seconds }: StepOutcome): void {
     this.#steps++;
     this.#statistics.observe(plan, path);
-    const size = plan.parents.length - 1;
-    const known = this.#times.get(size);
-    if (!known) this.#times.set(size, { seconds, looks: 1 });
-    // While a size is new its fastest step counts: the first ones warm up what they use.
-    else if (known.looks < FIRST_LOOKS) {
-      this.#times.set(size, { seconds: Math.min(known.seconds, seconds), looks: known.looks + 1 });
-    } else {
-      // A step that the system interrupted says nothing about the size.
-      const sane = Math.min(seconds, 2 * known.seconds);
-      known.seconds += SMOOTHING * (sane - known.seconds);
-    }
+    this.#times.observe(plan.parents.length - 1, seconds);
   }
 
   #tree(size: number): TreePlan {
@@ -69,7 +62,7 @@ export class AdaptivePlanner implements Planner {
   }
 
   #unseen(): number | undefined {
-    return this.#sizes.find((size) => (this.#times.get(size)?.looks ?? 0) < FIRST_LOOKS);
+    return this.#sizes.find((size) => this.#times.looks(size) < FIRST_LOOKS);
   }
 
   #again(): number | undefined {
@@ -77,10 +70,17 @@ export class AdaptivePlanner implements Planner {
     return this.#sizes[(this.#steps / EXPLORE_STEPS) % this.#sizes.length];
   }
 
-  #fastest(): number {
+  #chosen(): number {
+    if (this.#isCurrent) return this.#choice;
+    this.#isCurrent = true;
     // The best tree of every size is the beginning of the largest one.
     const expected = expectedTokensBySize(this.#tree(this.#sizes.at(-1)!), this.#statistics);
-    const rate = (size: number): number => expected[size]! / this.#times.get(size)!.seconds;
-    return this.#sizes.reduce((a, b) => (rate(b) > rate(a) ? b : a));
+    const seconds = this.#times.estimates(this.#sizes);
+    const rates = this.#sizes.map((size, i) => expected[size]! / seconds[i]!);
+    const fastest = rates.indexOf(Math.max(...rates));
+    if (rates[fastest]! > WORTH_A_CHANGE * rates[this.#sizes.indexOf(this.#choice)]!) {
+      this.#choice = this.#sizes[fastest]!;
+    }
+    return this.#choice;
   }
 }

@@ -167,7 +167,9 @@ class IndependentDrafter implements Drafter {
   }
 
   #release(): void {
-    for (const tensor of this.#pending.flatMap((pending) => Object.values(pending))) tensor.dispose();
+    for (const { z, hidden, following } of this.#pending) {
+      for (const tensor of [z, hidden, following]) tensor.dispose();
+    }
     this.#pending = [];
   }
 

@@ -60,6 +60,11 @@ export class StepInputs implements Disposable {
   }
 }
 
+/** Tokens to draft at each depth: a few more than a plan needs, so that more plans have the same form. */
+export function draftWidth({ width }: TreePlan): number {
+  return 2 ** Math.ceil(Math.log2(width));
+}
+
 /** A tree plan on the device. Plans of the same form take each other's place. */
 export class PlanInputs implements Disposable {
   readonly depths: Tensor;
@@ -77,8 +82,8 @@ export class PlanInputs implements Disposable {
   }
 
   /** What two plans have in common that can take each other's place. */
-  static form({ parents, maxDepth, width }: TreePlan): string {
-    return `${parents.length}/${maxDepth}/${width}`;
+  static form(plan: TreePlan): string {
+    return `${plan.parents.length}/${plan.maxDepth}/${draftWidth(plan)}`;
   }
 
   /** The tree, whose root follows `length` committed positions. */

@@ -8,7 +8,7 @@ import { keep, scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import type { Drafter } from './drafter';
 import { MARKS, StepClock, type PhaseSeconds } from './step-clock';
-import { PlanInputs, type StepInputs } from './step-inputs';
+import { draftWidth, PlanInputs, type StepInputs } from './step-inputs';
 import type { TreePlan } from './tree';
 
 /** What all steps of a decoder work on. */
@@ -52,11 +52,11 @@ export class TreeStep implements Disposable {
     const { device } = context.model;
     this.#plan = new PlanInputs(device, plan);
     this.#maxDepth = plan.maxDepth;
-    this.#width = plan.width;
+    this.#width = Math.min(draftWidth(plan), context.model.config.vocabSize);
     // Timestamps, count, path, drawn tokens.
     this.#report = keep(device.empty([MARKS + 1 + 2 * (plan.maxDepth + 1)], 'int32'));
     const apart = plan.maxDepth > 0 && !context.drafter!.capturable;
-    this.#drafts = apart ? keep(device.empty([1, context.drafter!.depth, plan.width], 'int32')) : null;
+    this.#drafts = apart ? keep(device.empty([1, context.drafter!.depth, this.#width], 'int32')) : null;
   }
 
   /** Memory for captured operations that others may use, too. */
