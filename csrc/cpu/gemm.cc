@@ -20,15 +20,18 @@ int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Where a tile's rows of A are found: packed, [k][rows of the tile]; or as they lie, `stride` floats apart.
 struct PackedRows {
+  static constexpr bool kFromAfar = false;
   const float* data;
   template <int kRows>
   struct Reader {
     const float* at;
     explicit Reader(const PackedRows& rows) : at(rows.data) {}
-    Vec operator()(int64_t p, int r) const { return broadcast(at[p * kRows + r]); }
+    Vec operator()(int64_t, int r) const { return broadcast(at[r]); }
+    void next() { at += kRows; }
   };
 };
 struct PlainRows {
+  static constexpr bool kFromAfar = true;
   const float* data;
   int64_t stride;
   template <int kRows>
@@ -38,6 +41,7 @@ struct PlainRows {
       for (int r = 0; r < kRows; ++r) at[r] = rows.data + r * rows.stride;
     }
     Vec operator()(int64_t p, int r) const { return broadcast(at[r][p]); }
+    void next() {}
   };
 };
 
@@ -45,7 +49,7 @@ struct PlainRows {
 template <int kRows, typename Rows, typename T>
 [[gnu::noinline]] void multiply_tile(int64_t k, const Rows& rows, const T* __restrict b, float* __restrict c,
                                      int64_t c_stride, int cols, bool accumulate, const float* bias) {
-  const typename Rows::template Reader<kRows> a(rows);
+  typename Rows::template Reader<kRows> a(rows);
   Vec sums[kRows][kPanelVectors];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
@@ -68,8 +72,10 @@ template <int kRows, typename Rows, typename T>
     }
   }
   for (int64_t p = 0; p < k; ++p) {
-    for (int v = 0; v < kPanel * static_cast<int>(sizeof(T)); v += 64) {
-      __builtin_prefetch(reinterpret_cast<const char*>(b) + kPrefetchBytes + v, 0, 3);
+    if constexpr (Rows::kFromAfar) {
+      for (int v = 0; v < kPanel * static_cast<int>(sizeof(T)); v += 64) {
+        __builtin_prefetch(reinterpret_cast<const char*>(b) + kPrefetchBytes + v, 0, 3);
+      }
     }
     Vec w[kPanelVectors];
 #pragma GCC unroll 4
@@ -80,6 +86,7 @@ template <int kRows, typename Rows, typename T>
 #pragma GCC unroll 4
       for (int v = 0; v < kPanelVectors; ++v) sums[r][v] = fma(x, w[v], sums[r][v]);
     }
+    a.next();
     b += kPanel;
   }
   if (bias) {
@@ -250,7 +257,11 @@ void multiply_here(const Gemm& g, float* scratch) {
       with_type(g.b.data, g.b.dtype, [&](auto data) {
         for (int64_t col = 0; col < g.n; col += kPanel) {
           if (panels) {
-            multiply_panel(g, a, data + col * g.k + first * kPanel, row, rows, col, depth, accumulate, last, Ahead{});
+            const auto* panel = data + (col * g.k + first * kPanel);
+            const auto* next = panel + kPanel * g.k;
+            constexpr int64_t kBytes = kPanel * sizeof(*data);
+            const Ahead ahead = {reinterpret_cast<const char*>(next), depth, kBytes, kBytes};
+            multiply_panel(g, a, panel, row, rows, col, depth, accumulate, last, col + kPanel < g.n ? ahead : Ahead{});
           } else {
             pack_panel(data + first * g.b.row_stride + col * g.b.col_stride, g.b.row_stride, g.b.col_stride, g.n - col,
                        depth, packed);
