@@ -1,37 +1,6 @@
 // What only shows in a process of its own: how it ends, and several JavaScript environments at once.
-import { spawn } from 'node:child_process';
-import { join } from 'node:path';
+import { prelude, runScript as run, success } from '../support/scripts';
 
-const root = join(__dirname, '../..');
-
-/** Runs a script that finds the addon as `native`; resolves to how the process ended. */
-async function run(script: string): Promise<{ code: number | null; signal: string | null; output: string }> {
-  const prelude = `
-    const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
-    const native = require('node-gyp-build')(${JSON.stringify(root)});
-    const fill = (device, count, value) => {
-      const tensor = native.empty(device, 'float32', [count]);
-      native.fill(tensor, value);
-      return tensor;
-    };
-    /** Queues products that take far longer than the script. */
-    const work = (device) => {
-      const x = native.view(fill(device, 1 << 20, 1e-3), 0, [1024, 1024]);
-      return Array.from({ length: 100 }, () => native.linear(x, x));
-    };
-  `;
-  const child = spawn(process.execPath, ['-e', prelude + script], {
-    cwd: root,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
-  }
-  return new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal, output })));
-}
-
-const success = (output: string): object => ({ code: 0, signal: null, output });
 jest.setTimeout(60_000);
 
 test.each([
@@ -100,7 +69,7 @@ test('two environments at once, each with handles of its own', async () => {
     Promise.all([...workers, inWorker()]).then(async (counts) => {
       console.log(counts.join(), (await native.read(mine))[0]);
     });
-  `.replace('const inWorker', `const prelude = ${JSON.stringify(workerPrelude())};\nconst inWorker`),
+  `.replace('const inWorker', `const prelude = ${JSON.stringify(prelude)};\nconst inWorker`),
   );
   // 50 pairs of summands a round; the main thread has one tensor more.
   expect(ended).toEqual(success('3000,3000,3000,3001 3\n'));
@@ -108,7 +77,7 @@ test('two environments at once, each with handles of its own', async () => {
 
 test('workers that end, or are ended, with work queued', async () => {
   const ended = await run(`
-    const prelude = ${JSON.stringify(workerPrelude())};
+    const prelude = ${JSON.stringify(prelude)};
     const busy = prelude + \`
       const device = native.openCpu(undefined, 2);
       const x = native.empty(device, 'float32', [1024, 1024]);
@@ -132,15 +101,3 @@ test('workers that end, or are ended, with work queued', async () => {
   `);
   expect(ended).toEqual(success('ended,ended,ended,ended,ended\n'));
 });
-
-function workerPrelude(): string {
-  return `
-    const { parentPort } = require('node:worker_threads');
-    const native = require('node-gyp-build')(${JSON.stringify(root)});
-    const fill = (device, count, value) => {
-      const tensor = native.empty(device, 'float32', [count]);
-      native.fill(tensor, value);
-      return tensor;
-    };
-  `;
-}
