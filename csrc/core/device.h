@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "csrc/core/allocator.h"
@@ -13,16 +14,22 @@ class Device {
  public:
   Device(std::unique_ptr<Backend> backend, int64_t memory_limit)
       : backend_(std::move(backend)), allocator_(*backend_, memory_limit) {}
-  ~Device() { backend_->stop(); }
+  ~Device() { stop(); }
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
   Backend& backend() { return *backend_; }
   Allocator& allocator() { return allocator_; }
 
+  // Drops what is queued and waits for what is running; nothing may be enqueued after it.
+  void stop() {
+    if (!std::exchange(stopped_, true)) backend_->stop();
+  }
+
  private:
   std::unique_ptr<Backend> backend_;  // outlives the allocator
   Allocator allocator_;
+  bool stopped_ = false;
 };
 
 // Runs an op that needs scratch: sizes it, takes it, enqueues the op and frees it for whatever comes next.

@@ -38,6 +38,25 @@ test('a pending readback does, until its device is closed', async () => {
   expect(await run(script)).toEqual(success('INVALID_HANDLE\n'));
 });
 
+// The status is that of the main thread, whatever is still queued, awaited or held by a call that is never left.
+test.each([
+  'results.forEach((result) => native.read(result)); process.exit(7);',
+  'process.exitCode = 7; native.read(results[0]).then(() => process.exit());',
+  "native.read(results[99]); process.on('exit', () => native.read(results[98])); process.exit(7);",
+  'for (const result of results) native.read(result); setTimeout(() => process.exit(7), 30);',
+  `native.closeDevice(device); process.exit(7);`,
+  `new Worker(prelude + 'const results = work(native.openCpu(undefined, 2)); native.read(results[99]); parentPort.postMessage(0);', { eval: true })
+    .on('message', () => process.exit(7));`,
+])('an exit status while work is queued: %s', async (script) => {
+  const ended = await run(`
+    const prelude = ${JSON.stringify(prelude)};
+    const device = native.openCpu(undefined, 2);
+    const results = work(device);
+    ${script}
+  `);
+  expect(ended).toEqual({ code: 7, signal: null, output: '' });
+});
+
 test('an uncaught error while work is queued', async () => {
   const ended = await run(`
     const device = native.openCpu(undefined, 2);
@@ -82,22 +101,35 @@ test('workers that end, or are ended, with work queued', async () => {
       const device = native.openCpu(undefined, 2);
       const x = native.empty(device, 'float32', [1024, 1024]);
       native.fill(x, 1e-3);
-      const results = Array.from({ length: 100 }, () => native.linear(x, x));
+      const results = Array.from({ length: 10 }, () => native.linear(x, x));
       parentPort.postMessage('queued');
     \`;
-    const tails = [
+    const ending = [
       'parentPort.close();',
       'process.exit();',
-      'native.read(results[99]);',
+      'results.map((result) => native.read(result)); process.exit();',
+      'results.map((result) => native.read(result).catch(() => {})); native.closeDevice(device);',
+      'native.read(results[0]).then(() => parentPort.postMessage("read"));',
+      'native.read(results[0]); throw new Error("mine");',
+    ];
+    const terminated = [
+      'native.read(results[9]);',
       'while (true) native.dispose(native.linear(x, x));',
       'setInterval(() => native.read(results[0]), 0);',
     ];
-    const outcomes = tails.map((tail, i) => new Promise((resolve, reject) => {
+    const outcome = (worker) => new Promise((resolve) => {
+      const outcomes = [];
+      worker.on('message', (message) => outcomes.push(message)).on('error', (error) => outcomes.push(error.message));
+      worker.on('exit', () => resolve(outcomes.join()));
+    });
+    const outcomes = [...ending, ...terminated].map((tail, i) => {
       const worker = new Worker(busy + tail, { eval: true });
-      worker.on('error', reject).on('exit', () => resolve('ended'));
-      if (i >= 2) worker.on('message', () => setTimeout(() => worker.terminate(), 10));
-    }));
-    Promise.all(outcomes).then((all) => console.log(all.join()));
+      if (i >= ending.length) worker.on('message', () => setTimeout(() => worker.terminate(), 10));
+      return outcome(worker);
+    });
+    Promise.all(outcomes).then((all) => console.log(all.join(' ')));
   `);
-  expect(ended).toEqual(success('ended,ended,ended,ended,ended\n'));
+  const [queued, read] = ['queued', 'queued,read'];
+  const outcomes = [queued, queued, queued, queued, read, 'queued,mine', queued, queued, queued];
+  expect(ended).toEqual(success(`${outcomes.join(' ')}\n`));
 });
