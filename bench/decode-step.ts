@@ -1,10 +1,12 @@
-import { chainRows, treeRows } from '../lib/decode/rows';
+import { chainRows } from '../lib/decode/rows';
 import { RankPathStatistics } from '../lib/decode/rank-path-statistics';
 import { best, chain, type TreePlan } from '../lib/decode/tree';
 import type { MtpModel } from '../lib/model/model';
 import type { KvCache } from '../lib/nn/kv-cache';
 import { noGrad } from '../lib/tensor/autograd';
-import { verifyTree } from '../lib/tensor/ops/verify-tree';
+import { capture, type Capture } from '../lib/tensor/capture';
+import { uploadTrees } from '../lib/tensor/ops/tree-rows';
+import { verifyTree, type VerifyTreeResult } from '../lib/tensor/ops/verify-tree';
 import { scope } from '../lib/tensor/scope';
 import { ceilings, indices, interleaved, median, spread, type Bench } from './harness';
 import { emptyCache, randomModel } from './models';
@@ -25,12 +27,14 @@ export const decodeStep: Bench = {
       await fill(model, cache);
       const statistics = new RankPathStatistics(4);
       const plans = SIZES.map((size) => (size === 1 ? chain(0) : best(size - 1, statistics)));
+      const steps = plans.map((plan) => captureStep(model, cache, plan));
       const rates = await ceilings(device);
       const samples = await interleaved(
         device,
-        plans.map((plan) => () => step(model, cache, plan)),
+        steps.map((step) => () => step.replay()),
         { seconds: 4 },
       );
+      for (const step of steps) step.dispose();
       const bytes = 4 * model.parameters.size;
       const plain = median(samples[0]!);
       const parameters = model.parameters.size;
@@ -73,13 +77,20 @@ async function fill(model: MtpModel, cache: KvCache): Promise<void> {
   }
 }
 
-function step(model: MtpModel, cache: KvCache, plan: TreePlan): void {
-  noGrad(() =>
-    scope(() => {
-      const rows = treeRows(cache, plan);
-      const tokens = model.device.tensor(indices(plan.parents.length, 256));
-      const hidden = model.nextTokenHidden(model.trunk(tokens, rows), rows);
-      verifyTree({ hidden, weight: model.unembeddingFor(hidden), tokens, tree: rows.tree });
-    }),
-  );
+/** The step as generating captures it. */
+function captureStep(
+  model: MtpModel,
+  cache: KvCache,
+  { parents, depths }: TreePlan,
+): Capture<Pick<VerifyTreeResult, 'path' | 'drawn' | 'counts'>> {
+  const { device } = model;
+  const length = cache.lengths[0]!;
+  return capture(device, () => {
+    const tree = uploadTrees(device, [{ parents, length }]);
+    const positions = device.tensor(depths.map((depth) => length + depth));
+    const tokens = device.tensor(indices(parents.length, 256));
+    const rows = { kind: 'cached', cache, tree, positions } as const;
+    const hidden = model.nextTokenHidden(model.trunk(tokens, rows), rows);
+    return { ...verifyTree({ hidden, weight: model.unembeddingFor(hidden), tokens, tree }) };
+  });
 }

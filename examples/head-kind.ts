@@ -1,26 +1,30 @@
 /**
- * Writing a new head kind: one file with a constructor that makes its layers and a `forward` that serves training and
- * drafting alike. This one gates the trunk's output per feature, which costs almost nothing.
+ * Writing a new head kind: a class whose constructor makes the layers and whose `forward` serves training and drafting
+ * alike. This one adds a gated product of head 1's output to it, feature by feature. The model learns this file by heart,
+ * then recites it with what the new heads draft.
+ *
+ *   node --require ./scripts/typescript-hook.js examples/head-kind.ts
  */
+import { readFile } from 'node:fs/promises';
 import {
   Linear,
-  MtpModel,
   RMSNorm,
+  Trainer,
   add,
-  backwardHeadByHead,
-  generate,
-  openDevice,
-  registerHeadKind,
-  scope,
-  swiglu,
-  uploadBatch,
   byteTokenizerFiles,
   createTokenizer,
+  generate,
+  openDevice,
+  prepareCorpus,
+  registerHeadKind,
+  swiglu,
   type HeadInputs,
   type HeadOutputs,
   type Heads,
   type HeadsContext,
 } from '../lib';
+
+const STEPS = 250;
 
 class GatedHeads implements Heads {
   /** Heads do not need each other's drafts, read what head 1 reads, and look at their own row alone: no KV cache. */
@@ -32,7 +36,7 @@ class GatedHeads implements Heads {
   constructor({ store, config, numHeads }: HeadsContext) {
     const { hiddenSize, rmsNormEps, initStd } = config;
     for (let k = 2; k <= numHeads; k++) {
-      // Names are those of the checkpoint: mtp.heads.<k>.…
+      // These become names in checkpoints: mtp.heads.2.gate.weight, mtp.heads.2.value.weight, mtp.heads.2.norm.weight, …
       const parts = [
         { name: 'gate', rows: hiddenSize },
         { name: 'value', rows: hiddenSize },
@@ -55,39 +59,43 @@ registerHeadKind({ kind: 'gated', create: (context) => new GatedHeads(context) }
 async function main(): Promise<void> {
   using device = openDevice('cpu');
   const tokenizer = createTokenizer(byteTokenizerFiles());
-  using model = new MtpModel(
+  const data = await prepareCorpus({
+    patterns: [__filename],
+    tokenizer,
+    cacheDirectory: '.foretoken/example/cache',
+  });
+  using trainer = await Trainer.create({
     device,
-    {
-      vocabSize: tokenizer.vocabSize,
+    tokenizer,
+    data,
+    model: {
       hiddenSize: 64,
       numHiddenLayers: 2,
       numAttentionHeads: 2,
+      tieWordEmbeddings: true,
+      initializerRange: 0.12,
       mtp: { kind: 'gated', numHeads: 3 },
     },
-    { seed: 1 },
-  );
-  const text = tokenizer.encode('A head kind is one file. '.repeat(8));
-  const length = 128;
-  const batch = {
-    batch: 1,
-    length,
-    tokens: text.slice(0, length),
-    starts: new Int32Array(length),
-    targets: [1, 2, 3].map((k) => text.slice(k, k + length)),
-  };
-  model.table.reserve(length);
-  const losses = scope(() =>
-    backwardHeadByHead(model, uploadBatch(device, batch, false), {
-      weights: [1 / length, 1 / length, 1 / length],
-    }),
-  );
-  for (const [i, loss] of losses.entries()) {
-    console.log(`head ${i + 1}: ${((await loss!.headLoss.item()) / length).toFixed(3)} nats`);
-  }
-  let output = '';
-  for await (const { text: piece } of generate(model, tokenizer, 'A head', { maxTokens: 16 }))
-    output += piece;
-  console.log(JSON.stringify(output));
+    steps: STEPS,
+    batchSize: 4,
+    sequenceLength: 256,
+    heldOut: 0,
+    learningRate: { schedule: 'cosine', peak: 5e-3, warmupSteps: 10 },
+  });
+  await trainer.run({
+    onStep: ({ step, headLosses }) => {
+      if (step !== 1 && step % 50 !== 0) return;
+      const losses = headLosses.map((loss) => loss!.toFixed(3)).join(', ');
+      console.log(`step ${step}: losses of heads 1, 2, 3 in nats: ${losses}`);
+    },
+  });
+  await data.close();
+
+  const prompt = (await readFile(__filename, 'utf8')).slice(0, 64);
+  const generation = generate(trainer.model, tokenizer, prompt, { maxTokens: 128 });
+  process.stdout.write(prompt);
+  for await (const { text } of generation) process.stdout.write(text);
+  console.log(`\n${generation.stats.tokensPerStep.toFixed(2)} tokens per step`);
 }
 
 void main();

@@ -1,6 +1,8 @@
 /**
  * The fused unembedding and cross-entropy as a function on plain typed arrays: losses, gradients and per-row results,
  * without logits ever existing whole.
+ *
+ *   node --require ./scripts/typescript-hook.js examples/loss-on-arrays.ts
  */
 import { linearCrossEntropy, openDevice, scope } from '../lib';
 
@@ -25,8 +27,12 @@ async function main(): Promise<void> {
     return { loss: result.loss, nll: result.nll!, gradHidden: h.grad! };
   });
   console.log('loss', (await loss.item()).toFixed(4));
-  console.log('-log p of each target', await nll.data());
-  console.log('gradient of the hidden states', await gradHidden.data());
+  console.log('-log p of each target', Array.from(await nll.data(), (x) => x.toFixed(4)).join('  '));
+  const gradients = await gradHidden.data();
+  console.log('gradient of the hidden states, a row each:');
+  for (let row = 0; row < heads * rows; row++) {
+    console.log(Array.from(gradients.subarray(row * dim, (row + 1) * dim), (x) => x.toFixed(4)).join('  '));
+  }
 }
 
 void main();

@@ -1,6 +1,6 @@
 /**
  * Streaming generation: pieces of text as they are made, stopped by a stop string, a limit or an AbortSignal, with
- * statistics at the end. Run the quickstart first; it leaves a trained model.
+ * statistics at the end. The quickstart and examples/train.ts leave models to run it with.
  *
  *   node --require ./scripts/typescript-hook.js examples/stream.ts [MODEL]
  */
@@ -8,18 +8,23 @@ import { LanguageModel } from '../lib';
 
 async function main(directory = '.foretoken/quickstart/model'): Promise<void> {
   using model = await LanguageModel.load(directory, 'cpu');
-  const generation = model.generate('    interface Node {\n', {
+  const prompt = '    interface Node {\n';
+  const generation = model.generate(prompt, {
     temperature: 0.7,
     seed: 7,
     maxTokens: 400,
     stop: '\n    }',
     signal: AbortSignal.timeout(60_000),
   });
+  process.stdout.write(prompt);
   for await (const { text } of generation) process.stdout.write(text);
   const { tokensPerStep, tokensPerSecond, finishReason } = generation.stats;
   console.log(
-    `\n${tokensPerSecond.toFixed(0)} tokens/s, ${tokensPerStep.toFixed(2)} tokens per step, ${finishReason}`,
+    `\n${tokensPerSecond.toFixed(0)} tokens/s, ${tokensPerStep.toFixed(2)} tokens per step, ended by ${finishReason}`,
   );
 }
 
-void main(process.argv[2]);
+main(process.argv[2]).catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+});

@@ -1,12 +1,18 @@
 /**
  * Training from a script: a small model with four heads on the text files of a folder (this project's own sources unless
- * another is given), with checkpoints that a later run could resume from.
+ * another is given). Ctrl-C ends the run in order, with a checkpoint. `resume: OUTPUT` would go on from the newest
+ * checkpoint; this script begins afresh instead.
  *
  *   node --require ./scripts/typescript-hook.js examples/train.ts [FOLDER]
  */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { byteTokenizerFiles, createTokenizer, openDevice, prepareCorpus, Trainer } from '../lib';
 
-async function main(folder = 'lib'): Promise<void> {
+const OUTPUT = '.foretoken/example/run';
+
+async function main(folder = join(__dirname, '../lib')): Promise<void> {
+  await rm(OUTPUT, { recursive: true, force: true });
   using device = openDevice('auto');
   const tokenizer = createTokenizer(byteTokenizerFiles());
   const data = await prepareCorpus({
@@ -26,20 +32,26 @@ async function main(folder = 'lib'): Promise<void> {
       initializerRange: 0.1,
       mtp: { kind: 'parallel', numHeads: 4 },
     },
-    steps: 60,
+    steps: 100,
     batchSize: 4,
     sequenceLength: 128,
     heldOut: 0.1,
     evalRows: 32,
     learningRate: { schedule: 'wsd', peak: 3e-3, warmupSteps: 10 },
     headWeights: { kind: 'beta', beta: 0.5 },
+    output: OUTPUT,
+    saveEvery: 50,
   });
-  const { evaluation } = await trainer.run({
+  const stop = new AbortController();
+  process.once('SIGINT', () => stop.abort());
+  const { checkpoint, evaluation } = await trainer.run({
+    signal: stop.signal,
     onStep: ({ step, loss }) => {
-      if (step % 10 === 0) console.log(`step ${step}: loss ${loss.toFixed(3)}`);
+      if (step % 20 === 0) console.log(`step ${step}: loss ${loss.toFixed(3)}`);
     },
   });
-  console.log(`held-out text: ${evaluation!.bitsPerByte!.toFixed(3)} bits per byte`);
+  if (evaluation) console.log(`held-out text: ${evaluation.bitsPerByte!.toFixed(3)} bits per byte`);
+  console.log(`the model is in ${checkpoint ?? 'memory only'}`);
   await data.close();
 }
 

@@ -28,9 +28,11 @@ export type ErrorCode =
 
 /** Every error that foretoken raises on purpose. Branch on `code`; the message is for people. */
 export class ForetokenError extends Error {
+  /** For where `instanceof` is no help: more than one copy of the package in a program. */
   override readonly name = 'ForetokenError';
 
   constructor(
+    /** Which kind of error it is; the list does not change under programs that branch on it. */
     readonly code: ErrorCode,
     message: string,
     options?: ErrorOptions,

@@ -10,6 +10,7 @@ export {
   type DeviceName,
   type DeviceOptions,
 } from './tensor/device';
+export { Capture, capture, type CaptureOptions } from './tensor/capture';
 export { keep, scope, type Scoped } from './tensor/scope';
 export { Tensor } from './tensor/tensor';
 
@@ -41,6 +42,7 @@ export {
 export {
   plantTree,
   verifyTree,
+  type DeviceHistory,
   type PlantTreeInputs,
   type VerifyTreeInputs,
   type VerifyTreeResult,

@@ -162,6 +162,7 @@ Tensor& Call::tensor(size_t index, const char* name) {
   } else if (device_ != tensor->storage->device) {
     fail(ErrorCode::kDeviceMismatch, "%s is on another device than the arguments before it", name);
   }
+  if (device_->capture != nullptr) device_->capture->retain(tensor->storage);
   return *tensor;
 }
 
@@ -210,6 +211,11 @@ std::shared_ptr<Device> Call::device_argument(size_t index) {
   const std::shared_ptr<Device>* const found = environment_.devices.find(handle);
   if (found == nullptr) fail(ErrorCode::kInvalidHandle, "device was disposed or is not a device");
   return *found;
+}
+
+void Call::check_not_capturing(const Device& device) const {
+  if (device.capture == nullptr) return;
+  fail(ErrorCode::kUnsupported, "not possible while a capture is made: nothing runs until it is replayed");
 }
 
 void Call::check_indices(const Tensor& tensor, const char* name, int64_t limit, const int32_t* except) const {

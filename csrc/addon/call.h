@@ -44,6 +44,7 @@ class Call {
   Device& device() const;  // of the tensors read so far
   const std::shared_ptr<Device>& shared_device() const { return device_; }
   std::shared_ptr<Device> device_argument(size_t index);  // a device handle
+  void check_not_capturing(const Device& device) const;   // for what cannot be part of a capture
 
   // Contents of an index tensor that came from the host are checked here; others by the kernel.
   void check_indices(const Tensor& tensor, const char* name, int64_t limit, const int32_t* except = nullptr) const;

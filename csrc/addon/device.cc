@@ -86,6 +86,7 @@ napi_value open_cuda(Call& call) {
 napi_value close_device(Call& call) {
   const std::shared_ptr<Device> device = call.device_argument(0);
   Environment& environment = call.environment();
+  environment.captures.erase_if([&](const auto& capture) { return &capture->device() == device.get(); });
   environment.tensors.erase_if([&](const Tensor& tensor) { return tensor.storage->device == device; });
   environment.devices.erase(call.integer(0, "device"));
   environment.report_memory();
@@ -124,6 +125,7 @@ napi_value trim(Call& call) {
 // synchronize(device): resolves when everything enqueued before has finished, rejects with what went wrong in it
 napi_value synchronize(Call& call) {
   const std::shared_ptr<Device> device = call.device_argument(0);
+  call.check_not_capturing(*device);
   Completion done;
   const Napi::Value promise = call.environment().promise([](Napi::Env env) { return env.Undefined(); }, &done);
   device->backend().synchronize(std::move(done));
@@ -133,6 +135,7 @@ napi_value synchronize(Call& call) {
 // measure(device): resolves to { flopsPerSecond, readBytesPerSecond }
 napi_value measure(Call& call) {
   const std::shared_ptr<Device> device = call.device_argument(0);
+  call.check_not_capturing(*device);
   const auto rates = std::make_shared<MachineRates>();
   Completion done;
   const Napi::Value promise = call.environment().promise(

@@ -30,12 +30,13 @@ int64_t Environment::open(std::unique_ptr<Backend> backend, int64_t memory_limit
 }
 
 void Environment::shut_down() {
-  // A native call whose getter ends the process is never left, so neither are the devices that it uses.
-  for (const std::weak_ptr<Device>& living : living_devices_) {
-    if (const std::shared_ptr<Device> device = living.lock()) device->stop();
-  }
+  captures = {};
   tensors = {};
   devices = {};
+  // A native call whose getter ends the process is never left, so neither are the devices that it uses.
+  for (const std::weak_ptr<Device>& living : living_devices_) {
+    if (const std::shared_ptr<Device> device = living.lock()) device->backend().stop();
+  }
   napi_release_threadsafe_function(loop_, napi_tsfn_abort);
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "csrc/core/capture.h"
 #include "csrc/core/device.h"
 #include "csrc/core/handle_table.h"
 #include "csrc/core/tensor.h"
@@ -23,6 +24,7 @@ class Environment {
 
   HandleTable<std::shared_ptr<Device>> devices;
   HandleTable<Tensor> tensors;
+  HandleTable<std::unique_ptr<Capture>> captures;
 
   // The class that errors are made of; set once by lib/native.
   Napi::FunctionReference error_class;

@@ -4,9 +4,9 @@ namespace foretoken {
 
 const std::vector<const Exports*>& all_families() {
   static const std::vector<const Exports*> families = {
-      &kDeviceExports,    &kTensorExports,     &kElementwiseExports,        &kLayerExports,
-      &kOptimizerExports, &kLinearExports,     &kLinearCrossEntropyExports, &kAttentionExports,
-      &kSamplingExports,  &kVerifyTreeExports,
+      &kDeviceExports,    &kTensorExports,    &kCaptureExports,    &kElementwiseExports,
+      &kLayerExports,     &kOptimizerExports, &kLinearExports,     &kLinearCrossEntropyExports,
+      &kAttentionExports, &kSamplingExports,  &kVerifyTreeExports,
   };
   return families;
 }

@@ -7,6 +7,7 @@ namespace foretoken {
 
 extern const Exports kDeviceExports;
 extern const Exports kTensorExports;
+extern const Exports kCaptureExports;
 extern const Exports kElementwiseExports;
 extern const Exports kLayerExports;
 extern const Exports kOptimizerExports;

@@ -150,6 +150,7 @@ HostBuffer array_buffer(const Call& call, size_t bytes) {
 // read(tensor): resolves to a typed array with the contents
 napi_value read(Call& call) {
   const Tensor tensor = call.row_major(0, "tensor");
+  call.check_not_capturing(tensor.device());
   const HostBuffer buffer = array_buffer(call, static_cast<size_t>(tensor.bytes()));
   const auto kept = std::make_shared<Napi::ObjectReference>(Napi::Persistent(Napi::Object(call.env(), buffer.value)));
   const napi_typedarray_type type = tensor.dtype == DType::kFloat32 ? napi_float32_array

@@ -27,7 +27,8 @@ void* Allocator::allocate(int64_t bytes, const char* purpose) {
   };
   if (bytes < 0 || bytes > limit_) throw out_of_memory();
   const int64_t size = rounded(bytes);
-  void* memory = take_cached(size);
+  void* memory = pool_ ? take_cached(*pool_, size) : nullptr;
+  if (memory == nullptr) memory = take_cached(everybodys_, size);
   if (memory == nullptr) {
     if (statistics_.reserved + size > limit_) trim();
     if (statistics_.reserved + size > limit_) throw out_of_memory();
@@ -37,39 +38,53 @@ void* Allocator::allocate(int64_t bytes, const char* purpose) {
       memory = backend_.allocate(static_cast<size_t>(size));
     }
     if (memory == nullptr) throw out_of_memory();
-    blocks_.emplace(memory, size);
+    blocks_.emplace(memory, Block{size, nullptr});
     statistics_.reserved += size;
   }
-  statistics_.live += blocks_.at(memory);
+  Block& block = blocks_.at(memory);
+  if (pool_ != nullptr && block.pool != pool_) {
+    block.pool = pool_;
+    pool_->blocks.push_back(memory);
+  }
+  statistics_.live += block.size;
   statistics_.peak = std::max(statistics_.peak, statistics_.live);
   return memory;
 }
 
-void* Allocator::take_cached(int64_t size) {
-  const auto found = free_by_size_.lower_bound(size);
+void* Allocator::take_cached(Pool& pool, int64_t size) {
+  const auto found = pool.free_by_size.lower_bound(size);
   // A block much larger than asked for is left for whoever needs it.
-  if (found == free_by_size_.end() || found->first > size + size / 4) return nullptr;
+  if (found == pool.free_by_size.end() || found->first > size + size / 4) return nullptr;
   void* memory = found->second;
-  free_by_size_.erase(found);
+  pool.free_by_size.erase(found);
   return memory;
 }
 
 void Allocator::free(void* memory) noexcept {
   if (memory == nullptr) return;
-  const int64_t size = blocks_.at(memory);
-  statistics_.live -= size;
-  free_by_size_.emplace(size, memory);
+  const Block& block = blocks_.at(memory);
+  statistics_.live -= block.size;
+  Pool& pool = block.pool ? *block.pool : everybodys_;
+  pool.free_by_size.emplace(block.size, memory);
+}
+
+bool Allocator::is_in(const Pool& pool, const void* memory) const { return blocks_.at(memory).pool == &pool; }
+
+void Allocator::dissolve(Pool& pool) noexcept {
+  for (const void* memory : pool.blocks) blocks_.at(memory).pool = nullptr;
+  everybodys_.free_by_size.merge(pool.free_by_size);
 }
 
 void Allocator::trim() {
-  if (free_by_size_.empty()) return;
+  auto& free = everybodys_.free_by_size;
+  if (free.empty()) return;
   backend_.wait();
-  for (const auto& [size, memory] : free_by_size_) {
+  for (const auto& [size, memory] : free) {
     backend_.release(memory);
     blocks_.erase(memory);
     statistics_.reserved -= size;
   }
-  free_by_size_.clear();
+  free.clear();
 }
 
 }  // namespace foretoken

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <unordered_map>
+#include <vector>
 
 namespace foretoken {
 
@@ -29,6 +30,17 @@ class Allocator {
   void* allocate(int64_t bytes, const char* purpose);
   void free(void* memory) noexcept;
 
+  // Blocks of captured work, which uses them anew whenever it runs: nobody else may have them until it is gone.
+  struct Pool {
+    std::multimap<int64_t, void*> free_by_size;
+    std::vector<void*> blocks;  // in use and free; not kept for everybody's
+  };
+  // Until the next call, allocated blocks are this pool's, also once they are freed; null: everybody's.
+  void allocate_from(Pool* pool) { pool_ = pool; }
+  bool is_in(const Pool& pool, const void* memory) const;
+  // Gives the pool's blocks to everybody.
+  void dissolve(Pool& pool) noexcept;
+
   // Gives cached blocks back to the system; waits for the stream, since queued work may still use them.
   void trim();
 
@@ -36,13 +48,18 @@ class Allocator {
   void reset_peak() { statistics_.peak = statistics_.live; }
 
  private:
-  void* take_cached(int64_t bytes);
+  struct Block {
+    int64_t size;
+    Pool* pool;
+  };
+  static void* take_cached(Pool& pool, int64_t size);
 
   Backend& backend_;
   const int64_t limit_;
   MemoryStatistics statistics_;
-  std::unordered_map<void*, int64_t> blocks_;  // every block and its size
-  std::multimap<int64_t, void*> free_by_size_;
+  std::unordered_map<const void*, Block> blocks_;  // every block there is
+  Pool everybodys_;
+  Pool* pool_ = nullptr;
 };
 
 }  // namespace foretoken

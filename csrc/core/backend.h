@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -76,6 +77,12 @@ struct MachineRates {
   double read_bytes_per_second;  // reading memory beyond the caches, all threads
 };
 
+// What was enqueued between begin_capture() and end_capture().
+class CapturedWork {
+ public:
+  virtual ~CapturedWork() = default;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -94,6 +101,12 @@ class Backend {
   virtual void download(void* out, const void* in, int64_t bytes, Completion done) = 0;
   // Calls `done` when everything enqueued before has finished.
   virtual void synchronize(Completion done) = 0;
+
+  // From here to end_capture() uploads and operations are gathered instead of run, the contents of uploads with them;
+  // nothing else may be enqueued. What was gathered can then run any number of times, for the price of one call each.
+  virtual void begin_capture() = 0;
+  virtual std::shared_ptr<CapturedWork> end_capture() = 0;
+  virtual void replay(std::shared_ptr<CapturedWork> work) = 0;
 
   // Blocks until everything enqueued has finished. Only for when memory has run out.
   virtual void wait() = 0;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <utility>
 #include <vector>
 
 #include "csrc/core/allocator.h"
@@ -10,26 +9,25 @@
 
 namespace foretoken {
 
+class Capture;
+
 class Device {
  public:
   Device(std::unique_ptr<Backend> backend, int64_t memory_limit)
       : backend_(std::move(backend)), allocator_(*backend_, memory_limit) {}
-  ~Device() { stop(); }
+  ~Device() { backend_->stop(); }
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
   Backend& backend() { return *backend_; }
   Allocator& allocator() { return allocator_; }
 
-  // Drops what is queued and waits for what is running; nothing may be enqueued after it.
-  void stop() {
-    if (!std::exchange(stopped_, true)) backend_->stop();
-  }
+  // The one that is being made of this device's work, or null.
+  Capture* capture = nullptr;
 
  private:
   std::unique_ptr<Backend> backend_;  // outlives the allocator
   Allocator allocator_;
-  bool stopped_ = false;
 };
 
 // Runs an op that needs scratch: sizes it, takes it, enqueues the op and frees it for whatever comes next.

@@ -433,14 +433,17 @@ struct VerifyTreeArgs {
   Workspace workspace;
 };
 
-// Fills a tree with drafted tokens: tokens[r] = root token for a root, else drafts[depth(r)-1, ranks[r]].
+// Fills a tree with drafted tokens: tokens[r] = root token for a root, else drafts[depth(r)-1, ranks[r]]; and with
+// their positions, lengths + depth.
 struct PlantTreeArgs {
   const int32_t* roots;        // [sequences]
   const int32_t* drafts;       // [sequences, max_depth, width]: top-k tokens of head depth+1
   const int32_t* depths;       // [rows]
   const int32_t* ranks;        // [rows]
   const int32_t* row_offsets;  // [sequences + 1]
+  const int32_t* lengths;      // [sequences]
   int32_t* tokens;             // [rows]
+  int32_t* positions;          // [rows]
   int64_t rows, sequences, max_depth, width;
 };
 

@@ -166,6 +166,7 @@ void run(const PlantTreeArgs& args, const Context& context) {
     if (depth < 0 || depth > args.max_depth) {
       return report_index(context, "plantTree", "depths", r, depth, args.max_depth + 1);
     }
+    args.positions[r] = args.lengths[sequence] + depth;
     if (depth == 0) {
       args.tokens[r] = args.roots[sequence];
       continue;

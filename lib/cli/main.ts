@@ -1,4 +1,6 @@
 #!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { ForetokenError } from '../errors';
 import { UsageError } from './arguments';
 import type * as devices from './devices';
@@ -38,10 +40,15 @@ function help(): string {
     '',
     ...lines,
     '',
-    'foretoken COMMAND --help says more, with an example.',
+    'foretoken COMMAND --help says more, with an example; foretoken --version says which version this is.',
     'Exit codes: 0 done, 1 error, 2 wrong usage, 130 and 143 stopped by Ctrl-C and SIGTERM.',
     '',
   ].join('\n');
+}
+
+function version(): string {
+  const file = join(__dirname, '../../package.json');
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
 /** Runs the command line; what goes wrong is printed. Returns the exit code. */
@@ -50,6 +57,10 @@ export async function main(argv: readonly string[]): Promise<number> {
   try {
     if (name === '--help' || name === '-h') {
       process.stdout.write(help());
+      return 0;
+    }
+    if (name === '--version') {
+      console.log(version());
       return 0;
     }
     if (name === undefined) throw new UsageError(`give a command: ${Object.keys(COMMANDS).join(', ')}`);
@@ -74,4 +85,11 @@ function report(error: unknown, command: string, json: boolean): void {
   else console.error(`${command}: ${error instanceof ForetokenError ? message : (stack ?? message)}`);
 }
 
-if (require.main === module) void main(process.argv.slice(2)).then((code) => (process.exitCode = code));
+if (require.main === module) {
+  // Whoever reads the output, `head` for instance, has seen enough: no error of ours.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(0);
+  });
+  void main(process.argv.slice(2)).then((code) => (process.exitCode = code));
+}

@@ -1,37 +1,60 @@
 import type { MtpModel } from '../model/model';
 import { KvCache } from '../nn/kv-cache';
+import type { PackedRows } from '../nn/rows';
+import { embedding } from '../tensor/ops/embedding';
 import { linear } from '../tensor/ops/linear';
 import { reshape, rows } from '../tensor/ops/reshape';
 import { topK } from '../tensor/ops/sampling';
 import { keep, scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
+import { MAX_DRAFT_NODES } from './options';
 import { chainRows } from './rows';
+import type { StepInputs } from './step-inputs';
 
 /** Known positions that are worth a pass of their own before a draft is wanted. */
 const SETTLE = 64;
 
-/** Newly committed positions: their trunk states [rows, hiddenSize], and for each the token that follows it. */
-export interface Committed {
+/** Trunk states of the rows of one forward pass, [rows, hiddenSize] each. */
+export interface RowStates {
   z: Tensor;
   hidden: Tensor;
-  /** tokens[i] follows the position of row i; the last one is the root of the next tree. */
-  tokens: Int32Array;
 }
 
-/**
- * Runs heads 2 … depth+1 on committed positions and proposes tokens for the next tree. Committed rows are only gathered
- * until a draft is wanted, so steps without one cost nothing here.
- */
+/** Runs heads 2 … depth+1 on committed positions and proposes tokens for the next tree. */
 export interface Drafter extends Disposable {
-  /** Takes over `z` and `hidden`. */
-  commit(committed: Committed): void;
-  /** int32 [1, depth, width]: for each depth the head's likeliest tokens, best first. */
-  draft(width: number): Tensor;
+  /**
+   * Whether `see` and `draft` enqueue the same operations every time, so that they can be captured. Others work on rows
+   * that they learn of in `commit`.
+   */
+  readonly capturable: boolean;
+  /** How many heads there are to draft. */
+  readonly depth: number;
+  /** Takes note of a step's rows, of which the host does not know yet which are accepted. */
+  see(states: RowStates): void;
+  /**
+   * Rows that were committed. They are only gathered until a draft is wanted, so steps without one cost nothing here.
+   * @param path which rows
+   * @param tokens tokens[i] follows the position of row path[i]; the last one is the root of the next tree
+   */
+  commit(states: RowStates, path: readonly number[], tokens: Int32Array): void;
+  /**
+   * int32 [1, drafted, width]: for each depth the head's likeliest tokens, best first. At least `depth` of them; those who
+   * gather rows draft with all their heads, which must see every row.
+   */
+  draft(depth: number, width: number): Tensor;
 }
 
-/** @param depth how many heads draft, at most numHeads - 1 */
-export function makeDrafter(model: MtpModel, depth: number, capacity: number): Drafter {
+export interface DrafterOptions {
+  /** How many heads draft, at most numHeads - 1. */
+  depth: number;
+  /** Positions there must be room for. */
+  capacity: number;
+  inputs: StepInputs;
+}
+
+export function makeDrafter(model: MtpModel, { depth, capacity, inputs }: DrafterOptions): Drafter {
   const { numKeyValueHeads, headDim } = model.config;
+  if (!model.heads.chained && model.heads.layers === 0) return new RowDrafter(model, depth, inputs);
   const layers = model.heads.layers * depth;
   const cache = new KvCache(model.device, { layers, kvHeads: numKeyValueHeads, headDim, capacity });
   return model.heads.chained
@@ -49,29 +72,85 @@ function lastRow(x: Tensor): Tensor {
   return rows(x, x.shape[0]! - 1, 1);
 }
 
-/** Heads that do not need each other's drafts: all of them propose in one product. */
-class IndependentDrafter implements Drafter {
-  #pending: Committed[] = [];
+/** Rows by index: what an embedding does. */
+function gather(states: RowStates, index: Tensor): RowStates {
+  return { z: embedding(index, states.z), hidden: embedding(index, states.hidden) };
+}
+
+/** Heads that look at one row alone: that of the position where the root was drawn. */
+class RowDrafter implements Drafter {
+  readonly capturable = true;
+  /** The rows of the step before. */
+  readonly #last: RowStates;
+  /** A row that stands alone: what heads without layers are told, though they have no use for it. */
+  readonly #alone: PackedRows;
 
   constructor(
     private readonly model: MtpModel,
-    private readonly depth: number,
+    readonly depth: number,
+    private readonly inputs: StepInputs,
+  ) {
+    const shape = [MAX_DRAFT_NODES + 1, model.config.hiddenSize];
+    this.#last = { z: keep(model.device.zeros(shape)), hidden: keep(model.device.zeros(shape)) };
+    const zero = keep(model.device.tensor(Int32Array.of(0)));
+    this.#alone = { kind: 'packed', batch: 1, starts: zero, positions: zero };
+  }
+
+  see({ z, hidden }: RowStates): void {
+    const count = z.shape[0]!;
+    rows(this.#last.z, 0, count).copyFrom(z);
+    rows(this.#last.hidden, 0, count).copyFrom(hidden);
+  }
+
+  commit(): void {
+    // All that is needed comes with the inputs of the next step.
+  }
+
+  draft(depth: number, width: number): Tensor {
+    return scope(() => {
+      const { model, inputs } = this;
+      const row = gather(this.#last, inputs.drawnAt);
+      const stacked = model.device.empty([depth, model.config.hiddenSize]);
+      for (let k = 2; k <= depth + 1; k++) {
+        const out = model.heads.forward(k, { ...row, previous: row.hidden, tokens: null, rows: this.#alone });
+        rows(stacked, k - 2, 1).copyFrom(out.hidden);
+      }
+      return reshape(propose(model, stacked, width), [1, depth, width]);
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#last.z.dispose();
+    this.#last.hidden.dispose();
+    this.#alone.starts.dispose();
+  }
+}
+
+/** Heads with layers that do not need each other's drafts: all of them propose in one product. */
+class IndependentDrafter implements Drafter {
+  readonly capturable = false;
+  #pending: RowStates[] = [];
+
+  constructor(
+    private readonly model: MtpModel,
+    readonly depth: number,
     private readonly cache: KvCache,
   ) {}
 
-  commit(committed: Committed): void {
-    keep(committed.z);
-    keep(committed.hidden);
-    this.#pending.push(committed);
+  see(): void {
+    // Only accepted rows count.
   }
 
-  draft(width: number): Tensor {
+  commit(states: RowStates, path: readonly number[]): void {
+    const accepted = gather(states, this.model.device.tensor(Int32Array.from(path)));
+    this.#pending.push({ z: keep(accepted.z), hidden: keep(accepted.hidden) });
+  }
+
+  draft(_depth: number, width: number): Tensor {
     return scope(() => {
       const { hiddenSize } = this.model.config;
       const stacked = this.model.device.empty([this.depth, hiddenSize]);
-      // Heads without a cache look at one row alone: the newest is enough.
-      const pieces = this.model.heads.layers > 0 ? this.#pending : this.#pending.slice(-1);
-      for (const { z, hidden } of pieces) {
+      for (const { z, hidden } of this.#pending) {
         const count = z.shape[0]!;
         const related = chainRows(this.cache, count);
         for (let k = 2; k <= this.depth + 1; k++) {
@@ -105,6 +184,7 @@ class IndependentDrafter implements Drafter {
  * depth-1 positions are always open, all others are final and lie in the cache.
  */
 class ChainedDrafter implements Drafter {
+  readonly capturable = false;
   /** `hidden` of the open positions, oldest first, in pieces. */
   #open: Tensor[] = [];
   /** The token after each open position; the last one is the root. */
@@ -112,20 +192,24 @@ class ChainedDrafter implements Drafter {
 
   constructor(
     private readonly model: MtpModel,
-    private readonly depth: number,
+    readonly depth: number,
     private readonly cache: KvCache,
   ) {}
 
-  commit({ z, hidden, tokens }: Committed): void {
-    z.dispose();
-    this.#open.push(keep(hidden));
+  see(): void {
+    // Only accepted rows count.
+  }
+
+  commit({ hidden }: RowStates, path: readonly number[], tokens: Int32Array): void {
+    const index = this.model.device.tensor(Int32Array.from(path));
+    this.#open.push(keep(embedding(index, hidden)));
     this.#tokens.push(...tokens);
     // A long prompt is worked off on the way.
     if (this.#tokens.length >= SETTLE + this.depth)
       scope(() => this.#settle(this.#tokens.length - this.depth));
   }
 
-  draft(width: number): Tensor {
+  draft(_depth: number, width: number): Tensor {
     return scope(() => {
       const { device, config } = this.model;
       const count = this.#tokens.length;

@@ -1,11 +1,13 @@
 import { PHASES, type PhaseSeconds } from './step-clock';
-import type { StepResult } from './decoder';
 import type { TreePlan } from './tree';
+import type { StepReport } from './tree-step';
 
+/** Why a text ended: `maxTokens` or the model's positions reached, the end-of-text token, or a stop string. */
 export type FinishReason = 'length' | 'eos' | 'stop';
 
 /** What a generation did and what it took, in the field's terms. */
 export interface GenerateStats {
+  /** Tokens of the prompt. */
   promptTokens: number;
   /** Tokens generated. */
   tokens: number;
@@ -13,8 +15,9 @@ export interface GenerateStats {
   steps: number;
   /** Tokens committed per verify forward: accepted drafts plus the one that verify draws; plain decoding has 1. */
   tokensPerStep: number;
-  /** Draft nodes verified, and how many of them were accepted. */
+  /** Draft nodes verified. */
   drafted: number;
+  /** How many of them were accepted. */
   accepted: number;
   /** `[d-1]`: of the steps whose tree reached depth d, the share that accepted depth d. */
   cumulativeAcceptance: number[];
@@ -26,7 +29,9 @@ export interface GenerateStats {
   prefillSeconds: number;
   /** Wall-clock time of all steps. */
   decodeSeconds: number;
+  /** `tokens` over `decodeSeconds`: the prompt's time is not part of it. */
   tokensPerSecond: number;
+  /** Null while the text goes on, and when it was aborted. */
   finishReason: FinishReason | null;
 }
 
@@ -51,7 +56,7 @@ export class StatsRecorder {
   }
 
   /** @param seconds wall-clock time of the step */
-  stepped(plan: TreePlan, { tokens, path, seconds: phases }: StepResult, seconds: number): void {
+  stepped(plan: TreePlan, { tokens, path, seconds: phases }: StepReport, seconds: number): void {
     this.#steps++;
     this.#committed += tokens.length;
     this.#drafted += plan.parents.length - 1;

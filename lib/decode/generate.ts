@@ -1,7 +1,7 @@
 import { ForetokenError } from '../errors';
 import type { MtpModel } from '../model/model';
 import type { Tokenizer } from '../model/tokenizer';
-import { Decoder, type StepResult } from './decoder';
+import { Decoder } from './decoder';
 import { StatsRecorder, type GenerateStats } from './generate-stats';
 import { checkSpeculation, MAX_DRAFT_NODES, type GenerateOptions } from './options';
 import { makePlanner, ROOT_ONLY, type Planner } from './planner';
@@ -13,6 +13,7 @@ import type { TreePlan } from './tree';
 export interface GeneratedPiece {
   /** Whole characters only; may be empty while one is not complete or a stop string may be beginning. */
   text: string;
+  /** The token ids, up to the one that ends the text. */
   tokens: number[];
   /** How many of the tokens were guessed ahead and accepted: all but the last, in most steps. */
   accepted: number;
@@ -20,6 +21,7 @@ export interface GeneratedPiece {
 
 /** The pieces of a text as they are made; `stats` is complete when the iteration has ended. */
 export interface Generation extends AsyncIterable<GeneratedPiece> {
+  /** What was generated and measured so far. */
   readonly stats: GenerateStats;
 }
 
@@ -110,7 +112,7 @@ async function* iterate(run: Run, recorder: StatsRecorder): AsyncGenerator<Gener
   while (!end.reason) {
     options.signal?.throwIfAborted();
     const plan = planThatFits(planner, model, decoder.length);
-    const result: StepResult = await decoder.step(plan);
+    const result = await decoder.step(plan);
     const seconds = (performance.now() - now) / 1000;
     recorder.stepped(plan, result, seconds);
     planner.observe({ plan, path: result.path, seconds });

@@ -10,7 +10,9 @@ export class LanguageModel implements Disposable {
   #ownDevice: Device | null = null;
 
   constructor(
+    /** The model, disposed together with this. */
     readonly model: MtpModel,
+    /** Its tokenizer. */
     readonly tokenizer: Tokenizer,
   ) {}
 
@@ -43,6 +45,7 @@ export class LanguageModel implements Disposable {
     this.#ownDevice?.dispose();
   }
 
+  /** What `using` calls: {@link dispose}. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -7,14 +7,30 @@ export const MAX_DRAFT_NODES = 63;
 /** How to guess ahead. Whatever is chosen, the output is the same to the last token; only the speed differs. */
 export type Speculation =
   | 'none'
-  /** The heads' first choices, one after another. `depth` default: all heads. */
-  | { tree: 'chain'; depth?: number }
-  /** widths[i] alternatives at depth i+1, under every node above. */
-  | { tree: 'full'; widths: readonly number[] }
-  /** The `nodes` paths that were accepted most often so far. Default 8. */
-  | { tree: 'best'; nodes?: number }
-  /** As many of those as give the most tokens per second here and now; possibly none. Default at most 16. */
-  | { tree: 'adaptive'; maxNodes?: number };
+  | {
+      /** The heads' first choices, one after another. */
+      tree: 'chain';
+      /** How many of heads 2 … n draft. Default: all. */
+      depth?: number;
+    }
+  | {
+      /** Alternatives at every depth, under every node above. */
+      tree: 'full';
+      /** widths[i] alternatives at depth i+1, for heads 2 … n at most; 63 nodes in all at most. */
+      widths: readonly number[];
+    }
+  | {
+      /** The paths that were accepted most often so far. */
+      tree: 'best';
+      /** Draft nodes, 0 … 63. Default 8. */
+      nodes?: number;
+    }
+  | {
+      /** As many of those as give the most tokens per second here and now; possibly none. */
+      tree: 'adaptive';
+      /** Draft nodes at most, 0 … 63. Default 16. */
+      maxNodes?: number;
+    };
 
 export interface GenerateOptions extends SamplingOptions {
   /** Most tokens to generate. Default 256. */

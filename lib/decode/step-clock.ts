@@ -3,6 +3,7 @@ import type { Tensor } from '../tensor/tensor';
 
 /** The parts of a decoding step, in their order. */
 export const PHASES = ['draft', 'forward', 'verify', 'commit'] as const;
+/** A part of a decoding step: drafting a tree, its forward pass, verifying it, committing what was accepted. */
 export type Phase = (typeof PHASES)[number];
 /** Seconds of device time. */
 export type PhaseSeconds = Record<Phase, number>;

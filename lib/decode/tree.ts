@@ -12,6 +12,7 @@ export interface TreePlan {
   readonly depths: Int32Array;
   /** `[nodes]`: which of the drafted tokens of its depth a node holds, 0 the likeliest. */
   readonly ranks: Int32Array;
+  /** Depth of the deepest node. */
   readonly maxDepth: number;
   /** How many drafted tokens a depth must offer, at least 1. */
   readonly width: number;
@@ -116,9 +117,26 @@ export function expectedTokens(tree: TreePlan, statistics: RankPathStatistics): 
 
 /** A tree plan for library users. */
 export type TreeShape =
-  | { tree: 'chain'; depth: number }
-  | { tree: 'full'; widths: readonly number[] }
-  | { tree: 'best'; nodes: number; statistics: RankPathStatistics };
+  | {
+      /** The likeliest token of each depth, one after another. */
+      tree: 'chain';
+      /** How many. */
+      depth: number;
+    }
+  | {
+      /** Alternatives at every depth, under every node above. */
+      tree: 'full';
+      /** widths[i] alternatives at depth i+1. */
+      widths: readonly number[];
+    }
+  | {
+      /** The nodes that are likeliest to be accepted. */
+      tree: 'best';
+      /** Draft nodes, the root not counted. */
+      nodes: number;
+      /** How often each path was accepted so far. */
+      statistics: RankPathStatistics;
+    };
 
 /** Plans a draft tree: a chain, a full tree, or the best one under acceptance statistics. */
 export function buildTree(shape: TreeShape): TreePlan {

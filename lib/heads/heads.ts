@@ -6,8 +6,11 @@ import type { Tensor } from '../tensor/tensor';
 
 /** What a head kind gets to build its layers from. */
 export interface HeadsContext {
+  /** Where layers register their parameters; in checkpoints the names of head k's begin with `mtp.heads.<k>.`. */
   readonly store: ParameterStore;
+  /** Sizes and flags of the trunk's layers. */
   readonly config: BlockConfig;
+  /** Rotary positions, for heads with attention. */
   readonly table: RopeTable;
   /** Number of heads n, the next-token head included; these are heads 2 … n. */
   readonly numHeads: number;
@@ -25,9 +28,11 @@ export interface HeadInputs {
   readonly previous: Tensor | null;
   /** int32 [rows]: token t+k-1 for the row of position t; null unless the heads are `chained`. */
   readonly tokens: Tensor | null;
+  /** How the rows relate to each other: what attention may look at. */
   readonly rows: Rows;
 }
 
+/** What a head gives for each of the rows it was given. */
 export interface HeadOutputs {
   /** [rows, hiddenSize], to be unembedded into logits of token t+k. */
   readonly hidden: Tensor;
@@ -47,6 +52,7 @@ export interface Heads {
   /** Layers of KV cache that each head needs: 0 when a head looks at its own row alone. */
   readonly layers: number;
   /**
+   * One head on some rows, in training and in drafting.
    * @param k which head, 2 … n. In a cache, head k's layers are (k-2)·layers … (k-1)·layers - 1.
    */
   forward(k: number, inputs: HeadInputs): HeadOutputs;
@@ -54,6 +60,8 @@ export interface Heads {
 
 /** An architecture of heads, under the name that config.json gives as `mtp.kind`. */
 export interface HeadKind {
+  /** The name. */
   readonly kind: string;
+  /** Makes heads 2 … n of a new model; called once for each model, before its parameters have memory. */
   create(context: HeadsContext): Heads;
 }

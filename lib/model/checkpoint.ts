@@ -67,7 +67,12 @@ export async function saveModel(directory: string, model: MtpModel, tokenizer: T
 export async function loadModel(
   device: Device,
   directory: string,
-): Promise<{ model: MtpModel; tokenizer: Tokenizer }> {
+): Promise<{
+  /** The model, on the device; the caller disposes it. */
+  model: MtpModel;
+  /** The tokenizer in the same directory. */
+  tokenizer: Tokenizer;
+}> {
   const path = join(directory, CONFIG_NAME);
   const json = await readJson(path);
   if (!isJsonObject(json)) throw new ForetokenError('INVALID_CONFIG', `${path}: not a JSON object`);

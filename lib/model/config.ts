@@ -10,24 +10,45 @@ export type ModelType = 'llama' | 'qwen2' | 'qwen3';
 
 /** config.json, with camelCased Hugging Face names. */
 export interface ModelConfig {
+  /** Default `llama`. `qwen2` has biases on q, k and v, `qwen3` an RMSNorm on each query and key head. */
   modelType: ModelType;
+  /** Rows of embedding and unembedding: at least the tokenizer's tokens. */
   vocabSize: number;
+  /** Width of the residual stream. */
   hiddenSize: number;
+  /** Width of the MLPs. Default: 8/3 of hiddenSize, rounded up to a multiple of 64. */
   intermediateSize: number;
+  /** Layers of the trunk, the last of which is head 1's own. */
   numHiddenLayers: number;
+  /** Query heads of a layer, a multiple of numKeyValueHeads. */
   numAttentionHeads: number;
+  /** Key heads of a layer, and value heads. Default: numAttentionHeads. */
   numKeyValueHeads: number;
+  /** Numbers in one attention head, even. Default: hiddenSize / numAttentionHeads. */
   headDim: number;
+  /** Positions that prompt and output may have together. Default 2048. */
   maxPositionEmbeddings: number;
+  /** Added to the mean square in every RMSNorm. Default 1e-5. */
   rmsNormEps: number;
+  /** Base of the rotary angles. Default 10000. */
   ropeTheta: number;
+  /** Whether embedding and unembedding are one matrix. Default false. */
   tieWordEmbeddings: boolean;
+  /** Biases on q, k and v, and but for `qwen2` on the output projection. Default false. */
   attentionBias: boolean;
+  /** Standard deviation of initial weights. Default 0.02. */
   initializerRange: number;
+  /** The token that begins a text, or null (default). */
   bosTokenId: number | null;
+  /** The token that ends a text, or null (default); used where the tokenizer names none. */
   eosTokenId: number | null;
-  /** Heads; numHeads counts the next-token head. */
-  mtp: { kind: string; numHeads: number };
+  /** Heads. Default: head 1 alone. */
+  mtp: {
+    /** Architecture of heads 2 … n: `parallel`, `medusa`, `sequential` or one registered by `registerHeadKind`. */
+    kind: string;
+    /** Number of heads n, 1 … 16, the next-token head included. */
+    numHeads: number;
+  };
 }
 
 type Json = Record<string, unknown>;
@@ -44,7 +65,7 @@ const DEFAULTS = {
   eosTokenId: null,
 } as const;
 
-/** What must be given to make a model; the rest has Hugging Face's defaults. */
+/** What a model is made from: four sizes, and whatever is to differ from the defaults named in {@link ModelConfig}. */
 export type ModelOptions = Partial<ModelConfig> &
   Pick<ModelConfig, 'vocabSize' | 'hiddenSize' | 'numHiddenLayers' | 'numAttentionHeads'>;
 

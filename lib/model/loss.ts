@@ -11,8 +11,11 @@ export const IGNORE_INDEX = -100;
 
 /** Packed rows to learn from; all arrays are [batch · length], row after row. */
 export interface TrainingBatch {
+  /** Number of rows. */
   batch: number;
+  /** Tokens in a row. */
   length: number;
+  /** Token ids. */
   tokens: Int32Array;
   /** Index in its row of the first token of each token's document. */
   starts: Int32Array;
@@ -22,14 +25,20 @@ export interface TrainingBatch {
 
 /** A batch on a device. */
 export interface DeviceBatch {
+  /** Where rows and documents begin, and the positions that follow from it. */
   rows: PackedRows;
+  /** int32 [batch · length]. */
   tokens: Tensor;
-  /** One for each head. */
+  /** int32 [batch · length], one for each head. */
   targets: Tensor[];
   /** What head k reads beside the trunk: token t+k-1, at index k-1. Made only for chained heads. */
   inputs: (Tensor | null)[];
 }
 
+/**
+ * Puts a batch on a device.
+ * @param chained whether the model's heads are, and so need the tokens that they read: `model.heads.chained`
+ */
 export function uploadBatch(device: Device, batch: TrainingBatch, chained: boolean): DeviceBatch {
   const positions = batch.starts.map((start, i) => (i % batch.length) - start);
   // The target of head k-1 is what head k reads; where there is none head k has no target either, and any token does.

@@ -12,6 +12,7 @@ import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { blockConfig, modelConfig, type ModelConfig, type ModelOptions } from './config';
 
+/** How a new {@link MtpModel} starts. */
 export interface ModelInit {
   /** Seed of the initial weights; without one they are zeros, for a checkpoint to fill. */
   seed?: number;
@@ -22,8 +23,11 @@ export interface ModelInit {
  * head 1, and heads 2 … n of some kind. All heads share one unembedding.
  */
 export class MtpModel implements Disposable {
+  /** What it was made from, defaults filled in. */
   readonly config: ModelConfig;
+  /** All its weights, by checkpoint name. */
   readonly parameters: ParameterStore;
+  /** Rotary positions of all layers. Positions must be reserved here before rows with them go through the model. */
   readonly table: RopeTable;
   /** Heads 2 … n. */
   readonly heads: Heads;
@@ -34,6 +38,7 @@ export class MtpModel implements Disposable {
   readonly #norm: RMSNorm;
 
   constructor(
+    /** Where its weights lie. */
     readonly device: Device,
     options: ModelOptions,
     init: ModelInit = {},
@@ -92,11 +97,13 @@ export class MtpModel implements Disposable {
     return weightFor(hidden, this.unembedding);
   }
 
+  /** Frees the weights, their gradients and the table of positions. */
   dispose(): void {
     this.parameters.dispose();
     this.table.dispose();
   }
 
+  /** What `using` calls: {@link dispose}. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -7,6 +7,7 @@ export interface NativeBinding
   extends
     DeviceBinding,
     TensorBinding,
+    CaptureBinding,
     ElementwiseBinding,
     LayerBinding,
     OptimizerBinding,
@@ -18,6 +19,7 @@ export interface NativeBinding
 /** A tensor, as a slot and a generation; stale ones are refused. */
 export type TensorHandle = number;
 export type DeviceHandle = number;
+export type CaptureHandle = number;
 export type Optional = TensorHandle | undefined;
 
 /** Type of a tensor's elements. */
@@ -73,6 +75,13 @@ interface TensorBinding {
   copyInto(out: TensorHandle, input: TensorHandle): void;
   cast(tensor: TensorHandle, dtype: DType): TensorHandle;
   timestamp(out: TensorHandle, index: number): void;
+}
+
+interface CaptureBinding {
+  beginCapture(device: DeviceHandle, sharesMemoryWith?: CaptureHandle): CaptureHandle;
+  endCapture(capture: CaptureHandle): void;
+  replay(capture: CaptureHandle): void;
+  disposeCapture(capture: CaptureHandle): void;
 }
 
 interface ElementwiseBinding {
@@ -252,7 +261,8 @@ interface SamplingBinding {
     depths: TensorHandle,
     ranks: TensorHandle,
     rowOffsets: TensorHandle,
-  ): TensorHandle;
+    lengths: TensorHandle,
+  ): [tokens: TensorHandle, positions: TensorHandle];
   verifyTree(
     ...args: [
       hidden: TensorHandle,

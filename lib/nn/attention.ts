@@ -13,7 +13,9 @@ import type { Rows } from './rows';
 
 /** Causal self-attention with grouped key/value heads and rotary positions (Llama; Qwen's biases and q/k norms). */
 export class Attention {
+  /** Projections of all query, key and value heads, side by side: hiddenSize → (heads + 2 · kvHeads) · headDim. */
   readonly qkv: Linear;
+  /** Output projection: heads · headDim → hiddenSize. */
   readonly out: Linear;
   readonly #norms: { q: RMSNorm; k: RMSNorm } | null;
   readonly #shape: AttentionShape;

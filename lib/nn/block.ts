@@ -8,12 +8,19 @@ import { RMSNorm } from './rms-norm';
 import type { RopeTable } from './rope-table';
 import type { Rows } from './rows';
 
+/** Sizes and flags of one {@link Block}. */
 export interface BlockConfig {
+  /** Width of the residual stream. */
   hiddenSize: number;
+  /** Width of the MLP between its projections. */
   intermediateSize: number;
+  /** Query heads, a multiple of `kvHeads`. */
   heads: number;
+  /** Key heads; there are as many value heads. */
   kvHeads: number;
+  /** Numbers in one head; even, for rotary positions. */
   headDim: number;
+  /** Added to the mean square in every RMSNorm. */
   rmsNormEps: number;
   /** Biases on q, k and v (Qwen2). */
   qkvBias: boolean;
@@ -29,7 +36,9 @@ export interface BlockConfig {
 
 /** One transformer layer of the Llama family: x + attention(norm x), then x + mlp(norm x). */
 export class Block {
+  /** The first half, self-attention. */
   readonly attention: Attention;
+  /** The second half, which looks at each row alone. */
   readonly mlp: Mlp;
   readonly #inputNorm: RMSNorm;
   readonly #postAttentionNorm: RMSNorm;

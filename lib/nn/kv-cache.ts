@@ -4,9 +4,13 @@ import { kvCompact, type TreeRows } from '../tensor/ops/kv-cache';
 import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 
+/** Sizes of a {@link KvCache}. */
 export interface KvCacheOptions {
+  /** Layers whose keys and values are kept. */
   layers: number;
+  /** Key heads of a layer; there are as many value heads. */
   kvHeads: number;
+  /** Numbers in one head. */
   headDim: number;
   /** Positions each sequence has room for, the nodes of a tree included. */
   capacity: number;
@@ -20,12 +24,15 @@ export interface KvCacheOptions {
 export class KvCache implements Disposable {
   /** float32 [layers, 2, sequences, kvHeads, capacity, headDim]. */
   readonly tensor: Tensor;
+  /** Positions each sequence has room for. */
   readonly capacity: number;
+  /** How many sequences are decoded side by side. */
   readonly sequences: number;
   /** Committed positions of each sequence. */
   readonly lengths: Int32Array;
 
   constructor(
+    /** Where the cache lies. */
     readonly device: Device,
     options: KvCacheOptions,
   ) {
@@ -71,10 +78,12 @@ export class KvCache implements Disposable {
     this.lengths[sequence] = Math.min(this.lengths[sequence]!, length);
   }
 
+  /** Frees the memory. */
   dispose(): void {
     this.tensor.dispose();
   }
 
+  /** What `using` calls: {@link dispose}. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -8,13 +8,17 @@ const PACKED_ROWS = 64;
 
 /** The outputs of a linear layer that checkpoints store under one name. */
 export interface LinearPart {
+  /** What its checkpoint tensors are called between prefix and `.weight`, as in `q_proj`. */
   name: string;
+  /** How many outputs it has. */
   rows: number;
 }
 
 /** y = x Wᵀ (+ b), for one or more named weights that read the same input. */
 export class Linear {
+  /** `[outputs, inputs]`: the weights of the parts, one below the other. */
   readonly weight: Parameter;
+  /** `[outputs]`, or null without a bias. */
   readonly bias: Parameter | null;
 
   /**

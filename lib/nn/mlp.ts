@@ -6,7 +6,9 @@ import type { ParameterStore } from './parameters';
 
 /** down(silu(gate x) · up x): the feed-forward part of a Llama block (Shazeer 2020, SwiGLU). */
 export class Mlp {
+  /** Gate and up projection, side by side: hiddenSize → 2 · intermediateSize. */
   readonly gateUp: Linear;
+  /** Down projection: intermediateSize → hiddenSize. */
   readonly down: Linear;
 
   constructor(store: ParameterStore, prefix: string, config: BlockConfig) {
@@ -26,6 +28,7 @@ export class Mlp {
     });
   }
 
+  /** x [..., hiddenSize] → the same shape. */
   forward(x: Tensor): Tensor {
     return this.down.forward(swiglu(this.gateUp.forward(x)));
   }

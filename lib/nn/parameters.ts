@@ -7,25 +7,39 @@ import type { Tensor } from '../tensor/tensor';
 
 /** A named piece of a parameter, as checkpoints store it. */
 export interface ParameterPart {
+  /** The tensor's name in the checkpoint. */
   name: string;
+  /** Its shape; the parts of one parameter differ in the first dimension at most. */
   shape: readonly number[];
 }
 
 /** How a parameter starts: normal(0, std), or all the same value. */
-export type Init = { std: number } | { value: number };
+export type Init =
+  | {
+      /** Standard deviation. */
+      std: number;
+    }
+  | {
+      /** What every element starts as. */
+      value: number;
+    };
 
 /**
  * One trainable tensor. Several checkpoint tensors that are always used together (q, k and v projections; gate and up)
  * are parts of one parameter, stacked along the first dimension, so that they cost one product.
  */
 export class Parameter {
+  /** That of the parts, one below the other. */
   readonly shape: readonly number[];
+  /** Number of elements. */
   readonly size: number;
   #value: Tensor | null = null;
   #packed: Tensor | null = null;
 
   constructor(
+    /** What checkpoints call its pieces, first rows first. */
     readonly parts: readonly ParameterPart[],
+    /** How it starts. */
     readonly init: Init,
     /** Whether weight decay applies: matrices, but neither norms nor biases. */
     readonly decay: boolean,
@@ -41,6 +55,7 @@ export class Parameter {
     return this.#value;
   }
 
+  /** Set once, by the store. */
   set value(tensor: Tensor) {
     this.#value = tensor;
   }
@@ -56,6 +71,7 @@ export class Parameter {
     this.#packed = null;
   }
 
+  /** Frees value, gradient and packed form. */
   dispose(): void {
     this.changed();
     this.#value?.grad?.dispose();
@@ -66,13 +82,17 @@ export class Parameter {
 
 /** All parameters with one treatment by the optimizer, in one flat tensor. */
 export interface Bucket {
+  /** Whether weight decay applies. */
   readonly decay: boolean;
+  /** float32, one-dimensional: the parameters one after another. */
   readonly value: Tensor;
+  /** Their gradients in the same places; null before `allocateGradients`. */
   grad: Tensor | null;
 }
 
 /** Where a named piece of a parameter lies in its bucket. */
 export interface BucketPiece extends ParameterPart {
+  /** Elements of the bucket before it. */
   readonly offset: number;
 }
 
@@ -81,10 +101,15 @@ export interface BucketPiece extends ParameterPart {
  * optimizer launch, one gradient norm, one all-reduce each.
  */
 export class ParameterStore {
+  /** All of them, in the order in which they were made. */
   readonly parameters: Parameter[] = [];
+  /** At most two, with weight decay and without; none before `allocate`. */
   buckets: Bucket[] = [];
 
-  constructor(readonly device: Device) {}
+  constructor(
+    /** Where the parameters lie. */
+    readonly device: Device,
+  ) {}
 
   /** Registers a parameter; `parts` as in {@link Parameter}. */
   create(parts: readonly ParameterPart[], init: Init): Parameter {
@@ -130,6 +155,7 @@ export class ParameterStore {
     }
   }
 
+  /** Sets the gradients to 0, if there is room for them. */
   zeroGradients(): void {
     for (const bucket of this.buckets) bucket.grad?.fill(0);
   }
@@ -157,6 +183,7 @@ export class ParameterStore {
     return this.parameters.reduce((sum, parameter) => sum + parameter.size, 0);
   }
 
+  /** Frees values and gradients of all parameters. */
   dispose(): void {
     for (const parameter of this.parameters) parameter.dispose();
     for (const bucket of this.buckets) {

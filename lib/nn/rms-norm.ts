@@ -4,17 +4,20 @@ import type { Parameter, ParameterStore } from './parameters';
 
 /** x / rms(x) · weight, over the last dimension (Zhang & Sennrich 2019). */
 export class RMSNorm {
+  /** `[dim]`, ones at first. */
   readonly weight: Parameter;
 
   constructor(
     store: ParameterStore,
     name: string,
     dim: number,
+    /** Added to the mean square. */
     readonly eps: number,
   ) {
     this.weight = store.create([{ name: `${name}.weight`, shape: [dim] }], { value: 1 });
   }
 
+  /** x [..., dim] → the same shape. */
   forward(x: Tensor): Tensor {
     return rmsNorm(x, this.weight.value, this.eps);
   }

@@ -16,6 +16,7 @@ export class RopeTable {
     readonly maxPositions: number,
   ) {}
 
+  /** The table as `rope` reads it, of as many positions as were reserved; another tensor once it has grown. */
   get tensor(): Tensor {
     if (!this.#tensor) this.reserve(1);
     return this.#tensor!;
@@ -36,6 +37,7 @@ export class RopeTable {
     this.#tensor = keep(ropeTable(this.device, size, this.headDim, this.theta));
   }
 
+  /** Frees the table; what is asked for next makes it anew. */
   dispose(): void {
     this.#tensor?.dispose();
     this.#tensor = null;

@@ -46,11 +46,14 @@ let nextOrder = 0;
 export class GradNode implements GradTarget, Surviving {
   /** Operations are numbered as they are recorded, so falling order is a valid order for backward. */
   readonly order = nextOrder++;
+  /** What has gathered of the gradient of the operation's output: float32, of its shape; null before anything has. */
   grad: Tensor | null = null;
   #consumed = false;
 
   constructor(
+    /** Name of the operation, for messages. */
     readonly op: string,
+    /** Where the gradients of its inputs go, in their order; null where none is wanted. */
     readonly targets: readonly (GradNode | LeafTarget | null)[],
     private readonly output: { device: Tensor['device']; shape: readonly number[] },
     private saved: readonly Tensor[],

@@ -18,7 +18,9 @@ export interface DeviceOptions {
 
 /** One line of {@link devices}. */
 export interface DeviceListing {
+  /** What {@link openDevice} takes: `cpu`, `cuda:0`, …; `cuda` where no GPU can be used. */
   name: string;
+  /** Whether it can be opened here. */
   available: boolean;
   /** What it is, or why it cannot be used. */
   description: string;
@@ -66,17 +68,23 @@ export class Device implements Disposable {
   #handle: DeviceHandle;
 
   constructor(
+    /** `cpu` or `cuda:N`. */
     readonly name: string,
     handle: DeviceHandle,
   ) {
     this.#handle = handle;
   }
 
+  /**
+   * The native handle.
+   * @throws ForetokenError INVALID_HANDLE once the device was closed
+   */
   get handle(): DeviceHandle {
     if (this.closed) throw new ForetokenError('INVALID_HANDLE', `device ${this.name} was closed`);
     return this.#handle;
   }
 
+  /** Whether `dispose` was called. */
   get closed(): boolean {
     return this.#handle === 0;
   }

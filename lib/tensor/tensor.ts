@@ -37,6 +37,7 @@ export class Tensor implements Surviving, Disposable {
 
   /** Takes over a handle that an operation returned. */
   constructor(
+    /** Where the elements lie; an operation wants all its tensors on one device. */
     readonly device: Device,
     handle: TensorHandle,
   ) {
@@ -56,10 +57,12 @@ export class Tensor implements Surviving, Disposable {
     return this.#handle;
   }
 
+  /** Sizes of the dimensions, outermost first; `[]` for a scalar. */
   get shape(): readonly number[] {
     return (this.#shape ??= native.shapeOf(this.handle));
   }
 
+  /** Type of the elements. */
   get dtype(): DType {
     return (this.#dtype ??= native.dtypeOf(this.handle));
   }
@@ -69,6 +72,7 @@ export class Tensor implements Surviving, Disposable {
     return this.shape.reduce((product, dim) => product * dim, 1);
   }
 
+  /** Whether `dispose` was called, by a scope that ended or by anyone else. */
   get disposed(): boolean {
     return this.#disposed;
   }

@@ -10,11 +10,13 @@ import { NO_TARGET, type PackedBatch, type PackedRows } from './data';
 
 /** How well one head predicts. */
 export interface HeadEvaluation {
+  /** Which head, from 1. */
   readonly head: number;
   /** Tokens that it had to predict. */
   readonly count: number;
   /** Mean of -log p(token), in nats. */
   readonly loss: number;
+  /** exp(loss). */
   readonly perplexity: number;
   /** How often the token was its first guess. */
   readonly top1: number;
@@ -27,6 +29,7 @@ export interface HeadEvaluation {
   readonly acceptance: Acceptance | null;
 }
 
+/** How often a head's guess agrees with what head 1 says once it sees the text up to there; shares in 0 … 1. */
 export interface Acceptance {
   /** Places that can be compared: t+k-1 and its token are in the same row and document. */
   readonly count: number;
@@ -36,20 +39,25 @@ export interface Acceptance {
   readonly conditional: number;
 }
 
+/** What {@link evaluate} measures. */
 export interface Evaluation {
-  /** Of head 1. */
+  /** Of head 1, in nats for a token. */
   readonly loss: number;
+  /** Of head 1: exp(loss). */
   readonly perplexity: number;
   /** Bits that head 1 needs for a byte of the text; null without a tokenizer, which knows the bytes. */
   readonly bitsPerByte: number | null;
+  /** One for each head, head 1 first. */
   readonly heads: readonly HeadEvaluation[];
 }
 
+/** How {@link evaluate} goes about it. */
 export interface EvaluateOptions {
   /** Rows at a time. Default 8. */
   readonly batchSize?: number;
   /** Rows in all, from the beginning. Default: all there are. */
   readonly rows?: number;
+  /** Counts the bytes of the text; only `bitsPerByte` needs it. */
   readonly tokenizer?: Tokenizer;
   /** Looked at after every batch. */
   readonly signal?: AbortSignal;

@@ -2,19 +2,42 @@ import { ForetokenError } from '../errors';
 import { checkInteger, checkNumber, unknownChoice } from './check';
 
 /**
- * The weight of each head's loss in the total. Head 1, the next-token head, keeps weight 1 but for `constant` weights
- * that say otherwise.
- *
- * - `constant`: the given weights, one for each head (default: all 1).
- * - `beta`: head k weighs beta^(k−1).
- * - `step`: heads from 2 on weigh `before` until step `at`, and `after` from there on.
- * - `ramp`: heads from 2 on go linearly from `from` to `to` in the first `steps` steps.
+ * The weight of each head's loss in the total, at least 0. Head 1, the next-token head, keeps weight 1 but for
+ * `constant` weights that say otherwise. Steps are counted from 0.
  */
 export type HeadWeightOptions =
-  | { readonly kind: 'constant'; readonly weights?: readonly number[] }
-  | { readonly kind: 'beta'; readonly beta: number }
-  | { readonly kind: 'step'; readonly at: number; readonly before: number; readonly after: number }
-  | { readonly kind: 'ramp'; readonly steps: number; readonly from: number; readonly to: number };
+  | {
+      /** The same weights at every step. */
+      readonly kind: 'constant';
+      /** One for each head. Default: all 1. */
+      readonly weights?: readonly number[];
+    }
+  | {
+      /** Head k weighs beta^(k−1). */
+      readonly kind: 'beta';
+      /** Weight of a head relative to the one before it. */
+      readonly beta: number;
+    }
+  | {
+      /** The weight of heads from 2 on changes once. */
+      readonly kind: 'step';
+      /** The first step with the new weight. */
+      readonly at: number;
+      /** Their weight in the steps before. */
+      readonly before: number;
+      /** Their weight from there on. */
+      readonly after: number;
+    }
+  | {
+      /** The weight of heads from 2 on changes linearly, and then stays. */
+      readonly kind: 'ramp';
+      /** The first step with the last weight. */
+      readonly steps: number;
+      /** Their weight at step 0. */
+      readonly from: number;
+      /** Their weight from step `steps` on. */
+      readonly to: number;
+    };
 
 /**
  * The weights of heads 1 … n at each step.
@@ -59,8 +82,9 @@ export function headWeightSchedule(heads: number, options: HeadWeightOptions): (
   }
 }
 
-/** `forward` trains head 1 first and adds one head after another; `reverse` begins with all and ends with head 1. */
+/** Which heads learn when. */
 export interface CurriculumOptions {
+  /** `forward` trains head 1 first and adds one head after another; `reverse` begins with all and ends with head 1. */
   readonly kind: 'forward' | 'reverse';
   /** The steps of the curriculum, in which every number of heads has an equal part. The last number stays. */
   readonly steps: number;

@@ -7,12 +7,13 @@ import { keep, scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { checkNumber } from './check';
 
+/** AdamW (Loshchilov & Hutter 2019) with clipping, as a training run uses it. */
 export interface AdamWOptions {
-  /** Default 0.9. */
+  /** Decay of the running mean of the gradient. Default 0.9. */
   readonly beta1?: number;
-  /** Default 0.95. */
+  /** Decay of the running mean of its square. Default 0.95. */
   readonly beta2?: number;
-  /** Default 1e-8. */
+  /** Added to the root of the mean square that the update is divided by. Default 1e-8. */
   readonly eps?: number;
   /** Of matrices, not of norms and biases. Default 0.1. */
   readonly weightDecay?: number;

@@ -13,9 +13,11 @@ import type { LearningRateOptions } from './schedule';
 
 /** Everything that a training run needs to be told. */
 export interface TrainerOptions {
+  /** Where a new model is made; a given one trains where it is. */
   readonly device: Device;
   /** What to make a new model from (its vocabulary is the tokenizer's unless given), or a model to train on. */
   readonly model: Omit<ModelOptions, 'vocabSize'> | MtpModel;
+  /** The corpus' tokenizer; checkpoints keep it. */
   readonly tokenizer: Tokenizer;
   /** The corpus, as `prepareCorpus` makes it. */
   readonly data: TokenFile;
@@ -31,6 +33,7 @@ export interface TrainerOptions {
   readonly heldOut?: number;
   /** Default: cosine with a peak of 1e-3 after 2 % of warm-up. */
   readonly learningRate?: Omit<LearningRateOptions, 'steps'>;
+  /** AdamW and clipping. */
   readonly optimizer?: AdamWOptions;
   /** Default: every head weighs 1. */
   readonly headWeights?: HeadWeightOptions;
@@ -54,22 +57,34 @@ export interface TrainerOptions {
   readonly keepCheckpoints?: number;
 }
 
+/** The parts of the loss beside cross-entropy, as in {@link LinearCrossEntropyOptions}; all 0 by default. */
 export type LossTerms = Pick<HeadLossOptions, 'labelSmoothing' | 'zLoss' | 'entropyWeight'>;
 
 /** What decides a run's numbers, as it stands in a checkpoint. A resumed run must have the same. */
 export interface Recipe {
+  /** The model's configuration. */
   readonly model: ModelConfig;
   /** The corpus' checksum. */
   readonly data: string;
+  /** Rows at a time. */
   readonly batchSize: number;
+  /** Tokens in a row. */
   readonly sequenceLength: number;
+  /** Batches whose gradients make one step. */
   readonly accumulation: number;
+  /** Part of the corpus that is not trained on. */
   readonly heldOut: number;
+  /** The learning rate's course. The number of steps is no part of the recipe, but the default warm-up follows from it. */
   readonly learningRate: Omit<LearningRateOptions, 'steps'>;
+  /** AdamW and clipping. */
   readonly optimizer: Required<AdamWOptions>;
+  /** What each head's loss weighs. */
   readonly headWeights: HeadWeightOptions;
+  /** Which heads learn when; null: all, always. */
   readonly curriculum: CurriculumOptions | null;
+  /** The parts of the loss beside cross-entropy. */
   readonly loss: Required<LossTerms>;
+  /** Seed of the initial weights and of the order of rows. */
   readonly seed: number;
 }
 

@@ -25,22 +25,29 @@ export interface StepResult {
   readonly loss: number;
   /** Mean loss of each head in nats; null for heads that did not learn in this step. */
   readonly headLosses: readonly (number | null)[];
+  /** The learning rate of this step. */
   readonly learningRate: number;
   /** Global norm of the gradient before clipping. */
   readonly gradientNorm: number;
   /** Tokens trained on in this step. */
   readonly tokens: number;
+  /** Wall-clock time, the reading of its rows included. */
   readonly seconds: number;
 }
 
+/** How {@link Trainer.run} can be stopped and followed. */
 export interface RunOptions {
   /** When aborted, the step under way is finished and a checkpoint saved. */
   readonly signal?: AbortSignal;
+  /** Called after every step. */
   readonly onStep?: (result: StepResult) => void;
+  /** Called after every evaluation, with the steps done by then. */
   readonly onEvaluation?: (evaluation: Evaluation, step: number) => void;
+  /** Called after every checkpoint, with its directory and the steps done by then. */
   readonly onCheckpoint?: (path: string, step: number) => void;
 }
 
+/** What {@link Trainer.run} has come to. */
 export interface RunResult {
   /** Steps done in all. */
   readonly step: number;
@@ -57,7 +64,9 @@ export interface RunResult {
  * whether the run was interrupted and resumed or not.
  */
 export class Trainer implements Disposable {
+  /** The model that learns: the one that was given, or a new one, which is disposed with the trainer. */
   readonly model: MtpModel;
+  /** What decides the run's numbers, defaults filled in. */
   readonly recipe: Recipe;
   readonly #options: TrainerOptions;
   readonly #ownsModel: boolean;
@@ -243,7 +252,10 @@ export class Trainer implements Disposable {
     });
   }
 
-  /** @throws INVALID_ARGUMENT when nothing is held out */
+  /**
+   * Evaluates all heads on the held-out part of the corpus.
+   * @throws INVALID_ARGUMENT when nothing is held out
+   */
   async evaluate(): Promise<Evaluation> {
     if (!this.#heldOut)
       throw new ForetokenError('INVALID_ARGUMENT', 'evaluate: nothing is held out (heldOut is 0)');
@@ -274,6 +286,7 @@ export class Trainer implements Disposable {
     if (this.#ownsModel) this.model.dispose();
   }
 
+  /** What `using` calls: {@link dispose}. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -1,5 +1,6 @@
 // The command line as a user meets it: exit codes, signals, what is printed where.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Evaluation } from '../../lib/train/evaluate';
 import { runCli, startCli, type Ended } from '../support/cli';
@@ -30,9 +31,15 @@ function logOf(output: string): Line[] {
   });
 }
 
+const { version } = JSON.parse(readFileSync(join(__dirname, '../../package.json'), 'utf8')) as Record<
+  'version',
+  string
+>;
+
 describe('help and mistakes', () => {
   it.each([
     [['--help'], 'foretoken COMMAND'],
+    [['--version'], version],
     [['train', '--help'], 'Example: foretoken train'],
     [['eval', '-h'], 'Example: foretoken eval'],
     [['generate', '--help'], 'Example: foretoken generate'],
@@ -120,6 +127,15 @@ it('trains, then evaluates what it saved', async () => {
   const more = await runCli('train', text[0]!, ...model, ...'--sequence-length 32 --held-out 0'.split(' '));
   expect(more.stdout).toContain('trained 1 steps');
   expect(logOf(temporary.at('more'))[0]!.loss).toBeLessThan(logOf(output)[0]!.loss!);
+});
+
+it('ends quietly when nobody reads the output any longer', async () => {
+  const output = temporary.at('run');
+  const { code } = await runCli('train', ...tiny(), '-o', output, ...'--steps 1 --held-out 0'.split(' '));
+  expect(code).toBe(0);
+  const { child, ended } = startCli('generate', output, '-p', 'All', '-n', '2000', '--ignore-eos');
+  child.stdout!.once('data', () => child.stdout!.destroy());
+  expect(await ended).toMatchObject({ code: 0, stderr: '' });
 });
 
 /** Starts a run and sends it a signal after its third step. */

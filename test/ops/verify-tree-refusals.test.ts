@@ -182,7 +182,7 @@ describe('plantTree', () => {
     device: Device,
     make: Make,
     { depths = [0, 1, 1, 2, 0, 1], ranks = [0, 0, 1, 0, 0, 2], rowOffsets = [0, 4, 6] } = {},
-  ): Tensor =>
+  ): { tokens: Tensor; positions: Tensor } =>
     plantTree({
       roots: device.tensor(Int32Array.of(7, 8)),
       // [sequences, depths, ranks]: 100 · sequence + 10 · depth + rank
@@ -190,15 +190,18 @@ describe('plantTree', () => {
       depths: make(device, depths),
       ranks: make(device, ranks),
       rowOffsets: make(device, rowOffsets),
+      lengths: make(device, [100, 200]),
     });
 
   it('puts the drafts of each sequence into its nodes', async () => {
     await onCpu({}, async (device) => {
       for (const [, make] of makers) {
-        expect(await takeIndices(plant(device, make))).toEqual([7, 10, 11, 20, 8, 112]);
+        const { tokens, positions } = plant(device, make);
+        expect(await takeIndices(tokens)).toEqual([7, 10, 11, 20, 8, 112]);
+        expect(await takeIndices(positions)).toEqual([100, 101, 101, 102, 200, 201]);
         const ragged = { depths: [0, 0, 2], ranks: [5, 0, 1], rowOffsets: [0, 1, 3] };
         if (make === makers[1]![1])
-          expect(await takeIndices(plant(device, make, ragged))).toEqual([7, 8, 121]);
+          expect(await takeIndices(plant(device, make, ragged).tokens)).toEqual([7, 8, 121]);
       }
     });
   });
@@ -213,10 +216,10 @@ describe('plantTree', () => {
       ];
       for (const [change, part] of cases) {
         const error = foretokenError('INDEX_OUT_OF_RANGE', 'plantTree', part);
-        const run = async (): Promise<number[]> => takeIndices(plant(device, make, change));
+        const run = async (): Promise<number[]> => takeIndices(plant(device, make, change).tokens);
         await expect(run()).rejects.toEqual(error);
       }
-      expect(await takeIndices(plant(device, make))).toHaveLength(6);
+      expect(await takeIndices(plant(device, make).tokens)).toHaveLength(6);
     });
   });
 });

@@ -1,14 +1,7 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import path from 'node:path';
 import { main } from '../../lib/cli/main';
+import { startScript, type Ended } from './process';
 
-const root = path.join(__dirname, '../..');
-
-export interface Ended {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
+export type { Ended };
 
 /** Runs the command line in this process, which takes no time to start. */
 export async function runCli(...argv: string[]): Promise<Ended> {
@@ -31,19 +24,6 @@ export async function runCli(...argv: string[]): Promise<Ended> {
 }
 
 /** Starts the command line in a process of its own. */
-export function startCli(...argv: string[]): { child: ChildProcess; ended: Promise<Ended> } {
-  const file = [
-    '--require',
-    path.join(root, 'scripts/typescript-hook.js'),
-    path.join(root, 'lib/cli/main.ts'),
-  ];
-  const child = spawn(process.execPath, [...file, ...argv], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (data) => (stdout += String(data)));
-  child.stderr.on('data', (data) => (stderr += String(data)));
-  const ended = new Promise<Ended>((resolve) => {
-    child.on('close', (code) => resolve({ code, stdout, stderr }));
-  });
-  return { child, ended };
+export function startCli(...argv: string[]): ReturnType<typeof startScript> {
+  return startScript('lib/cli/main.ts', argv);
 }

@@ -10,6 +10,8 @@ export const DISRUPTIVE = [
   'closeDevice',
   'openCpu',
   'measure',
+  'beginCapture',
+  'endCapture',
 ] as const satisfies NativeName[];
 
 /** Valid arguments of every function, with fresh tensors on `device`. */
@@ -33,6 +35,11 @@ export function validCalls(
   // One sequence, two committed positions, a root with two children; one layer, one key/value head of 2 dimensions.
   const tree = (): number[] => [ints(0, 3), ints(2), ints(-1, 0, 0)];
   const cache = (): number => f(1, 2, 1, 1, 8, 2);
+  const captured = (): number => {
+    const capture = native.beginCapture(device);
+    native.endCapture(capture);
+    return capture;
+  };
   const sampling = [0.7, 3, 0.9, 0.01, 1.1, 0.1, 0.1, 42n, ints(1, 2), f(2)];
   return {
     cpuInfo: [],
@@ -58,6 +65,9 @@ export function validCalls(
     copyInto: [f(4), f(2, 2)],
     cast: [f(4), 'bfloat16'],
     timestamp: [ints(0, 0), 1],
+
+    replay: [captured()],
+    disposeCapture: [captured()],
 
     add: [f(2, 3), f(2, 3)],
     accumulate: [f(2, 3), f(2, 3), 0.5, f(1)],
@@ -104,6 +114,7 @@ export function validCalls(
       ints(0, 1, 1),
       ints(0, 0, 1),
       ints(0, 3),
+      ints(7),
     ],
     verifyTree: [
       ...[f(3, 3), f(5, 3), f(5), 30, ints(4, 2, 3), ...tree(), table(1, 1, 2, 4), ints(3), ints(2), 3],

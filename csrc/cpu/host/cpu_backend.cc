@@ -38,7 +38,7 @@ void CpuBackend::upload(void* out, const void* in, int64_t bytes) {
   if (bytes == 0) return;
   const std::shared_ptr<char[]> copy(new char[static_cast<size_t>(bytes)]);
   std::memcpy(copy.get(), in, static_cast<size_t>(bytes));
-  stream_.enqueue([=] { std::memcpy(out, copy.get(), static_cast<size_t>(bytes)); });
+  enqueue([=] { std::memcpy(out, copy.get(), static_cast<size_t>(bytes)); });
 }
 
 void CpuBackend::download(void* out, const void* in, int64_t bytes, Completion done) {
@@ -50,6 +50,25 @@ void CpuBackend::download(void* out, const void* in, int64_t bytes, Completion d
 
 void CpuBackend::synchronize(Completion done) {
   stream_.enqueue([=, this] { done(errors_.take()); });
+}
+
+struct CpuBackend::CapturedTasks final : CapturedWork {
+  std::vector<Stream::Task> tasks;
+};
+
+void CpuBackend::enqueue(Stream::Task task) {
+  if (capture_) capture_->tasks.push_back(std::move(task));
+  else stream_.enqueue(std::move(task));
+}
+
+void CpuBackend::begin_capture() { capture_ = std::make_shared<CapturedTasks>(); }
+
+std::shared_ptr<CapturedWork> CpuBackend::end_capture() { return std::move(capture_); }
+
+void CpuBackend::replay(std::shared_ptr<CapturedWork> work) {
+  stream_.enqueue([work = std::static_pointer_cast<CapturedTasks>(std::move(work))] {
+    for (const Stream::Task& task : work->tasks) task();
+  });
 }
 
 void CpuBackend::measure(MachineRates* rates, Completion done) {
@@ -65,7 +84,7 @@ void CpuBackend::measure(MachineRates* rates, Completion done) {
 
 #define FORETOKEN_DEFINE(Name)                              \
   void CpuBackend::run(const Name##Args& args) {            \
-    stream_.enqueue([this, args] {                          \
+    enqueue([this, args] {                                  \
       if (!errors_.is_set()) kernels_.Name(args, context_); \
     });                                                     \
   }

@@ -20,6 +20,9 @@ class CpuBackend final : public Backend {
   void upload(void* out, const void* in, int64_t bytes) override;
   void download(void* out, const void* in, int64_t bytes, Completion done) override;
   void synchronize(Completion done) override;
+  void begin_capture() override;
+  std::shared_ptr<CapturedWork> end_capture() override;
+  void replay(std::shared_ptr<CapturedWork> work) override;
   void wait() override { stream_.wait(); }
   void stop() override { stream_.stop(); }
   void measure(MachineRates* rates, Completion done) override;
@@ -34,11 +37,15 @@ class CpuBackend final : public Backend {
 #undef FORETOKEN_DECLARE
 
  private:
+  struct CapturedTasks;
+  void enqueue(Stream::Task task);
+
   const KernelTable& kernels_;
   ErrorSlot errors_;
   ThreadPool pool_;
   Context context_;
-  Stream stream_;  // last: stops before what its tasks use goes away
+  std::shared_ptr<CapturedTasks> capture_;  // while there is one
+  Stream stream_;                           // last: stops before what its tasks use goes away
 };
 
 }  // namespace foretoken::cpu

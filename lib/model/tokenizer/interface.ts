@@ -12,13 +12,14 @@ export interface Tokenizer {
   readonly files: TokenizerFiles;
 
   /**
+   * The token ids of a text.
    * @param options.addSpecialTokens adds what the tokenizer puts around a text, for instance a token in front
    *   (default true). Special tokens written out in the text, such as `<|endoftext|>`, are recognised either way.
    */
   encode(text: string, options?: { addSpecialTokens?: boolean }): Int32Array;
 
   /**
-   * Ids without a token, which a padded vocabulary has, give no text; bytes that are not UTF-8 give U+FFFD.
+   * The text of token ids. Ids without a token, which a padded vocabulary has, give no text; bytes that are not UTF-8 give U+FFFD.
    *
    * @param options.skipSpecialTokens leaves special tokens out of the text (default true).
    * @throws INVALID_ARGUMENT for ids that are not integers from 0.
@@ -29,7 +30,9 @@ export interface Tokenizer {
   streamDecoder(options?: DecodeOptions): StreamDecoder;
 }
 
+/** How token ids become text. */
 export interface DecodeOptions {
+  /** Leaves special tokens out of the text. Default true. */
   skipSpecialTokens?: boolean;
 }
 
@@ -41,6 +44,7 @@ export interface StreamDecoder {
   flush(): string;
 }
 
+/** Texts of files by name: `tokenizer.json`, and where there are any `tokenizer_config.json`, `special_tokens_map.json`. */
 export type TokenizerFiles = Readonly<Record<string, string>>;
 
 /** An added token of a tokenizer.json, as far as we use it. */

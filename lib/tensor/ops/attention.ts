@@ -5,9 +5,13 @@ import type { TreeRows } from './kv-cache';
 
 /** Query heads share key/value heads in groups of heads / kvHeads; scores are scale · q · k. */
 export interface AttentionShape {
+  /** Query heads in a row, a multiple of `kvHeads`. */
   heads: number;
+  /** Key heads in a row; there are as many value heads. */
   kvHeads: number;
+  /** Numbers in one head. */
   headDim: number;
+  /** What scores are multiplied with, as a rule 1 / sqrt(headDim). */
   scale: number;
 }
 

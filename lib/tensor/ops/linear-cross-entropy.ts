@@ -9,6 +9,7 @@ import { Tensor } from '../tensor';
 export type LossOutput = (typeof LOSS_OUTPUTS)[number];
 const LOSS_OUTPUTS = ['nll', 'lse', 'entropy', 'argmax', 'rank'] as const;
 
+/** What {@link linearCrossEntropy} computes, and how rows become one number. */
 export interface LinearCrossEntropyOptions {
   /** [vocab], added to the logits. */
   bias?: Tensor;
@@ -36,6 +37,7 @@ export interface LinearCrossEntropyOptions {
   outputs?: readonly LossOutput[];
 }
 
+/** What {@link linearCrossEntropy} gives; results for each row only where `outputs` asked for them. */
 export interface LinearCrossEntropyResult {
   /** Scalar, differentiable with respect to hidden, weight and bias. */
   loss: Tensor;
@@ -57,8 +59,11 @@ export interface LinearCrossEntropyResult {
 
 /** Gradients to compute; those that are absent cost nothing. */
 export interface LinearCrossEntropyGradients {
+  /** float32 [rows, dim], overwritten. */
   hidden?: Tensor;
+  /** float32 [vocab, dim], added to. */
   weight?: Tensor;
+  /** float32 [vocab], added to. */
   bias?: Tensor;
 }
 

@@ -10,18 +10,31 @@ export function sumSquares(x: Tensor): Tensor {
  * What to multiply gradients with so that their global norm is at most `maxNorm`.
  * @param squares [buckets]: sums of squares of all gradients
  * @param maxNorm 0 switches clipping off
- * @returns `norm` before clipping and `coefficient` ≤ 1, both [1]
  */
-export function clipCoefficient(squares: Tensor, maxNorm: number): { norm: Tensor; coefficient: Tensor } {
+export function clipCoefficient(
+  squares: Tensor,
+  maxNorm: number,
+): {
+  /** float32 [1]: the global norm before clipping. */
+  norm: Tensor;
+  /** float32 [1]: maxNorm / (norm + 1e-6), but at most 1. */
+  coefficient: Tensor;
+} {
   const [norm, coefficient] = native.clipCoefficient(squares.handle, maxNorm);
   return { norm: new Tensor(squares.device, norm), coefficient: new Tensor(squares.device, coefficient) };
 }
 
+/** The numbers of one {@link adamw} step; none has a default. */
 export interface AdamwOptions {
+  /** Learning rate, at least 0. */
   lr: number;
+  /** Decay of the running mean of the gradient, at least 0 and below 1. */
   beta1: number;
+  /** The same of its square. */
   beta2: number;
+  /** Added to the root of the mean square that the update is divided by. */
   eps: number;
+  /** Decoupled from the gradient: every step takes lr · weightDecay of the parameter away. */
   weightDecay: number;
   /** Counts from 1, for the bias corrections. */
   step: number;

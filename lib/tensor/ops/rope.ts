@@ -20,6 +20,7 @@ export function ropeTable(device: Device, maxPositions: number, headDim: number,
   return device.tensor(table, [maxPositions, headDim]);
 }
 
+/** How a row of {@link rope} is divided. */
 export interface RopeHeads {
   /** Heads in a row of x. */
   heads: number;

@@ -32,6 +32,7 @@ export interface SamplingOptions {
 
 /** Prompt and output before a draw. */
 export interface SamplingHistory {
+  /** Token ids, prompt first. */
   tokens: ArrayLike<number>;
   /** How many of them are prompt. */
   promptLength: number;
@@ -101,20 +102,31 @@ export function samplingArguments(device: Device, options: Required<SamplingOpti
 
 /**
  * The k largest entries of each row, in falling order, lowest index first among equals.
- * @param x [..., cols]
- * @returns int32 indices and float32 values, both [..., k]
+ * @param x float32 [..., cols]
+ * @param k 0 … cols
  */
-export function topK(x: Tensor, k: number): { indices: Tensor; values: Tensor } {
+export function topK(
+  x: Tensor,
+  k: number,
+): {
+  /** int32 [..., k]: where they are in their row. */
+  indices: Tensor;
+  /** float32 [..., k]: the entries themselves. */
+  values: Tensor;
+} {
   const [indices, values] = native.topK(x.handle, k);
   return { indices: new Tensor(x.device, indices), values: new Tensor(x.device, values) };
 }
 
+/** How {@link linearSample} unembeds and draws. */
 export interface LinearSampleOptions {
   /** [vocab], added to the logits. */
   bias?: Tensor;
   /** int32 [rows]: position of the drawn token, which keys its random numbers. Needed unless temperature is 0. */
   positions?: Tensor;
+  /** 0 (default) takes the likeliest token; otherwise, from 1e-6 on, logits are divided by it and one is drawn. */
   temperature?: number;
+  /** Of the random numbers, an integer in 0 … 2^64-1. Default 0. */
   seed?: number | bigint;
   /** z = softcap·tanh(z / softcap). 0 = off. */
   softcap?: number;

@@ -11,6 +11,7 @@ import {
   type SamplingOptions,
 } from './sampling';
 
+/** Draft trees and the tokens to fill them with; all int32. */
 export interface PlantTreeInputs {
   /** int32 [sequences]: the last committed token of each. */
   roots: Tensor;
@@ -22,20 +23,40 @@ export interface PlantTreeInputs {
   ranks: Tensor;
   /** int32 [sequences + 1]: where each sequence's rows begin. */
   rowOffsets: Tensor;
+  /** int32 [sequences]: committed positions of each, which is the position of its root. */
+  lengths: Tensor;
 }
 
-/** The tokens of the nodes of draft trees: int32 [rows]. */
-export function plantTree({ roots, drafts, depths, ranks, rowOffsets }: PlantTreeInputs): Tensor {
-  const tokens = native.plantTree(
+/** Fills draft trees with tokens. */
+export function plantTree(inputs: PlantTreeInputs): {
+  /** int32 [rows]: the token each node holds. */
+  tokens: Tensor;
+  /** int32 [rows]: `lengths` of its sequence plus its depth. */
+  positions: Tensor;
+} {
+  const { roots, drafts, depths, ranks, rowOffsets, lengths } = inputs;
+  const [tokens, positions] = native.plantTree(
     roots.handle,
     drafts.handle,
     depths.handle,
     ranks.handle,
     rowOffsets.handle,
+    lengths.handle,
   );
-  return new Tensor(roots.device, tokens);
+  return { tokens: new Tensor(roots.device, tokens), positions: new Tensor(roots.device, positions) };
 }
 
+/** The texts before the draws of some sequences, on the device. */
+export interface DeviceHistory {
+  /** int32 [sequences, stride]: prompt and output of each, with the root's token last. */
+  tokens: Tensor;
+  /** int32 [sequences]: how many tokens each has. */
+  lengths: Tensor;
+  /** int32 [sequences]: how many of them are prompt. */
+  promptLengths: Tensor;
+}
+
+/** Draft trees as they went through the model, and how plain decoding would draw. */
 export interface VerifyTreeInputs {
   /** `[rows, dim]`: what head 1 unembeds, for every node. */
   hidden: Tensor;
@@ -49,13 +70,15 @@ export interface VerifyTreeInputs {
   tokens: Tensor;
   /** Which node hangs on which; the first row of a sequence is its root. A sequence without rows commits nothing. */
   tree: TreeRows;
+  /** How tokens are drawn. Default: greedily. */
   sampling?: SamplingOptions;
   /** One for each sequence, with the root's token last; only penalties need it. */
-  history?: readonly SamplingHistory[];
+  history?: readonly SamplingHistory[] | DeviceHistory;
   /** Depth that the results have room for. Default: the depth of the tree; where only the device knows that, of any tree. */
   maxDepth?: number;
 }
 
+/** What {@link verifyTree} accepted. */
 export interface VerifyTreeResult {
   /** int32 [sequences, maxDepth + 1]: accepted rows, root first; -1 behind them. */
   path: Tensor;
@@ -76,7 +99,7 @@ export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
     const { hidden, weight, bias, softcap = 0, tokens, tree, history } = inputs;
     const { device } = hidden;
     const sampling = samplingOptions(inputs.sampling ?? {}, weight.shape[0]!);
-    const past = history && needsHistory(sampling) ? uploadHistory(device, history) : undefined;
+    const past = history && needsHistory(sampling) ? onDevice(device, history) : undefined;
     const [path, drawn, counts] = native.verifyTree(
       hidden.handle,
       weight.handle,
@@ -100,10 +123,8 @@ export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
   });
 }
 
-function uploadHistory(
-  device: Device,
-  history: readonly SamplingHistory[],
-): Record<'tokens' | 'lengths' | 'promptLengths', Tensor> {
+function onDevice(device: Device, history: readonly SamplingHistory[] | DeviceHistory): DeviceHistory {
+  if ('lengths' in history) return history;
   const stride = Math.max(0, ...history.map(({ tokens }) => tokens.length));
   const packed = new Int32Array(history.length * stride);
   history.forEach(({ tokens }, sequence) => packed.set(Array.from(tokens), sequence * stride));

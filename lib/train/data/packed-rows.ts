@@ -7,7 +7,9 @@ export const NO_TARGET = -100;
 
 /** Tokens `start` … `end` − 1 of a token file. */
 export interface TokenRange {
+  /** The first token. */
   readonly start: number;
+  /** The token behind the last one. */
   readonly end: number;
 }
 
@@ -17,7 +19,7 @@ export interface PackedBatch {
   readonly tokens: Int32Array;
   /** `[B·T]`: where in its row the document of each token begins; 0 if it began before the row. */
   readonly starts: Int32Array;
-  /** For each head k, at k − 1, [B·T]: the token k further on in the same document, or NO_TARGET. */
+  /** For each head k, at k − 1, [B·T]: the token k further on in the same document, or -100. */
   readonly targets: readonly Int32Array[];
 }
 
@@ -28,7 +30,12 @@ export interface PackedBatch {
 export function splitHeldOut(
   length: number,
   fraction: number,
-): { training: TokenRange; heldOut: TokenRange } {
+): {
+  /** From the beginning. */
+  training: TokenRange;
+  /** The rest: the last `fraction` of all tokens, rounded down. */
+  heldOut: TokenRange;
+} {
   if (!(fraction > 0 && fraction < 1)) {
     throw new ForetokenError(
       'INVALID_ARGUMENT',
@@ -76,7 +83,10 @@ export class PackedRows {
     }
   }
 
-  /** @throws INDEX_OUT_OF_RANGE when a row does not exist. */
+  /**
+   * Reads some rows, in the order given.
+   * @throws INDEX_OUT_OF_RANGE when a row does not exist.
+   */
   batch(rows: readonly number[]): PackedBatch {
     const size = rows.length * this.rowLength;
     const tokens = new Int32Array(size);

@@ -8,6 +8,7 @@ import type { Tokenizer } from '../../model/tokenizer';
 import { findCorpusFiles, readDocuments } from './corpus';
 import { TOKEN_FILE_VERSION, TokenFile, writeTokenFile } from './token-file';
 
+/** What {@link prepareCorpus} tokenizes, and where it keeps the result. */
 export interface CorpusOptions {
   /** Files, directories and globs of text. */
   readonly patterns: readonly string[];
@@ -15,6 +16,7 @@ export interface CorpusOptions {
   readonly exclude?: readonly string[];
   /** The field of a `.jsonl` line that holds the text (default `text`). */
   readonly textField?: string;
+  /** What makes the tokens. */
   readonly tokenizer: Tokenizer;
   /** Where tokenized corpora are kept. */
   readonly cacheDirectory: string;

@@ -110,6 +110,7 @@ function corrupt(path: string, problem: string): ForetokenError {
  */
 export class TokenFile {
   private constructor(
+    /** Where it was opened. */
     readonly path: string,
     private readonly handle: FileHandle,
     private readonly header: Header,
@@ -158,10 +159,12 @@ export class TokenFile {
     return this.header.length;
   }
 
+  /** Number of documents. */
   get documentCount(): number {
     return this.header.documentCount;
   }
 
+  /** What all token ids are below. */
   get vocabSize(): number {
     return this.header.vocabSize;
   }
@@ -204,6 +207,7 @@ export class TokenFile {
     }
   }
 
+  /** Closes the file; what reads it afterwards throws INVALID_HANDLE. */
   close(): Promise<void> {
     return this.handle.close();
   }

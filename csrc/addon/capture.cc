@@ -1,0 +1,63 @@
+// Captures: gathering operations once, running them again with one call each.
+#include "csrc/core/capture.h"
+
+#include "csrc/addon/families.h"
+
+namespace foretoken {
+
+namespace {
+
+Capture& capture_argument(Call& call, size_t index = 0) {
+  const int64_t handle = call.integer(index, "capture");
+  std::unique_ptr<Capture>* const found = call.environment().captures.find(handle);
+  if (found == nullptr) call.fail(ErrorCode::kInvalidHandle, "capture was disposed or is not a capture");
+  return **found;
+}
+
+// beginCapture(device, sharesMemoryWith?): capture
+napi_value begin_capture(Call& call) {
+  const std::shared_ptr<Device> device = call.device_argument(0);
+  call.check_not_capturing(*device);
+  const Capture* const other = call.present(1) ? &capture_argument(call, 1) : nullptr;
+  if (other != nullptr && &other->device() != device.get()) {
+    call.fail(ErrorCode::kDeviceMismatch, "the capture to share memory with is on another device");
+  }
+  if (call.environment().captures.full()) call.fail(ErrorCode::kOutOfMemory, "too many live captures");
+  const int64_t handle = call.environment().captures.insert(std::make_unique<Capture>(device, other));
+  return Napi::Number::New(call.env(), static_cast<double>(handle));
+}
+
+// endCapture(capture): from here on the device runs what it is given, and the capture can be replayed
+napi_value end_capture(Call& call) {
+  Capture& capture = capture_argument(call);
+  if (capture.finished()) call.fail(ErrorCode::kInvalidArgument, "the capture has ended already");
+  capture.finish();
+  return call.nothing();
+}
+
+// replay(capture)
+napi_value replay(Call& call) {
+  Capture& capture = capture_argument(call);
+  call.check_not_capturing(capture.device());
+  capture.replay();
+  return call.nothing();
+}
+
+// disposeCapture(capture): an unfinished one is given up
+napi_value dispose_capture(Call& call) {
+  capture_argument(call);
+  call.environment().captures.erase(call.integer(0, "capture"));
+  call.environment().report_memory();
+  return call.nothing();
+}
+
+}  // namespace
+
+const Exports kCaptureExports = {
+    {"beginCapture", begin_capture},
+    {"endCapture", end_capture},
+    {"replay", replay},
+    {"disposeCapture", dispose_capture},
+};
+
+}  // namespace foretoken

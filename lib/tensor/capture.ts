@@ -1,0 +1,80 @@
+import type { CaptureHandle } from '../native/binding';
+import { native } from '../native/load';
+import { noGrad } from './autograd';
+import type { Device } from './device';
+import { keep, scope } from './scope';
+import type { Tensor } from './tensor';
+
+/** Operations that run again, on the same memory, with one call: what CUDA calls a graph. */
+export class Capture<T extends Readonly<Record<string, Tensor>>> implements Disposable {
+  readonly #device: Device;
+  readonly #handle: CaptureHandle;
+  #disposed = false;
+
+  /** @internal Made by {@link capture}. */
+  constructor(
+    device: Device,
+    handle: CaptureHandle,
+    /** What the captured function returned: the same tensors always, filled by every replay. */
+    readonly result: T,
+  ) {
+    this.#device = device;
+    this.#handle = handle;
+    for (const tensor of Object.values(result)) keep(tensor);
+  }
+
+  /** The native handle. */
+  get handle(): CaptureHandle {
+    return this.#handle;
+  }
+
+  /**
+   * Enqueues all operations.
+   * @throws ForetokenError INVALID_HANDLE once disposed
+   */
+  replay(): void {
+    native.replay(this.#handle);
+  }
+
+  /** Frees the operations, their memory and the result. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const tensor of Object.values(this.result)) tensor.dispose();
+    if (!this.#device.closed) native.disposeCapture(this.#handle);
+  }
+
+  /** What `using` calls: {@link dispose}. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** How {@link capture} takes memory. */
+export interface CaptureOptions {
+  /** A capture whose memory this one may use, too, in its turn; its result stays untouched. */
+  sharesMemoryWith?: Capture<Readonly<Record<string, Tensor>>>;
+}
+
+/**
+ * Gathers the operations that `fn` enqueues on `device`, without running them. A replay reads the tensors that `fn` used as
+ * they are by then: to give it new input, `write` to them before. What `fn` itself uploads is captured with its contents.
+ * Inside `fn` nothing can be read back and no gradients are recorded.
+ * @param fn synchronous
+ * @throws whatever `fn` throws; nothing is left of the capture then
+ */
+export function capture<T extends Readonly<Record<string, Tensor>>>(
+  device: Device,
+  fn: () => T,
+  { sharesMemoryWith }: CaptureOptions = {},
+): Capture<T> {
+  const handle = native.beginCapture(device.handle, sharesMemoryWith?.handle);
+  try {
+    const result = noGrad(() => scope(fn));
+    native.endCapture(handle);
+    return new Capture(device, handle, result);
+  } catch (error) {
+    if (!device.closed) native.disposeCapture(handle);
+    throw error;
+  }
+}

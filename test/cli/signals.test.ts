@@ -1,0 +1,39 @@
+import { interruptible } from '../../lib/cli/signals';
+
+/** Ends the test's wait in place of the process. */
+class Exited extends Error {
+  constructor(readonly code: unknown) {
+    super();
+  }
+}
+
+it('takes signals that come together for one, and a later one for the wish to end at once', async () => {
+  const now = jest.spyOn(performance, 'now').mockReturnValue(1000);
+  const exit = jest.spyOn(process, 'exit').mockImplementation((code) => {
+    throw new Exited(code);
+  });
+  const emit = (name: 'SIGINT' | 'SIGTERM'): unknown => process.emit(name, name);
+  try {
+    const code = await interruptible(async (signal) => {
+      expect(signal.aborted).toBe(false);
+      emit('SIGTERM');
+      expect(signal.aborted).toBe(true);
+      now.mockReturnValue(1900);
+      emit('SIGTERM');
+      expect(exit).not.toHaveBeenCalled();
+      now.mockReturnValue(2100);
+      expect(() => emit('SIGINT')).toThrow(Exited);
+      expect(exit).toHaveBeenLastCalledWith(130);
+    });
+    expect(code).toBe(143);
+  } finally {
+    now.mockRestore();
+    exit.mockRestore();
+  }
+});
+
+it('leaves no listeners behind', async () => {
+  const before = process.listenerCount('SIGINT');
+  expect(await interruptible(async () => undefined)).toBe(0);
+  expect(process.listenerCount('SIGINT')).toBe(before);
+});

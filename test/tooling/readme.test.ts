@@ -1,0 +1,132 @@
+// What README.md and docs/ show to a reader: code and commands that work as they are copied, names that exist.
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { globSync } from 'tinyglobby';
+import ts from 'typescript';
+import * as foretoken from '../../lib';
+import { runCli } from '../support/cli';
+import { startScript } from '../support/process';
+import { TemporaryDirectory } from '../support/temporary';
+
+jest.setTimeout(60_000);
+const temporary = new TemporaryDirectory();
+const root = path.join(__dirname, '../..');
+const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
+
+/** The code blocks of one language. */
+function blocks(language: string): string[] {
+  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\``, 'gm'))].map(
+    ([, code]) => code!,
+  );
+}
+
+/** The words of a line of shell. */
+function wordsOf(line: string): string[] {
+  const words = line.replace(/ #.*/, '').matchAll(/'([^']*)'|(\S+)/g);
+  return [...words].map(([, quoted, bare]) => (quoted ?? bare)!);
+}
+
+/** Flags that make a command take moments; the last of several wins. */
+const SMALL: Record<string, string> = {
+  train: '--steps 2 --hidden-size 16 --layers 2 --heads 2 --batch-size 2 --sequence-length 32 --eval-rows 4',
+  eval: '--rows 4 --sequence-length 32',
+};
+
+/** Runs a command as it is shown, but small, and with the temporary directory for its output. */
+async function expectToWork(line: string): Promise<void> {
+  const [, name, ...argv] = wordsOf(line);
+  const here = argv.map((word) => word.replace(/^runs\//, `${temporary.path}/runs/`));
+  const { code, stderr } = await runCli(name!, ...here, ...(SMALL[name!]?.split(' ') ?? []));
+  expect([line, code, code === 0 ? '' : stderr]).toEqual([line, 0, '']);
+}
+
+it('its commands work, in their order', async () => {
+  const lines = blocks('sh').flatMap((block) => block.match(/(?<=^npx )foretoken .*/gm) ?? []);
+  expect(lines.length).toBeGreaterThanOrEqual(4);
+  for (const line of lines) await expectToWork(line);
+});
+
+it('the examples of --help work, too', async () => {
+  for (const name of ['train', 'generate', 'eval', 'devices']) {
+    const { stdout } = await runCli(name, '--help');
+    await expectToWork(/^Example: (.*)$/m.exec(stdout)![1]!);
+  }
+});
+
+describe('its library example', () => {
+  const [example] = blocks('ts');
+
+  it('type-checks', () => {
+    const file = temporary.write('example.mts', example!);
+    const { config } = ts.readConfigFile(path.join(root, 'tsconfig.json'), (name) => ts.sys.readFile(name));
+    const program = ts.createProgram([file], {
+      ...ts.parseJsonConfigFileContent(config, ts.sys, root).options,
+      typeRoots: [path.join(root, 'node_modules/@types')],
+      types: ['node'],
+      paths: { foretoken: [path.join(root, 'lib/index.ts')] },
+    });
+    const source = program.getSourceFile(file)!;
+    const problems = [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)];
+    expect(problems.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'))).toEqual([]);
+  });
+
+  it('runs', async () => {
+    const directory = /LanguageModel\.load\('(.*)'\)/.exec(example!)![1]!;
+    const flags = [...SMALL.train!.split(' '), '--held-out', '0'];
+    const trained = await runCli(
+      'train',
+      path.join(root, 'lib/heads'),
+      '-o',
+      temporary.at(directory),
+      ...flags,
+    );
+    expect([trained.code, trained.stdout]).toEqual([0, expect.stringContaining('trained 2 steps')]);
+    // The package as `import` finds it, but made from the sources.
+    temporary.write(
+      'node_modules/foretoken/index.mjs',
+      `import { createRequire } from 'node:module';
+       const library = createRequire(import.meta.url)(${JSON.stringify(path.join(root, 'lib'))});
+       export const { ${Object.keys(foretoken).join(', ')} } = library;`,
+    );
+    temporary.write('node_modules/foretoken/package.json', '{ "exports": "./index.mjs" }');
+    const { outputText } = ts.transpileModule(example!, {
+      compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
+    });
+    const file = temporary.write('example.mjs', outputText);
+    const { code, stdout, stderr } = await startScript(file, [], temporary.path).ended;
+    expect([code, stderr]).toEqual([0, '']);
+    expect(Number(/([\d.]+) tokens per step\n$/.exec(stdout)![1])).toBeGreaterThanOrEqual(1);
+  });
+});
+
+const pages = ['README.md', 'CHANGELOG.md', ...globSync('docs/*.md', { cwd: root })];
+
+describe.each(pages)('%s names only what exists', (page) => {
+  const text = readFileSync(path.join(root, page), 'utf8');
+
+  it('links', () => {
+    const targets = [...text.matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(([, target]) => target!);
+    const local = targets.filter((target) => !/^[a-z]+:/.test(target));
+    const missing = local.filter((target) => !existsSync(path.join(root, path.dirname(page), target)));
+    expect(missing).toEqual([]);
+  });
+
+  it('paths', () => {
+    const folders = 'lib|csrc|test|bench|examples|scripts|docs';
+    const named = [...text.matchAll(new RegExp(`(?<![\\w./-])(?:${folders})/[\\w./*-]*`, 'g'))];
+    const paths = named.map(([name]) => name.replace(/[./]+$/, ''));
+    const missing = paths.filter(
+      (name) => globSync([name, `${name}/**`], { cwd: root, ignore: 'node_modules/**' }).length === 0,
+    );
+    // Announced, and said to be yet to come.
+    expect(missing.filter((name) => name !== 'csrc/cuda')).toEqual([]);
+  });
+
+  it('scripts of package.json', () => {
+    const { scripts } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as {
+      scripts: Record<string, string>;
+    };
+    const named = [...text.matchAll(/npm run ([\w:-]+)/g)].map(([, name]) => name!);
+    expect(named.filter((name) => !(name in scripts))).toEqual([]);
+  });
+});
