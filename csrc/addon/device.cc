@@ -46,7 +46,9 @@ napi_value cuda_info(Call& call) {
 }
 
 napi_value open_device(Call& call, std::unique_ptr<Backend> backend, int64_t memory_limit) {
-  return Napi::Number::New(call.env(), static_cast<double>(call.environment().open(std::move(backend), memory_limit)));
+  Environment& environment = call.environment();
+  const int64_t handle = environment.devices.insert(std::make_shared<Device>(std::move(backend), memory_limit));
+  return Napi::Number::New(call.env(), static_cast<double>(handle));
 }
 
 // openCpu(isa | undefined, threads | undefined, memoryLimit | undefined): device

@@ -22,21 +22,10 @@ Environment& Environment::of(napi_env env) {
   return *static_cast<Environment*>(data);
 }
 
-int64_t Environment::open(std::unique_ptr<Backend> backend, int64_t memory_limit) {
-  auto device = std::make_shared<Device>(std::move(backend), memory_limit);
-  std::erase_if(living_devices_, [](const std::weak_ptr<Device>& other) { return other.expired(); });
-  living_devices_.push_back(device);
-  return devices.insert(std::move(device));
-}
-
 void Environment::shut_down() {
   captures = {};
   tensors = {};
   devices = {};
-  // A native call whose getter ends the process is never left, so neither are the devices that it uses.
-  for (const std::weak_ptr<Device>& living : living_devices_) {
-    if (const std::shared_ptr<Device> device = living.lock()) device->backend().stop();
-  }
   napi_release_threadsafe_function(loop_, napi_tsfn_abort);
 }
 

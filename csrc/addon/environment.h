@@ -6,7 +6,6 @@
 
 #include <functional>
 #include <memory>
-#include <vector>
 
 #include "csrc/core/capture.h"
 #include "csrc/core/device.h"
@@ -31,9 +30,6 @@ class Environment {
   // As it was when the addon was loaded. A script may put another in its place, whose buffers need be neither as large
   // as they must be nor stay where they are.
   Napi::FunctionReference array_buffer_class;
-
-  // A new device, under its handle.
-  int64_t open(std::unique_ptr<Backend> backend, int64_t memory_limit);
 
   // Makes a promise and the completion that settles it from any thread: with what `value` returns, on the event
   // loop, or with the error. The event loop stays alive until then. A completion that is dropped uncalled, because its
@@ -75,8 +71,6 @@ class Environment {
   napi_threadsafe_function loop_ = nullptr;
   int64_t pending_ = 0;
   int64_t reported_bytes_ = 0;
-  // Also closed ones, as long as a call still uses them.
-  std::vector<std::weak_ptr<Device>> living_devices_;
 };
 
 // The JavaScript error for a native one.
