@@ -1,5 +1,6 @@
 // The C++ and CUDA sources: formatted by clang-format, and no inline assembly outside csrc/cuda/ptx.cuh, where each
-// instruction stands beside the twin that the emulator runs. `--fix` formats instead of checking.
+// instruction stands beside the twin that the emulator runs. In csrc/addon, nothing of node-addon-api that can end the
+// process (csrc/addon/javascript.h says when). `--fix` formats instead of checking.
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -12,11 +13,26 @@ function codeOf(source: string): string {
   return source.replace(token, (text) => text.replace(/[^\n]/g, ' '));
 }
 
-/** Lines of `source` (1-based) with inline assembly. */
-export function findAssembly(source: string): number[] {
+/** Lines of `source` (1-based) whose code matches. */
+function linesWith(pattern: RegExp, source: string): number[] {
   const lines = codeOf(source).split('\n');
-  return lines.flatMap((line, i) => (/\b(asm|__asm__|__asm)\b/.test(line) ? [i + 1] : []));
+  return lines.flatMap((line, i) => (pattern.test(line) ? [i + 1] : []));
 }
+
+/** Lines of `source` with inline assembly. */
+export const findAssembly = (source: string): number[] => linesWith(/\b(asm|__asm__|__asm)\b/, source);
+
+// What makes a Napi::Error when JavaScript fails or is ended.
+const methods =
+  'Set|Get|Has|HasOwnProperty|Delete|New|Call|MakeCallback|Resolve|Reject|Then|Catch|Freeze|Seal|InstanceOf';
+const types =
+  '\\w*Error|Promise|\\w*ThreadSafeFunction|AsyncWorker|ObjectWrap|CallbackInfo|Function::New|\\w+Array::New|\\w*Buffer::New';
+const unsafe = new RegExp(
+  `(\\.|->)(${methods}|To[A-Z]\\w*|Define\\w+|Throw\\w+)\\s*\\(|\\bNapi::(${types})\\b|\\bNODE_API_MODULE\\b`,
+);
+
+/** Lines of `source` with functions of node-addon-api that can run JavaScript. */
+export const findUnsafeCalls = (source: string): number[] => linesWith(unsafe, source);
 
 function nativeSources(root: string): string[] {
   return readdirSync(path.join(root, 'csrc'), { recursive: true, encoding: 'utf8' })
@@ -39,14 +55,24 @@ function main(): boolean {
   const root = path.join(__dirname, '..');
   const files = nativeSources(root);
   if (process.argv.includes('--fix')) return clangFormat(root, ['-i'], files);
-  let assembly = 0;
-  for (const file of files.filter((name) => name !== assemblyFile)) {
-    for (const line of findAssembly(readFileSync(path.join(root, file), 'utf8'))) {
-      console.error(`${file}:${line}: inline assembly belongs in ${assemblyFile}`);
-      assembly++;
+  let found = 0;
+  const report = (file: string, lines: number[], advice: string): void => {
+    for (const line of lines) console.error(`${file}:${line}: ${advice}`);
+    found += lines.length;
+  };
+  for (const file of files) {
+    const source = readFileSync(path.join(root, file), 'utf8');
+    if (file !== assemblyFile)
+      report(file, findAssembly(source), `inline assembly belongs in ${assemblyFile}`);
+    if (file.startsWith('csrc/addon/')) {
+      report(
+        file,
+        findUnsafeCalls(source),
+        'ends the process where JavaScript is ended; see csrc/addon/javascript.h',
+      );
     }
   }
-  return clangFormat(root, ['--dry-run', '-Werror'], files) && assembly === 0;
+  return clangFormat(root, ['--dry-run', '-Werror'], files) && found === 0;
 }
 
 if (require.main === module) {

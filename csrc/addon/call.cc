@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstdarg>
 
+#include "csrc/addon/javascript.h"
+
 namespace foretoken {
 
 namespace {
@@ -122,14 +124,14 @@ Shape Call::shape(size_t index, const char* name) const {
     fail(ErrorCode::kInvalidArgument, "%s must be an array of dimensions, but is %s", name, kind_of(given));
   }
   const Napi::Array array = given.As<Napi::Array>();
-  if (array.Length() > kMaxRank) {
-    fail(ErrorCode::kInvalidArgument, "%s has %u dimensions, but at most %d are allowed", name, array.Length(),
-         kMaxRank);
+  const uint32_t rank = array.Length();  // now: a getter may make the array longer
+  if (rank > kMaxRank) {
+    fail(ErrorCode::kInvalidArgument, "%s has %u dimensions, but at most %d are allowed", name, rank, kMaxRank);
   }
   Shape shape;
   double product = 1;
-  for (uint32_t i = 0; i < array.Length(); ++i) {
-    const Napi::Value element = array.Get(i);
+  for (uint32_t i = 0; i < rank; ++i) {
+    const Napi::Value element = get(array, i);
     const double dim = element.IsNumber() ? element.As<Napi::Number>().DoubleValue() : NAN;
     product *= dim > 0 ? dim : 1;
     if (!(dim >= 0) || dim != std::floor(dim) || !(product <= static_cast<double>(kMaxElements))) {
@@ -248,17 +250,12 @@ Tensor Call::output(DType dtype, const Shape& shape) { return make_tensor(device
 napi_value Call::handle(Tensor tensor) {
   if (environment_.tensors.full()) fail(ErrorCode::kOutOfMemory, "too many live tensors");
   const int64_t handle = environment_.tensors.insert(std::move(tensor));
-  napi_value result;
-  napi_create_int64(env_, handle, &result);
-  return result;
+  return Napi::Number::New(env_, static_cast<double>(handle));
 }
 
 napi_value Call::handles(std::vector<Tensor> tensors) {
-  napi_value array;
-  napi_create_array_with_length(env_, tensors.size(), &array);
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    napi_set_element(env_, array, static_cast<uint32_t>(i), handle(std::move(tensors[i])));
-  }
+  const Napi::Array array = Napi::Array::New(env_, tensors.size());
+  for (size_t i = 0; i < tensors.size(); ++i) set(array, static_cast<uint32_t>(i), handle(std::move(tensors[i])));
   return array;
 }
 

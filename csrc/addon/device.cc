@@ -1,6 +1,7 @@
 // Devices: what there is, opening and closing one, its memory and its stream.
 #include "csrc/addon/cuda_library.h"
 #include "csrc/addon/families.h"
+#include "csrc/addon/javascript.h"
 #include "csrc/core/thread_pool.h"
 #include "csrc/cpu/host/cpu_backend.h"
 #include "csrc/cpu/host/isa.h"
@@ -22,24 +23,25 @@ napi_value set_error_class(Call& call) {
 
 // cpuInfo(): { processor, processors, isaLevels }
 napi_value cpu_info(Call& call) {
-  Napi::Object info = Napi::Object::New(call.env());
-  info.Set("processor", cpu::processor_name());
-  info.Set("processors", available_processors());
-  const auto& levels = cpu::usable_isa_levels();
-  Napi::Array names = Napi::Array::New(call.env(), levels.size());
-  for (size_t i = 0; i < levels.size(); ++i) names.Set(static_cast<uint32_t>(i), levels[i]->isa);
-  info.Set("isaLevels", names);
+  const Napi::Object info = Napi::Object::New(call.env());
+  set(info, "processor", Napi::String::New(call.env(), cpu::processor_name()));
+  set(info, "processors", Napi::Number::New(call.env(), available_processors()));
+  const Napi::Array names = Napi::Array::New(call.env());
+  for (const cpu::KernelTable* level : cpu::usable_isa_levels()) {
+    set(names, names.Length(), Napi::String::New(call.env(), level->isa));
+  }
+  set(info, "isaLevels", names);
   return info;
 }
 
 // cudaInfo(libraryPath?): { devices: string[], reason?: string }
 napi_value cuda_info(Call& call) {
   const CudaLibrary library(call.present(0) ? call.string(0, "libraryPath") : CudaLibrary::default_path());
-  Napi::Object info = Napi::Object::New(call.env());
-  Napi::Array names = Napi::Array::New(call.env());
-  for (const std::string& name : library.devices()) names.Set(names.Length(), name);
-  info.Set("devices", names);
-  if (!library.reason().empty()) info.Set("reason", library.reason());
+  const Napi::Object info = Napi::Object::New(call.env());
+  const Napi::Array names = Napi::Array::New(call.env());
+  for (const std::string& name : library.devices()) set(names, names.Length(), Napi::String::New(call.env(), name));
+  set(info, "devices", names);
+  if (!library.reason().empty()) set(info, "reason", Napi::String::New(call.env(), library.reason()));
   return info;
 }
 
@@ -94,20 +96,21 @@ napi_value close_device(Call& call) {
 }
 
 napi_value describe_device(Call& call) {
-  Backend& backend = call.device_argument(0)->backend();
-  Napi::Object info = Napi::Object::New(call.env());
-  info.Set("kind", backend.kind());
-  info.Set("description", backend.description());
+  const std::shared_ptr<Device> device = call.device_argument(0);
+  const Backend& backend = device->backend();
+  const Napi::Object info = Napi::Object::New(call.env());
+  set(info, "kind", Napi::String::New(call.env(), backend.kind()));
+  set(info, "description", Napi::String::New(call.env(), backend.description()));
   return info;
 }
 
 // memory(device): { live, peak, reserved } in bytes
 napi_value memory(Call& call) {
-  const MemoryStatistics& statistics = call.device_argument(0)->allocator().statistics();
-  Napi::Object object = Napi::Object::New(call.env());
-  object.Set("live", static_cast<double>(statistics.live));
-  object.Set("peak", static_cast<double>(statistics.peak));
-  object.Set("reserved", static_cast<double>(statistics.reserved));
+  const MemoryStatistics statistics = call.device_argument(0)->allocator().statistics();
+  const Napi::Object object = Napi::Object::New(call.env());
+  set(object, "live", Napi::Number::New(call.env(), static_cast<double>(statistics.live)));
+  set(object, "peak", Napi::Number::New(call.env(), static_cast<double>(statistics.peak)));
+  set(object, "reserved", Napi::Number::New(call.env(), static_cast<double>(statistics.reserved)));
   return object;
 }
 
@@ -126,7 +129,7 @@ napi_value synchronize(Call& call) {
   const std::shared_ptr<Device> device = call.device_argument(0);
   call.check_not_capturing(*device);
   Completion done;
-  const Napi::Promise promise = call.environment().promise([](Napi::Env env) { return env.Undefined(); }, &done);
+  const Napi::Value promise = call.environment().promise([](Napi::Env env) { return env.Undefined(); }, &done);
   device->backend().synchronize(std::move(done));
   return promise;
 }
@@ -137,11 +140,11 @@ napi_value measure(Call& call) {
   call.check_not_capturing(*device);
   const auto rates = std::make_shared<MachineRates>();
   Completion done;
-  const Napi::Promise promise = call.environment().promise(
+  const Napi::Value promise = call.environment().promise(
       [rates](Napi::Env env) {
-        Napi::Object object = Napi::Object::New(env);
-        object.Set("flopsPerSecond", rates->flops_per_second);
-        object.Set("readBytesPerSecond", rates->read_bytes_per_second);
+        const Napi::Object object = Napi::Object::New(env);
+        set(object, "flopsPerSecond", Napi::Number::New(env, rates->flops_per_second));
+        set(object, "readBytesPerSecond", Napi::Number::New(env, rates->read_bytes_per_second));
         return object;
       },
       &done);

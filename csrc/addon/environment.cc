@@ -1,12 +1,17 @@
 #include "csrc/addon/environment.h"
 
+#include "csrc/addon/javascript.h"
+
 namespace foretoken {
 
 Environment::Environment(Napi::Env env) : env_(env) {
-  const Napi::Function nothing = Napi::Function::New(env, [](const Napi::CallbackInfo&) {});
-  loop_ = Napi::ThreadSafeFunction::New(env, nothing, "foretoken", 0, 1);
+  napi_ref array_buffer;
+  check(napi_create_reference(env, get(env.Global(), "ArrayBuffer"), 1, &array_buffer));
+  array_buffer_class = Napi::FunctionReference(env, array_buffer);
+  check(napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "foretoken"), 0, 1, nullptr,
+                                        nullptr, this, on_event_loop, &loop_));
   // Only work that somebody awaits keeps the process alive.
-  loop_.Unref(env);
+  napi_unref_threadsafe_function(env, loop_);
 }
 
 Environment::~Environment() = default;
@@ -21,19 +26,21 @@ void Environment::shut_down() {
   captures = {};
   tensors = {};
   devices = {};
-  loop_.Abort();
+  napi_release_threadsafe_function(loop_, napi_tsfn_abort);
 }
 
-Napi::Promise Environment::promise(std::function<Napi::Value(Napi::Env)> value, Completion* completion) {
-  const auto pending = std::make_shared<Pending>(*this, std::move(value));
-  if (pending_++ == 0) loop_.Ref(env_);
+Napi::Value Environment::promise(std::function<napi_value(Napi::Env)> value, Completion* completion) {
+  std::unique_ptr<Settlement> settlement(new Settlement{nullptr, std::move(value), {}});
+  napi_value promise;
+  check(napi_create_promise(env_, &settlement->deferred, &promise));
+  const auto pending = std::make_shared<Pending>(loop_, std::move(settlement));
+  if (pending_++ == 0) napi_ref_threadsafe_function(env_, loop_);
   *completion = [pending](std::optional<Error> error) { pending->settle(std::move(error)); };
-  return pending->promise();
+  return {env_, promise};
 }
 
-Environment::Pending::Pending(Environment& environment, std::function<Napi::Value(Napi::Env)> value)
-    : loop_(environment.loop_),
-      settlement_(new Settlement{environment, Napi::Promise::Deferred(environment.env_), std::move(value), {}}) {}
+Environment::Pending::Pending(napi_threadsafe_function loop, std::unique_ptr<Settlement> settlement)
+    : loop_(loop), settlement_(std::move(settlement)) {}
 
 Environment::Pending::~Pending() {
   if (settlement_) settle(make_error(ErrorCode::kInvalidHandle, "the device was closed before this was done"));
@@ -41,22 +48,32 @@ Environment::Pending::~Pending() {
 
 void Environment::Pending::settle(std::optional<Error> error) {
   if (error) settlement_->error.emplace(std::move(*error));
-  // Where this fails the environment is closing: nobody is left to tell, and what the settlement holds must not be
-  // freed on this thread.
-  loop_.NonBlockingCall(settlement_.release(), [](Napi::Env, Napi::Function, Settlement* raw) {
-    const std::unique_ptr<Settlement> owned(raw);
-    owned->environment.finish(*owned);
-  });
+  // Cannot fail, because the loop takes calls as long as a stream runs. What the settlement holds must not be freed
+  // on this thread.
+  napi_call_threadsafe_function(loop_, settlement_.release(), napi_tsfn_nonblocking);
+}
+
+void Environment::on_event_loop(napi_env env, napi_value, void* environment, void* settlement) {
+  const std::unique_ptr<Settlement> owned(static_cast<Settlement*>(settlement));
+  // Without an environment, it is ending: nobody awaits anything any more.
+  if (env != nullptr) static_cast<Environment*>(environment)->finish(*owned);
 }
 
 void Environment::finish(Settlement& settlement) {
-  if (--pending_ == 0) loop_.Unref(env_);
-  const Napi::HandleScope scope(env_);
-  if (settlement.error) {
-    settlement.deferred.Reject(to_javascript(*this, env_, *settlement.error));
-  } else {
-    settlement.deferred.Resolve(settlement.value(env_));
+  if (--pending_ == 0) napi_unref_threadsafe_function(env_, loop_);
+  bool resolves = !settlement.error;
+  napi_value result;
+  try {
+    result = resolves ? settlement.value(env_) : napi_value(to_javascript(*this, env_, *settlement.error));
+  } catch (const JavaScriptFailed&) {
+    resolves = false;
+    result = take_exception(env_);
   }
+  if (resolves) napi_resolve_deferred(env_, settlement.deferred, result);
+  else napi_reject_deferred(env_, settlement.deferred, result);
+  // Where V8 is ending JavaScript that fails, and nobody is left to tell. What a getter of `result` threw, the promise
+  // has been rejected with.
+  take_exception(env_);
 }
 
 void Environment::report_memory() {
@@ -70,18 +87,15 @@ void Environment::report_memory() {
 }
 
 Napi::Value to_javascript(Environment& environment, Napi::Env env, const Error& error) {
-  const Napi::String code = Napi::String::New(env, name_of(error.code));
-  const Napi::String message = Napi::String::New(env, error.what());
+  const napi_value arguments[] = {Napi::String::New(env, name_of(error.code)), Napi::String::New(env, error.what())};
+  napi_value made;
   if (!environment.error_class.IsEmpty()) {
-    try {
-      return environment.error_class.New({code, message});
-    } catch (const Napi::Error&) {
-      // The class that JavaScript gave is not one.
-    }
+    const napi_value error_class = environment.error_class.Value();
+    if (napi_new_instance(env, error_class, 2, arguments, &made) == napi_ok) return {env, made};
+    catch_exception(env);  // The class that JavaScript gave is not one.
   }
-  Napi::Error plain = Napi::Error::New(env, error.what());
-  plain.Set("code", code);
-  return plain.Value();
+  check(napi_create_error(env, arguments[0], arguments[1], &made));
+  return {env, made};
 }
 
 }  // namespace foretoken

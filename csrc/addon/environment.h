@@ -27,45 +27,48 @@ class Environment {
 
   // The class that errors are made of; set once by lib/native.
   Napi::FunctionReference error_class;
+  // As it was when the addon was loaded. A script may put another in its place, whose buffers need be neither as large
+  // as they must be nor stay where they are.
+  Napi::FunctionReference array_buffer_class;
 
   // Makes a promise and the completion that settles it from any thread: with what `value` returns, on the event
   // loop, or with the error. The event loop stays alive until then. A completion that is dropped uncalled, because its
   // device is closed, rejects the promise.
-  Napi::Promise promise(std::function<Napi::Value(Napi::Env)> value, Completion* completion);
+  Napi::Value promise(std::function<napi_value(Napi::Env)> value, Completion* completion);
 
   // Tells V8 how much memory its handles hold, in coarse steps because every call may start a collection.
   void report_memory();
 
-  // Called when the environment ends: stops the devices' streams while their memory is still there.
+  // Called when the environment ends: stops the devices' streams while their memory, and the event loop, are still
+  // there.
   void shut_down();
 
  private:
   // What the event loop needs to settle one promise.
   struct Settlement {
-    Environment& environment;
-    Napi::Promise::Deferred deferred;
-    std::function<Napi::Value(Napi::Env)> value;
+    napi_deferred deferred;
+    std::function<napi_value(Napi::Env)> value;
     std::optional<Error> error;
   };
   // A promise on its way through a device's queue; settled at the latest when it is dropped there.
   class Pending {
    public:
-    Pending(Environment& environment, std::function<Napi::Value(Napi::Env)> value);
+    Pending(napi_threadsafe_function loop, std::unique_ptr<Settlement> settlement);
     ~Pending();
     Pending(const Pending&) = delete;
     Pending& operator=(const Pending&) = delete;
 
-    Napi::Promise promise() const { return settlement_->deferred.Promise(); }
     void settle(std::optional<Error> error);
 
    private:
-    Napi::ThreadSafeFunction loop_;
+    const napi_threadsafe_function loop_;
     std::unique_ptr<Settlement> settlement_;
   };
+  static void on_event_loop(napi_env env, napi_value, void* environment, void* settlement);
   void finish(Settlement& settlement);
 
   Napi::Env env_;
-  Napi::ThreadSafeFunction loop_;
+  napi_threadsafe_function loop_ = nullptr;
   int64_t pending_ = 0;
   int64_t reported_bytes_ = 0;
 };

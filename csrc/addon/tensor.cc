@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "csrc/addon/families.h"
+#include "csrc/addon/javascript.h"
 
 namespace foretoken {
 
@@ -112,13 +113,10 @@ napi_value dispose(Call& call) {
 }
 
 napi_value shape_of(Call& call) {
-  const Shape& shape = call.tensor(0, "tensor").shape;
-  napi_value array;
-  napi_create_array_with_length(call.env(), static_cast<size_t>(shape.rank), &array);
+  const Shape shape = call.tensor(0, "tensor").shape;
+  const Napi::Array array = Napi::Array::New(call.env(), static_cast<size_t>(shape.rank));
   for (int i = 0; i < shape.rank; ++i) {
-    napi_value dim;
-    napi_create_int64(call.env(), shape.dims[i], &dim);
-    napi_set_element(call.env(), array, static_cast<uint32_t>(i), dim);
+    set(array, static_cast<uint32_t>(i), Napi::Number::New(call.env(), static_cast<double>(shape.dims[i])));
   }
   return array;
 }
@@ -129,34 +127,44 @@ napi_value live_tensors(Call& call) {
   return Napi::Number::New(call.env(), static_cast<double>(call.environment().tensors.size()));
 }
 
+struct HostBuffer {
+  napi_value value;
+  void* data;
+};
+
 // Made by JavaScript's own constructor, which throws where napi_create_arraybuffer would end the process.
-Napi::ArrayBuffer array_buffer(const Call& call, size_t bytes) {
-  const Napi::Function constructor = call.env().Global().Get("ArrayBuffer").As<Napi::Function>();
-  try {
-    return constructor.New({Napi::Number::New(call.env(), static_cast<double>(bytes))}).As<Napi::ArrayBuffer>();
-  } catch (const Napi::Error&) {
+HostBuffer array_buffer(const Call& call, size_t bytes) {
+  HostBuffer made;
+  const napi_value constructor = call.environment().array_buffer_class.Value();
+  const napi_value size = Napi::Number::New(call.env(), static_cast<double>(bytes));
+  if (napi_new_instance(call.env(), constructor, 1, &size, &made.value) != napi_ok) {
+    catch_exception(call.env());
     call.fail(ErrorCode::kOutOfMemory, "no memory for %zu bytes on the JavaScript side", bytes);
   }
+  size_t length = 0;
+  const napi_status status = napi_get_arraybuffer_info(call.env(), made.value, &made.data, &length);
+  if (status != napi_ok || length != bytes) call.fail(ErrorCode::kInternal, "ArrayBuffer is not JavaScript's own");
+  return made;
 }
 
 // read(tensor): resolves to a typed array with the contents
 napi_value read(Call& call) {
-  const Tensor& tensor = call.row_major(0, "tensor");
+  const Tensor tensor = call.row_major(0, "tensor");
   call.check_not_capturing(tensor.device());
-  const size_t bytes = static_cast<size_t>(tensor.bytes());
-  const Napi::ArrayBuffer buffer = array_buffer(call, bytes);
-  const auto kept = std::make_shared<Napi::Reference<Napi::ArrayBuffer>>(Napi::Persistent(buffer));
+  const HostBuffer buffer = array_buffer(call, static_cast<size_t>(tensor.bytes()));
+  const auto kept = std::make_shared<Napi::ObjectReference>(Napi::Persistent(Napi::Object(call.env(), buffer.value)));
+  const napi_typedarray_type type = tensor.dtype == DType::kFloat32 ? napi_float32_array
+                                    : tensor.dtype == DType::kInt32 ? napi_int32_array
+                                                                    : napi_uint16_array;
   Completion done;
-  const Napi::Promise promise = call.environment().promise(
-      [kept, dtype = tensor.dtype, count = static_cast<size_t>(tensor.shape.count())](Napi::Env env) -> Napi::Value {
-        const Napi::ArrayBuffer contents = kept->Value();
-        kept->Reset();
-        if (dtype == DType::kFloat32) return Napi::Float32Array::New(env, count, contents, 0);
-        if (dtype == DType::kInt32) return Napi::Int32Array::New(env, count, contents, 0);
-        return Napi::Uint16Array::New(env, count, contents, 0);
+  const Napi::Value promise = call.environment().promise(
+      [kept, type, count = static_cast<size_t>(tensor.shape.count())](napi_env env) {
+        napi_value array;
+        check(napi_create_typedarray(env, type, count, kept->Value(), 0, &array));
+        return array;
       },
       &done);
-  tensor.device().backend().download(kept->Value().Data(), tensor.data(), static_cast<int64_t>(bytes), std::move(done));
+  tensor.device().backend().download(buffer.data, tensor.data(), tensor.bytes(), std::move(done));
   return promise;
 }
 

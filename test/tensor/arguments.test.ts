@@ -1,9 +1,11 @@
 // Nothing that JavaScript passes may crash the process: every function of the addon with broken arguments.
+import { createHook } from 'node:async_hooks';
 import * as fc from 'fast-check';
 import { ForetokenError } from '../../lib/errors';
 import { native } from '../../lib/native/load';
 import { foretokenError } from '../support/errors';
 import { DISRUPTIVE, validCalls, type NativeName } from '../support/native-calls';
+import { prelude, runScript, success } from '../support/scripts';
 
 const names = Object.keys(native) as NativeName[];
 const calm = names.filter((name) => !DISRUPTIVE.some((other) => other === name)) as (keyof ReturnType<
@@ -217,6 +219,141 @@ test('a getter that throws or closes the device', async () => {
   const orphan = native.empty(device, 'float32', closing);
   await expect(native.read(orphan)).resolves.toHaveLength(3);
   native.dispose(orphan);
+});
+
+test('a getter that changes the array it is in', () => {
+  const device = native.openCpu(undefined, 1);
+  const longer = Object.defineProperty([0, 3], 0, {
+    get: () => {
+      for (let i = 0; i < 10_000; i++) longer.push(1);
+      return 2;
+    },
+  });
+  const tensor = native.empty(device, 'float32', longer);
+  expect(native.shapeOf(tensor)).toEqual([2, 3]);
+  const shorter = Object.defineProperty([0, 3], 0, {
+    get: () => {
+      shorter.length = 1;
+      return 2;
+    },
+  });
+  expect(() => native.empty(device, 'float32', shorter)).toThrow(
+    foretokenError('INVALID_ARGUMENT', 'empty: shape[1] is nan'),
+  );
+  native.closeDevice(device);
+});
+
+describe.each([
+  ['detaches', (buffer: ArrayBuffer) => structuredClone(buffer, { transfer: [buffer] }), '0 elements'],
+  ['shrinks', (buffer: ArrayBuffer) => buffer.resize(11), '2 elements'],
+] as const)('what %s the data of a call', (_, change, left) => {
+  const resizable = (): ArrayBuffer => new ArrayBuffer(16, { maxByteLength: 1 << 24 });
+  let device = 0;
+  beforeAll(() => (device = native.openCpu(undefined, 1)));
+  afterAll(() => native.closeDevice(device));
+
+  test('before it', () => {
+    for (const data of [new Float32Array(resizable()), new Int32Array(resizable())]) {
+      change(data.buffer);
+      const dtype = data instanceof Int32Array ? 'int32' : 'float32';
+      expect(() => native.fromData(device, dtype, [4], data)).toThrow(foretokenError('SHAPE_MISMATCH', left));
+      expect(() => native.write(native.empty(device, dtype, [4]), data)).toThrow(
+        foretokenError('SHAPE_MISMATCH', left),
+      );
+    }
+  });
+
+  test('before it, of a part', () => {
+    const buffer = resizable();
+    const data = new Float32Array(buffer, 8, 2);
+    change(buffer);
+    expect(() => native.fromData(device, 'float32', [2], data)).toThrow(
+      foretokenError('SHAPE_MISMATCH', '0 elements'),
+    );
+  });
+
+  test('during it', () => {
+    const data = new Float32Array(resizable());
+    const shape = Object.defineProperty([0], 0, {
+      get: () => {
+        change(data.buffer);
+        return 4;
+      },
+    });
+    expect(() => native.fromData(device, 'float32', shape, data)).toThrow(
+      foretokenError('SHAPE_MISMATCH', left),
+    );
+  });
+
+  test('after it', async () => {
+    const data = new Float32Array(resizable()).fill(3);
+    const tensor = native.fromData(device, 'float32', [4], data);
+    change(data.buffer);
+    expect(await native.read(tensor)).toEqual(new Float32Array(4).fill(3));
+  });
+});
+
+// A setter of a prototype is called when a result is filled.
+test('a setter that disposes, or closes, what the result is about', () => {
+  const device = native.openCpu(undefined, 1);
+  const tensor = native.empty(device, 'float32', [2, 3]);
+  const during = (result: object, key: string, set: () => void, call: () => unknown): unknown => {
+    const prototype = Object.getPrototypeOf(result) as object;
+    Object.defineProperty(prototype, key, { set, configurable: true });
+    try {
+      return call();
+    } finally {
+      Reflect.deleteProperty(prototype, key);
+    }
+  };
+  const dispose = (): void => {
+    native.dispose(tensor);
+    for (let i = 0; i < 100; i++) native.empty(device, 'float32', []);
+  };
+  const shape = during(native.shapeOf(tensor), '0', dispose, () => native.shapeOf(tensor));
+  expect(shape).toHaveProperty('1', 3);
+  const close = (): void => native.closeDevice(device);
+  const described = during(native.describeDevice(device), 'kind', close, () => native.describeDevice(device));
+  expect(described).toHaveProperty('description');
+});
+
+// Making a promise calls the hooks of node:async_hooks.
+test('a hook that disposes what is read', async () => {
+  const device = native.openCpu(undefined, 1);
+  const tensor = native.fromData(device, 'float32', [50_000], new Float32Array(50_000).fill(3));
+  const hook = createHook({
+    init: () => {
+      hook.disable();
+      native.dispose(tensor);
+      native.trim(device);
+      for (let i = 0; i < 100; i++) native.fill(native.empty(device, 'float32', [50_000]), 7);
+    },
+  }).enable();
+  const contents = await native.read(tensor);
+  expect(contents).toHaveLength(50_000);
+  expect(contents.every((value) => value === 3)).toBe(true);
+  native.closeDevice(device);
+});
+
+test.each([
+  ['of its own', 'class extends ArrayBuffer { constructor() { super(1); } }', 'Error: read: ArrayBuffer'],
+  ['that is none', 'undefined', 'Error: foretoken cannot be started'],
+])('an ArrayBuffer %s that a script puts in the place of the real one', async (_, replacement, outcome) => {
+  const replace = `globalThis.ArrayBuffer = ${replacement};`;
+  const read = `
+    const large = fill(native.openCpu(undefined, 1), 1 << 20, 1);
+    Promise.resolve().then(() => native.read(large)).then(
+      (contents) => console.log(contents.length),
+      (error) => console.log(String(error)),
+    );
+  `;
+  expect(await runScript(replace + read)).toEqual(success('1048576\n'));
+  const before = `
+    new Worker(${JSON.stringify(replace + prelude + read)}, { eval: true })
+      .on('error', (error) => console.log(String(error)));
+  `;
+  const ended = await runScript(before);
+  expect(ended).toEqual(success(expect.stringContaining(outcome) as string));
 });
 
 test.each([

@@ -1,37 +1,6 @@
 // What only shows in a process of its own: how it ends, and several JavaScript environments at once.
-import { spawn } from 'node:child_process';
-import { join } from 'node:path';
+import { prelude, runScript as run, success } from '../support/scripts';
 
-const root = join(__dirname, '../..');
-
-/** Runs a script that finds the addon as `native`; resolves to how the process ended. */
-async function run(script: string): Promise<{ code: number | null; signal: string | null; output: string }> {
-  const prelude = `
-    const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
-    const native = require('node-gyp-build')(${JSON.stringify(root)});
-    const fill = (device, count, value) => {
-      const tensor = native.empty(device, 'float32', [count]);
-      native.fill(tensor, value);
-      return tensor;
-    };
-    /** Queues products that take far longer than the script. */
-    const work = (device) => {
-      const x = native.view(fill(device, 1 << 20, 1e-3), 0, [1024, 1024]);
-      return Array.from({ length: 100 }, () => native.linear(x, x));
-    };
-  `;
-  const child = spawn(process.execPath, ['-e', prelude + script], {
-    cwd: root,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
-  }
-  return new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal, output })));
-}
-
-const success = (output: string): object => ({ code: 0, signal: null, output });
 jest.setTimeout(60_000);
 
 test.each([
@@ -69,6 +38,25 @@ test('a pending readback does, until its device is closed', async () => {
   expect(await run(script)).toEqual(success('INVALID_HANDLE\n'));
 });
 
+// The status is that of the main thread, whatever is still queued, awaited or held by a call that is never left.
+test.each([
+  'results.forEach((result) => native.read(result)); process.exit(7);',
+  'process.exitCode = 7; native.read(results[0]).then(() => process.exit());',
+  "native.read(results[99]); process.on('exit', () => native.read(results[98])); process.exit(7);",
+  'for (const result of results) native.read(result); setTimeout(() => process.exit(7), 30);',
+  `native.closeDevice(device); process.exit(7);`,
+  `new Worker(prelude + 'const results = work(native.openCpu(undefined, 2)); native.read(results[99]); parentPort.postMessage(0);', { eval: true })
+    .on('message', () => process.exit(7));`,
+])('an exit status while work is queued: %s', async (script) => {
+  const ended = await run(`
+    const prelude = ${JSON.stringify(prelude)};
+    const device = native.openCpu(undefined, 2);
+    const results = work(device);
+    ${script}
+  `);
+  expect(ended).toEqual({ code: 7, signal: null, output: '' });
+});
+
 test('an uncaught error while work is queued', async () => {
   const ended = await run(`
     const device = native.openCpu(undefined, 2);
@@ -100,7 +88,7 @@ test('two environments at once, each with handles of its own', async () => {
     Promise.all([...workers, inWorker()]).then(async (counts) => {
       console.log(counts.join(), (await native.read(mine))[0]);
     });
-  `.replace('const inWorker', `const prelude = ${JSON.stringify(workerPrelude())};\nconst inWorker`),
+  `.replace('const inWorker', `const prelude = ${JSON.stringify(prelude)};\nconst inWorker`),
   );
   // 50 pairs of summands a round; the main thread has one tensor more.
   expect(ended).toEqual(success('3000,3000,3000,3001 3\n'));
@@ -108,39 +96,40 @@ test('two environments at once, each with handles of its own', async () => {
 
 test('workers that end, or are ended, with work queued', async () => {
   const ended = await run(`
-    const prelude = ${JSON.stringify(workerPrelude())};
+    const prelude = ${JSON.stringify(prelude)};
     const busy = prelude + \`
       const device = native.openCpu(undefined, 2);
       const x = native.empty(device, 'float32', [1024, 1024]);
       native.fill(x, 1e-3);
-      const results = Array.from({ length: 100 }, () => native.linear(x, x));
+      const results = Array.from({ length: 10 }, () => native.linear(x, x));
       parentPort.postMessage('queued');
     \`;
-    const tails = [
+    const ending = [
       'parentPort.close();',
       'process.exit();',
-      'native.read(results[99]);',
+      'results.map((result) => native.read(result)); process.exit();',
+      'results.map((result) => native.read(result).catch(() => {})); native.closeDevice(device);',
+      'native.read(results[0]).then(() => parentPort.postMessage("read"));',
+      'native.read(results[0]); throw new Error("mine");',
+    ];
+    const terminated = [
+      'native.read(results[9]);',
       'while (true) native.dispose(native.linear(x, x));',
       'setInterval(() => native.read(results[0]), 0);',
     ];
-    const outcomes = tails.map((tail, i) => new Promise((resolve, reject) => {
+    const outcome = (worker) => new Promise((resolve) => {
+      const outcomes = [];
+      worker.on('message', (message) => outcomes.push(message)).on('error', (error) => outcomes.push(error.message));
+      worker.on('exit', () => resolve(outcomes.join()));
+    });
+    const outcomes = [...ending, ...terminated].map((tail, i) => {
       const worker = new Worker(busy + tail, { eval: true });
-      worker.on('error', reject).on('exit', () => resolve('ended'));
-      if (i >= 2) worker.on('message', () => setTimeout(() => worker.terminate(), 10));
-    }));
-    Promise.all(outcomes).then((all) => console.log(all.join()));
+      if (i >= ending.length) worker.on('message', () => setTimeout(() => worker.terminate(), 10));
+      return outcome(worker);
+    });
+    Promise.all(outcomes).then((all) => console.log(all.join(' ')));
   `);
-  expect(ended).toEqual(success('ended,ended,ended,ended,ended\n'));
+  const [queued, read] = ['queued', 'queued,read'];
+  const outcomes = [queued, queued, queued, queued, read, 'queued,mine', queued, queued, queued];
+  expect(ended).toEqual(success(`${outcomes.join(' ')}\n`));
 });
-
-function workerPrelude(): string {
-  return `
-    const { parentPort } = require('node:worker_threads');
-    const native = require('node-gyp-build')(${JSON.stringify(root)});
-    const fill = (device, count, value) => {
-      const tensor = native.empty(device, 'float32', [count]);
-      native.fill(tensor, value);
-      return tensor;
-    };
-  `;
-}

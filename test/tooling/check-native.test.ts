@@ -1,4 +1,4 @@
-import { findAssembly } from '../../scripts/check-native';
+import { findAssembly, findUnsafeCalls } from '../../scripts/check-native';
 
 test('inline assembly is found in all its spellings', () => {
   const source = [
@@ -20,4 +20,30 @@ test('comments, strings and longer names are not assembly', () => {
     'int asm_count, plasma;',
   ].join('\n');
   expect(findAssembly(source)).toEqual([]);
+});
+
+test('functions of node-addon-api that can run JavaScript are found', () => {
+  const source = [
+    'info.Set("kind", kind);',
+    'const Napi::Value element = array.Get(i);',
+    'kept->Value().ToString();',
+    'error.ThrowAsJavaScriptException();',
+    'throw Napi::TypeError::New(env, "message");',
+    'Napi::Promise::Deferred deferred(env);',
+    'return Napi::Float32Array::New(env, count, contents, 0);',
+    'NODE_API_MODULE(foretoken, initialize)',
+  ];
+  expect(findUnsafeCalls(source.join('\n'))).toEqual(source.map((_, i) => i + 1));
+});
+
+test('those that cannot are fine', () => {
+  const source = [
+    'const Napi::Object info = Napi::Object::New(env);  // not info.Set()',
+    'const Napi::Array names = Napi::Array::New(env);',
+    'set(names, names.Length(), Napi::String::New(env, name));',
+    'const double number = value.As<Napi::Number>().DoubleValue();',
+    'Napi::FunctionReference error_class = Napi::Persistent(given.As<Napi::Function>());',
+    'napi_value result = pointer.get();',
+  ];
+  expect(findUnsafeCalls(source.join('\n'))).toEqual([]);
 });

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 
 #include "csrc/core/tree.h"
 #include "csrc/cpu/host/isa.h"
@@ -72,7 +73,11 @@ void CpuBackend::replay(std::shared_ptr<CapturedWork> work) {
 
 void CpuBackend::measure(MachineRates* rates, Completion done) {
   stream_.enqueue([=, this] {
-    *rates = measure_rates(kernels_, pool_);
+    try {
+      *rates = measure_rates(kernels_, pool_);
+    } catch (const std::bad_alloc&) {
+      return done(make_error(ErrorCode::kOutOfMemory, "measure: no memory to read"));
+    }
     done(std::nullopt);
   });
 }

@@ -1,0 +1,44 @@
+// Scripts in processes of their own: for what only shows in how a process ends.
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+
+const root = join(__dirname, '../..');
+
+/** What every script, and every worker of one, begins with: the addon as `native`. */
+export const prelude = `
+  const { Worker, parentPort } = require('node:worker_threads');
+  const native = require('node-gyp-build')(${JSON.stringify(root)});
+  const fill = (device, count, value) => {
+    const tensor = native.empty(device, 'float32', [count]);
+    native.fill(tensor, value);
+    return tensor;
+  };
+  /** Queues products that take far longer than the script. */
+  const work = (device) => {
+    const x = native.view(fill(device, 1 << 20, 1e-3), 0, [1024, 1024]);
+    return Array.from({ length: 100 }, () => native.linear(x, x));
+  };
+`;
+
+export interface Ended {
+  code: number | null;
+  signal: string | null;
+  /** What it wrote, to stdout or stderr. */
+  output: string;
+}
+
+/** Runs a script after the prelude; resolves to how its process ended. */
+export async function runScript(script: string): Promise<Ended> {
+  const child = spawn(process.execPath, ['-e', prelude + script], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
+  }
+  return new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal, output })));
+}
+
+/** How a process ends that has had no trouble. */
+export const success = (output: string): Ended => ({ code: 0, signal: null, output });
