@@ -260,6 +260,12 @@ export const mutations: readonly Mutation[] = [
       'end = row + 1 + (i + 1 < block.rows) - block.base;\n        float* const scores',
     ],
     [
+      'attention-maximum',
+      'exponentials of scores without the largest',
+      'const float largest = row_max(scores, begin, end);',
+      'const float largest = 0.0f * row_max(scores, begin, end);',
+    ],
+    [
       'attention-document-start',
       'rows attend from where the document of the first row of their block starts',
       'begin = starts[row] - block.base, end = row + 1 - block.base;\n        float* const scores',
@@ -348,7 +354,7 @@ export const mutations: readonly Mutation[] = [
       'rms-norm-weight-last-block',
       'the last of several blocks of rows in the gradient of the weight',
       'for (int64_t block = 0; block < blocks; ++block) {',
-      'for (int64_t block = 0; block < (blocks > 1 ? blocks - 1 : 1); ++block) {',
+      'for (int64_t block = 0; block + (blocks > 1) < blocks; ++block) {',
     ],
   ]),
   ...faults('rope.cc', 'rope', [
@@ -490,6 +496,12 @@ export const mutations: readonly Mutation[] = [
       'args.bias_correction2',
     ],
     [
+      'adamw-float32-rest',
+      '1 - β₂ as a difference in float32',
+      'static_cast<float>(1 - args.beta2)',
+      '1 - static_cast<float>(args.beta2)',
+    ],
+    [
       'adamw-decay',
       'weight decay without the learning rate',
       'static_cast<float>(1 - args.lr * args.weight_decay)',
@@ -525,6 +537,26 @@ export const mutations: readonly Mutation[] = [
       'to_float(upper ? ~x : x) * 0x1p-32f',
     ],
   ]),
+  ...faults('draw.h', 'fused-draw', [
+    [
+      'draw-softcap-scale',
+      'softcap leaves the logits between -1 and 1',
+      'tanh(load_n(logits + i, lanes) / cap) * cap',
+      'tanh(load_n(logits + i, lanes) / cap)',
+    ],
+    [
+      'draw-tile-tie',
+      'of equal logits, that of the last tile is drawn',
+      'if (other.value > value) *this = other;',
+      'if (other.value >= value) *this = other;',
+    ],
+    [
+      'draw-lane-tie',
+      'of equal logits in one vector, the first lane wins',
+      '(values[lane] == best.value && ids[lane] < best.id)',
+      '(values[lane] == best.value && ids[lane] < 0)',
+    ],
+  ]),
   ...faults('simd.h', 'elementwise', [
     [
       'exp-sixth-digit',
@@ -543,6 +575,13 @@ export const mutations: readonly Mutation[] = [
       'the fifth digit of the small part of ln 2 in exp',
       'r = fma(n, broadcast(2.12194440e-4f), r);',
       'r = fma(n, broadcast(2.1219e-4f), r);',
+    ],
+    [
+      'log-fifth-digit',
+      'the fifth digit of a coefficient of log',
+      'series = fma(series, s2, broadcast(2.0f / 3));',
+      'series = fma(series, s2, broadcast(0.66661f));',
+      'attention',
     ],
     [
       'bfloat16-tie',
