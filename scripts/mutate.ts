@@ -61,7 +61,8 @@ const patience = 600_000;
 class Copy {
   readonly root = mkdtempSync(path.join(os.tmpdir(), 'foretoken-mutate-'));
 
-  constructor() {
+  /** Copies the files. Not part of construction, so that a copy that ends halfway can be disposed. */
+  fill(): void {
     const listed = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
     const files = execFileSync('git', listed, { cwd: root, encoding: 'utf8' }).split('\0');
     for (const file of files.filter((name) => name && existsSync(path.join(root, name)))) {
@@ -85,22 +86,27 @@ class Copy {
   /** Runs a command to its end. Gives its exit status, and what it said. */
   private async run(command: string, ...parameters: string[]): Promise<{ status: number; output: string }> {
     stop.signal.throwIfAborted();
+    // A group of its own, so that what it starts (compilers) ends with it.
     const child = spawn(command, parameters, {
-      cwd: this.root,
+      ...{ cwd: this.root, detached: true },
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: patience,
-      killSignal: 'SIGKILL',
     });
+    const kill = (signal: 'SIGTERM' | 'SIGKILL'): void => {
+      if (child.pid && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, signal);
+    };
+    const alarm = setTimeout(() => kill('SIGKILL'), patience);
+    // Ninja gives compilers groups of their own, and ends them when it is asked to end, not when it is killed.
+    const end = (): void => kill('SIGTERM');
+    stop.signal.addEventListener('abort', end);
     let output = '';
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => (output += text));
     }
-    const kill = (): void => void child.kill('SIGTERM');
-    stop.signal.addEventListener('abort', kill);
     const status = await new Promise<number>((resolve, reject) => {
       child.once('error', reject).once('close', (code) => resolve(code ?? 1));
     });
-    stop.signal.removeEventListener('abort', kill);
+    clearTimeout(alarm);
+    stop.signal.removeEventListener('abort', end);
     stop.signal.throwIfAborted();
     return { status, output };
   }
@@ -196,6 +202,7 @@ async function main(names: readonly string[]): Promise<boolean> {
   }
   const copy = new Copy();
   try {
+    copy.fill();
     console.log(`building a copy in ${copy.root}`);
     const problem = await copy.build();
     if (problem) throw new Error(`the copy does not build: ${problem}`);
