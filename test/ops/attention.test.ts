@@ -3,7 +3,15 @@ import { noGrad } from '../../lib/tensor/autograd';
 import type { Device } from '../../lib/tensor/device';
 import { attention, type AttentionShape } from '../../lib/tensor/ops/attention';
 import { scope } from '../../lib/tensor/scope';
-import { exact, expectAsGoodAsFloat32, expectSameBits, float32, type Rounding } from '../support/accuracy';
+import { Tensor } from '../../lib/tensor/tensor';
+import {
+  exact,
+  expectAsGoodAsFloat32,
+  expectSameBits,
+  expectWithinRoundings,
+  float32,
+  type Rounding,
+} from '../support/accuracy';
 import { isaLevels, onCpu, onDeviceOnly, take } from '../support/cpu';
 import { foretokenError } from '../support/errors';
 import { Random } from '../support/random';
@@ -171,6 +179,19 @@ describe.each(isaLevels)('attention on %s', (isa) => {
     const actual = await onCpu({ isa }, (device) => compute(device, problem));
     expectAsGoodAsFloat32(actual.out, oracle.out, plain.out);
     expectAsGoodAsFloat32(actual.gradQkv, oracle.gradQkv, plain.gradQkv);
+  });
+
+  // Equal scores of 0 leave nothing but the logarithm of how many there are.
+  it('gives the backward pass denominators as good as log is said to be', async () => {
+    const length = 1500;
+    await onCpu({ isa }, async (device) => {
+      using qkv = device.zeros([length, 3]);
+      using starts = device.tensor(new Int32Array(length));
+      const [out, lse] = native.attention(qkv.handle, starts.handle, 1, 1, 1, 1, 1);
+      new Tensor(device, out).dispose();
+      const counts = Float64Array.from({ length }, (_, row) => Math.log(row + 1));
+      expectWithinRoundings(await take(new Tensor(device, lse)), counts, 3);
+    });
   });
 
   it.each(['host', 'device'])(

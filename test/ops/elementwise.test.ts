@@ -126,6 +126,24 @@ describe.each(isaLevels)('%s', (isa) => {
     expectWithinRoundings(slope!.subarray(0, 8), map(siluSlope, x.subarray(0, 8)), 64);
   });
 
+  test('silu over the whole range, as good as exp is said to be', async () => {
+    const between = (low: number, high: number): Float32Array =>
+      Float32Array.from({ length: 20_001 }, (_, i) => low + ((high - low) * i) / 20_000);
+    const [low, all] = [between(-86, -40), between(-86, 80)];
+    const [tail, y, slope] = await onAllThreadCounts(isa, (device) => {
+      const [at, ones] = [device.tensor(all), device.empty([all.length]).fill(1)];
+      return [
+        silu(device.tensor(low)),
+        silu(at),
+        new Tensor(device, native.siluBackward(ones.handle, at.handle)),
+      ];
+    });
+    // There it is x e^x: what is left but the roundings of two products is the error of exp.
+    expectWithinRoundings(tail!, map(siluOf, low), 3);
+    expectWithinRoundings(y!, map(siluOf, all), 4);
+    expectWithinRoundings(slope!, map(siluSlope, all), 5.5, map(slopeSize, all));
+  });
+
   test('a factor that only the device knows', async () => {
     const x = random.floats(47);
     const [scaled, accumulated] = await onAllThreadCounts(isa, (device) => {

@@ -8,6 +8,7 @@ import type { Tensor } from '../../lib/tensor/tensor';
 import { isaLevels, onCpu } from '../support/cpu';
 import { takeIndices } from '../support/draws';
 import { Random } from '../support/random';
+import { possibleDraws } from '../support/sampling-oracle';
 
 interface Problem {
   hidden: Tensor;
@@ -103,6 +104,21 @@ describe.each(isaLevels)('fused draws on %s', (isa) => {
           expect(await takeIndices(linearSample(hidden, each, { positions, temperature }))).toEqual(expected);
         }
       }
+    });
+  });
+
+  it.each([0.5, 5])('with a softcap of %d are those of the capped logits', async (softcap) => {
+    await onCpu({ isa, threads: 2 }, async (device) => {
+      const random = new Random(8);
+      const [states, weights] = [random.floats(100, 3), random.floats(700, 4)];
+      const hidden = device.tensor(states, [100, 1]);
+      const positions = device.tensor(Int32Array.from(states, (_, r) => r));
+      const options = { positions, softcap, temperature: 1, seed: 3 };
+      const draws = await takeIndices(linearSample(hidden, device.tensor(weights, [700, 1]), options));
+      draws.forEach((token, r) => {
+        const logits = weights.map((w) => softcap * Math.tanh(Math.fround(states[r]! * w) / softcap));
+        expect([...possibleDraws(logits, r, { temperature: 1, seed: 3 })]).toContain(token);
+      });
     });
   });
 

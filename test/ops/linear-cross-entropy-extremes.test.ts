@@ -48,7 +48,7 @@ describe.each(isaLevels)('%s', (isa) => {
 
   const run = (problem: LossProblem): Promise<LossRun> => runLoss(device, problem);
 
-  test.each([0.5, 0.9, 0.99, 0.999, 0.999999, 1 - 1e-9])('p(target) near %f', async (p) => {
+  test.each([0.5, 0.9, 0.99, 0.999, 0.999999, 1 - 1e-9, 1 - 1e-13])('p(target) near %p', async (p) => {
     const vocab = 1000;
     const logit = Math.round(64 * Math.log((p / (1 - p)) * (vocab - 1))) / 64;
     const bias = new Float32Array(vocab);
@@ -196,6 +196,20 @@ describe.each(isaLevels)('%s', (isa) => {
       const { nll, lse, entropy, gradHidden } = result;
       for (const values of [nll, lse, entropy, gradHidden]) expect(values.every(Number.isNaN)).toBe(true);
     }
+  });
+
+  // All terms are equal, so the errors of a sum that goes on in float32 would add up instead of cancelling.
+  test('a vocabulary of 200 000 tokens adds up no rounding errors', async () => {
+    const row = new Array<number>(200_000).fill(-0.7);
+    row[5] = 0;
+    const problem = problemOf([row], [5], { labelSmoothing: 1 });
+    const result = await run(problem);
+    const { oracle } = expectedOf(problem);
+    // A vector sums up to 256 terms before they go on in float64, and what comes out is a logarithm.
+    for (const name of ['nll', 'lse', 'entropy'] as const) {
+      expect(Math.abs(result[name][0]! / oracle[name][0]! - 1)).toBeLessThan(1e-6);
+    }
+    expect(Math.abs(result.total / oracle.total.values[0]! - 1)).toBeLessThan(1e-5);
   });
 
   test('softcap far beyond its cap', async () => {

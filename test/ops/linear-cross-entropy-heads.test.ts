@@ -193,6 +193,22 @@ test('coefficients scale each row alone: powers of two to the bit', async () => 
   });
 });
 
+test('losses of many equal rows add up without rounding errors', async () => {
+  const rows = 300_000;
+  const problem: LossProblem = {
+    ...{ rows, dim: 1, vocab: 2, heads: 2, reduction: 'sum' },
+    hidden: new Float32Array(rows).fill(1),
+    weight: Float32Array.of(0, 0.3),
+    targets: new Int32Array(rows),
+  };
+  const { total, headLoss, nll } = await runLoss(device, problem);
+  // Float32 alone would be off by some thousand roundings.
+  const loss = Math.log1p(Math.exp(Math.fround(0.3)));
+  expect(Math.abs(nll[0]! / loss - 1)).toBeLessThan(2 ** -22);
+  expect(Math.abs(total / (rows * loss) - 1)).toBeLessThan(2 ** -22);
+  for (const sum of headLoss) expect(Math.abs(sum / ((rows / 2) * loss) - 1)).toBeLessThan(2 ** -22);
+});
+
 describe('rows without a target', () => {
   test.each([-100, -1, 0, 3, 16, 2 ** 31 - 1, -(2 ** 31)])('ignoreIndex %i', async (ignoreIndex) => {
     const problem = randomProblem(15, { rows: 25, dim: 5, vocab: 17 }, { ignoreIndex, heads: 5 });
