@@ -93,7 +93,7 @@ napi_value sample_logits(Call& call) {
   return call.handle(std::move(tokens));
 }
 
-// checkSamplingOptions(...sampling): nothing; throws what an op would throw
+// samplingOptions(...sampling): nothing; throws what an op would throw, but says what the user called the argument
 napi_value check_sampling_options(Call& call) {
   sampling_options(call, 0);
   return call.nothing();
@@ -155,7 +155,7 @@ const Exports kSamplingExports = {
     {"topK", top_k},
     {"linearSample", linear_sample},
     {"sampleLogits", sample_logits},
-    {"checkSamplingOptions", check_sampling_options},
+    {"samplingOptions", check_sampling_options},
 };
 
 }  // namespace foretoken

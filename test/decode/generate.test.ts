@@ -135,7 +135,7 @@ describe('generate', () => {
 
   it.each([
     [{ temperature: -1 }, 'temperature'],
-    [{ topP: 2 }, 'topP'],
+    [{ topP: 2 }, 'samplingOptions: topP must be'],
     [{ topK: 1.5 }, 'topK'],
     [{ seed: -1 }, 'seed'],
     [{ maxTokens: -1 }, 'maxTokens'],

@@ -57,7 +57,7 @@ export function samplingOptions(options: SamplingOptions, vocabSize: number): Re
     logitBias: options.logitBias ?? new Map<number, number>(),
     seed: options.seed ?? 0,
   };
-  native.checkSamplingOptions(...numbersOf(filled));
+  native.samplingOptions(...numbersOf(filled));
   for (const [token, bias] of filled.logitBias) {
     if (!Number.isInteger(token) || token < 0 || token >= vocabSize) {
       fail(`logitBias has token ${token}, but tokens are integers in 0 … ${vocabSize - 1}`);
