@@ -20,7 +20,7 @@ AttentionShape attention_shape(const Call& call, size_t index) {
 }
 
 void check_qkv(const Call& call, const Tensor& qkv, const AttentionShape& shape) {
-  call.check_rank(qkv, "qkv", 2, 2);
+  call.check_rank(qkv, "qkv", 2);
   // Compared as quotients: the product of what JavaScript gives may not fit in an integer.
   const int64_t columns = qkv.shape[1];
   const bool matches = shape.heads <= columns && shape.kv_heads <= columns && columns % shape.head_dim == 0 &&
@@ -183,7 +183,7 @@ napi_value kv_compact(Call& call) {
   const Tensor& counts = call.int32(4, "counts");
   call.check_shape(row_offsets, "rowOffsets", {cache.sequences + 1});
   call.check_shape(lengths, "lengths", {cache.sequences});
-  call.check_rank(path, "path", 2, 2);
+  call.check_rank(path, "path", 2);
   const int64_t path_stride = path.shape[1];
   call.check_shape(path, "path", {cache.sequences, path_stride});
   call.check_shape(counts, "counts", {cache.sequences});

@@ -50,7 +50,8 @@ class Call {
   void check_indices(const Tensor& tensor, const char* name, int64_t limit, const int32_t* except = nullptr) const;
 
   void check_shape(const Tensor& tensor, const char* name, const Shape& expected) const;
-  void check_rank(const Tensor& tensor, const char* name, int lowest, int highest = kMaxRank) const;
+  void check_rank(const Tensor& tensor, const char* name, int rank) const { check_rank(tensor, name, rank, rank); }
+  void check_rank(const Tensor& tensor, const char* name, int lowest, int highest) const;
   [[noreturn]] [[gnu::format(printf, 3, 4)]] void fail(ErrorCode code, const char* format, ...) const;
 
   // Results.

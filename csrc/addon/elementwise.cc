@@ -70,7 +70,7 @@ napi_value silu_backward(Call& call) {
 }
 
 int64_t half_of_last(const Call& call, const Tensor& gate_up) {
-  call.check_rank(gate_up, "gateUp", 1);
+  call.check_rank(gate_up, "gateUp", 1, kMaxRank);
   if (gate_up.shape[-1] % 2 != 0) {
     call.fail(ErrorCode::kShapeMismatch, "gateUp is %s, but its last dimension must be even",
               gate_up.shape.text().c_str());
@@ -103,8 +103,8 @@ napi_value swiglu_backward(Call& call) {
 napi_value concat(Call& call) {
   const Tensor& a = call.float32(0, "a");
   const Tensor& b = call.float32(1, "b");
-  call.check_rank(a, "a", 1);
-  call.check_rank(b, "b", 1);
+  call.check_rank(a, "a", 1, kMaxRank);
+  call.check_rank(b, "b", 1, kMaxRank);
   if (!(a.shape.with_last(0) == b.shape.with_last(0))) {
     call.fail(ErrorCode::kShapeMismatch, "a is %s but b is %s; all dimensions but the last must match",
               a.shape.text().c_str(), b.shape.text().c_str());
@@ -118,7 +118,7 @@ napi_value concat(Call& call) {
 // sliceColumns(x, start, dim): columns start … start + dim - 1 of the last dimension
 napi_value slice_columns(Call& call) {
   const Tensor& x = call.float32(0, "x");
-  call.check_rank(x, "x", 1);
+  call.check_rank(x, "x", 1, kMaxRank);
   const int64_t start = call.integer(1, "start", 0, x.shape[-1]);
   const int64_t dim = call.integer(2, "dim", 0, x.shape[-1] - start);
   Tensor out = call.output(DType::kFloat32, x.shape.with_last(dim));

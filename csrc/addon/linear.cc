@@ -11,7 +11,7 @@ struct LinearShape {
 
 // x [..., k], weight [n, k]
 LinearShape linear_shape(const Call& call, const Tensor& x, const Tensor& weight) {
-  call.check_rank(x, "x", 1);
+  call.check_rank(x, "x", 1, kMaxRank);
   call.check_rank(weight, "weight", 2);
   if (x.shape[-1] != weight.shape[1]) {
     call.fail(ErrorCode::kShapeMismatch, "x is %s but weight is %s; the last dimensions must match",
@@ -58,7 +58,7 @@ napi_value linear_backward_input(Call& call) {
   const Tensor& grad_y = call.float32(0, "gradY");
   const Tensor& weight = call.row_major(1, "weight");
   call.check_rank(weight, "weight", 2);
-  call.check_rank(grad_y, "gradY", 1);
+  call.check_rank(grad_y, "gradY", 1, kMaxRank);
   const int64_t n = weight.shape[0];
   const int64_t k = weight.shape[1];
   call.check_shape(grad_y, "gradY", grad_y.shape.with_last(n));

@@ -22,7 +22,7 @@ float temperature_argument(const Call& call, size_t index) {
 // topK(x, k): [indices, values], both [..., k]
 napi_value top_k(Call& call) {
   const Tensor& x = call.float32(0, "x");
-  call.check_rank(x, "x", 1);
+  call.check_rank(x, "x", 1, kMaxRank);
   const int64_t cols = x.shape[-1];
   if (cols > INT32_MAX) call.fail(ErrorCode::kShapeMismatch, "x has %lld columns", static_cast<long long>(cols));
   const int64_t k = call.integer(1, "k", 0, cols);
@@ -69,14 +69,14 @@ napi_value sample_logits(Call& call) {
   const Tensor& logits = call.float32(0, "logits");
   const Tensor& positions = call.int32(1, "positions");
   const Tensor* const history = call.optional_int32(2, "history");
-  call.check_rank(logits, "logits", 2, 2);
+  call.check_rank(logits, "logits", 2);
   SampleLogitsArgs args{};
   args.rows = logits.shape[0];
   args.vocab = logits.shape[1];
   check_vocab(call, logits, "logits", args.vocab);
   call.check_shape(positions, "positions", {args.rows});
   if (history != nullptr) {
-    call.check_rank(*history, "history", 1, 1);
+    call.check_rank(*history, "history", 1);
     call.check_indices(*history, "history", args.vocab);
   }
   args.history_length = history ? history->shape[0] : 0;
@@ -93,7 +93,7 @@ napi_value sample_logits(Call& call) {
   return call.handle(std::move(tokens));
 }
 
-// checkSamplingOptions(...sampling): nothing; throws what an op would throw
+// samplingOptions(...sampling): nothing; throws what an op would throw, but says what the user called the argument
 napi_value check_sampling_options(Call& call) {
   sampling_options(call, 0);
   return call.nothing();
@@ -110,8 +110,8 @@ void check_vocab(const Call& call, const Tensor& tensor, const char* name, int64
 }
 
 UnembeddingShape unembedding_shape(const Call& call, const Tensor& hidden, const Tensor& weight, const Tensor* bias) {
-  call.check_rank(hidden, "hidden", 2, 2);
-  call.check_rank(weight, "weight", 2, 2);
+  call.check_rank(hidden, "hidden", 2);
+  call.check_rank(weight, "weight", 2);
   if (hidden.shape[1] != weight.shape[1]) {
     call.fail(ErrorCode::kShapeMismatch, "hidden is %s but weight is %s; the last dimensions must match",
               hidden.shape.text().c_str(), weight.shape.text().c_str());
@@ -145,7 +145,7 @@ LogitBias logit_bias(Call& call, size_t index, int64_t vocab) {
   const Tensor* const tokens = call.optional_int32(index + 8, "biasTokens");
   const Tensor* const values = call.optional_float32(index + 9, "biasValues");
   if (tokens == nullptr || values == nullptr) return {};
-  call.check_rank(*tokens, "biasTokens", 1, 1);
+  call.check_rank(*tokens, "biasTokens", 1);
   call.check_shape(*values, "biasValues", tokens->shape);
   call.check_indices(*tokens, "biasTokens", vocab);
   return {tokens->as<int32_t>(), values->as<float>(), tokens->shape[0]};
@@ -155,7 +155,7 @@ const Exports kSamplingExports = {
     {"topK", top_k},
     {"linearSample", linear_sample},
     {"sampleLogits", sample_logits},
-    {"checkSamplingOptions", check_sampling_options},
+    {"samplingOptions", check_sampling_options},
 };
 
 }  // namespace foretoken

@@ -14,9 +14,9 @@ napi_value plant_tree(Call& call) {
   const Tensor& ranks = call.int32(3, "ranks");
   const Tensor& row_offsets = call.int32(4, "rowOffsets");
   const Tensor& lengths = call.int32(5, "lengths");
-  call.check_rank(roots, "roots", 1, 1);
-  call.check_rank(drafts, "drafts", 3, 3);
-  call.check_rank(depths, "depths", 1, 1);
+  call.check_rank(roots, "roots", 1);
+  call.check_rank(drafts, "drafts", 3);
+  call.check_rank(depths, "depths", 1);
   const int64_t sequences = roots.shape[0], rows = depths.shape[0];
   call.check_shape(drafts, "drafts", {sequences, drafts.shape[1], drafts.shape[2]});
   call.check_shape(ranks, "ranks", {rows});
@@ -40,7 +40,7 @@ void read_tree(Call& call, size_t index, int64_t rows, VerifyTreeArgs* args) {
   const Tensor& row_offsets = call.int32(index, "rowOffsets");
   const Tensor& lengths = call.int32(index + 1, "lengths");
   const Tensor& parents = call.int32(index + 2, "parents");
-  call.check_rank(lengths, "lengths", 1, 1);
+  call.check_rank(lengths, "lengths", 1);
   const int64_t sequences = lengths.shape[0];
   call.check_shape(row_offsets, "rowOffsets", {sequences + 1});
   call.check_shape(parents, "parents", {rows});
@@ -63,7 +63,7 @@ void read_history(Call& call, size_t index, VerifyTreeArgs* args) {
   if (history == nullptr) return;
   const Tensor& lengths = call.int32(index + 1, "historyLengths");
   const Tensor& prompt_lengths = call.int32(index + 2, "promptLengths");
-  call.check_rank(*history, "history", 2, 2);
+  call.check_rank(*history, "history", 2);
   args->history_stride = history->shape[1];
   call.check_shape(*history, "history", {args->tree.sequences, args->history_stride});
   call.check_shape(lengths, "historyLengths", {args->tree.sequences});

@@ -313,7 +313,7 @@ struct LossOptions {
 enum class LossMode : uint8_t {
   kLoss,         // loss and statistics only: one GEMM
   kLossAndGrad,  // gradients while the chunk is hot: three GEMMs
-  kBackward,     // gradients from the saved lse: three GEMMs, no loss
+  kBackward,     // the gradients of kLossAndGrad after a kLoss that knew of none; three GEMMs again
 };
 
 // How rows become one number; a row's weight is its coefficient × its head's weight × what stands here.
@@ -341,7 +341,7 @@ struct LinearCrossEntropyArgs {
   float* head_loss;     // [heads]: Σ loss over the head's valid rows, without coefficients
   int32_t* head_count;  // [heads]: valid rows
   float* nll;           // [rows]: lse - z_y
-  float* lse;           // [rows]: output, or input of kBackward
+  float* lse;           // [rows]; of kBackward the input that kLoss gave, which a backend may use or compute again
   float* entropy;       // [rows]: H(p)
   int32_t* argmax;      // [rows]: lowest id on ties
   int32_t* rank;        // [rows]: how many tokens beat the target (logit greater, or equal with a lower id)

@@ -28,7 +28,11 @@ export const TRAIN_FLAGS = {
   accumulation: { type: 'integer', value: 'N', help: 'batches that make one step (default 1)' },
   'learning-rate': { type: 'number', value: 'X', help: 'highest learning rate (default 1e-3)' },
   schedule: { type: 'string', value: 'NAME', help: 'cosine, wsd or constant (default cosine)' },
-  'warmup-steps': { type: 'integer', value: 'N', help: 'steps of linear warm-up (default: 2 % of all)' },
+  'warmup-steps': {
+    type: 'integer',
+    value: 'N',
+    help: 'steps of linear warm-up (default: 2 % of all in the beginning)',
+  },
   'decay-steps': { type: 'integer', value: 'N', help: 'steps of decay of wsd (default: 10 % of all)' },
   'minimum-ratio': {
     type: 'number',
@@ -99,9 +103,8 @@ export function checkModelFlags(values: TrainValues): void {
 export function trainingOptions(
   values: TrainValues,
 ): Omit<TrainerOptions, 'device' | 'model' | 'tokenizer' | 'data'> {
-  const steps = values.steps ?? 1000;
   return {
-    steps,
+    steps: values.steps ?? 1000,
     batchSize: values['batch-size'],
     sequenceLength: values['sequence-length'],
     accumulation: values.accumulation,
@@ -109,7 +112,7 @@ export function trainingOptions(
     learningRate: {
       schedule: (values.schedule ?? 'cosine') as LearningRateOptions['schedule'],
       peak: values['learning-rate'] ?? 1e-3,
-      warmupSteps: values['warmup-steps'] ?? Math.ceil(steps / 50),
+      warmupSteps: values['warmup-steps'],
       decaySteps: values['decay-steps'],
       minimumRatio: values['minimum-ratio'],
     },

@@ -34,8 +34,9 @@ export class AdaptivePlanner implements Planner {
   constructor(
     maxNodes: number,
     readonly maxDepth: number,
+    vocabSize: number,
   ) {
-    this.#statistics = new RankPathStatistics(maxDepth);
+    this.#statistics = new RankPathStatistics(maxDepth, vocabSize);
     // Shallow trees have an end.
     const largest = best(maxNodes, this.#statistics).parents.length - 1;
     this.#sizes = SIZES.filter((size) => size <= largest);

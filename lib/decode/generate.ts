@@ -64,7 +64,7 @@ function prepare(
   options: GenerateOptions,
 ): Run {
   const speculation = options.speculation ?? (model.numHeads > 1 ? { tree: 'adaptive' } : 'none');
-  checkSpeculation(speculation, model.numHeads);
+  checkSpeculation(speculation, model.numHeads, model.config.vocabSize);
   samplingOptions(options, model.config.vocabSize);
   const ids = typeof prompt === 'string' ? tokenizer.encode(prompt) : prompt;
   const fail = (message: string): never => {

@@ -16,7 +16,7 @@ export type Speculation =
   | {
       /** Alternatives at every depth, under every node above. */
       tree: 'full';
-      /** widths[i] alternatives at depth i+1, for heads 2 … n at most; 63 nodes in all at most. */
+      /** widths[i] alternatives at depth i+1, for heads 2 … n at most; 63 nodes in all at most, and no more than tokens. */
       widths: readonly number[];
     }
   | {
@@ -46,7 +46,7 @@ export interface GenerateOptions extends SamplingOptions {
 }
 
 /** Checks what the kernels do not. */
-export function checkSpeculation(speculation: Speculation, heads: number): void {
+export function checkSpeculation(speculation: Speculation, heads: number, vocabSize: number): void {
   const fail = (message: string): never => {
     throw new ForetokenError('INVALID_ARGUMENT', `speculation: ${message}`);
   };
@@ -71,7 +71,7 @@ export function checkSpeculation(speculation: Speculation, heads: number): void 
       let nodes = 0;
       let level = 1;
       for (const width of widths as readonly number[]) {
-        integer('widths', width, 1, MAX_DRAFT_NODES);
+        integer('widths', width, 1, Math.min(MAX_DRAFT_NODES, vocabSize));
         level *= width;
         nodes += level;
       }

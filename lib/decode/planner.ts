@@ -37,8 +37,9 @@ class BestPlanner implements Planner {
   constructor(
     private readonly nodes: number,
     readonly maxDepth: number,
+    vocabSize: number,
   ) {
-    this.#statistics = new RankPathStatistics(maxDepth);
+    this.#statistics = new RankPathStatistics(maxDepth, vocabSize);
     this.#plan = best(nodes, this.#statistics);
   }
 
@@ -58,7 +59,8 @@ const adaptivePlanners = new WeakMap<MtpModel, Map<number, AdaptivePlanner>>();
 function adaptivePlanner(model: MtpModel, maxNodes: number): AdaptivePlanner {
   const known = adaptivePlanners.get(model) ?? new Map<number, AdaptivePlanner>();
   adaptivePlanners.set(model, known);
-  const planner = known.get(maxNodes) ?? new AdaptivePlanner(maxNodes, model.numHeads - 1);
+  const planner =
+    known.get(maxNodes) ?? new AdaptivePlanner(maxNodes, model.numHeads - 1, model.config.vocabSize);
   known.set(maxNodes, planner);
   return planner;
 }
@@ -72,7 +74,7 @@ export function makePlanner(speculation: Speculation, model: MtpModel): Planner 
     case 'full':
       return fixed(full(speculation.widths));
     case 'best':
-      return new BestPlanner(speculation.nodes ?? 8, deepest);
+      return new BestPlanner(speculation.nodes ?? 8, deepest, model.config.vocabSize);
     case 'adaptive':
       return adaptivePlanner(model, speculation.maxNodes ?? 16);
   }

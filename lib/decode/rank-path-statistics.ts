@@ -33,8 +33,18 @@ const newCounts = (): Counts => ({ tried: 0, accepted: 0, children: [] });
 export class RankPathStatistics {
   readonly #root = newCounts();
 
-  /** @param maxDepth depth that trees may reach: the number of drafting heads */
-  constructor(readonly maxDepth: number) {}
+  readonly #maxRank: number;
+
+  /**
+   * @param maxDepth depth that trees may reach: the number of drafting heads
+   * @param vocabSize how many tokens there are to draft
+   */
+  constructor(
+    readonly maxDepth: number,
+    vocabSize = Infinity,
+  ) {
+    this.#maxRank = Math.min(MAX_RANK, vocabSize - 1);
+  }
 
   /**
    * Counts one verified step.
@@ -56,7 +66,7 @@ export class RankPathStatistics {
 
   /** Estimated probability that the last node of this rank path is accepted once those before it are. */
   conditional(path: readonly number[]): number {
-    if (path.length > this.maxDepth || path.some((rank) => rank > MAX_RANK)) return 0;
+    if (path.length > this.maxDepth || path.some((rank) => rank > this.#maxRank)) return 0;
     let counts: Counts | undefined = this.#root;
     for (const rank of path) counts = counts?.children[rank];
     const first = path.slice(0, -1).every((rank) => rank === 0) ? PRIOR_FIRST : PRIOR_FIRST_ELSEWHERE;

@@ -245,7 +245,7 @@ interface SamplingBinding {
     temperature: number,
     seed: number | bigint,
   ): TensorHandle;
-  checkSamplingOptions(...options: SamplingNumbers): void;
+  samplingOptions(...options: SamplingNumbers): void;
   sampleLogits(
     ...args: [
       logits: TensorHandle,

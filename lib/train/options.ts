@@ -31,7 +31,10 @@ export interface TrainerOptions {
   readonly accumulation?: number;
   /** Part of the corpus, from its end, that is not trained on but evaluated with; 0 for none. Default 0.05. */
   readonly heldOut?: number;
-  /** Default: cosine with a peak of 1e-3 after 2 % of warm-up. */
+  /**
+   * Default: cosine with a peak of 1e-3. The warm-up, when left out, is that of the run that is resumed, and 2 % of the
+   * steps of a new one.
+   */
   readonly learningRate?: Omit<LearningRateOptions, 'steps'>;
   /** AdamW and clipping. */
   readonly optimizer?: AdamWOptions;
@@ -74,7 +77,7 @@ export interface Recipe {
   readonly accumulation: number;
   /** Part of the corpus that is not trained on. */
   readonly heldOut: number;
-  /** The learning rate's course. The number of steps is no part of the recipe, but the default warm-up follows from it. */
+  /** The learning rate's course. The number of steps is no part of the recipe, so that a run can be made longer. */
   readonly learningRate: Omit<LearningRateOptions, 'steps'>;
   /** AdamW and clipping. */
   readonly optimizer: Required<AdamWOptions>;
@@ -90,11 +93,15 @@ export interface Recipe {
 
 /**
  * Fills in defaults.
+ * @param before the recipe of the run that is resumed
  * @throws INVALID_ARGUMENT naming the option
  */
-export function recipeOf(options: TrainerOptions, model: ModelConfig): Recipe {
+export function recipeOf(options: TrainerOptions, model: ModelConfig, before?: Recipe): Recipe {
   const { labelSmoothing, zLoss, entropyWeight } = options.loss ?? {};
-  const warmupSteps = Math.ceil(checkInteger('trainer: steps', options.steps, 1) / 50);
+  const steps = checkInteger('trainer: steps', options.steps, 1);
+  const learningRate = options.learningRate ?? { schedule: 'cosine', peak: 1e-3 };
+  // The warm-up follows from the number of steps once. A run that goes on for longer has it behind it.
+  const warmupSteps = before?.learningRate.warmupSteps ?? Math.ceil(steps / 50);
   const recipe: Recipe = {
     model,
     data: options.data.checksum,
@@ -102,7 +109,7 @@ export function recipeOf(options: TrainerOptions, model: ModelConfig): Recipe {
     sequenceLength: checkInteger('trainer: sequenceLength', options.sequenceLength ?? 256, 1),
     accumulation: checkInteger('trainer: accumulation', options.accumulation ?? 1, 1),
     heldOut: checkNumber('trainer: heldOut', options.heldOut ?? 0.05, 0, 1),
-    learningRate: options.learningRate ?? { schedule: 'cosine', peak: 1e-3, warmupSteps },
+    learningRate: { ...learningRate, warmupSteps: learningRate.warmupSteps ?? warmupSteps },
     optimizer: adamwOptions(options.optimizer ?? {}),
     headWeights: options.headWeights ?? { kind: 'constant' },
     curriculum: options.curriculum ?? null,

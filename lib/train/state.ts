@@ -26,6 +26,12 @@ export interface TrainerState {
   readonly recipe: Recipe;
 }
 
+/** A state and the directory it was found in. */
+export interface SavedState {
+  readonly checkpoint: string;
+  readonly state: TrainerState;
+}
+
 /** What a checkpoint holds beside the state. */
 export interface Trained {
   readonly model: MtpModel;
@@ -57,7 +63,7 @@ export async function saveCheckpoint(
  * @param path a checkpoint, or a run's directory, whose newest checkpoint is meant
  * @throws FILE_ACCESS or CORRUPT_FILE naming the file
  */
-export async function readState(path: string): Promise<{ checkpoint: string; state: TrainerState }> {
+export async function readState(path: string): Promise<SavedState> {
   const checkpoint = await findModel(path);
   const file = join(checkpoint, STATE_NAME);
   const state = await readJson(file);
@@ -72,6 +78,8 @@ export async function readState(path: string): Promise<{ checkpoint: string; sta
     if (!Number.isSafeInteger(state[name]) || (state[name] as number) < 0) fail(`${name} is not a count`);
   }
   for (const name of ['order', 'recipe'] as const) if (!isJsonObject(state[name])) fail(`${name} is missing`);
+  const { learningRate } = state.recipe as Partial<Recipe>;
+  if (!isJsonObject(learningRate)) fail('recipe.learningRate is missing');
   return { checkpoint, state: state as unknown as TrainerState };
 }
 

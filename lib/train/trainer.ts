@@ -15,7 +15,14 @@ import { TrainingLog } from './log';
 import { AdamW } from './optimizer';
 import { checkSameRecipe, recipeOf, type Recipe, type TrainerOptions } from './options';
 import { learningRateSchedule } from './schedule';
-import { checkOutput, loadOptimizer, readState, saveCheckpoint, type TrainerState } from './state';
+import {
+  checkOutput,
+  loadOptimizer,
+  readState,
+  saveCheckpoint,
+  type SavedState,
+  type TrainerState,
+} from './state';
 
 /** What one training step did. */
 export interface StepResult {
@@ -82,9 +89,10 @@ export class Trainer implements Disposable {
 
   /** Checks the options and, when resuming, loads the checkpoint. */
   static async create(options: TrainerOptions): Promise<Trainer> {
-    const trainer = new Trainer(options);
+    const saved = options.resume === undefined ? undefined : await readState(options.resume);
+    const trainer = new Trainer(options, saved?.state.recipe);
     try {
-      if (options.resume !== undefined) await trainer.#resume(options.resume);
+      if (saved) await trainer.#resume(saved);
       if (options.output !== undefined) await checkOutput(options.output, trainer.step);
     } catch (error) {
       trainer.dispose();
@@ -93,7 +101,7 @@ export class Trainer implements Disposable {
     return trainer;
   }
 
-  private constructor(options: TrainerOptions) {
+  private constructor(options: TrainerOptions, before?: Recipe) {
     const { device, data, tokenizer, model } = options;
     this.#options = options;
     this.#ownsModel = !(model instanceof MtpModel);
@@ -115,7 +123,7 @@ export class Trainer implements Disposable {
     for (const name of ['evalRows', 'keepCheckpoints'] as const) {
       checkInteger(`trainer: ${name}`, options[name] ?? 1, 1);
     }
-    const recipe = (this.recipe = recipeOf(options, config));
+    const recipe = (this.recipe = recipeOf(options, config, before));
     const heads = config.mtp.numHeads;
     const rows = { rowLength: recipe.sequenceLength, heads };
     const split = recipe.heldOut > 0 ? splitHeldOut(data.length, recipe.heldOut) : null;
@@ -132,8 +140,7 @@ export class Trainer implements Disposable {
     this.#optimizer = new AdamW(this.model.parameters, recipe.optimizer);
   }
 
-  async #resume(from: string): Promise<void> {
-    const { checkpoint, state } = await readState(from);
+  async #resume({ checkpoint, state }: SavedState): Promise<void> {
     checkSameRecipe(state.recipe, this.recipe, checkpoint);
     await loadWeights(this.model, checkpoint);
     await loadOptimizer(this.#optimizer, checkpoint, state);

@@ -1,5 +1,5 @@
 import { generate, type GeneratedPiece, type Generation } from '../../lib/decode/generate';
-import type { GenerateOptions } from '../../lib/decode/options';
+import type { GenerateOptions, Speculation } from '../../lib/decode/options';
 import { MtpModel } from '../../lib/model/model';
 import { byteTokenizerFiles, createTokenizer } from '../../lib/model/tokenizer';
 import { native } from '../../lib/native/load';
@@ -135,7 +135,7 @@ describe('generate', () => {
 
   it.each([
     [{ temperature: -1 }, 'temperature'],
-    [{ topP: 2 }, 'topP'],
+    [{ topP: 2 }, 'samplingOptions: topP must be'],
     [{ topK: 1.5 }, 'topK'],
     [{ seed: -1 }, 'seed'],
     [{ maxTokens: -1 }, 'maxTokens'],
@@ -145,6 +145,31 @@ describe('generate', () => {
     [{ speculation: { tree: 'bush' } }, 'bush'],
   ])('refuses %j at the call, naming it', (options, name) => {
     expect(() => run('abc', options as GenerateOptions)).toThrow(name);
+  });
+
+  it.each<Speculation>([
+    { tree: 'best', nodes: 40 },
+    { tree: 'adaptive', maxNodes: 40 },
+    { tree: 'full', widths: [5, 5] },
+  ])('guesses ahead in a vocabulary of five tokens: %j', async (speculation) => {
+    using tiny = new MtpModel(
+      device,
+      {
+        ...{ vocabSize: 5, hiddenSize: 16, numHiddenLayers: 1, numAttentionHeads: 2 },
+        ...{ maxPositionEmbeddings: 64, initializerRange: 0.5, mtp: { kind: 'medusa', numHeads: 3 } },
+      },
+      { seed: 1 },
+    );
+    const tokensOf = async (options: GenerateOptions): Promise<number[]> => {
+      const all = { ignoreEos: true, maxTokens: 40, ...options };
+      return (await collect(generate(tiny, tokenizer, [1, 2, 3], all))).flatMap(({ tokens }) => tokens);
+    };
+    const generation = await tokensOf({ speculation });
+    expect(generation).toHaveLength(40);
+    expect(generation).toEqual(await tokensOf({ speculation: 'none' }));
+    expect(() => generate(tiny, tokenizer, [1], { speculation: { tree: 'full', widths: [2, 6] } })).toThrow(
+      'speculation: widths must be an integer in 1 … 5, but is 6',
+    );
   });
 
   it('refuses prompts that cannot be continued', () => {

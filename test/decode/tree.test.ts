@@ -34,6 +34,15 @@ function expectWellFormed(plan: TreePlan): void {
   expect(new Set(names).size).toBe(names.length); // no node twice
 }
 
+test('a small vocabulary has no more ranks than tokens', () => {
+  const few = new RankPathStatistics(2, 3);
+  const plan = best(63, few);
+  expectWellFormed(plan);
+  expect(plan.parents).toHaveLength(1 + 3 + 9);
+  expect(plan.width).toBe(3);
+  expect(few.acceptance([3])).toBe(0);
+});
+
 /** Statistics after some steps with random trees, of which random paths were accepted. */
 const statistics = fc
   .record({

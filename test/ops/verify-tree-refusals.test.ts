@@ -1,5 +1,6 @@
 // What verifyTree, plantTree and the draws refuse, at the call where the host knows the contents and at the next readback
 // where only the device does.
+import { native } from '../../lib/native/load';
 import type { Device } from '../../lib/tensor/device';
 import { linearSample, sampleLogits, type SamplingOptions } from '../../lib/tensor/ops/sampling';
 import { plantTree, verifyTree, type VerifyTreeInputs } from '../../lib/tensor/ops/verify-tree';
@@ -97,6 +98,27 @@ describe.each(makers)('indices that the %s knows', (_, make) => {
         foretokenError('INDEX_OUT_OF_RANGE', 'verifyTree: history[1] is -2'),
       );
     });
+  });
+});
+
+// A typed array would make other tokens of them.
+it.each([1.5, NaN, 2 ** 32 + 1, '1', undefined])('a history with token %p', async (token) => {
+  await onCpu({}, async (device) => {
+    const options = { repetitionPenalty: 2 };
+    const history = { tokens: [0, token as number], promptLength: 0 };
+    const [logits, at] = [device.zeros([1, 5]), device.tensor(Int32Array.of(0))];
+    expect(() => sampleLogits(logits, at, options, history)).toThrow(
+      foretokenError('INVALID_ARGUMENT', `sampleLogits: history.tokens[1] is ${token}`),
+    );
+    const given = { ...inputs(device, {}, onDeviceOnly), sampling: options };
+    const made = native.liveTensors();
+    expect(() => verifyTree({ ...given, history: [history] })).toThrow(
+      foretokenError('INVALID_ARGUMENT', `verifyTree: history[0].tokens[1] is ${token}`),
+    );
+    expect(() => verifyTree({ ...given, history: [{ tokens: [0], promptLength: token as number }] })).toThrow(
+      foretokenError('INVALID_ARGUMENT', `verifyTree: history[0].promptLength is ${token}`),
+    );
+    expect(native.liveTensors()).toBe(made);
   });
 });
 

@@ -93,6 +93,29 @@ describe('with broken arguments', () => {
     await native.synchronize(device);
   });
 
+  test.each([2 ** 53, 2 ** 63, 2 ** 64, 1e300, Infinity, -1, 0.5, NaN])('a dimension of %p', (dim) => {
+    for (const shape of [[dim], [0, dim], [1, dim, 1]]) {
+      expect(() => native.empty(device, 'float32', shape)).toThrow(
+        foretokenError('INVALID_ARGUMENT', 'empty: shape[', 'not a possible dimension'),
+      );
+    }
+  });
+
+  test('a weight of three dimensions', () => {
+    const weight = native.empty(device, 'float32', [5, 3, 2]);
+    const error = (op: string, name: string): Error =>
+      foretokenError('SHAPE_MISMATCH', `${op}: ${name} is [5, 3, 2], but must have 2 dimensions`);
+    const x = native.empty(device, 'float32', [2, 3]);
+    const y = native.empty(device, 'float32', [2, 5]);
+    const tokens = native.fromData(device, 'int32', [2], Int32Array.of(0, 1));
+    expect(() => native.linear(x, weight, undefined)).toThrow(error('linear', 'weight'));
+    expect(() => native.packWeight(weight)).toThrow(error('packWeight', 'weight'));
+    expect(() => native.linearBackwardInput(y, weight)).toThrow(error('linearBackwardInput', 'weight'));
+    expect(() => native.embedding(tokens, weight)).toThrow(error('embedding', 'weight'));
+    expect(() => native.rope(weight, tokens, x, 1, 1, false)).toThrow(error('rope', 'x'));
+    for (const handle of [weight, x, y, tokens]) native.dispose(handle);
+  });
+
   // Tensors of other kinds, stale and foreign ones.
   const tensors: (() => number)[] = [
     () => native.empty(device, 'float32', []),

@@ -95,6 +95,27 @@ it('keeps the newest checkpoints', async () => {
   expect(readdirSync(temporary.at('run')).sort()).toEqual(['checkpoint-3', 'checkpoint-4']);
 });
 
+describe('a run that is made longer', () => {
+  const rates = async (trainer: Trainer): Promise<number[]> =>
+    (await trainSteps(trainer, 2)).map(({ learningRate }) => learningRate);
+  const constant = { schedule: 'constant', peak: 1 } as const;
+  const long = { steps: 200, learningRate: constant };
+
+  it('keeps the warm-up that it began with', async () => {
+    // 2 % of 200 steps are 4: the fourth step is the last one of the warm-up.
+    const checkpoint = await stopped(long);
+    using resumed = await create({ ...long, steps: 500, resume: checkpoint });
+    expect(resumed.recipe.learningRate.warmupSteps).toBe(4);
+    expect(await rates(resumed)).toEqual([4 / 5, 1]);
+  });
+
+  it('takes no other warm-up', async () => {
+    const checkpoint = await stopped(long);
+    const other = { ...long, learningRate: { ...constant, warmupSteps: 10 }, resume: checkpoint };
+    await expect(create(other)).rejects.toEqual(foretokenError('INVALID_ARGUMENT', '"warmupSteps":4'));
+  });
+});
+
 describe('refuses to resume', () => {
   it.each<[string, Partial<TrainerOptions>]>([
     ['batchSize', { batchSize: 3 }],
@@ -191,6 +212,7 @@ describe('refuses a damaged checkpoint', () => {
     ['another version', (state) => (state.version = 2), 'version 2'],
     ['a step that is none', (state) => (state.step = -1), 'step'],
     ['no position', (state) => delete state.order, 'order'],
+    ['no recipe', (state) => (state.recipe = {}), 'learningRate'],
   ])('state with %s', async (_, change, part) => {
     const path = join(checkpoint, 'trainer_state.json');
     const state = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;

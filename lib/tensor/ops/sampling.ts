@@ -57,7 +57,7 @@ export function samplingOptions(options: SamplingOptions, vocabSize: number): Re
     logitBias: options.logitBias ?? new Map<number, number>(),
     seed: options.seed ?? 0,
   };
-  native.checkSamplingOptions(...numbersOf(filled));
+  native.samplingOptions(...numbersOf(filled));
   for (const [token, bias] of filled.logitBias) {
     if (!Number.isInteger(token) || token < 0 || token >= vocabSize) {
       fail(`logitBias has token ${token}, but tokens are integers in 0 … ${vocabSize - 1}`);
@@ -84,6 +84,24 @@ function numbersOf(options: Required<SamplingOptions>): SamplingNumbers {
     options.presencePenalty,
     options.seed,
   ];
+}
+
+/**
+ * The token ids of a history; the kernels check whether they are in the vocabulary.
+ * @param name what the message calls them
+ * @throws ForetokenError INVALID_ARGUMENT for what is no int32, which a typed array would turn into another token
+ */
+export function historyTokens({ tokens }: SamplingHistory, name: string): Int32Array {
+  if (tokens instanceof Int32Array) return tokens;
+  return Int32Array.from(tokens, (token, i) => {
+    if ((token | 0) !== token) {
+      throw new ForetokenError(
+        'INVALID_ARGUMENT',
+        `${name}.tokens[${i}] is ${String(token)}, but token ids are 32-bit integers`,
+      );
+    }
+    return token;
+  });
 }
 
 /** Whether draws depend on the text before them. */
@@ -169,7 +187,7 @@ export function sampleLogits(
   const { device } = logits;
   const checked = samplingOptions(options, logits.shape.at(-1)!);
   return scope(() => {
-    const tokens = history ? device.tensor(Int32Array.from(history.tokens)) : undefined;
+    const tokens = history ? device.tensor(historyTokens(history, 'sampleLogits: history')) : undefined;
     const drawn = native.sampleLogits(
       logits.handle,
       positions.handle,

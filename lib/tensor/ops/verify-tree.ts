@@ -1,9 +1,11 @@
+import { ForetokenError } from '../../errors';
 import { native } from '../../native/load';
 import type { Device } from '../device';
 import { scope } from '../scope';
 import { Tensor } from '../tensor';
 import type { TreeRows } from './kv-cache';
 import {
+  historyTokens,
   needsHistory,
   samplingArguments,
   samplingOptions,
@@ -127,7 +129,13 @@ function onDevice(device: Device, history: readonly SamplingHistory[] | DeviceHi
   if ('lengths' in history) return history;
   const stride = Math.max(0, ...history.map(({ tokens }) => tokens.length));
   const packed = new Int32Array(history.length * stride);
-  history.forEach(({ tokens }, sequence) => packed.set(Array.from(tokens), sequence * stride));
+  history.forEach((each, sequence) => {
+    packed.set(historyTokens(each, `verifyTree: history[${sequence}]`), sequence * stride);
+    if ((each.promptLength | 0) !== each.promptLength) {
+      const problem = `promptLength is ${String(each.promptLength)}, but must be a 32-bit integer`;
+      throw new ForetokenError('INVALID_ARGUMENT', `verifyTree: history[${sequence}].${problem}`);
+    }
+  });
   return {
     tokens: device.tensor(packed, [history.length, stride]),
     lengths: device.tensor(Int32Array.from(history, ({ tokens }) => tokens.length)),
