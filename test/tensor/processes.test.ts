@@ -120,7 +120,8 @@ test('workers that end, or are ended, with work queued', async () => {
     const outcome = (worker) => new Promise((resolve) => {
       const outcomes = [];
       worker.on('message', (message) => outcomes.push(message)).on('error', (error) => outcomes.push(error.message));
-      worker.on('exit', () => resolve(outcomes.join()));
+      // Sorted, because Node promises no order of messages and errors.
+      worker.on('exit', () => resolve(outcomes.sort().join()));
     });
     const outcomes = [...ending, ...terminated].map((tail, i) => {
       const worker = new Worker(busy + tail, { eval: true });
@@ -130,6 +131,6 @@ test('workers that end, or are ended, with work queued', async () => {
     Promise.all(outcomes).then((all) => console.log(all.join(' ')));
   `);
   const [queued, read] = ['queued', 'queued,read'];
-  const outcomes = [queued, queued, queued, queued, read, 'queued,mine', queued, queued, queued];
+  const outcomes = [queued, queued, queued, queued, read, 'mine,queued', queued, queued, queued];
   expect(ended).toEqual(success(`${outcomes.join(' ')}\n`));
 });
