@@ -1,3 +1,6 @@
+// Under Jest every look at a global takes a tenth of a microsecond.
+const { imul } = Math;
+
 /** Reproducible random numbers (mulberry32). */
 export class Random {
   #state: number;
@@ -9,8 +12,8 @@ export class Random {
   /** In [0, 1). */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    let t = imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
+    t = (t + imul(t ^ (t >>> 7), 61 | t)) ^ t;
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   }
 
@@ -21,6 +24,9 @@ export class Random {
 
   /** Uniform in (−scale, scale). */
   floats(count: number, scale = 1): Float32Array {
-    return Float32Array.from({ length: count }, () => (2 * this.next() - 1) * scale);
+    // A loop, because Float32Array.from takes seconds for a vocabulary of real size.
+    const values = new Float32Array(count);
+    for (let i = 0; i < count; i++) values[i] = (2 * this.next() - 1) * scale;
+    return values;
   }
 }
