@@ -23,6 +23,8 @@ const STEPS = 3600;
 const PROMPT_BYTES = 112;
 const NEW_TOKENS = 128;
 const PROMPTS = 12;
+// One guess from each head, one after another: the smallest tree that uses them all.
+const SPECULATION = { tree: 'chain' } as const;
 const SAMPLED = { temperature: 0.7, topP: 0.95, seed: 1 };
 
 async function main(): Promise<void> {
@@ -79,10 +81,15 @@ async function main(): Promise<void> {
     console.log(
       `\nHeld-out text continued, ${name}; each ${process.stdout.isTTY ? 'colour' : 'bar'} is one step:\n`,
     );
-    await stream(model, tokenizer, prompts[1]!, { ...options, maxTokens: NEW_TOKENS, ignoreEos: true });
+    await stream(model, tokenizer, prompts[1]!, {
+      ...options,
+      maxTokens: NEW_TOKENS,
+      ignoreEos: true,
+      speculation: SPECULATION,
+    });
   }
 
-  const limits = { maxTokens: NEW_TOKENS, ignoreEos: true };
+  const limits = { maxTokens: NEW_TOKENS, ignoreEos: true, speculation: SPECULATION };
   const greedy = await compare(model, tokenizer, prompts, limits);
   const sampled = await compare(model, tokenizer, prompts, { ...limits, ...SAMPLED });
   print(evaluation!, trainSeconds, greedy, sampled);

@@ -23,7 +23,10 @@ const WORTH_A_CHANGE = 1.03;
 export class AdaptivePlanner implements Planner {
   readonly #statistics: RankPathStatistics;
   readonly #sizes: readonly number[];
+  /** Of the device alone: what comes to it costs the same for every size. */
   readonly #times = new StepTimes();
+  /** What comes to it, as one size. */
+  readonly #overhead = new StepTimes();
   #steps = 0;
   /** What was worked out from the statistics; good for a few steps. */
   readonly #trees = new Map<number, TreePlan>();
@@ -50,10 +53,12 @@ export class AdaptivePlanner implements Planner {
     return this.#tree(this.#unseen() ?? this.#again() ?? this.#chosen());
   }
 
-  observe({ plan, path, seconds }: StepOutcome): void {
+  observe({ plan, path, seconds, deviceSeconds, isFirst }: StepOutcome): void {
     this.#steps++;
     this.#statistics.observe(plan, path);
-    this.#times.observe(plan.parents.length - 1, seconds);
+    if (isFirst) return;
+    this.#times.observe(plan.parents.length - 1, deviceSeconds);
+    this.#overhead.observe(0, seconds - deviceSeconds);
   }
 
   #tree(size: number): TreePlan {
@@ -63,12 +68,16 @@ export class AdaptivePlanner implements Planner {
   }
 
   #unseen(): number | undefined {
-    return this.#sizes.find((size) => this.#times.looks(size) < FIRST_LOOKS);
+    // One look at each before the second at any: a process gets faster as it warms up.
+    const looks = this.#sizes.map((size) => this.#times.looks(size));
+    const fewest = Math.min(...looks);
+    return fewest < FIRST_LOOKS ? this.#sizes[looks.indexOf(fewest)] : undefined;
   }
 
   #again(): number | undefined {
-    if (this.#steps % EXPLORE_STEPS !== 0) return undefined;
-    return this.#sizes[(this.#steps / EXPLORE_STEPS) % this.#sizes.length];
+    // Two steps, because the first may not count.
+    if (this.#steps % EXPLORE_STEPS > 1) return undefined;
+    return this.#sizes[Math.floor(this.#steps / EXPLORE_STEPS) % this.#sizes.length];
   }
 
   #chosen(): number {
@@ -77,7 +86,8 @@ export class AdaptivePlanner implements Planner {
     // The best tree of every size is the beginning of the largest one.
     const expected = expectedTokensBySize(this.#tree(this.#sizes.at(-1)!), this.#statistics);
     const seconds = this.#times.estimates(this.#sizes);
-    const rates = this.#sizes.map((size, i) => expected[size]! / seconds[i]!);
+    const [overhead] = this.#overhead.estimates([0]);
+    const rates = this.#sizes.map((size, i) => expected[size]! / (seconds[i]! + overhead!));
     const fastest = rates.indexOf(Math.max(...rates));
     if (rates[fastest]! > WORTH_A_CHANGE * rates[this.#sizes.indexOf(this.#choice)]!) {
       this.#choice = this.#sizes[fastest]!;

@@ -7,6 +7,7 @@ import { checkSpeculation, MAX_DRAFT_NODES, type GenerateOptions } from './optio
 import { makePlanner, ROOT_ONLY, type Planner } from './planner';
 import { StopStrings } from './stop-strings';
 import { samplingOptions } from '../tensor/ops/sampling';
+import { PHASES } from './step-clock';
 import type { TreePlan } from './tree';
 
 /** What one step adds to the text. */
@@ -115,7 +116,9 @@ async function* iterate(run: Run, recorder: StatsRecorder): AsyncGenerator<Gener
     const result = await decoder.step(plan);
     const seconds = (performance.now() - now) / 1000;
     recorder.stepped(plan, result, seconds);
-    planner.observe({ plan, path: result.path, seconds });
+    const deviceSeconds = PHASES.reduce((sum, phase) => sum + result.seconds[phase], 0);
+    const { path, isFirst } = result;
+    planner.observe({ plan, path, seconds, deviceSeconds, isFirst });
     const piece = end.take(result.tokens);
     recorder.emitted(piece.tokens.length);
     recorder.finishReason = end.reason;

@@ -11,6 +11,10 @@ export interface StepOutcome {
   path: readonly number[];
   /** Wall-clock time from one step's end to the next one's. */
   seconds: number;
+  /** The device's part of it. */
+  deviceSeconds: number;
+  /** Whether it was the first of its form, which takes longer than those that follow. */
+  isFirst: boolean;
 }
 
 /** Chooses the tree of every step. */

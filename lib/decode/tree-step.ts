@@ -30,6 +30,8 @@ export interface StepReport {
   /** The token drawn at each of them. */
   tokens: Int32Array;
   seconds: PhaseSeconds;
+  /** Whether the step was captured for it, and so ran on memory that no cache has seen: its time says little. */
+  isFirst: boolean;
 }
 
 /**
@@ -44,6 +46,7 @@ export class TreeStep implements Disposable {
   readonly #maxDepth: number;
   readonly #width: number;
   #capture: Capture<StepOutputs> | null = null;
+  #isFirst = true;
 
   constructor(
     private readonly context: StepContext,
@@ -74,6 +77,7 @@ export class TreeStep implements Disposable {
     const clock = new StepClock(this.#report);
     clock.mark();
     if (this.#drafts) noGrad(() => scope(() => this.#drafts!.copyFrom(this.#draft())));
+    this.#isFirst = this.#capture === null;
     this.#capture ??= capture(this.context.model.device, () => this.#enqueue(clock), {
       sharesMemoryWith: neighbour?.captured ?? undefined,
     });
@@ -90,6 +94,7 @@ export class TreeStep implements Disposable {
       path: Array.from(report.subarray(start, start + count)),
       tokens: report.slice(drawn, drawn + count),
       seconds: StepClock.seconds(report.subarray(0, MARKS)),
+      isFirst: this.#isFirst,
     };
   }
 
