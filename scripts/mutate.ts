@@ -125,7 +125,7 @@ class Copy {
     rmSync(report, { force: true });
     // The copy's path is new each time, so what jest caches for it would be left behind.
     const options = [
-      '--json',
+      ...['--json', '--testTimeout=120000'],
       `--outputFile=${report}`,
       '--cacheDirectory',
       'build/jest',

@@ -190,7 +190,7 @@ describe.each(isaLevels)('attention on %s', (isa) => {
       const [out, lse] = native.attention(qkv.handle, starts.handle, 1, 1, 1, 1, 1);
       new Tensor(device, out).dispose();
       const counts = Float64Array.from({ length }, (_, row) => Math.log(row + 1));
-      expectWithinRoundings(await take(new Tensor(device, lse)), counts, 3);
+      expectWithinRoundings(await take(new Tensor(device, lse)), counts, 2);
     });
   });
 
