@@ -168,7 +168,8 @@ export function expectAccurate(run: LossRun, problem: LossProblem): void {
 
 type Values = ArrayLike<number>;
 
-function expectSum(actual: Values, oracle: Values, plain: Values, unit: Values): void {
+/** Expects sums to be as good as plain float32 arithmetic makes them, in units of the sum of their terms' absolute values. */
+export function expectSum(actual: Values, oracle: Values, plain: Values, unit: Values): void {
   const relative = (values: Values): number[] => [
     ...Array.from(values, (value, i) => (unit[i] === 0 && value === 0 ? 0 : value / unit[i]!)),
     1, // the size of the terms, which the last bits that are allowed refer to
