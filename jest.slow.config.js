@@ -4,5 +4,4 @@ module.exports = {
   testMatch: ['**/*.slow.test.ts'],
   testPathIgnorePatterns: [],
   testTimeout: 600_000,
-  passWithNoTests: true,
 };

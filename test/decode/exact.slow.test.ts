@@ -7,7 +7,7 @@ const large: Scale = {
   layers: 3,
   heads: 7,
   promptTokens: 400,
-  newTokens: 64,
+  newTokens: 40,
   width: 63,
 };
 
@@ -15,6 +15,6 @@ describe.each(isaLevels)('on %s', (isa) => {
   test.each([1, 2, 3, 4])('with %i threads', (threads) => checkExact({ isa, threads }, { runs: 40 }));
 
   test.each(headKinds)('large models with %s heads', (kind) =>
-    checkExact({ isa, threads: 2 }, { runs: 10, scale: large, kinds: [kind] }),
+    checkExact({ isa, threads: 2 }, { runs: 16, scale: large, kinds: [kind] }),
   );
 });

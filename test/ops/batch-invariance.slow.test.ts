@@ -1,0 +1,189 @@
+// What exact speculation rests on: a row of a decoding step gives the same bits whatever rows stand beside it, at the
+// sizes of a real model. The rows of a batch of 64 are compared with M of them alone, for every M.
+import type { Device } from '../../lib/tensor/device';
+import { noGrad } from '../../lib/tensor/autograd';
+import { treeAttention } from '../../lib/tensor/ops/attention';
+import { add, concat, silu, swiglu } from '../../lib/tensor/ops/elementwise';
+import { embedding } from '../../lib/tensor/ops/embedding';
+import { kvAppend } from '../../lib/tensor/ops/kv-cache';
+import { linear, packWeight } from '../../lib/tensor/ops/linear';
+import { rmsNorm } from '../../lib/tensor/ops/rms-norm';
+import { rope, ropeTable } from '../../lib/tensor/ops/rope';
+import { linearSample, sampleLogits, topK } from '../../lib/tensor/ops/sampling';
+import { uploadTrees } from '../../lib/tensor/ops/tree-rows';
+import { readPaths, verifyTree } from '../../lib/tensor/ops/verify-tree';
+import { scope } from '../../lib/tensor/scope';
+import type { Tensor } from '../../lib/tensor/tensor';
+import { isaLevels, onCpu } from '../support/cpu';
+import { chain, randomTree } from '../support/decoder';
+import { Random } from '../support/random';
+
+const MOST = 64;
+const DIM = 512;
+const VOCAB = 32_000;
+const shape = { heads: 8, kvHeads: 4, headDim: 64, scale: 1 / 8 };
+const QKV = (shape.heads + 2 * shape.kvHeads) * shape.headDim;
+
+/** Made once: sixteen million numbers take a while. */
+const unembedding = new Random(1).floats(VOCAB * DIM, 0.2);
+
+type Bits = Uint32Array;
+
+async function bitsOf(tensors: readonly Tensor[]): Promise<Bits[]> {
+  return Promise.all(
+    tensors.map(async (tensor) => {
+      const data = await tensor.data();
+      tensor.dispose();
+      return new Uint32Array(data.buffer, data.byteOffset, data.length);
+    }),
+  );
+}
+
+/** Some of the 64 rows: so many, from the `first` on. */
+type Rows = [rows: number, first: number];
+
+/** Where M rows are taken from: from everywhere, or where rows hang on those before them, from the beginning. */
+type From = (rows: number) => number;
+const anywhere: From = (rows) => (7 * rows) % (MOST - rows + 1);
+const beginning: From = () => 0;
+
+/** Expects each result of `op` on M rows to be the same M rows of its result on all 64. */
+async function expectInvariant(from: From, op: (...rows: Rows) => Tensor[]): Promise<void> {
+  const run = (...rows: Rows): Promise<Bits[]> => bitsOf(noGrad(() => scope(() => op(...rows))));
+  const whole = await run(MOST, 0);
+  for (const bits of whole) expect(new Set(bits.subarray(0, 4096)).size).toBeGreaterThan(8); // not all alike
+  for (let rows = 1; rows < MOST; rows++) {
+    const part = await run(rows, from(rows));
+    part.forEach((bits, i) => {
+      const width = bits.length / rows;
+      const begin = from(rows) * width;
+      const expected = whole[i]!.subarray(begin, begin + bits.length);
+      const [a, b] = [bits, expected].map((x) => Buffer.from(x.buffer, x.byteOffset, x.byteLength));
+      const at = a!.equals(b!) ? -1 : bits.findIndex((word, j) => word !== expected[j]);
+      expect({ rows, result: i, row: Math.floor(at / width) }).toEqual({ rows, result: i, row: -1 });
+    });
+  }
+}
+
+const someRows = (device: Device, width: number, seed: number): ((...rows: Rows) => Tensor) => {
+  const all = device.tensor(new Random(seed).floats(MOST * width), [MOST, width]);
+  return (rows, first) => all.view(first * width, [rows, width]);
+};
+
+const integers = (device: Device, limit: number): ((...rows: Rows) => Tensor) => {
+  const random = new Random(limit);
+  const all = device.tensor(Int32Array.from({ length: MOST }, () => random.integer(limit)));
+  return (rows, first) => all.view(first, [rows]);
+};
+
+// One thread and several on the best level; the others take longer.
+const variants = isaLevels.flatMap((isa, level) =>
+  (level === 0 ? [1, 3] : [2]).map((threads) => ({ isa, threads })),
+);
+
+describe.each(variants)('$isa, $threads threads', (variant) => {
+  const onDevice = (fn: (device: Device) => Promise<void>): Promise<void> => onCpu(variant, fn);
+
+  // q, k and v; gate and up; down; the unembedding.
+  test.each([
+    [DIM, QKV],
+    [DIM, 2 * 1376],
+    [1376, DIM],
+    [DIM, VOCAB],
+  ])('linear from %i to %i', (dim, out) =>
+    onDevice(async (device) => {
+      const x = someRows(device, dim, 2);
+      const weight = device.tensor(unembedding.subarray(0, out * dim), [out, dim]);
+      const packed = packWeight(weight);
+      const bias = device.tensor(new Random(3).floats(out));
+      await expectInvariant(anywhere, (...rows) => [
+        linear(x(...rows), weight, bias),
+        linear(x(...rows), packed),
+      ]);
+    }),
+  );
+
+  test('row by row', () =>
+    onDevice(async (device) => {
+      const [a, b, wide] = [someRows(device, DIM, 4), someRows(device, DIM, 5), someRows(device, 2752, 6)];
+      const gain = device.tensor(new Random(7).floats(DIM));
+      const table = ropeTable(device, 2048, shape.headDim, 1e4);
+      const weight = device.tensor(unembedding.subarray(0, 1000 * DIM), [1000, DIM]);
+      const [positions, tokens, qkv] = [
+        integers(device, 2048),
+        integers(device, 1000),
+        someRows(device, QKV, 8),
+      ];
+      const heads = { heads: QKV / shape.headDim, rotatedHeads: shape.heads + shape.kvHeads };
+      await expectInvariant(anywhere, (...rows) => [
+        rmsNorm(a(...rows), gain, 1e-6),
+        add(a(...rows), b(...rows)),
+        concat(a(...rows), b(...rows)),
+        silu(a(...rows)),
+        swiglu(wide(...rows)),
+        rope(qkv(...rows), positions(...rows), table, heads),
+        embedding(tokens(...rows), weight),
+      ]);
+    }));
+
+  test.each([
+    ['chains', chain(MOST)],
+    ['trees', randomTree(new Random(9), MOST)],
+  ])('attention of %s', (_, parents) =>
+    onDevice(async (device) => {
+      const [capacity, length] = [1100, 1003];
+      const prefix = device.tensor(new Random(10).floats(length * QKV), [length, QKV]);
+      const qkv = someRows(device, QKV, 11);
+      const cache = device.zeros([1, 2, 1, shape.kvHeads, capacity, shape.headDim]);
+      const committed = uploadTrees(device, [{ parents: chain(length), length: 0 }]);
+      kvAppend(cache, 0, prefix, committed, shape.heads);
+      await expectInvariant(beginning, (rows, first) => {
+        const tree = uploadTrees(device, [{ parents: parents.slice(0, rows), length }]);
+        kvAppend(cache, 0, qkv(rows, first), tree, shape.heads);
+        return [treeAttention(cache, 0, qkv(rows, first), tree, shape)];
+      });
+    }),
+  );
+
+  test('draws', () =>
+    onDevice(async (device) => {
+      const hidden = someRows(device, DIM, 12);
+      const weight = device.tensor(unembedding, [VOCAB, DIM]);
+      const packed = packWeight(weight);
+      const positions = integers(device, 5);
+      const logits = noGrad(() => linear(hidden(MOST, 0), packed));
+      await expectInvariant(anywhere, (...rows) => {
+        const at = positions(...rows);
+        const seen = logits.view(rows[1] * VOCAB, [rows[0], VOCAB]);
+        const { indices, values } = topK(seen, 8);
+        return [
+          linearSample(hidden(...rows), weight),
+          linearSample(hidden(...rows), packed, { positions: at, temperature: 0.8, seed: 3 }),
+          sampleLogits(seen, at, { temperature: 1, topK: 50, topP: 0.9, minP: 0.01, seed: 4 }),
+          ...[indices, values],
+        ];
+      });
+    }));
+
+  test.each([{ temperature: 0 }, { temperature: 0.9, seed: 5 }, { temperature: 0.9, topP: 0.95, seed: 6 }])(
+    'verification with %j',
+    (sampling) =>
+      onDevice(async (device) => {
+        const hidden = someRows(device, DIM, 13);
+        const weight = packWeight(device.tensor(unembedding, [VOCAB, DIM]));
+        const length = 7;
+        // Every node of a chain holds what is drawn at the one before, so that a walk visits all rows.
+        const positions = device.tensor(Int32Array.from({ length: MOST }, (_, row) => length + row + 1));
+        const logits = noGrad(() => linear(hidden(MOST, 0), weight));
+        const drawn = Array.from((await sampleLogits(logits, positions, sampling).data()) as Int32Array);
+        const tokens = device.tensor(Int32Array.from([0, ...drawn.slice(0, -1)]));
+        for (let rows = 1; rows <= MOST; rows++) {
+          const tree = uploadTrees(device, [{ parents: chain(rows), length }]);
+          const batch = { hidden: hidden(rows, 0), weight, tokens: tokens.view(0, [rows]), tree, sampling };
+          const [path] = await readPaths(verifyTree(batch), tree);
+          expect(path!.nodes).toHaveLength(rows);
+          expect(path!.tokens).toEqual(drawn.slice(0, rows));
+        }
+      }),
+  );
+});
