@@ -55,6 +55,7 @@ namespace foretoken {
 
 // The operations that need scratch. X(Name) stands for `int64_t workspace(const NameArgs&)`.
 #define FORETOKEN_WORKSPACE_OPS(X) \
+  X(EmbeddingBackward)             \
   X(Linear)                        \
   X(LinearBackwardInput)           \
   X(LinearBackwardWeight)          \
@@ -117,7 +118,11 @@ class Backend {
   // Achievable rates of this device, measured now: the ceilings that benchmarks divide by.
   virtual void measure(MachineRates* rates, Completion done) = 0;
 
-  // Size of a weight [n, k] after PackWeight.
+  // Whether activations may be of this type.
+  virtual bool computes_in(DType dtype) const = 0;
+
+  // Size of a weight [n, k] after PackWeight; 0 where this backend reads weights best as they are and PackWeight is not
+  // to be run.
   virtual int64_t packed_bytes(int64_t n, int64_t k, DType dtype) const = 0;
 
 #define FORETOKEN_DECLARE(Name) virtual void run(const Name##Args& args) = 0;

@@ -5,6 +5,10 @@
 // Conventions: matrices are dense and row-major unless `layout` says otherwise; counts are int64_t; pointers
 // that may be null say so; "+=" marks outputs that are accumulated into. `workspace` is scratch that the
 // caller allocated, of the size that Backend::workspace() asked for.
+//
+// Activations (hidden states, their gradients, keys and values) are of the type `dtype` of the struct, float32 or
+// bfloat16, as far as Backend::computes_in() allows. Sums are float32 or wider whatever that type. Weights of norms,
+// biases, statistics and the gradients of weights are float32.
 #pragma once
 
 #include <cstdint>
@@ -32,9 +36,10 @@ struct Workspace {
 
 // out[i] = value
 struct FillArgs {
-  float* out;
+  void* out;
   int64_t count;
   float value;
+  DType dtype;
 };
 
 // out = in, device to device; the ranges do not overlap
@@ -62,71 +67,80 @@ struct TimestampArgs {
 
 // out = a + b
 struct AddArgs {
-  const float* a;
-  const float* b;
-  float* out;
+  const void* a;
+  const void* b;
+  void* out;
   int64_t count;
+  DType dtype;
 };
 
 // out += scale * in, times *factor when there is one: a scalar that only the device knows
 struct AccumulateArgs {
-  const float* in;
-  float* out;
+  const void* in;
+  void* out;
   int64_t count;
   float scale;
   const float* factor;  // [1] or null
+  DType in_dtype, out_dtype;
 };
 
 // out = scale * in, times *factor when there is one
 struct ScaleArgs {
-  const float* in;
-  float* out;
+  const void* in;
+  void* out;
   int64_t count;
   float scale;
   const float* factor;  // [1] or null
+  DType dtype;
 };
 
 // out = x * sigmoid(x)
 struct SiluArgs {
-  const float* x;
-  float* out;
+  const void* x;
+  void* out;
   int64_t count;
+  DType dtype;
 };
 
 struct SiluBackwardArgs {
-  const float* grad_out;
-  const float* x;
-  float* grad_x;
+  const void* grad_out;
+  const void* x;
+  void* grad_x;
   int64_t count;
+  DType dtype;
 };
 
 // gate_up [rows, 2*dim]: out[r, i] = silu(gate_up[r, i]) * gate_up[r, dim + i]
 struct SwigluArgs {
-  const float* gate_up;
-  float* out;  // [rows, dim]
+  const void* gate_up;
+  void* out;  // [rows, dim]
   int64_t rows, dim;
+  DType dtype;
 };
 
 struct SwigluBackwardArgs {
-  const float* grad_out;  // [rows, dim]
-  const float* gate_up;   // [rows, 2*dim]
-  float* grad_gate_up;    // [rows, 2*dim]
+  const void* grad_out;  // [rows, dim]
+  const void* gate_up;   // [rows, 2*dim]
+  void* grad_gate_up;    // [rows, 2*dim]
   int64_t rows, dim;
+  DType dtype;
 };
 
 // out[r] = [a[r] ; b[r]]
 struct ConcatArgs {
-  const float* a;  // [rows, dim_a]
-  const float* b;  // [rows, dim_b]
-  float* out;      // [rows, dim_a + dim_b]
+  const void* a;  // [rows, dim_a]
+  const void* b;  // [rows, dim_b]
+  void* out;      // [rows, dim_a + dim_b]
   int64_t rows, dim_a, dim_b;
+  DType dtype;
 };
 
 // out[r] = in[r, start : start + dim]; the gradient of concat
 struct SliceColumnsArgs {
-  const float* in;  // [rows, stride]
-  float* out;       // [rows, dim]
+  const void* in;  // [rows, stride]
+  void* out;       // [rows, dim]
   int64_t rows, stride, start, dim;
+  DType dtype;
 };
 
 // --- layers ---
@@ -135,16 +149,19 @@ struct SliceColumnsArgs {
 struct EmbeddingArgs {
   const int32_t* tokens;  // [rows]
   Matrix weight;          // [vocab, dim], row-major
-  float* out;             // [rows, dim]
+  void* out;              // [rows, dim]
   int64_t rows, vocab, dim;
+  DType dtype;  // of out
 };
 
 // grad_weight[tokens[r]] += grad_out[r], summed in row order whatever the number of threads
 struct EmbeddingBackwardArgs {
   const int32_t* tokens;  // [rows]
-  const float* grad_out;  // [rows, dim]
+  const void* grad_out;   // [rows, dim]
   float* grad_weight;     // [vocab, dim] +=
   int64_t rows, vocab, dim;
+  DType dtype;  // of grad_out
+  Workspace workspace;
 };
 
 // A weight packed for LinearArgs: the same values, laid out as the backend's GEMM reads them.
@@ -156,63 +173,73 @@ struct PackWeightArgs {
 
 // y[m, n] = x[m, k] * weight[n, k]^T + bias[n]. Batch invariant: a row of y depends on that row of x alone.
 struct LinearArgs {
-  const float* x;
+  const void* x;
   Matrix weight;      // row-major or panels
   const float* bias;  // [n] or null
-  float* y;
+  void* y;
   int64_t m, n, k;
+  DType dtype, y_dtype;  // of x; of y: the same or float32
   Workspace workspace;
 };
 
 // grad_x[m, k] = grad_y[m, n] * weight[n, k]
 struct LinearBackwardInputArgs {
-  const float* grad_y;
+  const void* grad_y;
   Matrix weight;  // row-major
-  float* grad_x;
+  void* grad_x;
   int64_t m, n, k;
+  DType dtype;
   Workspace workspace;
 };
 
 // grad_weight[n, k] += grad_y[m, n]^T * x[m, k]; grad_bias[n] += column sums of grad_y
 struct LinearBackwardWeightArgs {
-  const float* grad_y;
-  const float* x;
+  const void* grad_y;
+  const void* x;
   float* grad_weight;  // +=
   float* grad_bias;    // += or null
   int64_t m, n, k;
+  DType dtype;  // of grad_y and x
   Workspace workspace;
 };
 
-// y = x / sqrt(mean(x^2) + eps) * weight
+// y = s / sqrt(mean(s^2) + eps) * weight, where s = x, or with a residual s = x + residual, rounded to dtype as it is
+// written to `sum`
 struct RmsNormArgs {
-  const float* x;       // [rows, dim]
-  const float* weight;  // [dim]
-  float* y;             // [rows, dim]
-  float* rstd;          // [rows], kept for the gradient
+  const void* x;         // [rows, dim]
+  const void* residual;  // [rows, dim] or null
+  void* sum;             // [rows, dim] or null, as `residual`
+  const float* weight;   // [dim]
+  void* y;               // [rows, dim]
+  float* rstd;           // [rows], kept for the gradient
   int64_t rows, dim;
   float eps;
+  DType dtype;
 };
 
+// The gradient of what was normed: x, or the sum.
 struct RmsNormBackwardArgs {
-  const float* grad_y;
-  const float* x;
+  const void* grad_y;
+  const void* x;
   const float* weight;
   const float* rstd;
-  float* grad_x;
+  void* grad_x;
   float* grad_weight;  // [dim] += or null
   int64_t rows, dim;
+  DType dtype;
   Workspace workspace;
 };
 
 // Rotates the first `rotated_heads` of `heads` heads of each row by its position (rotate-half convention, as
 // Hugging Face's Llama); the other heads are copied. `inverse` rotates back: the gradient.
 struct RopeArgs {
-  const float* x;            // [rows, heads, head_dim]
-  float* y;                  // [rows, heads, head_dim]
+  const void* x;             // [rows, heads, head_dim]
+  void* y;                   // [rows, heads, head_dim]
   const int32_t* positions;  // [rows]
   const float* table;        // [max_positions, head_dim]: head_dim/2 cosines, then head_dim/2 sines
   int64_t rows, heads, rotated_heads, head_dim, max_positions;
   bool inverse;
+  DType dtype;
 };
 
 // --- attention ---
@@ -226,32 +253,35 @@ struct AttentionShape {
 // Causal self-attention over packed rows. Row t of a sequence attends to starts[t] … t, where starts gives the
 // index, within its own sequence, of the first token of the document that the row belongs to.
 struct AttentionArgs {
-  const float* qkv;       // [batch * length, (heads + 2*kv_heads) * head_dim]
+  const void* qkv;        // [batch * length, (heads + 2*kv_heads) * head_dim]
   const int32_t* starts;  // [batch * length], 0 ≤ starts[t] ≤ t
-  float* out;             // [batch * length, heads * head_dim]
+  void* out;              // [batch * length, heads * head_dim]
   float* lse;             // [batch * length, heads]: log of the softmax denominator, kept for the gradient
   int64_t batch, length;
   AttentionShape shape;
+  DType dtype;
   Workspace workspace;
 };
 
 struct AttentionBackwardArgs {
-  const float* grad_out;
-  const float* qkv;
+  const void* grad_out;
+  const void* qkv;
   const int32_t* starts;
-  const float* out;
+  const void* out;
   const float* lse;
-  float* grad_qkv;
+  void* grad_qkv;
   int64_t batch, length;
   AttentionShape shape;
+  DType dtype;
   Workspace workspace;
 };
 
 // The KV cache of all layers of one model for `sequences` sequences:
 //   [layers, 2 (keys, values), sequences, kv_heads, capacity, head_dim].
 struct KvCacheView {
-  float* data;
+  void* data;
   int64_t layers, sequences, kv_heads, capacity, head_dim;
+  DType dtype;
 };
 
 // The rows of one tree forward, sequences one after another: sequence s has rows row_offsets[s] …
@@ -267,7 +297,7 @@ struct TreeRows {
 
 // Writes the keys and values of each row into its slot of one layer of the cache.
 struct KvAppendArgs {
-  const float* qkv;  // [rows, (heads + 2*kv_heads) * head_dim]
+  const void* qkv;  // [rows, (heads + 2*kv_heads) * head_dim], of the cache's type
   int64_t heads;
   KvCacheView cache;
   int64_t layer;
@@ -277,11 +307,11 @@ struct KvAppendArgs {
 // Attention of each row to its committed prefix and its own ancestors (itself last), all already in the cache,
 // reduced in logical order: the sums of a row do not depend on which other rows stand beside it.
 struct TreeAttentionArgs {
-  const float* qkv;
+  const void* qkv;  // of the cache's type, as `out`
   KvCacheView cache;
   int64_t layer;
   TreeRows tree;
-  float* out;  // [rows, heads * head_dim]
+  void* out;  // [rows, heads * head_dim]
   AttentionShape shape;
   Workspace workspace;
 };
@@ -345,9 +375,10 @@ struct LinearCrossEntropyArgs {
   float* entropy;       // [rows]: H(p)
   int32_t* argmax;      // [rows]: lowest id on ties
   int32_t* rank;        // [rows]: how many tokens beat the target (logit greater, or equal with a lower id)
-  float* grad_hidden;   // [rows, dim], overwritten
-  float* grad_weight;   // [vocab, dim] +=
-  float* grad_bias;     // [vocab] +=
+  void* grad_hidden;    // [rows, dim], overwritten
+  DType grad_hidden_dtype;
+  float* grad_weight;  // [vocab, dim] +=
+  float* grad_bias;    // [vocab] +=
   Workspace workspace;
 };
 
@@ -365,7 +396,7 @@ struct TopKArgs {
 // tokens[r] = argmax over v of logit(r, v) / temperature + gumbel(seed, positions[r], v), and of the logit alone
 // when temperature is 0; logit = softcap(hidden weight^T + bias). Logits are never written.
 struct LinearSampleArgs {
-  const float* hidden;       // [rows, dim]
+  const void* hidden;        // [rows, dim]
   Matrix weight;             // [vocab, dim], row-major or panels
   const float* bias;         // [vocab] or null
   const int32_t* positions;  // [rows]: position of the drawn token; may be null when temperature is 0
@@ -374,6 +405,7 @@ struct LinearSampleArgs {
   float softcap;
   float temperature;
   uint64_t seed;
+  DType dtype;  // of hidden
   Workspace workspace;
 };
 
@@ -414,9 +446,10 @@ struct SampleLogitsArgs {
 // Scores a draft tree with head 1 and follows it: at the root draw a token as plain decoding would; while a child
 // holds that token, step to it and draw there. The row of node i draws the token at position lengths + depth(i) + 1.
 struct VerifyTreeArgs {
-  const float* hidden;  // [rows, dim], after the final norm
-  Matrix weight;        // [vocab, dim], row-major or panels
-  const float* bias;    // [vocab] or null
+  const void* hidden;  // [rows, dim], after the final norm
+  DType dtype;         // of hidden
+  Matrix weight;       // [vocab, dim], row-major or panels
+  const float* bias;   // [vocab] or null
   float softcap;
   const int32_t* tokens;  // [rows]: the token each node holds; row row_offsets[s] is the root of sequence s
   TreeRows tree;
@@ -469,6 +502,7 @@ struct ClipCoefficientArgs {
 // AdamW (Loshchilov & Hutter 2019) on one flat bucket; grad is multiplied by *grad_scale first.
 struct AdamwArgs {
   float* param;
+  void* rounded;  // [count] or null: the new param in bfloat16, for a forward pass that computes in it
   const float* grad;
   float* m;
   float* v;
