@@ -32,7 +32,10 @@ function variants(target: Target): { name: Parameters<typeof openDevice>[0]; opt
     case 'cuda-emulated':
       return [
         { name: 'cuda-emulated', options: {} },
-        { name: 'cuda-emulated', options: { emulator: { schedule: 'random', asyncCopies: 'random', seed: 1 } } },
+        {
+          name: 'cuda-emulated',
+          options: { emulator: { schedule: 'random', asyncCopies: 'random', seed: 1 } },
+        },
       ];
     case 'cuda-checked':
       return [
@@ -40,7 +43,13 @@ function variants(target: Target): { name: Parameters<typeof openDevice>[0]; opt
         {
           name: 'cuda-emulated',
           options: {
-            emulator: { checked: true, schedule: 'random', asyncCopies: 'random', seed: 2, residentBlocks: 3 },
+            emulator: {
+              checked: true,
+              schedule: 'random',
+              asyncCopies: 'random',
+              seed: 2,
+              residentBlocks: 3,
+            },
           },
         },
       ];
