@@ -3,6 +3,7 @@
 //
 //   npm run lint:cuda               the kernels with the most registers
 //   npm run lint:cuda -- --all      every kernel
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 
@@ -48,6 +49,12 @@ function targetsOfBuild(): string[] {
   return archs.split(/[,;]/).map((arch) => `sm_${arch}`);
 }
 
+/** The names as C++ has them, as far as there is a c++filt; without their arguments. */
+function demangled(names: readonly string[]): string[] {
+  const { status, stdout } = spawnSync('c++filt', ['-p'], { input: names.join('\n'), encoding: 'utf8' });
+  return status === 0 ? stdout.split('\n') : [...names];
+}
+
 function main(all: boolean): boolean {
   if (!existsSync(library) || !existsSync(objects)) {
     console.log(
@@ -64,6 +71,10 @@ function main(all: boolean): boolean {
     const missing = targetsOfBuild().filter((target) => !reports.some((report) => report.target === target));
     if (missing.length > 0) problems.push(`${file} has no kernels for ${missing.join(', ')}`);
   }
+  const names = demangled(rows.map(([, { kernel }]) => kernel));
+  rows.forEach(([, report], i) => {
+    report.kernel = names[i]!.replaceAll('foretoken::cuda::', '').replaceAll('(anonymous namespace)::', '');
+  });
   for (const [file, { kernel, target, spilled }] of rows) {
     if (spilled > 0) problems.push(`${file}: ${kernel} spills ${spilled} bytes on ${target}`);
   }
