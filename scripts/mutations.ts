@@ -205,8 +205,8 @@ export const mutations: readonly Mutation[] = [
     [
       'loss-ignored-gradient',
       'the last column of the gradient of an ignored row is left as it was',
-      'static_cast<size_t>(args.dim) * sizeof(float)',
-      'static_cast<size_t>(args.dim - 1) * sizeof(float)',
+      'static_cast<size_t>(row) * row_bytes, 0, row_bytes);',
+      'static_cast<size_t>(row) * row_bytes, 0, row_bytes - 4);',
       gradients,
     ],
   ]),
