@@ -8,9 +8,6 @@ namespace foretoken {
 
 namespace {
 
-constexpr const char* kCapacity = "the capacity of the cache";
-constexpr const char* kRoom = "the capacity of the cache less the rows of the sequence";
-
 // Whether `found` lies outside its own limits; if so it is the problem.
 bool is_problem(const IndexProblem& found, IndexProblem* problem) {
   if (found.value >= found.lowest && found.value <= found.highest) return false;
@@ -26,10 +23,11 @@ bool sequences_have_problem(const int32_t* row_offsets, const int32_t* lengths, 
   if (is_problem({"rowOffsets", 0, row_offsets[0], 0, 0}, problem)) return true;
   for (int64_t s = 0; s < sequences; ++s) {
     const int64_t first = row_offsets[s], end = row_offsets[s + 1];
-    if (is_problem({"rowOffsets", s + 1, end, first, first + capacity, limited ? kCapacity : nullptr}, problem))
+    if (is_problem({"rowOffsets", s + 1, end, first, first + capacity, limited ? Bound::kCapacity : Bound::kPlain},
+                   problem))
       return true;
     const IndexProblem room = {
-        "lengths", s, lengths ? lengths[s] : 0, 0, capacity - (end - first), limited ? kRoom : nullptr};
+        "lengths", s, lengths ? lengths[s] : 0, 0, capacity - (end - first), limited ? Bound::kRoom : Bound::kPlain};
     if (is_problem(room, problem)) return true;
   }
   return false;
@@ -46,12 +44,29 @@ std::vector<int64_t> depths_of(const TreeRows& tree) {
 
 }  // namespace
 
+const char* text_of(Bound bound) {
+  switch (bound) {
+    case Bound::kPlain: break;
+    case Bound::kCapacity: return "the capacity of the cache";
+    case Bound::kRoom: return "the capacity of the cache less the rows of the sequence";
+    case Bound::kRowCount: return "the number of rows";
+    case Bound::kEarlierRows: return "the rows of the sequence that stand before";
+    case Bound::kEarlierRowsOrNone: return "the rows of the sequence that stand before; or -1";
+    case Bound::kRootFirst: return "the first row of a sequence is its root";
+    case Bound::kMaxDepth: return "maxDepth";
+    case Bound::kPathRows: return "the rows of the sequence and of path";
+    case Bound::kRisingRows: return "rising rows of the sequence";
+  }
+  return nullptr;
+}
+
 std::string text_of(const IndexProblem& problem) {
+  const char* const bound = text_of(problem.bound);
   char text[256];
   std::snprintf(text, sizeof text, "%s[%lld] is %lld, but must be in %lld … %lld%s%s%s", problem.argument,
                 static_cast<long long>(problem.position), static_cast<long long>(problem.value),
-                static_cast<long long>(problem.lowest), static_cast<long long>(problem.highest),
-                problem.bound ? " (" : "", problem.bound ? problem.bound : "", problem.bound ? ")" : "");
+                static_cast<long long>(problem.lowest), static_cast<long long>(problem.highest), bound ? " (" : "",
+                bound ? bound : "", bound ? ")" : "");
   return text;
 }
 
@@ -60,14 +75,13 @@ bool find_problem(const TreeRows& tree, int64_t capacity, IndexProblem* problem)
   if (offsets == nullptr) return false;
   if (sequences_have_problem(offsets, tree.lengths, tree.sequences, capacity, problem)) return true;
   const int64_t last = tree.sequences;
-  if (is_problem({"rowOffsets", last, offsets[last], tree.rows, tree.rows, "the number of rows"}, problem)) return true;
+  if (is_problem({"rowOffsets", last, offsets[last], tree.rows, tree.rows, Bound::kRowCount}, problem)) return true;
   if (tree.parents == nullptr) return false;
   for (int64_t s = 0; s < tree.sequences; ++s) {
     const int64_t first = offsets[s];
     for (int64_t r = first; r < offsets[s + 1]; ++r) {
       if (tree.parents[r] == -1) continue;
-      const char* const bound = "the rows of the sequence that stand before; or -1";
-      if (is_problem({"parents", r, tree.parents[r], first, r - 1, bound}, problem)) return true;
+      if (is_problem({"parents", r, tree.parents[r], first, r - 1, Bound::kEarlierRowsOrNone}, problem)) return true;
     }
   }
   return false;
@@ -80,18 +94,17 @@ bool find_problem(const VerifyTreeArgs& args, IndexProblem* problem) {
   for (int64_t s = 0; s < tree.sequences; ++s) {
     const int64_t root = tree.row_offsets[s], end = tree.row_offsets[s + 1];
     if (root == end) continue;
-    if (is_problem({"parents", root, tree.parents[root], -1, -1, "the first row of a sequence is its root"}, problem)) {
+    if (is_problem({"parents", root, tree.parents[root], -1, -1, Bound::kRootFirst}, problem)) {
       return true;
     }
     for (int64_t r = root + 1; r < end; ++r) {
-      const char* const bound = "the rows of the sequence that stand before";
-      if (is_problem({"parents", r, tree.parents[r], root, r - 1, bound}, problem)) return true;
+      if (is_problem({"parents", r, tree.parents[r], root, r - 1, Bound::kEarlierRows}, problem)) return true;
     }
   }
   const std::vector<int64_t> depths = depths_of(tree);
   for (int64_t r = 0; r < tree.rows; ++r) {
     const int64_t depth = depths[static_cast<size_t>(r)];
-    if (is_problem({"depth of row", r, depth, 0, args.path_stride - 1, "maxDepth"}, problem)) return true;
+    if (is_problem({"depth of row", r, depth, 0, args.path_stride - 1, Bound::kMaxDepth}, problem)) return true;
   }
   return false;
 }
@@ -108,12 +121,11 @@ bool find_problem(const KvCompactArgs& args, IndexProblem* problem) {
   for (int64_t s = 0; s < sequences; ++s) {
     const int64_t first = args.row_offsets[s], end = args.row_offsets[s + 1];
     const int64_t most = std::min(args.path_stride, end - first);
-    if (is_problem({"counts", s, args.counts[s], 0, most, "the rows of the sequence and of path"}, problem))
-      return true;
+    if (is_problem({"counts", s, args.counts[s], 0, most, Bound::kPathRows}, problem)) return true;
     if (args.path == nullptr) continue;
     int64_t lowest = first;
     for (int64_t i = s * args.path_stride; i < s * args.path_stride + args.counts[s]; ++i) {
-      if (is_problem({"path", i, args.path[i], lowest, end - 1, "rising rows of the sequence"}, problem)) return true;
+      if (is_problem({"path", i, args.path[i], lowest, end - 1, Bound::kRisingRows}, problem)) return true;
       lowest = args.path[i] + 1;
     }
   }

@@ -9,11 +9,28 @@
 
 namespace foretoken {
 
+// What a limit comes from, where that is not plain.
+enum class Bound : uint32_t {
+  kPlain,
+  kCapacity,
+  kRoom,
+  kRowCount,
+  kEarlierRows,
+  kEarlierRowsOrNone,
+  kRootFirst,
+  kMaxDepth,
+  kPathRows,
+  kRisingRows,
+};
+
+// Null for kPlain.
+const char* text_of(Bound bound);
+
 // `argument`[position] is `value`, but must be in lowest … highest.
 struct IndexProblem {
   const char* argument;
   int64_t position, value, lowest, highest;
-  const char* bound = nullptr;  // what the limit comes from, where that is not plain
+  Bound bound = Bound::kPlain;
 };
 
 std::string text_of(const IndexProblem& problem);

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "csrc/core/error.h"
+#include "csrc/core/tree.h"
 #include "csrc/cuda/platform.h"
 
 namespace foretoken::cuda {
@@ -16,6 +17,7 @@ enum class Argument : uint32_t {
   kRowOffsets,
   kLengths,
   kParents,
+  kDepthOfRow,
   kTokens,
   kTargets,
   kPositions,
@@ -29,9 +31,6 @@ enum class Argument : uint32_t {
   kHistory,
   kEnd,
 };
-
-// Where a limit comes from, where that is not plain.
-enum class Bound : uint32_t { kPlain, kCapacity, kRoom };
 
 struct ErrorRecord {
   uint32_t launch;         // the operation that met it, counted from 1; 0: there is none
@@ -49,12 +48,6 @@ ErrorRecord empty_record();
 // What the record says, or nothing.
 std::optional<Error> error_of(const ErrorRecord& record);
 
-#if defined(__CUDACC__) || defined(FORETOKEN_EMULATED)
-
-FORETOKEN_DEVICE bool has_error(const ErrorRecord* record) {
-  return *const_cast<const volatile uint32_t*>(&record->launch) != 0;
-}
-
 // How a kernel reports; passed to it by value.
 struct Reporter {
   ErrorRecord* record;
@@ -64,22 +57,31 @@ struct Reporter {
   // Says whether value lies in lowest … highest, and reports it if it does not. `position` is its index in the
   // argument.
   __device__ bool check(Argument argument, int64_t position, int64_t value, int64_t lowest, int64_t highest,
-                        Bound bound = Bound::kPlain) const {
-    if (value >= lowest && value <= highest) return true;
-    const uint32_t first = atomicCAS(&record->launch, 0u, launch);
-    if (first != 0 && first != launch) return false;
-    auto& limits = record->limits[static_cast<int>(argument)];
-    atomicExch(reinterpret_cast<unsigned long long*>(&limits.lowest), static_cast<unsigned long long>(lowest));
-    atomicExch(reinterpret_cast<unsigned long long*>(&limits.highest), static_cast<unsigned long long>(highest));
-    atomicExch(&limits.bound, static_cast<uint32_t>(bound));
-    atomicExch(reinterpret_cast<unsigned long long*>(&record->op), reinterpret_cast<unsigned long long>(op));
-    // 4 bits, 28 bits, 32 bits.
-    atomicMin(&record->key, static_cast<unsigned long long>(argument) << 60 |
-                                (static_cast<unsigned long long>(position) & 0xfffffff) << 32 |
-                                static_cast<uint32_t>(value));
-    return false;
-  }
+                        Bound bound = Bound::kPlain) const;
 };
+
+#if defined(__CUDACC__) || defined(FORETOKEN_EMULATED)
+
+FORETOKEN_DEVICE bool has_error(const ErrorRecord* record) {
+  return *const_cast<const volatile uint32_t*>(&record->launch) != 0;
+}
+
+__device__ inline bool Reporter::check(Argument argument, int64_t position, int64_t value, int64_t lowest,
+                                       int64_t highest, Bound bound) const {
+  if (value >= lowest && value <= highest) return true;
+  const uint32_t first = atomicCAS(&record->launch, 0u, launch);
+  if (first != 0 && first != launch) return false;
+  auto& limits = record->limits[static_cast<int>(argument)];
+  atomicExch(reinterpret_cast<unsigned long long*>(&limits.lowest), static_cast<unsigned long long>(lowest));
+  atomicExch(reinterpret_cast<unsigned long long*>(&limits.highest), static_cast<unsigned long long>(highest));
+  atomicExch(&limits.bound, static_cast<uint32_t>(bound));
+  atomicExch(reinterpret_cast<unsigned long long*>(&record->op), reinterpret_cast<unsigned long long>(op));
+  // 4 bits, 28 bits, 32 bits.
+  atomicMin(&record->key, static_cast<unsigned long long>(argument) << 60 |
+                              (static_cast<unsigned long long>(position) & 0xfffffff) << 32 |
+                              static_cast<uint32_t>(value));
+  return false;
+}
 
 #endif
 

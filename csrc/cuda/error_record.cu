@@ -1,0 +1,19 @@
+// Handing what went wrong on the device to the host.
+#include "csrc/cuda/kernels.h"
+
+namespace foretoken::cuda {
+namespace {
+
+__global__ void take_error_kernel(ErrorRecord* record, ErrorRecord* taken) {
+  *taken = *record;
+  record->launch = 0;
+  record->key = ~0ull;
+}
+
+}  // namespace
+
+void take_error(const Context& context, ErrorRecord* taken) {
+  launch(context, take_error_kernel, dim3(1), dim3(1), 0, context.record, taken);
+}
+
+}  // namespace foretoken::cuda

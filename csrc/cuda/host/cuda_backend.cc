@@ -1,0 +1,265 @@
+#include "csrc/cuda/host/cuda_backend.h"
+
+#include <cstring>
+#include <utility>
+
+#include "csrc/cuda/host/describe.h"
+#include "csrc/cuda/kernels.h"
+
+namespace foretoken::cuda {
+
+namespace {
+
+// "compute capability 9.0, 132 multiprocessors, 140 GB"
+std::string describe(const cudaDeviceProp& properties) {
+  char text[512];
+  std::snprintf(text, sizeof text, "%s, compute capability %d.%d, %d multiprocessors, %.0f GB", properties.name,
+                properties.major, properties.minor, properties.multiProcessorCount,
+                static_cast<double>(properties.totalGlobalMem) / 1e9);
+  return text;
+}
+
+Error error_of(const CudaFailure& failure, const std::string& what) {
+  const ErrorCode code = failure.code == cudaErrorMemoryAllocation ? ErrorCode::kOutOfMemory : ErrorCode::kInternal;
+  return make_error(code, "%s: %s failed with %s: %s", what.c_str(), failure.what(), cudaGetErrorName(failure.code),
+                    cudaGetErrorString(failure.code));
+}
+
+// Runs `f`; a CUDA call that fails in it becomes an Error that names the operation.
+template <typename F>
+auto checked(const char* op, F&& f) {
+  try {
+    return f();
+  } catch (const CudaFailure& failure) {
+    throw error_of(failure, op);
+  }
+}
+
+}  // namespace
+
+// Operations captured as a graph, with the contents of the uploads among them.
+class CudaBackend::Graph final : public CapturedWork {
+ public:
+  explicit Graph(CudaBackend& backend) : backend_(backend) {}
+  ~Graph() override {
+    // It may be running: CUDA frees it when it is done, and so do the blocks.
+    if (executable) cudaGraphExecDestroy(executable);
+    try {
+      for (PinnedMemory::Owned& block : uploads) backend_.pinned_.release_after(std::move(block), backend_.stream_);
+    } catch (const CudaFailure&) {
+      // The device is lost; nothing runs any more.
+    }
+  }
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+
+  cudaGraphExec_t executable = nullptr;
+  std::vector<PinnedMemory::Owned> uploads;
+
+ private:
+  CudaBackend& backend_;
+};
+
+CudaBackend::CudaBackend(int index) : index_(index) {
+  use();
+  cudaDeviceProp properties;
+  check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+  description_ = describe(properties);
+  memory_size_ = static_cast<int64_t>(properties.totalGlobalMem);
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  check(cudaStreamCreateWithFlags(&memory_stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  record_ = static_cast<ErrorRecord*>(allocate(sizeof(ErrorRecord)));
+  if (record_ == nullptr) throw CudaFailure(cudaErrorMemoryAllocation, "cudaMallocAsync");
+  const ErrorRecord empty = empty_record();
+  upload(record_, &empty, sizeof empty);
+  context_ = {.stream = stream_,
+              .multiprocessors = properties.multiProcessorCount,
+              .compute_capability = 10 * properties.major + properties.minor,
+              .cublas = nullptr,
+              .record = record_,
+              .op = "",
+              .launch = 0};
+}
+
+CudaBackend::~CudaBackend() {
+  stop();
+  release(record_);
+  cudaStreamDestroy(stream_);
+  cudaStreamDestroy(memory_stream_);
+}
+
+// The current device belongs to the calling thread, and other devices' backends change it.
+void CudaBackend::use() const { check(cudaSetDevice(index_), "cudaSetDevice"); }
+
+void* CudaBackend::allocate(size_t bytes) {
+  use();
+  void* memory = nullptr;
+  if (cudaMallocAsync(&memory, bytes, memory_stream_) == cudaSuccess &&
+      cudaStreamSynchronize(memory_stream_) == cudaSuccess) {
+    return memory;
+  }
+  cudaGetLastError();
+  return nullptr;
+}
+
+void CudaBackend::release(void* memory) noexcept {
+  cudaSetDevice(index_);
+  // The allocator releases only what the other stream is done with.
+  cudaFreeAsync(memory, memory_stream_);
+}
+
+void CudaBackend::upload(void* out, const void* in, int64_t bytes) {
+  if (bytes == 0) return;
+  checked("upload", [&] {
+    use();
+    PinnedMemory::Owned block = pinned_.take(bytes);
+    std::memcpy(block->data(), in, static_cast<size_t>(bytes));
+    check(cudaMemcpyAsync(out, block->data(), static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream_),
+          "cudaMemcpyAsync");
+    if (capture_) capture_->uploads.push_back(std::move(block));
+    else pinned_.release_after(std::move(block), stream_);
+  });
+}
+
+// What a callback of the driver is given.
+struct CudaBackend::Delivery {
+  std::vector<PinnedMemory::Owned> blocks;
+  std::function<void()> copy_out;
+  Completion done;
+
+  static void CUDART_CB run(cudaStream_t, cudaError_t status, void* data) {
+    const std::unique_ptr<Delivery> delivery(static_cast<Delivery*>(data));
+    delivery->done(delivery->outcome(status));
+  }
+
+  std::optional<Error> outcome(cudaError_t status) const {
+    if (status != cudaSuccess) {
+      return make_error(ErrorCode::kInternal, "the device met %s: %s", cudaGetErrorName(status),
+                        cudaGetErrorString(status));
+    }
+    if (copy_out) copy_out();
+    return cuda::error_of(*reinterpret_cast<const ErrorRecord*>(blocks.front()->data()));
+  }
+};
+
+void CudaBackend::deliver(std::vector<PinnedMemory::Owned> blocks, std::function<void()> copy_out, Completion done) {
+  std::unique_ptr<Delivery> delivery(new Delivery{std::move(blocks), std::move(copy_out), std::move(done)});
+  // Unlike cudaLaunchHostFunc it runs after an error, too, and is told of it.
+  check(cudaStreamAddCallback(stream_, Delivery::run, delivery.get(), 0), "cudaStreamAddCallback");
+  delivery.release();
+}
+
+void CudaBackend::download(void* out, const void* in, int64_t bytes, Completion done) {
+  checked("download", [&] {
+    use();
+    std::vector<PinnedMemory::Owned> blocks;
+    blocks.push_back(pinned_.take(sizeof(ErrorRecord)));
+    blocks.push_back(pinned_.take(bytes));
+    const char* const copy = blocks[1]->data();
+    if (bytes > 0) {
+      check(cudaMemcpyAsync(blocks[1]->data(), in, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream_),
+            "cudaMemcpyAsync");
+    }
+    take_error(context_, reinterpret_cast<ErrorRecord*>(blocks[0]->data()));
+    deliver(
+        std::move(blocks),
+        [=] {
+          if (bytes > 0) std::memcpy(out, copy, static_cast<size_t>(bytes));
+        },
+        std::move(done));
+  });
+}
+
+void CudaBackend::synchronize(Completion done) {
+  checked("synchronize", [&] {
+    use();
+    std::vector<PinnedMemory::Owned> blocks;
+    blocks.push_back(pinned_.take(sizeof(ErrorRecord)));
+    take_error(context_, reinterpret_cast<ErrorRecord*>(blocks[0]->data()));
+    deliver(std::move(blocks), nullptr, std::move(done));
+  });
+}
+
+void CudaBackend::begin_capture() {
+  checked("capture", [&] {
+    use();
+    // Relaxed, because memory is allocated on another stream meanwhile.
+    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
+    capture_ = std::make_shared<Graph>(*this);
+  });
+}
+
+std::shared_ptr<CapturedWork> CudaBackend::end_capture() {
+  return checked("capture", [&]() -> std::shared_ptr<CapturedWork> {
+    use();
+    const std::shared_ptr<Graph> captured = std::move(capture_);
+    cudaGraph_t graph = nullptr;
+    check(cudaStreamEndCapture(stream_, &graph), "cudaStreamEndCapture");
+    const cudaError_t made = cudaGraphInstantiate(&captured->executable, graph, 0);
+    cudaGraphDestroy(graph);
+    check(made, "cudaGraphInstantiate");
+    return captured;
+  });
+}
+
+void CudaBackend::replay(std::shared_ptr<CapturedWork> work) {
+  checked("replay", [&] {
+    use();
+    check(cudaGraphLaunch(static_cast<Graph&>(*work).executable, stream_), "cudaGraphLaunch");
+  });
+}
+
+void CudaBackend::wait() {
+  cudaSetDevice(index_);
+  cudaStreamSynchronize(stream_);
+}
+
+void CudaBackend::stop() {
+  if (std::exchange(stopped_, true)) return;
+  wait();
+}
+
+void CudaBackend::measure(MachineRates* rates, Completion done) {
+  checked("measure", [&] {
+    use();
+    int64_t bytes = Measurement::kScratchBytes;
+    void* scratch = allocate(static_cast<size_t>(bytes));
+    while (scratch == nullptr && bytes > 1 << 20) scratch = allocate(static_cast<size_t>(bytes /= 2));
+    if (scratch == nullptr) throw make_error(ErrorCode::kOutOfMemory, "measure: no memory to read");
+    std::vector<PinnedMemory::Owned> blocks;
+    blocks.push_back(pinned_.take(sizeof(ErrorRecord)));
+    blocks.push_back(pinned_.take(Measurement::kTimes * sizeof(uint64_t)));
+    auto* const times = reinterpret_cast<uint64_t*>(blocks[1]->data());
+    context_.op = "measure";
+    cuda::measure(context_, scratch, bytes, times);
+    // Freed in the order of the stream: nothing waits for the measurement.
+    check(cudaFreeAsync(scratch, stream_), "cudaFreeAsync");
+    take_error(context_, reinterpret_cast<ErrorRecord*>(blocks[0]->data()));
+    deliver(
+        std::move(blocks), [=, this] { *rates = rates_of(context_, bytes, times); }, std::move(done));
+  });
+}
+
+template <typename Args>
+void CudaBackend::run_named(const char* op, const Args& args) {
+  context_.op = op;
+  context_.launch += 1;
+  try {
+    use();
+    cuda::run(args, context_);
+  } catch (const CudaFailure& failure) {
+    throw error_of(failure, std::string(op) + " of " + shapes_of(args));
+  }
+}
+
+#define FORETOKEN_DEFINE(Name) \
+  void CudaBackend::run(const Name##Args& args) { run_named(name_of(args), args); }
+FORETOKEN_STREAM_OPS(FORETOKEN_DEFINE)
+#undef FORETOKEN_DEFINE
+
+#define FORETOKEN_DEFINE(Name) \
+  int64_t CudaBackend::workspace(const Name##Args& args) const { return cuda::workspace(args, context_); }
+FORETOKEN_WORKSPACE_OPS(FORETOKEN_DEFINE)
+#undef FORETOKEN_DEFINE
+
+}  // namespace foretoken::cuda

@@ -1,0 +1,72 @@
+// A GPU as a backend: one stream, on which operations are kernel launches and captures are graphs.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "csrc/core/backend.h"
+#include "csrc/cuda/context.h"
+#include "csrc/cuda/host/pinned_memory.h"
+
+namespace foretoken::cuda {
+
+class CudaBackend final : public Backend {
+ public:
+  // Throws CudaFailure.
+  explicit CudaBackend(int index);
+  ~CudaBackend() override;
+
+  const char* kind() const override { return "cuda"; }
+  std::string description() const override { return description_; }
+  bool computes_in(DType dtype) const override { return dtype == DType::kFloat32 || dtype == DType::kBFloat16; }
+  // Weights are read as they are.
+  int64_t packed_bytes(int64_t, int64_t, DType) const override { return 0; }
+
+  void* allocate(size_t bytes) override;
+  void release(void* memory) noexcept override;
+  void upload(void* out, const void* in, int64_t bytes) override;
+  void download(void* out, const void* in, int64_t bytes, Completion done) override;
+  void synchronize(Completion done) override;
+  void begin_capture() override;
+  std::shared_ptr<CapturedWork> end_capture() override;
+  void replay(std::shared_ptr<CapturedWork> work) override;
+  void wait() override;
+  void stop() override;
+  void measure(MachineRates* rates, Completion done) override;
+
+#define FORETOKEN_DECLARE(Name) void run(const Name##Args& args) override;
+  FORETOKEN_STREAM_OPS(FORETOKEN_DECLARE)
+#undef FORETOKEN_DECLARE
+#define FORETOKEN_DECLARE(Name) int64_t workspace(const Name##Args& args) const override;
+  FORETOKEN_WORKSPACE_OPS(FORETOKEN_DECLARE)
+#undef FORETOKEN_DECLARE
+
+  // Bytes of memory that the device has.
+  int64_t memory_size() const { return memory_size_; }
+
+ private:
+  class Graph;
+  struct Delivery;
+
+  void use() const;
+  // Once everything enqueued before has run, `copy_out` (which may be empty) and then `done` are called on a thread of
+  // the driver; `blocks` stay in use until then.
+  void deliver(std::vector<PinnedMemory::Owned> blocks, std::function<void()> copy_out, Completion done);
+  template <typename Args>
+  void run_named(const char* op, const Args& args);
+
+  const int index_;
+  std::string description_;
+  cudaStream_t stream_ = nullptr;
+  // Memory comes and goes on a stream of its own, so that allocating waits for no kernel.
+  cudaStream_t memory_stream_ = nullptr;
+  ErrorRecord* record_ = nullptr;
+  PinnedMemory pinned_;
+  Context context_;
+  std::shared_ptr<Graph> capture_;  // while there is one
+  int64_t memory_size_ = 0;
+  bool stopped_ = false;
+};
+
+}  // namespace foretoken::cuda

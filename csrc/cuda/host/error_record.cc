@@ -1,0 +1,50 @@
+#include "csrc/cuda/error_record.h"
+
+namespace foretoken::cuda {
+
+namespace {
+
+const char* name_of(Argument argument) {
+  switch (argument) {
+    case Argument::kRowOffsets: return "rowOffsets";
+    case Argument::kLengths: return "lengths";
+    case Argument::kParents: return "parents";
+    case Argument::kDepthOfRow: return "depth of row";
+    case Argument::kTokens: return "tokens";
+    case Argument::kTargets: return "targets";
+    case Argument::kPositions: return "positions";
+    case Argument::kStarts: return "starts";
+    case Argument::kPath: return "path";
+    case Argument::kCounts: return "counts";
+    case Argument::kDepths: return "depths";
+    case Argument::kRanks: return "ranks";
+    case Argument::kLogitBias: return "logitBias";
+    case Argument::kHistoryLengths: return "historyLengths";
+    case Argument::kHistory: return "history";
+    case Argument::kEnd: break;
+  }
+  return "?";
+}
+
+}  // namespace
+
+ErrorRecord empty_record() {
+  ErrorRecord record{};
+  record.key = ~0ull;
+  return record;
+}
+
+std::optional<Error> error_of(const ErrorRecord& record) {
+  if (record.launch == 0) return std::nullopt;
+  const auto argument = static_cast<Argument>(record.key >> 60);
+  const ErrorRecord::Limits& limits = record.limits[static_cast<int>(argument)];
+  const IndexProblem problem = {name_of(argument),
+                                static_cast<int64_t>(record.key >> 32 & 0xfffffff),
+                                static_cast<int32_t>(record.key),
+                                limits.lowest,
+                                limits.highest,
+                                static_cast<Bound>(limits.bound)};
+  return make_error(ErrorCode::kIndexOutOfRange, "%s: %s", record.op, text_of(problem).c_str());
+}
+
+}  // namespace foretoken::cuda

@@ -1,0 +1,47 @@
+// out[i] = f(in[i]…) for every i: vectors of 16 bytes of the widest type, and the rest one by one.
+#pragma once
+
+#include <algorithm>
+
+#include "csrc/cuda/context.h"
+#include "csrc/cuda/numeric.cuh"
+
+namespace foretoken::cuda {
+
+constexpr int kMapThreads = 256;
+
+template <int N, typename F, typename Out, typename... In>
+__global__ void __launch_bounds__(kMapThreads) map_kernel(int64_t count, Out* out, F f, const In*... in) {
+  const int64_t threads = static_cast<int64_t>(gridDim.x) * kMapThreads;
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * kMapThreads + threadIdx.x;
+  for (int64_t i = first; i < count / N; i += threads) {
+    float results[N];
+    [&](auto... vectors) {
+#pragma unroll
+      for (int j = 0; j < N; ++j) results[j] = f(to_float(vectors.elements[j])...);
+    }(reinterpret_cast<const Vector<In, N>*>(in)[i]...);
+    store<N>(out + i * N, results);
+  }
+  for (int64_t i = count / N * N + first; i < count; i += threads) out[i] = from_float<Out>(f(to_float(in[i])...));
+}
+
+// `f` is a functor that takes and gives floats.
+template <typename F, typename Out, typename... In>
+void map(const Context& context, int64_t count, Out* out, F f, const In*... in) {
+  constexpr int kBlocksEach = 8;  // a multiprocessor: enough to hide the latency of memory
+  const auto blocks_for = [&](int64_t items) {
+    const int64_t most = int64_t{kBlocksEach} * context.multiprocessors, needed = divide_up(items, kMapThreads);
+    return dim3(static_cast<unsigned>(needed < most ? needed : most));
+  };
+  constexpr int kWidest = static_cast<int>(16 / std::max({sizeof(Out), sizeof(In)...}));
+  const bool aligned = ((reinterpret_cast<uintptr_t>(out) % (kWidest * sizeof(Out)) == 0) && ... &&
+                        (reinterpret_cast<uintptr_t>(in) % (kWidest * sizeof(In)) == 0));
+  if (aligned) {
+    launch(context, map_kernel<kWidest, F, Out, In...>, blocks_for(divide_up(count, kWidest)), dim3(kMapThreads), 0,
+           count, out, f, in...);
+  } else {
+    launch(context, map_kernel<1, F, Out, In...>, blocks_for(count), dim3(kMapThreads), 0, count, out, f, in...);
+  }
+}
+
+}  // namespace foretoken::cuda
