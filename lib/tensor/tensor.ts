@@ -98,7 +98,7 @@ export class Tensor implements Surviving, Disposable {
     native.write(this.handle, data);
   }
 
-  /** Sets every element; float32 only. */
+  /** Sets every element of a floating tensor. */
   fill(value: number): this {
     native.fill(this.handle, value);
     return this;

@@ -1,7 +1,8 @@
 // The devices that tests of operations run on. `npm test` takes every instruction-set level of the CPU and the emulated GPU;
 // `npm run test:races` the emulated GPU with its race checker, under other schedules; `npm run test:cuda` a GPU.
 import { native } from '../../lib/native/load';
-import { openDevice, type Device, type DeviceOptions } from '../../lib/tensor/device';
+import { openDevice, type Device } from '../../lib/tensor/device';
+import type { DeviceOptions } from '../../lib/tensor/device-options';
 import { scope } from '../../lib/tensor/scope';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { expectSameBits } from './accuracy';
@@ -32,7 +33,10 @@ function variants(target: Target): { name: Parameters<typeof openDevice>[0]; opt
     case 'cuda-emulated':
       return [
         { name: 'cuda-emulated', options: {} },
-        { name: 'cuda-emulated', options: { emulator: { schedule: 'random', asyncCopies: 'random', seed: 1 } } },
+        {
+          name: 'cuda-emulated',
+          options: { emulator: { schedule: 'random', asyncCopies: 'random', seed: 1 } },
+        },
       ];
     case 'cuda-checked':
       return [
@@ -40,7 +44,13 @@ function variants(target: Target): { name: Parameters<typeof openDevice>[0]; opt
         {
           name: 'cuda-emulated',
           options: {
-            emulator: { checked: true, schedule: 'random', asyncCopies: 'random', seed: 2, residentBlocks: 3 },
+            emulator: {
+              checked: true,
+              schedule: 'random',
+              asyncCopies: 'random',
+              seed: 2,
+              residentBlocks: 3,
+            },
           },
         },
       ];

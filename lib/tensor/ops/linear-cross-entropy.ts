@@ -59,7 +59,7 @@ export interface LinearCrossEntropyResult {
 
 /** Gradients to compute; those that are absent cost nothing. */
 export interface LinearCrossEntropyGradients {
-  /** float32 [rows, dim], overwritten. */
+  /** [rows, dim], overwritten; float32, or bfloat16 where the hidden states are. */
   hidden?: Tensor;
   /** float32 [vocab, dim], added to. */
   weight?: Tensor;
