@@ -7,7 +7,7 @@
 
 namespace foretoken::cuda::loss {
 
-// Columns of logits that one warp holds, reduced to one Partial for each row.
+// Columns of logits that one warp of the product holds and reduces to one Partial for each row.
 constexpr int kStripWidth = 64;
 
 // Below it e^t is zero in float32; it keeps 0 * -inf from being NaN.
@@ -30,7 +30,7 @@ struct RowGradient {
 struct Progress {
   unsigned long long valid_rows;  // of all heads
   int64_t next_row;               // where the rows of the next chunk are looked for
-  int64_t size;                   // rows of this chunk
+  int32_t size;                   // rows of this chunk
   int64_t head;                   // whose losses are being summed
   double head_loss, total;
 };

@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(kThreads) select_rows_kernel(LinearCrossEntrop
   }
   if (threadIdx.x == 0) {
     progress.next_row = next_row;
-    progress.size = min(size, chunk.capacity);
+    progress.size = static_cast<int32_t>(min(size, chunk.capacity));
   }
 }
 
