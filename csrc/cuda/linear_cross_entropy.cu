@@ -23,12 +23,12 @@ namespace {
 
 // With this many rows the product for dW takes several times as long as reading and writing dW, whatever its size.
 constexpr int64_t kEnoughRows = 2048;
-constexpr int64_t kLogitBytes = 512 << 20;
+constexpr int64_t kChunkBytes = 512 << 20;
 // Rows that the tensor cores add up in one step.
 constexpr int64_t kStep = 16;
 
 int64_t rows_of_chunk(const LinearCrossEntropyArgs& args, int64_t row_bytes) {
-  int64_t rows = args.chunk_rows > 0 ? args.chunk_rows : std::min(kEnoughRows, kLogitBytes / row_bytes / kStep * kStep);
+  int64_t rows = args.chunk_rows > 0 ? args.chunk_rows : std::min(kEnoughRows, kChunkBytes / row_bytes / kStep * kStep);
   rows = std::max(std::min(rows, args.rows), int64_t{1});
   return args.rows > 0 ? round_up(rows, kStep) : 0;
 }
@@ -39,9 +39,9 @@ Chunk::Chunk(const LinearCrossEntropyArgs& args)
     : hidden_stride(round_up(args.dim, 8)),
       stride(round_up(args.vocab, 32)),
       strips(divide_up(args.vocab, kStripWidth)) {
-  constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
-  const int64_t row_bytes = wants_gradients(args) ? stride * kFloat : strips * static_cast<int64_t>(sizeof(Partial));
-  capacity = rows_of_chunk(args, row_bytes);
+  const size_t logit_bytes = wants_gradients(args) ? static_cast<size_t>(stride) * sizeof(float) : 0;
+  const size_t strip_bytes = static_cast<size_t>(strips) * (sizeof(Partial) + sizeof(int32_t));
+  capacity = rows_of_chunk(args, static_cast<int64_t>(logit_bytes + strip_bytes));
   char* const begin = static_cast<char*>(args.workspace.data);
   bytes = 0;
   const auto take = [&]<typename T>(T*& memory, int64_t count) {
