@@ -1,4 +1,4 @@
-// f at every row and column of a matrix, some columns at a time.
+// What is done row by row: reading and writing some columns, and f at every row and column.
 #pragma once
 
 #include <algorithm>
@@ -14,6 +14,43 @@ inline bool vectors_fit(std::initializer_list<const void*> matrices, std::initia
   return std::all_of(matrices.begin(), matrices.end(),
                      [](const void* matrix) { return reinterpret_cast<uintptr_t>(matrix) % 16 == 0; }) &&
          std::all_of(row_bytes.begin(), row_bytes.end(), [](int64_t bytes) { return bytes % 16 == 0; });
+}
+
+// N columns of a row of `dim`: in accesses of 16 bytes where kVectors says that they fit; else one by one, and zeros
+// behind the last. The address of column 0 is a multiple of 16 bytes in the first case.
+template <bool kVectors, int N, typename T>
+FORETOKEN_DEVICE void load_columns(const T* row, int64_t column, int64_t dim, float (&values)[N]) {
+  if constexpr (kVectors) {
+    constexpr int kPart = std::min(N, static_cast<int>(16 / sizeof(T)));
+#pragma unroll
+    for (int first = 0; first < N; first += kPart) {
+      const auto part = *reinterpret_cast<const Vector<T, kPart>*>(row + column + first);
+#pragma unroll
+      for (int i = 0; i < kPart; ++i) values[first + i] = to_float(part.elements[i]);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; ++i) values[i] = column + i < dim ? to_float(row[column + i]) : 0.0f;
+  }
+}
+
+template <bool kVectors, int N, typename T>
+FORETOKEN_DEVICE void store_columns(T* row, int64_t column, int64_t dim, const float (&values)[N]) {
+  if constexpr (kVectors) {
+    constexpr int kPart = std::min(N, static_cast<int>(16 / sizeof(T)));
+#pragma unroll
+    for (int first = 0; first < N; first += kPart) {
+      Vector<T, kPart> part;
+#pragma unroll
+      for (int i = 0; i < kPart; ++i) part.elements[i] = from_float<T>(values[first + i]);
+      *reinterpret_cast<Vector<T, kPart>*>(row + column + first) = part;
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      if (column + i < dim) row[column + i] = from_float<T>(values[i]);
+    }
+  }
 }
 
 template <int N, typename F>
