@@ -101,12 +101,18 @@ napi_value close_device(Call& call) {
   return call.nothing();
 }
 
+// describeDevice(device): { kind, description, computesIn: dtypes that activations may have }
 napi_value describe_device(Call& call) {
   const std::shared_ptr<Device> device = call.device_argument(0);
   const Backend& backend = device->backend();
   const Napi::Object info = Napi::Object::New(call.env());
   set(info, "kind", Napi::String::New(call.env(), backend.kind()));
   set(info, "description", Napi::String::New(call.env(), backend.description()));
+  const Napi::Array dtypes = Napi::Array::New(call.env());
+  for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
+    if (backend.computes_in(dtype)) set(dtypes, dtypes.Length(), Napi::String::New(call.env(), name_of(dtype)));
+  }
+  set(info, "computesIn", dtypes);
   return info;
 }
 

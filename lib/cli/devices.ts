@@ -1,5 +1,6 @@
 import type { MachineRates } from '../native/binding';
-import { devices, openDevice, type DeviceName } from '../tensor/device';
+import { devices, openDevice } from '../tensor/device';
+import type { DeviceName } from '../tensor/device-options';
 import { JSON_FLAG, parseCommand, UsageError } from './arguments';
 
 const COMMAND = {

@@ -60,7 +60,7 @@ interface DeviceBinding {
    */
   openCuda(index: number, library?: string, options?: string): DeviceHandle;
   closeDevice(device: DeviceHandle): void;
-  describeDevice(device: DeviceHandle): { kind: string; description: string };
+  describeDevice(device: DeviceHandle): { kind: string; description: string; computesIn: ActivationDType[] };
   memory(device: DeviceHandle): MemoryStatistics;
   resetPeak(device: DeviceHandle): void;
   trim(device: DeviceHandle): void;

@@ -1,7 +1,8 @@
 // The devices that tests of operations run on. `npm test` takes every instruction-set level of the CPU and the emulated GPU;
 // `npm run test:races` the emulated GPU with its race checker, under other schedules; `npm run test:cuda` a GPU.
 import { native } from '../../lib/native/load';
-import { openDevice, type Device, type DeviceOptions } from '../../lib/tensor/device';
+import { openDevice, type Device } from '../../lib/tensor/device';
+import type { DeviceOptions } from '../../lib/tensor/device-options';
 import { scope } from '../../lib/tensor/scope';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { expectSameBits } from './accuracy';
