@@ -35,7 +35,8 @@ export async function devicesCommand(argv: readonly string[]): Promise<number> {
     const gflops = (rates.flopsPerSecond / 1e9).toFixed(0);
     const bandwidth = (rates.readBytesPerSecond / 1e9).toFixed(1);
     const products = (rates.matmulFlopsPerSecond / 1e9).toFixed(0);
-    const half = rates.matmulFlopsPerSecond > rates.flopsPerSecond ? `, ${products} in bfloat16 products` : '';
+    const half =
+      rates.matmulFlopsPerSecond > rates.flopsPerSecond ? `, ${products} in bfloat16 products` : '';
     console.log(`${''.padEnd(8)} ${gflops} GFLOP/s in float32${half}, reads ${bandwidth} GB/s`);
   }
   return 0;
