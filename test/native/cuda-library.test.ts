@@ -11,8 +11,6 @@ const temporary = new TemporaryDirectory();
 const build = join(__dirname, '../../build/Release');
 const real = join(build, 'libforetoken_cuda.so');
 const hasGpu = native.cudaInfo().devices.length > 0;
-const real = join(build, 'libforetoken_cuda.so');
-const hasGpu = native.cudaInfo().devices.length > 0;
 
 /** A library made of this C. */
 function library(source: string): string {
