@@ -18,8 +18,8 @@ struct Parts {
 
 template <typename T, bool kVectors>
 struct Shared {
-  typename Unit<T, kVectors>::Memory units[kUnits];
-  Sums sums[kUnits];
+  alignas(16) Sums sums[kUnits];
+  alignas(16) typename Unit<T, kVectors>::Memory units[kUnits];
   int32_t slots[kQueries][kChunk];  // of each row of the tile
   Softmax softmax[kUnits][kQueries];
   float factors[kUnits][kQueries];  // of the units of this chunk
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(TreeAttentionArgs args
       Softmax whole = {-INFINITY, 0};
       for (int u = 0; u < used; ++u) whole.largest = fmaxf(whole.largest, shared.softmax[u][thread].largest);
       for (int u = 0; u < used; ++u) {
-        const float factor = expf(shared.softmax[u][thread].largest - reference_of(whole.largest));
+        const float factor = exp(shared.softmax[u][thread].largest - reference_of(whole.largest));
         shared.factors[u][thread] = factor;
         whole.sum = fmaf(shared.softmax[u][thread].sum, factor, whole.sum);
       }

@@ -12,6 +12,7 @@
 
 #include <cmath>
 
+#include "csrc/cuda/exp.cuh"
 #include "csrc/cuda/reduce.cuh"
 #include "csrc/cuda/tree_check.cuh"
 
@@ -109,8 +110,8 @@ struct Merge {
   FORETOKEN_DEVICE Merge(const Softmax& first, const Softmax& second) {
     softmax.largest = fmaxf(first.largest, second.largest);
     const float reference = reference_of(softmax.largest);
-    before = expf(first.largest - reference);
-    behind = expf(second.largest - reference);
+    before = exp(first.largest - reference);
+    behind = exp(second.largest - reference);
     softmax.sum = of(first.sum, second.sum);
   }
 

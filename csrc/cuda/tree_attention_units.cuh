@@ -79,7 +79,7 @@ class Unit<float, kVectors> {
         float sum = 0;
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
-          const float weight = expf(scores[q][h] - reference_of(largest));
+          const float weight = exp(scores[q][h] - reference_of(largest));
           weights_[q][lane_ + h * kWarp] = weight;
           sum += weight;
         }
@@ -156,8 +156,8 @@ class Unit<BFloat16, kVectors> {
         float sum = 0;
 #pragma unroll
         for (int j = 0; j < kUnit / 8; ++j) {
-          const uint32_t pair = ptx::bfloat16x2_of_floats(expf(scores[j][2 * half] - reference_of(largest)),
-                                                          expf(scores[j][2 * half + 1] - reference_of(largest)));
+          const uint32_t pair = ptx::bfloat16x2_of_floats(exp(scores[j][2 * half] - reference_of(largest)),
+                                                          exp(scores[j][2 * half + 1] - reference_of(largest)));
           // The sum is that of the rounded weights, so that they are parts of one.
           sum += __uint_as_float(pair << 16) + __uint_as_float(pair & 0xffff0000u);
           uint32_t& weight = weights_[j / 2][j % 2 * 2 + half];
