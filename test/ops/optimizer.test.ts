@@ -1,7 +1,9 @@
 import { adamw, clipCoefficient, sumSquares, type AdamwOptions } from '../../lib/tensor/ops/optimizer';
+import type { Tensor } from '../../lib/tensor/tensor';
 import { expectSameBits, expectWithinRoundings } from '../support/accuracy';
 import { isaLevels, onCpu } from '../support/cpu';
 import { foretokenError } from '../support/errors';
+import { nearest } from '../support/half';
 import { Random } from '../support/random';
 import { onAllThreadCounts } from '../support/thread-counts';
 
@@ -107,6 +109,20 @@ describe.each(isaLevels)('%s', (isa) => {
     expectWithinRoundings(param!, [-0.5, 0.5, -0.5, 0.5], 40);
   });
 
+  test.each(counts)('%i new parameters, rounded to bfloat16', async (count) => {
+    const [start, grad] = [random.floats(count), random.floats(count)];
+    const [param, rounded] = await onAllThreadCounts(isa, (device) => {
+      const [p, m, v] = [device.tensor(start), device.zeros([count]), device.zeros([count])];
+      const copy = device.empty([count], 'bfloat16');
+      adamw(p, device.tensor(grad), m, v, undefined, { ...defaults, lr: 0.1 }, copy);
+      return [p, copy.cast('float32')];
+    });
+    expectSameBits(
+      rounded!,
+      param!.map((value) => nearest(value, 'bfloat16')),
+    );
+  });
+
   test('a learning rate of 0 changes no parameter, and a gradient of NaN shows', async () => {
     const start = random.floats(5);
     const [still, poisoned] = await onAllThreadCounts(isa, (device) => {
@@ -158,6 +174,13 @@ test('what does not fit is named', async () => {
     );
     expect(() => adamw(a, a, a, a, b, defaults)).toThrow(
       foretokenError('SHAPE_MISMATCH', 'gradScale is [3]'),
+    );
+    const adamwInto = (rounded: Tensor): void => adamw(a, a, a, a, undefined, defaults, rounded);
+    expect(() => adamwInto(device.empty([3], 'bfloat16'))).toThrow(
+      foretokenError('SHAPE_MISMATCH', 'rounded is [3], but must be [2]'),
+    );
+    expect(() => adamwInto(device.empty([2], 'float16'))).toThrow(
+      foretokenError('DTYPE_MISMATCH', 'rounded must be bfloat16, but is float16'),
     );
     expect(() => clipCoefficient(a, -1)).toThrow(foretokenError('INVALID_ARGUMENT', 'maxNorm', '-1'));
     await device.synchronize();

@@ -1,5 +1,6 @@
 import { native } from '../../lib/native/load';
-import { rmsNorm } from '../../lib/tensor/ops/rms-norm';
+import { add } from '../../lib/tensor/ops/elementwise';
+import { addRmsNorm, rmsNorm } from '../../lib/tensor/ops/rms-norm';
 import { Tensor } from '../../lib/tensor/tensor';
 import { exact, expectAsGoodAsFloat32, expectSameBits, float32, type Rounding } from '../support/accuracy';
 import { isaLevels, onCpu } from '../support/cpu';
@@ -116,6 +117,35 @@ describe.each(isaLevels)('%s', (isa) => {
     }
   });
 
+  test.each(shapes)('%i rows of %i and a residual, as if they were added before', async (rows, dim) => {
+    const { x, weight, gradY } = problemOf(rows, dim);
+    const others = random.floats(rows * dim);
+    const results = await onAllThreadCounts(isa, (device) => {
+      const outcome = (
+        fn: (x: Tensor, residual: Tensor, weight: Tensor) => { sum: Tensor; out: Tensor },
+      ): Tensor[] => {
+        const inputs = [
+          device.tensor(x, [rows, dim]),
+          device.tensor(others, [rows, dim]),
+          device.tensor(weight),
+        ].map((tensor) => tensor.requireGrad()) as [Tensor, Tensor, Tensor];
+        const { sum, out } = fn(...inputs);
+        // What goes on from the sum, too, as in a block.
+        const result = add(sum, out);
+        result.backward(device.tensor(gradY, [rows, dim]));
+        return [sum, out, result, ...inputs.map((input) => input.grad!)].map((tensor) => tensor.detach());
+      };
+      return [
+        ...outcome((a, b, w) => addRmsNorm(a, b, w, eps)),
+        ...outcome((a, b, w) => {
+          const sum = add(a, b);
+          return { sum, out: rmsNorm(sum, w, eps) };
+        }),
+      ];
+    });
+    results.slice(0, 6).forEach((result, i) => expectSameBits(result, results[i + 6]!));
+  });
+
   test('gradients', async () => {
     await onCpu({ isa, threads: 2 }, async (device) => {
       const inputs = [
@@ -134,6 +164,9 @@ test('what does not fit is named', async () => {
     const [x, weight] = [device.zeros([2, 3]), device.zeros([3])];
     expect(() => rmsNorm(x, device.zeros([2]), eps)).toThrow(
       foretokenError('SHAPE_MISMATCH', 'rmsNorm', 'weight is [2]', '[3]'),
+    );
+    expect(() => addRmsNorm(x, device.zeros([3, 2]), weight, eps)).toThrow(
+      foretokenError('SHAPE_MISMATCH', 'rmsNorm', 'residual is [3, 2]', '[2, 3]'),
     );
     expect(() => rmsNorm(x, weight, -1)).toThrow(foretokenError('INVALID_ARGUMENT', 'rmsNorm', 'eps', '-1'));
     expect(() => rmsNorm(device.zeros([]), weight, eps)).toThrow(foretokenError('SHAPE_MISMATCH', 'x is []'));
