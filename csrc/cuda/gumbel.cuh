@@ -28,6 +28,12 @@ FORETOKEN_DEVICE PhiloxWords noise_words(uint64_t seed, int32_t position, int64_
   return philox({{static_cast<uint32_t>(position), static_cast<uint32_t>(group), kPurposeToken, 0}}, seed);
 }
 
+// Word i, without an array that would have to lie in memory.
+FORETOKEN_DEVICE uint32_t word_of(const PhiloxWords& words, int i) {
+  const uint32_t even = i < 2 ? words.words[0] : words.words[2], odd = i < 2 ? words.words[1] : words.words[3];
+  return i % 2 == 0 ? even : odd;
+}
+
 // What a draw compares: the logit over the temperature, and the noise of its token.
 FORETOKEN_DEVICE float noisy(float z_over_temperature, uint32_t word) {
   return __fadd_rn(z_over_temperature, gumbel(word));

@@ -16,19 +16,15 @@ constexpr float kInfinity = __builtin_inff();
 
 // The text before a draw, as penalties see it: for each token of the vocabulary 0 where it has not been seen, otherwise
 // one more than how often it stands in the output.
-struct SeenTokens {
-  int32_t* counts;  // [vocab]
-
-  FORETOKEN_DEVICE void add_to_output(int32_t token) const {
-    counts[token] = counts[token] == 0 ? 2 : counts[token] + 1;
-  }
-};
+FORETOKEN_DEVICE void add_to_output(int32_t* seen, int32_t token) {
+  seen[token] = seen[token] == 0 ? 2 : seen[token] + 1;
+}
 
 // A row of logits on its way to a draw.
 struct LogitRow {
   const float* logits;  // [vocab]
   const float* bias;    // [vocab] or null
-  const int32_t* seen;  // [vocab] or null: SeenTokens
+  const int32_t* seen;  // [vocab] or null: the text before
   int64_t vocab;
   float softcap;
   SamplingOptions options;
@@ -64,17 +60,17 @@ struct DrawScratch {
 // Clears `seen` and counts a text of which the first `prompt_length` tokens are prompt, the others output. By one
 // block.
 template <int kThreads>
-FORETOKEN_DEVICE void count_history(const SeenTokens& seen, int64_t vocab, const int32_t* tokens, int64_t length,
+FORETOKEN_DEVICE void count_history(int32_t* seen, int64_t vocab, const int32_t* tokens, int64_t length,
                                     int64_t prompt_length, const Reporter& reporter) {
-  for (int64_t v = threadIdx.x; v < vocab; v += kThreads) seen.counts[v] = 0;
+  for (int64_t v = threadIdx.x; v < vocab; v += kThreads) seen[v] = 0;
   __syncthreads();
   for (int64_t i = threadIdx.x; i < length; i += kThreads) {
-    if (reporter.check(Argument::kHistory, i, tokens[i], 0, vocab - 1)) atomicExch(&seen.counts[tokens[i]], 1);
+    if (reporter.check(Argument::kHistory, i, tokens[i], 0, vocab - 1)) atomicExch(&seen[tokens[i]], 1);
   }
   __syncthreads();
   for (int64_t i = threadIdx.x; i < length; i += kThreads) {
     const bool is_token = tokens[i] >= 0 && tokens[i] < vocab;
-    if (i >= prompt_length && is_token) atomicAdd(&seen.counts[tokens[i]], 1);
+    if (i >= prompt_length && is_token) atomicAdd(&seen[tokens[i]], 1);
   }
   __syncthreads();
 }
@@ -102,22 +98,34 @@ class Draw {
 
   // The drawn token, in every thread.
   FORETOKEN_DEVICE int32_t operator()() {
-    if (options_.temperature == 0) return drawn_token(best_of_row());
-    if (!keeps_top_k() && options_.top_p == 1 && options_.min_p == 0) return drawn_token(best_of_row_with_noise());
-    const Rank best = keeps_top_k() ? gather_top_k() : gather_likely();
-    // Without finite probabilities there is nothing to filter.
-    if (best == kNoRank || value_of(best) == kInfinity) return drawn_token(best);
+    const bool is_greedy = options_.temperature == 0;
+    if (!is_greedy && !keeps_top_k() && options_.top_p == 1 && options_.min_p == 0) {
+      return drawn_token(best_of_row_with_noise());
+    }
+    Rank best;
+    if (is_greedy || !keeps_top_k()) {
+      best = best_of_row();
+      if (is_greedy || !has_probabilities(best)) return drawn_token(best);
+      list_likely(value_of(best));
+    } else {
+      list_top_k();
+      best = best_of_list([](Rank rank) { return rank; });
+      if (!has_probabilities(best)) return drawn_token(best);
+    }
     if (options_.top_p < 1) keep_top_p(value_of(best));
     if (options_.min_p > 0) keep_min_p(value_of(best));
     return drawn_token(best_of_list([&](Rank rank) {
       const int32_t token = index_of(rank);
       const PhiloxWords words = noise_words(options_.seed, position_, token / kNoiseGroup);
-      return rank_of(noisy(value_of(rank), words.words[token % kNoiseGroup]), token);
+      return rank_of(noisy(value_of(rank), word_of(words, token % kNoiseGroup)), token);
     }));
   }
 
  private:
   FORETOKEN_DEVICE bool keeps_top_k() const { return options_.top_k > 0 && options_.top_k < row_.vocab; }
+
+  // Whether there is something to filter, the likeliest token being `best`.
+  static FORETOKEN_DEVICE bool has_probabilities(Rank best) { return best != kNoRank && value_of(best) < kInfinity; }
 
   FORETOKEN_DEVICE Rank best_of_block(Rank best) {
     return reduce_block<kThreads>(best, Max(), kNoRank, scratch_.ranks);
@@ -157,8 +165,8 @@ class Draw {
     return best_of_block(best);
   }
 
-  // Lists the k likeliest tokens, perhaps among others, and keeps them; returns the likeliest.
-  FORETOKEN_DEVICE Rank gather_top_k() {
+  // Lists the k likeliest tokens, among others, and keeps only them.
+  FORETOKEN_DEVICE void list_top_k() {
     const auto one = [](Rank) { return 1u; };
     Selection<uint32_t> selection = {static_cast<uint32_t>(options_.top_k)};
     narrow<kThreads>(selection, scratch_.counts, row_.vocab, row_, one);
@@ -166,27 +174,23 @@ class Draw {
     finish<kThreads>(
         selection, scratch_.counts, size_, [&](int64_t i) { return list_[i]; }, one);
     lowest_ = selection.lowest;
-    return best_of_list([](Rank rank) { return rank; });
   }
 
-  // Lists the tokens that top-p or min-p may keep; returns the likeliest.
-  FORETOKEN_DEVICE Rank gather_likely() {
-    const Rank best = best_of_row();
-    if (best == kNoRank || value_of(best) == kInfinity) return best;
+  // Lists the tokens that top-p and min-p may keep.
+  FORETOKEN_DEVICE void list_likely(float largest) {
     // Tokens whose probability is less than (1 - p) / vocab add up to less than 1 - p: the others reach p without them.
     // The 1 is room for rounding.
     const float share = options_.top_p < 1 ? (1 - options_.top_p) / static_cast<float>(row_.vocab) : options_.min_p;
-    const float least = value_of(best) + logf(share) - 1;
-    const Weights weight_of(value_of(best), row_.vocab);
+    const float least = largest + logf(share) - 1;
+    const Weights weight_of(largest, row_.vocab);
     unsigned long long weight = 0;
     const auto weighed = [&](int64_t token) {
       const Rank rank = row_(token);
       weight += weight_of(rank);
       return rank;
     };
-    size_ = gather<kThreads>(row_.vocab, weighed, static_cast<Rank>(ordered(least)) << 32, list_, &scratch_.list_size);
+    size_ = gather<kThreads>(row_.vocab, weighed, lowest_rank(least), list_, &scratch_.list_size);
     weight_ = sum_of_block(weight);
-    return best;
   }
 
   FORETOKEN_DEVICE unsigned long long sum_of_block(unsigned long long sum) {
@@ -208,7 +212,7 @@ class Draw {
   }
 
   FORETOKEN_DEVICE void keep_min_p(float largest) {
-    lowest_ = Max()(lowest_, static_cast<Rank>(ordered(largest + logf(options_.min_p))) << 32);
+    lowest_ = Max()(lowest_, lowest_rank(largest + logf(options_.min_p)));
   }
 
   const LogitRow& row_;

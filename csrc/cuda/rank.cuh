@@ -25,6 +25,9 @@ FORETOKEN_DEVICE Rank rank_of(float value, int64_t index) {
   return static_cast<Rank>(ordered(value)) << 32 | static_cast<uint32_t>(~index);
 }
 
+// Of all entries of this value.
+FORETOKEN_DEVICE Rank lowest_rank(float value) { return static_cast<Rank>(ordered(value)) << 32; }
+
 FORETOKEN_DEVICE int32_t index_of(Rank rank) { return static_cast<int32_t>(~static_cast<uint32_t>(rank)); }
 
 FORETOKEN_DEVICE float value_of(Rank rank) { return from_ordered(static_cast<uint32_t>(rank >> 32)); }

@@ -72,7 +72,7 @@ FORETOKEN_DEVICE void find_bin(SelectionScratch<Weight>& scratch, Weight enough)
 // equally often: with kNoRank behind the last one. Several entries are read at a time, because reading takes long.
 template <int kThreads, typename RankAt, typename F>
 FORETOKEN_DEVICE void for_ranks(int64_t count, RankAt rank_at, F f) {
-  constexpr int kAtATime = 4;
+  constexpr int kAtATime = kThreads < 1024 ? 1 : 4;
   for (int64_t first = 0; first < count; first += kAtATime * kThreads) {
     Rank ranks[kAtATime];
 #pragma unroll
