@@ -1,5 +1,6 @@
 import { native } from '../lib/native/load';
-import { openDevice, type DeviceOptions } from '../lib/tensor/device';
+import { openDevice } from '../lib/tensor/device';
+import type { DeviceOptions } from '../lib/tensor/device-options';
 import { ceilings, type Bench } from './harness';
 
 /** This machine's own ceilings: multiply-adds in registers for every instruction-set level, and reading memory. */

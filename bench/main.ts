@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { writeFileAtomic } from '../lib/model/files';
-import { openDevice, type DeviceName } from '../lib/tensor/device';
+import { openDevice } from '../lib/tensor/device';
+import type { DeviceName } from '../lib/tensor/device-options';
 import { decodeStep } from './decode-step';
 import type { Bench, Result } from './harness';
 import { linear } from './linear';

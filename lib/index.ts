@@ -1,15 +1,16 @@
 export { ForetokenError, type ErrorCode } from './errors';
-export type { DType, HostArray, MachineRates, MemoryStatistics, TensorHandle } from './native/binding';
+export type {
+  ActivationDType,
+  DType,
+  HostArray,
+  MachineRates,
+  MemoryStatistics,
+  TensorHandle,
+} from './native/binding';
 
 export { noGrad, record, type Backward, type GradNode, type GradTarget } from './tensor/autograd';
-export {
-  Device,
-  devices,
-  openDevice,
-  type DeviceListing,
-  type DeviceName,
-  type DeviceOptions,
-} from './tensor/device';
+export { Device, devices, openDevice, type DeviceListing } from './tensor/device';
+export type { DeviceName, DeviceOptions, EmulatorOptions } from './tensor/device-options';
 export { Capture, capture, type CaptureOptions } from './tensor/capture';
 export { keep, scope, type Scoped } from './tensor/scope';
 export { Tensor } from './tensor/tensor';
@@ -29,7 +30,7 @@ export {
 } from './tensor/ops/linear-cross-entropy';
 export { adamw, clipCoefficient, sumSquares, type AdamwOptions } from './tensor/ops/optimizer';
 export { reshape, rows, sliceColumns } from './tensor/ops/reshape';
-export { rmsNorm } from './tensor/ops/rms-norm';
+export { addRmsNorm, rmsNorm } from './tensor/ops/rms-norm';
 export { rope, ropeTable, type RopeHeads } from './tensor/ops/rope';
 export {
   linearSample,

@@ -1,9 +1,12 @@
 #!/usr/bin/env node
-// Builds the addon into build/Release with cmake-js. CMakeLists.txt is the one build definition: npm's install
-// script, node-gyp (through binding.gyp) and prebuildify (as its node-gyp) all end here.
+// Builds the addon, and the CUDA library where nvcc is found, into build/Release with cmake-js. CMakeLists.txt is the one
+// build definition: npm's install script, node-gyp (through binding.gyp) and prebuildify (as its node-gyp) all end here.
 //
-// `--CD<NAME>=<value>` sets a CMake variable. Every other argument is dropped, because prebuildify and node-gyp
-// pass options that mean nothing to CMake.
+//   --all              the emulated CUDA libraries that tests need as well
+//   --CD<NAME>=<value> sets a CMake variable
+//
+// Every other argument is dropped, because prebuildify and node-gyp pass options that mean nothing to CMake.
+// FORETOKEN_CUDA_ARCHS=90a in the environment compiles kernels for these compute capabilities alone.
 'use strict';
 const { spawnSync } = require('node:child_process');
 const { existsSync, rmSync } = require('node:fs');
@@ -15,6 +18,9 @@ const cache = path.join(root, 'build/cmake/CMakeCache.txt');
 
 requireTools();
 const definitions = process.argv.slice(2).filter((argument) => argument.startsWith('--CD'));
+const { FORETOKEN_CUDA_ARCHS: archs } = process.env;
+if (archs) definitions.push(`--CDFORETOKEN_CUDA_ARCHS=${archs}`);
+const target = process.argv.includes('--all') ? 'all' : 'package_libraries';
 // `cmake-js build` alone ignores a changed variable once a cache exists, so configure first.
 let status = cmakeJs('configure', ...definitions);
 if (status !== 0 && existsSync(cache)) {
@@ -22,7 +28,8 @@ if (status !== 0 && existsSync(cache)) {
   rmSync(path.dirname(cache), { recursive: true });
   status = cmakeJs('configure', ...definitions);
 }
-process.exitCode = status || cmakeJs('build', '--parallel', String(os.availableParallelism()));
+process.exitCode =
+  status || cmakeJs('build', '--target', target, '--parallel', String(os.availableParallelism()));
 
 /** Ends the process with advice, where cmake-js would end it with a stack trace. */
 function requireTools() {

@@ -57,20 +57,20 @@ PackedRows packed_rows(const Call& call, const Tensor& qkv, const Tensor& starts
 
 // attention(qkv, starts, batch, heads, kvHeads, headDim, scale): [out, lse]
 napi_value attention(Call& call) {
-  const Tensor& qkv = call.float32(0, "qkv");
+  const Tensor& qkv = call.activations(0, "qkv");
   const Tensor& starts = call.int32(1, "starts");
   const int64_t given_batch = call.integer(2, "batch", 1);
   const AttentionShape shape = attention_shape(call, 3);
   check_qkv(call, qkv, shape);
   const auto [batch, length] = packed_rows(call, qkv, starts, given_batch);
   const int64_t rows = qkv.shape[0];
-  Tensor out = call.output(DType::kFloat32, {rows, shape.heads * shape.head_dim});
+  Tensor out = call.output(qkv.dtype, {rows, shape.heads * shape.head_dim});
   Tensor lse = call.output(DType::kFloat32, {rows, shape.heads});
   if (rows > 0) {
     run_with_workspace(
         call.device(),
         AttentionArgs{
-            qkv.as<float>(), starts.as<int32_t>(), out.as<float>(), lse.as<float>(), batch, length, shape, {}},
+            qkv.data(), starts.as<int32_t>(), out.data(), lse.as<float>(), batch, length, shape, qkv.dtype, {}},
         call.op());
   }
   std::vector<Tensor> results;
@@ -81,10 +81,10 @@ napi_value attention(Call& call) {
 
 // attentionBackward(gradOut, qkv, starts, out, lse, batch, heads, kvHeads, headDim, scale): gradQkv
 napi_value attention_backward(Call& call) {
-  const Tensor& grad_out = call.float32(0, "gradOut");
-  const Tensor& qkv = call.float32(1, "qkv");
+  const Tensor& grad_out = call.activations(0, "gradOut");
+  const Tensor& qkv = call.activations(1, "qkv");
   const Tensor& starts = call.int32(2, "starts");
-  const Tensor& out = call.float32(3, "out");
+  const Tensor& out = call.activations(3, "out");
   const Tensor& lse = call.float32(4, "lse");
   const int64_t given_batch = call.integer(5, "batch", 1);
   const AttentionShape shape = attention_shape(call, 6);
@@ -94,18 +94,19 @@ napi_value attention_backward(Call& call) {
   call.check_shape(grad_out, "gradOut", {rows, shape.heads * shape.head_dim});
   call.check_shape(out, "out", grad_out.shape);
   call.check_shape(lse, "lse", {rows, shape.heads});
-  Tensor grad_qkv = call.output(DType::kFloat32, qkv.shape);
+  Tensor grad_qkv = call.output(qkv.dtype, qkv.shape);
   if (rows > 0) {
     run_with_workspace(call.device(),
-                       AttentionBackwardArgs{grad_out.as<float>(),
-                                             qkv.as<float>(),
+                       AttentionBackwardArgs{grad_out.data(),
+                                             qkv.data(),
                                              starts.as<int32_t>(),
-                                             out.as<float>(),
+                                             out.data(),
                                              lse.as<float>(),
-                                             grad_qkv.as<float>(),
+                                             grad_qkv.data(),
                                              batch,
                                              length,
                                              shape,
+                                             qkv.dtype,
                                              {}},
                        call.op());
   }
@@ -113,7 +114,7 @@ napi_value attention_backward(Call& call) {
 }
 
 KvCacheView cache_view(Call& call, size_t index) {
-  const Tensor& cache = call.float32(index, "cache");
+  const Tensor& cache = call.activations(index, "cache");
   if (cache.shape.rank != 6 || cache.shape[1] != 2) {
     call.fail(ErrorCode::kShapeMismatch, "cache is %s, but must be [layers, 2, sequences, kvHeads, capacity, headDim]",
               cache.shape.text().c_str());
@@ -121,7 +122,7 @@ KvCacheView cache_view(Call& call, size_t index) {
   if (cache.shape.count() == 0) {
     call.fail(ErrorCode::kShapeMismatch, "cache is %s, but must have no empty dimension", cache.shape.text().c_str());
   }
-  return {cache.as<float>(), cache.shape[0], cache.shape[2], cache.shape[3], cache.shape[4], cache.shape[5]};
+  return {cache.data(), cache.shape[0], cache.shape[2], cache.shape[3], cache.shape[4], cache.shape[5], cache.dtype};
 }
 
 // rowOffsets, lengths and parents, from `index` on
@@ -145,11 +146,11 @@ TreeRows tree_rows(Call& call, size_t index, int64_t rows, const KvCacheView& ca
 napi_value kv_append(Call& call) {
   const KvCacheView cache = cache_view(call, 0);
   const int64_t layer = call.integer(1, "layer", 0, cache.layers - 1);
-  const Tensor& qkv = call.float32(2, "qkv");
+  const Tensor& qkv = call.activations(2, "qkv");
   const int64_t heads = call.integer(6, "heads", 1);
   check_qkv(call, qkv, {heads, cache.kv_heads, cache.head_dim, 1});
   const TreeRows tree = tree_rows(call, 3, qkv.shape[0], cache);
-  call.device().backend().run(KvAppendArgs{qkv.as<float>(), heads, cache, layer, tree});
+  call.device().backend().run(KvAppendArgs{qkv.data(), heads, cache, layer, tree});
   return call.nothing();
 }
 
@@ -157,7 +158,7 @@ napi_value kv_append(Call& call) {
 napi_value tree_attention(Call& call) {
   const KvCacheView cache = cache_view(call, 0);
   const int64_t layer = call.integer(1, "layer", 0, cache.layers - 1);
-  const Tensor& qkv = call.float32(2, "qkv");
+  const Tensor& qkv = call.activations(2, "qkv");
   const AttentionShape shape = attention_shape(call, 6);
   check_qkv(call, qkv, shape);
   if (shape.kv_heads != cache.kv_heads || shape.head_dim != cache.head_dim) {
@@ -168,8 +169,8 @@ napi_value tree_attention(Call& call) {
   }
   const int64_t rows = qkv.shape[0];
   const TreeRows tree = tree_rows(call, 3, rows, cache);
-  Tensor out = call.output(DType::kFloat32, {rows, shape.heads * shape.head_dim});
-  run_with_workspace(call.device(), TreeAttentionArgs{qkv.as<float>(), cache, layer, tree, out.as<float>(), shape, {}},
+  Tensor out = call.output(qkv.dtype, {rows, shape.heads * shape.head_dim});
+  run_with_workspace(call.device(), TreeAttentionArgs{qkv.data(), cache, layer, tree, out.data(), shape, {}},
                      call.op());
   return call.handle(std::move(out));
 }

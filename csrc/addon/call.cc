@@ -182,6 +182,44 @@ Tensor& Call::float32(size_t index, const char* name) {
   return found;
 }
 
+void Call::check_computes_in(DType dtype, const char* name) const {
+  const Backend& backend = device_->backend();
+  if (backend.computes_in(dtype)) return;
+  fail(ErrorCode::kUnsupported, "%s is %s, but this device (%s) computes in float32 only", name, name_of(dtype),
+       backend.kind());
+}
+
+Tensor& Call::any_activations(size_t index, const char* name) {
+  Tensor& found = row_major(index, name);
+  if (found.dtype != DType::kFloat32 && found.dtype != DType::kBFloat16) {
+    fail(ErrorCode::kDTypeMismatch, "%s must be float32 or bfloat16, but is %s", name, name_of(found.dtype));
+  }
+  check_computes_in(found.dtype, name);
+  return found;
+}
+
+Tensor& Call::activations(size_t index, const char* name) {
+  Tensor& found = any_activations(index, name);
+  if (activations_ == nullptr) {
+    activations_ = name;
+    activations_dtype_ = found.dtype;
+  } else if (found.dtype != activations_dtype_) {
+    fail(ErrorCode::kDTypeMismatch, "%s is %s but %s is %s; they must be the same", activations_,
+         name_of(activations_dtype_), name, name_of(found.dtype));
+  }
+  return found;
+}
+
+DType Call::activation_dtype(size_t index, const char* name, DType otherwise) const {
+  if (!present(index)) return otherwise;
+  const DType given = dtype(index, name);
+  if (given != DType::kFloat32 && given != DType::kBFloat16) {
+    fail(ErrorCode::kInvalidArgument, "%s must be float32 or bfloat16, but is %s", name, name_of(given));
+  }
+  check_computes_in(given, name);
+  return given;
+}
+
 Tensor& Call::floating(size_t index, const char* name) {
   Tensor& found = tensor(index, name);
   if (found.dtype == DType::kInt32) {

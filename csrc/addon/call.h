@@ -37,7 +37,11 @@ class Call {
   Tensor& tensor(size_t index, const char* name);     // any dtype, row-major or panels
   Tensor& row_major(size_t index, const char* name);  // any dtype
   Tensor& float32(size_t index, const char* name);    // row-major
-  Tensor& floating(size_t index, const char* name);   // float32, bfloat16 or float16; row-major or panels
+  // float32 or bfloat16, as far as the device computes in it; row-major. All of one call are of the same dtype, but for
+  // those that are read as `any`.
+  Tensor& activations(size_t index, const char* name);
+  Tensor& any_activations(size_t index, const char* name);
+  Tensor& floating(size_t index, const char* name);  // float32, bfloat16 or float16; row-major or panels
   Tensor& int32(size_t index, const char* name);
   Tensor* optional_float32(size_t index, const char* name);  // null when absent
   Tensor* optional_int32(size_t index, const char* name);
@@ -45,6 +49,9 @@ class Call {
   const std::shared_ptr<Device>& shared_device() const { return device_; }
   std::shared_ptr<Device> device_argument(size_t index);  // a device handle
   void check_not_capturing(const Device& device) const;   // for what cannot be part of a capture
+
+  // The dtype of activations that a call gives back: named by an argument, or else `otherwise`.
+  DType activation_dtype(size_t index, const char* name, DType otherwise) const;
 
   // Contents of an index tensor that came from the host are checked here; others by the kernel.
   void check_indices(const Tensor& tensor, const char* name, int64_t limit, const int32_t* except = nullptr) const;
@@ -61,6 +68,8 @@ class Call {
   napi_value nothing() const { return env_.Undefined(); }
 
  private:
+  void check_computes_in(DType dtype, const char* name) const;
+
   static constexpr size_t kMaxArguments = 32;
   Napi::Env env_;
   Environment& environment_;
@@ -68,6 +77,8 @@ class Call {
   size_t count_ = kMaxArguments;
   napi_value arguments_[kMaxArguments];
   std::shared_ptr<Device> device_;
+  const char* activations_ = nullptr;  // the first ones
+  DType activations_dtype_ = DType::kFloat32;
 };
 
 // An exported function: `name` is what JavaScript calls and messages say.

@@ -3,6 +3,8 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include "csrc/core/backend_library.h"
+
 namespace foretoken {
 
 namespace {
@@ -14,21 +16,17 @@ F* symbol(void* library, const char* name) {
   return reinterpret_cast<F*>(dlsym(library, name));
 }
 
-using AbiVersion = uint32_t();
-using DeviceCount = int(char*, size_t);
-using DeviceName = void(int, char*, size_t);
-using Open = Backend*(int, int64_t*, char*, size_t);
+std::string path_of(const std::string& name) {
+  Dl_info addon;
+  if (name.find('/') != std::string::npos || dladdr(reinterpret_cast<void*>(&path_of), &addon) == 0) return name;
+  const std::string file = addon.dli_fname;
+  return file.substr(0, file.rfind('/') + 1) + name;
+}
 
 }  // namespace
 
-std::string CudaLibrary::default_path() {
-  Dl_info info;
-  if (dladdr(reinterpret_cast<void*>(&CudaLibrary::default_path), &info) == 0) return "libforetoken_cuda.so";
-  const std::string addon = info.dli_fname;
-  return addon.substr(0, addon.rfind('/') + 1) + "libforetoken_cuda.so";
-}
-
-CudaLibrary::CudaLibrary(const std::string& path) {
+CudaLibrary::CudaLibrary(const std::string& name) {
+  const std::string path = path_of(name);
   if (access(path.c_str(), F_OK) != 0) {
     reason_ = "this build of foretoken has no CUDA library (" + path + " does not exist)";
     return;
@@ -39,11 +37,11 @@ CudaLibrary::CudaLibrary(const std::string& path) {
     reason_ = std::string("the CUDA library does not load: ") + dlerror();
     return;
   }
-  auto* const abi_version = symbol<AbiVersion>(library_, "foretoken_backend_abi_version");
-  auto* const device_count = symbol<DeviceCount>(library_, "foretoken_backend_device_count");
-  auto* const device_name = symbol<DeviceName>(library_, "foretoken_backend_device_name");
+  auto* const abi_version = symbol<BackendAbiVersion>(library_, "foretoken_backend_abi_version");
+  auto* const device_count = symbol<BackendDeviceCount>(library_, "foretoken_backend_device_count");
+  auto* const device_name = symbol<BackendDeviceName>(library_, "foretoken_backend_device_name");
   if (abi_version == nullptr || device_count == nullptr || device_name == nullptr ||
-      symbol<Open>(library_, "foretoken_backend_open") == nullptr) {
+      symbol<BackendOpen>(library_, "foretoken_backend_open") == nullptr) {
     reason_ = path + " is not a foretoken CUDA library: it lacks the functions foretoken_backend_*";
     return;
   }
@@ -65,14 +63,15 @@ CudaLibrary::CudaLibrary(const std::string& path) {
   }
 }
 
-std::unique_ptr<Backend> CudaLibrary::open(int index, int64_t* memory_bytes) const {
+std::unique_ptr<Backend> CudaLibrary::open(int index, const std::string& options, int64_t* memory_bytes) const {
   if (devices_.empty()) throw make_error(ErrorCode::kDeviceUnavailable, "openCuda: %s", reason_.c_str());
   if (index < 0 || index >= static_cast<int>(devices_.size())) {
     throw make_error(ErrorCode::kInvalidArgument, "openCuda: there is no CUDA device %d; there are %zu, counted from 0",
                      index, devices_.size());
   }
   char text[kTextSize] = "";
-  Backend* const backend = symbol<Open>(library_, "foretoken_backend_open")(index, memory_bytes, text, sizeof text);
+  auto* const open = symbol<BackendOpen>(library_, "foretoken_backend_open");
+  Backend* const backend = open(index, options.c_str(), memory_bytes, text, sizeof text);
   if (backend == nullptr) throw make_error(ErrorCode::kDeviceUnavailable, "openCuda: %s", text);
   return std::unique_ptr<Backend>(backend);
 }

@@ -34,9 +34,14 @@ napi_value cpu_info(Call& call) {
   return info;
 }
 
-// cudaInfo(libraryPath?): { devices: string[], reason?: string }
+// Which library has the CUDA backend: an argument, or the one that is built for GPUs.
+CudaLibrary cuda_library(const Call& call, size_t index) {
+  return CudaLibrary(call.present(index) ? call.string(index, "library") : "libforetoken_cuda.so");
+}
+
+// cudaInfo(library?): { devices: string[], reason?: string }
 napi_value cuda_info(Call& call) {
-  const CudaLibrary library(call.present(0) ? call.string(0, "libraryPath") : CudaLibrary::default_path());
+  const CudaLibrary library = cuda_library(call, 0);
   const Napi::Object info = Napi::Object::New(call.env());
   const Napi::Array names = Napi::Array::New(call.env());
   for (const std::string& name : library.devices()) set(names, names.Length(), Napi::String::New(call.env(), name));
@@ -75,12 +80,13 @@ napi_value open_cpu(Call& call) {
   return open_device(call, std::make_unique<cpu::CpuBackend>(*kernels, static_cast<int>(threads)), limit);
 }
 
-// openCuda(index, libraryPath?): device
+// openCuda(index, library?, options?): device
 napi_value open_cuda(Call& call) {
   const int64_t index = call.integer(0, "index", 0, INT32_MAX);
-  const CudaLibrary library(call.present(1) ? call.string(1, "libraryPath") : CudaLibrary::default_path());
+  const CudaLibrary library = cuda_library(call, 1);
+  const std::string options = call.present(2) ? call.string(2, "options") : "";
   int64_t memory = 0;
-  std::unique_ptr<Backend> backend = library.open(static_cast<int>(index), &memory);
+  std::unique_ptr<Backend> backend = library.open(static_cast<int>(index), options, &memory);
   return open_device(call, std::move(backend), memory);
 }
 
@@ -95,12 +101,18 @@ napi_value close_device(Call& call) {
   return call.nothing();
 }
 
+// describeDevice(device): { kind, description, computesIn: dtypes that activations may have }
 napi_value describe_device(Call& call) {
   const std::shared_ptr<Device> device = call.device_argument(0);
   const Backend& backend = device->backend();
   const Napi::Object info = Napi::Object::New(call.env());
   set(info, "kind", Napi::String::New(call.env(), backend.kind()));
   set(info, "description", Napi::String::New(call.env(), backend.description()));
+  const Napi::Array dtypes = Napi::Array::New(call.env());
+  for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
+    if (backend.computes_in(dtype)) set(dtypes, dtypes.Length(), Napi::String::New(call.env(), name_of(dtype)));
+  }
+  set(info, "computesIn", dtypes);
   return info;
 }
 
@@ -134,7 +146,7 @@ napi_value synchronize(Call& call) {
   return promise;
 }
 
-// measure(device): resolves to { flopsPerSecond, readBytesPerSecond }
+// measure(device): resolves to { flopsPerSecond, matmulFlopsPerSecond, readBytesPerSecond }
 napi_value measure(Call& call) {
   const std::shared_ptr<Device> device = call.device_argument(0);
   call.check_not_capturing(*device);
@@ -144,6 +156,7 @@ napi_value measure(Call& call) {
       [rates](Napi::Env env) {
         const Napi::Object object = Napi::Object::New(env);
         set(object, "flopsPerSecond", Napi::Number::New(env, rates->flops_per_second));
+        set(object, "matmulFlopsPerSecond", Napi::Number::New(env, rates->matmul_flops_per_second));
         set(object, "readBytesPerSecond", Napi::Number::New(env, rates->read_bytes_per_second));
         return object;
       },

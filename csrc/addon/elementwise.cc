@@ -13,11 +13,11 @@ void check_same_shape(const Call& call, const Tensor& a, const char* a_name, con
 
 // add(a, b)
 napi_value add(Call& call) {
-  const Tensor& a = call.float32(0, "a");
-  const Tensor& b = call.float32(1, "b");
+  const Tensor& a = call.activations(0, "a");
+  const Tensor& b = call.activations(1, "b");
   check_same_shape(call, a, "a", b, "b");
-  Tensor out = call.output(DType::kFloat32, a.shape);
-  call.device().backend().run(AddArgs{a.as<float>(), b.as<float>(), out.as<float>(), a.shape.count()});
+  Tensor out = call.output(a.dtype, a.shape);
+  call.device().backend().run(AddArgs{a.data(), b.data(), out.data(), a.shape.count(), a.dtype});
   return call.handle(std::move(out));
 }
 
@@ -31,41 +31,40 @@ const float* device_factor(Call& call, size_t index) {
   return factor->as<float>();
 }
 
-// accumulate(out, in, scale, deviceFactor?): out += scale * in * deviceFactor
+// accumulate(out, in, scale, deviceFactor?): out += scale * in * deviceFactor; out and in may differ in dtype
 napi_value accumulate(Call& call) {
-  Tensor& out = call.float32(0, "out");
-  const Tensor& in = call.float32(1, "in");
+  Tensor& out = call.any_activations(0, "out");
+  const Tensor& in = call.any_activations(1, "in");
   check_same_shape(call, out, "out", in, "in");
-  call.device().backend().run(AccumulateArgs{in.as<float>(), out.as<float>(), in.shape.count(), call.finite(2, "scale"),
-                                             device_factor(call, 3)});
+  call.device().backend().run(AccumulateArgs{in.data(), out.data(), in.shape.count(), call.finite(2, "scale"),
+                                             device_factor(call, 3), in.dtype, out.dtype});
   return call.nothing();
 }
 
 // scale(x, factor, deviceFactor?)
 napi_value scale(Call& call) {
-  const Tensor& x = call.float32(0, "x");
-  Tensor out = call.output(DType::kFloat32, x.shape);
+  const Tensor& x = call.activations(0, "x");
+  Tensor out = call.output(x.dtype, x.shape);
   call.device().backend().run(
-      ScaleArgs{x.as<float>(), out.as<float>(), x.shape.count(), call.finite(1, "factor"), device_factor(call, 2)});
+      ScaleArgs{x.data(), out.data(), x.shape.count(), call.finite(1, "factor"), device_factor(call, 2), x.dtype});
   return call.handle(std::move(out));
 }
 
 // silu(x)
 napi_value silu(Call& call) {
-  const Tensor& x = call.float32(0, "x");
-  Tensor out = call.output(DType::kFloat32, x.shape);
-  call.device().backend().run(SiluArgs{x.as<float>(), out.as<float>(), x.shape.count()});
+  const Tensor& x = call.activations(0, "x");
+  Tensor out = call.output(x.dtype, x.shape);
+  call.device().backend().run(SiluArgs{x.data(), out.data(), x.shape.count(), x.dtype});
   return call.handle(std::move(out));
 }
 
 // siluBackward(gradOut, x)
 napi_value silu_backward(Call& call) {
-  const Tensor& grad_out = call.float32(0, "gradOut");
-  const Tensor& x = call.float32(1, "x");
+  const Tensor& grad_out = call.activations(0, "gradOut");
+  const Tensor& x = call.activations(1, "x");
   check_same_shape(call, grad_out, "gradOut", x, "x");
-  Tensor grad_x = call.output(DType::kFloat32, x.shape);
-  call.device().backend().run(
-      SiluBackwardArgs{grad_out.as<float>(), x.as<float>(), grad_x.as<float>(), x.shape.count()});
+  Tensor grad_x = call.output(x.dtype, x.shape);
+  call.device().backend().run(SiluBackwardArgs{grad_out.data(), x.data(), grad_x.data(), x.shape.count(), x.dtype});
   return call.handle(std::move(grad_x));
 }
 
@@ -80,50 +79,49 @@ int64_t half_of_last(const Call& call, const Tensor& gate_up) {
 
 // swiglu(gateUp)
 napi_value swiglu(Call& call) {
-  const Tensor& gate_up = call.float32(0, "gateUp");
+  const Tensor& gate_up = call.activations(0, "gateUp");
   const int64_t dim = half_of_last(call, gate_up);
-  Tensor out = call.output(DType::kFloat32, gate_up.shape.with_last(dim));
-  call.device().backend().run(SwigluArgs{gate_up.as<float>(), out.as<float>(), gate_up.shape.rows(), dim});
+  Tensor out = call.output(gate_up.dtype, gate_up.shape.with_last(dim));
+  call.device().backend().run(SwigluArgs{gate_up.data(), out.data(), gate_up.shape.rows(), dim, gate_up.dtype});
   return call.handle(std::move(out));
 }
 
 // swigluBackward(gradOut, gateUp)
 napi_value swiglu_backward(Call& call) {
-  const Tensor& grad_out = call.float32(0, "gradOut");
-  const Tensor& gate_up = call.float32(1, "gateUp");
+  const Tensor& grad_out = call.activations(0, "gradOut");
+  const Tensor& gate_up = call.activations(1, "gateUp");
   const int64_t dim = half_of_last(call, gate_up);
   call.check_shape(grad_out, "gradOut", gate_up.shape.with_last(dim));
-  Tensor grad = call.output(DType::kFloat32, gate_up.shape);
+  Tensor grad = call.output(gate_up.dtype, gate_up.shape);
   call.device().backend().run(
-      SwigluBackwardArgs{grad_out.as<float>(), gate_up.as<float>(), grad.as<float>(), gate_up.shape.rows(), dim});
+      SwigluBackwardArgs{grad_out.data(), gate_up.data(), grad.data(), gate_up.shape.rows(), dim, gate_up.dtype});
   return call.handle(std::move(grad));
 }
 
 // concat(a, b): along the last dimension
 napi_value concat(Call& call) {
-  const Tensor& a = call.float32(0, "a");
-  const Tensor& b = call.float32(1, "b");
+  const Tensor& a = call.activations(0, "a");
+  const Tensor& b = call.activations(1, "b");
   call.check_rank(a, "a", 1, kMaxRank);
   call.check_rank(b, "b", 1, kMaxRank);
   if (!(a.shape.with_last(0) == b.shape.with_last(0))) {
     call.fail(ErrorCode::kShapeMismatch, "a is %s but b is %s; all dimensions but the last must match",
               a.shape.text().c_str(), b.shape.text().c_str());
   }
-  Tensor out = call.output(DType::kFloat32, a.shape.with_last(a.shape[-1] + b.shape[-1]));
+  Tensor out = call.output(a.dtype, a.shape.with_last(a.shape[-1] + b.shape[-1]));
   call.device().backend().run(
-      ConcatArgs{a.as<float>(), b.as<float>(), out.as<float>(), a.shape.rows(), a.shape[-1], b.shape[-1]});
+      ConcatArgs{a.data(), b.data(), out.data(), a.shape.rows(), a.shape[-1], b.shape[-1], a.dtype});
   return call.handle(std::move(out));
 }
 
 // sliceColumns(x, start, dim): columns start … start + dim - 1 of the last dimension
 napi_value slice_columns(Call& call) {
-  const Tensor& x = call.float32(0, "x");
+  const Tensor& x = call.activations(0, "x");
   call.check_rank(x, "x", 1, kMaxRank);
   const int64_t start = call.integer(1, "start", 0, x.shape[-1]);
   const int64_t dim = call.integer(2, "dim", 0, x.shape[-1] - start);
-  Tensor out = call.output(DType::kFloat32, x.shape.with_last(dim));
-  call.device().backend().run(
-      SliceColumnsArgs{x.as<float>(), out.as<float>(), x.shape.rows(), x.shape[-1], start, dim});
+  Tensor out = call.output(x.dtype, x.shape.with_last(dim));
+  call.device().backend().run(SliceColumnsArgs{x.data(), out.data(), x.shape.rows(), x.shape[-1], start, dim, x.dtype});
   return call.handle(std::move(out));
 }
 

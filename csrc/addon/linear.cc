@@ -20,42 +20,49 @@ LinearShape linear_shape(const Call& call, const Tensor& x, const Tensor& weight
   return {x.shape.rows(), weight.shape[0], weight.shape[1]};
 }
 
-// packWeight(weight): the same values as `linear` reads them fastest
+// packWeight(weight): the same values as `linear` reads them fastest; where that is as they lie, an alias
 napi_value pack_weight(Call& call) {
   const Tensor& weight = call.floating(0, "weight");
   call.check_rank(weight, "weight", 2);
   if (weight.layout == Layout::kPanels) call.fail(ErrorCode::kUnsupported, "weight is packed already");
   Backend& backend = call.device().backend();
+  const int64_t bytes = backend.packed_bytes(weight.shape[0], weight.shape[1], weight.dtype);
+  if (bytes == 0 && weight.shape.count() > 0) return call.handle(weight);
   Tensor packed;
   packed.shape = weight.shape;
   packed.dtype = weight.dtype;
   packed.layout = Layout::kPanels;
-  packed.storage = std::make_shared<Storage>(
-      call.shared_device(), backend.packed_bytes(weight.shape[0], weight.shape[1], weight.dtype), call.op());
+  packed.storage = std::make_shared<Storage>(call.shared_device(), bytes, call.op());
   if (weight.shape.count() > 0) {
     backend.run(PackWeightArgs{weight.matrix(), packed.data(), weight.shape[0], weight.shape[1]});
   }
   return call.handle(std::move(packed));
 }
 
-// linear(x, weight, bias?)
+// linear(x, weight, bias?, outDtype?): of the dtype of x unless float32 is asked for
 napi_value linear(Call& call) {
-  const Tensor& x = call.float32(0, "x");
+  const Tensor& x = call.activations(0, "x");
   const Tensor& weight = call.floating(1, "weight");
   const Tensor* const bias = call.optional_float32(2, "bias");
   const auto [m, n, k] = linear_shape(call, x, weight);
   if (bias != nullptr) call.check_shape(*bias, "bias", {n});
-  Tensor y = call.output(DType::kFloat32, x.shape.with_last(n));
+  const DType y_dtype = call.activation_dtype(3, "outDtype", x.dtype);
+  if (y_dtype != x.dtype && y_dtype != DType::kFloat32) {
+    call.fail(ErrorCode::kDTypeMismatch, "outDtype must be float32 or that of x, which is %s, but is %s",
+              name_of(x.dtype), name_of(y_dtype));
+  }
+  Tensor y = call.output(y_dtype, x.shape.with_last(n));
   run_with_workspace(
       call.device(),
-      LinearArgs{x.as<float>(), weight.matrix(), bias ? bias->as<float>() : nullptr, y.as<float>(), m, n, k, {}},
+      LinearArgs{
+          x.data(), weight.matrix(), bias ? bias->as<float>() : nullptr, y.data(), m, n, k, x.dtype, y_dtype, {}},
       call.op());
   return call.handle(std::move(y));
 }
 
 // linearBackwardInput(gradY, weight): gradX
 napi_value linear_backward_input(Call& call) {
-  const Tensor& grad_y = call.float32(0, "gradY");
+  const Tensor& grad_y = call.activations(0, "gradY");
   const Tensor& weight = call.row_major(1, "weight");
   call.check_rank(weight, "weight", 2);
   call.check_rank(grad_y, "gradY", 1, kMaxRank);
@@ -63,31 +70,32 @@ napi_value linear_backward_input(Call& call) {
   const int64_t k = weight.shape[1];
   call.check_shape(grad_y, "gradY", grad_y.shape.with_last(n));
   if (weight.dtype == DType::kInt32) call.fail(ErrorCode::kDTypeMismatch, "weight must be floating, but is int32");
-  Tensor grad_x = call.output(DType::kFloat32, grad_y.shape.with_last(k));
-  run_with_workspace(
-      call.device(),
-      LinearBackwardInputArgs{grad_y.as<float>(), weight.matrix(), grad_x.as<float>(), grad_y.shape.rows(), n, k, {}},
-      call.op());
+  Tensor grad_x = call.output(grad_y.dtype, grad_y.shape.with_last(k));
+  run_with_workspace(call.device(),
+                     LinearBackwardInputArgs{
+                         grad_y.data(), weight.matrix(), grad_x.data(), grad_y.shape.rows(), n, k, grad_y.dtype, {}},
+                     call.op());
   return call.handle(std::move(grad_x));
 }
 
 // linearBackwardWeight(gradY, x, gradWeight, gradBias?): accumulates into gradWeight and gradBias
 napi_value linear_backward_weight(Call& call) {
-  const Tensor& grad_y = call.float32(0, "gradY");
-  const Tensor& x = call.float32(1, "x");
+  const Tensor& grad_y = call.activations(0, "gradY");
+  const Tensor& x = call.activations(1, "x");
   Tensor& grad_weight = call.float32(2, "gradWeight");
   Tensor* const grad_bias = call.optional_float32(3, "gradBias");
   const auto [m, n, k] = linear_shape(call, x, grad_weight);
   call.check_shape(grad_y, "gradY", x.shape.with_last(n));
   if (grad_bias != nullptr) call.check_shape(*grad_bias, "gradBias", {n});
   run_with_workspace(call.device(),
-                     LinearBackwardWeightArgs{grad_y.as<float>(),
-                                              x.as<float>(),
+                     LinearBackwardWeightArgs{grad_y.data(),
+                                              x.data(),
                                               grad_weight.as<float>(),
                                               grad_bias ? grad_bias->as<float>() : nullptr,
                                               m,
                                               n,
                                               k,
+                                              x.dtype,
                                               {}},
                      call.op());
   return call.nothing();

@@ -109,7 +109,18 @@ napi_value linear_cross_entropy(Call& call) {
     if (saved_lse == nullptr) call.fail(ErrorCode::kInvalidArgument, "savedLse is needed for mode backward");
     args.lse = saved_lse;
   }
-  args.grad_hidden = input(21, "gradHidden", hidden.shape);
+  if (call.present(21)) {
+    const Tensor& grad_hidden = call.row_major(21, "gradHidden");
+    // A gradient is never float16, which has too small a range for one.
+    if (grad_hidden.dtype != DType::kFloat32 &&
+        (grad_hidden.dtype != DType::kBFloat16 || hidden.dtype != DType::kBFloat16)) {
+      call.fail(ErrorCode::kDTypeMismatch, "gradHidden must be float32%s, but is %s",
+                hidden.dtype == DType::kBFloat16 ? " or bfloat16" : "", name_of(grad_hidden.dtype));
+    }
+    call.check_shape(grad_hidden, "gradHidden", hidden.shape);
+    args.grad_hidden = grad_hidden.data();
+    args.grad_hidden_dtype = grad_hidden.dtype;
+  }
   args.grad_weight = input(22, "gradWeight", weight.shape);
   args.grad_bias = input(23, "gradBias", {args.vocab});
   run_with_workspace(call.device(), args, call.op());

@@ -38,7 +38,8 @@ double ranged(const Call& call, size_t index, const char* name, double lowest, d
   return given;
 }
 
-// adamw(param, grad, m, v, gradScale?, lr, beta1, beta2, eps, weightDecay, step)
+// adamw(param, grad, m, v, gradScale?, lr, beta1, beta2, eps, weightDecay, step, rounded?): rounded becomes the new
+// param in bfloat16
 napi_value adamw(Call& call) {
   Tensor& param = call.float32(0, "param");
   const Tensor& grad = call.float32(1, "grad");
@@ -67,6 +68,14 @@ napi_value adamw(Call& call) {
   const auto step = static_cast<double>(call.integer(10, "step", 1));
   args.bias_correction1 = 1 - std::pow(args.beta1, step);
   args.bias_correction2 = 1 - std::pow(args.beta2, step);
+  if (call.present(11)) {
+    Tensor& rounded = call.row_major(11, "rounded");
+    if (rounded.dtype != DType::kBFloat16) {
+      call.fail(ErrorCode::kDTypeMismatch, "rounded must be bfloat16, but is %s", name_of(rounded.dtype));
+    }
+    call.check_shape(rounded, "rounded", param.shape);
+    args.rounded = rounded.data();
+  }
   call.device().backend().run(args);
   return call.nothing();
 }

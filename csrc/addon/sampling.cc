@@ -38,7 +38,7 @@ napi_value top_k(Call& call) {
 
 // linearSample(hidden, weight, bias?, positions?, softcap, temperature, seed): int32 [rows]
 napi_value linear_sample(Call& call) {
-  const Tensor& hidden = call.float32(0, "hidden");
+  const Tensor& hidden = call.activations(0, "hidden");
   const Tensor& weight = call.floating(1, "weight");
   const Tensor* const bias = call.optional_float32(2, "bias");
   const Tensor* const positions = call.optional_int32(3, "positions");
@@ -55,7 +55,8 @@ napi_value linear_sample(Call& call) {
     call.fail(ErrorCode::kInvalidArgument, "positions are needed unless temperature is 0");
   }
   Tensor tokens = call.output(DType::kInt32, {args.rows});
-  args.hidden = hidden.as<float>();
+  args.hidden = hidden.data();
+  args.dtype = hidden.dtype;
   args.weight = weight.matrix();
   args.bias = bias ? bias->as<float>() : nullptr;
   args.positions = positions ? positions->as<int32_t>() : nullptr;

@@ -170,8 +170,11 @@ napi_value read(Call& call) {
 
 // fill(tensor, value)
 napi_value fill(Call& call) {
-  Tensor& tensor = call.float32(0, "tensor");
-  tensor.device().backend().run(FillArgs{tensor.as<float>(), tensor.shape.count(), call.finite(1, "value")});
+  Tensor& tensor = call.row_major(0, "tensor");
+  if (tensor.dtype == DType::kInt32) {
+    call.fail(ErrorCode::kDTypeMismatch, "tensor must be float32, bfloat16 or float16, but is int32");
+  }
+  tensor.device().backend().run(FillArgs{tensor.data(), tensor.shape.count(), call.finite(1, "value"), tensor.dtype});
   return call.nothing();
 }
 

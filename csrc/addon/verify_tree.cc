@@ -79,7 +79,7 @@ void read_history(Call& call, size_t index, VerifyTreeArgs* args) {
 // verifyTree(hidden, weight, bias?, softcap, tokens, rowOffsets, lengths, parents,
 //            history?, historyLengths?, promptLengths?, maxDepth?, ...sampling): [path, drawn, counts]
 napi_value verify_tree(Call& call) {
-  const Tensor& hidden = call.float32(0, "hidden");
+  const Tensor& hidden = call.activations(0, "hidden");
   const Tensor& weight = call.floating(1, "weight");
   const Tensor* const bias = call.optional_float32(2, "bias");
   const Tensor& tokens = call.int32(4, "tokens");
@@ -87,7 +87,8 @@ napi_value verify_tree(Call& call) {
   call.check_shape(tokens, "tokens", {shape.rows});
   call.check_indices(tokens, "tokens", shape.vocab);
   VerifyTreeArgs args{};
-  args.hidden = hidden.as<float>();
+  args.hidden = hidden.data();
+  args.dtype = hidden.dtype;
   args.weight = weight.matrix();
   args.bias = bias ? bias->as<float>() : nullptr;
   args.softcap = softcap_argument(call, 3);

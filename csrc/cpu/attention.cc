@@ -136,7 +136,7 @@ float dot(const float* a, const float* b, int64_t dim) {
 void attend(const AttentionArgs& args, int64_t sequence, int64_t kv_head, const ForwardScratch& scratch) {
   const auto [heads, kv_heads, dim, scale] = args.shape;
   const int64_t length = args.length, stride = row_floats(args.shape), group = heads / kv_heads;
-  const float* const qkv = args.qkv + sequence * length * stride;
+  const float* const qkv = as_floats(args.qkv) + sequence * length * stride;
   const float* const keys = qkv + (heads + kv_head) * dim;
   const int32_t* const starts = args.starts + sequence * length;
   group_keys(keys, stride, length, dim, scratch.keys);
@@ -159,7 +159,7 @@ void attend(const AttentionArgs& args, int64_t sequence, int64_t kv_head, const 
       for (int64_t i = 0; i < block.rows * dim; ++i) scratch.sums[i] = 0;
       add_weighted({block.rows, block.keys, dim, scratch.scores, scratch.score_stride,
                     scratch.values + block.base * dim, scratch.sums});
-      float* const out = args.out + ((sequence * length + first) * heads + head) * dim;
+      float* const out = as_floats(args.out) + ((sequence * length + first) * heads + head) * dim;
       for (int64_t i = 0; i < block.rows; ++i) {
         scale_row(scratch.sums + i * dim, 1.0f / sums[i], dim, out + i * heads * dim);
       }
@@ -174,8 +174,9 @@ void attend_backward(const AttentionBackwardArgs& args, int64_t sequence, int64_
   const auto [heads, kv_heads, dim, scale] = args.shape;
   const int64_t length = args.length, stride = row_floats(args.shape), group = heads / kv_heads;
   const int64_t score_stride = scratch.score_stride;
-  const float* const qkv = args.qkv + sequence * length * stride;
-  float* const grad_qkv = args.grad_qkv + sequence * length * stride;
+  const float* const qkv = as_floats(args.qkv) + sequence * length * stride;
+  float* const grad_qkv = as_floats(args.grad_qkv) + sequence * length * stride;
+  const float *const out = as_floats(args.out), *const grad_out = as_floats(args.grad_out);
   const int64_t key_column = (heads + kv_head) * dim, value_column = key_column + kv_heads * dim;
   const int32_t* const starts = args.starts + sequence * length;
   group_keys(qkv + key_column, stride, length, dim, scratch.keys);
@@ -188,14 +189,14 @@ void attend_backward(const AttentionBackwardArgs& args, int64_t sequence, int64_
       const Block block(starts, length, first);
       const int64_t out_row = (sequence * length + first) * heads + head;
       copy_rows(qkv + first * stride + head * dim, stride, block.rows, dim, scale, scratch.queries);
-      copy_rows(args.grad_out + out_row * dim, heads * dim, block.rows, dim, 1, scratch.grad_out);
+      copy_rows(grad_out + out_row * dim, heads * dim, block.rows, dim, 1, scratch.grad_out);
       dot_keys(scratch.queries, block.rows, dim, scratch.keys + block.base * dim, block.groups, scratch.weights,
                score_stride);
       dot_keys(scratch.grad_out, block.rows, dim, scratch.values + block.base * dim, block.groups, scratch.grad_scores,
                score_stride);
       for (int64_t i = 0; i < block.rows; ++i) {
         const int64_t row = first + i, begin = starts[row] - block.base, end = row + 1 - block.base;
-        const float delta = dot(scratch.grad_out + i * dim, args.out + (out_row + i * heads) * dim, dim);
+        const float delta = dot(scratch.grad_out + i * dim, out + (out_row + i * heads) * dim, dim);
         float* const weights = scratch.weights + i * score_stride;
         float* const grad_scores = scratch.grad_scores + i * score_stride;
         exponentiate(weights, begin, end, block.groups * kGroup, args.lse[out_row + i * heads]);

@@ -40,6 +40,10 @@ void report_problem(const Context& context, const char* op, const IndexProblem& 
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 
+// Activations: this backend computes in float32 only.
+inline const float* as_floats(const void* data) { return static_cast<const float*>(data); }
+inline float* as_floats(void* data) { return static_cast<float*>(data); }
+
 // for part in 0 … parts-1, in parallel: body(part, thread)
 template <typename F>
 inline void parallel(const Context& context, int64_t parts, F&& body) {

@@ -30,7 +30,7 @@ Vec silu_slope(Vec x, const Sigmoid& s) { return s.value * fma(x, s.rest, broadc
 
 void run(const FillArgs& args, const Context& context) {
   const Vec value = broadcast(args.value);
-  map(context, args.count, args.out, [=] { return value; });
+  with_type(args.out, args.dtype, [&](auto out) { map(context, args.count, out, [=] { return value; }); });
 }
 
 void run(const CopyArgs& args, const Context& context) {
@@ -43,45 +43,44 @@ void run(const CopyArgs& args, const Context& context) {
 void run(const CastArgs& args, const Context& context) {
   const auto same = [](Vec x) { return x; };
   with_type(args.in, args.in_dtype, [&](auto in) {
-    switch (args.out_dtype) {
-      case DType::kBFloat16: return map(context, args.count, static_cast<BFloat16*>(args.out), same, in);
-      case DType::kFloat16: return map(context, args.count, static_cast<Float16*>(args.out), same, in);
-      default: return map(context, args.count, static_cast<float*>(args.out), same, in);
-    }
+    with_type(args.out, args.out_dtype, [&](auto out) { map(context, args.count, out, same, in); });
   });
 }
 
 void run(const AddArgs& args, const Context& context) {
-  map(
-      context, args.count, args.out, [](Vec a, Vec b) { return a + b; }, args.a, args.b);
+  const auto sum = [](Vec a, Vec b) { return a + b; };
+  map(context, args.count, as_floats(args.out), sum, as_floats(args.a), as_floats(args.b));
 }
 
 void run(const AccumulateArgs& args, const Context& context) {
   const Vec scale = broadcast(args.factor ? args.scale * *args.factor : args.scale);
-  map(
-      context, args.count, args.out, [=](Vec out, Vec in) { return fma(scale, in, out); }, args.out, args.in);
+  const auto add = [=](Vec out, Vec in) { return fma(scale, in, out); };
+  float* const out = as_floats(args.out);
+  map(context, args.count, out, add, out, as_floats(args.in));
 }
 
 void run(const ScaleArgs& args, const Context& context) {
   const Vec scale = broadcast(args.factor ? args.scale * *args.factor : args.scale);
-  map(
-      context, args.count, args.out, [=](Vec in) { return scale * in; }, args.in);
+  const auto scaled = [=](Vec in) { return scale * in; };
+  map(context, args.count, as_floats(args.out), scaled, as_floats(args.in));
 }
 
-void run(const SiluArgs& args, const Context& context) { map(context, args.count, args.out, silu, args.x); }
+void run(const SiluArgs& args, const Context& context) {
+  map(context, args.count, as_floats(args.out), silu, as_floats(args.x));
+}
 
 void run(const SiluBackwardArgs& args, const Context& context) {
   const auto gradient = [](Vec grad, Vec x) { return grad * silu_slope(x, sigmoid_and_rest(x)); };
-  map(context, args.count, args.grad_x, gradient, args.grad_out, args.x);
+  map(context, args.count, as_floats(args.grad_x), gradient, as_floats(args.grad_out), as_floats(args.x));
 }
 
 void run(const SwigluArgs& args, const Context& context) {
   const int64_t dim = args.dim;
   split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      const float* const gate = args.gate_up + r * 2 * dim;
+      const float* const gate = as_floats(args.gate_up) + r * 2 * dim;
       map_range(
-          0, dim, args.out + r * dim, [](Vec g, Vec u) { return silu(g) * u; }, gate, gate + dim);
+          0, dim, as_floats(args.out) + r * dim, [](Vec g, Vec u) { return silu(g) * u; }, gate, gate + dim);
     }
   });
 }
@@ -90,9 +89,9 @@ void run(const SwigluBackwardArgs& args, const Context& context) {
   const int64_t dim = args.dim;
   split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      const float *const gate = args.gate_up + r * 2 * dim, *const up = gate + dim;
-      const float* const grad = args.grad_out + r * dim;
-      float *const grad_gate = args.grad_gate_up + r * 2 * dim, *const grad_up = grad_gate + dim;
+      const float *const gate = as_floats(args.gate_up) + r * 2 * dim, *const up = gate + dim;
+      const float* const grad = as_floats(args.grad_out) + r * dim;
+      float *const grad_gate = as_floats(args.grad_gate_up) + r * 2 * dim, *const grad_up = grad_gate + dim;
       for (int64_t i = 0; i < dim; i += kLanes) {
         const int lanes = dim - i < kLanes ? static_cast<int>(dim - i) : kLanes;
         const Vec g = load_n(gate + i, lanes), upstream = load_n(grad + i, lanes);
@@ -108,8 +107,9 @@ void run(const ConcatArgs& args, const Context& context) {
   const int64_t dim = args.dim_a + args.dim_b;
   split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      copy_floats(args.out + r * dim, args.a + r * args.dim_a, args.dim_a);
-      copy_floats(args.out + r * dim + args.dim_a, args.b + r * args.dim_b, args.dim_b);
+      float* const out = as_floats(args.out) + r * dim;
+      copy_floats(out, as_floats(args.a) + r * args.dim_a, args.dim_a);
+      copy_floats(out + args.dim_a, as_floats(args.b) + r * args.dim_b, args.dim_b);
     }
   });
 }
@@ -117,7 +117,7 @@ void run(const ConcatArgs& args, const Context& context) {
 void run(const SliceColumnsArgs& args, const Context& context) {
   split_rows(context, args.rows, args.dim, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      copy_floats(args.out + r * args.dim, args.in + r * args.stride + args.start, args.dim);
+      copy_floats(as_floats(args.out) + r * args.dim, as_floats(args.in) + r * args.stride + args.start, args.dim);
     }
   });
 }

@@ -9,18 +9,20 @@ namespace foretoken::cpu::FORETOKEN_ISA {
 void run(const EmbeddingArgs& args, const Context& context) {
   const int64_t dim = args.dim;
   if (!indices_in_range(context, "embedding", "tokens", args.tokens, args.rows, args.vocab)) {
-    map(context, args.rows * dim, args.out, [] { return Vec{}; });
+    map(context, args.rows * dim, as_floats(args.out), [] { return Vec{}; });
     return;
   }
   with_type(args.weight.data, args.weight.dtype, [&](auto weight) {
     split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         map_range(
-            0, dim, args.out + r * dim, [](Vec x) { return x; }, weight + args.tokens[r] * dim);
+            0, dim, as_floats(args.out) + r * dim, [](Vec x) { return x; }, weight + args.tokens[r] * dim);
       }
     });
   });
 }
+
+int64_t workspace(const EmbeddingBackwardArgs&, const Context&) { return 0; }
 
 // Every part owns some columns and takes the rows in order, so each sum has one order.
 void run(const EmbeddingBackwardArgs& args, const Context& context) {
@@ -34,7 +36,7 @@ void run(const EmbeddingBackwardArgs& args, const Context& context) {
     for (int64_t r = 0; r < args.rows; ++r) {
       float* const out = args.grad_weight + args.tokens[r] * dim;
       map_range(
-          begin, end, out, [](Vec sum, Vec grad) { return sum + grad; }, out, args.grad_out + r * dim);
+          begin, end, out, [](Vec sum, Vec grad) { return sum + grad; }, out, as_floats(args.grad_out) + r * dim);
     }
   });
 }

@@ -38,7 +38,7 @@ void run(const KvAppendArgs& args, const Context& context) {
   const int64_t parts = small ? 1 : cache.kv_heads;
   parallel(context, parts, [&](int64_t part, int) {
     for (int64_t head = part; head < cache.kv_heads; head += parts) {
-      const float* const keys = args.qkv + (args.heads + head) * head_dim;
+      const float* const keys = as_floats(args.qkv) + (args.heads + head) * head_dim;
       for (int64_t s = 0; s < tree.sequences; ++s) {
         const KvPlane plane = kv_plane(cache, args.layer, s, head);
         for (int64_t r = tree.row_offsets[s]; r < tree.row_offsets[s + 1]; ++r) {

@@ -5,8 +5,8 @@
 // is left. A single slot can so be written without touching any other.
 #pragma once
 
-#include "csrc/core/ops.h"
 #include "csrc/cpu/attention_tiles.h"
+#include "csrc/cpu/context.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 
@@ -28,7 +28,7 @@ struct KvPlane {
 inline KvPlane kv_plane(const KvCacheView& cache, int64_t layer, int64_t sequence, int64_t kv_head) {
   const int64_t plane = cache.capacity * cache.head_dim;
   const int64_t planes = cache.sequences * cache.kv_heads;
-  float* const keys = cache.data + ((2 * layer) * planes + sequence * cache.kv_heads + kv_head) * plane;
+  float* const keys = as_floats(cache.data) + ((2 * layer) * planes + sequence * cache.kv_heads + kv_head) * plane;
   return {keys, keys + planes * plane, cache.capacity, cache.head_dim};
 }
 

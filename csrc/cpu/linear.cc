@@ -27,7 +27,7 @@ void run(const LinearArgs& args, const Context& context) {
                      .k = args.k,
                      .a = {args.x, DType::kFloat32, args.k, 1},
                      .b = transposed(args.weight, args.k),
-                     .c = args.y,
+                     .c = as_floats(args.y),
                      .c_stride = args.n,
                      .bias = args.bias};
   multiply(context, gemm, scratch(args.workspace));
@@ -43,7 +43,7 @@ void run(const LinearBackwardInputArgs& args, const Context& context) {
                      .k = args.n,
                      .a = {args.grad_y, DType::kFloat32, args.n, 1},
                      .b = as_is(args.weight, args.k),
-                     .c = args.grad_x,
+                     .c = as_floats(args.grad_x),
                      .c_stride = args.k};
   multiply(context, gemm, scratch(args.workspace));
 }
@@ -62,7 +62,7 @@ void run(const LinearBackwardWeightArgs& args, const Context& context) {
                      .c_stride = args.k,
                      .accumulate = true};
   multiply(context, gemm, scratch(args.workspace));
-  if (args.grad_bias) add_column_sums(context, args.grad_y, args.m, args.n, args.n, args.grad_bias);
+  if (args.grad_bias) add_column_sums(context, as_floats(args.grad_y), args.m, args.n, args.n, args.grad_bias);
 }
 
 }  // namespace foretoken::cpu::FORETOKEN_ISA

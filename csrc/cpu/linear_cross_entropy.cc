@@ -13,6 +13,7 @@
 #include "csrc/cpu/gemm.h"
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/pack.h"
+#include "csrc/cpu/split.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
@@ -293,10 +294,12 @@ void process_chunk(const LinearCrossEntropyArgs& args, const Chunk& chunk, const
                               .c = chunk.hidden,
                               .c_stride = dim};
     multiply(context, grad_hidden, chunk.gemm);
-    for (int64_t i = 0; i < size; ++i) {
-      float* const to = args.grad_hidden + chunk.rows[i] * dim;
-      __builtin_memcpy(to, chunk.hidden + i * dim, static_cast<size_t>(dim) * sizeof(float));
-    }
+    with_type(args.grad_hidden, args.grad_hidden_dtype, [&](auto gradient) {
+      for (int64_t i = 0; i < size; ++i) {
+        const auto same = [](Vec x) { return x; };
+        map_range(0, dim, gradient + chunk.rows[i] * dim, same, chunk.hidden + i * dim);
+      }
+    });
   }
 }
 
@@ -357,8 +360,8 @@ class Totals {
 
 void write_ignored_row(const LinearCrossEntropyArgs& args, int64_t row) {
   if (args.mode != LossMode::kLoss && args.grad_hidden) {
-    float* const gradient = args.grad_hidden + row * args.dim;
-    __builtin_memset(gradient, 0, static_cast<size_t>(args.dim) * sizeof(float));
+    const auto row_bytes = static_cast<size_t>(args.dim) * size_of(args.grad_hidden_dtype);
+    __builtin_memset(static_cast<char*>(args.grad_hidden) + static_cast<size_t>(row) * row_bytes, 0, row_bytes);
   }
   if (args.nll) args.nll[row] = 0;
   if (args.lse && args.mode != LossMode::kBackward) args.lse[row] = 0;

@@ -63,6 +63,7 @@ void run(const AdamwArgs& args, const Context& context) {
   const Vec root2 = broadcast(static_cast<float>(__builtin_sqrt(args.bias_correction2)));
   const Vec eps = broadcast(static_cast<float>(args.eps));
   const Vec scale = broadcast(args.grad_scale ? *args.grad_scale : 1.0f);
+  auto* const rounded = static_cast<BFloat16*>(args.rounded);
   split(context, args.count, kElementsOfPart, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i += kLanes) {
       const int lanes = end - i < kLanes ? static_cast<int>(end - i) : kLanes;
@@ -70,7 +71,9 @@ void run(const AdamwArgs& args, const Context& context) {
       const Vec m = fma(beta1, load_n(args.m + i, lanes), rest1 * grad);
       const Vec v = fma(beta2, load_n(args.v + i, lanes), rest2 * grad * grad);
       const Vec update = m / (sqrt(v) / root2 + eps);
-      store_n(args.param + i, fma(-step, update, decay * load_n(args.param + i, lanes)), lanes);
+      const Vec param = fma(-step, update, decay * load_n(args.param + i, lanes));
+      store_n(args.param + i, param, lanes);
+      if (rounded) store_n(rounded + i, param, lanes);
       store_n(args.m + i, m, lanes);
       store_n(args.v + i, v, lanes);
     }

@@ -16,6 +16,15 @@ inline void with_type(const void* data, DType dtype, F f) {
   }
 }
 
+template <typename F>
+inline void with_type(void* data, DType dtype, F f) {
+  switch (dtype) {
+    case DType::kBFloat16: return f(static_cast<BFloat16*>(data));
+    case DType::kFloat16: return f(static_cast<Float16*>(data));
+    default: return f(static_cast<float*>(data));
+  }
+}
+
 // One stage of the transposition: swaps the off-diagonal quarters of every 2*kSize x 2*kSize block.
 template <int kSize>
 inline void transpose_stage(Vec* rows) {

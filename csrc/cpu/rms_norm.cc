@@ -31,7 +31,7 @@ int64_t blocks_of(int64_t rows) { return (rows + rows_of_block(rows) - 1) / rows
 // grad_x = rstd (g - y mean(g y)) with g = grad_y weight and y = x rstd; adds grad_y y to `grad_weight` unless null.
 void backward_row(const RmsNormBackwardArgs& args, int64_t row, float* grad_weight) {
   const int64_t dim = args.dim;
-  const float *const grad_y = args.grad_y + row * dim, *const x = args.x + row * dim;
+  const float *const grad_y = as_floats(args.grad_y) + row * dim, *const x = as_floats(args.x) + row * dim;
   const float rstd = args.rstd[row];
   const float product = sum_row(dim, [&](int64_t i, int lanes) {
     return load_n(grad_y + i, lanes) * load_n(args.weight + i, lanes) * load_n(x + i, lanes);
@@ -39,10 +39,21 @@ void backward_row(const RmsNormBackwardArgs& args, int64_t row, float* grad_weig
   const Vec scale = broadcast(rstd);
   const Vec mean = broadcast(product * rstd / static_cast<float>(dim));
   const auto grad_x = [=](Vec grad, Vec weight, Vec x) { return scale * fma(-mean, x * scale, grad * weight); };
-  map_range(0, dim, args.grad_x + row * dim, grad_x, grad_y, args.weight, x);
+  map_range(0, dim, as_floats(args.grad_x) + row * dim, grad_x, grad_y, args.weight, x);
   if (grad_weight == nullptr) return;
   const auto add = [=](Vec sum, Vec grad, Vec x) { return fma(grad, x * scale, sum); };
   map_range(0, dim, grad_weight, add, grad_weight, grad_y, x);
+}
+
+// The row of x, or with a residual its sum, which is written first.
+const float* row_to_norm(const RmsNormArgs& args, int64_t row) {
+  const int64_t dim = args.dim;
+  const float* const x = as_floats(args.x) + row * dim;
+  if (args.residual == nullptr) return x;
+  float* const sum = as_floats(args.sum) + row * dim;
+  const auto add = [](Vec x, Vec residual) { return x + residual; };
+  map_range(0, dim, sum, add, x, as_floats(args.residual) + row * dim);
+  return sum;
 }
 
 }  // namespace
@@ -51,7 +62,7 @@ void run(const RmsNormArgs& args, const Context& context) {
   const int64_t dim = args.dim;
   split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      const float* const x = args.x + r * dim;
+      const float* const x = row_to_norm(args, r);
       const float squares = sum_row(dim, [&](int64_t i, int lanes) {
         const Vec v = load_n(x + i, lanes);
         return v * v;
@@ -60,7 +71,7 @@ void run(const RmsNormArgs& args, const Context& context) {
       const auto rstd = static_cast<float>(1 / __builtin_sqrt(mean + static_cast<double>(args.eps)));
       const Vec scale = broadcast(rstd);
       map_range(
-          0, dim, args.y + r * dim, [=](Vec x, Vec weight) { return x * scale * weight; }, x, args.weight);
+          0, dim, as_floats(args.y) + r * dim, [=](Vec x, Vec weight) { return x * scale * weight; }, x, args.weight);
       args.rstd[r] = rstd;
     }
   });

@@ -9,7 +9,7 @@ namespace foretoken::cpu::FORETOKEN_ISA {
 void run(const RopeArgs& args, const Context& context) {
   const int64_t half = args.head_dim / 2, dim = args.heads * args.head_dim;
   if (!indices_in_range(context, "rope", "positions", args.positions, args.rows, args.max_positions)) {
-    map(context, args.rows * dim, args.y, [] { return Vec{}; });
+    map(context, args.rows * dim, as_floats(args.y), [] { return Vec{}; });
     return;
   }
   const Vec sign = broadcast(args.inverse ? -1.0f : 1.0f);
@@ -17,8 +17,8 @@ void run(const RopeArgs& args, const Context& context) {
   const auto turn_second = [=](Vec first, Vec second, Vec cos, Vec sin) { return second * cos + first * (sign * sin); };
   split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      const float *const x = args.x + r * dim, *const cos = args.table + args.positions[r] * args.head_dim;
-      float* const y = args.y + r * dim;
+      const float *const x = as_floats(args.x) + r * dim, *const cos = args.table + args.positions[r] * args.head_dim;
+      float* const y = as_floats(args.y) + r * dim;
       const int64_t rotated = args.rotated_heads * args.head_dim;
       for (int64_t i = 0; i < rotated; i += args.head_dim) {
         map_range(0, half, y + i, turn_first, x + i, x + i + half, cos, cos + half);

@@ -126,7 +126,7 @@ void attend(const TreeAttentionArgs& args, const Block& block, int64_t kv_head, 
   const auto head_of = [&](int64_t i) { return kv_head * group + (block.first + i) % group; };
 
   for (int64_t i = 0; i < block.count; ++i) {
-    const float* const query = args.qkv + (row_of(i) * (heads + 2 * kv_heads) + head_of(i)) * head_dim;
+    const float* const query = as_floats(args.qkv) + (row_of(i) * (heads + 2 * kv_heads) + head_of(i)) * head_dim;
     scale_row(query, scale, head_dim, scratch.queries + i * head_dim);
   }
   // Ancestors stand before their descendants, so no row needs a slot behind that of the last row.
@@ -164,7 +164,7 @@ void attend(const TreeAttentionArgs& args, const Block& block, int64_t kv_head, 
   }
 
   for (int64_t i = 0; i < block.count; ++i) {
-    float* const out = args.out + (row_of(i) * heads + head_of(i)) * head_dim;
+    float* const out = as_floats(args.out) + (row_of(i) * heads + head_of(i)) * head_dim;
     scale_row(scratch.sums + i * head_dim, 1.0f / scratch.denominators[i], head_dim, out);
   }
 }

@@ -11,7 +11,7 @@ namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
 FusedDraw fused(const VerifyTreeArgs& args) {
-  return {.hidden = args.hidden,
+  return {.hidden = as_floats(args.hidden),
           .weight = args.weight,
           .bias = args.bias,
           .rows = args.tree.rows,

@@ -1,7 +1,8 @@
 import { findModel, loadModel } from '../model/checkpoint';
 import type { MtpModel } from '../model/model';
 import type { Tokenizer } from '../model/tokenizer';
-import { openDevice, type Device, type DeviceName } from '../tensor/device';
+import { openDevice, type Device } from '../tensor/device';
+import type { DeviceName } from '../tensor/device-options';
 import { generate, type Generation } from './generate';
 import type { GenerateOptions } from './options';
 

@@ -24,6 +24,8 @@ export type Optional = TensorHandle | undefined;
 
 /** Type of a tensor's elements. */
 export type DType = 'float32' | 'bfloat16' | 'float16' | 'int32';
+/** What hidden states, gradients, keys and values may be; bfloat16 where the device computes in it. */
+export type ActivationDType = 'float32' | 'bfloat16';
 /** Host contents of a tensor; 16-bit floats travel as their bits. */
 export type HostArray = Float32Array | Int32Array | Uint16Array;
 
@@ -41,6 +43,8 @@ export interface MemoryStatistics {
 export interface MachineRates {
   /** float32 multiply-adds in registers on all threads, counted as two operations each. */
   flopsPerSecond: number;
+  /** The same of bfloat16 products, where the device has units for them; else `flopsPerSecond`. */
+  matmulFlopsPerSecond: number;
   /** Reading memory beyond the caches on all threads. */
   readBytesPerSecond: number;
 }
@@ -48,11 +52,15 @@ export interface MachineRates {
 interface DeviceBinding {
   setErrorClass(errorClass: new (code: never, message: string) => Error): void;
   cpuInfo(): { processor: string; processors: number; isaLevels: string[] };
-  cudaInfo(libraryPath?: string): { devices: string[]; reason?: string };
+  cudaInfo(library?: string): { devices: string[]; reason?: string };
   openCpu(isa?: string, threads?: number, memoryLimit?: number): DeviceHandle;
-  openCuda(index: number, libraryPath?: string): DeviceHandle;
+  /**
+   * Libraries are those of {@link cudaInfo}: a file in the addon's folder, or a path. `options` are what the library
+   * takes: `name=value name=value …`.
+   */
+  openCuda(index: number, library?: string, options?: string): DeviceHandle;
   closeDevice(device: DeviceHandle): void;
-  describeDevice(device: DeviceHandle): { kind: string; description: string };
+  describeDevice(device: DeviceHandle): { kind: string; description: string; computesIn: ActivationDType[] };
   memory(device: DeviceHandle): MemoryStatistics;
   resetPeak(device: DeviceHandle): void;
   trim(device: DeviceHandle): void;
@@ -98,7 +106,7 @@ interface ElementwiseBinding {
 
 interface LinearBinding {
   packWeight(weight: TensorHandle): TensorHandle;
-  linear(x: TensorHandle, weight: TensorHandle, bias: Optional): TensorHandle;
+  linear(x: TensorHandle, weight: TensorHandle, bias: Optional, outDtype?: ActivationDType): TensorHandle;
   linearBackwardInput(gradY: TensorHandle, weight: TensorHandle): TensorHandle;
   linearBackwardWeight(
     gradY: TensorHandle,
@@ -184,9 +192,16 @@ type AttentionShapeArguments = [heads: number, kvHeads: number, headDim: number,
 type TreeRowsArguments = [rowOffsets: TensorHandle, lengths: TensorHandle, parents: TensorHandle];
 
 interface LayerBinding {
-  embedding(tokens: TensorHandle, weight: TensorHandle): TensorHandle;
+  embedding(tokens: TensorHandle, weight: TensorHandle, outDtype?: ActivationDType): TensorHandle;
   embeddingBackward(tokens: TensorHandle, gradOut: TensorHandle, gradWeight: TensorHandle): void;
   rmsNorm(x: TensorHandle, weight: TensorHandle, eps: number): [y: TensorHandle, rstd: TensorHandle];
+  /** `sum` is x + residual, which is what is normed. */
+  rmsNorm(
+    x: TensorHandle,
+    weight: TensorHandle,
+    eps: number,
+    residual: TensorHandle,
+  ): [y: TensorHandle, rstd: TensorHandle, sum: TensorHandle];
   rmsNormBackward(
     gradY: TensorHandle,
     x: TensorHandle,
@@ -219,6 +234,7 @@ interface OptimizerBinding {
     eps: number,
     weightDecay: number,
     step: number,
+    rounded?: Optional,
   ): void;
 }
 

@@ -1,20 +1,14 @@
 import { ForetokenError } from '../errors';
 import type { DeviceHandle, DType, HostArray, MachineRates, MemoryStatistics } from '../native/binding';
 import { native } from '../native/load';
+import {
+  checkDeviceOptions,
+  emulatorText,
+  type DeviceName,
+  type DeviceOptions,
+  type EmulatorOptions,
+} from './device-options';
 import { Tensor } from './tensor';
-
-/** `auto` takes a GPU when one answers and the CPU otherwise; `cuda:1` is the second GPU. */
-export type DeviceName = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
-
-/** How {@link openDevice} opens a CPU device. */
-export interface DeviceOptions {
-  /** CPU: number of threads; default: the processors available to this process. */
-  threads?: number;
-  /** CPU: instruction-set level; default: the best this processor has. */
-  isa?: 'baseline' | 'avx2' | 'avx512';
-  /** CPU: bytes the device may take from the system; default: the memory of the machine or cgroup. */
-  memoryLimit?: number;
-}
 
 /** One line of {@link devices}. */
 export interface DeviceListing {
@@ -43,24 +37,38 @@ export function devices(): DeviceListing[] {
 }
 
 /**
- * Opens a device: one ordered stream and the memory it uses.
+ * Opens a device: one ordered stream and the memory it uses. `cuda-emulated` runs the kernels of the GPU on the CPU, thread
+ * by thread: for tests. Packages do not have it.
  * @throws ForetokenError DEVICE_UNAVAILABLE with the reason, when a GPU is asked for and none can be used
  */
 export function openDevice(name: DeviceName = 'auto', options: DeviceOptions = {}): Device {
-  const { isa, threads, memoryLimit } = options;
-  if (name === 'cpu') return new Device('cpu', native.openCpu(isa, threads, memoryLimit));
-  if (name === 'auto') {
-    return native.cudaInfo().devices.length > 0 ? openDevice('cuda') : openDevice('cpu', options);
-  }
   const index = /^cuda(?::(\d+))?$/.exec(name);
-  if (!index) {
+  if (!index && name !== 'auto' && name !== 'cpu' && name !== 'cuda-emulated') {
     throw new ForetokenError(
       'INVALID_ARGUMENT',
-      `openDevice: name must be auto, cpu, cuda or cuda:N, but is ${name}`,
+      `openDevice: name must be auto, cpu, cuda, cuda:N or cuda-emulated, but is ${String(name)}`,
     );
   }
-  const ordinal = Number(index[1] ?? 0);
-  return new Device(`cuda:${ordinal}`, native.openCuda(ordinal));
+  checkDeviceOptions(name, options);
+  if (index) {
+    const ordinal = Number(index[1] ?? 0);
+    return new Device(`cuda:${ordinal}`, native.openCuda(ordinal));
+  }
+  if (name === 'cuda-emulated') return openEmulated(options.emulator ?? {});
+  if (name === 'auto' && native.cudaInfo().devices.length > 0) return openDevice('cuda');
+  const { isa, threads, memoryLimit } = options;
+  return new Device('cpu', native.openCpu(isa, threads, memoryLimit));
+}
+
+function openEmulated(options: EmulatorOptions): Device {
+  const text = emulatorText(options);
+  const library = `libforetoken_cuda_emulated${options.checked ? '_checked' : ''}.so`;
+  const { reason } = native.cudaInfo(library);
+  if (reason !== undefined) {
+    const advice = 'in a clone of the repository, `npm run build` makes it';
+    throw new ForetokenError('DEVICE_UNAVAILABLE', `openDevice: cuda-emulated: ${reason}; ${advice}`);
+  }
+  return new Device('cuda-emulated', native.openCuda(0, library, text));
 }
 
 /** One ordered stream of work and the memory it uses. */
@@ -68,7 +76,7 @@ export class Device implements Disposable {
   #handle: DeviceHandle;
 
   constructor(
-    /** `cpu` or `cuda:N`. */
+    /** `cpu`, `cuda:N` or `cuda-emulated`. */
     readonly name: string,
     handle: DeviceHandle,
   ) {
@@ -94,14 +102,19 @@ export class Device implements Disposable {
     return native.describeDevice(this.handle).description;
   }
 
+  /** Whether hidden states, their gradients, keys and values may be of this type. */
+  computesIn(dtype: DType): boolean {
+    return native.describeDevice(this.handle).computesIn.some((one) => one === dtype);
+  }
+
   /** Uninitialised memory. */
   empty(shape: readonly number[], dtype: DType = 'float32'): Tensor {
     return new Tensor(this, native.empty(this.handle, dtype, shape));
   }
 
-  /** float32 zeros. */
-  zeros(shape: readonly number[]): Tensor {
-    return this.empty(shape).fill(0);
+  /** Zeros of a floating dtype. */
+  zeros(shape: readonly number[], dtype: DType = 'float32'): Tensor {
+    return this.empty(shape, dtype).fill(0);
   }
 
   /**

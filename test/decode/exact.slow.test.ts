@@ -1,4 +1,5 @@
 // As exact.test.ts, with more cases, larger models, longer texts and trees as wide as they may be.
+import { openDevice } from '../../lib/tensor/device';
 import { isaLevels } from '../support/cpu';
 import { checkExact, headKinds, type Scale } from '../support/exact';
 
@@ -12,9 +13,13 @@ const large: Scale = {
 };
 
 describe.each(isaLevels)('on %s', (isa) => {
-  test.each([1, 2, 3, 4])('with %i threads', (threads) => checkExact({ isa, threads }, { runs: 40 }));
+  test.each([1, 2, 3, 4])('with %i threads', async (threads) => {
+    using device = openDevice('cpu', { isa, threads });
+    await checkExact(device, { runs: 40 });
+  });
 
-  test.each(headKinds)('large models with %s heads', (kind) =>
-    checkExact({ isa, threads: 2 }, { runs: 16, scale: large, kinds: [kind] }),
-  );
+  test.each(headKinds)('large models with %s heads', async (kind) => {
+    using device = openDevice('cpu', { isa, threads: 2 });
+    await checkExact(device, { runs: 16, scale: large, kinds: [kind] });
+  });
 });

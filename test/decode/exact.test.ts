@@ -5,7 +5,10 @@ import { checkExact, randomModel, tokensOf, type ModelCase } from '../support/ex
 describe('output with any speculation is the output with none, token for token', () => {
   for (const isa of isaLevels) {
     for (const threads of [1, 2, 3]) {
-      it(`on ${isa} with ${threads} threads`, () => checkExact({ isa, threads }, { runs: 12 }), 60_000);
+      it(`on ${isa} with ${threads} threads`, async () => {
+        using device = openDevice('cpu', { isa, threads });
+        await checkExact(device, { runs: 12 });
+      }, 60_000);
     }
   }
 

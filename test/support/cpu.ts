@@ -1,5 +1,6 @@
 import { native } from '../../lib/native/load';
-import { openDevice, type Device, type DeviceOptions } from '../../lib/tensor/device';
+import { openDevice, type Device } from '../../lib/tensor/device';
+import type { DeviceOptions } from '../../lib/tensor/device-options';
 import type { Tensor } from '../../lib/tensor/tensor';
 
 export type Isa = NonNullable<DeviceOptions['isa']>;

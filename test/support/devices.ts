@@ -1,7 +1,8 @@
 // The devices that tests of operations run on. `npm test` takes every instruction-set level of the CPU and the emulated GPU;
 // `npm run test:races` the emulated GPU with its race checker, under other schedules; `npm run test:cuda` a GPU.
 import { native } from '../../lib/native/load';
-import { openDevice, type Device, type DeviceOptions } from '../../lib/tensor/device';
+import { openDevice, type Device } from '../../lib/tensor/device';
+import type { DeviceOptions } from '../../lib/tensor/device-options';
 import { scope } from '../../lib/tensor/scope';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { expectSameBits } from './accuracy';
@@ -32,7 +33,10 @@ function variants(target: Target): { name: Parameters<typeof openDevice>[0]; opt
     case 'cuda-emulated':
       return [
         { name: 'cuda-emulated', options: {} },
-        { name: 'cuda-emulated', options: { emulator: { schedule: 'random', asyncCopies: 'random', seed: 1 } } },
+        {
+          name: 'cuda-emulated',
+          options: { emulator: { schedule: 'random', asyncCopies: 'random', seed: 1 } },
+        },
       ];
     case 'cuda-checked':
       return [
@@ -40,7 +44,13 @@ function variants(target: Target): { name: Parameters<typeof openDevice>[0]; opt
         {
           name: 'cuda-emulated',
           options: {
-            emulator: { checked: true, schedule: 'random', asyncCopies: 'random', seed: 2, residentBlocks: 3 },
+            emulator: {
+              checked: true,
+              schedule: 'random',
+              asyncCopies: 'random',
+              seed: 2,
+              residentBlocks: 3,
+            },
           },
         },
       ];
@@ -65,6 +75,18 @@ export async function onDevice<T>(target: Target, fn: (device: Device) => Promis
   }
 }
 
+/** Runs `fn` with 1, 2 and 3 threads, or under different schedules, each on a device of its own. */
+export async function onEachVariant(target: Target, fn: (device: Device) => Promise<void>): Promise<void> {
+  for (const { name, options } of variants(target)) {
+    const device = openDevice(name, options);
+    try {
+      await fn(device);
+    } finally {
+      device.dispose();
+    }
+  }
+}
+
 /**
  * The float32 results of `fn` on a target. Expects the same bits of them with 1, 2 and 3 threads, or under different
  * schedules, and nothing left behind.
@@ -74,18 +96,13 @@ export async function onAllVariants(
   fn: (device: Device) => readonly Tensor[],
 ): Promise<Float32Array[]> {
   let first: Float32Array[] | undefined;
-  for (const { name, options } of variants(target)) {
-    const device = openDevice(name, options);
-    try {
-      const before = native.liveTensors();
-      const results = await Promise.all(scope(() => fn(device)).map(take));
-      expect(native.liveTensors()).toBe(before);
-      expect(device.memory().live).toBe(0);
-      first ??= results;
-      results.forEach((result, i) => expectSameBits(result, first![i]!));
-    } finally {
-      device.dispose();
-    }
-  }
+  await onEachVariant(target, async (device) => {
+    const before = native.liveTensors();
+    const results = await Promise.all(scope(() => fn(device)).map(take));
+    expect(native.liveTensors()).toBe(before);
+    expect(device.memory().live).toBe(0);
+    first ??= results;
+    results.forEach((result, i) => expectSameBits(result, first![i]!));
+  });
   return first!;
 }

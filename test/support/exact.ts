@@ -2,9 +2,9 @@
 import fc from 'fast-check';
 import { generate } from '../../lib/decode/generate';
 import { MAX_DRAFT_NODES, type GenerateOptions, type Speculation } from '../../lib/decode/options';
-import { MtpModel } from '../../lib/model/model';
+import { MtpModel, type ModelInit } from '../../lib/model/model';
 import { byteTokenizerFiles, createTokenizer } from '../../lib/model/tokenizer';
-import { openDevice, type Device, type DeviceOptions } from '../../lib/tensor/device';
+import type { Device } from '../../lib/tensor/device';
 
 const tokenizer = createTokenizer(byteTokenizerFiles());
 
@@ -44,6 +44,7 @@ export function randomModel(
   device: Device,
   { kind, numHeads, seed, tied, modelType }: ModelCase,
   { hiddenSize, layers, promptTokens, newTokens }: Scale = small,
+  dtype?: ModelInit['dtype'],
 ): MtpModel {
   return new MtpModel(
     device,
@@ -62,7 +63,7 @@ export function randomModel(
       initializerRange: 0.3 * Math.sqrt(32 / hiddenSize),
       mtp: { kind, numHeads },
     },
-    { seed },
+    { seed, dtype },
   );
 }
 
@@ -138,12 +139,20 @@ const samplings: fc.Arbitrary<GenerateOptions> = fc.oneof(
   ),
 );
 
+/** Which cases {@link checkExact} takes. */
+export interface ExactCases {
+  runs: number;
+  scale?: Scale;
+  kinds?: readonly string[];
+  /** What the models compute in. */
+  dtype?: ModelInit['dtype'];
+}
+
 /** Checks so many random cases: output with any speculation is the output with none, token for token. */
 export async function checkExact(
-  deviceOptions: DeviceOptions,
-  { runs, scale = small, kinds = headKinds }: { runs: number; scale?: Scale; kinds?: readonly string[] },
+  device: Device,
+  { runs, scale = small, kinds = headKinds, dtype }: ExactCases,
 ): Promise<void> {
-  using device = openDevice('cpu', deviceOptions);
   const { promptTokens, newTokens, width } = scale;
   const scenario = modelCases(scale, kinds).chain((model) =>
     fc.record({
@@ -155,7 +164,7 @@ export async function checkExact(
   );
   await fc.assert(
     fc.asyncProperty(scenario, async ({ model: description, speculation, sampling, prompt }) => {
-      using model = randomModel(device, description, scale);
+      using model = randomModel(device, description, scale, dtype);
       const options = { ...sampling, maxTokens: newTokens, ignoreEos: true };
       const plain = await tokensOf(model, prompt, { ...options, speculation: 'none' });
       expect(plain).toHaveLength(newTokens);

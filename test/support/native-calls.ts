@@ -80,7 +80,7 @@ export function validCalls(
     sliceColumns: [f(2, 5), 1, 3],
 
     packWeight: [f(5, 3)],
-    linear: [f(2, 3), f(5, 3), f(5)],
+    linear: [f(2, 3), f(5, 3), f(5), 'float32'],
     linearBackwardInput: [f(2, 5), f(5, 3)],
     linearBackwardWeight: [f(2, 5), f(2, 3), f(5, 3), f(5)],
     linearCrossEntropy: [
@@ -88,9 +88,9 @@ export function validCalls(
       ...[0.1, 0.01, 0.1, 30, 2, true, true, true, true, true, none, f(4, 3), f(5, 3), f(5)],
     ],
 
-    embedding: [ints(0, 4, 4), f(5, 3)],
+    embedding: [ints(0, 4, 4), f(5, 3), 'float32'],
     embeddingBackward: [ints(0, 4, 4), f(3, 3), f(5, 3)],
-    rmsNorm: [f(4, 3), f(3), 1e-5],
+    rmsNorm: [f(4, 3), f(3), 1e-5, f(4, 3)],
     rmsNormBackward: [f(4, 3), f(4, 3), f(3), f(4), f(3)],
     rope: [f(3, 12), ints(0, 5, 9), f(10, 4), 3, 2, false],
 
@@ -102,7 +102,10 @@ export function validCalls(
 
     sumSquares: [f(5)],
     clipCoefficient: [f(3), 1],
-    adamw: [f(5), f(5), f(5), f(5), f(1), 1e-3, 0.9, 0.999, 1e-8, 0.01, 3],
+    adamw: [
+      ...[f(5), f(5), f(5), f(5), f(1), 1e-3, 0.9, 0.999, 1e-8, 0.01, 3],
+      of('bfloat16', [5], new Uint16Array(5)),
+    ],
 
     topK: [f(2, 5), 3],
     linearSample: [f(2, 3), f(5, 3), f(5), ints(7, 8), 30, 0.5, 42n],

@@ -1,5 +1,6 @@
 import { native } from '../../lib/native/load';
 import { devices, openDevice } from '../../lib/tensor/device';
+import type { DeviceName } from '../../lib/tensor/device-options';
 import { linear } from '../../lib/tensor/ops/linear';
 import { add, silu } from '../../lib/tensor/ops/elementwise';
 import { embedding } from '../../lib/tensor/ops/embedding';
@@ -173,4 +174,100 @@ test('measured rates are those of a machine', async () => {
 test('devices are listed with what they are', () => {
   expect(devices()[0]).toMatchObject({ name: 'cpu', available: true });
   expect(openDevice('auto').description).toBeTruthy();
+});
+
+test('the CPU computes in float32, whatever else it stores', async () => {
+  await onCpu({}, async (device) => {
+    expect(device.computesIn('float32')).toBe(true);
+    for (const dtype of ['bfloat16', 'float16', 'int32'] as const)
+      expect(device.computesIn(dtype)).toBe(false);
+    await device.synchronize();
+  });
+});
+
+describe('options', () => {
+  test.each<[DeviceName, object, string[]]>([
+    ['cpu', { emulator: {} }, ['cpu has no option emulator', 'threads, isa, memoryLimit']],
+    ['cpu', { thread: 2 }, ['cpu has no option thread;']],
+    ['auto', { emulator: {} }, ['auto has no option emulator']],
+    ['cuda', { threads: 2 }, ['cuda has no option threads', 'there is none']],
+    ['cuda:1', { isa: 'avx2' }, ['cuda:1 has no option isa']],
+    [
+      'cuda-emulated',
+      { memoryLimit: 1e9 },
+      ['cuda-emulated has no option memoryLimit', 'there are emulator'],
+    ],
+    ['cuda-emulated', { emulator: { threads: 2 } }, ['emulator has no option threads', 'residentBlocks']],
+    ['cuda-emulated', { emulator: { checked: 1 } }, ['emulator.checked must be true or false, but is 1']],
+    [
+      'cuda-emulated',
+      { emulator: { schedule: 'best' } },
+      ['emulator.schedule must be one of in-order,', 'best'],
+    ],
+    ['cuda-emulated', { emulator: { asyncCopies: 3 } }, ['emulator.asyncCopies must be one of early,', '3']],
+    [
+      'cuda-emulated',
+      { emulator: { seed: -1 } },
+      ['emulator.seed must be an integer of at least 0, but is -1'],
+    ],
+    ['cuda-emulated', { emulator: { memory: 0.5 } }, ['emulator.memory', '0.5']],
+  ])('of %s: %j is refused', (name, options, parts) => {
+    expect(() => openDevice(name, options)).toThrow(
+      foretokenError('INVALID_ARGUMENT', 'openDevice', ...parts),
+    );
+  });
+
+  test('that are undefined are not given', () => {
+    using device = openDevice('cpu', { emulator: undefined, threads: 1 });
+    expect(device.name).toBe('cpu');
+  });
+
+  test('of the emulator reach it as text', () => {
+    const cudaInfo = jest.spyOn(native, 'cudaInfo').mockReturnValue({ devices: ['emulated'] });
+    const openCuda = jest.spyOn(native, 'openCuda').mockReturnValue(0);
+    try {
+      openDevice('cuda-emulated');
+      openDevice('cuda-emulated', {
+        emulator: { checked: true, schedule: 'starve', seed: 3, asyncCopies: undefined, memory: 2 ** 33 },
+      });
+      expect(openCuda.mock.calls).toEqual([
+        [0, 'libforetoken_cuda_emulated.so', ''],
+        [0, 'libforetoken_cuda_emulated_checked.so', 'schedule=starve seed=3 memory=8589934592'],
+      ]);
+    } finally {
+      cudaInfo.mockRestore();
+      openCuda.mockRestore();
+    }
+  });
+});
+
+describe('the emulated GPU', () => {
+  test('is neither listed nor chosen', () => {
+    const cudaInfo = jest.spyOn(native, 'cudaInfo');
+    try {
+      expect(devices().some(({ name }) => name === 'cuda-emulated')).toBe(false);
+      openDevice('auto').dispose();
+      expect(cudaInfo.mock.calls).toEqual([[], []]);
+    } finally {
+      cudaInfo.mockRestore();
+    }
+  });
+
+  test('that was not built is unavailable, with what to do', () => {
+    const reason = 'there is no such library';
+    const cudaInfo = jest.spyOn(native, 'cudaInfo').mockReturnValue({ devices: [], reason });
+    try {
+      expect(() => openDevice('cuda-emulated')).toThrow(
+        foretokenError('DEVICE_UNAVAILABLE', 'cuda-emulated', reason, 'clone', 'npm run build'),
+      );
+    } finally {
+      cudaInfo.mockRestore();
+    }
+  });
+
+  test('is looked for beside the addon', () => {
+    const { devices: found, reason } = native.cudaInfo('libforetoken_cuda_nowhere.so');
+    expect(found).toEqual([]);
+    expect(reason).toMatch(/\/libforetoken_cuda_nowhere\.so does not exist/);
+  });
 });

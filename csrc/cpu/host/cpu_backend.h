@@ -2,8 +2,8 @@
 #pragma once
 
 #include "csrc/core/backend.h"
+#include "csrc/core/stream.h"
 #include "csrc/core/thread_pool.h"
-#include "csrc/cpu/host/stream.h"
 #include "csrc/cpu/kernel_table.h"
 
 namespace foretoken::cpu {
@@ -27,6 +27,7 @@ class CpuBackend final : public Backend {
   void stop() override { stream_.stop(); }
   void measure(MachineRates* rates, Completion done) override;
 
+  bool computes_in(DType dtype) const override { return dtype == DType::kFloat32; }
   int64_t packed_bytes(int64_t n, int64_t k, DType dtype) const override { return kernels_.packed_bytes(n, k, dtype); }
 
 #define FORETOKEN_DECLARE(Name) void run(const Name##Args& args) override;

@@ -58,9 +58,19 @@ std::string take_options(const char* options) {
 #endif
 }
 
+// How many devices there are; 0 with the reason.
+int device_count(std::string* reason) {
+  int count = 0;
+  const cudaError_t code = cudaGetDeviceCount(&count);
+  if (code == cudaSuccess && count > 0) return count;
+  cudaGetLastError();
+  *reason = reason_of(code == cudaSuccess ? cudaErrorNoDevice : code);
+  return 0;
+}
+
 std::unique_ptr<CudaBackend> open(int index, const char* options, int64_t* memory_bytes, std::string* reason) {
   try {
-    if (!(*reason = take_options(options)).empty()) return nullptr;
+    if (!(*reason = take_options(options)).empty() || device_count(reason) == 0) return nullptr;
     cudaDeviceProp properties;
     check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
     if (!(*reason = problem_of(properties)).empty()) return nullptr;
@@ -85,12 +95,10 @@ std::unique_ptr<CudaBackend> open(int index, const char* options, int64_t* memor
 FORETOKEN_EXPORT uint32_t foretoken_backend_abi_version() { return foretoken::kBackendAbiVersion; }
 
 FORETOKEN_EXPORT int foretoken_backend_device_count(char* reason, size_t size) {
-  int count = 0;
-  const cudaError_t code = cudaGetDeviceCount(&count);
-  if (code == cudaSuccess && count > 0) return count;
-  cudaGetLastError();
-  foretoken::cuda::say(reason, size, foretoken::cuda::reason_of(code == cudaSuccess ? cudaErrorNoDevice : code));
-  return 0;
+  std::string text;
+  const int count = foretoken::cuda::device_count(&text);
+  if (count == 0) foretoken::cuda::say(reason, size, text);
+  return count;
 }
 
 FORETOKEN_EXPORT void foretoken_backend_device_name(int index, char* name, size_t size) {

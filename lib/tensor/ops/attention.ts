@@ -51,8 +51,8 @@ export function attention(qkv: Tensor, starts: Tensor, batch: number, shape: Att
  * Attention of decoding: each row of a draft tree attends to its committed prefix and its own ancestors, itself
  * included, which {@link kvAppend} has written to the cache. A row gives the same bits as in plain decoding, whatever
  * other rows stand beside it.
- * @param cache float32 [layers, 2, sequences, kvHeads, capacity, headDim]
- * @param qkv [rows, (heads + 2 · kvHeads) · headDim], of which only the queries are read
+ * @param cache [layers, 2, sequences, kvHeads, capacity, headDim]
+ * @param qkv [rows, (heads + 2 · kvHeads) · headDim], of the dtype of the cache; only the queries are read
  * @returns [rows, heads · headDim]
  */
 export function treeAttention(

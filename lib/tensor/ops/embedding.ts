@@ -1,3 +1,4 @@
+import type { ActivationDType } from '../../native/binding';
 import { native } from '../../native/load';
 import { record } from '../autograd';
 import { Tensor } from '../tensor';
@@ -6,11 +7,11 @@ import { Tensor } from '../tensor';
  * Rows of `weight`, by index.
  * @param tokens int32 [...], each in 0 … vocab-1
  * @param weight [vocab, dim], any floating dtype
- * @returns float32 [..., dim]
+ * @returns [..., dim], of `dtype`
  * @throws ForetokenError INDEX_OUT_OF_RANGE, here or, for indices that only the device knows, at the next readback
  */
-export function embedding(tokens: Tensor, weight: Tensor): Tensor {
-  const out = new Tensor(weight.device, native.embedding(tokens.handle, weight.handle));
+export function embedding(tokens: Tensor, weight: Tensor, dtype: ActivationDType = 'float32'): Tensor {
+  const out = new Tensor(weight.device, native.embedding(tokens.handle, weight.handle, dtype));
   return record('embedding', [weight], out, [tokens], (grad, [indices], [toWeight]) => {
     if (toWeight) native.embeddingBackward(indices!.handle, grad.handle, toWeight.buffer().handle);
   });

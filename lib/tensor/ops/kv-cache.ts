@@ -16,9 +16,9 @@ export interface TreeRows {
 
 /**
  * Writes the keys and values of each row into its slot of one layer of the cache.
- * @param cache float32 [layers, 2, sequences, kvHeads, capacity, headDim], zeros at first; within one head the device
+ * @param cache [layers, 2, sequences, kvHeads, capacity, headDim], zeros at first; within one head the device
  * orders the elements as its kernels read them best
- * @param qkv [rows, (heads + 2 · kvHeads) · headDim]
+ * @param qkv [rows, (heads + 2 · kvHeads) · headDim], of the dtype of the cache
  * @param heads query heads of a row
  */
 export function kvAppend(cache: Tensor, layer: number, qkv: Tensor, tree: TreeRows, heads: number): void {

@@ -1,3 +1,4 @@
+import type { ActivationDType } from '../../native/binding';
 import { native } from '../../native/load';
 import { record } from '../autograd';
 import { Tensor } from '../tensor';
@@ -7,16 +8,18 @@ import { Tensor } from '../tensor';
  * @param x [..., in]
  * @param weight [out, in], any floating dtype, row-major or packed by {@link packWeight}
  * @param bias [out]
+ * @param dtype of the result: that of x, or float32
  * @returns [..., out]; each row depends on that row of x alone, to the bit
  */
-export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null): Tensor {
-  const out = new Tensor(x.device, native.linear(x.handle, weight.handle, bias?.handle));
+export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null, dtype?: ActivationDType): Tensor {
+  const out = new Tensor(x.device, native.linear(x.handle, weight.handle, bias?.handle, dtype));
   return record(
     'linear',
     [x, weight, bias],
     out,
     [x, weight],
-    (grad, [input, w], [toX, toWeight, toBias]) => {
+    (upstream, [input, w], [toX, toWeight, toBias]) => {
+      const grad = upstream.dtype === input!.dtype ? upstream : upstream.cast(input!.dtype);
       toX?.add(new Tensor(grad.device, native.linearBackwardInput(grad.handle, w!.handle)));
       if (toWeight) {
         native.linearBackwardWeight(

@@ -44,6 +44,7 @@ export interface AdamwOptions {
  * One AdamW step in place (Loshchilov & Hutter 2019).
  * @param m running mean of the gradient; v of its square; both zeros at first
  * @param gradScale [1]: multiplies the gradient
+ * @param rounded bfloat16, of the shape of `param`: becomes the new parameter, rounded to nearest even
  */
 export function adamw(
   param: Tensor,
@@ -52,6 +53,7 @@ export function adamw(
   v: Tensor,
   gradScale: Tensor | undefined,
   options: AdamwOptions,
+  rounded?: Tensor,
 ): void {
   const { lr, beta1, beta2, eps, weightDecay, step } = options;
   native.adamw(
@@ -66,5 +68,6 @@ export function adamw(
     eps,
     weightDecay,
     step,
+    rounded?.handle,
   );
 }

@@ -1,0 +1,56 @@
+// `npm run test:cuda`: everything that a GPU can show, on a host with one and without network. The tests of operations,
+// training and decoding on it, the conformance of the emulator with it, and, where compute-sanitizer is installed, the
+// tests of operations again under its memcheck and racecheck. Fails where there is no GPU: nothing was tested then.
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
+import { native } from '../lib/native/load';
+
+const root = path.join(__dirname, '..');
+const jest = [
+  path.join(root, 'node_modules/jest/bin/jest.js'),
+  '--config',
+  path.join(root, 'jest.cuda.config.js'),
+];
+
+/** Runs a command with this terminal; says whether it succeeded. */
+function run(name: string, command: string, args: readonly string[]): boolean {
+  console.log(`\n=== ${name}`);
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
+  if (error) console.error(`test:cuda: ${name}: ${error.message}`);
+  return status === 0;
+}
+
+function isInstalled(command: string): boolean {
+  return spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
+}
+
+function main(more: readonly string[]): boolean {
+  const { devices, reason } = native.cudaInfo();
+  if (devices.length === 0) {
+    console.error(`test:cuda: there is no GPU to test on: ${reason}`);
+    return false;
+  }
+  console.log(`GPU: ${devices[0]}`);
+  let good = run('tests', process.execPath, [...jest, ...more]);
+  if (!isInstalled('compute-sanitizer')) {
+    console.log('\ncompute-sanitizer is not installed: memcheck and racecheck were NOT run');
+    return good;
+  }
+  for (const tool of ['memcheck', 'racecheck']) {
+    // In one process, because the sanitizer follows the one that it starts.
+    const sanitized = [
+      '--tool',
+      tool,
+      '--error-exitcode',
+      '9',
+      process.execPath,
+      ...jest,
+      '--runInBand',
+      'test/ops',
+    ];
+    good = run(`compute-sanitizer ${tool}`, 'compute-sanitizer', sanitized) && good;
+  }
+  return good;
+}
+
+if (require.main === module && !main(process.argv.slice(2))) process.exit(1);

@@ -1,0 +1,54 @@
+// Training on every kind of GPU goes as on the CPU: the same losses, but for rounding.
+import { openDevice, type Device } from '../../lib/tensor/device';
+import type { TokenFile } from '../../lib/train/data';
+import { Trainer } from '../../lib/train/trainer';
+import { bfloat16Targets, onDevice } from '../support/devices';
+import { TemporaryDirectory } from '../support/temporary';
+import { tinyCorpus, tinyModel, tokenizer, trainSteps } from '../support/training';
+
+const temporary = new TemporaryDirectory();
+let data: TokenFile;
+beforeEach(async () => (data = await tinyCorpus(temporary.path)));
+afterEach(() => data.close());
+
+const STEPS = 8;
+
+/** Mean losses of the heads and norms of the gradients, step after step. */
+async function curve(device: Device, kind: string, dtype?: 'float32' | 'bfloat16'): Promise<number[][]> {
+  const trainer = await Trainer.create({
+    ...{ device, tokenizer, data, dtype },
+    model: tinyModel(kind, 3),
+    ...{ steps: STEPS, batchSize: 2, sequenceLength: 16, heldOut: 0, seed: 5 },
+    learningRate: { schedule: 'constant', peak: 0.01 },
+  });
+  try {
+    const results = await trainSteps(trainer, STEPS);
+    return results.map(({ headLosses, gradientNorm }) => [...headLosses.map((loss) => loss!), gradientNorm]);
+  } finally {
+    trainer.dispose();
+  }
+}
+
+describe.each(bfloat16Targets)('a training run on %s', (target) => {
+  it.each(['parallel', 'medusa', 'rooted', 'sequential'])(
+    'has the losses and gradients of the CPU: %s heads',
+    async (kind) => {
+      using cpu = openDevice('cpu', { threads: 1 });
+      const expected = await curve(cpu, kind);
+      // AdamW's first steps are signs of gradients, so what rounding turns around shows at once.
+      const allowed = { float32: 2e-4, bfloat16: 4e-2 };
+      for (const dtype of ['float32', 'bfloat16'] as const) {
+        const actual = await onDevice(target, (device) => curve(device, kind, dtype));
+        actual.forEach((values, step) =>
+          values.forEach((value, i) => {
+            const wanted = expected[step]![i]!;
+            expect(Math.abs(value - wanted) / wanted).toBeLessThan(allowed[dtype]);
+          }),
+        );
+        // It learns, and so the comparison is of more than first losses.
+        expect(actual.at(-1)![0]).toBeLessThan(0.95 * actual[0]![0]!);
+      }
+    },
+    300_000,
+  );
+});
