@@ -4,7 +4,8 @@
 
 #include "csrc/core/philox.h"
 #include "csrc/core/sampling.h"
-#include "csrc/cuda/platform.h"
+#include "csrc/cuda/exp.cuh"
+#include "csrc/cuda/log.cuh"
 
 namespace foretoken::cuda {
 
@@ -17,10 +18,10 @@ FORETOKEN_DEVICE float gumbel(uint32_t x) {
   // The smaller one of v and 1 - v, which is as accurate as a float can be, and finite at both ends.
   const float part = __fmul_rn(__fadd_rn(static_cast<float>(upper ? ~x : x), 0.5f), 0x1p-32f);
   const float rest = __fsub_rn(1.0f, part);
-  const float logarithm = logf(upper ? part : rest);
+  const float logarithm = log(upper ? part : rest);
   // A rounded 1 - v has a logarithm that is wrong by a known factor (Kahan's log1p).
   const float below = rest == 1.0f ? part : __fmul_rn(logarithm, __fdiv_rn(part, __fsub_rn(rest, 1.0f)));
-  return -logf(upper ? -logarithm : below);
+  return -log(upper ? -logarithm : below);
 }
 
 // The random words of the tokens kNoiseGroup * group … kNoiseGroup * group + 3.
@@ -41,7 +42,7 @@ FORETOKEN_DEVICE float noisy(float z_over_temperature, uint32_t word) {
 
 // z = cap * tanh(z / cap); a cap of 0 is none
 FORETOKEN_DEVICE float softcapped(float z, float cap) {
-  return cap == 0 ? z : __fmul_rn(tanhf(__fdiv_rn(z, cap)), cap);
+  return cap == 0 ? z : __fmul_rn(tanh(__fdiv_rn(z, cap)), cap);
 }
 
 }  // namespace foretoken::cuda

@@ -84,7 +84,7 @@ struct Weights {
       : largest(largest), scale(static_cast<float>(1ull << (__clzll(vocab) - 2))) {}
 
   FORETOKEN_DEVICE unsigned long long operator()(Rank rank) const {
-    const float weight = expf(__fsub_rn(value_of(rank), largest));
+    const float weight = exp(__fsub_rn(value_of(rank), largest));
     return weight > 0 ? static_cast<unsigned long long>(__fmul_rn(weight, scale)) : 0;
   }
 };
@@ -181,7 +181,7 @@ class Draw {
     // Tokens whose probability is less than (1 - p) / vocab add up to less than 1 - p: the others reach p without them.
     // The 1 is room for rounding.
     const float share = options_.top_p < 1 ? (1 - options_.top_p) / static_cast<float>(row_.vocab) : options_.min_p;
-    const float least = largest + logf(share) - 1;
+    const float least = largest + log(share) - 1;
     const Weights weight_of(largest, row_.vocab);
     unsigned long long weight = 0;
     const auto weighed = [&](int64_t token) {
@@ -212,7 +212,7 @@ class Draw {
   }
 
   FORETOKEN_DEVICE void keep_min_p(float largest) {
-    lowest_ = Max()(lowest_, lowest_rank(largest + logf(options_.min_p)));
+    lowest_ = Max()(lowest_, lowest_rank(largest + log(options_.min_p)));
   }
 
   const LogitRow& row_;
