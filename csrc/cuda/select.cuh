@@ -7,14 +7,16 @@
 
 namespace foretoken::cuda {
 
-// Values of a digit, and groups of them that a warp adds up.
-constexpr int kDigitBits = 11, kBins = 1 << kDigitBits, kBinGroups = kWarp, kGroupBins = kBins / kBinGroups;
+// Values of a digit. A lane adds up a group of them, and each group lies one place further than the one before would
+// have it, so that the lanes read from different banks.
+constexpr int kDigitBits = 11, kBins = 1 << kDigitBits, kGroupBins = kBins / kWarp;
+
+FORETOKEN_DEVICE int place_of_bin(int bin) { return bin + bin / kGroupBins; }
 
 // What the threads of a block share for it.
 template <typename Weight>
 struct SelectionScratch {
-  Weight bins[kBins];
-  Weight groups[kBinGroups];
+  Weight bins[kBins + kWarp];  // at place_of_bin
   int bin;
   Weight before, inside;  // weight of the higher bins, and of this one
 };
@@ -48,16 +50,19 @@ FORETOKEN_DEVICE int first_to_reach(Weight value, Weight enough, Weight* before)
 // By warp 0: the bin where the running sum, from the highest bin down, reaches `enough`; -1 where it never does.
 template <typename Weight>
 FORETOKEN_DEVICE void find_bin(SelectionScratch<Weight>& scratch, Weight enough) {
-  const int lane = threadIdx.x % kWarp;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const Weight* const own = scratch.bins + place_of_bin((kWarp - 1 - lane) * kGroupBins);
+  Weight sum = 0;
+  for (int i = 0; i < kGroupBins; ++i) sum += own[i];
   Weight before = 0;
-  const int group = kBinGroups - 1 - first_to_reach(scratch.groups[kBinGroups - 1 - lane], enough, &before);
+  const int group = kWarp - 1 - first_to_reach(sum, enough, &before);
   if (group < 0) {
     if (lane == 0) scratch.bin = -1;
     return;
   }
   static_assert(kGroupBins == 2 * kWarp);
   const int high = (group + 1) * kGroupBins - 1 - 2 * lane;
-  const Weight first = scratch.bins[high], second = scratch.bins[high - 1];
+  const Weight first = scratch.bins[place_of_bin(high)], second = scratch.bins[place_of_bin(high - 1)];
   Weight before_pair = 0;
   const int pair = first_to_reach(first + second, enough - before, &before_pair);
   if (lane != pair) return;
@@ -90,26 +95,19 @@ FORETOKEN_DEVICE void for_ranks(int64_t count, RankAt rank_at, F f) {
 template <int kThreads, typename Weight, typename RankAt, typename WeightOf>
 FORETOKEN_DEVICE void narrow(Selection<Weight>& selection, SelectionScratch<Weight>& scratch, int64_t count,
                              RankAt rank_at, WeightOf weight_of) {
-  constexpr int kWarps = kThreads / kWarp;
-  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   // 64 = 11 + 11 + 10 + 11 + 11 + 10: value and index have three digits each.
   const int bits = selection.open_bits % 32 == 10 ? 10 : kDigitBits, shift = selection.open_bits - bits;
   const Rank known = selection.open_bits == 64 ? 0 : ~Rank{0} << selection.open_bits, lowest = selection.lowest;
-  for (int i = threadIdx.x; i < kBins; i += kThreads) scratch.bins[i] = 0;
+  for (int i = threadIdx.x; i < kBins + kWarp; i += kThreads) scratch.bins[i] = 0;
   __syncthreads();
   for_ranks<kThreads>(count, rank_at, [&](Rank rank) {
     if (rank == kNoRank || ((rank ^ lowest) & known) != 0) return;
     const Weight weight = weight_of(rank);
-    if (weight != 0) atomicAdd(&scratch.bins[rank >> shift & ((1 << bits) - 1)], weight);
+    const int bin = static_cast<int>(rank >> shift) & ((1 << bits) - 1);
+    if (weight != 0) atomicAdd(&scratch.bins[place_of_bin(bin)], weight);
   });
   __syncthreads();
-  for (int group = warp; group < kBinGroups; group += kWarps) {
-    const Weight* const bins = scratch.bins + group * kGroupBins + lane;
-    const Weight sum = reduce_warp(bins[0] + bins[kWarp], Sum());
-    if (lane == 0) scratch.groups[group] = sum;
-  }
-  __syncthreads();
-  if (warp == 0) find_bin(scratch, selection.left);
+  if (threadIdx.x < kWarp) find_bin(scratch, selection.left);
   __syncthreads();
   selection.open_bits = scratch.bin < 0 ? 0 : shift;
   if (scratch.bin < 0) return;  // all of them are not enough
