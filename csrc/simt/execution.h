@@ -86,7 +86,7 @@ struct Launch {
 };
 
 // What runs on this operating-system thread; null outside of kernels.
-extern thread_local Launch* current_launch __attribute__((tls_model("initial-exec")));
+extern constinit thread_local Launch* current_launch __attribute__((tls_model("initial-exec")));
 
 // Fails if the thread leaves copies behind that it has not waited for.
 void finish_copies(Thread& thread);

@@ -1,5 +1,6 @@
 #include "csrc/simt/report.h"
 
+#include <cstdio>
 #include <map>
 
 #include "csrc/simt/source_lines.h"
@@ -9,7 +10,9 @@ namespace foretoken::simt {
 namespace {
 
 std::string triple(const uint3& at) {
-  return "(" + std::to_string(at.x) + ", " + std::to_string(at.y) + ", " + std::to_string(at.z) + ")";
+  char text[64];
+  std::snprintf(text, sizeof text, "(%u, %u, %u)", at.x, at.y, at.z);
+  return text;
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 
 namespace foretoken::simt {
 
-thread_local Launch* current_launch __attribute__((tls_model("initial-exec"))) = nullptr;
+constinit thread_local Launch* current_launch __attribute__((tls_model("initial-exec"))) = nullptr;
 
 namespace {
 
