@@ -1,3 +1,5 @@
+import { nearest } from './half';
+
 /** Rounds what a computation gives after each of its steps. */
 export type Rounding = (x: number) => number;
 
@@ -42,6 +44,25 @@ export function expectWithinRoundings(
     if (Math.abs(actual[i]! - oracle[i]!) <= allowed || Object.is(actual[i], Math.fround(oracle[i]!)))
       continue;
     throw new Error(`element ${i} is ${actual[i]}, but must be ${oracle[i]} ± ${allowed}`);
+  }
+}
+
+/**
+ * Expects every element to be rounded to bfloat16 once, from a value that is within so many roundings to float32 of the
+ * oracle, as {@link expectWithinRoundings} counts them.
+ */
+export function expectRoundedOnce(
+  actual: ArrayLike<number>,
+  oracle: ArrayLike<number>,
+  roundings: number,
+  sizes: ArrayLike<number> = oracle,
+): void {
+  expect(actual).toHaveLength(oracle.length);
+  for (let i = 0; i < oracle.length; i++) {
+    const allowed = roundings * Math.max(Math.abs(sizes[i]!) * 2 ** -24, 2 ** -149);
+    const [low, high] = [oracle[i]! - allowed, oracle[i]! + allowed].map((x) => nearest(x, 'bfloat16'));
+    if (actual[i]! >= low! && actual[i]! <= high!) continue;
+    throw new Error(`element ${i} is ${actual[i]}, but must be in ${low} … ${high}`);
   }
 }
 
