@@ -30,7 +30,7 @@ export {
 } from './tensor/ops/linear-cross-entropy';
 export { adamw, clipCoefficient, sumSquares, type AdamwOptions } from './tensor/ops/optimizer';
 export { reshape, rows, sliceColumns } from './tensor/ops/reshape';
-export { rmsNorm } from './tensor/ops/rms-norm';
+export { addRmsNorm, rmsNorm } from './tensor/ops/rms-norm';
 export { rope, ropeTable, type RopeHeads } from './tensor/ops/rope';
 export {
   linearSample,
