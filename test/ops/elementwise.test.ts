@@ -150,54 +150,45 @@ describe.each(targets)('%s', (target) => {
     expectWithinRoundings(slope!, map(siluSlope, all), 5.5, map(slopeSize, all));
   });
 
-  test('views that start at any element, and what lies around them', async () => {
+  test.each([
+    [1, 1],
+    [2, 8],
+    [4, 3],
+    [8, 6],
+    [5, 16],
+  ])('views that start at elements %i and %i, and what lies around them', async (first, second) => {
     const [count, room] = [70, 90];
-    const dtypes = ['float32', 'bfloat16'] as const;
     const [a, b] = [0, 1].map(() => representable(random.floats(room, 12), 'bfloat16'));
+    const dtypes = ['float32', 'bfloat16'] as const;
     for (const dtype of bfloat16Targets.includes(target) ? dtypes : (['float32'] as const)) {
-      for (const [offset, other] of [
-        [1, 1],
-        [2, 8],
-        [4, 3],
-        [8, 6],
-        [5, 16],
-      ] as const) {
-        const [results, expected] = await Promise.all(
-          [offset, 0].map((from) =>
-            onAllVariants(target, (device) => {
-              const viewOf = (values: Float32Array, at: number): Tensor =>
-                tensorOf(device, values, [room], dtype).view(at, [count]);
-              const [x, y] =
-                from === 0
-                  ? [a!.slice(offset), b!.slice(other)].map((values) =>
-                      tensorOf(device, values.slice(0, count), [count], dtype),
-                    )
-                  : [viewOf(a!, offset), viewOf(b!, other)];
-              const sum = copyOf(x!);
-              native.accumulate(sum.handle, y!.handle, 2);
-              return [add(x!, y!), silu(y!), scale(x!, 3), sum].map((z) => castTo(z, 'float32'));
-            }),
-          ),
-        );
-        results!.forEach((result, i) => expectSameBits(result, expected![i]!));
-        const [copied, filled, summed] = await onAllVariants(target, (device) => {
-          const x = tensorOf(device, a!, [room], dtype).view(offset, [count]);
-          const zeros = [0, 1, 2].map(() => tensorOf(device, new Float32Array(room), [room], dtype));
-          const views = zeros.map((whole) => whole.view(other, [count]));
-          views[0]!.copyFrom(x);
-          views[1]!.fill(7);
-          native.accumulate(views[2]!.handle, x.handle, 1);
-          return zeros.map((whole) => castTo(whole, 'float32'));
+      const results = await onAllVariants(target, (device) => {
+        const whole = (values: Float32Array): Tensor => tensorOf(device, values, [room], dtype);
+        const [x, y] = [whole(a!).view(first, [count]), whole(b!).view(second, [count])];
+        const ofBoth = [
+          [x, y],
+          [copyOf(x), copyOf(y)],
+        ].flatMap(([u, v]) => {
+          const sum = copyOf(u!);
+          native.accumulate(sum.handle, v!.handle, 2);
+          return [u!, add(u!, v!), silu(v!), scale(u!, 3), sum];
         });
-        const placed = (values: ArrayLike<number>): Float32Array => {
-          const whole = new Float32Array(room);
-          whole.set(values, other);
-          return whole;
-        };
-        expectSameBits(copied!, placed(a!.slice(offset, offset + count)));
-        expectSameBits(filled!, placed(new Float32Array(count).fill(7)));
-        expectSameBits(summed!, copied!);
-      }
+        const zeros = [0, 1, 2].map(() => whole(new Float32Array(room)));
+        const [copied, filled, summed] = zeros.map((all) => all.view(second, [count]));
+        copied!.copyFrom(x);
+        filled!.fill(7);
+        native.accumulate(summed!.handle, x.handle, 1);
+        return [...ofBoth, ...zeros].map((tensor) => castTo(tensor, 'float32'));
+      });
+      for (let i = 0; i < 5; i++) expectSameBits(results[i]!, results[i + 5]!);
+      const placed = (values: ArrayLike<number>): Float32Array => {
+        const all = new Float32Array(room);
+        all.set(values, second);
+        return all;
+      };
+      const part = a!.slice(first, first + count);
+      expectSameBits(results[10]!, placed(part));
+      expectSameBits(results[11]!, placed(new Float32Array(count).fill(7)));
+      expectSameBits(results[12]!, placed(part));
     }
   });
 

@@ -18,13 +18,16 @@ export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return largest;
 }
 
-/** Expects `actual` to be at most twice as far from the oracle as plain float32 arithmetic is, but for the last bits. */
+/**
+ * Expects `actual` to be at most twice as far from the oracle as plain float32 arithmetic is, but for the last bits: those
+ * of the largest number, or of `size` where that is a difference of larger ones.
+ */
 export function expectAsGoodAsFloat32(
   actual: ArrayLike<number>,
   oracle: ArrayLike<number>,
   plain: ArrayLike<number>,
+  size = distance(oracle, new Float64Array(oracle.length)),
 ): void {
-  const size = distance(oracle, new Float64Array(oracle.length));
   expect(distance(actual, oracle)).toBeLessThanOrEqual(2 * distance(plain, oracle) + size * 2 ** -22);
 }
 
