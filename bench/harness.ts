@@ -107,7 +107,10 @@ export async function ceilings(device: Device): Promise<MachineRates> {
 }
 
 /** Shortest time in which the machine could do this work. */
-export function floorSeconds(rates: MachineRates, work: { flops: number; bytes: number }): number {
+export function floorSeconds(
+  rates: Pick<MachineRates, 'flopsPerSecond' | 'readBytesPerSecond'>,
+  work: { flops: number; bytes: number },
+): number {
   return Math.max(work.flops / rates.flopsPerSecond, work.bytes / rates.readBytesPerSecond);
 }
 

@@ -26,7 +26,14 @@ export function randomModel(
 
 export function emptyCache(model: MtpModel, capacity: number): KvCache {
   const { numHiddenLayers, numKeyValueHeads, headDim } = model.config;
-  return new KvCache(model.device, { layers: numHiddenLayers, kvHeads: numKeyValueHeads, headDim, capacity });
+  const { device, dtype } = model;
+  return new KvCache(device, {
+    layers: numHiddenLayers,
+    kvHeads: numKeyValueHeads,
+    headDim,
+    capacity,
+    dtype,
+  });
 }
 
 /** Multiply-adds of the matrices for one token, times 2: weights that are multiplied with, and attention over `context`. */

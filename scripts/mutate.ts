@@ -2,8 +2,9 @@
 // there and expects the tests named for that mutation to notice. Only a failed expectation counts; what does not build,
 // crashes or hangs is a fault of the mutation, because it says nothing about tolerances.
 //
-//   npm run mutate                     all of scripts/mutations.ts
+//   npm run mutate                     all of scripts/mutations.ts and scripts/cuda-mutations.ts
 //   npm run mutate -- rope top-k-tie   those whose name is one of these or begins with it
+//   npm run mutate -- cuda             those of CUDA kernels, whose tests run on the emulator with its race checker
 //   npm run mutate -- --list           their names
 //
 // The first build is a whole one. CMAKE_CXX_COMPILER_LAUNCHER=ccache makes the next ones short, and
@@ -12,11 +13,23 @@ import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { mutations, type Mutation } from './mutations';
+import { cudaMutations } from './cuda-mutations';
+import { mutations as cpuMutations, type Mutation } from './mutations';
+
+/** All there are. */
+export const mutations: readonly Mutation[] = [...cpuMutations, ...cudaMutations];
 
 /** What became of a mutation. */
 export type Verdict =
-  { kind: 'caught'; by: string; failed: number } | { kind: 'survived' } | { kind: 'error'; message: string };
+  | {
+      kind: 'caught';
+      by: string;
+      failed: number;
+      /** What the emulator reported, if it was it that noticed, and not an expectation. */
+      report?: string;
+    }
+  | { kind: 'survived' }
+  | { kind: 'error'; message: string };
 
 /** Jest's --json report, as far as it is read here. */
 export interface Report {
@@ -46,10 +59,19 @@ export function judge(report: Report | null): Verdict {
   const inTime = failed.filter(
     ({ failureMessages }) => !failureMessages.join().includes('Exceeded timeout of'),
   );
-  if (inTime[0]) return { kind: 'caught', by: inTime[0].fullName, failed: inTime.length };
+  if (inTime[0]) {
+    const report = inTime.flatMap(({ failureMessages }) => emulatorReports(failureMessages.join('\n')))[0];
+    return { kind: 'caught', by: inTime[0].fullName, failed: inTime.length, ...(report && { report }) };
+  }
   return failed[0]
     ? { kind: 'error', message: `nothing but timeouts: ${failed[0].fullName}` }
     : { kind: 'survived' };
+}
+
+/** What the emulator has to say of a kernel, in the text of a failed test. */
+function emulatorReports(text: string): string[] {
+  const found = /cudaErrorLaunchFailure: ([^\n]*)/.exec(text);
+  return found ? [found[1]!.trim()] : [];
 }
 
 const root = path.resolve(__dirname, '..');
@@ -111,21 +133,22 @@ class Copy {
     return { status, output };
   }
 
-  /** Builds the addon, the first time from nothing. Gives what went wrong. */
+  /** Builds the addon and the emulated libraries, the first time from nothing. Gives what went wrong. */
   async build(): Promise<string | null> {
     const { status, output } = existsSync(path.join(this.root, 'build/cmake/CMakeCache.txt'))
       ? await this.run('cmake', '--build', 'build/cmake')
-      : await this.run(process.execPath, 'scripts/build.js');
+      : await this.run(process.execPath, 'scripts/build.js', '--all', '--CDFORETOKEN_CUDA=OFF');
     if (status === 0) return null;
     return output.split('\n').find((line) => line.includes('error')) ?? output.slice(-500);
   }
 
-  async test(...tests: string[]): Promise<Verdict> {
+  /** Runs tests, on the emulator with its race checker if `races`. */
+  async test(races: boolean, ...tests: string[]): Promise<Verdict> {
     const report = path.join(this.root, 'build/report.json');
     rmSync(report, { force: true });
     // The copy's path is new each time, so what jest caches for it would be left behind.
     const options = [
-      ...['--json', '--testTimeout=120000'],
+      ...['--json', '--testTimeout=120000', '--config', races ? 'jest.races.config.js' : 'jest.config.js'],
       `--outputFile=${report}`,
       '--cacheDirectory',
       'build/jest',
@@ -152,6 +175,11 @@ function chosen(names: readonly string[]): Mutation[] {
   return mutations.filter((mutation) => names.some((name) => mutation.name.startsWith(name)));
 }
 
+/** Whether a mutation is of a kernel for GPUs. */
+function isCuda({ file }: Mutation): boolean {
+  return file.startsWith('csrc/cuda/');
+}
+
 async function tryOut(copy: Copy, mutation: Mutation): Promise<Verdict> {
   const original = copy.read(mutation.file);
   copy.write(mutation.file, mutated(original, mutation));
@@ -159,7 +187,7 @@ async function tryOut(copy: Copy, mutation: Mutation): Promise<Verdict> {
     const problem = await copy.build();
     return problem
       ? { kind: 'error', message: `does not build: ${problem}` }
-      : await copy.test(mutation.test);
+      : await copy.test(isCuda(mutation), mutation.test);
   } finally {
     copy.write(mutation.file, original);
   }
@@ -168,7 +196,11 @@ async function tryOut(copy: Copy, mutation: Mutation): Promise<Verdict> {
 function describeVerdict(verdict: Verdict): string {
   switch (verdict.kind) {
     case 'caught':
-      return verdict.by + (verdict.failed > 1 ? `, and ${verdict.failed - 1} more` : '');
+      return (
+        verdict.by +
+        (verdict.failed > 1 ? `, and ${verdict.failed - 1} more` : '') +
+        (verdict.report ? `; the emulator: ${verdict.report}` : '')
+      );
     case 'survived':
       return 'SURVIVED';
     case 'error':
@@ -206,12 +238,15 @@ async function main(names: readonly string[]): Promise<boolean> {
     console.log(`building a copy in ${copy.root}`);
     const problem = await copy.build();
     if (problem) throw new Error(`the copy does not build: ${problem}`);
-    const tests = [...new Set(selected.map(({ test }) => test))];
-    const unmutated = await copy.test(...tests);
-    if (unmutated.kind !== 'survived') {
-      throw new Error(`the tests fail without any mutation: ${describeVerdict(unmutated)}`);
+    for (const races of [false, true]) {
+      const tests = new Set(selected.filter((each) => isCuda(each) === races).map(({ test }) => test));
+      if (tests.size === 0) continue;
+      const unmutated = await copy.test(races, ...tests);
+      if (unmutated.kind !== 'survived') {
+        throw new Error(`the tests fail without any mutation: ${describeVerdict(unmutated)}`);
+      }
+      console.log(`${tests.size} files of tests pass without mutations${races ? ', race-checked' : ''}`);
     }
-    console.log(`${tests.length} files of tests pass without mutations`);
 
     const results: [Mutation, Verdict][] = [];
     for (const mutation of selected) {

@@ -13,13 +13,13 @@ export interface Mutation {
   test: string;
 }
 
-type Fault = [name: string, breaks: string, find: string, replace: string, test?: string];
+export type Fault = [name: string, breaks: string, find: string, replace: string, test?: string];
 
-/** Faults in one source file, caught by `test` unless they name another file of test/ops. */
-function faults(source: string, test: string, list: readonly Fault[]): Mutation[] {
+/** Faults in one source file under csrc, caught by `test` unless they name another file of test/ops. */
+export function faults(source: string, test: string, list: readonly Fault[]): Mutation[] {
   return list.map(([name, breaks, find, replace, other]) => ({
     ...{ name, breaks, find, replace },
-    file: `csrc/cpu/${source}`,
+    file: `csrc/${source}`,
     test: `test/ops/${other ?? test}.test.ts`,
   }));
 }
@@ -30,7 +30,7 @@ const gradients = 'linear-cross-entropy-gradients';
 
 /** Those of one file stand together, so that it is built once for each and not once more to restore it. */
 export const mutations: readonly Mutation[] = [
-  ...faults('linear_cross_entropy.cc', 'linear-cross-entropy', [
+  ...faults('cpu/linear_cross_entropy.cc', 'linear-cross-entropy', [
     [
       'loss-last-vector',
       'a logit behind the row counts',
@@ -205,13 +205,13 @@ export const mutations: readonly Mutation[] = [
     [
       'loss-ignored-gradient',
       'the last column of the gradient of an ignored row is left as it was',
-      'static_cast<size_t>(args.dim) * sizeof(float)',
-      'static_cast<size_t>(args.dim - 1) * sizeof(float)',
+      'static_cast<size_t>(row) * row_bytes, 0, row_bytes);',
+      'static_cast<size_t>(row) * row_bytes, 0, row_bytes - 4);',
       gradients,
     ],
   ]),
 
-  ...faults('gemm.cc', 'linear', [
+  ...faults('cpu/gemm.cc', 'linear', [
     [
       'gemm-bias-per-block',
       'the bias is added once for every block of k',
@@ -237,7 +237,7 @@ export const mutations: readonly Mutation[] = [
       'for (int64_t i = 1; i < m; ++i) {\n      const float* row = x + i * stride;',
     ],
   ]),
-  ...faults('linear.cc', 'linear', [
+  ...faults('cpu/linear.cc', 'linear', [
     [
       'linear-grad-weight-overwritten',
       'the gradient of a weight is not added to what is there',
@@ -246,7 +246,7 @@ export const mutations: readonly Mutation[] = [
     ],
   ]),
 
-  ...faults('attention.cc', 'attention', [
+  ...faults('cpu/attention.cc', 'attention', [
     [
       'attention-scale',
       'the scale of the scores',
@@ -290,7 +290,7 @@ export const mutations: readonly Mutation[] = [
       'exponentiate(weights, begin > 0 ? begin - 1 : begin, end,',
     ],
   ]),
-  ...faults('tree_attention.cc', 'tree-attention', [
+  ...faults('cpu/tree_attention.cc', 'tree-attention', [
     [
       'tree-attention-ancestor',
       'the row before stands for the ancestor',
@@ -310,7 +310,7 @@ export const mutations: readonly Mutation[] = [
       'if (places[row].depth > 0) scores[positions - 1] = -1e30f;\n      const float largest = row_max(scores, 0, positions);',
     ],
   ]),
-  ...faults('kv_cache.cc', 'kv-cache', [
+  ...faults('cpu/kv_cache.cc', 'kv-cache', [
     [
       'kv-compact-values',
       'moved rows keep the values of their new place',
@@ -331,7 +331,7 @@ export const mutations: readonly Mutation[] = [
     ],
   ]),
 
-  ...faults('rms_norm.cc', 'rms-norm', [
+  ...faults('cpu/rms_norm.cc', 'rms-norm', [
     [
       'rms-norm-eps',
       'eps is added to the root and not under it',
@@ -357,7 +357,7 @@ export const mutations: readonly Mutation[] = [
       'for (int64_t block = 0; block + (blocks > 1) < blocks; ++block) {',
     ],
   ]),
-  ...faults('rope.cc', 'rope', [
+  ...faults('cpu/rope.cc', 'rope', [
     [
       'rope-sign',
       'the second half turns the wrong way',
@@ -366,7 +366,7 @@ export const mutations: readonly Mutation[] = [
     ],
     ['rope-inverse', 'backward turns forward', 'broadcast(args.inverse ? -1.0f : 1.0f)', 'broadcast(1.0f)'],
   ]),
-  ...faults('elementwise.cc', 'elementwise', [
+  ...faults('cpu/elementwise.cc', 'elementwise', [
     [
       'silu-slope',
       's for 1 - s in the derivative of silu',
@@ -386,7 +386,7 @@ export const mutations: readonly Mutation[] = [
       'store_n(grad_up + i, upstream * s.value, lanes);',
     ],
   ]),
-  ...faults('embedding.cc', 'embedding', [
+  ...faults('cpu/embedding.cc', 'embedding', [
     [
       'embedding-backward-last-row',
       'the gradient of the last token',
@@ -395,7 +395,7 @@ export const mutations: readonly Mutation[] = [
     ],
   ]),
 
-  ...faults('process_logits.cc', 'sampling', [
+  ...faults('cpu/process_logits.cc', 'sampling', [
     [
       'sampling-top-p-boundary',
       'top-p keeps one token more than it needs, where one stands on the boundary',
@@ -440,7 +440,7 @@ export const mutations: readonly Mutation[] = [
       'gumbel_noise(seed, position + 1, i - offset, noise);',
     ],
   ]),
-  ...faults('fused_draw.cc', 'fused-draw', [
+  ...faults('cpu/fused_draw.cc', 'fused-draw', [
     [
       'fused-draw-noise-tile',
       'every tile of columns has the noise of the first',
@@ -448,7 +448,7 @@ export const mutations: readonly Mutation[] = [
       'gumbel_noise(draw.seed, positions[r], i, noise + i);',
     ],
   ]),
-  ...faults('verify_tree.cc', 'verify-tree', [
+  ...faults('cpu/verify_tree.cc', 'verify-tree', [
     [
       'verify-tree-first-child',
       'the walk steps to the first child, whatever its token',
@@ -468,7 +468,7 @@ export const mutations: readonly Mutation[] = [
       'if (has_penalties(args.options)) seen.add',
     ],
   ]),
-  ...faults('top_k.cc', 'top-k', [
+  ...faults('cpu/top_k.cc', 'top-k', [
     [
       'top-k-tie-order',
       'ties are ranked from the highest index down',
@@ -482,7 +482,7 @@ export const mutations: readonly Mutation[] = [
       'if (x[i] >= heap.values[0]) heap.sink',
     ],
   ]),
-  ...faults('optimizer.cc', 'optimizer', [
+  ...faults('cpu/optimizer.cc', 'optimizer', [
     [
       'adamw-bias-correction-1',
       'the bias correction of the first moment',
@@ -529,7 +529,7 @@ export const mutations: readonly Mutation[] = [
   ]),
 
   // These rebuild every kernel.
-  ...faults('gumbel.h', 'sampling', [
+  ...faults('cpu/gumbel.h', 'sampling', [
     [
       'gumbel-half',
       'the noise of x / 2³², and not of (x + ½) / 2³²',
@@ -537,7 +537,7 @@ export const mutations: readonly Mutation[] = [
       'to_float(upper ? ~x : x) * 0x1p-32f',
     ],
   ]),
-  ...faults('draw.h', 'fused-draw', [
+  ...faults('cpu/draw.h', 'fused-draw', [
     [
       'draw-softcap-scale',
       'softcap leaves the logits between -1 and 1',
@@ -557,7 +557,7 @@ export const mutations: readonly Mutation[] = [
       '(values[lane] == best.value && ids[lane] < 0)',
     ],
   ]),
-  ...faults('simd.h', 'elementwise', [
+  ...faults('cpu/simd.h', 'elementwise', [
     [
       'exp-sixth-digit',
       'the sixth digit of a coefficient of exp',

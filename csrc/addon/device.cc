@@ -146,7 +146,7 @@ napi_value synchronize(Call& call) {
   return promise;
 }
 
-// measure(device): resolves to { flopsPerSecond, readBytesPerSecond }
+// measure(device): resolves to { flopsPerSecond, matmulFlopsPerSecond, readBytesPerSecond }
 napi_value measure(Call& call) {
   const std::shared_ptr<Device> device = call.device_argument(0);
   call.check_not_capturing(*device);
@@ -156,6 +156,7 @@ napi_value measure(Call& call) {
       [rates](Napi::Env env) {
         const Napi::Object object = Napi::Object::New(env);
         set(object, "flopsPerSecond", Napi::Number::New(env, rates->flops_per_second));
+        set(object, "matmulFlopsPerSecond", Napi::Number::New(env, rates->matmul_flops_per_second));
         set(object, "readBytesPerSecond", Napi::Number::New(env, rates->read_bytes_per_second));
         return object;
       },

@@ -74,8 +74,9 @@ namespace foretoken {
 using Completion = std::function<void(std::optional<Error>)>;
 
 struct MachineRates {
-  double flops_per_second;       // float32 multiply-adds in registers, all threads, two operations each
-  double read_bytes_per_second;  // reading memory beyond the caches, all threads
+  double flops_per_second;         // float32 multiply-adds in registers, all threads, two operations each
+  double matmul_flops_per_second;  // the same of bfloat16 products, where the device has units for them
+  double read_bytes_per_second;    // reading memory beyond the caches, all threads
 };
 
 // What was enqueued between begin_capture() and end_capture().

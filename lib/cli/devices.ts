@@ -1,3 +1,4 @@
+import type { MachineRates } from '../native/binding';
 import { devices, openDevice } from '../tensor/device';
 import type { DeviceName } from '../tensor/device-options';
 import { JSON_FLAG, parseCommand, UsageError } from './arguments';
@@ -33,12 +34,15 @@ export async function devicesCommand(argv: readonly string[]): Promise<number> {
     if (!rates) continue;
     const gflops = (rates.flopsPerSecond / 1e9).toFixed(0);
     const bandwidth = (rates.readBytesPerSecond / 1e9).toFixed(1);
-    console.log(`${''.padEnd(8)} ${gflops} GFLOP/s in float32, reads ${bandwidth} GB/s`);
+    const products = (rates.matmulFlopsPerSecond / 1e9).toFixed(0);
+    const half =
+      rates.matmulFlopsPerSecond > rates.flopsPerSecond ? `, ${products} in bfloat16 products` : '';
+    console.log(`${''.padEnd(8)} ${gflops} GFLOP/s in float32${half}, reads ${bandwidth} GB/s`);
   }
   return 0;
 }
 
-async function measure(name: DeviceName): Promise<{ flopsPerSecond: number; readBytesPerSecond: number }> {
+async function measure(name: DeviceName): Promise<MachineRates> {
   using device = openDevice(name);
   return await device.measure();
 }

@@ -47,7 +47,8 @@ export class Decoder implements Disposable {
     // Captured steps keep the weights and the table they have seen: all must be there before.
     model.parameters.packWeights();
     model.table.reserve(Math.min(capacity, maxPositionEmbeddings));
-    this.#cache = new KvCache(model.device, { layers: numHiddenLayers, kvHeads, headDim, capacity });
+    const { device, dtype } = model;
+    this.#cache = new KvCache(device, { layers: numHiddenLayers, kvHeads, headDim, capacity, dtype });
     this.#inputs = new StepInputs(model.device, needsHistory(sampling) ? capacity : null);
     this.#drafter =
       maxDepth > 0 ? makeDrafter(model, { depth: maxDepth, capacity, inputs: this.#inputs }) : null;

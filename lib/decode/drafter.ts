@@ -56,7 +56,8 @@ export function makeDrafter(model: MtpModel, { depth, capacity, inputs }: Drafte
   const { numKeyValueHeads, headDim } = model.config;
   if (!model.heads.chained && model.heads.layers === 0) return new RowDrafter(model, depth, inputs);
   const layers = model.heads.layers * depth;
-  const cache = new KvCache(model.device, { layers, kvHeads: numKeyValueHeads, headDim, capacity });
+  const { device, dtype } = model;
+  const cache = new KvCache(device, { layers, kvHeads: numKeyValueHeads, headDim, capacity, dtype });
   return model.heads.chained
     ? new ChainedDrafter(model, depth, cache)
     : new IndependentDrafter(model, depth, cache);
@@ -64,7 +65,8 @@ export function makeDrafter(model: MtpModel, { depth, capacity, inputs }: Drafte
 
 /** Likeliest tokens for hidden states [count, hiddenSize]: int32 [count, width]. */
 function propose(model: MtpModel, hidden: Tensor, width: number): Tensor {
-  return topK(linear(hidden, model.unembeddingFor(hidden)), width).indices;
+  const logits = linear(hidden, model.unembeddingFor(hidden), null, 'float32');
+  return topK(logits, width).indices;
 }
 
 /** The last row of [rows, dim] as [1, dim]. */
@@ -73,8 +75,8 @@ function lastRow(x: Tensor): Tensor {
 }
 
 /** Rows by index: what an embedding does. */
-function gather(states: RowStates, index: Tensor): RowStates {
-  return { z: embedding(index, states.z), hidden: embedding(index, states.hidden) };
+function gather({ z, hidden }: RowStates, index: Tensor, { dtype }: MtpModel): RowStates {
+  return { z: embedding(index, z, dtype), hidden: embedding(index, hidden, dtype) };
 }
 
 /** Heads that look at one row alone: that of the position where the root was drawn. */
@@ -91,7 +93,8 @@ class RowDrafter implements Drafter {
     private readonly inputs: StepInputs,
   ) {
     const shape = [MAX_DRAFT_NODES + 1, model.config.hiddenSize];
-    this.#last = { z: keep(model.device.zeros(shape)), hidden: keep(model.device.zeros(shape)) };
+    const zeros = (): Tensor => keep(model.device.zeros(shape, model.dtype));
+    this.#last = { z: zeros(), hidden: zeros() };
     const zero = keep(model.device.tensor(Int32Array.of(0)));
     this.#alone = { kind: 'packed', batch: 1, starts: zero, positions: zero };
   }
@@ -109,8 +112,8 @@ class RowDrafter implements Drafter {
   draft(depth: number, width: number): Tensor {
     return scope(() => {
       const { model, inputs } = this;
-      const row = gather(this.#last, inputs.drawnAt);
-      const stacked = model.device.empty([depth, model.config.hiddenSize]);
+      const row = gather(this.#last, inputs.drawnAt, model);
+      const stacked = model.device.empty([depth, model.config.hiddenSize], model.dtype);
       for (let k = 2; k <= depth + 1; k++) {
         const read = { ...row, previous: row.hidden, tokens: null, root: inputs.root, rows: this.#alone };
         const out = model.heads.forward(k, read);
@@ -144,14 +147,14 @@ class IndependentDrafter implements Drafter {
 
   commit(states: RowStates, path: readonly number[], tokens: Int32Array): void {
     const { device } = this.model;
-    const { z, hidden } = gather(states, device.tensor(Int32Array.from(path)));
+    const { z, hidden } = gather(states, device.tensor(Int32Array.from(path)), this.model);
     this.#pending.push({ z: keep(z), hidden: keep(hidden), following: keep(device.tensor(tokens)) });
   }
 
   draft(_depth: number, width: number): Tensor {
     return scope(() => {
-      const { hiddenSize } = this.model.config;
-      const stacked = this.model.device.empty([this.depth, hiddenSize]);
+      const { device, config, dtype } = this.model;
+      const stacked = device.empty([this.depth, config.hiddenSize], dtype);
       for (const { z, hidden, following: root } of this.#pending) {
         const count = z.shape[0]!;
         const related = chainRows(this.cache, count);
@@ -203,7 +206,7 @@ class ChainedDrafter implements Drafter {
 
   commit({ hidden }: RowStates, path: readonly number[], tokens: Int32Array): void {
     const index = this.model.device.tensor(Int32Array.from(path));
-    this.#open.push(keep(embedding(index, hidden)));
+    this.#open.push(keep(embedding(index, hidden, this.model.dtype)));
     this.#tokens.push(...tokens);
     // A long prompt is worked off on the way.
     if (this.#tokens.length >= SETTLE + this.depth)
@@ -258,7 +261,7 @@ class ChainedDrafter implements Drafter {
   }
 
   #concatenated(count: number, dim: number): Tensor {
-    const whole = this.model.device.empty([count, dim]);
+    const whole = this.model.device.empty([count, dim], this.model.dtype);
     let row = 0;
     for (const piece of this.#open) {
       rows(whole, row, piece.shape[0]!).copyFrom(piece);
@@ -271,7 +274,7 @@ class ChainedDrafter implements Drafter {
   #close(final: number, hidden: Tensor): void {
     const left = this.#tokens.length - final;
     for (const piece of this.#open) piece.dispose();
-    const open = this.model.device.empty([left, hidden.shape[1]!]);
+    const open = this.model.device.empty([left, hidden.shape[1]!], hidden.dtype);
     this.#open = left > 0 ? [keep(open.copyFrom(rows(hidden, final, left)))] : [];
     this.#tokens = this.#tokens.slice(final);
     this.cache.advance([final]);

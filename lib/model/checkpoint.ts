@@ -7,7 +7,7 @@ import type { Device } from '../tensor/device';
 import type { Tensor } from '../tensor/tensor';
 import { configFromJson, configToJson } from './config';
 import { fileAccessError, isJsonObject, readJson, writeDirectoryAtomic, writeFileAtomic } from './files';
-import { MtpModel } from './model';
+import { MtpModel, type ModelInit } from './model';
 import {
   readSafetensors,
   writeSafetensors,
@@ -38,10 +38,10 @@ export async function writeModelFiles(
   model: MtpModel,
   tokenizer: Tokenizer,
 ): Promise<void> {
-  const config = `${JSON.stringify(configToJson(model.config), null, 2)}\n`;
+  const { parameters } = model;
+  const config = `${JSON.stringify(configToJson(model.config, parameters.storedDtype), null, 2)}\n`;
   await writeFileAtomic(join(directory, CONFIG_NAME), config);
   await saveTokenizer(directory, tokenizer);
-  const { parameters } = model;
   const tensors = parameters.buckets.flatMap((bucket) => piecesOf(bucket.value, parameters.pieces(bucket)));
   // Readers of PyTorch models want to be told whose conventions these are.
   await writeSafetensors(join(directory, WEIGHTS_NAME), tensors, { format: 'pt' });
@@ -61,12 +61,14 @@ export async function saveModel(directory: string, model: MtpModel, tokenizer: T
 }
 
 /**
- * Opens a model's directory: ours, or another's of the Llama family. 16-bit weights become float32.
+ * Opens a model's directory: ours, or another's of the Llama family.
+ * @param init what it is to compute in; whatever the files hold becomes float32, or bfloat16 without masters
  * @throws FILE_ACCESS, CORRUPT_FILE naming the tensor, INVALID_CONFIG naming the field
  */
 export async function loadModel(
   device: Device,
   directory: string,
+  init: Omit<ModelInit, 'seed'> = {},
 ): Promise<{
   /** The model, on the device; the caller disposes it. */
   model: MtpModel;
@@ -82,7 +84,8 @@ export async function loadModel(
     const problem = `vocab_size is ${config.vocabSize}, but the tokenizer has ${tokenizer.vocabSize} tokens`;
     throw new ForetokenError('INVALID_CONFIG', `${path}: ${problem}`);
   }
-  const model = new MtpModel(device, config);
+  const { dtype, masters } = init;
+  const model = new MtpModel(device, config, { dtype, masters });
   try {
     await loadWeights(model, directory);
   } catch (error) {
@@ -125,10 +128,10 @@ export function piecesOf(flat: Tensor, pieces: readonly BucketPiece[]): NamedTen
   return pieces.map(({ name, shape, offset }) => ({
     name,
     shape,
-    dtype: 'F32',
+    dtype: flat.dtype === 'bfloat16' ? 'BF16' : 'F32',
     data: async () => {
       using view = flat.view(offset, shape);
-      return (await view.data()) as Float32Array<ArrayBuffer>;
+      return (await view.data()) as Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
     },
   }));
 }
@@ -161,7 +164,7 @@ export async function readPieces(
     for (const { name, shape, offset } of pieces) {
       const data = (await file.read(name)) as Float32Array | Uint16Array;
       using stored = flat.device.tensor(data, shape, FLOATS[file.info(name).dtype]);
-      using values = stored.dtype === 'float32' ? stored.detach() : stored.cast('float32');
+      using values = stored.dtype === flat.dtype ? stored.detach() : stored.cast(flat.dtype);
       using view = flat.view(offset, shape);
       view.copyFrom(values);
     }

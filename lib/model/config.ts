@@ -1,5 +1,6 @@
 import { ForetokenError } from '../errors';
 import { headKind } from '../heads';
+import type { ActivationDType } from '../native/binding';
 import type { BlockConfig } from '../nn/block';
 
 /** Largest number of heads. */
@@ -152,8 +153,11 @@ const ARCHITECTURES: Record<ModelType, string> = {
   qwen3: 'Qwen3ForCausalLM',
 };
 
-/** config.json as any Llama reader understands it, with one `mtp` object more. */
-export function configToJson(config: ModelConfig): Json {
+/**
+ * config.json as any Llama reader understands it, with one `mtp` object more.
+ * @param storedDtype of the matrices that it lies beside
+ */
+export function configToJson(config: ModelConfig, storedDtype: ActivationDType): Json {
   return {
     architectures: [ARCHITECTURES[config.modelType]],
     model_type: config.modelType,
@@ -173,7 +177,7 @@ export function configToJson(config: ModelConfig): Json {
     bos_token_id: config.bosTokenId,
     eos_token_id: config.eosTokenId,
     hidden_act: 'silu',
-    torch_dtype: 'float32',
+    torch_dtype: storedDtype,
     mtp: { kind: config.mtp.kind, num_heads: config.mtp.numHeads },
   };
 }

@@ -86,7 +86,7 @@ function headLoss(
 ): HeadLoss {
   const { weights: _, ...rest } = options;
   const headWeights = model.device.tensor(Float32Array.of(weight));
-  return linearCrossEntropy(hidden, model.unembedding.value, targets, {
+  return linearCrossEntropy(hidden, model.unembedding.operand, targets, {
     ...rest,
     reduction: 'sum',
     headWeights,

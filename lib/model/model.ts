@@ -1,21 +1,39 @@
+import { ForetokenError } from '../errors';
 import { headKind } from '../heads';
 import type { Heads } from '../heads/heads';
 import { Block } from '../nn/block';
 import { weightFor } from '../nn/linear';
-import { ParameterStore, type Parameter } from '../nn/parameters';
+import { ParameterStore, type Parameter, type StoreOptions } from '../nn/parameters';
 import { RMSNorm } from '../nn/rms-norm';
 import { RopeTable } from '../nn/rope-table';
 import type { Rows } from '../nn/rows';
+import type { ActivationDType } from '../native/binding';
 import type { Device } from '../tensor/device';
 import { embedding } from '../tensor/ops/embedding';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { blockConfig, modelConfig, type ModelConfig, type ModelOptions } from './config';
 
-/** How a new {@link MtpModel} starts. */
-export interface ModelInit {
+/** How a new {@link MtpModel} starts, and what it computes in. */
+export interface ModelInit extends StoreOptions {
   /** Seed of the initial weights; without one they are zeros, for a checkpoint to fill. */
   seed?: number;
+}
+
+/**
+ * Makes sure that a model on this device can compute in `dtype`.
+ * @throws INVALID_ARGUMENT for what no device computes in; UNSUPPORTED for what this one does not
+ */
+export function checkDtype(device: Device, dtype: ActivationDType = 'float32'): void {
+  if (dtype !== 'float32' && dtype !== 'bfloat16') {
+    throw new ForetokenError(
+      'INVALID_ARGUMENT',
+      `model: dtype must be float32 or bfloat16, but is ${String(dtype)}`,
+    );
+  }
+  if (device.computesIn(dtype)) return;
+  const problem = `dtype is ${dtype}, but this device (${device.name}) computes in float32 only`;
+  throw new ForetokenError('UNSUPPORTED', `model: ${problem}`);
 }
 
 /**
@@ -44,8 +62,9 @@ export class MtpModel implements Disposable {
     init: ModelInit = {},
   ) {
     const config = modelConfig(options);
+    checkDtype(device, init.dtype);
     this.config = config;
-    const store = (this.parameters = new ParameterStore(device));
+    const store = (this.parameters = new ParameterStore(device, init));
     this.table = new RopeTable(device, config.headDim, config.ropeTheta, config.maxPositionEmbeddings);
     const shape = [config.vocabSize, config.hiddenSize];
     const std = config.initializerRange;
@@ -74,9 +93,14 @@ export class MtpModel implements Disposable {
     return this.config.mtp.numHeads;
   }
 
+  /** What the forward pass computes in. Weights are float32 all the same, but for what {@link ModelInit} says. */
+  get dtype(): ActivationDType {
+    return this.parameters.dtype;
+  }
+
   /** tokens int32 [rows] → [rows, hiddenSize]. */
   embed(tokens: Tensor): Tensor {
-    return embedding(tokens, this.#embedding.value);
+    return embedding(tokens, this.#embedding.operand, this.dtype);
   }
 
   /** The trunk up to its last layer: tokens int32 [rows] → z [rows, hiddenSize], which all heads share. */

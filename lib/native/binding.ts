@@ -43,6 +43,8 @@ export interface MemoryStatistics {
 export interface MachineRates {
   /** float32 multiply-adds in registers on all threads, counted as two operations each. */
   flopsPerSecond: number;
+  /** The same of bfloat16 products, where the device has units for them; else `flopsPerSecond`. */
+  matmulFlopsPerSecond: number;
   /** Reading memory beyond the caches on all threads. */
   readBytesPerSecond: number;
 }

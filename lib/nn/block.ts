@@ -62,8 +62,9 @@ export class Block {
   /** x [rows, hiddenSize] → the same shape. */
   forward(x: Tensor, rows: Rows): Tensor {
     return scope(() => {
-      const attended = add(x, this.attention.forward(this.#inputNorm.forward(x), rows));
-      return add(attended, this.mlp.forward(this.#postAttentionNorm.forward(attended)));
+      const attended = this.attention.forward(this.#inputNorm.forward(x), rows);
+      const { sum, out } = this.#postAttentionNorm.forwardSum(x, attended);
+      return add(sum, this.mlp.forward(out));
     });
   }
 }

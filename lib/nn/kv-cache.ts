@@ -1,4 +1,5 @@
 import { ForetokenError } from '../errors';
+import type { ActivationDType } from '../native/binding';
 import type { Device } from '../tensor/device';
 import { kvCompact, type TreeRows } from '../tensor/ops/kv-cache';
 import { keep } from '../tensor/scope';
@@ -16,13 +17,15 @@ export interface KvCacheOptions {
   capacity: number;
   /** How many sequences are decoded side by side; default 1. */
   sequences?: number;
+  /** Type of keys and values: that of the rows of qkv. Default float32. */
+  dtype?: ActivationDType;
 }
 
 /**
  * Keys and values of the committed positions of some sequences, and room behind them for the nodes of one draft tree.
  */
 export class KvCache implements Disposable {
-  /** float32 [layers, 2, sequences, kvHeads, capacity, headDim]. */
+  /** [layers, 2, sequences, kvHeads, capacity, headDim]. */
   readonly tensor: Tensor;
   /** Positions each sequence has room for. */
   readonly capacity: number;
@@ -36,7 +39,7 @@ export class KvCache implements Disposable {
     readonly device: Device,
     options: KvCacheOptions,
   ) {
-    const { layers, kvHeads, headDim, capacity, sequences = 1 } = options;
+    const { layers, kvHeads, headDim, capacity, sequences = 1, dtype } = options;
     if (!Number.isInteger(capacity) || capacity < 1) {
       throw new ForetokenError(
         'INVALID_ARGUMENT',
@@ -46,7 +49,7 @@ export class KvCache implements Disposable {
     this.capacity = capacity;
     this.sequences = sequences;
     this.lengths = new Int32Array(sequences);
-    this.tensor = keep(device.zeros([layers, 2, sequences, kvHeads, capacity, headDim]));
+    this.tensor = keep(device.zeros([layers, 2, sequences, kvHeads, capacity, headDim], dtype));
   }
 
   /**

@@ -54,6 +54,6 @@ export class Linear {
 
 /** The form of `weight` to multiply x with: packed for a decoding step, whose weights do not change. */
 export function weightFor(x: Tensor, weight: Parameter): Tensor {
-  const decoding = x.size / x.shape.at(-1)! <= PACKED_ROWS && !isRecording([x, weight.value]);
-  return decoding ? weight.packed() : weight.value;
+  const decoding = x.size / x.shape.at(-1)! <= PACKED_ROWS && !isRecording([x, weight.operand]);
+  return decoding ? weight.packed() : weight.operand;
 }

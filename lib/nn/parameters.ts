@@ -1,4 +1,5 @@
 import { ForetokenError } from '../errors';
+import type { ActivationDType } from '../native/binding';
 import type { Device } from '../tensor/device';
 import { packWeight } from '../tensor/ops/linear';
 import { Random } from '../tensor/random';
@@ -34,6 +35,7 @@ export class Parameter {
   /** Number of elements. */
   readonly size: number;
   #value: Tensor | null = null;
+  #rounded: Tensor | null = null;
   #packed: Tensor | null = null;
 
   constructor(
@@ -49,7 +51,7 @@ export class Parameter {
     this.size = this.shape.reduce((product, dim) => product * dim, 1);
   }
 
-  /** The tensor itself, a leaf that gathers gradients. */
+  /** The tensor itself, a leaf that gathers gradients; what optimizers change and checkpoints store. */
   get value(): Tensor {
     if (!this.#value) throw new ForetokenError('INTERNAL', `${this.parts[0]!.name}: not allocated yet`);
     return this.#value;
@@ -60,20 +62,36 @@ export class Parameter {
     this.#value = tensor;
   }
 
-  /** The value as `linear` reads it fastest; kept until the value changes. */
-  packed(): Tensor {
-    return (this.#packed ??= keep(packWeight(this.value)));
+  /**
+   * What the model multiplies with, and embeds with: the value, or where the model computes in bfloat16 a copy rounded to
+   * that, whose gradients gather in the value.
+   */
+  get operand(): Tensor {
+    return this.#rounded ?? this.value;
   }
 
-  /** To be called when the value has changed. */
+  /** Set once, by the store. */
+  set rounded(tensor: Tensor) {
+    tensor.requireGrad().master = this.value;
+    this.#rounded = tensor;
+  }
+
+  /** The operand as `linear` reads it fastest; kept until the value changes. */
+  packed(): Tensor {
+    return (this.#packed ??= keep(packWeight(this.operand)));
+  }
+
+  /** To be called when the operand has changed. */
   changed(): void {
     this.#packed?.dispose();
     this.#packed = null;
   }
 
-  /** Frees value, gradient and packed form. */
+  /** Frees value, gradient and all copies. */
   dispose(): void {
     this.changed();
+    this.#rounded?.dispose();
+    this.#rounded = null;
     this.#value?.grad?.dispose();
     this.#value?.dispose();
     this.#value = null;
@@ -84,8 +102,10 @@ export class Parameter {
 export interface Bucket {
   /** Whether weight decay applies. */
   readonly decay: boolean;
-  /** float32, one-dimensional: the parameters one after another. */
+  /** One-dimensional: the parameters one after another. float32, but for matrices that keep no {@link StoreOptions.masters}. */
   readonly value: Tensor;
+  /** The same rounded to what the model computes in, where that is not what they are. */
+  readonly rounded: Tensor | null;
   /** Their gradients in the same places; null before `allocateGradients`. */
   grad: Tensor | null;
 }
@@ -94,6 +114,19 @@ export interface Bucket {
 export interface BucketPiece extends ParameterPart {
   /** Elements of the bucket before it. */
   readonly offset: number;
+}
+
+/** What a model computes in, and what that makes of its parameters. */
+export interface StoreOptions {
+  /**
+   * Type of activations. Default float32. With bfloat16 matrices are multiplied in bfloat16, norms and biases stay float32.
+   */
+  dtype?: ActivationDType;
+  /**
+   * Whether matrices in bfloat16 are kept in float32 as well: what training needs, which changes them by less than bfloat16
+   * can tell. Default true.
+   */
+  masters?: boolean;
 }
 
 /**
@@ -107,11 +140,24 @@ export class ParameterStore {
   readonly #weights = new Set<Parameter>();
   /** At most two, with weight decay and without; none before `allocate`. */
   buckets: Bucket[] = [];
+  /** Type of activations. */
+  readonly dtype: ActivationDType;
+  /** Whether the values can be trained: not where only rounded ones are kept. */
+  readonly trainable: boolean;
 
   constructor(
     /** Where the parameters lie. */
     readonly device: Device,
-  ) {}
+    { dtype = 'float32', masters = true }: StoreOptions = {},
+  ) {
+    this.dtype = dtype;
+    this.trainable = masters || dtype === 'float32';
+  }
+
+  /** Type that matrices are stored in. */
+  get storedDtype(): ActivationDType {
+    return this.trainable ? 'float32' : this.dtype;
+  }
 
   /** Registers a parameter; `parts` as in {@link Parameter}. */
   create(parts: readonly ParameterPart[], init: Init): Parameter {
@@ -140,20 +186,33 @@ export class ParameterStore {
       const members = this.parameters.filter((parameter) => parameter.decay === decay);
       const size = members.reduce((sum, parameter) => sum + parameter.size, 0);
       if (size === 0) return [];
-      const value = keep(
-        seed === undefined ? this.device.zeros([size]) : this.device.tensor(initial(members, size, seed)),
-      );
+      const value = keep(this.#initialValue(members, size, decay ? this.storedDtype : 'float32', seed));
+      const isRounded = decay && this.storedDtype !== this.dtype;
+      const rounded = isRounded ? keep(this.device.empty([size], this.dtype)) : null;
       let offset = 0;
       for (const parameter of members) {
-        parameter.value = keep(value.view(offset, parameter.shape)).requireGrad();
+        parameter.value = keep(value.view(offset, parameter.shape));
+        if (this.trainable) parameter.value.requireGrad();
+        if (rounded) parameter.rounded = keep(rounded.view(offset, parameter.shape));
         offset += parameter.size;
       }
-      return [{ decay, value, grad: null }];
+      return [{ decay, value, rounded, grad: null }];
     });
+    this.changed();
+  }
+
+  #initialValue(members: readonly Parameter[], size: number, dtype: ActivationDType, seed?: number): Tensor {
+    if (seed === undefined) return this.device.zeros([size], dtype);
+    using values = this.device.tensor(initial(members, size, seed));
+    return dtype === 'float32' ? values.detach() : values.cast(dtype);
   }
 
   /** Makes room for gradients, zero at first; the parameters' `grad` are views of it. */
   allocateGradients(): void {
+    if (!this.trainable) {
+      const problem = `its matrices are kept in ${this.dtype} alone (masters: false)`;
+      throw new ForetokenError('INVALID_ARGUMENT', `the model cannot be trained: ${problem}`);
+    }
     for (const bucket of this.buckets) {
       if (bucket.grad) continue;
       bucket.grad = keep(this.device.zeros([bucket.value.size]));
@@ -185,8 +244,18 @@ export class ParameterStore {
       });
   }
 
-  /** To be called when values have changed, by an optimizer or a checkpoint. */
+  /** To be called when values have changed, as by a checkpoint: rounds them anew. */
   changed(): void {
+    for (const { value, rounded } of this.buckets) {
+      if (!rounded) continue;
+      using cast = value.cast(this.dtype);
+      rounded.copyFrom(cast);
+    }
+    this.updated();
+  }
+
+  /** To be called when values have changed and `rounded` with them, as by an optimizer. */
+  updated(): void {
     for (const parameter of this.parameters) parameter.changed();
   }
 
@@ -200,6 +269,7 @@ export class ParameterStore {
     for (const parameter of this.parameters) parameter.dispose();
     for (const bucket of this.buckets) {
       bucket.value.dispose();
+      bucket.rounded?.dispose();
       bucket.grad?.dispose();
     }
     this.buckets = [];

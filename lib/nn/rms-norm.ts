@@ -1,4 +1,4 @@
-import { rmsNorm } from '../tensor/ops/rms-norm';
+import { addRmsNorm, rmsNorm } from '../tensor/ops/rms-norm';
 import type { Tensor } from '../tensor/tensor';
 import type { Parameter, ParameterStore } from './parameters';
 
@@ -20,5 +20,10 @@ export class RMSNorm {
   /** x [..., dim] → the same shape. */
   forward(x: Tensor): Tensor {
     return rmsNorm(x, this.weight.value, this.eps);
+  }
+
+  /** The same of x + residual, which is given back, too. */
+  forwardSum(x: Tensor, residual: Tensor): ReturnType<typeof addRmsNorm> {
+    return addRmsNorm(x, residual, this.weight.value, this.eps);
   }
 }

@@ -1,4 +1,5 @@
 import { ForetokenError } from '../errors';
+import type { DType } from '../native/binding';
 import { native } from '../native/load';
 import { inScope, keepWith, own, scope, type Scoped, type Surviving } from './scope';
 import type { Tensor } from './tensor';
@@ -23,6 +24,15 @@ export type Backward = (
   targets: readonly (GradTarget | null)[],
 ) => void;
 
+/** `grad` in a dtype, taking it over. */
+function inDtype(grad: Tensor, dtype: DType): Tensor {
+  if (grad.dtype === dtype) return grad;
+  const cast = grad.cast(dtype);
+  grad.dispose();
+  return cast;
+}
+
+/** Gathers in float32, whatever operations compute in: many small gradients may add up. */
 class LeafTarget implements GradTarget {
   constructor(readonly leaf: Tensor) {}
 
@@ -31,7 +41,7 @@ class LeafTarget implements GradTarget {
       native.accumulate(this.leaf.grad.handle, grad.handle, 1);
       grad.dispose();
     } else {
-      this.leaf.grad = keepWith(grad, this.leaf);
+      this.leaf.grad = keepWith(inDtype(grad, 'float32'), this.leaf);
     }
   }
 
@@ -46,7 +56,7 @@ let nextOrder = 0;
 export class GradNode implements GradTarget, Surviving {
   /** Operations are numbered as they are recorded, so falling order is a valid order for backward. */
   readonly order = nextOrder++;
-  /** What has gathered of the gradient of the operation's output: float32, of its shape; null before anything has. */
+  /** What has gathered of the gradient of the operation's output, of its shape and dtype; null before anything has. */
   grad: Tensor | null = null;
   #consumed = false;
 
@@ -55,7 +65,7 @@ export class GradNode implements GradTarget, Surviving {
     readonly op: string,
     /** Where the gradients of its inputs go, in their order; null where none is wanted. */
     readonly targets: readonly (GradNode | LeafTarget | null)[],
-    private readonly output: { device: Tensor['device']; shape: readonly number[] },
+    private readonly output: Pick<Tensor, 'device' | 'shape' | 'dtype'>,
     private saved: readonly Tensor[],
     private readonly backwardFunction: Backward,
   ) {
@@ -67,12 +77,13 @@ export class GradNode implements GradTarget, Surviving {
       native.accumulate(this.grad.handle, grad.handle, 1);
       grad.dispose();
     } else {
-      this.grad = keepWith(grad, this);
+      this.grad = keepWith(inDtype(grad, this.output.dtype), this);
     }
   }
 
   buffer(): Tensor {
-    return (this.grad ??= keepWith(this.output.device.zeros(this.output.shape), this));
+    const { device, shape, dtype } = this.output;
+    return (this.grad ??= keepWith(device.zeros(shape, dtype), this));
   }
 
   /** Whether backward ran, or the scope of this operation ended: what it saved is gone. */
@@ -133,10 +144,13 @@ export function record(
   backward: Backward,
 ): Tensor {
   if (!isRecording(inputs)) return output;
-  const targets = inputs.map((input) => (input?.requiresGrad ? (input.node ?? new LeafTarget(input)) : null));
+  const targets = inputs.map((input) =>
+    input?.requiresGrad ? (input.node ?? new LeafTarget(input.master ?? input)) : null,
+  );
   // Aliases share memory but not fate: the scope of the originals may end before backward runs.
   const saved = save.map((tensor) => tensor.detach());
-  output.node = new GradNode(op, targets, { device: output.device, shape: output.shape }, saved, backward);
+  const { device, shape, dtype } = output;
+  output.node = new GradNode(op, targets, { device, shape, dtype }, saved, backward);
   output.requiresGrad = true;
   return output;
 }
@@ -159,9 +173,9 @@ export function backward(roots: readonly (readonly [Tensor, Tensor?])[]): void {
     noGrad(() =>
       scope(() => {
         roots.forEach(([output, grad], i) => {
-          // A copy, because gradients are accumulated into in place.
-          const start = output.device.empty(output.shape).copyFrom(grad ?? output.device.zeros([1]).fill(1));
-          nodes[i]!.add(start);
+          const { device, shape, dtype } = output;
+          // A copy in any case, because gradients are accumulated into in place.
+          nodes[i]!.add(grad ? grad.cast(dtype) : device.empty(shape, dtype).fill(1));
         });
         for (const node of graph) node.run();
       }),

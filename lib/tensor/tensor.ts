@@ -24,6 +24,11 @@ export class Tensor implements Surviving, Disposable {
   /** For a leaf: the gradient gathered so far, float32, same shape. */
   grad: Tensor | null = null;
   /**
+   * For a copy of a leaf in another dtype: the leaf, where gradients of the copy gather.
+   * @internal
+   */
+  master: Tensor | null = null;
+  /**
    * The operation that made this tensor, when it is part of a recorded graph.
    * @internal
    */

@@ -67,16 +67,12 @@ export class AdamW implements Disposable {
       const clip = clipCoefficient(squares, options.maxGradNorm);
       for (const { bucket, m, v } of this.#moments) {
         const weightDecay = bucket.decay ? options.weightDecay : 0;
-        adamw(bucket.value, bucket.grad!, m, v, clip.coefficient, {
-          ...options,
-          lr: learningRate,
-          weightDecay,
-          step,
-        });
+        const numbers = { ...options, lr: learningRate, weightDecay, step };
+        adamw(bucket.value, bucket.grad!, m, v, clip.coefficient, numbers, bucket.rounded ?? undefined);
       }
       return clip.norm;
     });
-    store.changed();
+    store.updated();
     return norm;
   }
 

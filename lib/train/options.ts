@@ -3,6 +3,7 @@ import { ForetokenError } from '../errors';
 import type { ModelConfig, ModelOptions } from '../model/config';
 import type { HeadLossOptions } from '../model/loss';
 import type { MtpModel } from '../model/model';
+import type { ActivationDType } from '../native/binding';
 import type { Tokenizer } from '../model/tokenizer';
 import type { Device } from '../tensor/device';
 import { checkInteger, checkNumber } from './check';
@@ -17,6 +18,11 @@ export interface TrainerOptions {
   readonly device: Device;
   /** What to make a new model from (its vocabulary is the tokenizer's unless given), or a model to train on. */
   readonly model: Omit<ModelOptions, 'vocabSize'> | MtpModel;
+  /**
+   * What a new model computes in; a given one keeps its own. With bfloat16 the weights that are trained and saved, the
+   * optimizer's means and all sums stay float32. Default float32.
+   */
+  readonly dtype?: ActivationDType;
   /** The corpus' tokenizer; checkpoints keep it. */
   readonly tokenizer: Tokenizer;
   /** The corpus, as `prepareCorpus` makes it. */
@@ -67,6 +73,8 @@ export type LossTerms = Pick<HeadLossOptions, 'labelSmoothing' | 'zLoss' | 'entr
 export interface Recipe {
   /** The model's configuration. */
   readonly model: ModelConfig;
+  /** What the model computes in. */
+  readonly dtype: ActivationDType;
   /** The corpus' checksum. */
   readonly data: string;
   /** Rows at a time. */
@@ -96,7 +104,11 @@ export interface Recipe {
  * @param before the recipe of the run that is resumed
  * @throws INVALID_ARGUMENT naming the option
  */
-export function recipeOf(options: TrainerOptions, model: ModelConfig, before?: Recipe): Recipe {
+export function recipeOf(
+  options: TrainerOptions,
+  { config: model, dtype }: Pick<MtpModel, 'config' | 'dtype'>,
+  before?: Recipe,
+): Recipe {
   const { labelSmoothing, zLoss, entropyWeight } = options.loss ?? {};
   const steps = checkInteger('trainer: steps', options.steps, 1);
   const learningRate = options.learningRate ?? { schedule: 'cosine', peak: 1e-3 };
@@ -104,6 +116,7 @@ export function recipeOf(options: TrainerOptions, model: ModelConfig, before?: R
   const warmupSteps = before?.learningRate.warmupSteps ?? Math.ceil(steps / 50);
   const recipe: Recipe = {
     model,
+    dtype,
     data: options.data.checksum,
     batchSize: checkInteger('trainer: batchSize', options.batchSize ?? 8, 1),
     sequenceLength: checkInteger('trainer: sequenceLength', options.sequenceLength ?? 256, 1),

@@ -80,7 +80,9 @@ export async function readState(path: string): Promise<SavedState> {
   for (const name of ['order', 'recipe'] as const) if (!isJsonObject(state[name])) fail(`${name} is missing`);
   const { learningRate } = state.recipe as Partial<Recipe>;
   if (!isJsonObject(learningRate)) fail('recipe.learningRate is missing');
-  return { checkpoint, state: state as unknown as TrainerState };
+  // There was no choice once.
+  const recipe = { dtype: 'float32', ...(state.recipe as object) };
+  return { checkpoint, state: { ...state, recipe } as unknown as TrainerState };
 }
 
 /** Fills an optimizer from a checkpoint. */

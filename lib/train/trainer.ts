@@ -102,7 +102,7 @@ export class Trainer implements Disposable {
   }
 
   private constructor(options: TrainerOptions, before?: Recipe) {
-    const { device, data, tokenizer, model } = options;
+    const { device, data, tokenizer, model, dtype = 'float32' } = options;
     this.#options = options;
     this.#ownsModel = !(model instanceof MtpModel);
     const config =
@@ -123,7 +123,8 @@ export class Trainer implements Disposable {
     for (const name of ['evalRows', 'keepCheckpoints'] as const) {
       checkInteger(`trainer: ${name}`, options[name] ?? 1, 1);
     }
-    const recipe = (this.recipe = recipeOf(options, config, before));
+    const computes = { config, dtype: model instanceof MtpModel ? model.dtype : dtype };
+    const recipe = (this.recipe = recipeOf(options, computes, before));
     const heads = config.mtp.numHeads;
     const rows = { rowLength: recipe.sequenceLength, heads };
     const split = recipe.heldOut > 0 ? splitHeldOut(data.length, recipe.heldOut) : null;
@@ -135,7 +136,8 @@ export class Trainer implements Disposable {
     const active = recipe.curriculum ? headCurriculum(heads, recipe.curriculum) : () => heads;
     this.#headWeights = (step) => weights(step).map((weight, i) => (i < active(step) ? weight : 0));
     // Last, because from here on there is memory to give back.
-    this.model = model instanceof MtpModel ? model : new MtpModel(device, config, { seed: recipe.seed });
+    this.model =
+      model instanceof MtpModel ? model : new MtpModel(device, config, { seed: recipe.seed, dtype });
     this.model.table.reserve(recipe.sequenceLength);
     this.#optimizer = new AdamW(this.model.parameters, recipe.optimizer);
   }

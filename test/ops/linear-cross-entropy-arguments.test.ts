@@ -9,6 +9,7 @@ import {
 } from '../../lib/tensor/ops/linear-cross-entropy';
 import { Tensor } from '../../lib/tensor/tensor';
 import { onDeviceOnly } from '../support/cpu';
+import { onDevice, targets } from '../support/devices';
 import { foretokenError } from '../support/errors';
 
 const [rows, dim, vocab, heads] = [6, 4, 7, 2];
@@ -209,17 +210,37 @@ describe('targets outside the vocabulary', () => {
     }
   });
 
-  test.each(bad)('%i that only the device knows is reported by the next readback', async (target) => {
-    using own = openDevice('cpu', { threads: 2 });
-    const weight = own.zeros([vocab, dim]).requireGrad();
-    const targets = onDeviceOnly(own, [0, 1, target, 3, -100, 6]);
-    const { loss } = linearCrossEntropy(own.zeros([rows, dim]), weight, targets, { chunkRows: 2 });
-    await expect(loss.data()).rejects.toThrow(
-      foretokenError('INDEX_OUT_OF_RANGE', `linearCrossEntropy: targets[2] is ${target}`, '0 … 6'),
-    );
-    // The device goes on.
-    const fine = linearCrossEntropy(own.zeros([rows, dim]), weight, onDeviceOnly(own, [0, 1, 2, 3, -100, 6]));
-    expect(await fine.loss.item()).toBeCloseTo(Math.log(vocab), 5);
+  describe.each(targets)('that only the device knows, on %s', (name) => {
+    test.each(bad)('%i is reported by the next readback', async (target) => {
+      await onDevice(name, async (own) => {
+        const weight = own.zeros([vocab, dim]).requireGrad();
+        const known = onDeviceOnly(own, [0, 1, target, 3, -100, 6]);
+        const { loss } = linearCrossEntropy(own.zeros([rows, dim]), weight, known, { chunkRows: 2 });
+        await expect(loss.data()).rejects.toThrow(
+          foretokenError('INDEX_OUT_OF_RANGE', `linearCrossEntropy: targets[2] is ${target}`, '0 … 6'),
+        );
+        // The device goes on.
+        const fine = onDeviceOnly(own, [0, 1, 2, 3, -100, 6]);
+        const after = linearCrossEntropy(own.zeros([rows, dim]), weight, fine);
+        expect(await after.loss.item()).toBeCloseTo(Math.log(vocab), 5);
+      });
+    });
+
+    test('the first of several is reported, and nothing that is added to changes', async () => {
+      await onDevice(name, async (own) => {
+        const known = onDeviceOnly(own, [0, 1, 2, 9, -100, 8]);
+        const gradients = { weight: own.zeros([vocab, dim]).fill(5), bias: own.zeros([vocab]).fill(3) };
+        const hidden = own.zeros([rows, dim]).fill(1);
+        linearCrossEntropyBackward(hidden, own.zeros([vocab, dim]), known, own.zeros([rows]), gradients);
+        await expect(own.synchronize()).rejects.toThrow(
+          foretokenError('INDEX_OUT_OF_RANGE', 'linearCrossEntropy: targets[3] is 9', '0 … 6'),
+        );
+        if (name.startsWith('cuda')) {
+          expect(await gradients.weight.data()).toEqual(new Float32Array(vocab * dim).fill(5));
+          expect(await gradients.bias.data()).toEqual(new Float32Array(vocab).fill(3));
+        }
+      });
+    });
   });
 
   test('an ignoreIndex makes its own value good, and -100 bad', () => {

@@ -1,11 +1,19 @@
-// What must not change a result: chunks, threads, repetition, the order of rows and tokens, where tensors lie and what
+// What must not change a result: chunks, threads, schedules, repetition, the order of rows and tokens, where tensors lie and what
 // memory held before.
 import fc from 'fast-check';
-import { openDevice, type Device } from '../../lib/tensor/device';
+import type { Device } from '../../lib/tensor/device';
 import { linearCrossEntropy, linearCrossEntropyBackward } from '../../lib/tensor/ops/linear-cross-entropy';
 import { scope } from '../../lib/tensor/scope';
 import type { Tensor } from '../../lib/tensor/tensor';
-import { isaLevels, onCpu } from '../support/cpu';
+import {
+  bfloat16Targets,
+  isEmulated,
+  onDevice,
+  onEachVariant,
+  openTarget,
+  targets,
+} from '../support/devices';
+import { representable } from '../support/half';
 import {
   allOutputs,
   expectAccurate,
@@ -21,36 +29,47 @@ import { Random } from '../support/random';
 
 const everything = { labelSmoothing: 0.1, zLoss: 0.02, entropyWeight: 0.3, softcap: 8 };
 
-describe.each(isaLevels)('%s', (isa) => {
-  const problem = randomProblem(1, { rows: 29, dim: 19, vocab: 83 }, { ...everything, heads: 1 });
-  // Large enough that every matrix product is cut between threads, and so are the rows.
-  const large = randomProblem(2, { rows: 60, dim: 40, vocab: 2100 }, { labelSmoothing: 0.1 });
+const chunks = [1, 2, 3, 7, 12, 13, 24, 31, 32, 33, 48, 64, 74, 75, 76, 1000, 2 ** 40];
 
-  test('chunks of any size give the same bits', async () => {
-    await onCpu({ isa, threads: 2 }, async (device) => {
-      const whole = await runLoss(device, problem);
-      expectAccurate(whole, problem);
-      for (const chunkRows of [1, 2, 3, 7, 12, 13, 22, 23, 24, 28, 29, 30, 1000, 2 ** 40]) {
-        expectSameRun(await runLoss(device, problem, { chunkRows }), whole);
-      }
-    });
-  });
-
-  test('any number of threads gives the same bits, run after run', async () => {
-    const run = (threads: number, chunkRows?: number): Promise<LossRun> =>
-      onCpu({ isa, threads }, (device) => runLoss(device, large, { chunkRows }));
-    const alone = await run(1);
-    for (const threads of [1, 2, 3, 5]) expectSameRun(await run(threads), alone);
-    expectSameRun(await run(3, 17), alone);
+test.each(bfloat16Targets)('chunks of bfloat16 states on %s', async (target) => {
+  const problem = randomProblem(9, { rows: 75, dim: 24, vocab: 83 }, everything);
+  problem.hidden = representable(problem.hidden, 'bfloat16');
+  problem.weight = representable(problem.weight, 'bfloat16');
+  const dtypes = { hidden: 'bfloat16', weight: 'bfloat16' } as const;
+  await onDevice(target, async (device) => {
+    const whole = await runLoss(device, problem, { dtypes });
+    for (const chunkRows of chunks) {
+      expectSameRun(await runLoss(device, problem, { dtypes, chunkRows }), whole);
+    }
   });
 });
 
-describe('one device', () => {
+describe.each(targets)('%s', (target) => {
   let device: Device;
   beforeAll(() => {
-    device = openDevice('cpu', { threads: 2 });
+    device = openTarget(target);
   });
   afterAll(() => device.dispose());
+
+  test('chunks of any size give the same bits', async () => {
+    const problem = randomProblem(1, { rows: 75, dim: 19, vocab: 83 }, { ...everything, heads: 1 });
+    const whole = await runLoss(device, problem);
+    expectAccurate(whole, problem);
+    for (const chunkRows of chunks) {
+      expectSameRun(await runLoss(device, problem, { chunkRows }), whole);
+    }
+  });
+
+  test('any number of threads and any schedule give the same bits, run after run', async () => {
+    // Large enough that every matrix product is cut between threads, and so are the rows.
+    const large = randomProblem(2, { rows: 60, dim: 40, vocab: 2100 }, { labelSmoothing: 0.1 });
+    let first: LossRun | undefined;
+    await onEachVariant(target, async (own) => {
+      first ??= await runLoss(own, large);
+      expectSameRun(await runLoss(own, large), first);
+      expectSameRun(await runLoss(own, large, { chunkRows: 17 }), first);
+    });
+  });
 
   test('rows in another order give the same rows', async () => {
     const problem = randomProblem(3, { rows: 20, dim: 6, vocab: 30 }, everything);
@@ -196,8 +215,8 @@ describe('one device', () => {
     const size = fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constantFrom(1, 15, 16, 17, 47, 64, 65));
     await fc.assert(
       fc.asyncProperty(
-        ...[size, size, fc.nat(8), options, fc.integer({ min: 0, max: 20 }), fc.nat(), fc.nat(2)],
-        async (dim, vocab, rowsOfHead, extras, chunkRows, seed, level) => {
+        ...[size, size, fc.nat(8), options, fc.integer({ min: 0, max: 20 }), fc.nat()],
+        async (dim, vocab, rowsOfHead, extras, chunkRows, seed) => {
           const rows = rowsOfHead * extras.heads;
           const random = new Random(seed);
           const eighths = (count: number): Float32Array =>
@@ -208,13 +227,12 @@ describe('one device', () => {
             bias: eighths(vocab),
           };
           const problem = randomProblem(seed, { rows, dim, vocab }, { ...extras, ...matrices });
-          const isa = isaLevels[level % isaLevels.length];
-          await onCpu({ isa, threads: 1 + (seed % 3) }, async (device) => {
-            expectAccurate(await runLoss(device, problem, { chunkRows }), problem);
+          await onEachVariant(target, async (own) => {
+            expectAccurate(await runLoss(own, problem, { chunkRows }), problem);
           });
         },
       ),
-      { numRuns: 150 },
+      { numRuns: isEmulated(target) ? 15 : 50 },
     );
   });
 });

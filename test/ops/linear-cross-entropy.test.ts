@@ -1,10 +1,9 @@
-// Loss, statistics and gradients against the float64 oracle, on every instruction-set level and number of threads.
-import { onCpu } from '../support/cpu';
-import { representable, type HalfDType } from '../support/half';
-import { cpuVariants, expectAccurate, randomProblem, runLoss } from '../support/loss';
+// Loss, statistics and gradients against the float64 oracle, on every device, with every number of threads.
+import { onEachVariant, targets } from '../support/devices';
+import { expectAccurate, randomProblem, runLoss } from '../support/loss';
 import type { LossProblem } from '../support/loss-oracle';
 
-/** Sizes around the vector lengths and tiles, all odd ones out included. */
+/** Sizes around vector lengths, tiles and strips, all odd ones out included. */
 const shapes = [
   { rows: 1, dim: 1, vocab: 1 },
   { rows: 1, dim: 1, vocab: 2 },
@@ -18,6 +17,8 @@ const shapes = [
   { rows: 3, dim: 5, vocab: 1023 },
   { rows: 3, dim: 5, vocab: 1025 },
   { rows: 2, dim: 3, vocab: 2081 },
+  { rows: 65, dim: 33, vocab: 129 },
+  { rows: 20, dim: 17, vocab: 12_301 },
 ];
 
 const options: Record<string, Partial<LossProblem>> = {
@@ -35,29 +36,12 @@ const bySize = shapes.map((shape) => ({ ...shape, problem: randomProblem(7, shap
 const byOption = Object.entries(options).map(
   ([name, extras]) => [name, randomProblem(8, { rows: 19, dim: 9, vocab: 67 }, extras)] as const,
 );
-const byDType = (['bfloat16', 'float16'] as const).map((dtype) => [dtype, halfProblem(dtype)] as const);
-
-function halfProblem(dtype: HalfDType): LossProblem {
-  const problem = randomProblem(9, { rows: 11, dim: 37, vocab: 71 }, { labelSmoothing: 0.1 });
-  return {
-    ...problem,
-    hidden: representable(problem.hidden, dtype),
-    weight: representable(problem.weight, dtype),
-  };
-}
-
-describe.each(cpuVariants)('$isa, $threads threads', (variant) => {
+describe.each(targets)('%s', (target) => {
   test.each(bySize)('$rows rows, dim $dim, vocabulary $vocab', async ({ problem }) => {
-    await onCpu(variant, async (device) => expectAccurate(await runLoss(device, problem), problem));
+    await onEachVariant(target, async (device) => expectAccurate(await runLoss(device, problem), problem));
   });
 
   test.each(byOption)('%s', async (_, problem) => {
-    await onCpu(variant, async (device) => expectAccurate(await runLoss(device, problem), problem));
-  });
-
-  test.each(byDType)('%s inputs', async (dtype, problem) => {
-    await onCpu(variant, async (device) =>
-      expectAccurate(await runLoss(device, problem, { dtype }), problem),
-    );
+    await onEachVariant(target, async (device) => expectAccurate(await runLoss(device, problem), problem));
   });
 });

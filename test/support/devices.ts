@@ -75,6 +75,18 @@ export async function onDevice<T>(target: Target, fn: (device: Device) => Promis
   }
 }
 
+/** Runs `fn` with 1, 2 and 3 threads, or under different schedules, each on a device of its own. */
+export async function onEachVariant(target: Target, fn: (device: Device) => Promise<void>): Promise<void> {
+  for (const { name, options } of variants(target)) {
+    const device = openDevice(name, options);
+    try {
+      await fn(device);
+    } finally {
+      device.dispose();
+    }
+  }
+}
+
 /**
  * The float32 results of `fn` on a target. Expects the same bits of them with 1, 2 and 3 threads, or under different
  * schedules, and nothing left behind.
@@ -84,18 +96,13 @@ export async function onAllVariants(
   fn: (device: Device) => readonly Tensor[],
 ): Promise<Float32Array[]> {
   let first: Float32Array[] | undefined;
-  for (const { name, options } of variants(target)) {
-    const device = openDevice(name, options);
-    try {
-      const before = native.liveTensors();
-      const results = await Promise.all(scope(() => fn(device)).map(take));
-      expect(native.liveTensors()).toBe(before);
-      expect(device.memory().live).toBe(0);
-      first ??= results;
-      results.forEach((result, i) => expectSameBits(result, first![i]!));
-    } finally {
-      device.dispose();
-    }
-  }
+  await onEachVariant(target, async (device) => {
+    const before = native.liveTensors();
+    const results = await Promise.all(scope(() => fn(device)).map(take));
+    expect(native.liveTensors()).toBe(before);
+    expect(device.memory().live).toBe(0);
+    first ??= results;
+    results.forEach((result, i) => expectSameBits(result, first![i]!));
+  });
   return first!;
 }

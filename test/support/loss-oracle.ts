@@ -142,7 +142,8 @@ function lossOfRow(problem: AnyProblem, target: number, z: Float64Array, round: 
   return { loss, nll, lse, entropy, gradient };
 }
 
-export function lossOf(problem: AnyProblem, round: Rounding): LossValues {
+/** @param roundGradient what the gradients of logits are rounded to before they are summed */
+export function lossOf(problem: AnyProblem, round: Rounding, roundGradient: Rounding = round): LossValues {
   const { rows, dim, vocab, heads = 1, hidden, weight, targets } = problem;
   const values: LossValues = {
     total: new Sums(1, round),
@@ -171,7 +172,7 @@ export function lossOf(problem: AnyProblem, round: Rounding): LossValues {
     values.argmax[row] = z.indexOf(z.reduce((x, y) => Math.max(x, y)));
     values.rank[row] = z.filter((x, j) => x > z[target]! || (x === z[target] && j < target)).length;
     for (let j = 0; j < vocab; j++) {
-      const [dz, scale] = [round(a * gradient.values[j]!), Math.abs(a) * gradient.scales[j]!];
+      const [dz, scale] = [roundGradient(a * gradient.values[j]!), Math.abs(a) * gradient.scales[j]!];
       values.gradBias.add(j, dz, scale);
       for (let k = 0; k < dim; k++) {
         const [h, w] = [hidden[row * dim + k]!, weight[j * dim + k]!];

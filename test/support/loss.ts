@@ -9,14 +9,12 @@ import { scope } from '../../lib/tensor/scope';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { exact, expectAsGoodAsFloat32, float32 } from './accuracy';
 import { isaLevels, type Isa } from './cpu';
-import { encode, type HalfDType } from './half';
+import { encode, nearest, type HalfDType } from './half';
 import { lossOf, type LossProblem, type LossValues } from './loss-oracle';
 import { Random } from './random';
 
 export const allOutputs = ['nll', 'lse', 'entropy', 'argmax', 'rank'] as const;
 
-/** Every instruction-set level with every number of threads that matters on a small machine. */
-export const cpuVariants = isaLevels.flatMap((isa) => [1, 2, 3].map((threads) => ({ isa, threads })));
 export const bestIsa: Isa = isaLevels[0]!;
 
 type Shape = Pick<LossProblem, 'rows' | 'dim' | 'vocab'>;
@@ -52,19 +50,25 @@ export interface LossInputs {
   options: LinearCrossEntropyOptions;
 }
 
-export function upload(
-  device: Device,
-  problem: LossProblem,
-  dtype: 'float32' | HalfDType = 'float32',
-): LossInputs {
+/** The types of hidden states and weight; float32 where nothing else is said. */
+export interface LossDTypes {
+  hidden?: 'float32' | HalfDType;
+  weight?: 'float32' | HalfDType;
+}
+
+export function upload(device: Device, problem: LossProblem, dtypes: LossDTypes = {}): LossInputs {
   const { rows, dim, vocab } = problem;
-  const matrix = (values: Float32Array, shape: number[]): Tensor =>
-    dtype === 'float32' ? device.tensor(values, shape) : device.tensor(encode(values, dtype), shape, dtype);
+  const matrix = (name: keyof LossDTypes, shape: number[]): Tensor => {
+    const [values, dtype = 'float32'] = [problem[name], dtypes[name]];
+    return dtype === 'float32'
+      ? device.tensor(values, shape)
+      : device.tensor(encode(values, dtype), shape, dtype);
+  };
   const vector = (values?: Float32Array): Tensor | undefined => (values ? device.tensor(values) : undefined);
   const { heads, reduction, ignoreIndex, labelSmoothing, zLoss, entropyWeight, softcap } = problem;
   return {
-    hidden: matrix(problem.hidden, [rows, dim]).requireGrad(),
-    weight: matrix(problem.weight, [vocab, dim]).requireGrad(),
+    hidden: matrix('hidden', [rows, dim]).requireGrad(),
+    weight: matrix('weight', [vocab, dim]).requireGrad(),
     targets: device.tensor(problem.targets),
     options: {
       ...{ heads, reduction, ignoreIndex, labelSmoothing, zLoss, entropyWeight, softcap },
@@ -118,10 +122,10 @@ export async function readBack(
 export async function runLoss(
   device: Device,
   problem: LossProblem,
-  how: { dtype?: 'float32' | HalfDType; chunkRows?: number } = {},
+  how: { dtypes?: LossDTypes; chunkRows?: number } = {},
 ): Promise<LossRun> {
   const { result, gradients } = scope(() => {
-    const { hidden, weight, targets, options } = upload(device, problem, how.dtype);
+    const { hidden, weight, targets, options } = upload(device, problem, how.dtypes);
     const outputs = { ...options, chunkRows: how.chunkRows, outputs: allOutputs };
     const { loss, ...others } = linearCrossEntropy(hidden, weight, targets, outputs);
     loss.backward();
@@ -134,6 +138,8 @@ export async function runLoss(
 interface Expected {
   oracle: LossValues;
   plain: LossValues;
+  /** As `plain`, but for gradients of logits in bfloat16. */
+  rounded?: LossValues;
 }
 const expectations = new WeakMap<LossProblem, Expected>();
 
@@ -147,15 +153,24 @@ export function expectedOf(problem: LossProblem): Expected {
   return expected;
 }
 
+/** Whether the device makes bfloat16 of the gradients of logits. */
+export function roundsGradients(device: Device, dtypes: LossDTypes): boolean {
+  return device.computesIn('bfloat16') && dtypes.hidden === 'bfloat16' && dtypes.weight === 'bfloat16';
+}
+
 const rowOutputs = ['nll', 'lse', 'entropy'] as const;
 const sums = ['total', 'headLoss', 'gradHidden', 'gradWeight', 'gradBias'] as const;
 
 /**
  * Expects every result to be as good as plain float32 arithmetic makes it. Sums over many terms are measured in units of
  * the sum of the terms' absolute values, so that small elements count as much as large ones.
+ * @param rounded whether gradients of logits may be bfloat16
  */
-export function expectAccurate(run: LossRun, problem: LossProblem): void {
-  const { oracle, plain } = expectedOf(problem);
+export function expectAccurate(run: LossRun, problem: LossProblem, rounded = false): void {
+  const expected = expectedOf(problem);
+  const { oracle } = expected;
+  if (rounded) expected.rounded ??= lossOf(problem, float32, (x) => nearest(Math.fround(x), 'bfloat16'));
+  const plain = rounded ? expected.rounded! : expected.plain;
   expect(run.headCount).toEqual(oracle.headCount);
   expect(run.argmax).toEqual(oracle.argmax);
   expect(run.rank).toEqual(oracle.rank);

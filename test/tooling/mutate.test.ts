@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { judge, mutated, type Report } from '../../scripts/mutate';
-import { mutations, type Mutation } from '../../scripts/mutations';
+import { judge, mutated, mutations, type Report } from '../../scripts/mutate';
+import type { Mutation } from '../../scripts/mutations';
 
 const root = path.join(__dirname, '../..');
 const mutation: Mutation = {
@@ -45,6 +45,13 @@ describe('the verdict', () => {
   test('is that a failed expectation caught it', () => {
     const report = reportOf(passed, failed('adds up', 'Expected: 1'), failed('adds more', 'Expected: 2'));
     expect(judge(report)).toEqual({ kind: 'caught', by: 'adds up', failed: 2 });
+  });
+
+  test('tells what the emulator reported', () => {
+    const message = 'ForetokenError: the device met cudaErrorLaunchFailure: kernel: deadlock\n  details';
+    expect(judge(reportOf(failed('adds up', 'Expected: 1'), failed('adds', message)))).toEqual({
+      ...{ kind: 'caught', by: 'adds up', failed: 2, report: 'kernel: deadlock' },
+    });
   });
 
   test('is that it survived', () => {

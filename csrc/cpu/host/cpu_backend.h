@@ -2,8 +2,8 @@
 #pragma once
 
 #include "csrc/core/backend.h"
+#include "csrc/core/stream.h"
 #include "csrc/core/thread_pool.h"
-#include "csrc/cpu/host/stream.h"
 #include "csrc/cpu/kernel_table.h"
 
 namespace foretoken::cpu {

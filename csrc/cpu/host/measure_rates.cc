@@ -35,7 +35,7 @@ void on_all_threads(ThreadPool& pool, F&& body) {
 MachineRates measure_rates(const KernelTable& kernels, ThreadPool& pool) {
   constexpr int kRepeats = 5;
   const int threads = pool.threads();
-  MachineRates best{0, 0};
+  MachineRates best{};
 
   std::vector<double> flops(static_cast<size_t>(threads));
   for (int repeat = 0; repeat < kRepeats; ++repeat) {
@@ -44,6 +44,7 @@ MachineRates measure_rates(const KernelTable& kernels, ThreadPool& pool) {
     for (const double rate : flops) sum += rate;
     best.flops_per_second = std::max(best.flops_per_second, sum);
   }
+  best.matmul_flops_per_second = best.flops_per_second;
 
   // 256 MiB in all: beyond the last-level cache of the machines this runs on, and quick to fill.
   const int64_t share = (int64_t{256} << 20) / static_cast<int64_t>(sizeof(float)) / threads;

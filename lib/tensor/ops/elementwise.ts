@@ -1,16 +1,19 @@
 import { native } from '../../native/load';
-import { record } from '../autograd';
+import { record, type Backward } from '../autograd';
 import { Tensor } from '../tensor';
 
 /** a + b, elementwise; both the same shape. */
 export function add(a: Tensor, b: Tensor): Tensor {
   const out = new Tensor(a.device, native.add(a.handle, b.handle));
-  return record('add', [a, b], out, [], (grad, _saved, [toA, toB]) => {
-    toA?.add(grad.detach());
-    // Two owners must not share memory that either may accumulate into.
-    toB?.add(toA ? new Tensor(grad.device, native.scale(grad.handle, 1)) : grad.detach());
-  });
+  return record('add', [a, b], out, [], addBackward);
 }
+
+/** For every operation that adds. */
+export const addBackward: Backward = (grad, _saved, [toA, toB]) => {
+  toA?.add(grad.detach());
+  // Two owners must not share memory that either may accumulate into.
+  toB?.add(toA ? new Tensor(grad.device, native.scale(grad.handle, 1)) : grad.detach());
+};
 
 /** factor · x. */
 export function scale(x: Tensor, factor: number): Tensor {

@@ -147,7 +147,10 @@ export function linearCrossEntropy(
   // What the graph does not keep goes with the scope, whether the call succeeds or fails.
   return scope(() => {
     const gradients: LinearCrossEntropyGradients = {
-      hidden: hidden.requiresGrad ? hidden.device.empty(hidden.shape) : undefined,
+      // In the type that it gathers in: that of the operation behind it, or a leaf's float32.
+      hidden: hidden.requiresGrad
+        ? hidden.device.empty(hidden.shape, hidden.node ? hidden.dtype : 'float32')
+        : undefined,
       weight: weight.requiresGrad ? weight.device.zeros(weight.shape) : undefined,
       bias: bias?.requiresGrad ? bias.device.zeros(bias.shape) : undefined,
     };

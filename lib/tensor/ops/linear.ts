@@ -18,7 +18,8 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null, dtype?: 
     [x, weight, bias],
     out,
     [x, weight],
-    (grad, [input, w], [toX, toWeight, toBias]) => {
+    (upstream, [input, w], [toX, toWeight, toBias]) => {
+      const grad = upstream.dtype === input!.dtype ? upstream : upstream.cast(input!.dtype);
       toX?.add(new Tensor(grad.device, native.linearBackwardInput(grad.handle, w!.handle)));
       if (toWeight) {
         native.linearBackwardWeight(

@@ -32,8 +32,8 @@ export function sliceColumns(x: Tensor, start: number, dim: number): Tensor {
   const [outer, total] = [x.shape.slice(0, -1), x.shape.at(-1)!];
   return record('sliceColumns', [x], out, [], (grad, _saved, [toX]) => {
     if (!toX) return;
-    const before = grad.device.zeros([...outer, start]);
-    const after = grad.device.zeros([...outer, total - start - dim]);
+    const before = grad.device.zeros([...outer, start], grad.dtype);
+    const after = grad.device.zeros([...outer, total - start - dim], grad.dtype);
     const left = new Tensor(grad.device, native.concat(before.handle, grad.handle));
     toX.add(new Tensor(grad.device, native.concat(left.handle, after.handle)));
   });

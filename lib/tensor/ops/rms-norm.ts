@@ -1,6 +1,7 @@
 import { native } from '../../native/load';
-import { record } from '../autograd';
+import { record, type Backward } from '../autograd';
 import { Tensor } from '../tensor';
+import { addBackward } from './elementwise';
 
 /**
  * y = x / sqrt(mean(x²) + eps) · weight, over the last dimension (Zhang & Sennrich 2019).
@@ -11,22 +12,35 @@ export function rmsNorm(x: Tensor, weight: Tensor, eps: number): Tensor {
   const [y, rstdHandle] = native.rmsNorm(x.handle, weight.handle, eps);
   const out = new Tensor(x.device, y);
   using rstd = new Tensor(x.device, rstdHandle);
-  return record(
-    'rmsNorm',
-    [x, weight],
-    out,
-    [x, weight, rstd],
-    (grad, [input, scale, root], [toX, toWeight]) => {
-      const gradWeight = toWeight?.buffer().handle;
-      const gradX = native.rmsNormBackward(
-        grad.handle,
-        input!.handle,
-        scale!.handle,
-        root!.handle,
-        gradWeight,
-      );
-      const owned = new Tensor(grad.device, gradX);
-      toX?.add(owned);
-    },
-  );
+  return record('rmsNorm', [x, weight], out, [x, weight, rstd], rmsNormBackward);
 }
+
+/**
+ * {@link rmsNorm} of x + residual in one operation.
+ * @returns the norm and the sum; both as if they had been made one after the other, gradients included
+ */
+export function addRmsNorm(
+  x: Tensor,
+  residual: Tensor,
+  weight: Tensor,
+  eps: number,
+): {
+  /** x + residual. */
+  sum: Tensor;
+  /** What {@link rmsNorm} makes of it. */
+  out: Tensor;
+} {
+  const [y, rstdHandle, sumHandle] = native.rmsNorm(x.handle, weight.handle, eps, residual.handle);
+  const [out, sum] = [new Tensor(x.device, y), new Tensor(x.device, sumHandle)];
+  using rstd = new Tensor(x.device, rstdHandle);
+  record('add', [x, residual], sum, [], addBackward);
+  record('rmsNorm', [sum, weight], out, [sum, weight, rstd], rmsNormBackward);
+  return { sum, out };
+}
+
+const rmsNormBackward: Backward = (grad, [x, weight, rstd], [toX, toWeight]) => {
+  const gradWeight = toWeight?.buffer().handle;
+  const gradX = native.rmsNormBackward(grad.handle, x!.handle, weight!.handle, rstd!.handle, gradWeight);
+  const owned = new Tensor(grad.device, gradX);
+  toX?.add(owned);
+};

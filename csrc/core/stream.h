@@ -1,4 +1,4 @@
-// The CPU's stream: one thread that runs what is enqueued, in order.
+// One thread that runs what is enqueued, in order: the CPU's stream, and that of the emulated GPU.
 #pragma once
 
 #include <atomic>
@@ -8,7 +8,7 @@
 #include <mutex>
 #include <thread>
 
-namespace foretoken::cpu {
+namespace foretoken {
 
 class Stream {
  public:
@@ -38,4 +38,4 @@ class Stream {
   std::thread thread_;
 };
 
-}  // namespace foretoken::cpu
+}  // namespace foretoken

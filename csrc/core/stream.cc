@@ -1,11 +1,11 @@
-#include "csrc/cpu/host/stream.h"
+#include "csrc/core/stream.h"
 
 #include <chrono>
 #include <future>
 
 #include "csrc/core/thread_pool.h"
 
-namespace foretoken::cpu {
+namespace foretoken {
 
 namespace {
 
@@ -77,4 +77,4 @@ bool Stream::wait_for_tasks(std::deque<Task>& batch) {
   return true;
 }
 
-}  // namespace foretoken::cpu
+}  // namespace foretoken

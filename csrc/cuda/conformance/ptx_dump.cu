@@ -1,0 +1,149 @@
+// A program that runs every wrapper of ptx.cuh on inputs that are always the same and prints what each thread has in
+// its registers afterwards, as JSON: {"device": …, "dumps": {"mma_m16n8k16_bf16": [[…], …], …}}, a row a thread. Built
+// for GPUs and for the emulator; test/cuda/conformance.test.ts compares the two.
+#include <cstdio>
+#include <functional>
+#include <vector>
+
+#include "csrc/cuda/context.h"
+#include "csrc/cuda/ptx.cuh"
+#include "csrc/cuda/reduce.cuh"
+
+namespace foretoken::cuda {
+namespace {
+
+constexpr int kMostWords = 64;  // of a thread
+
+// bfloat16 numbers that products and sums hold exactly: small integers.
+FORETOKEN_DEVICE uint16_t small_integer(int i) { return ptx::bfloat16_of_float(static_cast<float>(i * 7 % 19 - 9)); }
+
+FORETOKEN_DEVICE uint32_t pair_of(int i) {
+  return static_cast<uint32_t>(small_integer(2 * i)) | static_cast<uint32_t>(small_integer(2 * i + 1)) << 16;
+}
+
+// Floats of every kind that a conversion may meet.
+FORETOKEN_DEVICE float float_case(int i) {
+  constexpr uint32_t kCases[] = {0x00000000, 0x80000000, 0x3f800000, 0x3f808000, 0x3f818000, 0x3f80ffff, 0x7f7fffff,
+                                 0x7f800000, 0xff800000, 0x7fc00000, 0x00000001, 0x007fffff, 0x33000000, 0x33000001,
+                                 0x387fe000, 0x477fe000, 0x477fefff, 0x477ff000, 0x38800000, 0xc2f6e979, 0x3eaaaaab,
+                                 0x40490fdb, 0xb8d1b717, 0x4b189680, 0x38000000, 0x387fffff, 0x33800000, 0x337fffff,
+                                 0xbf808000, 0xbf818000, 0x477fffff, 0x00800000};
+  return __uint_as_float(kCases[i]);
+}
+
+__global__ void conversions(uint32_t* out) {
+  const int lane = threadIdx.x;
+  uint32_t* const words = out + lane * kMostWords;
+  const float x = float_case(lane), y = float_case((lane + 1) % kWarp);
+  words[0] = ptx::bfloat16_of_float(x);
+  words[1] = ptx::bfloat16x2_of_floats(x, y);
+  words[2] = ptx::half_of_float(x);
+  words[3] = __float_as_uint(ptx::float_of_half(static_cast<uint16_t>(lane * 2113)));
+}
+
+template <int kKind>  // 0: x4, 1: x4 transposed, 2: x2
+__global__ void ldmatrix(uint32_t* out) {
+  FORETOKEN_SHARED(uint4, tiles, [32]);  // 32 rows of 8 elements
+  const int lane = threadIdx.x;
+  auto* const elements = reinterpret_cast<uint16_t*>(tiles);
+  for (int i = 0; i < 8; ++i) elements[lane * 8 + i] = static_cast<uint16_t>(lane * 256 + i);
+  __syncthreads();
+  // Rows in an order of their own, so that addresses matter.
+  const uint4* const row = tiles + (lane * 5 + 3) % 32;
+  uint32_t four[4] = {}, two[2] = {};
+  if (kKind == 0) ptx::ldmatrix_x4(four, row);
+  if (kKind == 1) ptx::ldmatrix_x4_transposed(four, row);
+  if (kKind == 2) ptx::ldmatrix_x2(two, row);
+  for (int i = 0; i < 4; ++i) out[lane * kMostWords + i] = kKind == 2 ? (i < 2 ? two[i] : 0) : four[i];
+}
+
+__global__ void mma_m16n8k16_bf16(uint32_t* out) {
+  const int lane = threadIdx.x;
+  uint32_t a[4], b[2];
+  float d[4];
+  for (int i = 0; i < 4; ++i) a[i] = pair_of(lane * 4 + i);
+  for (int i = 0; i < 2; ++i) b[i] = pair_of(1000 + lane * 2 + i);
+  for (int i = 0; i < 4; ++i) d[i] = static_cast<float>(lane * 4 + i);
+  ptx::mma_m16n8k16_bf16(d, a, b);
+  for (int i = 0; i < 4; ++i) out[lane * kMostWords + i] = __float_as_uint(d[i]);
+}
+
+__global__ void cp_async(uint32_t* out) {
+  FORETOKEN_SHARED(uint4, copies, [32]);
+  const int lane = threadIdx.x;
+  auto* const source = reinterpret_cast<uint4*>(out + kWarp * kMostWords);
+  source[lane] = make_uint4(lane, lane + 100, lane + 200, lane + 300);
+  __syncthreads();
+  ptx::cp_async_16(copies + lane, source + (lane + 7) % kWarp, lane % 3 != 0);
+  ptx::cp_async_commit();
+  ptx::cp_async_wait<0>();
+  __syncthreads();
+  const uint4 copy = copies[(lane + 1) % kWarp];
+  const uint32_t words[] = {copy.x, copy.y, copy.z, copy.w};
+  for (int i = 0; i < 4; ++i) out[lane * kMostWords + i] = words[i];
+}
+
+struct Dump {
+  const char* name;
+  int threads, words;
+  void (*kernel)(uint32_t*);
+};
+
+const Dump kDumps[] = {
+    {"conversions", 32, 4, conversions},
+    {"ldmatrix_x4", 32, 4, ldmatrix<0>},
+    {"ldmatrix_x4_transposed", 32, 4, ldmatrix<1>},
+    {"ldmatrix_x2", 32, 2, ldmatrix<2>},
+    {"mma_m16n8k16_bf16", 32, 4, mma_m16n8k16_bf16},
+    {"cp_async", 32, 4, cp_async},
+};
+
+void print(const Dump& dump, cudaStream_t stream) {
+  constexpr size_t kBytes = size_t{1} << 20;
+  void *memory = nullptr, *copy = nullptr;
+  check(cudaMalloc(&memory, kBytes), "cudaMalloc");
+  check(cudaHostAlloc(&copy, kBytes, cudaHostAllocDefault), "cudaHostAlloc");
+  Context context{};
+  context.stream = stream;
+  launch(context, dump.kernel, dim3(1), dim3(static_cast<unsigned>(dump.threads)), 0, static_cast<uint32_t*>(memory));
+  check(cudaMemcpyAsync(copy, memory, kBytes, cudaMemcpyDeviceToHost, stream), "cudaMemcpyAsync");
+  check(cudaStreamSynchronize(stream), dump.name);
+  const auto* const words = static_cast<const uint32_t*>(copy);
+  std::printf("\"%s\": [", dump.name);
+  for (int thread = 0; thread < dump.threads; ++thread) {
+    std::printf("%s[", thread ? ", " : "");
+    for (int i = 0; i < dump.words; ++i) std::printf("%s%u", i ? ", " : "", words[thread * kMostWords + i]);
+    std::printf("]");
+  }
+  std::printf("]");
+  check(cudaFreeHost(copy), "cudaFreeHost");
+  check(cudaFree(memory), "cudaFree");
+}
+
+}  // namespace
+}  // namespace foretoken::cuda
+
+int main() {
+  using namespace foretoken::cuda;
+  try {
+    cudaDeviceProp properties;
+    check(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
+    check(cudaSetDevice(0), "cudaSetDevice");
+    cudaStream_t stream = nullptr;
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+    std::printf("{\"device\": \"%s\", \"dumps\": {", properties.name);
+    const char* separator = "";
+    for (const Dump& dump : kDumps) {
+      std::printf("%s\n", separator);
+      print(dump, stream);
+      separator = ",";
+    }
+    std::printf("\n}}\n");
+    check(cudaStreamDestroy(stream), "cudaStreamDestroy");
+  } catch (const CudaFailure& failure) {
+    std::fprintf(stderr, "ptx_dump: %s failed with %s: %s\n", failure.what(), cudaGetErrorName(failure.code),
+                 cudaGetErrorString(failure.code));
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,99 @@
+// The matrix product of this backend: sum(i, j) = Σ_k a(i, k) b(j, k), handed to an epilogue where it lies in
+// registers.
+//
+//   multiply<Form::kNT>(context, gemm, epilogue)   large products: training, the loss
+//   multiply_rows(context, gemm, epilogue)         gemm_skinny.cuh: decoding, where a row's bits are its own
+//
+// Both operands bfloat16: tensor cores (gemm_tensor.cuh). Any other pair of floats: float32 multiply-adds in the order
+// of k (gemm_fma.cuh). Every element of C is in the hands of the same lane either way, so one epilogue serves both.
+//
+// --- Epilogues ---
+//
+// A functor, passed to the kernel by value:
+//
+//   struct Epilogue {
+//     FORETOKEN_DEVICE bool wanted() const;        // false: the kernel returns at once
+//     template <typename Fragment>
+//     FORETOKEN_DEVICE void operator()(const Fragment& fragment) const;
+//   };
+//
+// It is called by whole warps, all 32 lanes together, so it may shuffle; it must not use barriers. Each call is for a
+// strip of Fragment::kStrip adjacent columns (64 of multiply, 16 of multiply_rows) and some rows, of which a lane holds
+// Fragment::kRows, and of each of these Fragment::kCols elements. The four lanes of a quad hold one row between them.
+// For every row of C and every strip of its columns there is one call, so results of a row and a strip need no atomics:
+// results[row * strips_of<kStrip>(n) + strip]. What lies outside C is in fragments, too, and is zero; strips and rows
+// that lie outside as a whole are not. A typical epilogue:
+//
+//   for (int i = 0; i < Fragment::kRows; ++i) {
+//     float top = -INFINITY;
+//     for (int j = 0; j < Fragment::kCols; ++j) {
+//       if (fragment.has_col(j)) top = max(top, fragment.at(i, j));   // column fragment.col(j)
+//     }
+//     top = reduce_quad(top, Max());                                  // all rows take part: no `if (has_row)` around
+//     it if (fragment.has_row(i) && leads_quad()) tops[fragment.row(i) * strips + fragment.strip()] = top;
+//   }
+//
+// Columns j and j + 1, j even, are adjacent: col(j + 1) == col(j) + 1, and col(j) is even.
+#pragma once
+
+#include "csrc/cuda/gemm_fma.cuh"
+#include "csrc/cuda/gemm_tensor.cuh"
+
+namespace foretoken::cuda {
+
+template <typename Loop, typename Epilogue>
+__global__ void __launch_bounds__(Loop::Block::kThreads, Loop::kBlocksEach)
+    gemm_kernel(const Gemm gemm, const Epilogue epilogue, const int64_t depth) {
+  FORETOKEN_DYNAMIC_SHARED(memory);
+  if (!epilogue.wanted()) return;
+  using Block = typename Loop::Block;
+  const Place place = place_of<Block>(gemm, depth);
+  if (place.row >= place.m) return;
+  typename Block::Sums sums;
+  sums.clear();
+  sums.first_row = place.row + Block::warp_row();
+  sums.first_col = place.col + Block::warp_col();
+  sums.m = place.m;
+  sums.n = gemm.n;
+  Loop::run(gemm, place, memory, sums);
+  if (!sums.is_outside()) epilogue(static_cast<const typename Block::Sums&>(sums));
+}
+
+constexpr int kStripOfMultiply = 64;
+
+// The slices of k are the second dimension of the grid: an epilogue gets the sums of its own, blockIdx.y.
+template <typename Loop, typename Epilogue>
+void multiply_in(const Context& context, const Gemm& gemm, const Epilogue& epilogue, int64_t slices, int64_t depth) {
+  using Block = typename Loop::Block;
+  const int64_t blocks = divide_up(gemm.m, Block::kRows) * divide_up(gemm.n, Block::kCols);
+  launch(context, gemm_kernel<Loop, Epilogue>, dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(slices)),
+         dim3(Block::kThreads), Loop::kSharedBytes, gemm, epilogue, depth);
+}
+
+// Which blocks C is cut into is for the shape alone to say, and no bit depends on it.
+template <Form kForm, typename Epilogue>
+void multiply_slices(const Context& context, const Gemm& gemm, const Epilogue& epilogue, int64_t slices,
+                     int64_t depth) {
+  constexpr int64_t kEnoughBlocks = 96;
+  const bool large = divide_up(gemm.m, 128) * divide_up(gemm.n, 128) * slices >= kEnoughBlocks;
+  const bool tensor = gemm.a.dtype == DType::kBFloat16 && gemm.b.dtype == DType::kBFloat16;
+  // A warp's 64 x 64 needs the fewest bytes from shared memory for its multiply-adds, of what fits into registers;
+  // without tensor cores, the next tiles of both operands must fit beside it.
+  using LargeTensor = BlockShape<2, 2, 4, 8>;
+  using LargeFma = BlockShape<4, 2, 2, 8>;
+  using Small = BlockShape<4, 1, 1, 8>;
+  static_assert(LargeTensor::Sums::kStrip == kStripOfMultiply && LargeFma::Sums::kStrip == kStripOfMultiply &&
+                Small::Sums::kStrip == kStripOfMultiply);
+  if (tensor && large) multiply_in<TensorLoop<LargeTensor, kForm>>(context, gemm, epilogue, slices, depth);
+  else if (tensor) multiply_in<TensorLoop<Small, kForm>>(context, gemm, epilogue, slices, depth);
+  else if (large) multiply_in<FmaLoop<LargeFma, kForm>>(context, gemm, epilogue, slices, depth);
+  else multiply_in<FmaLoop<Small, kForm>>(context, gemm, epilogue, slices, depth);
+}
+
+// The whole of k in one slice.
+template <Form kForm, typename Epilogue>
+void multiply(const Context& context, const Gemm& gemm, const Epilogue& epilogue) {
+  multiply_slices<kForm>(context, gemm, epilogue, 1, gemm.k);
+}
+
+}  // namespace foretoken::cuda

@@ -1,0 +1,144 @@
+// Loss of hidden states against an unembedding, with the gradients, in scratch that depends on neither the number of
+// rows nor that of heads. The valid rows of all heads go by in chunks, as many times as there would be chunks if all
+// rows were valid; the device knows how many rows each of them has, and kernels of empty ones return at once.
+//
+//   select rows -> pack their hidden states -> logits = h W^T, reduced to a few numbers for each row and 64 columns
+//   -> each row: loss, statistics; totals -> dz in place of the logits -> db += Σ dz, dW += dz^T h, dh = dz W
+//
+// Without gradients logits are never written: what is left of them is a thirteenth of their size. Loss and gradient
+// take the same path to a row's statistics, and give the same bits.
+//
+// Sums over the vocabulary belong to one row; sums over rows run in row order, from what is there already. Chunks are
+// whole steps of the tensor cores' sums over rows. So no bit of a result depends on the chunk.
+//
+// kBackward differs from kLossAndGrad in nothing but that it leaves lse alone, as on the CPU.
+#include "csrc/cuda/kernels.h"
+#include "csrc/cuda/linear_cross_entropy.h"
+#include "csrc/cuda/linear_cross_entropy_epilogues.cuh"
+#include "csrc/cuda/numeric.cuh"
+
+namespace foretoken::cuda {
+namespace loss {
+namespace {
+
+// With this many rows the product for dW takes several times as long as reading and writing dW, whatever its size.
+constexpr int64_t kEnoughRows = 2048;
+constexpr int64_t kChunkBytes = 512 << 20;
+// Rows that the tensor cores add up in one step.
+constexpr int64_t kStep = 16;
+
+int64_t rows_of_chunk(const LinearCrossEntropyArgs& args, int64_t row_bytes) {
+  int64_t rows = args.chunk_rows > 0 ? args.chunk_rows : std::min(kEnoughRows, kChunkBytes / row_bytes / kStep * kStep);
+  rows = std::max(std::min(rows, args.rows), int64_t{1});
+  return args.rows > 0 ? round_up(rows, kStep) : 0;
+}
+
+}  // namespace
+
+Chunk::Chunk(const LinearCrossEntropyArgs& args)
+    : hidden_stride(round_up(args.dim, 8)),
+      stride(round_up(args.vocab, 32)),
+      strips(divide_up(args.vocab, kStripWidth)) {
+  const size_t logit_bytes = wants_gradients(args) ? static_cast<size_t>(stride) * sizeof(float) : 0;
+  const size_t strip_bytes = static_cast<size_t>(strips) * (sizeof(Partial) + sizeof(int32_t));
+  capacity = rows_of_chunk(args, static_cast<int64_t>(logit_bytes + strip_bytes));
+  char* const begin = static_cast<char*>(args.workspace.data);
+  bytes = 0;
+  const auto take = [&]<typename T>(T*& memory, int64_t count) {
+    memory = reinterpret_cast<T*>(begin + bytes);
+    bytes += round_up(count * static_cast<int64_t>(sizeof(T)), 128);
+  };
+  take(progress, 1);
+  take(rows, capacity);
+  take(targets, capacity);
+  take(weights, capacity);
+  take(losses, capacity);
+  take(own, capacity);
+  take(gradients, capacity);
+  take(partials, capacity * strips);
+  take(argmaxes, capacity * strips);
+  char* packed;
+  take(packed, capacity * hidden_stride * static_cast<int64_t>(size_of(compute_type(args))));
+  hidden = packed;
+  logits = nullptr;
+  if (wants_gradients(args)) take(logits, capacity * stride);
+}
+
+namespace {
+
+Operand packed_hidden(const LinearCrossEntropyArgs& args, const Chunk& chunk) {
+  return {.data = chunk.hidden, .dtype = compute_type(args), .stride = chunk.hidden_stride};
+}
+
+Operand unembedding(const LinearCrossEntropyArgs& args) {
+  return {.data = args.weight.data, .dtype = args.weight.dtype, .stride = args.dim};
+}
+
+// Of the logits; of bfloat16 it has the first half of each row.
+Operand gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk) {
+  const DType dtype = compute_type(args);
+  const auto each = static_cast<int64_t>(sizeof(float) / size_of(dtype));
+  return {.data = chunk.logits, .dtype = dtype, .stride = chunk.stride * each};
+}
+
+void multiply_logits(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context, int32_t* rank) {
+  const Gemm gemm = {.m = chunk.capacity,
+                     .n = args.vocab,
+                     .k = args.dim,
+                     .a = packed_hidden(args, chunk),
+                     .b = unembedding(args),
+                     .m_count = &chunk.progress->size};
+  multiply<Form::kNT>(context, gemm, LogitsEpilogue{chunk, args.bias, args.options.softcap, rank});
+}
+
+void add_weight_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
+  const Gemm gemm = {.m = args.vocab,
+                     .n = args.dim,
+                     .k = chunk.capacity,
+                     .a = gradient(args, chunk),
+                     .b = packed_hidden(args, chunk),
+                     .k_count = &chunk.progress->size};
+  multiply<Form::kTN>(context, gemm, GradWeightEpilogue{chunk.progress, context.record, args.grad_weight, args.dim});
+}
+
+void write_hidden_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
+  const Gemm gemm = {.m = chunk.capacity,
+                     .n = args.dim,
+                     .k = args.vocab,
+                     .a = gradient(args, chunk),
+                     .b = unembedding(args),
+                     .m_count = &chunk.progress->size};
+  with_activations(args.grad_hidden_dtype, [&](auto type) {
+    using T = decltype(type);
+    multiply<Form::kNN>(context, gemm, GradHiddenEpilogue<T>{chunk, static_cast<T*>(args.grad_hidden), args.dim});
+  });
+}
+
+void process_chunk(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
+  select_rows(args, chunk, context);
+  pack_hidden(args, chunk, context);
+  multiply_logits(args, chunk, context, nullptr);
+  finish_rows(args, chunk, context);
+  add_totals(args, chunk, context);
+  if (!wants_gradients(args)) {
+    if (args.rank) multiply_logits(args, chunk, context, args.rank);
+    return;
+  }
+  write_gradients(args, chunk, context);
+  if (args.grad_bias) add_bias_gradient(args, chunk, context);
+  if (args.grad_weight) add_weight_gradient(args, chunk, context);
+  if (args.grad_hidden) write_hidden_gradient(args, chunk, context);
+}
+
+}  // namespace
+}  // namespace loss
+
+int64_t workspace(const LinearCrossEntropyArgs& args, const Context& context) { return loss::Chunk(args).bytes; }
+
+void run(const LinearCrossEntropyArgs& args, const Context& context) {
+  const loss::Chunk chunk(args);
+  loss::begin_rows(args, chunk, context);
+  for (int64_t row = 0; row < args.rows; row += chunk.capacity) loss::process_chunk(args, chunk, context);
+}
+
+}  // namespace foretoken::cuda

@@ -1,0 +1,87 @@
+// What the kernels of the loss have in common: the valid rows at hand, the scratch of their chunk, and what is kept from
+// one chunk to the next. linear_cross_entropy.cu tells how they play together.
+#pragma once
+
+#include "csrc/core/ops.h"
+#include "csrc/cuda/context.h"
+
+namespace foretoken::cuda::loss {
+
+// Columns of logits that one warp of the product holds and reduces to one Partial for each row.
+constexpr int kStripWidth = 64;
+
+// Below it e^t is zero in float32; it keeps 0 * -inf from being NaN.
+constexpr float kFloor = -200.0f;
+
+// A strip of a row of logits z, with t = z - largest. The target is in `largest` and `distances` only.
+struct alignas(16) Partial {
+  float largest;
+  float sum;        // Σ e^t
+  float weighted;   // Σ t e^t
+  float distances;  // Σ t
+};
+
+// dz_j = e^t (slope t + scale) - offset with t = z_j - top, times what softcap lets through; of the target: own.
+struct RowGradient {
+  float top, scale, slope, offset, own;
+};
+
+// What goes on from chunk to chunk.
+struct Progress {
+  unsigned long long valid_rows;  // of all heads
+  int64_t next_row;               // where the rows of the next chunk are looked for
+  int32_t size;                   // rows of this chunk
+  int64_t head;                   // whose losses are being summed
+  double head_loss, total;
+};
+
+// The scratch of a chunk, in device memory. Row i of it is row rows[i] of the arguments.
+struct Chunk {
+  int64_t capacity;       // rows
+  int64_t hidden_stride;  // elements
+  int64_t stride;         // of logits, floats
+  int64_t strips;         // of a row of logits
+  Progress* progress;
+  int64_t* rows;           // [capacity]
+  int32_t* targets;        // [capacity]
+  double* weights;         // [capacity]: what each row's loss counts in the total
+  double* losses;          // [capacity]
+  float* own;              // [capacity]: the logit of the target
+  RowGradient* gradients;  // [capacity]
+  Partial* partials;       // [capacity, strips]
+  int32_t* argmaxes;       // [capacity, strips]: the first column that holds `largest`
+  void* hidden;            // [capacity, hidden_stride], of the type that the products are computed in
+  float* logits;           // [capacity, stride], later their gradient; null where no gradient is wanted
+  int64_t bytes;           // of all this
+
+  explicit Chunk(const LinearCrossEntropyArgs& args);
+};
+
+FORETOKEN_HOST_DEVICE bool wants_gradients(const LinearCrossEntropyArgs& args) {
+  return args.mode != LossMode::kLoss && (args.grad_hidden || args.grad_weight || args.grad_bias);
+}
+
+// The type of the chunk's hidden states and of the gradient of its logits. Tensor cores need both factors in bfloat16;
+// everything else is computed in float32.
+FORETOKEN_HOST_DEVICE DType compute_type(const LinearCrossEntropyArgs& args) {
+  const bool both = args.hidden.dtype == DType::kBFloat16 && args.weight.dtype == DType::kBFloat16;
+  return both ? DType::kBFloat16 : DType::kFloat32;
+}
+
+// linear_cross_entropy_rows.cu: counts the valid rows of all heads and writes what ignored ones get; then finds the
+// next chunk of valid rows, and packs their hidden states.
+void begin_rows(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
+void select_rows(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
+void pack_hidden(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
+
+// linear_cross_entropy_statistics.cu: from the partials of each row its loss, its statistics and the factors of its
+// gradient; then the totals.
+void finish_rows(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
+void add_totals(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
+
+// linear_cross_entropy_gradient.cu: the gradient of the logits in their place, counting ranks on the way; then the
+// gradient of the bias.
+void write_gradients(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
+void add_bias_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
+
+}  // namespace foretoken::cuda::loss

@@ -1,0 +1,176 @@
+// What the loss does with the sums of its three products while they lie in registers.
+#pragma once
+
+#include "csrc/cuda/gemm.cuh"
+#include "csrc/cuda/linear_cross_entropy.h"
+
+namespace foretoken::cuda::loss {
+
+// Logits: bias and softcap, then a Partial for each row and strip, and the logits themselves where gradients are
+// wanted. To count ranks without logits in memory the same product runs once more, and the same kernel, so that every
+// logit has the bits that the target's was found with.
+struct LogitsEpilogue {
+  Chunk chunk;
+  const float* bias;  // or null
+  float softcap;
+  int32_t* rank;  // of all rows; null: not counting
+
+  FORETOKEN_DEVICE bool wanted() const { return chunk.progress->size > 0; }
+
+  template <typename Fragment>
+  FORETOKEN_DEVICE void operator()(const Fragment& fragment) const {
+    static_assert(Fragment::kStrip == kStripWidth);
+#pragma unroll
+    for (int i = 0; i < Fragment::kRows; ++i) {
+      float z[Fragment::kCols];
+#pragma unroll
+      for (int j = 0; j < Fragment::kCols; ++j) {
+        z[j] = fragment.at(i, j);
+        if (bias && fragment.has_col(j)) z[j] += bias[fragment.col(j)];
+      }
+      if (softcap > 0) {
+#pragma unroll
+        for (int j = 0; j < Fragment::kCols; ++j) z[j] = tanhf(z[j] / softcap) * softcap;
+      }
+      // What is behind the vocabulary is a logit that never counts.
+#pragma unroll
+      for (int j = 0; j < Fragment::kCols; ++j) {
+        if (!fragment.has_col(j)) z[j] = -INFINITY;
+      }
+      if (rank) count(fragment, i, z);
+      else reduce(fragment, i, z);
+    }
+  }
+
+ private:
+  template <typename Fragment>
+  FORETOKEN_DEVICE void reduce(const Fragment& fragment, int i, const float (&z)[Fragment::kCols]) const {
+    const int64_t row = fragment.row(i);
+    const int64_t target = fragment.has_row(i) ? chunk.targets[row] : -1;
+    float largest = -INFINITY;
+    auto argmax = static_cast<int32_t>(fragment.col(0));
+#pragma unroll
+    for (int j = 0; j < Fragment::kCols; ++j) {
+      if (z[j] > largest) {
+        largest = z[j];
+        argmax = static_cast<int32_t>(fragment.col(j));
+      }
+    }
+#pragma unroll
+    for (int distance = 1; distance <= 2; ++distance) {
+      const float other = __shfl_xor_sync(kAllLanes, largest, distance);
+      const int32_t other_argmax = __shfl_xor_sync(kAllLanes, argmax, distance);
+      if (other > largest || (other == largest && other_argmax < argmax)) {
+        largest = other;
+        argmax = other_argmax;
+      }
+    }
+
+    const float base = largest == -INFINITY ? 0 : largest;
+    Partial partial = {largest, 0, 0, 0};
+#pragma unroll
+    for (int j = 0; j < Fragment::kCols; ++j) {
+      const float distance = z[j] - base;
+      const float t = distance < kFloor ? kFloor : distance;  // NaN stays
+      if (fragment.has_col(j)) partial.distances += distance;
+      if (fragment.col(j) == target) {
+        chunk.own[row] = z[j];
+      } else {
+        const float e = expf(t);
+        partial.sum += e;
+        partial.weighted = fmaf(e, t, partial.weighted);
+      }
+    }
+    partial.sum = reduce_quad(partial.sum, Sum());
+    partial.weighted = reduce_quad(partial.weighted, Sum());
+    partial.distances = reduce_quad(partial.distances, Sum());
+
+    if (!fragment.has_row(i)) return;
+    if (leads_quad()) {
+      const int64_t place = row * chunk.strips + fragment.strip();
+      chunk.partials[place] = partial;
+      chunk.argmaxes[place] = argmax;
+    }
+    if (chunk.logits == nullptr) return;
+#pragma unroll
+    for (int j = 0; j < Fragment::kCols; j += 2) {
+      // The stride is even: behind the last logit of a row there may be another element of it.
+      if (fragment.has_col(j)) store(chunk.logits + row * chunk.stride + fragment.col(j), {z[j], z[j + 1]});
+    }
+  }
+
+  // How many logits of the strip come before the target's in the order of argmax.
+  template <typename Fragment>
+  FORETOKEN_DEVICE void count(const Fragment& fragment, int i, const float (&z)[Fragment::kCols]) const {
+    const int64_t row = fragment.row(i);
+    const int64_t target = fragment.has_row(i) ? chunk.targets[row] : -1;
+    const float own = fragment.has_row(i) ? chunk.own[row] : 0;
+    int32_t better = 0;
+#pragma unroll
+    for (int j = 0; j < Fragment::kCols; ++j) {
+      const int64_t column = fragment.col(j);
+      if (fragment.has_col(j) && column != target) better += column < target ? z[j] >= own : z[j] > own;
+    }
+    better = reduce_quad(better, Sum());
+    if (fragment.has_row(i) && leads_quad() && better > 0) atomicAdd(&rank[chunk.rows[row]], better);
+  }
+};
+
+// The gradient of hidden states, each row to where it belongs.
+template <typename T>
+struct GradHiddenEpilogue {
+  Chunk chunk;
+  T* grad_hidden;
+  int64_t dim;
+
+  FORETOKEN_DEVICE bool wanted() const { return chunk.progress->size > 0; }
+
+  template <typename Fragment>
+  FORETOKEN_DEVICE void operator()(const Fragment& fragment) const {
+#pragma unroll
+    for (int i = 0; i < Fragment::kRows; ++i) {
+      if (!fragment.has_row(i)) continue;
+      T* const row = grad_hidden + chunk.rows[fragment.row(i)] * dim;
+#pragma unroll
+      for (int j = 0; j < Fragment::kCols; ++j) {
+        if (fragment.has_col(j)) row[fragment.col(j)] = from_float<T>(fragment.at(i, j));
+      }
+    }
+  }
+};
+
+// The gradient of the unembedding. The sums go on from what is there, so that chunks are one long sum.
+struct GradWeightEpilogue {
+  const Progress* progress;
+  const ErrorRecord* record;
+  float* grad_weight;
+  int64_t dim;
+
+  FORETOKEN_DEVICE bool wanted() const { return progress->size > 0 && !has_error(record); }
+
+  template <typename Fragment>
+  FORETOKEN_DEVICE void begin(Fragment& fragment) const {
+#pragma unroll
+    for (int i = 0; i < Fragment::kRows; ++i) {
+#pragma unroll
+      for (int j = 0; j < Fragment::kCols; ++j) {
+        const bool inside = fragment.has_row(i) && fragment.has_col(j);
+        fragment.at(i, j) = inside ? grad_weight[fragment.row(i) * dim + fragment.col(j)] : 0;
+      }
+    }
+  }
+
+  template <typename Fragment>
+  FORETOKEN_DEVICE void operator()(const Fragment& fragment) const {
+#pragma unroll
+    for (int i = 0; i < Fragment::kRows; ++i) {
+#pragma unroll
+      for (int j = 0; j < Fragment::kCols; ++j) {
+        if (!fragment.has_row(i) || !fragment.has_col(j)) continue;
+        grad_weight[fragment.row(i) * dim + fragment.col(j)] = fragment.at(i, j);
+      }
+    }
+  }
+};
+
+}  // namespace foretoken::cuda::loss

@@ -1,0 +1,80 @@
+// The gradient of a chunk's logits in their own place, and what is summed from it over the rows.
+#include "csrc/cuda/linear_cross_entropy.h"
+#include "csrc/cuda/numeric.cuh"
+#include "csrc/cuda/reduce.cuh"
+
+namespace foretoken::cuda::loss {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWidth = 4;  // logits that a thread takes at once
+
+// A block a row. A row of bfloat16 gradients takes the first half of its logits' place: what it overwrites has been
+// read by then. Behind the vocabulary it is zero, up to the stride.
+template <typename T>
+__global__ void __launch_bounds__(kThreads) write_gradients_kernel(LinearCrossEntropyArgs args, Chunk chunk) {
+  FORETOKEN_SHARED(int32_t, counts, [kThreads / kWarp]);
+  const int64_t i = blockIdx.x;
+  if (i >= chunk.progress->size) return;
+  const RowGradient row = chunk.gradients[i];
+  const int64_t target = chunk.targets[i];
+  const float own = chunk.own[i], softcap = args.options.softcap;
+  float* const z = chunk.logits + i * chunk.stride;
+  int32_t better = 0;
+  for (int64_t first = 0; first < chunk.stride; first += kThreads * kWidth) {
+    const int64_t j = first + int64_t{threadIdx.x} * kWidth;
+    float values[kWidth] = {};
+    if (j < chunk.stride) load(z + j, values);
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) {
+      const int64_t column = j + k;
+      const float logit = values[k], distance = logit - row.top;
+      const float t = distance < kFloor ? kFloor : distance;  // NaN stays
+      float gradient = fmaf(expf(t), fmaf(row.slope, t, row.scale), -row.offset);
+      if (softcap > 0) {
+        const float ratio = logit / softcap;
+        gradient *= 1.0f - ratio * ratio;
+      }
+      if (column < args.vocab && column != target) better += column < target ? logit >= own : logit > own;
+      values[k] = column >= args.vocab ? 0.0f : column == target ? row.own : gradient;
+    }
+    if constexpr (sizeof(T) < sizeof(float)) __syncthreads();
+    if (j < chunk.stride) store(reinterpret_cast<T*>(z) + j, values);
+  }
+  if (args.rank == nullptr) return;
+  better = reduce_block<kThreads>(better, Sum(), 0, counts);
+  if (threadIdx.x == 0) args.rank[chunk.rows[i]] = better;
+}
+
+// A thread a column, so that its rows are added in their order.
+template <typename T>
+__global__ void __launch_bounds__(kThreads)
+    add_bias_gradient_kernel(LinearCrossEntropyArgs args, Chunk chunk, const ErrorRecord* record) {
+  const int64_t column = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (has_error(record) || column >= args.vocab) return;
+  const int64_t size = chunk.progress->size;
+  const int64_t stride = chunk.stride * static_cast<int64_t>(sizeof(float) / sizeof(T));
+  const T* gradient = reinterpret_cast<const T*>(chunk.logits) + column;
+  float sum = args.grad_bias[column];
+#pragma unroll 8
+  for (int64_t i = 0; i < size; ++i) sum += to_float(gradient[i * stride]);
+  args.grad_bias[column] = sum;
+}
+
+}  // namespace
+
+void write_gradients(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
+  with_activations(compute_type(args), [&](auto type) {
+    launch(context, write_gradients_kernel<decltype(type)>, dim3(static_cast<unsigned>(chunk.capacity)), dim3(kThreads),
+           0, args, chunk);
+  });
+}
+
+void add_bias_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
+  const dim3 grid(static_cast<unsigned>(divide_up(args.vocab, kThreads)));
+  with_activations(compute_type(args), [&](auto type) {
+    launch(context, add_bias_gradient_kernel<decltype(type)>, grid, dim3(kThreads), 0, args, chunk, context.record);
+  });
+}
+
+}  // namespace foretoken::cuda::loss

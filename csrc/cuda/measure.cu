@@ -1,0 +1,114 @@
+// What this GPU can do: the ceilings that benchmarks compare with. Amounts of work grow with the number of
+// multiprocessors, for long enough on a GPU and not too long on the emulator, which has few.
+#include <algorithm>
+
+#include "csrc/cuda/kernels.h"
+#include "csrc/cuda/numeric.cuh"
+#include "csrc/cuda/ptx.cuh"
+#include "csrc/cuda/reduce.cuh"
+
+namespace foretoken::cuda {
+namespace {
+
+// The stream's clock is read before the first piece of work and after each: three kinds, one after another.
+constexpr int kRepeats = (Measurement::kTimes - 1) / 3;
+constexpr int kThreads = 256;
+constexpr int kNever = 0x7ff01234;  // what nothing here computes; results must seem to be used
+
+// Chains of multiply-adds that stay in registers, enough of them to hide the latency.
+constexpr int kChains = 8;
+constexpr int kMultiplyAddBlocks = 4;  // a multiprocessor
+int64_t multiply_add_steps(const Context& context) { return int64_t{128} * context.multiprocessors; }
+
+__global__ void __launch_bounds__(kThreads) multiply_add_kernel(int64_t steps, float factor, float term, int* used) {
+  float chains[kChains];
+  for (int i = 0; i < kChains; ++i) chains[i] = static_cast<float>(threadIdx.x + i);
+  for (int64_t step = 0; step < steps; ++step) {
+#pragma unroll
+    for (int i = 0; i < kChains; ++i) chains[i] = fmaf(chains[i], factor, term);
+  }
+  float sum = 0;
+  for (int i = 0; i < kChains; ++i) sum += chains[i];
+  if (__float_as_int(sum) == kNever) *used = kNever;
+}
+
+// Products on the tensor cores: a warp for each, and enough independent ones to hide their latency.
+constexpr int kProducts = 16;
+constexpr int kProductWarps = 4;
+constexpr double kFlopsOfProduct = 2.0 * 16 * 8 * 16;
+int64_t product_steps(const Context& context) { return int64_t{64} * context.multiprocessors; }
+
+__global__ void __launch_bounds__(kProductWarps* kWarp) product_kernel(int64_t steps, int* used) {
+  constexpr uint32_t kOnes = 0x3f803f80;
+  const uint32_t a[4] = {kOnes, kOnes, kOnes, kOnes}, b[2] = {kOnes, kOnes};
+  float products[kProducts][4] = {};
+  for (int64_t step = 0; step < steps; ++step) {
+#pragma unroll
+    for (int i = 0; i < kProducts; ++i) ptx::mma_m16n8k16_bf16(products[i], a, b);
+  }
+  float sum = 0;
+  for (int i = 0; i < kProducts; ++i) sum += products[i][0] + products[i][1] + products[i][2] + products[i][3];
+  if (__float_as_int(sum) == kNever) *used = kNever;
+}
+
+// Far more than the caches hold.
+int64_t bytes_to_read(const Context& context, int64_t scratch_bytes) {
+  constexpr int64_t kBytesEach = 8 << 20;  // a multiprocessor
+  return std::min(scratch_bytes, kBytesEach * context.multiprocessors);
+}
+
+__global__ void __launch_bounds__(kThreads) read_kernel(int64_t vectors, const Vector<int, 4>* in, int* used) {
+  int bits = 0;
+#pragma unroll 4
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < vectors; i += gridDim.x * kThreads) {
+    const Vector<int, 4> v = in[i];
+    bits ^= v.elements[0] ^ v.elements[1] ^ v.elements[2] ^ v.elements[3];
+  }
+  if (bits == kNever) *used = kNever;
+}
+
+__global__ void time_kernel(uint64_t* time) { *time = ptx::global_timer(); }
+
+dim3 blocks_of(const Context& context, int each) { return dim3(static_cast<unsigned>(each * context.multiprocessors)); }
+
+}  // namespace
+
+void measure(const Context& context, void* scratch, int64_t scratch_bytes, uint64_t* times) {
+  const auto take_time = [&] { launch(context, time_kernel, dim3(1), dim3(1), 0, times++); };
+  auto* const used = static_cast<int*>(scratch);
+  take_time();
+  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    launch(context, multiply_add_kernel, blocks_of(context, kMultiplyAddBlocks), dim3(kThreads), 0,
+           multiply_add_steps(context), 0.5f, 1.0f, used);
+    take_time();
+  }
+  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    launch(context, product_kernel, blocks_of(context, 1), dim3(kProductWarps * kWarp), 0, product_steps(context),
+           used);
+    take_time();
+  }
+  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    const int64_t vectors = bytes_to_read(context, scratch_bytes) / 16;
+    launch(context, read_kernel, blocks_of(context, 8), dim3(kThreads), 0, vectors,
+           static_cast<const Vector<int, 4>*>(scratch), used);
+    take_time();
+  }
+}
+
+MachineRates rates_of(const Context& context, int64_t scratch_bytes, const uint64_t* times) {
+  // Of the best repeat of the kind that stands `kind`th.
+  const auto per_second = [&](int kind, double work) {
+    uint64_t fastest = UINT64_MAX;
+    for (int i = kind * kRepeats; i < (kind + 1) * kRepeats; ++i) fastest = std::min(fastest, times[i + 1] - times[i]);
+    return work / (1e-9 * static_cast<double>(std::max<uint64_t>(fastest, 1)));
+  };
+  const auto multiprocessors = static_cast<double>(context.multiprocessors);
+  const double multiply_adds =
+      multiprocessors * kMultiplyAddBlocks * kThreads * kChains * static_cast<double>(multiply_add_steps(context));
+  const double products = multiprocessors * kProductWarps * kProducts * static_cast<double>(product_steps(context));
+  return {.flops_per_second = per_second(0, 2 * multiply_adds),
+          .matmul_flops_per_second = per_second(1, kFlopsOfProduct * products),
+          .read_bytes_per_second = per_second(2, static_cast<double>(bytes_to_read(context, scratch_bytes)))};
+}
+
+}  // namespace foretoken::cuda

@@ -1,0 +1,28 @@
+// Barriers among the threads of a block: __syncthreads and the sixteen named ones.
+#pragma once
+
+#include <cstdint>
+
+#include "csrc/simt/clock.h"
+
+namespace foretoken::simt {
+
+constexpr int kBarriers = 16;
+constexpr int kMostWarps = 32;
+
+struct BlockBarrier {
+  uint32_t expected = 0;  // threads; 0: all of the block that have not exited
+  uint32_t arrived = 0;
+  uint32_t waiting[kMostWarps]{};  // lanes of each warp
+  const void* code = nullptr;      // where the first one came from
+  ClockSum arrivals;
+};
+
+// Arrives at barrier `id`, and waits there for `count` threads (0: all of the block) if `wait`.
+void arrive_at_barrier(int id, uint32_t count, bool wait, const char* operation, const void* code);
+
+// A thread of the block has exited: barriers for all may be complete without it.
+struct Block;
+void release_barriers_after_exit(Block& block);
+
+}  // namespace foretoken::simt

@@ -1,0 +1,48 @@
+// Conversions between float32 and 16-bit floats, rounding to nearest even.
+#include <bit>
+#include <cmath>
+
+#include "csrc/simt/cuda_runtime.h"
+#include "csrc/simt/ptx.h"
+
+namespace foretoken::simt::ptx {
+
+uint16_t bfloat16_of_float(float x) {
+  if (std::isnan(x)) return 0x7fff;
+  const auto bits = std::bit_cast<uint32_t>(x);
+  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+uint32_t bfloat16x2_of_floats(float low, float high) {
+  return static_cast<uint32_t>(bfloat16_of_float(high)) << 16 | bfloat16_of_float(low);
+}
+
+uint16_t half_of_float(float x) {
+  if (std::isnan(x)) return 0x7fff;
+  const auto bits = std::bit_cast<uint32_t>(x);
+  const auto sign = static_cast<uint16_t>(bits >> 16 & 0x8000);
+  const float magnitude = std::fabs(x);
+  if (magnitude >= 65520) return sign | 0x7c00;
+  constexpr float kSmallestNormal = 0x1p-14f;
+  if (magnitude < kSmallestNormal) {
+    // A multiple of 2^-24; adding 2^-1, whose last bit is worth that, rounds to one.
+    const float rounded = magnitude + 0.5f;
+    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(rounded) - std::bit_cast<uint32_t>(0.5f)));
+  }
+  const uint32_t unsigned_bits = bits & 0x7fffffff;
+  const uint32_t rebiased = unsigned_bits - ((127 - 15) << 23);
+  return static_cast<uint16_t>(sign | ((rebiased + 0xfff + (rebiased >> 13 & 1)) >> 13));
+}
+
+float float_of_half(uint16_t half) {
+  const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
+  const uint32_t exponent = half >> 10 & 0x1f, mantissa = half & 0x3ff;
+  if (exponent == 0x1f) return std::bit_cast<float>(sign | 0x7f800000 | mantissa << 13);
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
+    return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(magnitude));
+  }
+  return std::bit_cast<float>(sign | (exponent + 127 - 15) << 23 | mantissa << 13);
+}
+
+}  // namespace foretoken::simt::ptx

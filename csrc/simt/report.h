@@ -1,0 +1,20 @@
+// What a report of a kernel's fault says.
+#pragma once
+
+#include <string>
+
+#include "csrc/simt/execution.h"
+
+namespace foretoken::simt {
+
+// "(3, 0, 0)"
+std::string triple(const uint3& at);
+// "block (0, 0, 0), thread (3, 0, 0)"
+std::string name_of(const Thread& thread);
+// "__syncthreads at csrc/cuda/softmax.cu:9"
+std::string name_of(const Place& place);
+
+std::string describe_failure(const Launch& launch, const std::string& what);
+std::string describe_deadlock(const Launch& launch);
+
+}  // namespace foretoken::simt

@@ -1,0 +1,44 @@
+// Capturing what a stream is given, and running it again.
+#include "csrc/simt/runtime_stream.h"
+
+using namespace foretoken::simt;
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (!stream) return returned(cudaErrorStreamCaptureUnsupported);  // the default stream cannot be captured
+  if (stream->capture) return returned(cudaErrorInvalidValue);
+  stream->capture = std::make_unique<CUgraph_st>();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  if (!stream || !stream->capture) return returned(cudaErrorInvalidValue);
+  *graph = stream->capture.release();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  *status = stream_of(stream).capture ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  *executable = new CUgraphExec_st{std::make_shared<const CUgraph_st>(*graph)};
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t handle) {
+  const auto run = [graph = executable->graph](CUstream_st& stream) {
+    for (const Task& task : graph->tasks) task(stream);
+  };
+  return returned(enqueue(handle, run), &stream_of(handle));
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
+  return cudaSuccess;
+}

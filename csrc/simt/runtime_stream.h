@@ -1,0 +1,54 @@
+// Streams, and what the other parts of the runtime do with them.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "csrc/core/stream.h"
+#include "csrc/simt/options.h"
+#include "csrc/simt/runtime_api.h"
+
+// Given the stream that runs it: what was captured from one may run on another.
+using Task = std::function<void(CUstream_st& stream)>;
+
+struct CUgraph_st {
+  std::vector<Task> tasks;
+};
+
+struct CUgraphExec_st {
+  std::shared_ptr<const CUgraph_st> graph;
+};
+
+struct CUstream_st {
+  foretoken::simt::Options options;
+  std::unique_ptr<CUgraph_st> capture;        // while there is one
+  std::atomic<const char*> failure{nullptr};  // the report of a kernel that did wrong; nothing runs after it
+  std::atomic<int64_t> unfinished{0};
+  foretoken::Stream worker;  // last: stops before the rest goes away
+};
+
+namespace foretoken::simt {
+
+// The stream that a handle stands for; a null one is the default stream.
+CUstream_st& stream_of(cudaStream_t stream);
+
+// Runs the task after what was enqueued before, or keeps it while the stream is captured. cudaErrorLaunchFailure where
+// a kernel of this stream has failed.
+cudaError_t enqueue(cudaStream_t stream, Task task);
+
+// Waits for all streams, as freeing memory does.
+void wait_for_streams();
+
+// `error`, which the calling thread can ask for again. Of cudaErrorLaunchFailure the report is the stream's.
+cudaError_t returned(cudaError_t error, const CUstream_st* stream = nullptr);
+
+// What cudaGetErrorString gives to the calling thread for cudaErrorLaunchFailure.
+void set_report(const char* report);
+
+// A string that stays.
+const char* keep(const std::string& text);
+
+}  // namespace foretoken::simt

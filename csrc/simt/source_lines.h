@@ -1,0 +1,15 @@
+// What the debug information says about code.
+#pragma once
+
+#include <string>
+
+namespace foretoken::simt {
+
+// The line of a call that returns to `code`, and the lines it was inlined into: "csrc/cuda/reduce.cuh:46, in
+// csrc/cuda/softmax.cu:9". Without addr2line or debug information, where in the library it is.
+std::string source_line(const void* code);
+
+// The name of the function that begins at `code`.
+std::string function_name(const void* code);
+
+}  // namespace foretoken::simt

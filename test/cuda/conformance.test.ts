@@ -1,0 +1,122 @@
+// What the wrappers of PTX instructions leave in registers: the emulator against the definition of each instruction, written
+// down once more here, and against the registers of a GPU. Where one answers, its registers become the fixture; elsewhere
+// the fixture of the last one is read.
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { native } from '../../lib/native/load';
+import { nearest } from '../support/half';
+
+interface Dumps {
+  device: string;
+  /** By wrapper: for each thread its registers. */
+  dumps: Record<string, number[][]>;
+}
+
+const build = join(__dirname, '../../build/Release');
+const fixture = join(__dirname, '../fixtures/ptx-registers.json');
+const dump = (program: string): Dumps =>
+  JSON.parse(execFileSync(join(build, program), { encoding: 'utf8' })) as Dumps;
+
+const emulated = dump('ptx_dump_emulated').dumps;
+const lanes = Array.from({ length: 32 }, (_, lane) => lane);
+
+const bitsOf = (x: number): number => new Uint32Array(Float32Array.of(x).buffer)[0]!;
+const floatOf = (bits: number): number => new Float32Array(Uint32Array.of(bits).buffer)[0]!;
+
+/** Element k of a tile whose row r holds r · 256 + 0 … 7. */
+const tileRow = (lane: number): number => (lane * 5 + 3) % 32;
+const element = (row: number, column: number): number => row * 256 + column;
+const pair = (low: number, high: number): number => (low | (high << 16)) >>> 0;
+
+function ldmatrix(tiles: number, transposed: boolean): number[][] {
+  return lanes.map((lane) =>
+    Array.from({ length: tiles }, (_, tile) => {
+      const at = (row: number, column: number): number => element(tileRow(8 * tile + row), column);
+      const [g, t] = [lane >> 2, lane & 3];
+      return transposed ? pair(at(2 * t, g), at(2 * t + 1, g)) : pair(at(g, 2 * t), at(g, 2 * t + 1));
+    }),
+  );
+}
+
+const integer = (i: number): number => ((i * 7) % 19) - 9;
+
+function mma(): number[][] {
+  const a = (row: number, k: number): number => {
+    const lane = (row % 8) * 4 + ((k % 8) >> 1);
+    const register = (row >= 8 ? 1 : 0) + (k >= 8 ? 2 : 0);
+    return integer(2 * (lane * 4 + register) + (k % 2));
+  };
+  const b = (k: number, column: number): number => {
+    const lane = column * 4 + ((k % 8) >> 1);
+    return integer(2 * (1000 + lane * 2 + (k >= 8 ? 1 : 0)) + (k % 2));
+  };
+  return lanes.map((lane) =>
+    [0, 1, 2, 3].map((i) => {
+      const [row, column] = [(lane >> 2) + (i >= 2 ? 8 : 0), (lane & 3) * 2 + (i % 2)];
+      let sum = lane * 4 + i;
+      for (let k = 0; k < 16; k++) sum += a(row, k) * b(k, column);
+      return bitsOf(sum);
+    }),
+  );
+}
+
+const cpAsync = (): number[][] =>
+  lanes.map((lane) => {
+    const copier = (lane + 1) % 32;
+    const source = (copier + 7) % 32;
+    return [0, 100, 200, 300].map((offset) => (copier % 3 === 0 ? 0 : source + offset));
+  });
+
+describe('the emulator', () => {
+  test.each([
+    ['ldmatrix_x4', ldmatrix(4, false)],
+    ['ldmatrix_x4_transposed', ldmatrix(4, true)],
+    ['ldmatrix_x2', ldmatrix(2, false)],
+    ['mma_m16n8k16_bf16', mma()],
+    ['cp_async', cpAsync()],
+  ])('does what the definition of %s says', (name, expected) => {
+    expect(emulated[name]).toEqual(expected);
+  });
+
+  test('converts to the nearest number, the even one of two', () => {
+    const cases = [
+      ...[0x00000000, 0x80000000, 0x3f800000, 0x3f808000, 0x3f818000, 0x3f80ffff, 0x7f7fffff, 0x7f800000],
+      ...[0xff800000, 0x7fc00000, 0x00000001, 0x007fffff, 0x33000000, 0x33000001, 0x387fe000, 0x477fe000],
+      ...[0x477fefff, 0x477ff000, 0x38800000, 0xc2f6e979, 0x3eaaaaab, 0x40490fdb, 0xb8d1b717, 0x4b189680],
+      ...[0x38000000, 0x387fffff, 0x33800000, 0x337fffff, 0xbf808000, 0xbf818000, 0x477fffff, 0x00800000],
+    ].map(floatOf);
+    const toBfloat16 = (x: number): number =>
+      Number.isNaN(x) ? 0x7fff : bitsOf(nearest(x, 'bfloat16')) >>> 16;
+    emulated.conversions!.forEach(([bfloat16, two, half], lane) => {
+      const [x, y] = [cases[lane]!, cases[(lane + 1) % 32]!];
+      // Zero keeps its sign.
+      if (x !== 0) expect([lane, bfloat16]).toEqual([lane, toBfloat16(x)]);
+      if (x !== 0 && y !== 0) expect([lane, two]).toEqual([lane, pair(toBfloat16(x), toBfloat16(y))]);
+      const rounded = nearest(x, 'float16');
+      if (Number.isNaN(x)) expect(half).toBe(0x7fff);
+      else expect([lane, halfOf(half!)]).toEqual([lane, rounded]);
+    });
+    emulated.conversions!.forEach((words, lane) => {
+      const value = halfOf((lane * 2113) & 0xffff);
+      if (Number.isNaN(value)) expect(floatOf(words[3]!)).toBeNaN();
+      else expect([lane, floatOf(words[3]!)]).toEqual([lane, value]);
+    });
+  });
+
+  test('has every wrapper in the registers that a GPU has', () => {
+    if (native.cudaInfo().devices.length > 0) {
+      writeFileSync(fixture, `${JSON.stringify(dump('ptx_dump'))}\n`);
+    }
+    if (!existsSync(fixture)) return; // no GPU has answered yet
+    const real = JSON.parse(readFileSync(fixture, 'utf8')) as Dumps;
+    for (const [name, registers] of Object.entries(emulated))
+      expect([name, real.dumps[name]]).toEqual([name, registers]);
+  });
+});
+
+function halfOf(bits: number): number {
+  const [sign, exponent, fraction] = [bits & 0x8000 ? -1 : 1, (bits >> 10) & 31, bits & 1023];
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : fraction * 2 ** -24);
+}
