@@ -107,15 +107,15 @@ __global__ void __launch_bounds__(kThreads) select_rows_kernel(LinearCrossEntrop
   }
 }
 
-// A block a row; behind the row are zeros up to the stride.
+// A warp a row; behind the row are zeros up to the stride.
 template <typename From, typename To>
 __global__ void __launch_bounds__(kThreads)
     pack_hidden_kernel(const From* hidden, int64_t dim, Chunk chunk, To* packed) {
-  const int64_t i = blockIdx.x;
+  const int64_t i = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
   if (i >= chunk.progress->size) return;
   const From* const from = hidden + chunk.rows[i] * dim;
   To* const to = packed + i * chunk.hidden_stride;
-  for (int64_t j = threadIdx.x; j < chunk.hidden_stride; j += kThreads) {
+  for (int64_t j = threadIdx.x % kWarp; j < chunk.hidden_stride; j += kWarp) {
     to[j] = from_float<To>(j < dim ? to_float(from[j]) : 0.0f);
   }
 }
@@ -140,7 +140,7 @@ void pack_hidden(const LinearCrossEntropyArgs& args, const Chunk& chunk, const C
     with_activations(compute_type(args), [&](auto computed) {
       using From = decltype(stored);
       using To = decltype(computed);
-      launch(context, pack_hidden_kernel<From, To>, blocks(chunk.capacity), dim3(kThreads), 0,
+      launch(context, pack_hidden_kernel<From, To>, blocks(divide_up(chunk.capacity, kWarps)), dim3(kThreads), 0,
              static_cast<const From*>(args.hidden.data), args.dim, chunk, static_cast<To*>(chunk.hidden));
     });
   });
