@@ -1,10 +1,10 @@
-import type { Tensor } from '../../lib/tensor/tensor';
 import { adamw, clipCoefficient, sumSquares, type AdamwOptions } from '../../lib/tensor/ops/optimizer';
+import type { Tensor } from '../../lib/tensor/tensor';
 import { expectSameBits, expectWithinRoundings } from '../support/accuracy';
 import { onCpu } from '../support/cpu';
 import { onAllVariants, targets } from '../support/devices';
 import { foretokenError } from '../support/errors';
-import { castTo, nearest } from '../support/half';
+import { nearest } from '../support/half';
 import { Random } from '../support/random';
 
 const counts = [1, 3, 7, 31, 47, 257, 40_001];
@@ -99,23 +99,6 @@ describe.each(targets)('%s', (target) => {
     }
   });
 
-  test.each([1, 47, 40_001])('the new parameters in bfloat16, %i of them', async (count) => {
-    const [start, gradient] = [random.floats(count), random.floats(count)];
-    const [param, rounded, alone] = await onAllVariants(target, (device) => {
-      const zeros = (): Tensor => device.zeros([count]);
-      const [grad, half] = [device.tensor(gradient), device.empty([count], 'bfloat16')];
-      const [p, plain] = [device.tensor(start), device.tensor(start)];
-      adamw(p, grad, zeros(), zeros(), undefined, defaults, half);
-      adamw(plain, grad, zeros(), zeros(), undefined, defaults);
-      return [p, castTo(half, 'float32'), plain];
-    });
-    expectSameBits(
-      rounded!,
-      param!.map((value) => nearest(value, 'bfloat16')),
-    );
-    expectSameBits(alone!, param!);
-  });
-
   test('parts of a bucket that start at any element, and what lies around them', async () => {
     const [count, room] = [70, 90];
     const values = [0, 1, 2, 3].map(() => random.floats(room).map(Math.abs));
@@ -154,6 +137,20 @@ describe.each(targets)('%s', (target) => {
       return [p!];
     });
     expectWithinRoundings(param!, [-0.5, 0.5, -0.5, 0.5], 40);
+  });
+
+  test.each(counts)('%i new parameters, rounded to bfloat16', async (count) => {
+    const [start, grad] = [random.floats(count), random.floats(count)];
+    const [param, rounded] = await onAllVariants(target, (device) => {
+      const [p, m, v] = [device.tensor(start), device.zeros([count]), device.zeros([count])];
+      const copy = device.empty([count], 'bfloat16');
+      adamw(p, device.tensor(grad), m, v, undefined, { ...defaults, lr: 0.1 }, copy);
+      return [p, copy.cast('float32')];
+    });
+    expectSameBits(
+      rounded!,
+      param!.map((value) => nearest(value, 'bfloat16')),
+    );
   });
 
   test('a learning rate of 0 changes no parameter, and a gradient of NaN shows', async () => {
@@ -207,6 +204,13 @@ test('what does not fit is named', async () => {
     );
     expect(() => adamw(a, a, a, a, b, defaults)).toThrow(
       foretokenError('SHAPE_MISMATCH', 'gradScale is [3]'),
+    );
+    const adamwInto = (rounded: Tensor): void => adamw(a, a, a, a, undefined, defaults, rounded);
+    expect(() => adamwInto(device.empty([3], 'bfloat16'))).toThrow(
+      foretokenError('SHAPE_MISMATCH', 'rounded is [3], but must be [2]'),
+    );
+    expect(() => adamwInto(device.empty([2], 'float16'))).toThrow(
+      foretokenError('DTYPE_MISMATCH', 'rounded must be bfloat16, but is float16'),
     );
     expect(() => clipCoefficient(a, -1)).toThrow(foretokenError('INVALID_ARGUMENT', 'maxNorm', '-1'));
     await device.synchronize();

@@ -1,5 +1,6 @@
 import { native } from '../../lib/native/load';
-import { rmsNorm } from '../../lib/tensor/ops/rms-norm';
+import { add } from '../../lib/tensor/ops/elementwise';
+import { addRmsNorm, rmsNorm } from '../../lib/tensor/ops/rms-norm';
 import { Tensor } from '../../lib/tensor/tensor';
 import {
   exact,
@@ -13,7 +14,7 @@ import { onCpu } from '../support/cpu';
 import { bfloat16Targets, onAllVariants, onDevice, targets, type Target } from '../support/devices';
 import { foretokenError } from '../support/errors';
 import { checkGradients } from '../support/gradcheck';
-import { castTo, nearest, representable, tensorOf } from '../support/half';
+import { nearest, representable, tensorOf } from '../support/half';
 import { Random } from '../support/random';
 
 const shapes = [
@@ -105,7 +106,7 @@ function run(
         native.rmsNormBackward(upstream.handle, input.handle, scale.handle, rstd!.handle, into?.handle),
       );
     return [y!, gradX(grad), grad, gradX()].map((tensor) =>
-      tensor.dtype === 'float32' ? tensor : castTo(tensor, 'float32'),
+      tensor.dtype === 'float32' ? tensor : tensor.cast('float32'),
     );
   });
 }
@@ -121,7 +122,7 @@ function runWithResidual(
     const [y, , sum] = native
       .rmsNorm(input!.handle, device.tensor(weight).handle, eps, other!.handle)
       .map((handle) => new Tensor(device, handle));
-    return [y!, sum!].map((tensor) => (tensor.dtype === 'float32' ? tensor : castTo(tensor, 'float32')));
+    return [y!, sum!].map((tensor) => (tensor.dtype === 'float32' ? tensor : tensor.cast('float32')));
   });
 }
 
@@ -185,6 +186,35 @@ describe.each(targets)('%s', (target) => {
     }
   });
 
+  test.each(shapes)('%i rows of %i and a residual, as if they were added before', async (rows, dim) => {
+    const { x, weight, gradY } = problemOf(rows, dim);
+    const others = random.floats(rows * dim);
+    const results = await onAllThreadCounts(isa, (device) => {
+      const outcome = (
+        fn: (x: Tensor, residual: Tensor, weight: Tensor) => { sum: Tensor; out: Tensor },
+      ): Tensor[] => {
+        const inputs = [
+          device.tensor(x, [rows, dim]),
+          device.tensor(others, [rows, dim]),
+          device.tensor(weight),
+        ].map((tensor) => tensor.requireGrad()) as [Tensor, Tensor, Tensor];
+        const { sum, out } = fn(...inputs);
+        // What goes on from the sum, too, as in a block.
+        const result = add(sum, out);
+        result.backward(device.tensor(gradY, [rows, dim]));
+        return [sum, out, result, ...inputs.map((input) => input.grad!)].map((tensor) => tensor.detach());
+      };
+      return [
+        ...outcome((a, b, w) => addRmsNorm(a, b, w, eps)),
+        ...outcome((a, b, w) => {
+          const sum = add(a, b);
+          return { sum, out: rmsNorm(sum, w, eps) };
+        }),
+      ];
+    });
+    results.slice(0, 6).forEach((result, i) => expectSameBits(result, results[i + 6]));
+  });
+
   test('gradients', async () => {
     await onDevice(target, async (device) => {
       const inputs = [
@@ -232,6 +262,9 @@ test('what does not fit is named', async () => {
     const [x, weight] = [device.zeros([2, 3]), device.zeros([3])];
     expect(() => rmsNorm(x, device.zeros([2]), eps)).toThrow(
       foretokenError('SHAPE_MISMATCH', 'rmsNorm', 'weight is [2]', '[3]'),
+    );
+    expect(() => addRmsNorm(x, device.zeros([3, 2]), weight, eps)).toThrow(
+      foretokenError('SHAPE_MISMATCH', 'rmsNorm', 'residual is [3, 2]', '[2, 3]'),
     );
     expect(() => rmsNorm(x, weight, -1)).toThrow(foretokenError('INVALID_ARGUMENT', 'rmsNorm', 'eps', '-1'));
     expect(() => rmsNorm(device.zeros([]), weight, eps)).toThrow(foretokenError('SHAPE_MISMATCH', 'x is []'));
