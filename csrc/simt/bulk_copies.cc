@@ -85,8 +85,7 @@ void issue_load(Thread& thread, const std::vector<Block*>& blocks, uint32_t offs
   Actor& engine = thread.block->copy_engine;
   const uint32_t barrier_offset = thread.block->shared.offset(checked_shared(barrier, 8, 8));
   for (Block* block : blocks) {
-    mbarrier_at(*block, block->shared.at(barrier_offset));
-    check_engine(thread, block->shared.at(barrier_offset), 8, kRead | kAtomic);
+    check_visible_to_engine(mbarrier_at(*block, block->shared.at(barrier_offset)));
     check_engine(thread, block->shared.at(offset), bytes, kWrite);
     poison(block->shared.at(offset), bytes);
   }

@@ -17,7 +17,7 @@ namespace foretoken::simt {
 namespace {
 
 constexpr size_t kRange = size_t{32} << 30;
-constexpr size_t kUnit = 256;  // allocations begin at multiples, and at least so many bytes lie between them
+constexpr size_t kUnit = 256;  // allocations begin at multiples
 constexpr size_t kPage = 4096;
 // Allocations of many pages begin with one: what they hold is dropped by the page.
 constexpr size_t kManyPages = size_t{1} << 20;
@@ -63,7 +63,14 @@ Memory& memory() {
   return *the_memory;
 }
 
-size_t span_of(size_t bytes) { return (bytes + kUnit - 1) / kUnit * kUnit + kUnit; }
+size_t units_of(size_t bytes) { return (bytes + kUnit - 1) / kUnit; }
+
+// An allocation and the gap behind it. What is checked has large ones, so that accesses out of bounds do not end up in
+// another allocation.
+size_t span_of(size_t bytes) {
+  const size_t gap = is_checked_build() ? 256 * kUnit : kUnit;
+  return units_of(bytes) * kUnit + gap;
+}
 
 size_t alignment_of(size_t bytes) { return bytes >= kManyPages ? kPage : kUnit; }
 
@@ -92,14 +99,14 @@ unsigned char* find_room(Memory& all, size_t bytes) {
 
 void set_owner(Memory& all, const Allocation& allocation, Allocation* owner) {
   const auto first = static_cast<size_t>(allocation.address - all.base) / kUnit;
-  const size_t units = (allocation.bytes + kUnit - 1) / kUnit;
-  for (size_t i = first; i < first + units; ++i) all.owners[i].store(owner, std::memory_order_release);
+  const size_t end = first + units_of(allocation.bytes);
+  for (size_t i = first; i < end; ++i) all.owners[i].store(owner, std::memory_order_release);
 }
 
 void forget(Memory& all, const unsigned char* address, size_t bytes) {
   if (!is_checked_build()) return;
   const auto begin = static_cast<size_t>(address - all.base);  // a multiple of the unit
-  const size_t units = (bytes + kUnit - 1) / kUnit;
+  const size_t units = units_of(bytes);
   clear(all.granules + begin / Granule::kBytes, units * kUnit / Granule::kBytes * sizeof(Granule));
   clear(all.written + begin / 64, units * kUnit / 8);
 }
@@ -113,7 +120,7 @@ void* allocate_memory(size_t bytes, MemoryKind kind, size_t limit) {
   if (kind == MemoryKind::kDevice && (bytes > limit || all.device_bytes > limit - bytes)) return nullptr;
   unsigned char* const address = find_room(all, bytes);
   if (!address) return nullptr;
-  poison(address, span_of(bytes));
+  poison(address, (units_of(bytes) + 1) * kUnit);
   forget(all, address, bytes);
   Allocation& allocation = all.allocations[address] = {address, bytes, kind};
   set_owner(all, allocation, &allocation);

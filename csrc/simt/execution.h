@@ -115,6 +115,7 @@ struct Launch {
   BulkLoads bulk_loads;
   Thread* current = nullptr;
   void* main_fiber = nullptr;
+  uint64_t idle_turns = 0;         // since a thread was last made ready or has exited
   std::string failure;             // what a thread did wrong
   RaceChecker* checker = nullptr;  // where accesses are checked, and then the next one as well
   AtomicOrder* atomic_order = nullptr;

@@ -103,6 +103,14 @@ Mbarrier& mbarrier_at(Block& block, const void* address) {
   return block.mbarriers[word.number];
 }
 
+void check_visible_to_engine(const Mbarrier& barrier) {
+  const Thread& thread = current_thread();
+  if (!current_launch->checker || thread.block->copy_engine.knows(barrier.maker, barrier.made, true)) return;
+  fail(std::string(thread.place.operation) +
+       ": the copy engine may not see yet that the barrier is initialised: that " +
+       "takes fence_mbarrier_init and a barrier");
+}
+
 void complete_bytes(Block& block, Mbarrier& barrier, uint32_t bytes, uint32_t copy_engine, uint32_t time) {
   if (RaceChecker* const checker = current_launch->checker) {
     barrier.arrivals.add_time(checker->clocks(), copy_engine, time);
@@ -144,6 +152,8 @@ void mbarrier_init(uint64_t* barrier, uint32_t arrivals) {
   Mbarrier& made = block.mbarriers.emplace_back();
   made.offset = offset;
   made.expected = made.missing = arrivals;
+  made.maker = thread.actor.index;
+  made.made = thread.actor.time;
 }
 
 void mbarrier_invalidate(uint64_t* barrier) {

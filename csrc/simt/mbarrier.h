@@ -19,6 +19,7 @@ struct Mbarrier {
   uint32_t expected = 0;  // arrivals in a phase
   uint32_t missing = 0;   // of them in this phase
   uint32_t phase = 0;
+  uint32_t maker = 0, made = 0;    // the actor that initialised it, and when
   int64_t bytes = 0;               // announced, but not here yet
   uint32_t waiting[kMostWarps]{};  // lanes of each warp that wait for the end of this phase
   ClockSum arrivals;               // of this phase
@@ -29,6 +30,9 @@ struct Mbarrier {
 // The barrier at an address in the block's shared memory; fails, in the name of the current operation, where there is
 // none.
 Mbarrier& mbarrier_at(Block& block, const void* address);
+
+// Fails unless the copy engine of the current thread's block may see that the barrier is initialised.
+void check_visible_to_engine(const Mbarrier& barrier);
 
 // Bytes that a copy engine brought at `time`. Ends the phase if nothing else is missing.
 void complete_bytes(Block& block, Mbarrier& barrier, uint32_t bytes, uint32_t copy_engine, uint32_t time);

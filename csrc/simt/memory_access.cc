@@ -1,5 +1,6 @@
 #include "csrc/simt/memory_access.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "csrc/simt/device_memory.h"
@@ -52,6 +53,11 @@ struct Checked {
          "\n  nothing orders the two" + advice);
   }
 
+  // How many of the access's bytes, which begin at `first`, the granule has that begins at `at`.
+  size_t bytes_of_granule(size_t first, size_t at) const {
+    return std::min(first + bytes, (at / Granule::kBytes + 1) * Granule::kBytes) - at;
+  }
+
   bool reads() const { return !(kind & kWrite); }
 
   void check_shared(Block& block) const {
@@ -66,9 +72,11 @@ struct Checked {
     if (reads() && !shared.is_written(offset, bytes)) {
       refuse("read of what was never written", shared.describe(offset, bytes));
     }
-    const Access access{&actor, kind, code};
-    const AccessRecord* const other = current_launch->checker->record(shared.granules(), offset, bytes, access, true);
-    if (other) refuse_race(*other, shared.describe(offset, bytes));
+    if (const auto conflict =
+            current_launch->checker->record(shared.granules(), offset, bytes, {&actor, kind, code}, true)) {
+      const auto at = static_cast<uint32_t>(conflict->at);
+      refuse_race(*conflict->other, shared.describe(at, bytes_of_granule(offset, at)));
+    }
     if (kind & kWrite) shared.mark_written(offset, bytes);
   }
 
@@ -79,10 +87,11 @@ struct Checked {
       refuse("read of what was never written", describe_global(address, bytes));
     }
     const GlobalShadow shadow = shadow_of(address);
-    const Access access{&actor, kind, code};
-    const AccessRecord* const other =
-        current_launch->checker->record(shadow.granules, shadow.byte, bytes, access, false);
-    if (other) refuse_race(*other, describe_global(address, bytes));
+    if (const auto conflict =
+            current_launch->checker->record(shadow.granules, shadow.byte, bytes, {&actor, kind, code}, false)) {
+      const auto* const at = static_cast<const unsigned char*>(address) + (conflict->at - shadow.byte);
+      refuse_race(*conflict->other, describe_global(at, bytes_of_granule(shadow.byte, conflict->at)));
+    }
     if (kind & kWrite) mark_written(address, bytes);
   }
 

@@ -106,8 +106,8 @@ const AccessRecord* RaceChecker::record(Granule& granule, uint32_t bytes, const 
   return nullptr;
 }
 
-const AccessRecord* RaceChecker::record(Granule* granules, size_t first, size_t count, const Access& access,
-                                        bool of_wave) {
+std::optional<RaceChecker::Conflict> RaceChecker::record(Granule* granules, size_t first, size_t count,
+                                                         const Access& access, bool of_wave) {
   interval_of(*access.actor);
   const uint32_t oldest = of_wave ? waves_.back().first_interval : first_interval_;
   const size_t end = first + count;
@@ -115,10 +115,10 @@ const AccessRecord* RaceChecker::record(Granule* granules, size_t first, size_t 
     const size_t granule = at / Granule::kBytes, begin = at % Granule::kBytes;
     const size_t stop = std::min(end - granule * Granule::kBytes, Granule::kBytes);
     const auto bytes = static_cast<uint32_t>((1u << stop) - (1u << begin));
-    if (const AccessRecord* const other = record(granules[granule], bytes, access, oldest)) return other;
+    if (const AccessRecord* const other = record(granules[granule], bytes, access, oldest)) return Conflict{other, at};
     at = (granule + 1) * Granule::kBytes;
   }
-  return nullptr;
+  return std::nullopt;
 }
 
 const AccessRecord* RaceChecker::last_write(const Granule* granules, size_t byte) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,9 +38,14 @@ class RaceChecker {
   uint32_t copy_engine(uint32_t i) const { return blocks_ * (threads_ + warps_) + i; }
   void begin(Actor& actor, uint32_t index);
 
+  // An access that races with another, in the granule that begins with byte `at`.
+  struct Conflict {
+    const AccessRecord* other;
+    size_t at;
+  };
   // Records an access to bytes first … first + count - 1 of what `granules` remember, where records older than this
-  // wave's do not count if `of_wave`. Returns the record of an access that races with it; null if there is none.
-  const AccessRecord* record(Granule* granules, size_t first, size_t count, const Access& access, bool of_wave);
+  // wave's do not count if `of_wave`. Returns the first conflict.
+  std::optional<Conflict> record(Granule* granules, size_t first, size_t count, const Access& access, bool of_wave);
 
   // "block (0, 0, 0), thread (3, 0, 0) wrote at csrc/cuda/softmax.cu:9"
   std::string describe(const AccessRecord& record) const;

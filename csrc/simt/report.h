@@ -16,5 +16,7 @@ std::string name_of(const Place& place);
 
 std::string describe_failure(const Launch& launch, const std::string& what);
 std::string describe_deadlock(const Launch& launch);
+// Threads wait for others in loops, and nothing comes of it.
+std::string describe_livelock(const Launch& launch);
 
 }  // namespace foretoken::simt

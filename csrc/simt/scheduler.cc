@@ -160,6 +160,7 @@ void thread_main() {
   warp.exited |= 1u << thread.lane;
   set_ready(warp, warp.ready & ~(1u << thread.lane));
   --thread.block->live;
+  launch.idle_turns = 0;
   release_barriers_after_exit(*thread.block);
   leave_cluster(thread);
   Thread* const next = choose(launch);
@@ -173,7 +174,10 @@ void thread_main() {
 
 }  // namespace
 
-void make_ready(Warp& warp, uint32_t lanes) { set_ready(warp, warp.ready | lanes); }
+void make_ready(Warp& warp, uint32_t lanes) {
+  current_launch->idle_turns = 0;
+  set_ready(warp, warp.ready | lanes);
+}
 
 void wait_until_ready() {
   Launch& launch = *current_launch;
@@ -191,7 +195,13 @@ void maybe_switch() {
   }
 }
 
-void give_way() { switch_to(next_in_turn(*current_launch)); }
+void give_way() {
+  Launch& launch = *current_launch;
+  constexpr uint64_t kMostIdleTurns = 1 << 20;
+  if (++launch.idle_turns > kMostIdleTurns) fail(describe_livelock(launch));
+  if (!launch.bulk_loads.empty()) launch.bulk_loads.complete(0);
+  switch_to(next_in_turn(launch));
+}
 
 void run_threads(Launch& launch) {
   launch.current = nullptr;

@@ -37,9 +37,27 @@ std::string shortened(const std::string& line) {
   return slash == std::string::npos ? line : line.substr(slash + 1);
 }
 
-// Inline functions of the emulator say nothing about the kernel that calls them.
+// Inline functions of the emulator, and wrappers of instructions, say nothing about the kernel that calls them.
 bool is_emulators_own(const std::string& line) {
-  return line.find("/csrc/simt/") != std::string::npos && line.find("/csrc/simt/tests/") == std::string::npos;
+  const auto has = [&](const char* part) { return line.find(part) != std::string::npos; };
+  return has("/csrc/cuda/ptx") || (has("/csrc/simt/") && !has("/csrc/simt/tests/"));
+}
+
+// "f<int>" of "void foretoken::cuda::(anonymous namespace)::f<int>(float*)".
+std::string bare_name(std::string name) {
+  if (!name.empty() && name.back() == ')') {
+    size_t at = name.size();
+    int depth = 0;
+    do {
+      --at;
+      depth += (name[at] == ')') - (name[at] == '(');
+    } while (at > 0 && depth > 0);
+    name.resize(at);
+  }
+  for (const std::string prefix : {"void ", "foretoken::", "cuda::", "simt::tests::", "(anonymous namespace)::"}) {
+    if (name.compare(0, prefix.size(), prefix) == 0) name.erase(0, prefix.size());
+  }
+  return name;
 }
 
 bool read_line(FILE* pipe, std::string& line) {
@@ -103,8 +121,7 @@ std::string function_name(const void* code) {
   if (!locate(code, library, offset)) return "a kernel";
   const std::vector<Frame> frames = frames_at(library, offset);
   if (frames.empty()) return shortened(library) + "+" + hexadecimal(offset);
-  const std::string& name = frames.back().function;
-  return name.substr(0, name.find('('));
+  return bare_name(frames.back().function);
 }
 
 }  // namespace foretoken::simt
