@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <cstring>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <new>
@@ -53,8 +55,9 @@ struct Memory {
 
   std::mutex mutex;
   std::map<unsigned char*, Allocation> allocations;
-  size_t next = 0;    // where to look for room first
-  size_t in_use = 0;  // of both kinds, with gaps
+  std::deque<Allocation> freed;  // lately
+  size_t next = 0;               // where to look for room first
+  size_t in_use = 0;             // of both kinds, with gaps
   size_t device_bytes = 0;
 };
 
@@ -141,6 +144,9 @@ bool free_memory(void* address, MemoryKind kind) {
   forget(all, allocation.address, allocation.bytes);
   all.in_use -= span_of(allocation.bytes);
   if (kind == MemoryKind::kDevice) all.device_bytes -= allocation.bytes;
+  constexpr size_t kRemembered = 256;
+  all.freed.push_front(allocation);
+  if (all.freed.size() > kRemembered) all.freed.pop_back();
   all.allocations.erase(found);
   return true;
 }
@@ -163,11 +169,43 @@ const Allocation* find_allocation(const void* address) {
   return owner && owner->holds(address, 1) ? owner : nullptr;
 }
 
-const Allocation* find_allocation_below(const void* address) {
+namespace {
+
+// How far the address is from the allocation; 0 within it.
+size_t distance(const Allocation& allocation, const unsigned char* address) {
+  if (address < allocation.address) return static_cast<size_t>(allocation.address - address);
+  const unsigned char* const last = allocation.address + allocation.bytes - 1;
+  return address > last ? static_cast<size_t>(address - last) : 0;
+}
+
+}  // namespace
+
+std::string describe_device_memory(const void* first, size_t bytes) {
   Memory& all = memory();
   const std::lock_guard lock(all.mutex);
-  const auto above = all.allocations.upper_bound(static_cast<unsigned char*>(const_cast<void*>(address)));
-  return above == all.allocations.begin() ? nullptr : &std::prev(above)->second;
+  auto* const address = static_cast<unsigned char*>(const_cast<void*>(first));
+  const Allocation* nearest = nullptr;
+  const char* what = "an allocation of";
+  const auto consider = [&](const Allocation& one) {
+    if (!nearest || distance(one, address) < distance(*nearest, address)) nearest = &one;
+  };
+  const auto above = all.allocations.upper_bound(address);
+  if (above != all.allocations.end()) consider(above->second);
+  if (above != all.allocations.begin()) consider(std::prev(above)->second);
+  for (const Allocation& one : all.freed) {
+    if (distance(one, address) > 0 || (nearest && distance(*nearest, address) == 0)) continue;
+    nearest = &one;
+    what = "freed memory of";
+  }
+  char text[160];
+  if (!nearest) {
+    std::snprintf(text, sizeof text, "address %p", first);
+  } else {
+    const ptrdiff_t offset = address - nearest->address;
+    std::snprintf(text, sizeof text, "bytes %td … %td of %s %zu bytes", offset,
+                  offset + static_cast<ptrdiff_t>(bytes) - 1, what, nearest->bytes);
+  }
+  return text;
 }
 
 GlobalShadow shadow_of(const void* address) {

@@ -31,8 +31,9 @@ size_t device_memory_in_use();
 
 // The allocation that holds the address, or null. For several threads, as long as it is not freed meanwhile.
 const Allocation* find_allocation(const void* address);
-// The last one that begins below the address, or null; for messages.
-const Allocation* find_allocation_below(const void* address);
+// For messages: "bytes 256 … 259 of an allocation of 256 bytes", of the allocation that is or was there, or of the
+// nearest one.
+std::string describe_device_memory(const void* address, size_t bytes);
 // Whether the address is in the range where allocations are.
 bool is_in_device_range(const void* address);
 

@@ -119,6 +119,7 @@ struct Launch {
   std::string failure;             // what a thread did wrong
   RaceChecker* checker = nullptr;  // where accesses are checked, and then the next one as well
   AtomicOrder* atomic_order = nullptr;
+  bool hears_accesses = false;  // not while a report is written
 
   bool holds_arguments(const void* address) const {
     return static_cast<size_t>(static_cast<const char*>(address) - static_cast<const char*>(call->arguments.get())) <

@@ -78,6 +78,7 @@ KernelRun::KernelRun(Machine& machine, const LaunchShape& shape, const KernelCal
     checker_.emplace(shape.block, static_cast<uint32_t>(blocks));
     atomic_order_.emplace(checker_->clocks());
     launch_.checker = &*checker_;
+    launch_.hears_accesses = true;
     launch_.atomic_order = &*atomic_order_;
   }
   order_clusters();

@@ -14,19 +14,6 @@ namespace foretoken::simt {
 
 namespace {
 
-std::string describe_global(const void* address, size_t bytes) {
-  const Allocation* const below = find_allocation_below(address);
-  char text[160];
-  if (below) {
-    const auto first = static_cast<const unsigned char*>(address) - below->address;
-    std::snprintf(text, sizeof text, "bytes %td … %td of an allocation of %zu bytes", first,
-                  first + static_cast<ptrdiff_t>(bytes) - 1, below->bytes);
-  } else {
-    std::snprintf(text, sizeof text, "address %p", address);
-  }
-  return text;
-}
-
 struct Checked {
   Actor& actor;
   Thread& thread;
@@ -41,10 +28,12 @@ struct Checked {
   }
 
   [[noreturn]] void refuse(const std::string& problem, const std::string& where) const {
+    current_launch->hears_accesses = false;
     fail(problem + ": " + where + "\n  " + who());
   }
 
   [[noreturn]] void refuse_race(const AccessRecord& other, const std::string& where) const {
+    current_launch->hears_accesses = false;
     const bool lacks_fence = kind & kAsync && other.kind() & kWrite && !(other.kind() & kAsync);
     const std::string advice =
         lacks_fence ? "\n  neither a barrier orders the two for the asynchronous proxy: that takes fence.proxy.async"
@@ -82,15 +71,16 @@ struct Checked {
 
   void check_global() const {
     const Allocation* const allocation = find_allocation(address);
-    if (!allocation || !allocation->holds(address, bytes)) refuse("out of bounds", describe_global(address, bytes));
+    if (!allocation || !allocation->holds(address, bytes))
+      refuse("out of bounds", describe_device_memory(address, bytes));
     if (reads() && allocation->kind == MemoryKind::kDevice && !is_written(address, bytes)) {
-      refuse("read of what was never written", describe_global(address, bytes));
+      refuse("read of what was never written", describe_device_memory(address, bytes));
     }
     const GlobalShadow shadow = shadow_of(address);
     if (const auto conflict =
             current_launch->checker->record(shadow.granules, shadow.byte, bytes, {&actor, kind, code}, false)) {
       const auto* const at = static_cast<const unsigned char*>(address) + (conflict->at - shadow.byte);
-      refuse_race(*conflict->other, describe_global(at, bytes_of_granule(shadow.byte, conflict->at)));
+      refuse_race(*conflict->other, describe_device_memory(at, bytes_of_granule(shadow.byte, conflict->at)));
     }
     if (kind & kWrite) mark_written(address, bytes);
   }
@@ -131,14 +121,13 @@ void check_access(const void* address, size_t bytes, uint32_t kind, const void* 
   Checked{thread.actor, thread, address, bytes, kind, code}.check();
 }
 
-void check_aligned_access(const void* address, size_t bytes, uint32_t kind, const void* code) {
-  Thread& thread = current_thread();
-  if (thread.stack.holds(address)) return;
-  const Checked access{thread.actor, thread, address, bytes, kind, code};
-  if (reinterpret_cast<uintptr_t>(address) % bytes != 0) {
-    access.refuse("misaligned access", std::to_string(bytes) + " bytes");
-  }
-  access.check();
+void refuse_misaligned(const void* address, size_t alignment, const char* file, unsigned line) {
+  current_launch->hears_accesses = false;
+  const bool shared = SharedMemory::arena_of(address) < SharedMemory::kArenas;
+  const SharedMemory& own = current_thread().block->shared;
+  const std::string where = shared ? own.describe(own.offset(address), 1) : describe_device_memory(address, 1);
+  fail("misaligned: a pointer that must be a multiple of " + std::to_string(alignment) + " points to " + where +
+       "\n  at " + shortened_path(file) + ":" + std::to_string(line));
 }
 
 FenceState::Scope& atomic_scope(const void* address) {

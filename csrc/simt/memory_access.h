@@ -13,8 +13,8 @@ namespace foretoken::simt {
 // An access of the current thread; fails where something is wrong with it.
 void check_access(const void* address, size_t bytes, uint32_t kind, const void* code);
 
-// The same of one that must be aligned to its size.
-void check_aligned_access(const void* address, size_t bytes, uint32_t kind, const void* code);
+// The current thread uses a pointer that is not aligned as its type demands.
+[[noreturn]] void refuse_misaligned(const void* address, size_t alignment, const char* file, unsigned line);
 
 // The same of a volatile one, by which threads may hand on what they know.
 void check_volatile_access(const void* address, size_t bytes, uint32_t kind, const void* code);

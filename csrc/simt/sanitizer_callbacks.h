@@ -1,5 +1,5 @@
-// The checked build compiles kernels with -fsanitize=thread, but links no ThreadSanitizer: what such code calls at each
-// access to memory is the emulator's own.
+// The checked build compiles kernels with -fsanitize=thread,alignment, but links no sanitizer: what such code calls at
+// each access to memory is the emulator's own.
 #pragma once
 
 namespace foretoken::simt {

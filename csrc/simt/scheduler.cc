@@ -155,6 +155,10 @@ void thread_main() {
   Thread& thread = *launch.current;
   launch.call->invoke(launch.call->kernel, launch.call->arguments.get());
   finish_thread(thread);
+  for (uint32_t i = 0; i < thread.warp->collective_count; ++i) {
+    const Collective& collective = thread.warp->collectives[i];
+    if (collective.mask >> thread.lane & 1) fail("the thread exits, but is waited for in " + name_of(collective.place));
+  }
   thread.exited = true;
   Warp& warp = *thread.warp;
   warp.exited |= 1u << thread.lane;
@@ -217,6 +221,7 @@ void run_threads(Launch& launch) {
 
 void fail(const std::string& what) {
   Launch& launch = *current_launch;
+  launch.hears_accesses = false;
   launch.failure = describe_failure(launch, what);
   leave(nullptr);
 }

@@ -72,13 +72,15 @@ void SharedMemory::own(size_t offset, size_t bytes) {
 }
 
 unsigned char* SharedMemory::variable(const void* key, const char* name, size_t bytes, size_t alignment) {
-  size_t used = bytes;
+  size_t used = bytes, statics = bytes;
   for (const Variable& known : variables_) {
     if (known.key == key) return memory_ + known.offset;
     used += known.bytes;
+    if (known.key) statics += known.bytes;
   }
   const size_t offset = (end_ + kGap + alignment - 1) / alignment * alignment;
-  if (used > kLargest || offset + bytes > kArenaBytes || variables_.size() == UINT8_MAX) return nullptr;
+  if (used > kLargest || statics > kWithoutAsking || offset + bytes > kArenaBytes || variables_.size() == UINT8_MAX)
+    return nullptr;
   variables_.push_back({key, name, offset, bytes});
   own(offset, bytes);
   return memory_ + offset;
@@ -115,7 +117,9 @@ bool SharedMemory::is_in_flight(uint32_t offset, size_t bytes) const {
 
 void* shared_variable(const void* key, const char* name, size_t bytes, size_t alignment) {
   void* const memory = current_thread().block->shared.variable(key, name, bytes, alignment);
-  if (!memory) fail("shared memory: " + std::string(name) + " is one too many for a block's 227 KiB");
+  if (!memory)
+    fail("shared memory: there is no room for " + std::string(name) +
+         ": a block has 227 KiB in all and 48 KiB of variables");
   return memory;
 }
 

@@ -29,14 +29,6 @@ std::string quoted(const std::string& text) {
   return result + "'";
 }
 
-// From the folder csrc on, wherever that stands.
-std::string shortened(const std::string& line) {
-  const size_t root = line.rfind("/csrc/");
-  if (root != std::string::npos) return line.substr(root + 1);
-  const size_t slash = line.rfind('/');
-  return slash == std::string::npos ? line : line.substr(slash + 1);
-}
-
 // Inline functions of the emulator, and wrappers of instructions, say nothing about the kernel that calls them.
 bool is_emulators_own(const std::string& line) {
   const auto has = [&](const char* part) { return line.find(part) != std::string::npos; };
@@ -99,12 +91,19 @@ std::string look_up_line(const void* code) {
   std::string text;
   // The address after a call may belong to the next line already.
   for (const Frame& frame : frames_at(library, offset - 1)) {
-    text += (text.empty() ? "" : ", in ") + shortened(frame.line);
+    text += (text.empty() ? "" : ", in ") + shortened_path(frame.line);
   }
-  return text.empty() ? shortened(library) + "+" + hexadecimal(offset) : text;
+  return text.empty() ? shortened_path(library) + "+" + hexadecimal(offset) : text;
 }
 
 }  // namespace
+
+std::string shortened_path(const std::string& path) {
+  const size_t root = path.rfind("/csrc/");
+  if (root != std::string::npos) return path.substr(root + 1);
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? path : path.substr(slash + 1);
+}
 
 std::string source_line(const void* code) {
   static std::mutex mutex;
@@ -120,7 +119,7 @@ std::string function_name(const void* code) {
   uintptr_t offset;
   if (!locate(code, library, offset)) return "a kernel";
   const std::vector<Frame> frames = frames_at(library, offset);
-  if (frames.empty()) return shortened(library) + "+" + hexadecimal(offset);
+  if (frames.empty()) return shortened_path(library) + "+" + hexadecimal(offset);
   return bare_name(frames.back().function);
 }
 

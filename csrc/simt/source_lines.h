@@ -9,6 +9,9 @@ namespace foretoken::simt {
 // csrc/cuda/softmax.cu:9". Without addr2line or debug information, where in the library it is.
 std::string source_line(const void* code);
 
+// From the folder csrc on, wherever that stands.
+std::string shortened_path(const std::string& path);
+
 // The name of the function that begins at `code`.
 std::string function_name(const void* code);
 

@@ -19,7 +19,9 @@ __global__ void in_bounds(float* x) { x[threadIdx.x] += 1; }
 __global__ void behind_the_end(float* x) { x[threadIdx.x + 1] = 1; }
 __global__ void before_the_start(float* x) { x[static_cast<int>(threadIdx.x) - 1] = 1; }
 __global__ void far_behind_the_end(float* x) { x[(threadIdx.x + 1) * 4000] = 1; }
-__global__ void reads_behind_the_end(float* x) { x[0] = x[threadIdx.x + 1]; }
+__global__ void reads_behind_the_end(float* x) {
+  if (threadIdx.x == kThreads - 1) x[0] = x[threadIdx.x + 1];
+}
 __global__ void vector_over_the_end(float* x) {
   if (threadIdx.x == 0) *reinterpret_cast<float4*>(x + kThreads - 4) = *reinterpret_cast<const float4*>(x + kThreads);
 }
@@ -34,9 +36,8 @@ CASE("device memory: far behind the end", [](Bench& bench) { run(bench, far_behi
 CASE("device memory: read behind the end", [](Bench& bench) { run(bench, reads_behind_the_end); });
 CASE("device memory: vector behind the end", [](Bench& bench) { run(bench, vector_over_the_end); });
 CASE("device memory: misaligned", [](Bench& bench) { run(bench, misaligned); });
-CASE("device memory: null", [](Bench& bench) {
-  bench.launch(in_bounds, dim3(1), dim3(kThreads), 0, static_cast<float*>(nullptr));
-});
+CASE("device memory: null",
+     [](Bench& bench) { bench.launch(in_bounds, dim3(1), dim3(kThreads), 0, static_cast<float*>(nullptr)); });
 
 CASE("device memory: freed", [](Bench& bench) {
   float* const x = bench.zeros<float>(kThreads);

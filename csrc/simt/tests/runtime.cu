@@ -1,0 +1,205 @@
+// The runtime API: order in streams, events, captures, errors that stay, memory.
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+
+#include "csrc/simt/options.h"
+#include "csrc/simt/tests/cases.h"
+
+namespace foretoken::simt::tests {
+
+namespace {
+
+__global__ void add(float* x, float amount) { x[threadIdx.x] += amount; }
+__global__ void write_behind(float* x) { x[threadIdx.x + 32] = 1; }
+
+// A host function that a stream waits in until it is opened.
+class Gate {
+ public:
+  void open() {
+    const std::lock_guard lock(mutex_);
+    is_open_ = true;
+    opened_.notify_all();
+  }
+  static void wait(void* gate) {
+    auto& self = *static_cast<Gate*>(gate);
+    std::unique_lock lock(self.mutex_);
+    self.opened_.wait(lock, [&] { return self.is_open_; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable opened_;
+  bool is_open_ = false;
+};
+
+struct Answer {
+  std::atomic<int> status{-1};
+  std::string text;
+
+  static void take(cudaStream_t, cudaError_t status, void* data) {
+    auto& self = *static_cast<Answer*>(data);
+    self.text = cudaGetErrorString(status);
+    self.status = status;
+  }
+};
+
+CASE("a stream runs in order and does not block the host", [](Bench& bench) {
+  float* const x = bench.zeros<float>(32);
+  Gate gate;
+  check(cudaLaunchHostFunc(bench.stream(), Gate::wait, &gate), "cudaLaunchHostFunc");
+  for (int i = 0; i < 3; ++i) bench.launch(add, dim3(1), dim3(32), 0, x, 1.0f);
+  bench.expect(cudaStreamQuery(bench.stream()) == cudaErrorNotReady, "the stream is done before the gate opens");
+  gate.open();
+  bench.expect(bench.download(x, 32)[31] == 3, "a sum is wrong");
+  bench.expect(cudaStreamQuery(bench.stream()) == cudaSuccess, "the stream is not done");
+});
+
+CASE("an event orders two streams", [](Bench& bench) {
+  float* const x = bench.zeros<float>(32);
+  bench.finish();
+  Bench other;
+  Gate gate;
+  cudaEvent_t event;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+  check(cudaLaunchHostFunc(bench.stream(), Gate::wait, &gate), "cudaLaunchHostFunc");
+  bench.launch(add, dim3(1), dim3(32), 0, x, 1.0f);
+  check(cudaEventRecord(event, bench.stream()), "cudaEventRecord");
+  check(cudaStreamWaitEvent(other.stream(), event), "cudaStreamWaitEvent");
+  float copy[32];
+  check(cudaMemcpyAsync(copy, x, sizeof copy, cudaMemcpyDeviceToHost, other.stream()), "cudaMemcpyAsync");
+  bench.expect(cudaEventQuery(event) == cudaErrorNotReady, "the event has come before the gate opens");
+  gate.open();
+  other.finish();
+  bench.expect(cudaEventQuery(event) == cudaSuccess && copy[5] == 1, "the other stream did not wait");
+  check(cudaEventDestroy(event), "cudaEventDestroy");
+});
+
+CASE("what is captured runs as often as it is launched", [](Bench& bench) {
+  float* const x = bench.zeros<float>(32);
+  bench.finish();
+  cudaGraph_t graph;
+  cudaGraphExec_t executable;
+  cudaStreamCaptureStatus status;
+  check(cudaStreamBeginCapture(bench.stream(), cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
+  bench.launch(add, dim3(1), dim3(32), 0, x, 1.0f);
+  bench.launch(add, dim3(1), dim3(32), 0, x, 2.0f);
+  check(cudaStreamIsCapturing(bench.stream(), &status), "cudaStreamIsCapturing");
+  bench.expect(status == cudaStreamCaptureStatusActive, "the stream is not captured");
+  Answer answer;
+  bench.expect(cudaStreamAddCallback(bench.stream(), Answer::take, &answer, 0) == cudaErrorStreamCaptureUnsupported,
+               "a callback is captured");
+  bench.expect(cudaStreamSynchronize(bench.stream()) == cudaErrorStreamCaptureUnsupported,
+               "a captured stream is waited for");
+  cudaGetLastError();
+  check(cudaStreamEndCapture(bench.stream(), &graph), "cudaStreamEndCapture");
+  check(cudaGraphInstantiate(&executable, graph, 0), "cudaGraphInstantiate");
+  check(cudaGraphDestroy(graph), "cudaGraphDestroy");
+  bench.expect(bench.download(x, 32)[0] == 0, "captured kernels have run");
+  for (int i = 0; i < 4; ++i) check(cudaGraphLaunch(executable, bench.stream()), "cudaGraphLaunch");
+  check(cudaGraphExecDestroy(executable), "cudaGraphExecDestroy");
+  bench.expect(bench.download(x, 32)[0] == 12, "a sum is wrong");
+});
+
+CASE("pageable memory may change at once, pinned memory only when it is copied", [](Bench& bench) {
+  float* const x = bench.zeros<float>(2);
+  bench.finish();
+  void* pinned = nullptr;
+  check(cudaHostAlloc(&pinned, sizeof(float), cudaHostAllocDefault), "cudaHostAlloc");
+  Gate gate;
+  check(cudaLaunchHostFunc(bench.stream(), Gate::wait, &gate), "cudaLaunchHostFunc");
+  float pageable = 1;
+  *static_cast<float*>(pinned) = 1;
+  check(cudaMemcpyAsync(x, &pageable, sizeof(float), cudaMemcpyHostToDevice, bench.stream()), "cudaMemcpyAsync");
+  check(cudaMemcpyAsync(x + 1, pinned, sizeof(float), cudaMemcpyHostToDevice, bench.stream()), "cudaMemcpyAsync");
+  pageable = *static_cast<float*>(pinned) = 2;
+  gate.open();
+  const auto result = bench.download(x, 2);
+  bench.expect(result[0] == 1 && result[1] == 2, "a copy was read at another time");
+  check(cudaFreeHost(pinned), "cudaFreeHost");
+});
+
+CASE("copies in the wrong direction or out of bounds are refused", [](Bench& bench) {
+  float* const x = bench.zeros<float>(32);
+  float host[64] = {};
+  const auto copy = [&](void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+    const cudaError_t error = cudaMemcpyAsync(to, from, bytes, kind, bench.stream());
+    cudaGetLastError();
+    return error;
+  };
+  bench.expect(copy(x, host, 128, cudaMemcpyHostToDevice) == cudaSuccess, "a copy is refused");
+  bench.expect(copy(x, host, 132, cudaMemcpyHostToDevice) == cudaErrorInvalidValue, "a copy behind the end is taken");
+  bench.expect(copy(x, host, 128, cudaMemcpyDeviceToHost) == cudaErrorInvalidValue, "a wrong direction is taken");
+  bench.expect(copy(host, host, 128, cudaMemcpyHostToDevice) == cudaErrorInvalidValue, "a wrong direction is taken");
+  bench.expect(cudaMemsetAsync(x, 0, 132, bench.stream()) == cudaErrorInvalidValue, "a fill behind the end is taken");
+  bench.expect(cudaGetLastError() == cudaErrorInvalidValue && cudaGetLastError() == cudaSuccess,
+               "the last error is not kept until it is asked for");
+});
+
+CASE("memory: what does not fit is refused, and what was freed fits again", [](Bench& bench) {
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  void *most = nullptr, *more = nullptr;
+  check(cudaMalloc(&most, free - 1000), "cudaMalloc");
+  bench.expect(cudaMalloc(&more, 1001) == cudaErrorMemoryAllocation && !more, "more memory than there is");
+  cudaGetLastError();
+  // It is poisoned from end to end.
+  unsigned char ends[2] = {};
+  check(cudaMemcpyAsync(&ends[0], most, 1, cudaMemcpyDeviceToHost, bench.stream()), "cudaMemcpyAsync");
+  check(cudaMemcpyAsync(&ends[1], static_cast<char*>(most) + free - 1001, 1, cudaMemcpyDeviceToHost, bench.stream()),
+        "cudaMemcpyAsync");
+  bench.finish();
+  bench.expect(ends[0] == 0xff && ends[1] == 0xff, "fresh memory is not poisoned");
+  check(cudaFree(most), "cudaFree");
+  check(cudaMalloc(&more, 1001), "cudaMalloc");
+  bench.expect(cudaFree(static_cast<char*>(more) + 1) == cudaErrorInvalidValue, "the middle of memory is freed");
+  cudaGetLastError();
+  check(cudaFree(more), "cudaFree");
+});
+
+CASE("launches that no GPU takes are refused", [](Bench& bench) {
+  float* const x = bench.zeros<float>(32);
+  const auto launch = [&](dim3 grid, dim3 block, size_t shared) {
+    cudaLaunchConfig_t config{};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared;
+    config.stream = bench.stream();
+    const cudaError_t error = cudaLaunchKernelEx(&config, add, x, 1.0f);
+    cudaGetLastError();
+    return error;
+  };
+  bench.expect(launch(dim3(1), dim3(32), 48 * 1024) == cudaSuccess, "48 KiB are refused");
+  bench.expect(launch(dim3(1), dim3(32), 48 * 1024 + 16) == cudaErrorInvalidValue, "more is taken unasked");
+  bench.expect(launch(dim3(1), dim3(1025), 0) == cudaErrorInvalidConfiguration, "1025 threads are taken");
+  bench.expect(launch(dim3(1, 65536), dim3(32), 0) == cudaErrorInvalidConfiguration, "65536 rows of blocks are taken");
+  bench.expect(launch(dim3(1), dim3(1, 1, 65), 0) == cudaErrorInvalidConfiguration, "65 layers of threads are taken");
+  bench.expect(
+      cudaFuncSetAttribute(add, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 * 1024) == cudaErrorInvalidValue,
+      "228 KiB are granted");
+  cudaGetLastError();
+});
+
+CASE("a fault ends its stream", [](Bench& bench) {
+  float* const x = bench.zeros<float>(32);
+  Answer answer;
+  bench.launch(write_behind, dim3(1), dim3(32), 0, x);
+  check(cudaStreamAddCallback(bench.stream(), Answer::take, &answer, 0), "cudaStreamAddCallback");
+  bench.expect(cudaStreamSynchronize(bench.stream()) == cudaErrorLaunchFailure, "the fault is not found");
+  bench.expect(answer.status == cudaErrorLaunchFailure && answer.text.find("write_behind") != std::string::npos,
+               "the callback was told " + answer.text);
+  cudaLaunchConfig_t config{};
+  config.stream = bench.stream();
+  bench.expect(cudaLaunchKernelEx(&config, add, x, 1.0f) == cudaErrorLaunchFailure, "a later launch is taken");
+  bench.expect(cudaStreamQuery(bench.stream()) == cudaErrorLaunchFailure, "the fault is forgotten");
+  // Other streams go on.
+  Bench other;
+  float* const y = other.zeros<float>(32);
+  other.launch(add, dim3(1), dim3(32), 0, y, 1.0f);
+  bench.expect(other.download(y, 32)[0] == 1, "another stream does not work");
+});
+
+}  // namespace
+
+}  // namespace foretoken::simt::tests
