@@ -1,7 +1,7 @@
 // sums[j] += Σ_i x[i, j], in an order that depends on the number of rows alone.
 #pragma once
 
-#include "csrc/cuda/error_record.h"
+#include "csrc/cuda/context.h"
 #include "csrc/cuda/numeric.cuh"
 #include "csrc/cuda/reduce.cuh"
 

@@ -29,6 +29,8 @@ export interface EmulatorOptions {
   residentBlocks?: number;
   /** Bytes of the device. Default 2 GiB. */
   memory?: number;
+  /** Whether there is a cuBLAS: a stand-in for it. Default false. */
+  cublas?: boolean;
 }
 
 const CHOICES = {
@@ -59,8 +61,11 @@ export function emulatorText(options: EmulatorOptions): string {
     );
   };
   const { checked, ...rest } = options;
-  checkNames('openDevice: emulator', rest, [...Object.keys(CHOICES), ...COUNTS]);
-  if (checked !== undefined && typeof checked !== 'boolean') fail('checked', 'true or false', checked);
+  checkNames('openDevice: emulator', rest, [...Object.keys(CHOICES), ...COUNTS, 'cublas']);
+  for (const name of ['checked', 'cublas'] as const) {
+    const given = options[name];
+    if (given !== undefined && typeof given !== 'boolean') fail(name, 'true or false', given);
+  }
   for (const [name, values] of Object.entries(CHOICES) as ['schedule' | 'asyncCopies', readonly string[]][]) {
     const given = options[name];
     if (given !== undefined && !values.includes(given)) fail(name, `one of ${values.join(', ')}`, given);
@@ -73,7 +78,7 @@ export function emulatorText(options: EmulatorOptions): string {
   }
   return Object.entries(rest)
     .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${name}=${value}`)
+    .map(([name, value]) => `${name}=${typeof value === 'boolean' ? Number(value) : value}`)
     .join(' ');
 }
 
