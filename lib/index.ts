@@ -61,6 +61,7 @@ export {
   type BucketPiece,
   type Init,
   type ParameterPart,
+  type StoreOptions,
 } from './nn/parameters';
 export { RMSNorm } from './nn/rms-norm';
 export { RopeTable } from './nn/rope-table';
@@ -115,7 +116,7 @@ export type { LossTerms, Recipe, TrainerOptions } from './train/options';
 
 export { generate, type GeneratedPiece, type Generation } from './decode/generate';
 export type { FinishReason, GenerateStats } from './decode/generate-stats';
-export { LanguageModel } from './decode/language-model';
+export { LanguageModel, type LoadOptions } from './decode/language-model';
 export type { Phase, PhaseSeconds } from './decode/step-clock';
 export type { GenerateOptions, Speculation } from './decode/options';
 export { RankPathStatistics } from './decode/rank-path-statistics';

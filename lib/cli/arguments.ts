@@ -42,8 +42,13 @@ export interface CommandLine<F extends Flags> {
 const HELP: Flag = { type: 'boolean', short: 'h', help: 'show this help' };
 
 export const DEVICE_FLAGS = {
-  device: { type: 'string', value: 'NAME', help: 'auto, cpu, cuda or cuda:N (default auto)' },
+  device: { type: 'string', value: 'NAME', help: 'auto, cpu, cuda, cuda:N or cuda-emulated (default auto)' },
   threads: { type: 'integer', value: 'N', help: 'threads of the CPU (default: its processors)' },
+  dtype: {
+    type: 'string',
+    value: 'TYPE',
+    help: 'what to compute in: float32 or, on a GPU, bfloat16 (default float32)',
+  },
 } as const satisfies Flags;
 
 export const JSON_FLAG = {

@@ -4,10 +4,9 @@ import { join } from 'node:path';
 import { findModel, loadModel } from '../model/checkpoint';
 import type { MtpModel } from '../model/model';
 import type { Tokenizer } from '../model/tokenizer';
-import { openDevice } from '../tensor/device';
-import type { DeviceName } from '../tensor/device-options';
 import { PackedRows, prepareCorpus, splitHeldOut } from '../train/data';
 import { evaluate, type Evaluation } from '../train/evaluate';
+import { openCommandDevice } from './open-device';
 import { DEVICE_FLAGS, JSON_FLAG, parseCommand, UsageError, type Flags, type Values } from './arguments';
 import { describeEvaluation } from './evaluation';
 
@@ -39,8 +38,9 @@ export async function evalCommand(argv: readonly string[]): Promise<number> {
   if (directory === undefined) throw new UsageError("give a model's directory and the text to evaluate with");
   if (patterns.length === 0)
     throw new UsageError('give the text to evaluate with: files, directories or globs');
-  using device = openDevice((values.device ?? 'auto') as DeviceName, { threads: values.threads });
-  const { model, tokenizer } = await loadModel(device, await findModel(directory));
+  using computing = openCommandDevice(values);
+  const { device, dtype } = computing;
+  const { model, tokenizer } = await loadModel(device, await findModel(directory), { dtype, masters: false });
   const temporary = values.cache ?? (await mkdtemp(join(tmpdir(), 'foretoken-')));
   try {
     const evaluation = await evaluateText(model, tokenizer, patterns, temporary, values);

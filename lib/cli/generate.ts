@@ -5,8 +5,7 @@ import type { GenerateStats } from '../decode/generate-stats';
 import type { GenerateOptions, Speculation } from '../decode/options';
 import { findModel, loadModel } from '../model/checkpoint';
 import { fileAccessError } from '../model/files';
-import { openDevice } from '../tensor/device';
-import type { DeviceName } from '../tensor/device-options';
+import { openCommandDevice } from './open-device';
 import { DEVICE_FLAGS, JSON_FLAG, onlyPositional, parseCommand, parseNumber, UsageError } from './arguments';
 import type { Flags, Values } from './arguments';
 import { showGeneration } from './show-generation';
@@ -60,8 +59,9 @@ export async function generateCommand(argv: readonly string[]): Promise<number> 
   const directory = onlyPositional(positionals, "model's directory");
   const prompt = await promptOf(values);
   const options = optionsOf(values);
-  using device = openDevice((values.device ?? 'auto') as DeviceName, { threads: values.threads });
-  const { model, tokenizer } = await loadModel(device, await findModel(directory));
+  using computing = openCommandDevice(values);
+  const { device, dtype } = computing;
+  const { model, tokenizer } = await loadModel(device, await findModel(directory), { dtype, masters: false });
   using owned = model;
   return await interruptible(async (signal) => {
     const generation = generate(owned, tokenizer, prompt, { ...options, signal });

@@ -2,13 +2,12 @@ import { join } from 'node:path';
 import { loadModel } from '../model/checkpoint';
 import type { MtpModel } from '../model/model';
 import { byteTokenizerFiles, createTokenizer, loadTokenizer, type Tokenizer } from '../model/tokenizer';
-import { openDevice, type Device } from '../tensor/device';
-import type { DeviceName } from '../tensor/device-options';
 import { prepareCorpus, type TokenFile } from '../train/data';
 import { Progress } from '../train/progress';
 import { Trainer, type RunResult } from '../train/trainer';
 import { parseCommand, required, UsageError } from './arguments';
 import { describeEvaluation, summarizeEvaluation } from './evaluation';
+import { openCommandDevice, type Computing } from './open-device';
 import { interruptible } from './signals';
 import { checkModelFlags, modelOptions, TRAIN_FLAGS, trainingOptions, type TrainValues } from './train-flags';
 
@@ -29,8 +28,8 @@ export async function trainCommand(argv: readonly string[]): Promise<number> {
     throw new UsageError('give the text to train on: files, directories or globs');
   checkModelFlags(values);
   const options = trainingOptions(values);
-  using device = openDevice((values.device ?? 'auto') as DeviceName, { threads: values.threads });
-  const { model, tokenizer } = await startingPoint(device, values);
+  using computing = openCommandDevice(values);
+  const { model, tokenizer } = await startingPoint(computing, values);
   const data = await prepareCorpus({
     patterns: positionals,
     exclude: values.exclude,
@@ -40,7 +39,7 @@ export async function trainCommand(argv: readonly string[]): Promise<number> {
   });
   try {
     using trainer = await Trainer.create({
-      ...{ ...options, device, tokenizer, data, output },
+      ...{ ...options, device: computing.device, dtype: computing.dtype, tokenizer, data, output },
       model: model ?? modelOptions(values),
       resume: values.resume ? output : undefined,
     });
@@ -53,10 +52,10 @@ export async function trainCommand(argv: readonly string[]): Promise<number> {
 
 /** The model to go on with, if there is one, and the tokenizer. */
 async function startingPoint(
-  device: Device,
+  { device, dtype }: Computing,
   { model, tokenizer }: TrainValues,
 ): Promise<{ model?: MtpModel; tokenizer: Tokenizer }> {
-  if (model !== undefined) return loadModel(device, model);
+  if (model !== undefined) return loadModel(device, model, { dtype });
   if (tokenizer !== undefined) return { tokenizer: await loadTokenizer(tokenizer) };
   return { tokenizer: createTokenizer(byteTokenizerFiles()) };
 }

@@ -1,10 +1,19 @@
 import { findModel, loadModel } from '../model/checkpoint';
 import type { MtpModel } from '../model/model';
 import type { Tokenizer } from '../model/tokenizer';
-import { openDevice, type Device } from '../tensor/device';
+import type { ActivationDType } from '../native/binding';
+import { Device, openDevice } from '../tensor/device';
 import type { DeviceName } from '../tensor/device-options';
 import { generate, type Generation } from './generate';
 import type { GenerateOptions } from './options';
+
+/** Where {@link LanguageModel.load} puts a model, and what it computes in there. */
+export interface LoadOptions {
+  /** Default `auto`; one that is opened here is closed with the model. */
+  device?: Device | DeviceName;
+  /** With bfloat16 weights are kept in bfloat16 alone, so the model cannot be trained. Default float32. */
+  dtype?: ActivationDType;
+}
 
 /** A model with its tokenizer: text in, text out. */
 export class LanguageModel implements Disposable {
@@ -19,13 +28,23 @@ export class LanguageModel implements Disposable {
 
   /**
    * Opens a model's directory, or the newest checkpoint in a training run's.
-   * @param device default `auto`; one that is opened here is closed with the model
+   * @param options a device alone may be given instead
    * @throws ForetokenError FILE_ACCESS, CORRUPT_FILE naming the tensor, INVALID_CONFIG naming the field
    */
-  static async load(directory: string, device: Device | DeviceName = 'auto'): Promise<LanguageModel> {
+  static async load(
+    directory: string,
+    options: LoadOptions | Device | DeviceName = {},
+  ): Promise<LanguageModel> {
+    const isDevice = typeof options === 'string' || options instanceof Device;
+    const { device = 'auto', dtype } = isDevice ? { device: options } : options;
     const opened = typeof device === 'string' ? openDevice(device) : null;
     try {
-      const { model, tokenizer } = await loadModel(opened ?? (device as Device), await findModel(directory));
+      const init = { dtype, masters: false };
+      const { model, tokenizer } = await loadModel(
+        opened ?? (device as Device),
+        await findModel(directory),
+        init,
+      );
       const loaded = new LanguageModel(model, tokenizer);
       loaded.#ownDevice = opened;
       return loaded;

@@ -9,6 +9,8 @@ import { TemporaryDirectory } from '../support/temporary';
 
 const temporary = new TemporaryDirectory();
 const build = join(__dirname, '../../build/Release');
+const real = join(build, 'libforetoken_cuda.so');
+const hasGpu = native.cudaInfo().devices.length > 0;
 
 /** A library made of this C. */
 function library(source: string): string {
@@ -63,8 +65,6 @@ describe('a CUDA library', () => {
     expect(refusal(library(functions(abi)))).toBe('all asleep');
   });
 
-  const real = join(build, 'libforetoken_cuda.so');
-  const hasGpu = native.cudaInfo().devices.length > 0;
   test('without a driver says so', () => {
     if (hasGpu) return;
     const { reason } = native.cudaInfo();

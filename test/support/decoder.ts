@@ -3,6 +3,7 @@ import { treeAttention, type AttentionShape } from '../../lib/tensor/ops/attenti
 import { kvAppend, kvCompact, type TreeRows } from '../../lib/tensor/ops/kv-cache';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { take } from './cpu';
+import { decode, representable } from './half';
 import type { Random } from './random';
 
 /** A draft tree of one sequence. */
@@ -26,8 +27,9 @@ export function pathTo(parents: readonly number[], node: number): number[] {
   return node < 0 ? [] : [...pathTo(parents, parents[node]!), node];
 }
 
+/** With values that bfloat16 can hold. */
 export function draftOf(random: Random, shape: AttentionShape, parents: readonly number[]): Draft {
-  return { parents, rows: parents.map(() => random.floats(rowWidth(shape), 2)) };
+  return { parents, rows: parents.map(() => representable(random.floats(rowWidth(shape), 2), 'bfloat16')) };
 }
 
 /** The nodes of a path as plain decoding meets them. */
@@ -43,10 +45,15 @@ export class Decoder implements Disposable {
   constructor(
     readonly device: Device,
     readonly shape: AttentionShape,
-    readonly options: { capacity: number; sequences?: number; layers?: number },
+    readonly options: {
+      capacity: number;
+      sequences?: number;
+      layers?: number;
+      dtype?: 'float32' | 'bfloat16';
+    },
   ) {
-    const { capacity, sequences = 1, layers = 1 } = options;
-    this.cache = device.zeros([layers, 2, sequences, shape.kvHeads, capacity, shape.headDim]);
+    const { capacity, sequences = 1, layers = 1, dtype } = options;
+    this.cache = device.zeros([layers, 2, sequences, shape.kvHeads, capacity, shape.headDim], dtype);
     this.lengths = new Array<number>(sequences).fill(0);
   }
 
@@ -57,9 +64,10 @@ export class Decoder implements Disposable {
     let out: Float32Array = new Float32Array(0);
     for (let layer = 0; layer < layers; layer++) {
       const values = rows.flatMap((row) => Array.from(row, (x) => x * (layer + 1)));
-      using qkv = this.device.tensor(Float32Array.from(values), [rows.length, rowWidth(this.shape)]);
+      using qkv = this.qkv(values);
       kvAppend(this.cache, layer, qkv, tree, this.shape.heads);
-      out = await take(treeAttention(this.cache, layer, qkv, tree, this.shape));
+      using attended = treeAttention(this.cache, layer, qkv, tree, this.shape);
+      out = await take(attended.cast('float32'));
     }
     return out;
   }
@@ -96,7 +104,20 @@ export class Decoder implements Disposable {
       return { parents: chain(left), rows: chain(left).map(() => new Float32Array(rowWidth(this.shape))) };
     });
     await this.forward(...zeros);
-    return (await this.cache.data()) as Float32Array;
+    return await this.contents();
+  }
+
+  /** The whole cache. */
+  async contents(): Promise<Float32Array> {
+    const data = await this.cache.data();
+    return data instanceof Uint16Array ? decode(data, 'bfloat16') : (data as Float32Array);
+  }
+
+  /** Rows of qkv of the cache's type. */
+  qkv(values: readonly number[]): Tensor {
+    const width = rowWidth(this.shape);
+    using rows = this.device.tensor(Float32Array.from(values), [values.length / width, width]);
+    return rows.cast(this.cache.dtype);
   }
 
   /** The index tensors of one tree a sequence. */

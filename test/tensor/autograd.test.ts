@@ -1,5 +1,5 @@
 import { native } from '../../lib/native/load';
-import { backward, noGrad } from '../../lib/tensor/autograd';
+import { backward, noGrad, record } from '../../lib/tensor/autograd';
 import { openDevice, type Device } from '../../lib/tensor/device';
 import { add, concat, scale, silu } from '../../lib/tensor/ops/elementwise';
 import { linear } from '../../lib/tensor/ops/linear';
@@ -53,6 +53,40 @@ test('a gradient given is not modified, and gradients share no memory', async ()
   x.grad!.fill(7);
   expect(await values(y.grad)).toEqual([2, 2]);
   expect(await values(given)).toEqual([1, 1]);
+});
+
+describe('in mixed precision', () => {
+  /** A copy in bfloat16 that is part of the graph; notes the dtypes of the gradients that come by. */
+  function rounded(x: Tensor, seen: string[] = []): Tensor {
+    return record('rounded', [x], x.cast('bfloat16'), [], (grad, _saved, [toX]) => {
+      seen.push(grad.dtype);
+      toX!.add(grad.detach());
+    });
+  }
+
+  test('gradients inside the graph have the dtype of what they belong to, those of leaves float32', async () => {
+    const x = leaf(1, 2);
+    const seen: string[] = [];
+    rounded(rounded(x, seen), seen).backward(device.tensor(Float32Array.of(1, 0.5)));
+    expect(seen).toEqual(['bfloat16', 'bfloat16']);
+    expect(x.grad!.dtype).toBe('float32');
+    expect(await values(x.grad)).toEqual([1, 0.5]);
+  });
+
+  test('the gradient of one bfloat16 element may be left out', async () => {
+    const x = leaf(3);
+    rounded(x).backward();
+    expect(await values(x.grad)).toEqual([1]);
+  });
+
+  test('gradients of a copy gather in the leaf that it is a copy of', async () => {
+    const x = leaf(1, 2);
+    const copy = x.cast('bfloat16').requireGrad();
+    copy.master = x;
+    rounded(copy).backward(device.tensor(Float32Array.of(3, 4)));
+    expect(copy.grad).toBeNull();
+    expect(await values(x.grad)).toEqual([3, 4]);
+  });
 });
 
 test('only what wants a gradient gets one', async () => {

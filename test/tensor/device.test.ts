@@ -197,20 +197,6 @@ describe('options', () => {
       { memoryLimit: 1e9 },
       ['cuda-emulated has no option memoryLimit', 'there are emulator'],
     ],
-    ['cuda-emulated', { emulator: { threads: 2 } }, ['emulator has no option threads', 'residentBlocks']],
-    ['cuda-emulated', { emulator: { checked: 1 } }, ['emulator.checked must be true or false, but is 1']],
-    [
-      'cuda-emulated',
-      { emulator: { schedule: 'best' } },
-      ['emulator.schedule must be one of in-order,', 'best'],
-    ],
-    ['cuda-emulated', { emulator: { asyncCopies: 3 } }, ['emulator.asyncCopies must be one of early,', '3']],
-    [
-      'cuda-emulated',
-      { emulator: { seed: -1 } },
-      ['emulator.seed must be an integer of at least 0, but is -1'],
-    ],
-    ['cuda-emulated', { emulator: { memory: 0.5 } }, ['emulator.memory', '0.5']],
   ])('of %s: %j is refused', (name, options, parts) => {
     expect(() => openDevice(name, options)).toThrow(
       foretokenError('INVALID_ARGUMENT', 'openDevice', ...parts),

@@ -1,18 +1,21 @@
 import { Linear } from '../../lib/nn/linear';
-import { ParameterStore } from '../../lib/nn/parameters';
+import { ParameterStore, type StoreOptions } from '../../lib/nn/parameters';
 import { RMSNorm } from '../../lib/nn/rms-norm';
 import { openDevice, type Device } from '../../lib/tensor/device';
 import { Random } from '../../lib/tensor/random';
 import { AdamW, type AdamWOptions } from '../../lib/train/optimizer';
+import { native } from '../../lib/native/load';
+import type { Tensor } from '../../lib/tensor/tensor';
 import { foretokenError } from '../support/errors';
+import { decode, nearest } from '../support/half';
 import { relativeError } from '../support/training';
 
 let device: Device;
 beforeEach(() => (device = openDevice('cpu', { threads: 1 })));
 afterEach(() => device.dispose());
 
-function makeStore(): ParameterStore {
-  const store = new ParameterStore(device);
+function makeStore(options?: StoreOptions): ParameterStore {
+  const store = new ParameterStore(device, options);
   new Linear(store, 'layer.', [{ name: 'weight', rows: 5 }], 7, { std: 1 }, true);
   new RMSNorm(store, 'norm', 7, 1e-5);
   store.allocate(4);
@@ -98,6 +101,74 @@ it('makes packed weights forget what they were', () => {
   optimizer.update(0.1).dispose();
   expect(packed.disposed).toBe(true);
   store.dispose();
+});
+
+describe('parameters of a model that computes in bfloat16', () => {
+  const roundedOf = async (tensor: Tensor): Promise<number[]> =>
+    Array.from(await tensor.data(), (value) => nearest(value, 'bfloat16'));
+  const halvesOf = async (tensor: Tensor): Promise<number[]> =>
+    Array.from(decode((await tensor.data()) as Uint16Array, 'bfloat16'));
+
+  it('are rounded copies, of matrices alone, that follow the optimizer and what is written', async () => {
+    const store = makeStore({ dtype: 'bfloat16' });
+    const [matrix, bias, norm] = store.parameters;
+    using optimizer = new AdamW(store);
+    const [matrices, vectors] = store.buckets;
+    expect([matrix!.value.dtype, matrix!.operand.dtype, vectors!.rounded]).toEqual([
+      'float32',
+      'bfloat16',
+      null,
+    ]);
+    expect([bias!.operand, norm!.operand]).toEqual([bias!.value, norm!.value]);
+    const check = async (): Promise<void> => {
+      expect(await halvesOf(matrix!.operand)).toEqual(await roundedOf(matrix!.value));
+    };
+    await check();
+    const before = await halvesOf(matrix!.operand);
+    matrices!.grad!.fill(1);
+    optimizer.update(0.1).dispose();
+    await check();
+    expect(await halvesOf(matrix!.operand)).not.toEqual(before);
+    matrices!.value.fill(1 / 3);
+    store.changed();
+    await check();
+    store.dispose();
+  });
+
+  it('make what was packed of them forgotten when they change', () => {
+    const store = makeStore({ dtype: 'bfloat16' });
+    using optimizer = new AdamW(store);
+    const packed = store.parameters[0]!.packed();
+    expect(packed.dtype).toBe('bfloat16');
+    optimizer.update(0.1).dispose();
+    expect(packed.disposed).toBe(true);
+    store.dispose();
+  });
+
+  it('take half the memory without masters, start as if rounded, and cannot be trained', async () => {
+    const full = makeStore({ dtype: 'bfloat16' });
+    const before = native.liveTensors();
+    const store = makeStore({ dtype: 'bfloat16', masters: false });
+    const [matrix, bias] = store.parameters;
+    expect(matrix!.value.dtype).toBe('bfloat16');
+    expect(matrix!.operand).toBe(matrix!.value);
+    expect(bias!.value.dtype).toBe('float32');
+    expect(await halvesOf(matrix!.operand)).toEqual(await halvesOf(full.parameters[0]!.operand));
+    expect(() => new AdamW(store)).toThrow(
+      foretokenError('INVALID_ARGUMENT', 'cannot be trained', 'bfloat16 alone (masters: false)'),
+    );
+    store.dispose();
+    expect(native.liveTensors()).toBe(before);
+    full.dispose();
+  });
+
+  it('in float32 have nothing to keep masters of', () => {
+    const store = makeStore({ masters: false });
+    expect(store.parameters[0]!.operand).toBe(store.parameters[0]!.value);
+    using optimizer = new AdamW(store);
+    optimizer.update(0.1).dispose();
+    store.dispose();
+  });
 });
 
 it.each([

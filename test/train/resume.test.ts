@@ -40,6 +40,13 @@ async function stopped(more: Partial<TrainerOptions> = {}): Promise<string> {
   return await trainer.save(temporary.at('run'));
 }
 
+function changeState(checkpoint: string, change: (state: { recipe: Record<string, unknown> }) => void): void {
+  const path = join(checkpoint, 'trainer_state.json');
+  const state = JSON.parse(readFileSync(path, 'utf8')) as { recipe: Record<string, unknown> };
+  change(state);
+  writeFileSync(path, JSON.stringify(state));
+}
+
 const untimed = (results: StepResult[]): unknown[] => results.map(({ seconds: _, ...result }) => result);
 
 describe('a resumed run goes on as if it had never stopped', () => {
@@ -75,6 +82,13 @@ describe('a resumed run goes on as if it had never stopped', () => {
       readFileSync(join(run, 'train.jsonl'), 'utf8').replaceAll(/"seconds":[^,}]*/g, ''),
     );
     expect(b).toBe(a);
+  });
+
+  it('of a time when there was only float32', async () => {
+    const checkpoint = await stopped();
+    changeState(checkpoint, (state) => delete state.recipe.dtype);
+    using resumed = await create({ resume: checkpoint });
+    expect(resumed.step).toBe(3);
   });
 
   it('with a model that was made before', async () => {
@@ -131,6 +145,14 @@ describe('refuses to resume', () => {
       foretokenError('INVALID_ARGUMENT', checkpoint, `${name} was`),
     );
     expect(native.liveTensors()).toBe(before);
+  });
+
+  it('with another dtype', async () => {
+    const checkpoint = await stopped();
+    changeState(checkpoint, (state) => (state.recipe.dtype = 'bfloat16'));
+    await expect(create({ resume: checkpoint })).rejects.toEqual(
+      foretokenError('INVALID_ARGUMENT', checkpoint, 'dtype was "bfloat16" and is "float32"'),
+    );
   });
 
   it('with another corpus', async () => {

@@ -1,0 +1,226 @@
+// Autograd and models in bfloat16: what has which dtype, and that it is what float32 gives, but for rounding.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { LanguageModel } from '../../lib/decode/language-model';
+import { loadModel, saveModel } from '../../lib/model/checkpoint';
+import { backwardHeadByHead, uploadBatch } from '../../lib/model/loss';
+import { MtpModel, type ModelInit } from '../../lib/model/model';
+import { readSafetensors } from '../../lib/model/safetensors';
+import { Mlp } from '../../lib/nn/mlp';
+import { ParameterStore } from '../../lib/nn/parameters';
+import { RMSNorm } from '../../lib/nn/rms-norm';
+import type { ActivationDType } from '../../lib/native/binding';
+import { native } from '../../lib/native/load';
+import type { Device } from '../../lib/tensor/device';
+import { add, concat, scale } from '../../lib/tensor/ops/elementwise';
+import { embedding } from '../../lib/tensor/ops/embedding';
+import { linear, packWeight } from '../../lib/tensor/ops/linear';
+import { linearCrossEntropy } from '../../lib/tensor/ops/linear-cross-entropy';
+import { sliceColumns } from '../../lib/tensor/ops/reshape';
+import { scope } from '../../lib/tensor/scope';
+import type { Tensor } from '../../lib/tensor/tensor';
+import { bfloat16Targets, onDevice } from '../support/devices';
+import { foretokenError } from '../support/errors';
+import { tokensOf } from '../support/exact';
+import { decode, nearest } from '../support/half';
+import { Random } from '../support/random';
+import { TemporaryDirectory } from '../support/temporary';
+import {
+  gradientsOf,
+  randomBatch,
+  relativeError,
+  tinyModel,
+  tokenizer,
+  weightsOf,
+} from '../support/training';
+
+const temporary = new TemporaryDirectory();
+const dtypes = ['float32', 'bfloat16'] as const;
+
+/** A bfloat16 leaf. */
+function leaf(device: Device, values: Float32Array, shape: readonly number[]): Tensor {
+  using wide = device.tensor(values, shape);
+  return wide.cast('bfloat16').requireGrad();
+}
+
+/** Expects gradients to be those of float32, but for the roundings of some operations in a row. */
+function expectClose(actual: Map<string, Float32Array>, expected: Map<string, Float32Array>): void {
+  expect([...actual.keys()]).toEqual([...expected.keys()]);
+  for (const [name, gradient] of expected) {
+    const error = relativeError(actual.get(name)!, gradient);
+    expect([name, error > 0, error < 0.04]).toEqual([name, true, true]);
+  }
+}
+
+describe.each(bfloat16Targets)('on %s', (target) => {
+  const random = new Random(12);
+
+  test('gradients of a bfloat16 leaf gather in float32', () =>
+    onDevice(target, async (device) => {
+      const x = leaf(device, Float32Array.of(1, 2, 3), [3]);
+      const sum = add(scale(x, 1), scale(x, 2 ** -9));
+      expect(sum.dtype).toBe('bfloat16');
+      sum.backward(device.zeros([3]).fill(1));
+      expect(x.grad!.dtype).toBe('float32');
+      // Of bfloat16 the second part would be lost.
+      expect(await x.grad!.data()).toEqual(new Float32Array(3).fill(1 + 2 ** -9));
+    }));
+
+  test('columns, side by side and cut out', () =>
+    onDevice(target, async (device) => {
+      const [a, b] = [leaf(device, random.floats(6), [2, 3]), leaf(device, random.floats(4), [2, 2])];
+      const part = sliceColumns(concat(a, b), 2, 2);
+      part.backward(device.tensor(Float32Array.of(1, 2, 3, 4), [2, 2]));
+      expect(await a.grad!.data()).toEqual(Float32Array.of(0, 0, 1, 0, 0, 3));
+      expect(await b.grad!.data()).toEqual(Float32Array.of(2, 0, 4, 0));
+    }));
+
+  test('a linear layer that gives float32', () =>
+    onDevice(target, async (device) => {
+      const [rows, n, k] = [5, 16, 24];
+      const [data, weights, upstream] = [rows * k, n * k, rows * n].map((count) => random.floats(count));
+      const weight = device.tensor(weights!, [n, k]).cast('bfloat16');
+      const outcome = async (dtype?: ActivationDType): Promise<[Float32Array, Float32Array]> => {
+        const x = leaf(device, data!, [rows, k]);
+        const y = linear(x, weight, null, dtype);
+        expect(y.dtype).toBe(dtype ?? 'bfloat16');
+        y.backward(device.tensor(upstream!, [rows, n]));
+        return [(await y.cast('float32').data()) as Float32Array, (await x.grad!.data()) as Float32Array];
+      };
+      const [wide, wideGradient] = await outcome('float32');
+      const [narrow, narrowGradient] = await outcome();
+      expect(narrow).toEqual(wide.map((value) => nearest(value, 'bfloat16')));
+      expect(wideGradient).toEqual(narrowGradient);
+    }));
+
+  test('all activations of an operation are of one dtype', () =>
+    onDevice(target, async (device) => {
+      const [wide, narrow] = dtypes.map((dtype) => device.zeros([2, 4], dtype)) as [Tensor, Tensor];
+      expect(() => add(narrow, wide)).toThrow(
+        foretokenError('DTYPE_MISMATCH', 'add: a is bfloat16 but b is float32; they must be the same'),
+      );
+      expect(() => linear(wide, device.zeros([3, 4]), null, 'bfloat16')).toThrow(
+        foretokenError('DTYPE_MISMATCH', 'linear: outDtype must be float32 or that of x, which is float32'),
+      );
+      const cache = device.zeros([1, 2, 1, 1, 8, 2]);
+      const ints = (...values: number[]): Tensor => device.tensor(Int32Array.from(values));
+      const qkv = device.zeros([1, 8], 'bfloat16').handle;
+      expect(() =>
+        native.kvAppend(cache.handle, 0, qkv, ints(0, 1).handle, ints(0).handle, ints(-1).handle, 2),
+      ).toThrow(foretokenError('DTYPE_MISMATCH', 'kvAppend: cache is float32 but qkv is bfloat16'));
+      await device.synchronize();
+    }));
+
+  test('a weight that is read best as it lies is not packed', () =>
+    onDevice(target, async (device) => {
+      const weight = device.tensor(Float32Array.of(1, 2), [1, 2]);
+      const live = device.memory().live;
+      const packed = packWeight(weight);
+      expect(device.memory().live).toBe(live);
+      expect(await linear(device.zeros([1, 2]).fill(1), packed).data()).toEqual(Float32Array.of(3));
+    }));
+
+  test('layers have the gradients of float32, but for rounding', () =>
+    onDevice(target, async (device) => {
+      const [rows, hiddenSize, vocab] = [24, 32, 40];
+      const gradients = await Promise.all(
+        dtypes.map(async (dtype) => {
+          const store = new ParameterStore(device, { dtype });
+          const table = store.create([{ name: 'table', shape: [vocab, hiddenSize] }], { std: 1 });
+          const mlp = new Mlp(store, 'mlp.', {
+            ...{ hiddenSize, intermediateSize: 48, initStd: 0.2, residualStd: 0.2 },
+          } as ConstructorParameters<typeof Mlp>[2]);
+          const norm = new RMSNorm(store, 'norm', hiddenSize, 1e-5);
+          store.allocate(3);
+          store.allocateGradients();
+          scope(() => {
+            const tokens = device.tensor(Int32Array.from({ length: rows }, (_, i) => (i * 7) % vocab));
+            const targets = device.tensor(Int32Array.from({ length: rows }, (_, i) => (i * 5) % vocab));
+            const x = embedding(tokens, table.operand, dtype);
+            const { sum, out } = norm.forwardSum(x, mlp.forward(x));
+            expect([x.dtype, sum.dtype, out.dtype]).toEqual([dtype, dtype, dtype]);
+            linearCrossEntropy(out, table.operand, targets).loss.backward();
+          });
+          for (const { value, operand } of store.parameters) {
+            expect(value.grad!.dtype).toBe('float32');
+            if (operand !== value) expect(operand.grad).toBeNull();
+          }
+          const found = new Map<string, Float32Array>();
+          for (const { parts, value } of store.parameters) {
+            found.set(parts[0]!.name, (await value.grad!.data()) as Float32Array);
+          }
+          store.dispose();
+          return found;
+        }),
+      );
+      expectClose(gradients[1]!, gradients[0]!);
+    }));
+});
+
+describe.each(bfloat16Targets)('a model on %s', (target) => {
+  const vocabSize = tokenizer.vocabSize;
+  const make = (device: Device, kind: string, init: ModelInit): MtpModel => {
+    const options = { ...tinyModel(kind, 3), vocabSize, initializerRange: 0.3 };
+    return new MtpModel(device, options, { seed: 1, ...init });
+  };
+
+  test.each(['parallel', 'medusa', 'rooted', 'sequential'])(
+    '%s heads: gradients are those of float32, but for rounding',
+    (kind) =>
+      onDevice(target, async (device) => {
+        const gradients = [];
+        for (const dtype of dtypes) {
+          using model = make(device, kind, { dtype });
+          model.parameters.allocateGradients();
+          model.table.reserve(16);
+          const batch = randomBatch(2, { batch: 2, length: 16, heads: 3, vocab: vocabSize });
+          const before = native.liveTensors();
+          scope(() => {
+            const onTarget = uploadBatch(device, batch, model.heads);
+            backwardHeadByHead(model, onTarget, { weights: [0.1, 0.05, 0.03] });
+          });
+          expect(native.liveTensors()).toBe(before);
+          gradients.push(await gradientsOf({ model }));
+        }
+        expectClose(gradients[1]!, gradients[0]!);
+      }),
+    300_000,
+  );
+
+  test(
+    'without masters is the same in less memory, and is saved and loaded as it is',
+    () =>
+      onDevice(target, async (device) => {
+        const prompt = [...tokenizer.encode('Once upon')];
+        const options = { maxTokens: 6, ignoreEos: true, temperature: 1, seed: 4 };
+        using full = make(device, 'medusa', { dtype: 'bfloat16' });
+        const [start, expected] = [device.memory().live, await tokensOf(full, prompt, options)];
+        device.trim();
+        using bare = make(device, 'medusa', { dtype: 'bfloat16', masters: false });
+        expect(bare.parameters.buckets[0]!.value.dtype).toBe('bfloat16');
+        // 2 bytes instead of 6 for each number of a matrix.
+        expect(device.memory().live - start).toBeLessThan(start / 2);
+        expect(await tokensOf(bare, prompt, options)).toEqual(expected);
+
+        const path = temporary.at('model');
+        await saveModel(path, bare, tokenizer);
+        const config = JSON.parse(readFileSync(join(path, 'config.json'), 'utf8')) as Record<string, unknown>;
+        expect(config.torch_dtype).toBe('bfloat16');
+        const file = await readSafetensors(path);
+        expect(file.info('lm_head.weight').dtype).toBe('BF16');
+        expect(file.info('model.norm.weight').dtype).toBe('F32');
+        await file.close();
+        {
+          using loaded = await LanguageModel.load(path, { device, dtype: 'bfloat16' });
+          expect(loaded.model.parameters.trainable).toBe(false);
+          expect(await tokensOf(loaded.model, prompt, options)).toEqual(expected);
+        }
+        const { model } = await loadModel(device, path, { dtype: 'bfloat16' });
+        using trainable = model;
+        expect(trainable.parameters.trainable).toBe(true);
+        const rounded = decode((await bare.unembedding.value.data()) as Uint16Array, 'bfloat16');
+        expect((await weightsOf({ model })).get('lm_head.weight')).toEqual(rounded);
+      }),
+    300_000,
+  );
+});
