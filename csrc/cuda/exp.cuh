@@ -35,6 +35,15 @@ FORETOKEN_DEVICE float exp(float x) {
   return (e.tail + 1.0f) * e.scale1 * e.scale2;
 }
 
+// (e^2x - 1) / (e^2x + 1), without cancellation near zero
+FORETOKEN_DEVICE float tanh(float x) {
+  const float twice = 2.0f * fabsf(x);
+  const ExpParts e = exp_parts(twice > 40.0f ? 40.0f : twice);
+  const float scale = e.scale1 * e.scale2;
+  const float numerator = fmaf(e.tail, scale, scale - 1.0f);
+  return copysignf(numerator / (numerator + 2.0f), x);
+}
+
 FORETOKEN_DEVICE float sigmoid(float x) {
   const float e = exp(-fabsf(x));
   return (x < 0.0f ? e : 1.0f) / (e + 1.0f);

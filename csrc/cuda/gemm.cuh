@@ -43,11 +43,11 @@ namespace foretoken::cuda {
 
 template <typename Loop, typename Epilogue>
 __global__ void __launch_bounds__(Loop::Block::kThreads, Loop::kBlocksEach)
-    gemm_kernel(const Gemm gemm, const Epilogue epilogue, const int64_t k_slice) {
+    gemm_kernel(const Gemm gemm, const Epilogue epilogue, const int64_t depth) {
   FORETOKEN_DYNAMIC_SHARED(memory);
   if (!epilogue.wanted()) return;
   using Block = typename Loop::Block;
-  const Place place = place_of<Block>(gemm, k_slice);
+  const Place place = place_of<Block>(gemm, depth);
   if (place.row >= place.m) return;
   typename Block::Sums sums;
   sums.clear();
@@ -59,34 +59,41 @@ __global__ void __launch_bounds__(Loop::Block::kThreads, Loop::kBlocksEach)
   if (!sums.is_outside()) epilogue(static_cast<const typename Block::Sums&>(sums));
 }
 
+constexpr int kStripOfMultiply = 64;
+
+// The slices of k are the second dimension of the grid: an epilogue gets the sums of its own, blockIdx.y.
 template <typename Loop, typename Epilogue>
-void multiply_in(const Context& context, const Gemm& gemm, const Epilogue& epilogue, int64_t k_slice) {
+void multiply_in(const Context& context, const Gemm& gemm, const Epilogue& epilogue, int64_t slices, int64_t depth) {
   using Block = typename Loop::Block;
-  const dim3 grid(static_cast<unsigned>(divide_up(gemm.m, Block::kRows) * divide_up(gemm.n, Block::kCols)),
-                  static_cast<unsigned>(divide_up(gemm.k > 0 ? gemm.k : 1, k_slice)));
-  launch(context, gemm_kernel<Loop, Epilogue>, grid, dim3(Block::kThreads), Loop::kSharedBytes, gemm, epilogue,
-         k_slice);
+  const int64_t blocks = divide_up(gemm.m, Block::kRows) * divide_up(gemm.n, Block::kCols);
+  launch(context, gemm_kernel<Loop, Epilogue>, dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(slices)),
+         dim3(Block::kThreads), Loop::kSharedBytes, gemm, epilogue, depth);
 }
 
-// Which blocks C is cut into is for its shape alone to say, and no bit depends on it.
+// Which blocks C is cut into is for the shape alone to say, and no bit depends on it.
 template <Form kForm, typename Epilogue>
-void multiply_sliced(const Context& context, const Gemm& gemm, const Epilogue& epilogue, int64_t k_slice) {
+void multiply_slices(const Context& context, const Gemm& gemm, const Epilogue& epilogue, int64_t slices,
+                     int64_t depth) {
   constexpr int64_t kEnoughBlocks = 96;
-  constexpr int kLarge = 128;
-  const bool large = divide_up(gemm.m, kLarge) * divide_up(gemm.n, kLarge) >= kEnoughBlocks;
+  const bool large = divide_up(gemm.m, 128) * divide_up(gemm.n, 128) * slices >= kEnoughBlocks;
   const bool tensor = gemm.a.dtype == DType::kBFloat16 && gemm.b.dtype == DType::kBFloat16;
   // A warp's 64 x 64 needs the fewest bytes from shared memory for its multiply-adds, of what fits into registers;
-  // without tensor cores, values of both operands must fit beside them.
-  if (tensor && large) multiply_in<TensorLoop<BlockShape<2, 2, 4, 8>, kForm>>(context, gemm, epilogue, k_slice);
-  else if (tensor) multiply_in<TensorLoop<BlockShape<4, 1, 1, 8>, kForm>>(context, gemm, epilogue, k_slice);
-  else if (large) multiply_in<FmaLoop<BlockShape<4, 2, 2, 8>, kForm>>(context, gemm, epilogue, k_slice);
-  else multiply_in<FmaLoop<BlockShape<4, 1, 1, 8>, kForm>>(context, gemm, epilogue, k_slice);
+  // without tensor cores, the next tiles of both operands must fit beside it.
+  using LargeTensor = BlockShape<2, 2, 4, 8>;
+  using LargeFma = BlockShape<4, 2, 2, 8>;
+  using Small = BlockShape<4, 1, 1, 8>;
+  static_assert(LargeTensor::Sums::kStrip == kStripOfMultiply && LargeFma::Sums::kStrip == kStripOfMultiply &&
+                Small::Sums::kStrip == kStripOfMultiply);
+  if (tensor && large) multiply_in<TensorLoop<LargeTensor, kForm>>(context, gemm, epilogue, slices, depth);
+  else if (tensor) multiply_in<TensorLoop<Small, kForm>>(context, gemm, epilogue, slices, depth);
+  else if (large) multiply_in<FmaLoop<LargeFma, kForm>>(context, gemm, epilogue, slices, depth);
+  else multiply_in<FmaLoop<Small, kForm>>(context, gemm, epilogue, slices, depth);
 }
 
-// The whole of k in each block, in order.
+// The whole of k in one slice.
 template <Form kForm, typename Epilogue>
 void multiply(const Context& context, const Gemm& gemm, const Epilogue& epilogue) {
-  multiply_sliced<kForm>(context, gemm, epilogue, gemm.k > 0 ? gemm.k : 1);
+  multiply_slices<kForm>(context, gemm, epilogue, 1, gemm.k);
 }
 
 }  // namespace foretoken::cuda

@@ -107,14 +107,14 @@ struct Place {
 // Blocks walk through bands of eight rows of blocks, so that those that run at a time share what they read: a band
 // holds its rows of a in the second-level cache and goes through b once.
 template <typename Block>
-FORETOKEN_DEVICE Place place_of(const Gemm& gemm, int64_t k_slice) {
+FORETOKEN_DEVICE Place place_of(const Gemm& gemm, int64_t depth) {
   constexpr int64_t kBand = 8;
   const int64_t rows = (gemm.m + Block::kRows - 1) / Block::kRows, cols = (gemm.n + Block::kCols - 1) / Block::kCols;
   const int64_t band = blockIdx.x / (kBand * cols), within = blockIdx.x % (kBand * cols);
   const int64_t height = rows - band * kBand < kBand ? rows - band * kBand : kBand;
   const int64_t m = gemm.m_count && *gemm.m_count < gemm.m ? *gemm.m_count : gemm.m;
   const int64_t k = gemm.k_count && *gemm.k_count < gemm.k ? *gemm.k_count : gemm.k;
-  const int64_t begin = blockIdx.y * k_slice, end = begin + k_slice;
+  const int64_t begin = blockIdx.y * depth, end = begin + depth;
   return {(band * kBand + within % height) * Block::kRows, within / height * Block::kCols, m, begin, end < k ? end : k};
 }
 

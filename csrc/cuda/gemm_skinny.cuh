@@ -186,7 +186,7 @@ void multiply_rows(const Context& context, const Gemm& gemm, const Epilogue& epi
   if (gemm.a.dtype != DType::kBFloat16 || gemm.b.dtype != DType::kBFloat16) {
     using Block = BlockShape<1, 4, 1, 2>;
     static_assert(Block::Sums::kStrip == kStripOfRows);
-    multiply_in<FmaLoop<Block, Form::kNT, 32>>(context, gemm, epilogue, gemm.k > 0 ? gemm.k : 1);
+    multiply_in<FmaLoop<Block, Form::kNT, 32>>(context, gemm, epilogue, 1, gemm.k);
   } else if (gemm.m <= 8) {
     launch_shape(SkinnyShape<1>());
   } else if (gemm.m <= 16) {

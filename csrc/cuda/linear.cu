@@ -1,7 +1,7 @@
 // Linear layers: y = x W^T + b and its two gradients, each one matrix product.
-#include "csrc/cuda/gemm.cuh"
-#include "csrc/cuda/gemm_epilogues.cuh"
+#include "csrc/cuda/column_sums.cuh"
 #include "csrc/cuda/gemm_skinny.cuh"
+#include "csrc/cuda/gemm_split.cuh"
 #include "csrc/cuda/kernels.h"
 
 namespace foretoken::cuda {
@@ -12,9 +12,11 @@ constexpr int64_t kDecodingRows = 256;
 
 }  // namespace
 
-void run(const PackWeightArgs&, const Context&) {
-  throw make_error(ErrorCode::kInternal, "packWeight: this backend reads weights as they are");
+void run(const PackWeightArgs&, const Context& context) {
+  throw make_error(ErrorCode::kInternal, "%s: this backend reads weights as they are", context.op);
 }
+
+int64_t workspace(const LinearArgs&, const Context&) { return 0; }
 
 void run(const LinearArgs& args, const Context& context) {
   const Gemm gemm = {.m = args.m,
@@ -27,6 +29,8 @@ void run(const LinearArgs& args, const Context& context) {
   else multiply<Form::kNT>(context, gemm, store);
 }
 
+int64_t workspace(const LinearBackwardInputArgs&, const Context&) { return 0; }
+
 void run(const LinearBackwardInputArgs& args, const Context& context) {
   const Gemm gemm = {.m = args.m,
                      .n = args.k,
@@ -36,10 +40,18 @@ void run(const LinearBackwardInputArgs& args, const Context& context) {
   multiply<Form::kNN>(context, gemm, Store{args.grad_x, args.dtype, args.k});
 }
 
+int64_t workspace(const LinearBackwardWeightArgs& args, const Context&) {
+  return split_workspace(args.n, args.k, args.m);
+}
+
 void run(const LinearBackwardWeightArgs& args, const Context& context) {
   const Gemm gemm = {
       .m = args.n, .n = args.k, .k = args.m, .a = {args.grad_y, args.dtype, args.n}, .b = {args.x, args.dtype, args.k}};
-  multiply<Form::kTN>(context, gemm, AddTo{args.grad_weight, args.k, context.record});
+  multiply_split<Form::kTN>(context, gemm, AddTo{args.grad_weight, args.k, context.record}, args.workspace.data);
+  if (args.grad_bias == nullptr) return;
+  with_activations(args.dtype, [&](auto type) {
+    add_column_sums(context, static_cast<const decltype(type)*>(args.grad_y), args.m, args.n, args.n, args.grad_bias);
+  });
 }
 
 }  // namespace foretoken::cuda

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "csrc/simt/memory_access.h"
 #include "csrc/simt/ptx_checks.h"
 #include "csrc/simt/scheduler.h"
 
@@ -23,6 +24,15 @@ void complete(AsyncCopy& copy) {
   copy.done = true;
 }
 
+// From here on the thread may rely on the copy, and others once they are ordered behind it.
+void end_copy(Thread& thread, AsyncCopy& copy) {
+  complete(copy);
+  if (!current_launch->checker) return;
+  SharedMemory& shared = thread.block->shared;
+  shared.mark_in_flight(shared.offset(copy.to), AsyncCopy::kBytes, false);
+  check_access_of(thread.actor, thread, copy.to, AsyncCopy::kBytes, kWrite, copy.code);
+}
+
 }  // namespace
 
 void finish_copies(Thread& thread) {
@@ -42,8 +52,13 @@ void cp_async_16(void* to, const void* from, bool read) {
   if (read && reinterpret_cast<uintptr_t>(from) % AsyncCopy::kBytes != 0) {
     fail("cp.async: the source is not aligned to 16 bytes");
   }
-  AsyncCopy copy{target, read ? static_cast<const unsigned char*>(from) : nullptr, thread.copies.groups, false, false,
-                 {}};
+  if (launch.checker) {
+    if (read) check_access_of(thread.actor, thread, from, AsyncCopy::kBytes, kRead, code);
+    check_access_of(thread.actor, thread, target, AsyncCopy::kBytes, kWrite, code);
+    thread.block->shared.mark_in_flight(thread.block->shared.offset(target), AsyncCopy::kBytes, true);
+  }
+  AsyncCopy copy{
+      target, read ? static_cast<const unsigned char*>(from) : nullptr, thread.copies.groups, code, false, false, {}};
   const AsyncCopies when = launch.options.async_copies;
   const bool random = when == AsyncCopies::kRandom;
   if (random && launch.random.below(2)) read_source(copy);
@@ -60,7 +75,7 @@ void cp_async_wait_groups(int groups) {
   auto& pending = thread.copies.pending;
   size_t kept = 0;
   for (AsyncCopy& copy : pending) {
-    if (copy.group + static_cast<uint32_t>(groups) < thread.copies.groups) complete(copy);
+    if (copy.group + static_cast<uint32_t>(groups) < thread.copies.groups) end_copy(thread, copy);
     else pending[kept++] = copy;
   }
   pending.resize(kept);

@@ -12,6 +12,7 @@ struct AsyncCopy {
   unsigned char* to;
   const unsigned char* from;  // null: zeros
   uint32_t group;
+  const void* code;
   bool has_data;  // read already
   bool done;
   unsigned char data[kBytes];

@@ -1,5 +1,8 @@
 #include "csrc/simt/atomics.h"
 
+#include <string_view>
+
+#include "csrc/simt/memory_access.h"
 #include "csrc/simt/scheduler.h"
 #include "csrc/simt/thread_builtins.h"
 
@@ -7,30 +10,45 @@ namespace foretoken::simt {
 
 namespace {
 
-template <typename T, typename F>
+// Whether what was there before matters to what is there afterwards.
+constexpr bool reads(std::string_view name) { return name != "atomicExch"; }
+
+template <bool kReads, typename T, typename F>
 T change(T* address, const char* operation, const void* code, F&& next) {
   current_thread().place = {operation, code};
   maybe_switch();
+  if (current_launch->checker) {
+    if (kReads) check_access(address, sizeof(T), kRead | kAtomic, code);
+    check_access(address, sizeof(T), kWrite | kAtomic, code);
+    current_launch->atomic_order->change(address, atomic_scope(address));
+  }
   const T before = *address;
   *address = next(before);
   return before;
+}
+
+void fence(bool device) {
+  maybe_switch();
+  Launch& launch = *current_launch;
+  Thread& thread = *launch.current;
+  if (launch.checker) launch.atomic_order->fence(thread.actor, thread.fences, device);
 }
 
 }  // namespace
 
 }  // namespace foretoken::simt
 
-using foretoken::simt::change;
+using namespace foretoken::simt;
 
-#define FORETOKEN_ATOMIC(name, Type, expression)                                   \
-  Type name(Type* address, Type value) {                                           \
-    return change(address, #name, __builtin_return_address(0),                     \
-                  [value](Type before) { return static_cast<Type>(expression); }); \
+#define FORETOKEN_ATOMIC(name, Type, expression)                                                 \
+  Type name(Type* address, Type value) {                                                         \
+    return change<reads(#name)>(address, #name, __builtin_return_address(0),                     \
+                                [value](Type before) { return static_cast<Type>(expression); }); \
   }
-#define FORETOKEN_ATOMIC_CAS(Type)                                                   \
-  Type atomicCAS(Type* address, Type expected, Type value) {                         \
-    return change(address, "atomicCAS", __builtin_return_address(0),                 \
-                  [=](Type before) { return before == expected ? value : before; }); \
+#define FORETOKEN_ATOMIC_CAS(Type)                                                         \
+  Type atomicCAS(Type* address, Type expected, Type value) {                               \
+    return change<true>(address, "atomicCAS", __builtin_return_address(0),                 \
+                        [=](Type before) { return before == expected ? value : before; }); \
   }
 #define FORETOKEN_ATOMICS(Type)                                      \
   FORETOKEN_ATOMIC(atomicMin, Type, value < before ? value : before) \
@@ -61,6 +79,6 @@ FORETOKEN_ATOMIC(atomicMax, long long, value > before ? value : before)
 FORETOKEN_ATOMIC(atomicInc, unsigned, before >= value ? 0 : before + 1)
 FORETOKEN_ATOMIC(atomicDec, unsigned, before == 0 || before > value ? value : before - 1)
 
-void __threadfence_block() { foretoken::simt::maybe_switch(); }
-void __threadfence() { foretoken::simt::maybe_switch(); }
-void __threadfence_system() { foretoken::simt::maybe_switch(); }
+void __threadfence_block() { fence(false); }
+void __threadfence() { fence(true); }
+void __threadfence_system() { fence(true); }

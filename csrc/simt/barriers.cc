@@ -1,5 +1,6 @@
 #include "csrc/simt/barriers.h"
 
+#include "csrc/simt/collective.h"
 #include "csrc/simt/report.h"
 #include "csrc/simt/scheduler.h"
 #include "csrc/simt/source_lines.h"
@@ -11,9 +12,11 @@ namespace {
 
 void release(Block& block, BlockBarrier& barrier) {
   barrier.arrived = 0;
+  const ClockRef known = barrier.arrivals.take();
   for (Warp& warp : block.warps) {
     uint32_t& waiting = barrier.waiting[&warp - block.warps.data()];
     if (waiting) make_ready(warp, waiting);
+    if (known) for_each_lane(waiting, [&](uint32_t lane) { warp.threads[lane]->actor.known = known; });
     waiting = 0;
   }
 }
@@ -43,6 +46,7 @@ void arrive_at_barrier(int id, uint32_t count, bool wait, const char* operation,
     fail("divergent " + std::string(operation) + ": " + source_line(code) + " meets " + source_line(barrier.code));
   }
   ++barrier.arrived;
+  if (RaceChecker* const checker = current_launch->checker) barrier.arrivals.add(checker->clocks(), thread.actor);
   const auto warp = static_cast<size_t>(thread.warp - block.warps.data());
   if (wait) barrier.waiting[warp] |= 1u << thread.lane;
   if (is_complete(block, barrier)) {

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "csrc/simt/clock.h"
+
 namespace foretoken::simt {
 
 constexpr int kBarriers = 16;
@@ -13,6 +15,7 @@ struct BlockBarrier {
   uint32_t arrived = 0;
   uint32_t waiting[kMostWarps]{};  // lanes of each warp
   const void* code = nullptr;      // where the first one came from
+  ClockSum arrivals;
 };
 
 // Arrives at barrier `id`, and waits there for `count` threads (0: all of the block) if `wait`.

@@ -1,6 +1,8 @@
 // Operations that the lanes of a warp execute together.
 #pragma once
 
+#include <bit>
+
 #include "csrc/simt/execution.h"
 
 namespace foretoken::simt {
@@ -13,6 +15,12 @@ enum class CollectiveKind {
   kLdmatrix,
   kMma,
 };
+
+// f(lane) for the lanes of a mask, rising.
+template <typename F>
+void for_each_lane(uint32_t mask, F&& f) {
+  for (; mask; mask &= mask - 1) f(static_cast<uint32_t>(std::countr_zero(mask)));
+}
 
 // Waits for the lanes of the mask; then `execute` runs once, for all of them, with what each brought in
 // warp.operands[lane].

@@ -2,55 +2,106 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <map>
 #include <mutex>
 #include <new>
 
+#include "csrc/simt/poison.h"
+#include "csrc/simt/sanitizer_callbacks.h"
+
 namespace foretoken::simt {
 
 namespace {
 
+constexpr size_t kRange = size_t{32} << 30;
+constexpr size_t kUnit = 256;  // allocations begin at multiples, and at least so many bytes lie between them
 constexpr size_t kPage = 4096;
-constexpr size_t kRange = size_t{64} << 30;
-constexpr int kPoison = 0xff;
+// Allocations of many pages begin with one: what they hold is dropped by the page.
+constexpr size_t kManyPages = size_t{1} << 20;
+
+template <typename T>
+T* map(size_t count) {
+  void* const memory =
+      mmap(nullptr, count * sizeof(T), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  return static_cast<T*>(memory);
+}
+
+// Makes mapped memory zero; whole pages of it take no room afterwards.
+void clear(void* memory, size_t bytes) {
+  auto* const begin = static_cast<unsigned char*>(memory);
+  const uintptr_t first = reinterpret_cast<uintptr_t>(begin);
+  const uintptr_t pages = (first + kPage - 1) / kPage * kPage, pages_end = (first + bytes) / kPage * kPage;
+  if (pages_end < pages + 16 * kPage) {
+    std::memset(begin, 0, bytes);
+    return;
+  }
+  std::memset(begin, 0, pages - first);
+  madvise(reinterpret_cast<void*>(pages), pages_end - pages, MADV_DONTNEED);
+  std::memset(reinterpret_cast<void*>(pages_end), 0, first + bytes - pages_end);
+}
 
 struct Memory {
+  unsigned char* const base = map<unsigned char>(kRange);
+  // Of each unit the allocation that it belongs to. Kernels read it while the host allocates.
+  std::atomic<Allocation*>* const owners = map<std::atomic<Allocation*>>(kRange / kUnit);
+  Granule* const granules = map<Granule>(kRange / Granule::kBytes);
+  uint64_t* const written = map<uint64_t>(kRange / 64);  // a bit a byte
+
   std::mutex mutex;
-  unsigned char* base = nullptr;
-  size_t next = 0;  // where to look for room first: what was freed shall not be used again soon
-  size_t in_use = 0;
-  std::map<const unsigned char*, Allocation> allocations;  // by address
+  std::map<unsigned char*, Allocation> allocations;
+  size_t next = 0;    // where to look for room first
+  size_t in_use = 0;  // of both kinds, with gaps
+  size_t device_bytes = 0;
 };
 
 Memory& memory() {
-  static auto* const the_memory = new Memory;
+  static auto* const the_memory = new Memory;  // streams may still run when statics are destroyed
   return *the_memory;
 }
 
-size_t span_of(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage + kPage; }
+size_t span_of(size_t bytes) { return (bytes + kUnit - 1) / kUnit * kUnit + kUnit; }
 
-unsigned char* reserve_range() {
-  void* const range = mmap(nullptr, kRange, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (range == MAP_FAILED) throw std::bad_alloc();
-  return static_cast<unsigned char*>(range);
+size_t alignment_of(size_t bytes) { return bytes >= kManyPages ? kPage : kUnit; }
+
+unsigned char* aligned(unsigned char* address, size_t alignment) {
+  return address + (~reinterpret_cast<uintptr_t>(address) + 1) % alignment;
 }
 
-// Room for `span` bytes at or after `next`, then from the beginning; null if there is none.
-unsigned char* find_room(const Memory& memory, size_t span) {
-  for (const size_t start : {memory.next, size_t{0}}) {
-    unsigned char* candidate = memory.base + start;
-    auto above = memory.allocations.lower_bound(candidate);
-    if (above != memory.allocations.begin()) {
-      const Allocation& below = std::prev(above)->second;
-      if (below.address + span_of(below.bytes) > candidate) candidate = below.address + span_of(below.bytes);
-    }
-    for (; above != memory.allocations.end() && candidate + span > above->first; ++above) {
-      candidate = above->second.address + span_of(above->second.bytes);
-    }
-    if (candidate + span <= memory.base + kRange) return candidate;
-  }
-  return nullptr;
+// Room for so many bytes at or after `start`, or null.
+unsigned char* find_room(Memory& all, size_t bytes, size_t start) {
+  const size_t span = span_of(bytes), alignment = alignment_of(bytes);
+  unsigned char* candidate = aligned(all.base + start, alignment);
+  auto above = all.allocations.lower_bound(candidate);
+  const auto end_of = [&](const auto& entry) { return aligned(entry.first + span_of(entry.second.bytes), alignment); };
+  if (above != all.allocations.begin()) candidate = std::max(candidate, end_of(*std::prev(above)));
+  while (above != all.allocations.end() && candidate + span > above->first) candidate = end_of(*above++);
+  return candidate + span <= all.base + kRange ? candidate : nullptr;
+}
+
+// Freed memory is used again late, so that whoever still uses it meets poison, but not so late that it piles up.
+unsigned char* find_room(Memory& all, size_t bytes) {
+  constexpr size_t kLate = size_t{32} << 20;
+  if (all.next > 2 * all.in_use + kLate) all.next = 0;
+  unsigned char* const room = find_room(all, bytes, all.next);
+  return room || all.next == 0 ? room : find_room(all, bytes, 0);
+}
+
+void set_owner(Memory& all, const Allocation& allocation, Allocation* owner) {
+  const auto first = static_cast<size_t>(allocation.address - all.base) / kUnit;
+  const size_t units = (allocation.bytes + kUnit - 1) / kUnit;
+  for (size_t i = first; i < first + units; ++i) all.owners[i].store(owner, std::memory_order_release);
+}
+
+void forget(Memory& all, const unsigned char* address, size_t bytes) {
+  if (!is_checked_build()) return;
+  const auto begin = static_cast<size_t>(address - all.base);  // a multiple of the unit
+  const size_t units = (bytes + kUnit - 1) / kUnit;
+  clear(all.granules + begin / Granule::kBytes, units * kUnit / Granule::kBytes * sizeof(Granule));
+  clear(all.written + begin / 64, units * kUnit / 8);
 }
 
 }  // namespace
@@ -58,15 +109,17 @@ unsigned char* find_room(const Memory& memory, size_t span) {
 void* allocate_memory(size_t bytes, MemoryKind kind, size_t limit) {
   Memory& all = memory();
   const std::lock_guard lock(all.mutex);
-  if (!all.base) all.base = reserve_range();
-  if (kind == MemoryKind::kDevice && (bytes > limit || all.in_use > limit - bytes)) return nullptr;
-  const size_t span = span_of(bytes);
-  unsigned char* const address = span < kRange ? find_room(all, span) : nullptr;
-  if (!address || mprotect(address, span - kPage, PROT_READ | PROT_WRITE) != 0) return nullptr;
-  std::memset(address, kPoison, span - kPage);
-  all.allocations[address] = {address, bytes, kind};
-  all.next = static_cast<size_t>(address + span - all.base);
-  if (kind == MemoryKind::kDevice) all.in_use += bytes;
+  if (bytes > kRange / 2) return nullptr;
+  if (kind == MemoryKind::kDevice && (bytes > limit || all.device_bytes > limit - bytes)) return nullptr;
+  unsigned char* const address = find_room(all, bytes);
+  if (!address) return nullptr;
+  poison(address, span_of(bytes));
+  forget(all, address, bytes);
+  Allocation& allocation = all.allocations[address] = {address, bytes, kind};
+  set_owner(all, allocation, &allocation);
+  all.next = static_cast<size_t>(address - all.base) + span_of(bytes);
+  all.in_use += span_of(bytes);
+  if (kind == MemoryKind::kDevice) all.device_bytes += bytes;
   return address;
 }
 
@@ -75,32 +128,75 @@ bool free_memory(void* address, MemoryKind kind) {
   const std::lock_guard lock(all.mutex);
   const auto found = all.allocations.find(static_cast<unsigned char*>(address));
   if (found == all.allocations.end() || found->second.kind != kind) return false;
-  const size_t span = span_of(found->second.bytes);
-  mmap(address, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-  if (kind == MemoryKind::kDevice) all.in_use -= found->second.bytes;
+  const Allocation& allocation = found->second;
+  set_owner(all, allocation, nullptr);
+  poison(allocation.address, allocation.bytes);
+  forget(all, allocation.address, allocation.bytes);
+  all.in_use -= span_of(allocation.bytes);
+  if (kind == MemoryKind::kDevice) all.device_bytes -= allocation.bytes;
   all.allocations.erase(found);
   return true;
-}
-
-const Allocation* find_allocation(const void* address) {
-  Memory& all = memory();
-  const std::lock_guard lock(all.mutex);
-  const auto* const wanted = static_cast<const unsigned char*>(address);
-  const auto above = all.allocations.upper_bound(wanted);
-  if (above == all.allocations.begin()) return nullptr;
-  const Allocation& below = std::prev(above)->second;
-  return wanted < below.address + below.bytes ? &below : nullptr;
-}
-
-bool is_allocated(const void* address, size_t bytes) {
-  const Allocation* const allocation = find_allocation(address);
-  return allocation && static_cast<const unsigned char*>(address) + bytes <= allocation->address + allocation->bytes;
 }
 
 size_t device_memory_in_use() {
   Memory& all = memory();
   const std::lock_guard lock(all.mutex);
-  return all.in_use;
+  return all.device_bytes;
+}
+
+bool is_in_device_range(const void* address) {
+  return static_cast<size_t>(static_cast<const unsigned char*>(address) - memory().base) < kRange;
+}
+
+const Allocation* find_allocation(const void* address) {
+  Memory& all = memory();
+  if (!is_in_device_range(address)) return nullptr;
+  const auto unit = static_cast<size_t>(static_cast<const unsigned char*>(address) - all.base) / kUnit;
+  const Allocation* const owner = all.owners[unit].load(std::memory_order_acquire);
+  return owner && owner->holds(address, 1) ? owner : nullptr;
+}
+
+const Allocation* find_allocation_below(const void* address) {
+  Memory& all = memory();
+  const std::lock_guard lock(all.mutex);
+  const auto above = all.allocations.upper_bound(static_cast<unsigned char*>(const_cast<void*>(address)));
+  return above == all.allocations.begin() ? nullptr : &std::prev(above)->second;
+}
+
+GlobalShadow shadow_of(const void* address) {
+  Memory& all = memory();
+  return {all.granules, static_cast<size_t>(static_cast<const unsigned char*>(address) - all.base)};
+}
+
+namespace {
+
+// Calls f(word, mask) for the bits of bytes begin … begin + count - 1, until it returns false.
+template <typename F>
+bool for_each_word(size_t begin, size_t count, F&& f) {
+  const size_t end = begin + count;
+  while (begin < end) {
+    const size_t word = begin / 64, first = begin % 64, stop = std::min<size_t>(64, end - word * 64);
+    const uint64_t below_stop = stop == 64 ? ~uint64_t{0} : (uint64_t{1} << stop) - 1;
+    if (!f(word, below_stop & ~uint64_t{0} << first)) return false;
+    begin = (word + 1) * 64;
+  }
+  return true;
+}
+
+}  // namespace
+
+void mark_written(const void* address, size_t bytes) {
+  uint64_t* const written = memory().written;
+  for_each_word(shadow_of(address).byte, bytes, [&](size_t word, uint64_t mask) {
+    written[word] |= mask;
+    return true;
+  });
+}
+
+bool is_written(const void* address, size_t bytes) {
+  const uint64_t* const written = memory().written;
+  return for_each_word(shadow_of(address).byte, bytes,
+                       [&](size_t word, uint64_t mask) { return (written[word] & mask) == mask; });
 }
 
 }  // namespace foretoken::simt

@@ -6,10 +6,13 @@
 #include <vector>
 
 #include "csrc/simt/async_copies.h"
+#include "csrc/simt/atomic_order.h"
 #include "csrc/simt/barriers.h"
+#include "csrc/simt/clock.h"
 #include "csrc/simt/fiber.h"
 #include "csrc/simt/kernel_launch.h"
 #include "csrc/simt/options.h"
+#include "csrc/simt/race_checker.h"
 #include "csrc/simt/random.h"
 #include "csrc/simt/shared_memory.h"
 
@@ -38,6 +41,8 @@ struct Thread {
   bool exited = false;
   Place place;
   ThreadCopies copies;
+  Actor actor;
+  FenceState fences;
 };
 
 // Lanes that have come to a collective operation which waits for others.
@@ -60,15 +65,20 @@ struct Warp {
   Collective collectives[kLanes];
   uint32_t collective_count = 0;
   void* operands[kLanes]{};
+  Actor tensor_core;
 };
 
 struct Block {
+  explicit Block(size_t place) : place(place), shared(place) {}
+
+  const size_t place;  // among those that run at once
   uint3 index{};
   std::vector<Thread> threads;
   std::vector<Warp> warps;
   uint32_t live = 0;  // threads that have not exited
   BlockBarrier barriers[kBarriers];
   SharedMemory shared;
+  Actor copy_engine;
 };
 
 struct Launch {
@@ -82,7 +92,14 @@ struct Launch {
   std::vector<uint64_t> ready_warps;  // bit i: warps[i] has a thread that can run
   Thread* current = nullptr;
   void* main_fiber = nullptr;
-  std::string failure;  // what a thread did wrong
+  std::string failure;             // what a thread did wrong
+  RaceChecker* checker = nullptr;  // where accesses are checked, and then the next one as well
+  AtomicOrder* atomic_order = nullptr;
+
+  bool holds_arguments(const void* address) const {
+    return static_cast<size_t>(static_cast<const char*>(address) - static_cast<const char*>(call->arguments.get())) <
+           call->argument_bytes;
+  }
 };
 
 // What runs on this operating-system thread; null outside of kernels.

@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <numeric>
+#include <optional>
 
 #include "csrc/simt/scheduler.h"
 
@@ -57,8 +58,17 @@ void prepare_block(Launch& launch, Block& block, uint64_t number, const StackPoo
     thread.place = {};
     thread.copies.pending.clear();
     thread.copies.groups = 0;
+    thread.fences = {};
     warp.threads[thread.lane] = &thread;
     warp.lanes |= 1u << thread.lane;
+  }
+  if (RaceChecker* const checker = launch.checker) {
+    const auto place = static_cast<uint32_t>(block.place);
+    for (Thread& thread : block.threads) checker->begin(thread.actor, checker->thread_actor(place, thread.rank));
+    for (uint32_t i = 0; i < block.warps.size(); ++i) {
+      checker->begin(block.warps[i].tensor_core, checker->tensor_core(place, i));
+    }
+    checker->begin(block.copy_engine, checker->copy_engine(place));
   }
   for (Warp& warp : block.warps) {
     warp.block = &block;
@@ -67,6 +77,17 @@ void prepare_block(Launch& launch, Block& block, uint64_t number, const StackPoo
     launch.warps.push_back(&warp);
   }
   launch.blocks.push_back(&block);
+}
+
+// Clocks are the checker's, which is about to go.
+void forget_clocks(Block& block) {
+  for (Thread& thread : block.threads) {
+    thread.actor = {};
+    thread.fences = {};
+  }
+  for (Warp& warp : block.warps) warp.tensor_core = {};
+  block.copy_engine = {};
+  std::fill(std::begin(block.barriers), std::end(block.barriers), BlockBarrier{});
 }
 
 }  // namespace
@@ -85,13 +106,26 @@ std::string run_kernel(const LaunchShape& shape, const KernelCall& call, const O
   const size_t threads = size_t{shape.block.x} * shape.block.y * shape.block.z;
   const size_t at_once = std::min<uint64_t>(count, static_cast<uint64_t>(options.resident_blocks));
   kept.stacks.reserve(at_once * threads);
-  while (kept.blocks.size() < at_once) kept.blocks.push_back(std::make_unique<Block>());
+  while (kept.blocks.size() < at_once) kept.blocks.push_back(std::make_unique<Block>(kept.blocks.size()));
+  std::optional<RaceChecker> checker;
+  std::optional<AtomicOrder> atomic_order;
+  if (options.races) {
+    checker.emplace(shape.grid, shape.block, static_cast<uint32_t>(at_once));
+    atomic_order.emplace(checker->clocks());
+    launch.checker = &*checker;
+    launch.atomic_order = &*atomic_order;
+  }
 
   current_launch = &launch;
   const std::vector<uint64_t> order = order_of_blocks(launch, count);
   for (uint64_t first = 0; first < count && launch.failure.empty(); first += at_once) {
     launch.blocks.clear();
     launch.warps.clear();
+    if (checker) {
+      const auto end = std::min(first + at_once, count);
+      checker->begin_wave({order.begin() + static_cast<ptrdiff_t>(first), order.begin() + static_cast<ptrdiff_t>(end)});
+      atomic_order->begin_wave();
+    }
     for (size_t i = 0; i < at_once && first + i < count; ++i) {
       prepare_block(launch, *kept.blocks[i], order[first + i], kept.stacks, i * threads);
     }
@@ -99,6 +133,9 @@ std::string run_kernel(const LaunchShape& shape, const KernelCall& call, const O
     run_threads(launch);
   }
   current_launch = nullptr;
+  if (checker) {
+    for (const auto& block : kept.blocks) forget_clocks(*block);
+  }
   return launch.failure;
 }
 

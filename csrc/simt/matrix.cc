@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "csrc/simt/collective.h"
+#include "csrc/simt/memory_access.h"
 #include "csrc/simt/ptx_checks.h"
 #include "csrc/simt/scheduler.h"
 
@@ -39,7 +40,10 @@ void load(uint32_t* tiles, const void* row, const void* code) {
   Thread& thread = current_thread();
   thread.place = {"ldmatrix", code};
   LoadOperand operand{tiles, nullptr};
-  if (thread.lane < 8 * kTiles) operand.row = checked_shared(row, kRowBytes, kRowBytes);
+  if (thread.lane < 8 * kTiles) {
+    operand.row = checked_shared(row, kRowBytes, kRowBytes);
+    check_access_of(thread.actor, thread, row, kRowBytes, kRead, code);
+  }
   meet(kAllLanes, CollectiveKind::kLdmatrix, "ldmatrix", code, &operand, execute_load<kTiles, kTransposed>);
 }
 

@@ -7,15 +7,11 @@
 
 namespace foretoken::simt {
 
-namespace {
-
 std::string triple(const uint3& at) {
   char text[64];
   std::snprintf(text, sizeof text, "(%u, %u, %u)", at.x, at.y, at.z);
   return text;
 }
-
-}  // namespace
 
 std::string name_of(const Thread& thread) {
   return "block " + triple(thread.block->index) + ", thread " + triple(thread.index);

@@ -7,6 +7,8 @@
 
 namespace foretoken::simt {
 
+// "(3, 0, 0)"
+std::string triple(const uint3& at);
 // "block (0, 0, 0), thread (3, 0, 0)"
 std::string name_of(const Thread& thread);
 // "__syncthreads at csrc/cuda/softmax.cu:9"

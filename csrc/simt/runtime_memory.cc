@@ -35,7 +35,7 @@ cudaError_t check_copy(const void* to, const void* from, size_t bytes, cudaMemcp
   const bool says = kind != cudaMemcpyDefault;
   const auto check = [&](const void* address, bool on_device) {
     const Allocation* const allocation = find_allocation(address);
-    if (allocation && !is_allocated(address, bytes)) return cudaErrorInvalidValue;
+    if (allocation && !allocation->holds(address, bytes)) return cudaErrorInvalidValue;
     const bool is_device = allocation && allocation->kind == MemoryKind::kDevice;
     return says && is_device != on_device ? cudaErrorInvalidValue : cudaSuccess;
   };
@@ -77,16 +77,21 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     staged = copy;
   }
   const auto copy = [=](CUstream_st& stream) {
-    if (!stream.failure) std::memcpy(to, staged ? staged.get() : from, bytes);
+    if (stream.failure) return;
+    std::memcpy(to, staged ? staged.get() : from, bytes);
+    if (find_allocation(to)) mark_written(to, bytes);
   };
   return returned(enqueue(handle, copy), &target);
 }
 
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t handle) {
   if (bytes == 0) return cudaSuccess;
-  if (!is_allocated(memory, bytes)) return returned(cudaErrorInvalidValue);
+  const Allocation* const allocation = find_allocation(memory);
+  if (!allocation || !allocation->holds(memory, bytes)) return returned(cudaErrorInvalidValue);
   const auto fill = [=](CUstream_st& stream) {
-    if (!stream.failure) std::memset(memory, value, bytes);
+    if (stream.failure) return;
+    std::memset(memory, value, bytes);
+    mark_written(memory, bytes);
   };
   return returned(enqueue(handle, fill), &stream_of(handle));
 }

@@ -1,12 +1,15 @@
 #include "csrc/simt/sanitizer_callbacks.h"
 
-#include <atomic>
+#include "csrc/simt/memory_access.h"
 
 namespace foretoken::simt {
 
 namespace {
 
 bool checked_build = false;
+
+// Whether the access is one of a kernel that is checked.
+bool is_kernels() { return current_launch && current_launch->checker; }
 
 }  // namespace
 
@@ -17,29 +20,39 @@ bool is_checked_build() { return checked_build; }
 // Instrumented code calls this when it is loaded, before anything else.
 extern "C" void __tsan_init() { foretoken::simt::checked_build = true; }
 
+using namespace foretoken::simt;
+
+// In the callbacks' own frames: the code that made the access is the one they return to.
+#define any(address, bytes, kind) \
+  if (is_kernels()) check_access(address, bytes, kind, __builtin_return_address(0))
+#define aligned(address, bytes, kind) \
+  if (is_kernels()) check_aligned_access(address, bytes, kind, __builtin_return_address(0))
+#define is_volatile(address, bytes, kind) \
+  if (is_kernels()) check_volatile_access(address, bytes, kind, __builtin_return_address(0))
+
 extern "C" {
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
 void __tsan_vptr_update(void**, void*) {}
 void __tsan_vptr_read(void**) {}
 
-#define FORETOKEN_ACCESSES(bytes)                       \
-  void __tsan_read##bytes(void*) {}                     \
-  void __tsan_write##bytes(void*) {}                    \
-  void __tsan_volatile_read##bytes(void*) {}            \
-  void __tsan_volatile_write##bytes(void*) {}           \
-  void __tsan_unaligned_volatile_read##bytes(void*) {}  \
-  void __tsan_unaligned_volatile_write##bytes(void*) {} \
-  void __tsan_unaligned_read##bytes(void*) {}           \
-  void __tsan_unaligned_write##bytes(void*) {}
+#define FORETOKEN_ACCESSES(bytes)                                                           \
+  void __tsan_read##bytes(void* address) { aligned(address, bytes, kRead); }                \
+  void __tsan_write##bytes(void* address) { aligned(address, bytes, kWrite); }              \
+  void __tsan_unaligned_read##bytes(void* address) { any(address, bytes, kRead); }          \
+  void __tsan_unaligned_write##bytes(void* address) { any(address, bytes, kWrite); }        \
+  void __tsan_volatile_read##bytes(void* address) { is_volatile(address, bytes, kRead); }   \
+  void __tsan_volatile_write##bytes(void* address) { is_volatile(address, bytes, kWrite); } \
+  void __tsan_unaligned_volatile_read##bytes(void* address) { any(address, bytes, kRead); } \
+  void __tsan_unaligned_volatile_write##bytes(void* address) { any(address, bytes, kWrite); }
 FORETOKEN_ACCESSES(1)
 FORETOKEN_ACCESSES(2)
 FORETOKEN_ACCESSES(4)
 FORETOKEN_ACCESSES(8)
 FORETOKEN_ACCESSES(16)
 #undef FORETOKEN_ACCESSES
-void __tsan_read_range(void*, unsigned long) {}
-void __tsan_write_range(void*, unsigned long) {}
+void __tsan_read_range(void* address, unsigned long bytes) { any(address, bytes, kRead); }
+void __tsan_write_range(void* address, unsigned long bytes) { any(address, bytes, kWrite); }
 
 // Atomics of the C++ library, in host code; kernels have their own.
 #define FORETOKEN_ATOMICS(bits, Type)                                                                                 \

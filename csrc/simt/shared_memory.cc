@@ -2,11 +2,11 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
 #include <new>
-#include <string>
-#include <utility>
 
+#include "csrc/simt/poison.h"
 #include "csrc/simt/scheduler.h"
 #include "csrc/simt/shared_variables.h"
 
@@ -14,49 +14,103 @@ namespace foretoken::simt {
 
 namespace {
 
-constexpr int kPoison = 0xff;  // not a number in every type of float
+template <typename T>
+T* map(size_t count) {
+  void* const memory =
+      mmap(nullptr, count * sizeof(T), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  return static_cast<T*>(memory);
+}
+
+constexpr size_t kBytes = SharedMemory::kArenas * SharedMemory::kArenaBytes;
+
+// Those of all arenas, one behind the other.
+unsigned char* memory_of_all() {
+  static auto* const memory = map<unsigned char>(kBytes);
+  return memory;
+}
+Granule* granules_of_all() {
+  static auto* const granules = map<Granule>(kBytes / Granule::kBytes);
+  return granules;
+}
+uint8_t* owners_of_all() {
+  static auto* const owners = map<uint8_t>(kBytes);
+  return owners;
+}
+uint8_t* states_of_all() {
+  static auto* const states = map<uint8_t>(kBytes);
+  return states;
+}
 
 }  // namespace
 
-SharedMemory::SharedMemory(SharedMemory&& other) noexcept : memory_(std::exchange(other.memory_, nullptr)) {}
+SharedMemory::SharedMemory(size_t arena)
+    : memory_(memory_of_all() + arena * kArenaBytes),
+      granules_(granules_of_all() + arena * kArenaBytes / Granule::kBytes),
+      owners_(owners_of_all() + arena * kArenaBytes),
+      states_(states_of_all() + arena * kArenaBytes) {}
 
-SharedMemory::~SharedMemory() {
-  if (memory_) munmap(memory_, kArenaBytes);
+size_t SharedMemory::arena_of(const void* address) {
+  return static_cast<size_t>(static_cast<const unsigned char*>(address) - memory_of_all()) / kArenaBytes;
 }
 
 void SharedMemory::reset(size_t dynamic_bytes) {
-  if (!memory_) {
-    void* const memory = mmap(nullptr, kArenaBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
-    memory_ = static_cast<unsigned char*>(memory);
-  }
-  dynamic_bytes_ = dynamic_bytes;
-  end_ = kDynamicOffset + dynamic_bytes;
+  std::memset(owners_, 0, end_);
   variables_.clear();
-  std::memset(memory_, kPoison, end_ + kGap);
+  variables_.push_back({nullptr, "", kDynamicOffset, dynamic_bytes});
+  end_ = kDynamicOffset;
+  own(kDynamicOffset, dynamic_bytes);
+}
+
+// Bytes of the newest variable, and what lies between it and the one before.
+void SharedMemory::own(size_t offset, size_t bytes) {
+  const size_t end = offset + bytes;
+  poison(memory_ + end_, end - end_);
+  std::memset(states_ + end_, 0, end - end_);
+  std::memset(owners_ + offset, static_cast<int>(variables_.size()), bytes);
+  end_ = end;
 }
 
 unsigned char* SharedMemory::variable(const void* key, const char* name, size_t bytes, size_t alignment) {
+  size_t used = bytes;
   for (const Variable& known : variables_) {
     if (known.key == key) return memory_ + known.offset;
+    used += known.bytes;
   }
   const size_t offset = (end_ + kGap + alignment - 1) / alignment * alignment;
-  size_t used = dynamic_bytes_ + bytes;
-  for (const Variable& known : variables_) used += known.bytes;
-  if (used > kLargest || offset + bytes > kArenaBytes) return nullptr;
-  std::memset(memory_ + end_, kPoison, offset + bytes - end_);
+  if (used > kLargest || offset + bytes > kArenaBytes || variables_.size() == UINT8_MAX) return nullptr;
   variables_.push_back({key, name, offset, bytes});
-  end_ = offset + bytes;
+  own(offset, bytes);
   return memory_ + offset;
 }
 
-bool SharedMemory::is_allocated(uint32_t offset, size_t bytes) const {
-  const auto within = [&](size_t begin, size_t size) { return offset >= begin && offset + bytes <= begin + size; };
-  if (within(kDynamicOffset, dynamic_bytes_)) return true;
+std::string SharedMemory::describe(uint32_t offset, size_t bytes) const {
+  const Variable* nearest = &variables_.front();
   for (const Variable& variable : variables_) {
-    if (within(variable.offset, variable.bytes)) return true;
+    if (variable.offset <= offset) nearest = &variable;
   }
-  return false;
+  const auto first = static_cast<long>(offset) - static_cast<long>(nearest->offset);
+  return (nearest->key ? "shared variable " + nearest->name : std::string("dynamic shared memory")) + ", bytes " +
+         std::to_string(first) + " … " + std::to_string(first + static_cast<long>(bytes) - 1) + " of " +
+         std::to_string(nearest->bytes);
+}
+
+void SharedMemory::mark_written(uint32_t offset, size_t bytes) {
+  for (size_t i = offset; i < offset + bytes; ++i) states_[i] |= kWritten;
+}
+
+bool SharedMemory::is_written(uint32_t offset, size_t bytes) const {
+  return std::all_of(states_ + offset, states_ + offset + bytes, [](uint8_t state) { return state & kWritten; });
+}
+
+void SharedMemory::mark_in_flight(uint32_t offset, size_t bytes, bool in_flight) {
+  for (size_t i = offset; i < offset + bytes; ++i) {
+    states_[i] = static_cast<uint8_t>(in_flight ? states_[i] | kInFlight : states_[i] & ~kInFlight);
+  }
+}
+
+bool SharedMemory::is_in_flight(uint32_t offset, size_t bytes) const {
+  return std::any_of(states_ + offset, states_ + offset + bytes, [](uint8_t state) { return state & kInFlight; });
 }
 
 void* shared_variable(const void* key, const char* name, size_t bytes, size_t alignment) {

@@ -1,9 +1,13 @@
-// The shared memory of a block: its dynamic part, then each static variable with a gap before it, all poisoned.
+// The shared memory of a block: its dynamic part, then each static variable with a gap before it, all poisoned. Beside
+// it lies what checks remember of each byte.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
+
+#include "csrc/simt/shadow.h"
 
 namespace foretoken::simt {
 
@@ -12,10 +16,11 @@ class SharedMemory {
   // What a block can have on the device that is emulated.
   static constexpr size_t kLargest = 227 * 1024;
   static constexpr size_t kWithoutAsking = 48 * 1024;
+  // That of so many blocks lies side by side.
+  static constexpr size_t kArenas = 64;
+  static constexpr size_t kArenaBytes = 256 * 1024;
 
-  ~SharedMemory();
-  SharedMemory() = default;
-  SharedMemory(SharedMemory&& other) noexcept;
+  explicit SharedMemory(size_t arena);
 
   // For another block.
   void reset(size_t dynamic_bytes);
@@ -27,26 +32,46 @@ class SharedMemory {
   bool holds(const void* address) const {
     return static_cast<size_t>(static_cast<const unsigned char*>(address) - memory_) < kArenaBytes;
   }
+  // Which block's shared memory holds the address; kArenas or more if none does.
+  static size_t arena_of(const void* address);
+
   uint32_t offset(const void* address) const {
     return static_cast<uint32_t>(static_cast<const unsigned char*>(address) - memory_);
   }
   unsigned char* at(uint32_t offset) { return memory_ + offset; }
+
   // Whether the bytes lie within one variable.
-  bool is_allocated(uint32_t offset, size_t bytes) const;
+  bool is_allocated(uint32_t offset, size_t bytes) const {
+    return owners_[offset] != 0 && offset + bytes <= kArenaBytes && owners_[offset] == owners_[offset + bytes - 1];
+  }
+  // "shared variable sums, bytes 4 … 7 of 32", also of bytes that lie next to it.
+  std::string describe(uint32_t offset, size_t bytes) const;
+
+  Granule* granules() { return granules_; }
+
+  // Whether each byte has been written.
+  void mark_written(uint32_t offset, size_t bytes);
+  bool is_written(uint32_t offset, size_t bytes) const;
+  // Bytes that an asynchronous copy writes until it is waited for.
+  void mark_in_flight(uint32_t offset, size_t bytes, bool in_flight);
+  bool is_in_flight(uint32_t offset, size_t bytes) const;
 
  private:
-  static constexpr size_t kArenaBytes = 256 * 1024;
-  static constexpr size_t kDynamicOffset = 1024;  // a null address stays invalid
+  static constexpr size_t kDynamicOffset = 1024;  // address 0 stays invalid
   static constexpr size_t kGap = 64;
+  enum State : uint8_t { kWritten = 1, kInFlight = 2 };
 
   struct Variable {
     const void* key;
-    const char* name;
+    std::string name;
     size_t offset, bytes;
   };
+  void own(size_t offset, size_t bytes);
 
-  unsigned char* memory_ = nullptr;
-  size_t dynamic_bytes_ = 0;
+  unsigned char* memory_;
+  Granule* granules_;
+  uint8_t* owners_;  // of each byte the number of its variable, counted from 1; 0: none
+  uint8_t* states_;
   size_t end_ = 0;
   std::vector<Variable> variables_;
 };

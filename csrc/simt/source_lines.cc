@@ -37,6 +37,11 @@ std::string shortened(const std::string& line) {
   return slash == std::string::npos ? line : line.substr(slash + 1);
 }
 
+// Inline functions of the emulator say nothing about the kernel that calls them.
+bool is_emulators_own(const std::string& line) {
+  return line.find("/csrc/simt/") != std::string::npos && line.find("/csrc/simt/tests/") == std::string::npos;
+}
+
 bool read_line(FILE* pipe, std::string& line) {
   line.clear();
   int c;
@@ -52,7 +57,7 @@ std::vector<Frame> frames_at(const std::string& library, uintptr_t offset) {
   if (!pipe) return frames;
   Frame frame;
   while (read_line(pipe, frame.function) && read_line(pipe, frame.line)) {
-    if (frame.line.rfind("??", 0) == 0) continue;
+    if (frame.line.rfind("??", 0) == 0 || is_emulators_own(frame.line)) continue;
     frame.line = frame.line.substr(0, frame.line.find(" (discriminator"));
     frames.push_back(frame);
   }

@@ -15,11 +15,6 @@ struct ShuffleOperand {
   uint64_t result;
 };
 
-template <typename F>
-void for_each_lane(uint32_t mask, F&& f) {
-  for (; mask; mask &= mask - 1) f(static_cast<uint32_t>(std::countr_zero(mask)));
-}
-
 template <typename T>
 T& operand(Warp& warp, uint32_t lane) {
   return *static_cast<T*>(warp.operands[lane]);
@@ -98,6 +93,15 @@ uint32_t reduce(unsigned mask, const char* name, const void* code, uint32_t valu
   return own.value;
 }
 
+void exchange_knowledge(Warp& warp, uint32_t mask) {
+  RaceChecker* const checker = current_launch->checker;
+  if (!checker) return;
+  ClockSum sum;
+  for_each_lane(mask, [&](uint32_t lane) { sum.add(checker->clocks(), warp.threads[lane]->actor); });
+  const ClockRef known = sum.take();
+  for_each_lane(mask, [&](uint32_t lane) { warp.threads[lane]->actor.known = known; });
+}
+
 }  // namespace
 
 }  // namespace foretoken::simt
@@ -105,7 +109,7 @@ uint32_t reduce(unsigned mask, const char* name, const void* code, uint32_t valu
 using namespace foretoken::simt;
 
 void __syncwarp(unsigned mask) {
-  meet(mask, CollectiveKind::kSyncwarp, "__syncwarp", __builtin_return_address(0), nullptr, [](Warp&, uint32_t) {});
+  meet(mask, CollectiveKind::kSyncwarp, "__syncwarp", __builtin_return_address(0), nullptr, exchange_knowledge);
 }
 
 unsigned __ballot_sync(unsigned mask, int predicate) {

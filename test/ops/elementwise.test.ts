@@ -1,14 +1,15 @@
 import { native } from '../../lib/native/load';
+import type { Device } from '../../lib/tensor/device';
 import { add, concat, scale, silu, swiglu } from '../../lib/tensor/ops/elementwise';
 import { reshape, sliceColumns } from '../../lib/tensor/ops/reshape';
 import { Tensor } from '../../lib/tensor/tensor';
-import { expectSameBits, expectWithinRoundings } from '../support/accuracy';
-import { isaLevels, onCpu, take } from '../support/cpu';
+import { expectRoundedOnce, expectSameBits, expectWithinRoundings } from '../support/accuracy';
+import { onCpu, take } from '../support/cpu';
+import { bfloat16Targets, onAllVariants, onDevice, targets } from '../support/devices';
 import { foretokenError } from '../support/errors';
 import { checkGradients } from '../support/gradcheck';
-import { decode, nearest, type HalfDType } from '../support/half';
+import { castTo, decode, nearest, representable, tensorOf, type HalfDType } from '../support/half';
 import { Random } from '../support/random';
-import { onAllThreadCounts } from '../support/thread-counts';
 
 /** Odd sizes, and one that is cut into parts. */
 const counts = [0, 1, 3, 7, 31, 47, 257, 40_001];
@@ -33,10 +34,20 @@ function map(f: (...values: number[]) => number, ...inputs: ArrayLike<number>[])
   return Float64Array.from({ length: inputs[0]!.length }, (_, i) => f(...inputs.map((input) => input[i]!)));
 }
 
-describe.each(isaLevels)('%s', (isa) => {
+function copyOf(x: Tensor): Tensor {
+  return x.device.empty(x.shape, x.dtype).copyFrom(x);
+}
+
+/** The columns `first` … of the two times `dim` that every row has. */
+function side(both: Float32Array, dim: number, first: number): Float32Array {
+  const place = (i: number): number => Math.floor(i / dim) * 2 * dim + first + (i % dim);
+  return Float32Array.from({ length: both.length / 2 }, (_, i) => both[place(i)]!);
+}
+
+describe.each(targets)('%s', (target) => {
   test.each(counts)('%i elements', async (count) => {
     const [a, b] = [random.floats(count, 12), random.floats(count, 12)];
-    const results = await onAllThreadCounts(isa, (device) => {
+    const results = await onAllVariants(target, (device) => {
       const [x, y] = [device.tensor(a), device.tensor(b)];
       const accumulated = device.tensor(a);
       native.accumulate(accumulated.handle, y.handle, -0.7);
@@ -82,20 +93,15 @@ describe.each(isaLevels)('%s', (isa) => {
       Float32Array,
       Float32Array,
     ];
-    const [swished, gradient, gateUp, columns] = await onAllThreadCounts(isa, (device) => {
+    const [swished, gradient, gateUp, columns] = await onAllVariants(target, (device) => {
       const [g, u] = [device.tensor(gate, [rows, dim]), device.tensor(up, [rows, dim])];
       const both = concat(g, u);
       const out = device.tensor(upstream, [rows, dim]);
       const grad = new Tensor(device, native.swigluBackward(out.handle, both.handle));
       return [swiglu(both), grad, both, sliceColumns(both, dim, dim)];
     });
-    const side = (both: Float32Array, first: number): Float32Array =>
-      Float32Array.from(
-        { length: rows * dim },
-        (_, i) => both[Math.floor(i / dim) * 2 * dim + first + (i % dim)]!,
-      );
-    expectSameBits(side(gateUp!, 0), gate);
-    expectSameBits(side(gateUp!, dim), up);
+    expectSameBits(side(gateUp!, dim, 0), gate);
+    expectSameBits(side(gateUp!, dim, dim), up);
     expectSameBits(columns!, up);
     expectWithinRoundings(
       swished!,
@@ -103,12 +109,12 @@ describe.each(isaLevels)('%s', (isa) => {
       6,
     );
     expectWithinRoundings(
-      side(gradient!, dim),
+      side(gradient!, dim, dim),
       map((g, y) => siluOf(g) * y, gate, upstream),
       6,
     );
     expectWithinRoundings(
-      side(gradient!, 0),
+      side(gradient!, dim, 0),
       map((g, u, y) => y * u * siluSlope(g), gate, up, upstream),
       8,
       map((g, u, y) => y * u * slopeSize(g), gate, up, upstream),
@@ -117,7 +123,7 @@ describe.each(isaLevels)('%s', (isa) => {
 
   test('silu at the ends of the range', async () => {
     const x = Float32Array.of(0, -0, 1e-30, -1e-30, 80, -80, -100, 3e38, NaN, Infinity);
-    const [y, slope] = await onAllThreadCounts(isa, (device) => {
+    const [y, slope] = await onAllVariants(target, (device) => {
       const [at, ones] = [device.tensor(x), device.empty([x.length]).fill(1)];
       return [silu(at), new Tensor(device, native.siluBackward(ones.handle, at.handle))];
     });
@@ -130,7 +136,7 @@ describe.each(isaLevels)('%s', (isa) => {
     const between = (low: number, high: number): Float32Array =>
       Float32Array.from({ length: 20_001 }, (_, i) => low + ((high - low) * i) / 20_000);
     const [low, all] = [between(-86, -40), between(-86, 80)];
-    const [tail, y, slope] = await onAllThreadCounts(isa, (device) => {
+    const [tail, y, slope] = await onAllVariants(target, (device) => {
       const [at, ones] = [device.tensor(all), device.empty([all.length]).fill(1)];
       return [
         silu(device.tensor(low)),
@@ -144,9 +150,51 @@ describe.each(isaLevels)('%s', (isa) => {
     expectWithinRoundings(slope!, map(siluSlope, all), 5.5, map(slopeSize, all));
   });
 
+  test.each([
+    [1, 1],
+    [2, 8],
+    [4, 3],
+    [8, 6],
+    [5, 16],
+  ])('views that start at elements %i and %i, and what lies around them', async (first, second) => {
+    const [count, room] = [70, 90];
+    const [a, b] = [0, 1].map(() => representable(random.floats(room, 12), 'bfloat16'));
+    const dtypes = ['float32', 'bfloat16'] as const;
+    for (const dtype of bfloat16Targets.includes(target) ? dtypes : (['float32'] as const)) {
+      const results = await onAllVariants(target, (device) => {
+        const whole = (values: Float32Array): Tensor => tensorOf(device, values, [room], dtype);
+        const [x, y] = [whole(a!).view(first, [count]), whole(b!).view(second, [count])];
+        const ofBoth = [
+          [x, y],
+          [copyOf(x), copyOf(y)],
+        ].flatMap(([u, v]) => {
+          const sum = copyOf(u!);
+          native.accumulate(sum.handle, v!.handle, 2);
+          return [u!, add(u!, v!), silu(v!), scale(u!, 3), sum];
+        });
+        const zeros = [0, 1, 2].map(() => whole(new Float32Array(room)));
+        const [copied, filled, summed] = zeros.map((all) => all.view(second, [count]));
+        copied!.copyFrom(x);
+        filled!.fill(7);
+        native.accumulate(summed!.handle, x.handle, 1);
+        return [...ofBoth, ...zeros].map((tensor) => castTo(tensor, 'float32'));
+      });
+      for (let i = 0; i < 5; i++) expectSameBits(results[i]!, results[i + 5]!);
+      const placed = (values: ArrayLike<number>): Float32Array => {
+        const all = new Float32Array(room);
+        all.set(values, second);
+        return all;
+      };
+      const part = a!.slice(first, first + count);
+      expectSameBits(results[10]!, placed(part));
+      expectSameBits(results[11]!, placed(new Float32Array(count).fill(7)));
+      expectSameBits(results[12]!, placed(part));
+    }
+  });
+
   test('a factor that only the device knows', async () => {
     const x = random.floats(47);
-    const [scaled, accumulated] = await onAllThreadCounts(isa, (device) => {
+    const [scaled, accumulated] = await onAllVariants(target, (device) => {
       const [input, factor] = [device.tensor(x), device.tensor(Float32Array.of(0.5))];
       const sum = device.zeros([47]);
       native.accumulate(sum.handle, input.handle, 4, factor.handle);
@@ -163,7 +211,7 @@ describe.each(isaLevels)('%s', (isa) => {
   });
 
   test('gradients', async () => {
-    await onCpu({ isa, threads: 2 }, async (device) => {
+    await onDevice(target, async (device) => {
       const input = (shape: readonly number[]): { data: Float32Array; shape: readonly number[] } => ({
         data: random.floats(
           shape.reduce((a, b) => a * b),
@@ -183,13 +231,103 @@ describe.each(isaLevels)('%s', (isa) => {
   });
 });
 
-describe.each(isaLevels)('casts on %s', (isa) => {
+describe.each(bfloat16Targets)('in bfloat16 on %s', (target) => {
+  const halves = (count: number, scale: number): Float32Array =>
+    representable(random.floats(count, scale), 'bfloat16');
+  /** What `fn` gives in bfloat16 or float32, from tensors of the given values in bfloat16. */
+  const run = (
+    inputs: Float32Array[],
+    shape: readonly number[],
+    fn: (device: Device, ...tensors: Tensor[]) => Tensor[],
+  ): Promise<Float32Array[]> =>
+    onAllVariants(target, (device) => {
+      const tensors = inputs.map((values) => tensorOf(device, values, shape, 'bfloat16'));
+      return fn(device, ...tensors).map((x) => (x.dtype === 'float32' ? x : castTo(x, 'float32')));
+    });
+
+  test.each(counts)('%i elements', async (count) => {
+    const [a, b] = [halves(count, 12), halves(count, 12)];
+    const results = await run([a, b], [count], (device, x, y) => {
+      const [half, wide, mixed] = [copyOf(x), device.tensor(a), copyOf(x)];
+      native.accumulate(half.handle, y.handle, -0.7);
+      native.accumulate(wide.handle, y.handle, -0.7);
+      native.accumulate(mixed.handle, device.tensor(b).handle, -0.7);
+      const filled = device.empty([count], 'bfloat16').fill(0.3);
+      const slope = new Tensor(device, native.siluBackward(y.handle, x.handle));
+      return [filled, add(x, y), half, wide, mixed, scale(x, 0.3), silu(x), slope];
+    });
+    const [filled, sum, half, wide, mixed, scaled, activated, slope] = results;
+    expectSameBits(filled!, new Float32Array(count).fill(nearest(0.3, 'bfloat16')));
+    const sizeOf = (x: number, y: number): number => Math.abs(x) + Math.abs(y);
+    expectRoundedOnce(
+      sum!,
+      map((x, y) => x + y, a, b),
+      1,
+    );
+    const factor = Math.fround(-0.7);
+    const accumulated = map((x, y) => x + factor * y, a, b);
+    const sizes = map((x, y) => sizeOf(x, factor * y), a, b);
+    expectRoundedOnce(half!, accumulated, 2, sizes);
+    expectWithinRoundings(wide!, accumulated, 2, sizes);
+    expectSameBits(mixed!, half!);
+    expectRoundedOnce(
+      scaled!,
+      map((x) => x * Math.fround(0.3), a),
+      1,
+    );
+    expectRoundedOnce(activated!, map(siluOf, a), 5);
+    expectRoundedOnce(
+      slope!,
+      map((x, y) => y * siluSlope(x), a, b),
+      8,
+      map((x, y) => y * slopeSize(x), a, b),
+    );
+  });
+
+  test.each(matrices)('%i x %i rows and columns', async (rows, dim) => {
+    const [gate, up, upstream] = [0, 1, 2].map(() => halves(rows * dim, 4)) as [
+      Float32Array,
+      Float32Array,
+      Float32Array,
+    ];
+    const [swished, gradient, gateUp, columns] = await run(
+      [gate, up, upstream],
+      [rows, dim],
+      (device, g, u, out) => {
+        const both = concat(g, u);
+        const grad = new Tensor(device, native.swigluBackward(out.handle, both.handle));
+        return [swiglu(both), grad, both, sliceColumns(both, dim, dim)];
+      },
+    );
+    expectSameBits(side(gateUp!, dim, 0), gate);
+    expectSameBits(side(gateUp!, dim, dim), up);
+    expectSameBits(columns!, up);
+    expectRoundedOnce(
+      swished!,
+      map((g, u) => siluOf(g) * u, gate, up),
+      6,
+    );
+    expectRoundedOnce(
+      side(gradient!, dim, dim),
+      map((g, y) => siluOf(g) * y, gate, upstream),
+      6,
+    );
+    expectRoundedOnce(
+      side(gradient!, dim, 0),
+      map((g, u, y) => y * u * siluSlope(g), gate, up, upstream),
+      8,
+      map((g, u, y) => y * u * slopeSize(g), gate, up, upstream),
+    );
+  });
+});
+
+describe.each(targets)('casts on %s', (target) => {
   const patterns = Uint16Array.from({ length: 65536 }, (_, i) => i);
 
   test.each(['bfloat16', 'float16'] as const)(
     'every %s becomes the float32 of the same value',
     async (dtype) => {
-      const [values] = await onAllThreadCounts(isa, (device) => [
+      const [values] = await onAllVariants(target, (device) => [
         castTo(device.tensor(patterns, [65536], dtype), 'float32'),
       ]);
       expect(values).toEqual(decode(patterns, dtype));
@@ -199,7 +337,7 @@ describe.each(isaLevels)('casts on %s', (isa) => {
 
   test.each(['bfloat16', 'float16'] as const)('float32 becomes the nearest %s', async (dtype) => {
     const values = interestingFloats(dtype);
-    await onCpu({ isa, threads: 2 }, async (device) => {
+    await onDevice(target, async (device) => {
       using input = device.tensor(values);
       using output = castTo(input, dtype);
       const actual = decode((await output.data()) as Uint16Array, dtype);
@@ -212,7 +350,7 @@ describe.each(isaLevels)('casts on %s', (isa) => {
   });
 
   test('between the 16-bit formats by way of exact float32', async () => {
-    await onCpu({ isa, threads: 1 }, async (device) => {
+    await onDevice(target, async (device) => {
       using input = device.tensor(patterns, [65536], 'bfloat16');
       using output = castTo(input, 'float16');
       const expected = decode(patterns, 'bfloat16').map((value) => nearest(value, 'float16'));
@@ -220,10 +358,6 @@ describe.each(isaLevels)('casts on %s', (isa) => {
     });
   });
 });
-
-function castTo(x: Tensor, dtype: 'float32' | HalfDType): Tensor {
-  return new Tensor(x.device, native.cast(x.handle, dtype));
-}
 
 /** Random bits, and for many values of the dtype: it, the one half way to the next, and the neighbours of that. */
 function interestingFloats(dtype: HalfDType): Float32Array {

@@ -1,11 +1,11 @@
 import { adamw, clipCoefficient, sumSquares, type AdamwOptions } from '../../lib/tensor/ops/optimizer';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { expectSameBits, expectWithinRoundings } from '../support/accuracy';
-import { isaLevels, onCpu } from '../support/cpu';
+import { onCpu } from '../support/cpu';
+import { onAllVariants, targets } from '../support/devices';
 import { foretokenError } from '../support/errors';
-import { nearest } from '../support/half';
+import { castTo, nearest } from '../support/half';
 import { Random } from '../support/random';
-import { onAllThreadCounts } from '../support/thread-counts';
 
 const counts = [1, 3, 7, 31, 47, 257, 40_001];
 const random = new Random(51);
@@ -34,17 +34,17 @@ class Oracle {
   }
 }
 
-describe.each(isaLevels)('%s', (isa) => {
+describe.each(targets)('%s', (target) => {
   test.each(counts)('sum of squares of %i', async (count) => {
     const x = random.floats(count, 100);
-    const [sum] = await onAllThreadCounts(isa, (device) => [sumSquares(device.tensor(x))]);
+    const [sum] = await onAllVariants(target, (device) => [sumSquares(device.tensor(x))]);
     // The sum is exact to float64, so all that is left is the rounding of the result.
     expectWithinRoundings(sum!, [x.reduce((total, value) => total + value * value, 0)], 1.01);
   });
 
   test('nothing has the sum 0, and a large sum of small numbers is not lost', async () => {
     const count = 3_000_000;
-    const [none, sum] = await onAllThreadCounts(isa, (device) => [
+    const [none, sum] = await onAllVariants(target, (device) => [
       sumSquares(device.empty([0])),
       sumSquares(device.empty([count]).fill(0.1)),
     ]);
@@ -60,7 +60,7 @@ describe.each(isaLevels)('%s', (isa) => {
     { squares: [Infinity], maxNorm: 1, norm: Infinity, coefficient: 0 },
     { squares: [1, NaN], maxNorm: 1, norm: NaN, coefficient: NaN },
   ])('clipping $squares to $maxNorm', async ({ squares, maxNorm, norm, coefficient }) => {
-    const results = await onAllThreadCounts(isa, (device) => {
+    const results = await onAllVariants(target, (device) => {
       const clip = clipCoefficient(device.tensor(Float32Array.from(squares)), maxNorm);
       return [clip.norm, clip.coefficient];
     });
@@ -73,7 +73,7 @@ describe.each(isaLevels)('%s', (isa) => {
     const variants: Partial<AdamwOptions>[] = [{}, { weightDecay: 0.3, beta2: 0.95, eps: 1e-5 }];
     for (const variant of variants) {
       const options = { ...defaults, ...variant };
-      const results = await onAllThreadCounts(isa, (device) => {
+      const results = await onAllVariants(target, (device) => {
         const [param, m, v] = [device.tensor(start), device.zeros([count]), device.zeros([count])];
         const scale = device.tensor(Float32Array.of(0.25));
         gradients.forEach((grad, i) => {
@@ -99,9 +99,56 @@ describe.each(isaLevels)('%s', (isa) => {
     }
   });
 
+  test.each([1, 47, 40_001])('the new parameters in bfloat16, %i of them', async (count) => {
+    const [start, gradient] = [random.floats(count), random.floats(count)];
+    const [param, rounded, alone] = await onAllVariants(target, (device) => {
+      const zeros = (): Tensor => device.zeros([count]);
+      const [grad, half] = [device.tensor(gradient), device.empty([count], 'bfloat16')];
+      const [p, plain] = [device.tensor(start), device.tensor(start)];
+      adamw(p, grad, zeros(), zeros(), undefined, defaults, half);
+      adamw(plain, grad, zeros(), zeros(), undefined, defaults);
+      return [p, castTo(half, 'float32'), plain];
+    });
+    expectSameBits(
+      rounded!,
+      param!.map((value) => nearest(value, 'bfloat16')),
+    );
+    expectSameBits(alone!, param!);
+  });
+
+  test('parts of a bucket that start at any element, and what lies around them', async () => {
+    const [count, room] = [70, 90];
+    const values = [0, 1, 2, 3].map(() => random.floats(room).map(Math.abs));
+    const results = await onAllVariants(target, (device) =>
+      [0, 1, 2, 4, 7].flatMap((from) => {
+        const whole = values.map((all) => device.tensor(all));
+        const [p, g, m, v] = whole.map((tensor) => tensor.view(from, [count]));
+        const squares = sumSquares(p!);
+        adamw(p!, g!, m!, v!, undefined, defaults);
+        return [squares, whole[0]!, whole[2]!, whole[3]!];
+      }),
+    );
+    for (const [i, from] of [0, 1, 2, 4, 7].entries()) {
+      const [squares, ...updated] = results.slice(4 * i, 4 * i + 4);
+      const part = values.map((all) => all.slice(from, from + count));
+      const expected = await onAllVariants(target, (device) => {
+        const [p, g, m, v] = part.map((all) => device.tensor(all));
+        const sum = sumSquares(p!);
+        adamw(p!, g!, m!, v!, undefined, defaults);
+        return [sum, p!, m!, v!];
+      });
+      expectSameBits(squares!, expected[0]!);
+      for (const [j, all] of updated.entries()) {
+        const whole = values[[0, 2, 3][j]!]!.slice();
+        whole.set(expected[j + 1]!, from);
+        expectSameBits(all, whole);
+      }
+    }
+  });
+
   test('a first step moves every parameter by the learning rate, against its gradient', async () => {
     const grad = Float32Array.of(1e-3, -5, 300, -1e-6);
-    const [param] = await onAllThreadCounts(isa, (device) => {
+    const [param] = await onAllVariants(target, (device) => {
       const [p, m, v] = [0, 1, 2].map(() => device.zeros([4]));
       adamw(p!, device.tensor(grad), m!, v!, undefined, { ...defaults, lr: 0.5, eps: 1e-12 });
       return [p!];
@@ -111,7 +158,7 @@ describe.each(isaLevels)('%s', (isa) => {
 
   test.each(counts)('%i new parameters, rounded to bfloat16', async (count) => {
     const [start, grad] = [random.floats(count), random.floats(count)];
-    const [param, rounded] = await onAllThreadCounts(isa, (device) => {
+    const [param, rounded] = await onAllVariants(target, (device) => {
       const [p, m, v] = [device.tensor(start), device.zeros([count]), device.zeros([count])];
       const copy = device.empty([count], 'bfloat16');
       adamw(p, device.tensor(grad), m, v, undefined, { ...defaults, lr: 0.1 }, copy);
@@ -125,7 +172,7 @@ describe.each(isaLevels)('%s', (isa) => {
 
   test('a learning rate of 0 changes no parameter, and a gradient of NaN shows', async () => {
     const start = random.floats(5);
-    const [still, poisoned] = await onAllThreadCounts(isa, (device) => {
+    const [still, poisoned] = await onAllVariants(target, (device) => {
       const [a, b] = [device.tensor(start), device.tensor(start)];
       const [m, v] = [device.zeros([5]), device.zeros([5])];
       adamw(a, device.tensor(random.floats(5)), m, v, undefined, { ...defaults, lr: 0 });

@@ -1,7 +1,7 @@
 // Draws from logits: the noise, the options, and what happens at the edges.
 import type { SamplingHistory, SamplingOptions } from '../../lib/tensor/ops/sampling';
 import { chiSquareSigmas, drawMany, drawRows, tally } from '../support/draws';
-import { isaLevels, onCpu } from '../support/cpu';
+import { isEmulated, onDevice, onEachVariant, targets } from '../support/devices';
 import { Random } from '../support/random';
 import { noise, possibleDraws, probabilities } from '../support/sampling-oracle';
 
@@ -12,7 +12,7 @@ function expectPossible(draws: readonly number[], possible: readonly Set<number>
   expect(possible.filter(({ size }) => size > 1).length).toBeLessThanOrEqual(1 + draws.length / 100);
 }
 
-describe.each(isaLevels)('noise on %s', (isa) => {
+describe.each(targets)('noise on %s', (target) => {
   // The draw between two tokens flips where the difference of their logits makes up for that of their noise.
   async function expectNoise(seed: number | bigint, position: number, vocab: number): Promise<void> {
     const exact = noise(seed, position, vocab);
@@ -29,7 +29,7 @@ describe.each(isaLevels)('noise on %s', (isa) => {
       }
     }
     const positions = rows.map(() => position);
-    await onCpu({ isa, threads: 1 }, async (device) => {
+    await onDevice(target, async (device) => {
       expect(await drawRows(device, rows, positions, { temperature: 1, seed })).toEqual(expected);
     });
   }
@@ -49,7 +49,7 @@ describe.each(isaLevels)('noise on %s', (isa) => {
   });
 });
 
-describe.each(isaLevels)('options on %s', (isa) => {
+describe.each(targets)('options on %s', (target) => {
   const history: SamplingHistory = { tokens: [3, 0, 3, 1, 1, 1, 4], promptLength: 2 };
   const alone: SamplingOptions[] = [
     { temperature: 0 },
@@ -87,8 +87,8 @@ describe.each(isaLevels)('options on %s', (isa) => {
 
   it.each([6, 31, 32, 200, 1337])('alone and together, with %d tokens', async (vocab) => {
     const random = new Random(vocab);
-    const count = vocab > 500 ? 6 : 30;
-    await onCpu({ isa, threads: 2 }, async (device) => {
+    const count = vocab > 500 || isEmulated(target) ? 6 : 30;
+    await onDevice(target, async (device) => {
       for (const options of [...alone, together, greedy]) {
         const rows = Array.from({ length: count }, () => random.floats(vocab, 6));
         const positions = rows.map(() => random.integer(1 << 30));
@@ -102,10 +102,10 @@ describe.each(isaLevels)('options on %s', (isa) => {
   });
 
   it('draws in proportion to the probabilities', async () => {
-    await onCpu({ isa, threads: 2 }, async (device) => {
+    await onDevice(target, async (device) => {
       const logits = Float32Array.from([1.2, -0.3, 0, 2, -1.5, 0.4, 1.1]);
       for (const options of [{ temperature: 1 }, { temperature: 0.6, topP: 0.9, minP: 0.05 }, together]) {
-        const draws = await drawMany(device, logits, 20000, options, history);
+        const draws = await drawMany(device, logits, isEmulated(target) ? 2000 : 20000, options, history);
         const expected = probabilities(logits, options, history).map((p) => p * draws.length);
         expect(chiSquareSigmas(tally(draws, logits.length), expected)).toBeLessThan(4);
       }
@@ -113,9 +113,12 @@ describe.each(isaLevels)('options on %s', (isa) => {
   });
 
   it('breaks ties in favour of the lowest tokens', async () => {
-    await onCpu({ isa, threads: 2 }, async (device) => {
+    await onDevice(target, async (device) => {
       const kept = async (logits: readonly number[], options: SamplingOptions): Promise<number[]> => {
-        const draws = await drawMany(device, logits, 400, { temperature: 1, ...options });
+        const draws = await drawMany(device, logits, isEmulated(target) ? 100 : 400, {
+          temperature: 1,
+          ...options,
+        });
         return [...new Set(draws)].sort((a, b) => a - b);
       };
       const level = new Array<number>(10).fill(0.7);
@@ -132,7 +135,7 @@ describe.each(isaLevels)('options on %s', (isa) => {
   });
 });
 
-describe.each(isaLevels)('edges on %s', (isa) => {
+describe.each(targets)('edges on %s', (target) => {
   const [inf, nan] = [Infinity, NaN];
   const ways: SamplingOptions[] = [
     { temperature: 0 },
@@ -155,7 +158,7 @@ describe.each(isaLevels)('edges on %s', (isa) => {
     ['the largest floats', [3.4e38, -3.4e38], [0]],
   ];
   it.each(cases)('%s', async (_, logits, expected) => {
-    await onCpu({ isa, threads: 1 }, async (device) => {
+    await onDevice(target, async (device) => {
       // In the first and in the last places of a long row, too.
       const padding = new Array<number>(600).fill(-inf);
       for (const options of ways) {
@@ -170,15 +173,17 @@ describe.each(isaLevels)('edges on %s', (isa) => {
   });
 });
 
-it('draws the same with any number of threads', async () => {
+it.each(targets)('draws the same with any number of threads on %s', async (target) => {
   const random = new Random(4);
-  const rows = Array.from({ length: 40 }, () => random.floats(3000, 5));
+  const rows = Array.from({ length: isEmulated(target) ? 10 : 40 }, () => random.floats(3000, 5));
   const positions = rows.map((_, r) => r);
   for (const options of [{ temperature: 1 }, { temperature: 1, topP: 0.9, topK: 50 }]) {
-    const [one, ...others] = await Promise.all(
-      [1, 2, 3].map((threads) => onCpu({ threads }, (device) => drawRows(device, rows, positions, options))),
-    );
-    for (const other of others) expect(other).toEqual(one);
+    let first: number[] | undefined;
+    await onEachVariant(target, async (device) => {
+      const draws = await drawRows(device, rows, positions, options);
+      first ??= draws;
+      expect(draws).toEqual(first);
+    });
   }
 });
 
@@ -186,14 +191,14 @@ it('handles a vocabulary of 151936 tokens', async () => {
   const vocab = 151936;
   const random = new Random(6);
   const rows = [random.floats(vocab, 8), random.floats(vocab, 0.01)];
-  await onCpu({}, async (device) => {
-    for (const options of [{}, { topP: 0.9 }, { topK: 5000, topP: 0.99, minP: 1e-4 }]) {
-      const sampling = { temperature: 1, seed: 3, ...options };
-      const draws = await drawRows(device, rows, [10, 11], sampling);
+  for (const options of [{}, { topP: 0.9 }, { topK: 5000, topP: 0.99, minP: 1e-4 }]) {
+    const sampling = { temperature: 1, seed: 3, ...options };
+    const possible = rows.map((row, r) => possibleDraws(row, 10 + r, sampling));
+    for (const target of targets) {
       expectPossible(
-        draws,
-        rows.map((row, r) => possibleDraws(row, 10 + r, sampling)),
+        await onDevice(target, (device) => drawRows(device, rows, [10, 11], sampling)),
+        possible,
       );
     }
-  });
+  }
 }, 60_000);

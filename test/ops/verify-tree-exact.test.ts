@@ -1,5 +1,5 @@
 // The rule itself: the distribution of what is committed is that of plain decoding, exactly and as measured.
-import { isaLevels, onCpu } from '../support/cpu';
+import { isEmulated, onDevice, targets } from '../support/devices';
 import { chiSquareSigmas, drawRows, tally } from '../support/draws';
 import { Random } from '../support/random';
 import { probabilities } from '../support/sampling-oracle';
@@ -51,7 +51,7 @@ function allDraws(count: number, vocab: number): number[][] {
 const oneHot = (vocab: number, token: number): Float32Array =>
   Float32Array.from({ length: vocab }, (_, i) => (i === token ? 1 : 0));
 
-describe('all outcomes, enumerated', () => {
+describe.each(targets)('all outcomes on %s, enumerated', (target) => {
   it.each([
     [2, [-1, 0, 0, 1, 1, 2, 2], [0, 0, 1, 0, 1, 0, 1]],
     [3, [-1, 0, 0, 1, 2], [0, 2, 1, 0, 1]],
@@ -72,7 +72,7 @@ describe('all outcomes, enumerated', () => {
       length: 0,
       logits: draws.map((token) => oneHot(vocab, token)),
     }));
-    const paths = await onCpu({}, (device) => verifyTrees(device, trees, { temperature: 0 }));
+    const paths = await onDevice(target, (device) => verifyTrees(device, trees, { temperature: 0 }));
     const speculative: Distribution = new Map();
     outcomes.forEach((draws, i) => {
       const chance = (token: number, node: number): number =>
@@ -93,8 +93,9 @@ describe('all outcomes, enumerated', () => {
   });
 });
 
-describe.each(isaLevels)('measured on %s', (isa) => {
-  const [vocab, rounds, position] = [4, 12000, (round: number) => 5 * round];
+describe.each(targets)('measured on %s', (target) => {
+  const [vocab, rounds] = [4, isEmulated(target) ? 3000 : 12000];
+  const position = (round: number): number => 5 * round;
   const language = new Language(vocab, new Random(8));
 
   /** How far two tokens, decoded over and over, are from their distribution, in standard deviations. */
@@ -110,7 +111,7 @@ describe.each(isaLevels)('measured on %s', (isa) => {
   }
 
   it('two tokens have their distribution, whatever trees they are decoded with', async () => {
-    await onCpu({ isa, threads: 2 }, async (device) => {
+    await onDevice(target, async (device) => {
       const random = new Random(9);
       const trees = Array.from({ length: rounds }, (_, round) => {
         const tree = randomTree(random, 1 + random.integer(6), vocab);
@@ -131,7 +132,7 @@ describe.each(isaLevels)('measured on %s', (isa) => {
   });
 
   it('which a planted bias does not', async () => {
-    await onCpu({ isa, threads: 2 }, async (device) => {
+    await onDevice(target, async (device) => {
       const at = Array.from({ length: rounds }, (_, round) => position(round) + 1);
       const draw = async (rows: Float32Array[], seed: number): Promise<number[]> =>
         drawRows(device, rows, at, { temperature: 1, seed });

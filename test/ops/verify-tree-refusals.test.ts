@@ -1,11 +1,12 @@
-// What verifyTree and the draws refuse, at the call where the host knows the contents and at the next readback
+// What verifyTree, plantTree and the draws refuse, at the call where the host knows the contents and at the next readback
 // where only the device does.
 import { native } from '../../lib/native/load';
 import type { Device } from '../../lib/tensor/device';
 import { linearSample, sampleLogits, type SamplingOptions } from '../../lib/tensor/ops/sampling';
-import { verifyTree, type VerifyTreeInputs } from '../../lib/tensor/ops/verify-tree';
+import { plantTree, verifyTree, type VerifyTreeInputs } from '../../lib/tensor/ops/verify-tree';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { onCpu, onDeviceOnly } from '../support/cpu';
+import { onDevice, targets, type Target } from '../support/devices';
 import { takeIndices } from '../support/draws';
 import { foretokenError } from '../support/errors';
 
@@ -14,9 +15,15 @@ const [ROWS, DIM, VOCAB] = [4, 3, 10];
 type Indices = Partial<Record<'tokens' | 'rowOffsets' | 'lengths' | 'parents', number[]>>;
 type Make = (device: Device, values: readonly number[], shape?: number[]) => Tensor;
 
-const makers: [string, Make][] = [
-  ['host', (device, values, shape) => device.tensor(Int32Array.from(values), shape)],
-  ['device', (device, values, shape) => onDeviceOnly(device, values, shape)],
+const makers = {
+  host: (device, values, shape) => device.tensor(Int32Array.from(values), shape),
+  'device alone': (device, values, shape) => onDeviceOnly(device, values, shape),
+} satisfies Record<string, Make>;
+
+/** What the host knows the boundary checks, whatever the device. */
+const onTargets: [keyof typeof makers, Target][] = [
+  ['host', targets[0]!],
+  ...targets.map((target) => ['device alone', target] as ['device alone', Target]),
 ];
 
 function inputs(device: Device, indices: Indices, make: Make): VerifyTreeInputs {
@@ -38,7 +45,8 @@ async function verified(device: Device, given: VerifyTreeInputs): Promise<void> 
   await device.synchronize();
 }
 
-describe.each(makers)('indices that the %s knows', (_, make) => {
+describe.each(onTargets)('indices that the %s of %s knows', (where, target) => {
+  const make = makers[where];
   it.each<[string, Indices, ...string[]]>([
     ['a parent behind its child', { parents: [-1, 2, 0, 1] }, 'parents[1] is 2', '0 … 0'],
     ['its own parent', { parents: [-1, 0, 2, 1] }, 'parents[2] is 2', '0 … 1'],
@@ -64,7 +72,7 @@ describe.each(makers)('indices that the %s knows', (_, make) => {
     ['a token out of range', { tokens: [1, 2, 10, 4] }, 'tokens[2] is 10', '0 … 9'],
     ['a negative token', { tokens: [-1, 2, 3, 4] }, 'tokens[0] is -1'],
   ])('%s', async (_name, indices, ...parts) => {
-    await onCpu({}, async (device) => {
+    await onDevice(target, async (device) => {
       const error = foretokenError('INDEX_OUT_OF_RANGE', 'verifyTree', ...parts);
       await expect((async () => verified(device, inputs(device, indices, make)))()).rejects.toEqual(error);
       await verified(device, inputs(device, {}, make)); // works again
@@ -72,7 +80,7 @@ describe.each(makers)('indices that the %s knows', (_, make) => {
   });
 
   it('a tree too deep for the results', async () => {
-    await onCpu({}, async (device) => {
+    await onDevice(target, async (device) => {
       const error = foretokenError('INDEX_OUT_OF_RANGE', 'depth of row[3] is 2', '0 … 1 (maxDepth)');
       const run = async (maxDepth: number): Promise<void> =>
         verified(device, { ...inputs(device, {}, make), maxDepth });
@@ -83,7 +91,7 @@ describe.each(makers)('indices that the %s knows', (_, make) => {
   });
 
   it('a history with tokens out of range', async () => {
-    await onCpu({}, async (device) => {
+    await onDevice(target, async (device) => {
       const logits = device.zeros([1, 5]);
       const [at, options] = [make(device, [0]), { repetitionPenalty: 2 }];
       expect(() => sampleLogits(logits, at, options, { tokens: [1, 5], promptLength: 0 })).toThrow(
@@ -132,13 +140,15 @@ describe('shapes', () => {
   ];
   it.each(broken)('%s', async (_, change, ...parts) => {
     await onCpu({}, async (device) => {
-      const given = { ...inputs(device, {}, makers[0]![1]), ...change(device) };
+      const given = { ...inputs(device, {}, makers.host), ...change(device) };
       expect(() => verifyTree(given)).toThrow(foretokenError('SHAPE_MISMATCH', 'verifyTree', ...parts));
     });
   });
+});
 
+describe.each(targets)('nothing to do on %s', (target) => {
   it('no rows and no sequences are fine', async () => {
-    await onCpu({}, async (device) => {
+    await onDevice(target, async (device) => {
       const none = device.empty([0], 'int32');
       const tree = { rowOffsets: device.tensor(Int32Array.of(0)), lengths: none, parents: none };
       const weight = device.zeros([VOCAB, DIM]);
@@ -150,10 +160,10 @@ describe('shapes', () => {
   });
 
   it('a sequence without rows commits nothing', async () => {
-    await onCpu({}, async (device) => {
+    await onDevice(target, async (device) => {
       const indices = { rowOffsets: [0, 2, 2, 4], lengths: [5, 5, 5], parents: [-1, 0, -1, 2] };
       for (const sampling of [{}, { logitBias: new Map([[0, 0]]) }]) {
-        const result = verifyTree({ ...inputs(device, indices, makers[0]![1]), sampling });
+        const result = verifyTree({ ...inputs(device, indices, makers.host), sampling });
         expect(await takeIndices(result.counts)).toEqual([1, 0, 1]);
         expect(await takeIndices(result.path)).toEqual([0, -1, -1, -1, 2, -1]);
       }
@@ -195,6 +205,53 @@ describe('options', () => {
       expect(() => linearSample(device.zeros([1, 2]), device.zeros([3, 2]), { temperature: 1 })).toThrow(
         foretokenError('INVALID_ARGUMENT', 'linearSample', 'positions are needed'),
       );
+    });
+  });
+});
+
+describe.each(targets)('plantTree on %s', (target) => {
+  const plant = (
+    device: Device,
+    make: Make,
+    { depths = [0, 1, 1, 2, 0, 1], ranks = [0, 0, 1, 0, 0, 2], rowOffsets = [0, 4, 6] } = {},
+  ): { tokens: Tensor; positions: Tensor } =>
+    plantTree({
+      roots: device.tensor(Int32Array.of(7, 8)),
+      // [sequences, depths, ranks]: 100 · sequence + 10 · depth + rank
+      drafts: device.tensor(Int32Array.of(10, 11, 12, 20, 21, 22, 110, 111, 112, 120, 121, 122), [2, 2, 3]),
+      depths: make(device, depths),
+      ranks: make(device, ranks),
+      rowOffsets: make(device, rowOffsets),
+      lengths: make(device, [100, 200]),
+    });
+
+  it('puts the drafts of each sequence into its nodes', async () => {
+    await onDevice(target, async (device) => {
+      for (const make of Object.values(makers)) {
+        const { tokens, positions } = plant(device, make);
+        expect(await takeIndices(tokens)).toEqual([7, 10, 11, 20, 8, 112]);
+        expect(await takeIndices(positions)).toEqual([100, 101, 101, 102, 200, 201]);
+        const ragged = { depths: [0, 0, 2], ranks: [5, 0, 1], rowOffsets: [0, 1, 3] };
+        if (make !== makers.host)
+          expect(await takeIndices(plant(device, make, ragged).tokens)).toEqual([7, 8, 121]);
+      }
+    });
+  });
+
+  it.each(Object.entries(makers))('refuses indices out of range that the %s knows', async (_, make) => {
+    await onDevice(target, async (device) => {
+      const cases: [Parameters<typeof plant>[2], string][] = [
+        [{ depths: [0, 1, 1, 3, 0, 1] }, 'depths[3] is 3'],
+        [{ depths: [0, 1, -1, 2, 0, 1] }, 'depths[2] is -1'],
+        [{ ranks: [0, 0, 3, 0, 0, 2] }, 'ranks[2] is 3'],
+        [{ ranks: [0, 0, 1, -2, 0, 2] }, 'ranks[3] is -2'],
+      ];
+      for (const [change, part] of cases) {
+        const error = foretokenError('INDEX_OUT_OF_RANGE', 'plantTree', part);
+        const run = async (): Promise<number[]> => takeIndices(plant(device, make, change).tokens);
+        await expect(run()).rejects.toEqual(error);
+      }
+      expect(await takeIndices(plant(device, make).tokens)).toHaveLength(6);
     });
   });
 });

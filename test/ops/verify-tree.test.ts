@@ -1,9 +1,11 @@
 // Verification of draft trees gives what plain decoding gives, whatever is drafted.
+import type { ActivationDType } from '../../lib/native/binding';
 import type { SamplingOptions } from '../../lib/tensor/ops/sampling';
 import type { Device } from '../../lib/tensor/device';
 import type { AcceptedPath } from '../../lib/tensor/ops/verify-tree';
-import { isaLevels, onCpu } from '../support/cpu';
+import { bfloat16Targets, onDevice, targets } from '../support/devices';
 import { drawRows } from '../support/draws';
+import { representable } from '../support/half';
 import { Random } from '../support/random';
 import { randomTree, tokensTo, verifyTrees, type TokenTree } from '../support/trees';
 
@@ -17,9 +19,11 @@ class TableModel {
     private readonly scale: number,
   ) {}
 
+  /** Numbers that bfloat16 can hold, too. */
   logits(text: readonly number[]): Float32Array {
     const key = text.join();
-    const known = this.#rows.get(key) ?? this.random.floats(this.vocab, this.scale);
+    const known =
+      this.#rows.get(key) ?? representable(this.random.floats(this.vocab, this.scale), 'bfloat16');
     this.#rows.set(key, known);
     return known;
   }
@@ -85,9 +89,11 @@ const everyOption: SamplingOptions[] = [
   },
 ];
 
-describe.each(isaLevels)('on %s', (isa) => {
+describe.each(targets)('on %s', (target) => {
+  const dtypes: ActivationDType[] = bfloat16Targets.includes(target) ? ['float32', 'bfloat16'] : ['float32'];
+
   it.each(everyOption)('speculative output is plain output with %j', async (options) => {
-    await onCpu({ isa, threads: 2 }, async (device) => {
+    await onDevice(target, async (device) => {
       const random = new Random(1);
       const model = new TableModel(6, random, 2);
       let accepted = 0;
@@ -95,22 +101,24 @@ describe.each(isaLevels)('on %s', (isa) => {
         const text = Array.from({ length: 1 + random.integer(5) }, () => random.integer(6));
         const promptLength = random.integer(text.length + 1);
         const plain = await model.continue(device, text, promptLength, 24, options);
-        const output: number[] = [];
-        while (output.length < 12) {
-          const tree = randomTree(random, 1 + random.integer(40), 6);
-          const trees = [model.plant(tree, [...text, ...output], promptLength)];
-          const [path] = await verifyTrees(device, trees, options);
-          output.push(...path!.tokens);
-          accepted += path!.tokens.length - 1;
+        for (const dtype of dtypes) {
+          const output: number[] = [];
+          while (output.length < 12) {
+            const tree = randomTree(random, 1 + random.integer(40), 6);
+            const trees = [model.plant(tree, [...text, ...output], promptLength)];
+            const [path] = await verifyTrees(device, trees, options, dtype);
+            output.push(...path!.tokens);
+            accepted += path!.tokens.length - 1;
+          }
+          expect(output).toEqual(plain.slice(0, output.length));
         }
-        expect(output).toEqual(plain.slice(0, output.length));
       }
       expect(accepted).toBeGreaterThan(5);
     });
   });
 
   it.each(everyOption)('sequences beside each other change nothing with %j', async (options) => {
-    await onCpu({ isa, threads: 3 }, async (device) => {
+    await onDevice(target, async (device) => {
       const random = new Random(2);
       const model = new TableModel(7, random, 2);
       const trees = Array.from({ length: 9 }, () => {
@@ -119,13 +127,13 @@ describe.each(isaLevels)('on %s', (isa) => {
       });
       const alone: AcceptedPath[] = [];
       for (const tree of trees) alone.push(...(await verifyTrees(device, [tree], options)));
-      expect(await verifyTrees(device, trees, options)).toEqual(alone);
+      for (const dtype of dtypes) expect(await verifyTrees(device, trees, options, dtype)).toEqual(alone);
       expect(Math.max(...alone.map(({ nodes }) => nodes.length))).toBeGreaterThan(1);
     });
   });
 
   it('permuted siblings and added nodes change no token', async () => {
-    await onCpu({ isa, threads: 2 }, async (device) => {
+    await onDevice(target, async (device) => {
       const random = new Random(3);
       const model = new TableModel(5, random, 1);
       for (const options of [{ temperature: 1 }, { temperature: 1, presencePenalty: 0.5 }]) {
@@ -164,11 +172,11 @@ describe.each(isaLevels)('on %s', (isa) => {
   });
 });
 
-describe('paths', () => {
+describe.each(targets)('paths on %s', (target) => {
   const draws = (token: number): Float32Array =>
     Float32Array.from({ length: 4 }, (_, i) => (i === token ? 1 : 0));
   const walk = async (parents: number[], tokens: number[], drawn: number[]): Promise<AcceptedPath> =>
-    onCpu({}, async (device) => {
+    onDevice(target, async (device) => {
       const [path] = await verifyTrees(
         device,
         [{ parents, tokens, length: 3, logits: drawn.map(draws) }],

@@ -1,3 +1,5 @@
+import { nearest } from './half';
+
 /** Rounds what a computation gives after each of its steps. */
 export type Rounding = (x: number) => number;
 
@@ -16,13 +18,16 @@ export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return largest;
 }
 
-/** Expects `actual` to be at most twice as far from the oracle as plain float32 arithmetic is, but for the last bits. */
+/**
+ * Expects `actual` to be at most twice as far from the oracle as plain float32 arithmetic is, but for the last bits: those
+ * of the largest number, or of `size` where that is a difference of larger ones.
+ */
 export function expectAsGoodAsFloat32(
   actual: ArrayLike<number>,
   oracle: ArrayLike<number>,
   plain: ArrayLike<number>,
+  size = distance(oracle, new Float64Array(oracle.length)),
 ): void {
-  const size = distance(oracle, new Float64Array(oracle.length));
   expect(distance(actual, oracle)).toBeLessThanOrEqual(2 * distance(plain, oracle) + size * 2 ** -22);
 }
 
@@ -42,6 +47,25 @@ export function expectWithinRoundings(
     if (Math.abs(actual[i]! - oracle[i]!) <= allowed || Object.is(actual[i], Math.fround(oracle[i]!)))
       continue;
     throw new Error(`element ${i} is ${actual[i]}, but must be ${oracle[i]} ± ${allowed}`);
+  }
+}
+
+/**
+ * Expects every element to be rounded to bfloat16 once, from a value that is within so many roundings to float32 of the
+ * oracle, as {@link expectWithinRoundings} counts them.
+ */
+export function expectRoundedOnce(
+  actual: ArrayLike<number>,
+  oracle: ArrayLike<number>,
+  roundings: number,
+  sizes: ArrayLike<number> = oracle,
+): void {
+  expect(actual).toHaveLength(oracle.length);
+  for (let i = 0; i < oracle.length; i++) {
+    const allowed = roundings * Math.max(Math.abs(sizes[i]!) * 2 ** -24, 2 ** -149);
+    const [low, high] = [oracle[i]! - allowed, oracle[i]! + allowed].map((x) => nearest(x, 'bfloat16'));
+    if (actual[i]! >= low! && actual[i]! <= high!) continue;
+    throw new Error(`element ${i} is ${actual[i]}, but must be in ${low} … ${high}`);
   }
 }
 

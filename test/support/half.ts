@@ -1,4 +1,7 @@
-// 16-bit floats on the host, by the definition of the formats.
+// 16-bit floats on the host, by the definition of the formats, and tensors of them.
+import { native } from '../../lib/native/load';
+import type { Device } from '../../lib/tensor/device';
+import { Tensor } from '../../lib/tensor/tensor';
 
 export type HalfDType = 'bfloat16' | 'float16';
 
@@ -48,4 +51,21 @@ export function representable(values: Float32Array, dtype: HalfDType): Float32Ar
   const result = new Float32Array(bits.buffer);
   // Below its normal range float16 has fewer bits.
   return dtype === 'float16' ? result.map((value) => (Math.abs(value) < 2 ** -14 ? 0 : value)) : result;
+}
+
+/** A tensor of these values, which the dtype must be able to hold. */
+export function tensorOf(
+  device: Device,
+  values: Float32Array,
+  shape: readonly number[],
+  dtype: 'float32' | HalfDType,
+): Tensor {
+  return dtype === 'float32'
+    ? device.tensor(values, shape)
+    : device.tensor(encode(values, dtype), shape, dtype);
+}
+
+/** A copy in another dtype. */
+export function castTo(x: Tensor, dtype: 'float32' | HalfDType): Tensor {
+  return new Tensor(x.device, native.cast(x.handle, dtype));
 }

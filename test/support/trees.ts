@@ -1,8 +1,10 @@
 // Small trees to verify, whose logits are chosen at will: the unembedding is the identity.
+import type { ActivationDType } from '../../lib/native/binding';
 import type { Device } from '../../lib/tensor/device';
 import type { SamplingHistory, SamplingOptions } from '../../lib/tensor/ops/sampling';
 import { uploadTrees } from '../../lib/tensor/ops/tree-rows';
 import { readPaths, verifyTree, type AcceptedPath } from '../../lib/tensor/ops/verify-tree';
+import { tensorOf } from './half';
 import type { Random } from './random';
 
 /** A tree with a token in every node; the root holds the last token of its history. */
@@ -16,19 +18,20 @@ export interface TokenTree {
   history?: SamplingHistory;
 }
 
-/** Verifies trees of the same vocabulary together. */
+/** Verifies trees of the same vocabulary together. Logits must be numbers of `dtype`, which stay what they are. */
 export async function verifyTrees(
   device: Device,
   trees: readonly TokenTree[],
   sampling: SamplingOptions,
+  dtype: ActivationDType = 'float32',
 ): Promise<AcceptedPath[]> {
   const rows = trees.flatMap(({ logits }) => logits);
   const vocab = rows[0]!.length;
   const flat = new Float32Array(rows.length * vocab);
   rows.forEach((row, r) => flat.set(row, r * vocab));
-  using hidden = device.tensor(flat, [rows.length, vocab]);
+  using hidden = tensorOf(device, flat, [rows.length, vocab], dtype);
   const identity = Float32Array.from({ length: vocab * vocab }, (_, i) => (i % (vocab + 1) === 0 ? 1 : 0));
-  using weight = device.tensor(identity, [vocab, vocab]);
+  using weight = tensorOf(device, identity, [vocab, vocab], dtype);
   using tokens = device.tensor(Int32Array.from(trees.flatMap((tree) => tree.tokens)));
   const tree = uploadTrees(device, trees);
   const history = trees.map((each) => each.history ?? { tokens: [], promptLength: 0 });

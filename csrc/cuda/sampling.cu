@@ -1,0 +1,66 @@
+// Draws from hidden states (the unembedding fused in) and from logits.
+#include "csrc/cuda/fused_draw.cuh"
+#include "csrc/cuda/kernels.h"
+#include "csrc/cuda/process_logits.cuh"
+
+namespace foretoken::cuda {
+namespace {
+
+constexpr int kHistoryThreads = 1024;
+
+__global__ void __launch_bounds__(kHistoryThreads)
+    count_history_kernel(SampleLogitsArgs args, int32_t* seen, Reporter reporter) {
+  count_history<kHistoryThreads>(seen, args.vocab, args.history, args.history_length, args.prompt_length, reporter);
+}
+
+template <int kThreads>
+__global__ void __launch_bounds__(kThreads) sample_logits_kernel(SampleLogitsArgs args, DrawMemory memory) {
+  FORETOKEN_SHARED(DrawScratch<kThreads>, scratch);
+  for (int64_t r = blockIdx.x; r < args.rows; r += gridDim.x) {
+    const LogitRow row = {args.logits + r * args.vocab, memory.bias, memory.seen, args.vocab, 0, args.options};
+    Draw<kThreads> draw(row, args.positions[r], scratch, memory.lists + blockIdx.x * args.vocab);
+    const int32_t token = draw();
+    if (threadIdx.x == 0) args.tokens[r] = token;
+  }
+}
+
+FusedDraw fused(const LinearSampleArgs& args) {
+  return {.hidden = args.hidden,
+          .dtype = args.dtype,
+          .weight = args.weight,
+          .bias = args.bias,
+          .rows = args.rows,
+          .dim = args.dim,
+          .vocab = args.vocab,
+          .softcap = args.softcap,
+          .temperature = args.temperature,
+          .seed = args.seed};
+}
+
+DrawMemory draw_memory(const SampleLogitsArgs& args, const Context& context) {
+  return DrawMemory(args.workspace, args.options, args.bias, args.vocab, draw_blocks(context, args.rows), 1);
+}
+
+}  // namespace
+
+int64_t workspace(const LinearSampleArgs& args, const Context&) { return fused(args).workspace_bytes(); }
+
+void run(const LinearSampleArgs& args, const Context& context) {
+  fused(args).run(context, args.workspace.data, args.positions, args.tokens);
+}
+
+int64_t workspace(const SampleLogitsArgs& args, const Context& context) { return draw_memory(args, context).bytes; }
+
+void run(const SampleLogitsArgs& args, const Context& context) {
+  const DrawMemory memory = draw_memory(args, context);
+  spread_bias(context, args.bias, args.vocab, memory);
+  if (memory.seen != nullptr) {
+    launch(context, count_history_kernel, dim3(1), dim3(kHistoryThreads), 0, args, memory.seen, context.reporter());
+  }
+  with_draw_threads(args.vocab, [&](auto threads) {
+    launch(context, sample_logits_kernel<threads()>, dim3(static_cast<unsigned>(draw_blocks(context, args.rows))),
+           dim3(threads()), 0, args, memory);
+  });
+}
+
+}  // namespace foretoken::cuda
