@@ -8,7 +8,7 @@ import { onCpu, take } from '../support/cpu';
 import { bfloat16Targets, onAllVariants, onDevice, targets } from '../support/devices';
 import { foretokenError } from '../support/errors';
 import { checkGradients } from '../support/gradcheck';
-import { castTo, decode, nearest, representable, tensorOf, type HalfDType } from '../support/half';
+import { decode, nearest, representable, tensorOf, type HalfDType } from '../support/half';
 import { Random } from '../support/random';
 
 /** Odd sizes, and one that is cut into parts. */
@@ -177,7 +177,7 @@ describe.each(targets)('%s', (target) => {
         copied!.copyFrom(x);
         filled!.fill(7);
         native.accumulate(summed!.handle, x.handle, 1);
-        return [...ofBoth, ...zeros].map((tensor) => castTo(tensor, 'float32'));
+        return [...ofBoth, ...zeros].map((tensor) => tensor.cast('float32'));
       });
       for (let i = 0; i < 5; i++) expectSameBits(results[i]!, results[i + 5]!);
       const placed = (values: ArrayLike<number>): Float32Array => {
@@ -242,7 +242,7 @@ describe.each(bfloat16Targets)('in bfloat16 on %s', (target) => {
   ): Promise<Float32Array[]> =>
     onAllVariants(target, (device) => {
       const tensors = inputs.map((values) => tensorOf(device, values, shape, 'bfloat16'));
-      return fn(device, ...tensors).map((x) => (x.dtype === 'float32' ? x : castTo(x, 'float32')));
+      return fn(device, ...tensors).map((x) => (x.dtype === 'float32' ? x : x.cast('float32')));
     });
 
   test.each(counts)('%i elements', async (count) => {
@@ -328,7 +328,7 @@ describe.each(targets)('casts on %s', (target) => {
     'every %s becomes the float32 of the same value',
     async (dtype) => {
       const [values] = await onAllVariants(target, (device) => [
-        castTo(device.tensor(patterns, [65536], dtype), 'float32'),
+        device.tensor(patterns, [65536], dtype).cast('float32'),
       ]);
       expect(values).toEqual(decode(patterns, dtype));
       expect(Object.is(values![0x8000], -0)).toBe(true);
@@ -339,7 +339,7 @@ describe.each(targets)('casts on %s', (target) => {
     const values = interestingFloats(dtype);
     await onDevice(target, async (device) => {
       using input = device.tensor(values);
-      using output = castTo(input, dtype);
+      using output = input.cast(dtype);
       const actual = decode((await output.data()) as Uint16Array, dtype);
       for (let i = 0; i < values.length; i++) {
         const expected = nearest(values[i]!, dtype);
@@ -352,7 +352,7 @@ describe.each(targets)('casts on %s', (target) => {
   test('between the 16-bit formats by way of exact float32', async () => {
     await onDevice(target, async (device) => {
       using input = device.tensor(patterns, [65536], 'bfloat16');
-      using output = castTo(input, 'float16');
+      using output = input.cast('float16');
       const expected = decode(patterns, 'bfloat16').map((value) => nearest(value, 'float16'));
       expect(decode((await output.data()) as Uint16Array, 'float16')).toEqual(expected);
     });

@@ -5,7 +5,7 @@ import { onCpu, onDeviceOnly } from '../support/cpu';
 import { bfloat16Targets, onAllVariants, onDevice, targets } from '../support/devices';
 import { foretokenError } from '../support/errors';
 import { checkGradients } from '../support/gradcheck';
-import { castTo, encode, nearest, representable, tensorOf } from '../support/half';
+import { encode, nearest, representable, tensorOf } from '../support/half';
 import { Random } from '../support/random';
 
 const shapes = [
@@ -137,7 +137,7 @@ describe.each(bfloat16Targets)('in bfloat16 on %s', (target) => {
       const looked = dtypes.map((dtype, i) =>
         embedding(index, tensorOf(device, held[i]!, [vocab, dim], dtype), 'bfloat16'),
       );
-      return [grad, ...looked.map((out) => castTo(out, 'float32'))];
+      return [grad, ...looked.map((out) => out.cast('float32'))];
     });
     expectSameBits(gradient!, gradientOf(before, tokens, upstream, dim));
     for (const [i, out] of outs.entries()) {

@@ -4,7 +4,7 @@ import { expectSameBits, expectWithinRoundings } from '../support/accuracy';
 import { onCpu } from '../support/cpu';
 import { onAllVariants, targets } from '../support/devices';
 import { foretokenError } from '../support/errors';
-import { castTo, nearest } from '../support/half';
+import { nearest } from '../support/half';
 import { Random } from '../support/random';
 
 const counts = [1, 3, 7, 31, 47, 257, 40_001];
@@ -97,23 +97,6 @@ describe.each(targets)('%s', (target) => {
       expectWithinRoundings(results[1]!, oracle.m, 4, new Float64Array(count).fill(size / 5));
       expectWithinRoundings(results[2]!, oracle.v, 6);
     }
-  });
-
-  test.each([1, 47, 40_001])('the new parameters in bfloat16, %i of them', async (count) => {
-    const [start, gradient] = [random.floats(count), random.floats(count)];
-    const [param, rounded, alone] = await onAllVariants(target, (device) => {
-      const zeros = (): Tensor => device.zeros([count]);
-      const [grad, half] = [device.tensor(gradient), device.empty([count], 'bfloat16')];
-      const [p, plain] = [device.tensor(start), device.tensor(start)];
-      adamw(p, grad, zeros(), zeros(), undefined, defaults, half);
-      adamw(plain, grad, zeros(), zeros(), undefined, defaults);
-      return [p, castTo(half, 'float32'), plain];
-    });
-    expectSameBits(
-      rounded!,
-      param!.map((value) => nearest(value, 'bfloat16')),
-    );
-    expectSameBits(alone!, param!);
   });
 
   test('parts of a bucket that start at any element, and what lies around them', async () => {

@@ -1,7 +1,6 @@
 // 16-bit floats on the host, by the definition of the formats, and tensors of them.
-import { native } from '../../lib/native/load';
 import type { Device } from '../../lib/tensor/device';
-import { Tensor } from '../../lib/tensor/tensor';
+import type { Tensor } from '../../lib/tensor/tensor';
 
 export type HalfDType = 'bfloat16' | 'float16';
 
@@ -63,9 +62,4 @@ export function tensorOf(
   return dtype === 'float32'
     ? device.tensor(values, shape)
     : device.tensor(encode(values, dtype), shape, dtype);
-}
-
-/** A copy in another dtype. */
-export function castTo(x: Tensor, dtype: 'float32' | HalfDType): Tensor {
-  return new Tensor(x.device, native.cast(x.handle, dtype));
 }
