@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(TreeAttentionArgs args
   }
   __syncthreads();
   // Of all rows.
-  int64_t in_line = shared.places[0].in_line, positions = 0;
+  int32_t in_line = shared.places[0].in_line, positions = 0;
   for (int r = 0; r < tile.rows; ++r) {
     in_line = Min()(in_line, shared.places[r].in_line);
     positions = Max()(positions, shared.places[r].positions);

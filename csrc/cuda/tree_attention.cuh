@@ -58,7 +58,7 @@ FORETOKEN_DEVICE Tile tile_of(const TreeRows& tree, int64_t group, int64_t numbe
 
 // The logical positions of a row; those before `in_line` lie in the slot of the same number.
 struct Place {
-  int64_t in_line, positions;
+  int32_t in_line, positions;
 };
 
 // How many rows at the beginning of the sequence, before `end_row`, hang each on the one before; by a whole block.
@@ -71,9 +71,9 @@ FORETOKEN_DEVICE int64_t leading_chain(const TreeRows& tree, const Tile& tile, i
 }
 
 FORETOKEN_DEVICE Place place_of(const TreeRows& tree, const Tile& tile, int64_t chain, int64_t row) {
-  int64_t others = 0;
+  int32_t others = 0;
   for (; row >= tile.first_row + chain; row = tree.parents[row]) ++others;
-  const int64_t in_line = tile.length + (row < 0 ? 0 : row - tile.first_row + 1);
+  const auto in_line = static_cast<int32_t>(tile.length + (row < 0 ? 0 : row - tile.first_row + 1));
   return {in_line, in_line + others};
 }
 
