@@ -15,6 +15,8 @@
 //     FORETOKEN_DEVICE bool wanted() const;        // false: the kernel returns at once
 //     template <typename Fragment>
 //     FORETOKEN_DEVICE void operator()(const Fragment& fragment) const;
+//     template <typename Fragment>
+//     FORETOKEN_DEVICE void begin(Fragment& fragment) const;  // what the sums go on from; without it they begin at 0
 //   };
 //
 // It is called by whole warps, all 32 lanes together, so it may shuffle; it must not use barriers. Each call is for a
@@ -50,11 +52,12 @@ __global__ void __launch_bounds__(Loop::Block::kThreads, Loop::kBlocksEach)
   const Place place = place_of<Block>(gemm, depth);
   if (place.row >= place.m) return;
   typename Block::Sums sums;
-  sums.clear();
   sums.first_row = place.row + Block::warp_row();
   sums.first_col = place.col + Block::warp_col();
   sums.m = place.m;
   sums.n = gemm.n;
+  if constexpr (requires { epilogue.begin(sums); }) epilogue.begin(sums);
+  else sums.clear();
   Loop::run(gemm, place, memory, sums);
   if (!sums.is_outside()) epilogue(static_cast<const typename Block::Sums&>(sums));
 }

@@ -8,14 +8,14 @@
 // Without gradients logits are never written: what is left of them is a thirteenth of their size. Loss and gradient
 // take the same path to a row's statistics, and give the same bits.
 //
-// Sums over the vocabulary belong to one row; sums over rows run in row order, from what is there already. Chunks are
-// whole steps of the tensor cores' sums over rows. So no bit of a result depends on the chunk.
+// Sums over the vocabulary belong to one row, and what they are cut into depends on the vocabulary and the dimensions
+// alone. Sums over rows run in row order, from what is there already, and chunks are whole steps of the tensor cores'
+// sums over rows. So no bit of a result depends on the chunk.
 //
 // kBackward differs from kLossAndGrad in nothing but that it leaves lse alone, as on the CPU.
 #include "csrc/cuda/kernels.h"
-#include "csrc/cuda/linear_cross_entropy.h"
+#include "csrc/cuda/linear_cross_entropy.cuh"
 #include "csrc/cuda/linear_cross_entropy_epilogues.cuh"
-#include "csrc/cuda/numeric.cuh"
 
 namespace foretoken::cuda {
 namespace loss {
@@ -28,8 +28,10 @@ constexpr int64_t kChunkBytes = 512 << 20;
 constexpr int64_t kStep = 16;
 
 int64_t rows_of_chunk(const LinearCrossEntropyArgs& args, int64_t row_bytes) {
+  // So that rows can be counted in 32 bits, and bytes in 64, whatever is asked for.
+  constexpr int64_t kMost = int64_t{1} << 29;
   int64_t rows = args.chunk_rows > 0 ? args.chunk_rows : std::min(kEnoughRows, kChunkBytes / row_bytes / kStep * kStep);
-  rows = std::max(std::min(rows, args.rows), int64_t{1});
+  rows = std::max(std::min({rows, args.rows, kMost}), int64_t{1});
   return args.rows > 0 ? round_up(rows, kStep) : 0;
 }
 
@@ -38,7 +40,8 @@ int64_t rows_of_chunk(const LinearCrossEntropyArgs& args, int64_t row_bytes) {
 Chunk::Chunk(const LinearCrossEntropyArgs& args)
     : hidden_stride(round_up(args.dim, 8)),
       stride(round_up(args.vocab, 32)),
-      strips(divide_up(args.vocab, kStripWidth)) {
+      strips(divide_up(args.vocab, kStripWidth)),
+      slices(slices_of(kEnoughRows, args.dim, args.vocab)) {
   const size_t logit_bytes = wants_gradients(args) ? static_cast<size_t>(stride) * sizeof(float) : 0;
   const size_t strip_bytes = static_cast<size_t>(strips) * (sizeof(Partial) + sizeof(int32_t));
   capacity = rows_of_chunk(args, static_cast<int64_t>(logit_bytes + strip_bytes));
@@ -62,6 +65,8 @@ Chunk::Chunk(const LinearCrossEntropyArgs& args)
   hidden = packed;
   logits = nullptr;
   if (wants_gradients(args)) take(logits, capacity * stride);
+  grad_hidden = nullptr;
+  if (wants_hidden_gradient(args)) take(grad_hidden, slices.count * capacity * args.dim);
 }
 
 namespace {
@@ -88,7 +93,7 @@ void multiply_logits(const LinearCrossEntropyArgs& args, const Chunk& chunk, con
                      .a = packed_hidden(args, chunk),
                      .b = unembedding(args),
                      .m_count = &chunk.progress->size};
-  multiply<Form::kNT>(context, gemm, LogitsEpilogue{chunk, args.bias, args.options.softcap, rank});
+  multiply<Form::kNT>(context, gemm, ReduceLogits{chunk, args.bias, args.options.softcap, rank});
 }
 
 void add_weight_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
@@ -98,7 +103,7 @@ void add_weight_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk,
                      .a = gradient(args, chunk),
                      .b = packed_hidden(args, chunk),
                      .k_count = &chunk.progress->size};
-  multiply<Form::kTN>(context, gemm, GradWeightEpilogue{chunk.progress, context.record, args.grad_weight, args.dim});
+  multiply<Form::kTN>(context, gemm, ExtendSums{chunk.progress, context.record, args.grad_weight, args.dim});
 }
 
 void write_hidden_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
@@ -108,10 +113,9 @@ void write_hidden_gradient(const LinearCrossEntropyArgs& args, const Chunk& chun
                      .a = gradient(args, chunk),
                      .b = unembedding(args),
                      .m_count = &chunk.progress->size};
-  with_activations(args.grad_hidden_dtype, [&](auto type) {
-    using T = decltype(type);
-    multiply<Form::kNN>(context, gemm, GradHiddenEpilogue<T>{chunk, static_cast<T*>(args.grad_hidden), args.dim});
-  });
+  const StoreSlice store{chunk.grad_hidden, chunk.capacity, args.dim};
+  multiply_slices<Form::kNN>(context, gemm, store, chunk.slices.count, chunk.slices.depth);
+  scatter_hidden(args, chunk, context);
 }
 
 void process_chunk(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
@@ -127,7 +131,7 @@ void process_chunk(const LinearCrossEntropyArgs& args, const Chunk& chunk, const
   write_gradients(args, chunk, context);
   if (args.grad_bias) add_bias_gradient(args, chunk, context);
   if (args.grad_weight) add_weight_gradient(args, chunk, context);
-  if (args.grad_hidden) write_hidden_gradient(args, chunk, context);
+  if (wants_hidden_gradient(args)) write_hidden_gradient(args, chunk, context);
 }
 
 }  // namespace

@@ -1,15 +1,16 @@
-// What the loss does with the sums of its three products while they lie in registers.
+// What the loss does with the sums of its products while they lie in registers.
 #pragma once
 
-#include "csrc/cuda/gemm.cuh"
-#include "csrc/cuda/linear_cross_entropy.h"
+#include "csrc/cuda/exp.cuh"
+#include "csrc/cuda/gemm_epilogues.cuh"
+#include "csrc/cuda/linear_cross_entropy.cuh"
 
 namespace foretoken::cuda::loss {
 
 // Logits: bias and softcap, then a Partial for each row and strip, and the logits themselves where gradients are
 // wanted. To count ranks without logits in memory the same product runs once more, and the same kernel, so that every
 // logit has the bits that the target's was found with.
-struct LogitsEpilogue {
+struct ReduceLogits {
   Chunk chunk;
   const float* bias;  // or null
   float softcap;
@@ -30,7 +31,7 @@ struct LogitsEpilogue {
       }
       if (softcap > 0) {
 #pragma unroll
-        for (int j = 0; j < Fragment::kCols; ++j) z[j] = tanhf(z[j] / softcap) * softcap;
+        for (int j = 0; j < Fragment::kCols; ++j) z[j] = tanh(z[j] / softcap) * softcap;
       }
       // What is behind the vocabulary is a logit that never counts.
 #pragma unroll
@@ -76,7 +77,7 @@ struct LogitsEpilogue {
       if (fragment.col(j) == target) {
         chunk.own[row] = z[j];
       } else {
-        const float e = expf(t);
+        const float e = exp(t);
         partial.sum += e;
         partial.weighted = fmaf(e, t, partial.weighted);
       }
@@ -116,60 +117,42 @@ struct LogitsEpilogue {
   }
 };
 
-// The gradient of hidden states, each row to where it belongs.
-template <typename T>
-struct GradHiddenEpilogue {
-  Chunk chunk;
-  T* grad_hidden;
-  int64_t dim;
-
-  FORETOKEN_DEVICE bool wanted() const { return chunk.progress->size > 0; }
-
-  template <typename Fragment>
-  FORETOKEN_DEVICE void operator()(const Fragment& fragment) const {
-#pragma unroll
-    for (int i = 0; i < Fragment::kRows; ++i) {
-      if (!fragment.has_row(i)) continue;
-      T* const row = grad_hidden + chunk.rows[fragment.row(i)] * dim;
-#pragma unroll
-      for (int j = 0; j < Fragment::kCols; ++j) {
-        if (fragment.has_col(j)) row[fragment.col(j)] = from_float<T>(fragment.at(i, j));
-      }
-    }
-  }
-};
-
-// The gradient of the unembedding. The sums go on from what is there, so that chunks are one long sum.
-struct GradWeightEpilogue {
+// The gradient of the unembedding. Its sums go on from what is there, so that all chunks are one long sum.
+struct ExtendSums {
   const Progress* progress;
   const ErrorRecord* record;
-  float* grad_weight;
-  int64_t dim;
+  float* sums;
+  int64_t stride;
 
   FORETOKEN_DEVICE bool wanted() const { return progress->size > 0 && !has_error(record); }
 
   template <typename Fragment>
   FORETOKEN_DEVICE void begin(Fragment& fragment) const {
+    fragment.clear();
+    const bool in_pairs = stride % 2 == 0 && reinterpret_cast<uintptr_t>(sums) % 8 == 0;
 #pragma unroll
     for (int i = 0; i < Fragment::kRows; ++i) {
+      if (!fragment.has_row(i)) break;
 #pragma unroll
-      for (int j = 0; j < Fragment::kCols; ++j) {
-        const bool inside = fragment.has_row(i) && fragment.has_col(j);
-        fragment.at(i, j) = inside ? grad_weight[fragment.row(i) * dim + fragment.col(j)] : 0;
+      for (int j = 0; j < Fragment::kCols; j += 2) {
+        if (!fragment.has_col(j)) break;
+        const float* const place = sums + fragment.row(i) * stride + fragment.col(j);
+        float pair[2] = {};
+        if (in_pairs && fragment.has_col(j + 1)) {
+          load<2>(place, pair);
+        } else {
+          pair[0] = place[0];
+          if (fragment.has_col(j + 1)) pair[1] = place[1];
+        }
+        fragment.at(i, j) = pair[0];
+        fragment.at(i, j + 1) = pair[1];
       }
     }
   }
 
   template <typename Fragment>
   FORETOKEN_DEVICE void operator()(const Fragment& fragment) const {
-#pragma unroll
-    for (int i = 0; i < Fragment::kRows; ++i) {
-#pragma unroll
-      for (int j = 0; j < Fragment::kCols; ++j) {
-        if (!fragment.has_row(i) || !fragment.has_col(j)) continue;
-        grad_weight[fragment.row(i) * dim + fragment.col(j)] = fragment.at(i, j);
-      }
-    }
+    Store{sums, DType::kFloat32, stride}(fragment);
   }
 };
 

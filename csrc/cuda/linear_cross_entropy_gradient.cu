@@ -1,5 +1,6 @@
 // The gradient of a chunk's logits in their own place, and what is summed from it over the rows.
-#include "csrc/cuda/linear_cross_entropy.h"
+#include "csrc/cuda/exp.cuh"
+#include "csrc/cuda/linear_cross_entropy.cuh"
 #include "csrc/cuda/numeric.cuh"
 #include "csrc/cuda/reduce.cuh"
 
@@ -30,7 +31,7 @@ __global__ void __launch_bounds__(kThreads) write_gradients_kernel(LinearCrossEn
       const int64_t column = j + k;
       const float logit = values[k], distance = logit - row.top;
       const float t = distance < kFloor ? kFloor : distance;  // NaN stays
-      float gradient = fmaf(expf(t), fmaf(row.slope, t, row.scale), -row.offset);
+      float gradient = fmaf(exp(t), fmaf(row.slope, t, row.scale), -row.offset);
       if (softcap > 0) {
         const float ratio = logit / softcap;
         gradient *= 1.0f - ratio * ratio;

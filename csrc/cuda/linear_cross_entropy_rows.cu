@@ -1,5 +1,6 @@
-// Which rows of the loss are valid: their counts, what the others get, and the valid ones chunk by chunk, in row order.
-#include "csrc/cuda/linear_cross_entropy.h"
+// Which rows of the loss are valid: their counts, what the others get, and the valid ones chunk by chunk, in row order;
+// their hidden states into the chunk, and the gradients of these out of it.
+#include "csrc/cuda/linear_cross_entropy.cuh"
 #include "csrc/cuda/numeric.cuh"
 #include "csrc/cuda/reduce.cuh"
 
@@ -55,7 +56,7 @@ __global__ void __launch_bounds__(kThreads)
     atomicAdd(&progress->valid_rows, static_cast<unsigned long long>(count));
   }
 
-  if (args.mode == LossMode::kLoss || args.grad_hidden == nullptr) return;
+  if (!wants_hidden_gradient(args)) return;
   const int64_t halves = args.dim * static_cast<int64_t>(size_of(args.grad_hidden_dtype) / sizeof(uint16_t));
   for (int64_t other = begin; other < end; ++other) {
     if (is_valid(args, other)) continue;
@@ -107,16 +108,31 @@ __global__ void __launch_bounds__(kThreads) select_rows_kernel(LinearCrossEntrop
   }
 }
 
-// A block a row; behind the row are zeros up to the stride.
+// A warp a row; behind the row are zeros up to the stride.
 template <typename From, typename To>
 __global__ void __launch_bounds__(kThreads)
     pack_hidden_kernel(const From* hidden, int64_t dim, Chunk chunk, To* packed) {
-  const int64_t i = blockIdx.x;
+  const int64_t i = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
   if (i >= chunk.progress->size) return;
   const From* const from = hidden + chunk.rows[i] * dim;
   To* const to = packed + i * chunk.hidden_stride;
-  for (int64_t j = threadIdx.x; j < chunk.hidden_stride; j += kThreads) {
+  for (int64_t j = threadIdx.x % kWarp; j < chunk.hidden_stride; j += kWarp) {
     to[j] = from_float<To>(j < dim ? to_float(from[j]) : 0.0f);
+  }
+}
+
+// A warp a row: the sums of its slices, in their order.
+template <typename T>
+__global__ void __launch_bounds__(kThreads) scatter_hidden_kernel(Chunk chunk, int64_t dim, T* grad_hidden) {
+  const int64_t i = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
+  if (i >= chunk.progress->size) return;
+  T* const to = grad_hidden + chunk.rows[i] * dim;
+  for (int64_t j = threadIdx.x % kWarp; j < dim; j += kWarp) {
+    float sum = 0;
+    for (int64_t slice = 0; slice < chunk.slices.count; ++slice) {
+      sum += chunk.grad_hidden[(slice * chunk.capacity + i) * dim + j];
+    }
+    to[j] = from_float<T>(sum);
   }
 }
 
@@ -140,9 +156,17 @@ void pack_hidden(const LinearCrossEntropyArgs& args, const Chunk& chunk, const C
     with_activations(compute_type(args), [&](auto computed) {
       using From = decltype(stored);
       using To = decltype(computed);
-      launch(context, pack_hidden_kernel<From, To>, blocks(chunk.capacity), dim3(kThreads), 0,
+      launch(context, pack_hidden_kernel<From, To>, blocks(divide_up(chunk.capacity, kWarps)), dim3(kThreads), 0,
              static_cast<const From*>(args.hidden.data), args.dim, chunk, static_cast<To*>(chunk.hidden));
     });
+  });
+}
+
+void scatter_hidden(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
+  with_activations(args.grad_hidden_dtype, [&](auto type) {
+    using T = decltype(type);
+    launch(context, scatter_hidden_kernel<T>, blocks(divide_up(chunk.capacity, kWarps)), dim3(kThreads), 0, chunk,
+           args.dim, static_cast<T*>(args.grad_hidden));
   });
 }
 

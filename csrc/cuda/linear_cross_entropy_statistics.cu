@@ -1,6 +1,6 @@
-// From the strips of each row its loss, its statistics and what its gradient is made of; and the totals. Everything here
-// is float64, and in an order that depends on the row alone.
-#include "csrc/cuda/linear_cross_entropy.h"
+// From the strips of each row its loss, its statistics and what its gradient is made of; and the totals. Everything
+// here is float64, and in an order that depends on the row alone.
+#include "csrc/cuda/linear_cross_entropy.cuh"
 #include "csrc/cuda/reduce.cuh"
 
 namespace foretoken::cuda::loss {
@@ -35,7 +35,7 @@ FORETOKEN_DEVICE Moments moments_of(const Partial* strips, int64_t count, int64_
     const Partial strip = strips[s];
     const double distance = static_cast<double>(strip.largest) - top;
     const double shift = distance < kFloor ? kFloor : distance;  // NaN stays
-    const double factor = exp(shift), sum = static_cast<double>(strip.sum);
+    const double factor = ::exp(shift), sum = static_cast<double>(strip.sum);
     const int64_t columns = min(vocab - s * kStripWidth, int64_t{kStripWidth});
     result.sum += factor * sum;
     result.weighted += factor * (static_cast<double>(strip.weighted) + shift * sum);
@@ -60,9 +60,9 @@ __global__ void __launch_bounds__(kThreads) finish_rows_kernel(LinearCrossEntrop
   const double own = static_cast<double>(chunk.own[i]);
   const double own_distance = own - top;
   const double own_t = own_distance < kFloor ? kFloor : own_distance;  // NaN stays
-  const double own_weight = exp(own_t);
+  const double own_weight = ::exp(own_t);
   const double sum = others.sum + own_weight;
-  const double log_sum = own_distance == 0 ? log1p(others.sum) : log(sum);
+  const double log_sum = own_distance == 0 ? ::log1p(others.sum) : ::log(sum);
   const double lse = top + log_sum;
   const double entropy = log_sum - (others.weighted + own_weight * own_t) / sum;
   const double nll = log_sum - own_distance;

@@ -5,6 +5,7 @@ import { representable } from '../support/half';
 import {
   expectAccurate,
   expectedOf,
+  expectSameRun,
   randomProblem,
   roundsGradients,
   runLoss,
@@ -53,7 +54,12 @@ describe.each(targets)('%s', (target) => {
   });
   afterAll(() => device.dispose());
 
-  const run = (problem: LossProblem): Promise<LossRun> => runLoss(device, problem);
+  /** Expects the same statistics without gradients. */
+  const run = async (problem: LossProblem): Promise<LossRun> => {
+    const { gradHidden, gradWeight, gradBias, ...others } = await runLoss(device, problem);
+    expectSameRun(await runLoss(device, problem, { gradients: false }), others);
+    return { gradHidden, gradWeight, gradBias, ...others };
+  };
 
   test.each([0.5, 0.9, 0.99, 0.999, 0.999999, 1 - 1e-9, 1 - 1e-13])('p(target) near %p', async (p) => {
     const vocab = 1000;

@@ -142,7 +142,7 @@ describe.each(targets)('%s', (target) => {
       hidden.requiresGrad = weight.requiresGrad = options.bias!.requiresGrad = false;
       const result = linearCrossEntropy(hidden, weight, targets, { ...options, outputs: allOutputs });
       const gradients = {
-        hidden: device.empty(hidden.shape).fill(NaN), // overwritten
+        hidden: device.tensor(new Float32Array(hidden.size).fill(NaN), hidden.shape), // overwritten
         weight: device.zeros(weight.shape),
         bias: device.zeros([45]),
       };

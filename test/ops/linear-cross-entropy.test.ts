@@ -18,7 +18,7 @@ const shapes = [
   { rows: 3, dim: 5, vocab: 1025 },
   { rows: 2, dim: 3, vocab: 2081 },
   { rows: 65, dim: 33, vocab: 129 },
-  { rows: 20, dim: 17, vocab: 12_301 },
+  { rows: 3, dim: 5, vocab: 12_301 },
 ];
 
 const options: Record<string, Partial<LossProblem>> = {

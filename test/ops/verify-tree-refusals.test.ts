@@ -93,7 +93,7 @@ describe.each(onTargets)('indices that the %s of %s knows', (where, target) => {
   it('a history with tokens out of range', async () => {
     await onDevice(target, async (device) => {
       const logits = device.zeros([1, 5]);
-      const [at, options] = [make(device, [0]), { repetitionPenalty: 2 }];
+      const [at, options] = [make(device, [0], [1]), { repetitionPenalty: 2 }];
       expect(() => sampleLogits(logits, at, options, { tokens: [1, 5], promptLength: 0 })).toThrow(
         foretokenError('INDEX_OUT_OF_RANGE', 'sampleLogits: history[1] is 5', '0 … 4'),
       );

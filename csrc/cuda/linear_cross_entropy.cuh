@@ -1,9 +1,10 @@
-// What the kernels of the loss have in common: the valid rows at hand, the scratch of their chunk, and what is kept from
-// one chunk to the next. linear_cross_entropy.cu tells how they play together.
+// What the kernels of the loss have in common: the valid rows at hand, the scratch of their chunk, and what is kept
+// from one chunk to the next. linear_cross_entropy.cu tells how they play together.
 #pragma once
 
 #include "csrc/core/ops.h"
 #include "csrc/cuda/context.h"
+#include "csrc/cuda/gemm_split.cuh"
 
 namespace foretoken::cuda::loss {
 
@@ -41,6 +42,7 @@ struct Chunk {
   int64_t hidden_stride;  // elements
   int64_t stride;         // of logits, floats
   int64_t strips;         // of a row of logits
+  Slices slices;          // of the vocabulary, in the product for the gradient of hidden states
   Progress* progress;
   int64_t* rows;           // [capacity]
   int32_t* targets;        // [capacity]
@@ -52,10 +54,15 @@ struct Chunk {
   int32_t* argmaxes;       // [capacity, strips]: the first column that holds `largest`
   void* hidden;            // [capacity, hidden_stride], of the type that the products are computed in
   float* logits;           // [capacity, stride], later their gradient; null where no gradient is wanted
+  float* grad_hidden;      // [slices, capacity, dim]: parts of sums over the vocabulary; null where not wanted
   int64_t bytes;           // of all this
 
   explicit Chunk(const LinearCrossEntropyArgs& args);
 };
+
+FORETOKEN_HOST_DEVICE bool wants_hidden_gradient(const LinearCrossEntropyArgs& args) {
+  return args.mode != LossMode::kLoss && args.grad_hidden;
+}
 
 FORETOKEN_HOST_DEVICE bool wants_gradients(const LinearCrossEntropyArgs& args) {
   return args.mode != LossMode::kLoss && (args.grad_hidden || args.grad_weight || args.grad_bias);
@@ -69,10 +76,11 @@ FORETOKEN_HOST_DEVICE DType compute_type(const LinearCrossEntropyArgs& args) {
 }
 
 // linear_cross_entropy_rows.cu: counts the valid rows of all heads and writes what ignored ones get; then finds the
-// next chunk of valid rows, and packs their hidden states.
+// next chunk of valid rows, packs their hidden states, and in the end brings the gradients of these to their rows.
 void begin_rows(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
 void select_rows(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
 void pack_hidden(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
+void scatter_hidden(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
 
 // linear_cross_entropy_statistics.cu: from the partials of each row its loss, its statistics and the factors of its
 // gradient; then the totals.
