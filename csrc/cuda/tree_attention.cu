@@ -161,8 +161,9 @@ class Block {
   int32_t in_line_, positions_;  // that all rows have in line, and that some row has
 };
 
+// Two blocks a multiprocessor, so that registers are left for what is being loaded.
 template <typename T, bool kVectors>
-__global__ void __launch_bounds__(kThreads) attend_kernel(TreeAttentionArgs args, Parts parts, Reporter reporter) {
+__global__ void __launch_bounds__(kThreads, 2) attend_kernel(TreeAttentionArgs args, Parts parts, Reporter reporter) {
   FORETOKEN_DYNAMIC_SHARED(memory);
   auto& shared = *reinterpret_cast<Shared<T, kVectors>*>(memory);
   const TreeRows& tree = args.tree;

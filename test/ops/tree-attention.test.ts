@@ -94,6 +94,7 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     [57, 12, 3, 1, 5],
     [62, 3, 40, 2, 16],
     [250, 9, 6, 2, 24],
+    [255, 2, 1, 1, 16],
     [257, 5, 2, 2, 80],
     [700, 2, 4, 1, 136],
   ])('of %d positions and %d rows, %d/%d heads of %d', async (prefix, rows, ...dims) => {
