@@ -40,6 +40,8 @@ struct ErrorRecord {
     long long lowest, highest;
     uint32_t bound;
   } limits[static_cast<int>(Argument::kEnd)];
+  // For products of a library that knows of no errors: 1, and what becomes 0 with the first error.
+  float one, one_without_error;
 };
 
 // A record with nothing in it.
@@ -71,6 +73,7 @@ __device__ inline bool Reporter::check(Argument argument, int64_t position, int6
   if (value >= lowest && value <= highest) return true;
   const uint32_t first = atomicCAS(&record->launch, 0u, launch);
   if (first != 0 && first != launch) return false;
+  atomicExch(&record->one_without_error, 0.0f);
   auto& limits = record->limits[static_cast<int>(argument)];
   atomicExch(reinterpret_cast<unsigned long long*>(&limits.lowest), static_cast<unsigned long long>(lowest));
   atomicExch(reinterpret_cast<unsigned long long*>(&limits.highest), static_cast<unsigned long long>(highest));

@@ -82,6 +82,18 @@ FORETOKEN_DEVICE void ldmatrix_x2(uint32_t (&tiles)[2], const void* row) {
                : "memory");
 }
 
+// --- barriers of some of the block's threads ---
+
+// Waits at barrier `id`, 1 … 15, for `threads` threads in all, a multiple of 32. A warp comes as a whole.
+FORETOKEN_DEVICE void bar_sync(int id, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+// Is one of them, but does not wait.
+FORETOKEN_DEVICE void bar_arrive(int id, int threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
 // --- tensor cores ---
 
 // d[16, 8] += a[16, 16] * b[16, 8], bfloat16 with float32 sums. With g = lane / 4, t = lane % 4: d holds (g, 2t), (g,

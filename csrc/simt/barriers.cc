@@ -1,6 +1,7 @@
 #include "csrc/simt/barriers.h"
 
 #include "csrc/simt/collective.h"
+#include "csrc/simt/ptx.h"
 #include "csrc/simt/report.h"
 #include "csrc/simt/scheduler.h"
 #include "csrc/simt/source_lines.h"
@@ -57,6 +58,15 @@ void arrive_at_barrier(int id, uint32_t count, bool wait, const char* operation,
   }
 }
 
+std::string problem_of_barriers(const Block& block) {
+  for (const BlockBarrier& barrier : block.barriers) {
+    if (barrier.arrived == 0) continue;
+    return "only " + std::to_string(barrier.arrived) + " of " + std::to_string(barrier.expected) +
+           " threads came to barrier " + std::to_string(&barrier - block.barriers);
+  }
+  return "";
+}
+
 void release_barriers_after_exit(Block& block) {
   for (BlockBarrier& barrier : block.barriers) {
     if (barrier.expected == 0 && is_complete(block, barrier)) release(block, barrier);
@@ -66,5 +76,16 @@ void release_barriers_after_exit(Block& block) {
 }  // namespace foretoken::simt
 
 using namespace foretoken::simt;
+
+namespace foretoken::simt::ptx {
+
+void bar_sync(int id, int threads) {
+  arrive_at_barrier(id, static_cast<uint32_t>(threads), true, "bar.sync", __builtin_return_address(0));
+}
+void bar_arrive(int id, int threads) {
+  arrive_at_barrier(id, static_cast<uint32_t>(threads), false, "bar.arrive", __builtin_return_address(0));
+}
+
+}  // namespace foretoken::simt::ptx
 
 void __syncthreads() { arrive_at_barrier(0, 0, true, "__syncthreads", __builtin_return_address(0)); }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "csrc/simt/clock.h"
 
@@ -23,6 +24,8 @@ void arrive_at_barrier(int id, uint32_t count, bool wait, const char* operation,
 
 // A thread of the block has exited: barriers for all may be complete without it.
 struct Block;
+// What is wrong with the barriers of a block that has come to its end, or nothing.
+std::string problem_of_barriers(const Block& block);
 void release_barriers_after_exit(Block& block);
 
 }  // namespace foretoken::simt

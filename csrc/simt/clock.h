@@ -63,6 +63,7 @@ struct Actor {
   uint32_t index = 0;
   uint32_t time = 1;
   uint32_t interval = 0;  // that of this time in the checker's records; 0: nothing accessed yet
+  bool in_order = true;   // whether it does one thing after the other
   ClockRef known;         // its own entry does not count; `time` does
 
   void advance() {
@@ -71,7 +72,7 @@ struct Actor {
   }
   // Whether it knows of what `other` did at `when`; `proxied`: whether that may be seen by the asynchronous proxy.
   bool knows(uint32_t other, uint32_t when, bool proxied) const {
-    if (!proxied) return other == index || known->times[other] >= when;
+    if (!proxied) return (other == index && in_order) || known->times[other] >= when;
     return known->has_proxied && known->times[known->times.size() / 2 + other] >= when;
   }
 };

@@ -13,6 +13,9 @@ std::string hexadecimal(uint32_t mask) {
   return text;
 }
 
+// Operations that all lanes of a warp must come to by the same instruction.
+bool is_aligned(CollectiveKind kind) { return kind >= CollectiveKind::kLdmatrix; }
+
 Collective& join(Warp& warp, uint32_t mask, CollectiveKind kind, const Place& place) {
   for (uint32_t i = 0; i < warp.collective_count; ++i) {
     Collective& other = warp.collectives[i];
@@ -24,6 +27,10 @@ Collective& join(Warp& warp, uint32_t mask, CollectiveKind kind, const Place& pl
     }
     if (other.kind != static_cast<int>(kind)) {
       fail(std::string(place.operation) + ": other lanes of the mask are in " + there);
+    }
+    if (is_aligned(kind) && other.place.code != place.code &&
+        source_line(other.place.code) != source_line(place.code)) {
+      fail(std::string(place.operation) + ": all lanes must execute the same instruction, but others are in " + there);
     }
     return other;
   }

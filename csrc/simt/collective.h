@@ -14,6 +14,11 @@ enum class CollectiveKind {
   kReduce,
   kLdmatrix,
   kMma,
+  kElect,
+  kWgmma,
+  kWgmmaFence,
+  kWgmmaCommit,
+  kWgmmaWait,
 };
 
 // f(lane) for the lanes of a mask, rising.

@@ -8,13 +8,17 @@
 #include "csrc/simt/async_copies.h"
 #include "csrc/simt/atomic_order.h"
 #include "csrc/simt/barriers.h"
+#include "csrc/simt/bulk_copies.h"
 #include "csrc/simt/clock.h"
+#include "csrc/simt/cluster.h"
 #include "csrc/simt/fiber.h"
 #include "csrc/simt/kernel_launch.h"
+#include "csrc/simt/mbarrier.h"
 #include "csrc/simt/options.h"
 #include "csrc/simt/race_checker.h"
 #include "csrc/simt/random.h"
 #include "csrc/simt/shared_memory.h"
+#include "csrc/simt/wgmma.h"
 
 namespace foretoken::simt {
 
@@ -41,6 +45,9 @@ struct Thread {
   bool exited = false;
   Place place;
   ThreadCopies copies;
+  ThreadStores stores;
+  bool has_arrived = false;  // at the cluster's barrier, in this phase of it
+  uint32_t cluster_phase = 0;
   Actor actor;
   FenceState fences;
 };
@@ -65,6 +72,7 @@ struct Warp {
   Collective collectives[kLanes];
   uint32_t collective_count = 0;
   void* operands[kLanes]{};
+  WarpProducts products;
   Actor tensor_core;
 };
 
@@ -77,19 +85,34 @@ struct Block {
   std::vector<Warp> warps;
   uint32_t live = 0;  // threads that have not exited
   BlockBarrier barriers[kBarriers];
+  std::vector<Mbarrier> mbarriers;
+  std::vector<WarpgroupProducts> warpgroups;
   SharedMemory shared;
+  Cluster* cluster = nullptr;
+  uint32_t cluster_rank = 0;
   Actor copy_engine;
+
+  // Forgets all but its shared memory.
+  void clear() {
+    threads.clear();
+    warps.clear();
+    for (BlockBarrier& barrier : barriers) barrier = {};
+    mbarriers.clear();
+    warpgroups.clear();
+    copy_engine = {};
+  }
 };
 
 struct Launch {
   Options options;
   dim3 grid, block;
-  size_t dynamic_shared_bytes = 0;
   const KernelCall* call = nullptr;
   Random random;
   std::vector<Block*> blocks;         // those that run at once
   std::vector<Warp*> warps;           // all of theirs
   std::vector<uint64_t> ready_warps;  // bit i: warps[i] has a thread that can run
+  std::vector<Cluster> clusters;      // of those blocks
+  BulkLoads bulk_loads;
   Thread* current = nullptr;
   void* main_fiber = nullptr;
   std::string failure;             // what a thread did wrong
@@ -107,6 +130,8 @@ extern constinit thread_local Launch* current_launch __attribute__((tls_model("i
 
 // Fails if the thread leaves copies behind that it has not waited for.
 void finish_copies(Thread& thread);
+// A thread that has exited is not waited for at the cluster's barrier.
+void leave_cluster(Thread& thread);
 
 inline Thread& current_thread() { return *current_launch->current; }
 

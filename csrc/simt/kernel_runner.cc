@@ -6,13 +6,22 @@
 #include <numeric>
 #include <optional>
 
+#include "csrc/simt/report.h"
 #include "csrc/simt/scheduler.h"
 
 namespace foretoken::simt {
 
 namespace {
 
-// What is kept from launch to launch: threads with their stacks, and shared memory.
+uint64_t product(const dim3& size) { return uint64_t{size.x} * size.y * size.z; }
+
+// The place of the number-th of `size`, counted along x, then y, then z.
+uint3 place_of(uint64_t number, const dim3& size) {
+  return {static_cast<unsigned>(number % size.x), static_cast<unsigned>(number / size.x % size.y),
+          static_cast<unsigned>(number / size.x / size.y)};
+}
+
+// What is kept from launch to launch: stacks, and blocks with their shared memory.
 struct Machine {
   std::mutex mutex;
   StackPool stacks;
@@ -24,70 +33,167 @@ Machine& machine() {
   return *the_machine;
 }
 
-std::vector<uint64_t> order_of_blocks(Launch& launch, uint64_t count) {
-  std::vector<uint64_t> order(count);
-  std::iota(order.begin(), order.end(), 0);
-  if (launch.options.schedule == Schedule::kReverse) {
-    std::reverse(order.begin(), order.end());
-  } else if (launch.options.schedule != Schedule::kInOrder) {
-    for (uint64_t i = count; i > 1; --i) std::swap(order[i - 1], order[launch.random.next() % i]);
+// A launch, cluster after cluster; so many at once as may be resident.
+class KernelRun {
+ public:
+  KernelRun(Machine& machine, const LaunchShape& shape, const KernelCall& call, const Options& options);
+  ~KernelRun();
+  std::string run();
+
+ private:
+  void order_clusters();
+  void begin_wave(uint64_t first, uint64_t end);
+  void begin_block(Block& block, const uint3& index);
+  void begin_threads(Block& block);
+  std::string problem_of_wave() const;
+
+  Machine& machine_;
+  const LaunchShape shape_;
+  const dim3 clusters_;  // of the grid
+  const uint64_t cluster_count_, cluster_blocks_;
+  const uint64_t at_once_;  // clusters
+  std::optional<RaceChecker> checker_;
+  std::optional<AtomicOrder> atomic_order_;
+  Launch launch_;
+  std::vector<uint64_t> order_;  // of clusters
+};
+
+KernelRun::KernelRun(Machine& machine, const LaunchShape& shape, const KernelCall& call, const Options& options)
+    : machine_(machine),
+      shape_(shape),
+      clusters_(shape.grid.x / shape.cluster.x, shape.grid.y / shape.cluster.y, shape.grid.z / shape.cluster.z),
+      cluster_count_(product(clusters_)),
+      cluster_blocks_(product(shape.cluster)),
+      at_once_(std::min(cluster_count_,
+                        std::max<uint64_t>(1, static_cast<uint64_t>(options.resident_blocks) / cluster_blocks_))) {
+  launch_.options = options;
+  launch_.random = Random(options.seed);
+  launch_.grid = shape.grid;
+  launch_.block = shape.block;
+  launch_.call = &call;
+  const uint64_t blocks = at_once_ * cluster_blocks_;
+  machine.stacks.reserve(blocks * product(shape.block));
+  while (machine.blocks.size() < blocks) machine.blocks.push_back(std::make_unique<Block>(machine.blocks.size()));
+  if (options.races) {
+    checker_.emplace(shape.block, static_cast<uint32_t>(blocks));
+    atomic_order_.emplace(checker_->clocks());
+    launch_.checker = &*checker_;
+    launch_.atomic_order = &*atomic_order_;
   }
-  return order;
+  order_clusters();
+  current_launch = &launch_;
 }
 
-void prepare_block(Launch& launch, Block& block, uint64_t number, const StackPool& stacks, size_t first_stack) {
-  const dim3 grid = launch.grid, size = launch.block;
-  const uint32_t threads = size.x * size.y * size.z;
-  block.index = {static_cast<unsigned>(number % grid.x), static_cast<unsigned>(number / grid.x % grid.y),
-                 static_cast<unsigned>(number / grid.x / grid.y)};
+KernelRun::~KernelRun() {
+  current_launch = nullptr;
+  for (const auto& block : machine_.blocks) block->clear();
+}
+
+void KernelRun::order_clusters() {
+  order_.resize(cluster_count_);
+  std::iota(order_.begin(), order_.end(), 0);
+  if (launch_.options.schedule == Schedule::kReverse) {
+    std::reverse(order_.begin(), order_.end());
+  } else if (launch_.options.schedule != Schedule::kInOrder) {
+    for (uint64_t i = cluster_count_; i > 1; --i) std::swap(order_[i - 1], order_[launch_.random.next() % i]);
+  }
+}
+
+std::string KernelRun::run() {
+  for (uint64_t first = 0; first < cluster_count_ && launch_.failure.empty(); first += at_once_) {
+    begin_wave(first, std::min(first + at_once_, cluster_count_));
+    run_threads(launch_);
+    if (launch_.failure.empty()) launch_.failure = problem_of_wave();
+  }
+  return launch_.failure;
+}
+
+// Begins the clusters order_[first … end - 1].
+void KernelRun::begin_wave(uint64_t first, uint64_t end) {
+  launch_.blocks.clear();
+  launch_.warps.clear();
+  launch_.bulk_loads.clear();
+  launch_.clusters = std::vector<Cluster>(end - first);
+  std::vector<uint3> indices;
+  for (uint64_t i = first; i < end; ++i) {
+    const uint3 at = place_of(order_[i], clusters_);
+    for (uint64_t rank = 0; rank < cluster_blocks_; ++rank) {
+      const uint3 in = place_of(rank, shape_.cluster);
+      indices.push_back(
+          {at.x * shape_.cluster.x + in.x, at.y * shape_.cluster.y + in.y, at.z * shape_.cluster.z + in.z});
+    }
+  }
+  if (checker_) {
+    checker_->begin_wave(indices);
+    atomic_order_->begin_wave();
+  }
+  for (size_t i = 0; i < indices.size(); ++i) {
+    Block& block = *machine_.blocks[i];
+    block.cluster = &launch_.clusters[i / cluster_blocks_];
+    block.cluster_rank = static_cast<uint32_t>(i % cluster_blocks_);
+    block.cluster->blocks.push_back(&block);
+    launch_.blocks.push_back(&block);
+    begin_block(block, indices[i]);
+  }
+  launch_.ready_warps.assign((launch_.warps.size() + 63) / 64, 0);
+}
+
+void KernelRun::begin_block(Block& block, const uint3& index) {
+  block.clear();
+  block.index = index;
+  block.shared.reset(shape_.dynamic_shared_bytes);
+  begin_threads(block);
+  if (checker_) {
+    const auto place = static_cast<uint32_t>(block.place);
+    for (Thread& thread : block.threads) checker_->begin(thread.actor, checker_->thread_actor(place, thread.rank));
+    for (uint32_t i = 0; i < block.warps.size(); ++i) {
+      checker_->begin(block.warps[i].tensor_core, checker_->tensor_core(place, i));
+    }
+    checker_->begin(block.copy_engine, checker_->copy_engine(place));
+    block.copy_engine.in_order = false;
+  }
+  for (Warp& warp : block.warps) {
+    warp.block = &block;
+    warp.rank = static_cast<uint32_t>(launch_.warps.size());
+    warp.priority = static_cast<uint32_t>(launch_.random.next() >> 32);
+    launch_.warps.push_back(&warp);
+  }
+}
+
+void KernelRun::begin_threads(Block& block) {
+  const auto threads = static_cast<uint32_t>(product(shape_.block));
   block.live = threads;
-  std::fill(std::begin(block.barriers), std::end(block.barriers), BlockBarrier{});
-  block.shared.reset(launch.dynamic_shared_bytes);
   block.threads.resize(threads);
-  block.warps.assign((threads + kLanes - 1) / kLanes, Warp{});
+  block.warps.resize((threads + kLanes - 1) / kLanes);
+  block.warpgroups.resize((block.warps.size() + 3) / 4);
   for (uint32_t i = 0; i < threads; ++i) {
     Thread& thread = block.threads[i];
     Warp& warp = block.warps[i / kLanes];
-    thread.stack = stacks.stack(first_stack + i);
-    thread.index = {i % size.x, i / size.x % size.y, i / size.x / size.y};
+    thread.stack = machine_.stacks.stack(block.place * threads + i);
+    thread.index = place_of(i, shape_.block);
     thread.rank = i;
     thread.lane = i % kLanes;
     thread.warp = &warp;
     thread.block = &block;
-    thread.exited = false;
-    thread.place = {};
-    thread.copies.pending.clear();
-    thread.copies.groups = 0;
-    thread.fences = {};
     warp.threads[thread.lane] = &thread;
     warp.lanes |= 1u << thread.lane;
   }
-  if (RaceChecker* const checker = launch.checker) {
-    const auto place = static_cast<uint32_t>(block.place);
-    for (Thread& thread : block.threads) checker->begin(thread.actor, checker->thread_actor(place, thread.rank));
-    for (uint32_t i = 0; i < block.warps.size(); ++i) {
-      checker->begin(block.warps[i].tensor_core, checker->tensor_core(place, i));
-    }
-    checker->begin(block.copy_engine, checker->copy_engine(place));
-  }
-  for (Warp& warp : block.warps) {
-    warp.block = &block;
-    warp.rank = static_cast<uint32_t>(launch.warps.size());
-    warp.priority = static_cast<uint32_t>(launch.random.next() >> 32);
-    launch.warps.push_back(&warp);
-  }
-  launch.blocks.push_back(&block);
 }
 
-// Clocks are the checker's, which is about to go.
-void forget_clocks(Block& block) {
-  for (Thread& thread : block.threads) {
-    thread.actor = {};
-    thread.fences = {};
+// What blocks left behind that have come to their end.
+std::string KernelRun::problem_of_wave() const {
+  if (!launch_.bulk_loads.empty()) {
+    return describe_failure(launch_,
+                            "all threads have exited, and asynchronous copies that none waited for are under way");
   }
-  for (Warp& warp : block.warps) warp.tensor_core = {};
-  block.copy_engine = {};
-  std::fill(std::begin(block.barriers), std::end(block.barriers), BlockBarrier{});
+  for (const Block* block : launch_.blocks) {
+    for (const std::string& problem :
+         {problem_of_mbarriers(*block), problem_of_products(*block), problem_of_barriers(*block)}) {
+      if (!problem.empty())
+        return describe_failure(launch_, problem + "\n  at the end of block " + triple(block->index));
+    }
+  }
+  return "";
 }
 
 }  // namespace
@@ -95,48 +201,7 @@ void forget_clocks(Block& block) {
 std::string run_kernel(const LaunchShape& shape, const KernelCall& call, const Options& options) {
   Machine& kept = machine();
   const std::lock_guard lock(kept.mutex);
-  Launch launch;
-  launch.options = options;
-  launch.random = Random(options.seed);
-  launch.grid = shape.grid;
-  launch.block = shape.block;
-  launch.dynamic_shared_bytes = shape.dynamic_shared_bytes;
-  launch.call = &call;
-  const uint64_t count = uint64_t{shape.grid.x} * shape.grid.y * shape.grid.z;
-  const size_t threads = size_t{shape.block.x} * shape.block.y * shape.block.z;
-  const size_t at_once = std::min<uint64_t>(count, static_cast<uint64_t>(options.resident_blocks));
-  kept.stacks.reserve(at_once * threads);
-  while (kept.blocks.size() < at_once) kept.blocks.push_back(std::make_unique<Block>(kept.blocks.size()));
-  std::optional<RaceChecker> checker;
-  std::optional<AtomicOrder> atomic_order;
-  if (options.races) {
-    checker.emplace(shape.grid, shape.block, static_cast<uint32_t>(at_once));
-    atomic_order.emplace(checker->clocks());
-    launch.checker = &*checker;
-    launch.atomic_order = &*atomic_order;
-  }
-
-  current_launch = &launch;
-  const std::vector<uint64_t> order = order_of_blocks(launch, count);
-  for (uint64_t first = 0; first < count && launch.failure.empty(); first += at_once) {
-    launch.blocks.clear();
-    launch.warps.clear();
-    if (checker) {
-      const auto end = std::min(first + at_once, count);
-      checker->begin_wave({order.begin() + static_cast<ptrdiff_t>(first), order.begin() + static_cast<ptrdiff_t>(end)});
-      atomic_order->begin_wave();
-    }
-    for (size_t i = 0; i < at_once && first + i < count; ++i) {
-      prepare_block(launch, *kept.blocks[i], order[first + i], kept.stacks, i * threads);
-    }
-    launch.ready_warps.assign((launch.warps.size() + 63) / 64, 0);
-    run_threads(launch);
-  }
-  current_launch = nullptr;
-  if (checker) {
-    for (const auto& block : kept.blocks) forget_clocks(*block);
-  }
-  return launch.failure;
+  return KernelRun(kept, shape, call, options).run();
 }
 
 }  // namespace foretoken::simt

@@ -86,6 +86,16 @@ struct Checked {
     if (kind & kWrite) mark_written(address, bytes);
   }
 
+  // The block of the thread's cluster whose shared memory that is.
+  Block& block_in(size_t arena) const {
+    for (Block* block : thread.block->cluster->blocks) {
+      if (block->place != arena) continue;
+      if (block->live == 0) refuse("access to the shared memory of a block that has exited", "");
+      return *block;
+    }
+    refuse("access to the shared memory of a block that is not in the cluster", "");
+  }
+
   bool is_own_memory() const {
     return thread.stack.holds(address) || current_launch->holds_arguments(address) || library_image().holds(address);
   }
@@ -93,8 +103,7 @@ struct Checked {
   void check() const {
     const size_t arena = SharedMemory::arena_of(address);
     if (arena < SharedMemory::kArenas) {
-      if (arena != thread.block->place) refuse("access to another block's shared memory", "");
-      check_shared(*thread.block);
+      check_shared(block_in(arena));
     } else if (is_in_device_range(address)) {
       check_global();
     } else if (!is_own_memory()) {

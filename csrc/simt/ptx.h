@@ -27,6 +27,11 @@ void ldmatrix_x4(uint32_t (&tiles)[4], const void* row);
 void ldmatrix_x4_transposed(uint32_t (&tiles)[4], const void* row);
 void ldmatrix_x2(uint32_t (&tiles)[2], const void* row);
 
+// --- barriers of some of the block's threads ---
+
+void bar_sync(int id, int threads);
+void bar_arrive(int id, int threads);
+
 // --- tensor cores ---
 
 void mma_m16n8k16_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);

@@ -24,9 +24,8 @@ const char* verb_of(uint32_t kind) {
   return kind & kWrite ? "writes" : "reads";
 }
 
-RaceChecker::RaceChecker(dim3 grid, dim3 block, uint32_t blocks)
-    : grid_(grid),
-      block_(block),
+RaceChecker::RaceChecker(dim3 block, uint32_t blocks)
+    : block_(block),
       blocks_(blocks),
       threads_(block.x * block.y * block.z),
       warps_((threads_ + kLanesOfWarp - 1) / kLanesOfWarp),
@@ -35,7 +34,7 @@ RaceChecker::RaceChecker(dim3 grid, dim3 block, uint32_t blocks)
 
 RaceChecker::~RaceChecker() { next_interval += static_cast<uint32_t>(intervals_.size()); }
 
-void RaceChecker::begin_wave(std::vector<uint64_t> blocks) {
+void RaceChecker::begin_wave(std::vector<uint3> blocks) {
   waves_.push_back({first_interval_ + static_cast<uint32_t>(intervals_.size()), std::move(blocks)});
 }
 
@@ -146,10 +145,7 @@ std::string RaceChecker::name_of_actor(uint32_t wave, uint32_t actor) const {
     place = actor - all_threads - all_warps;
     who = "an asynchronous copy";
   }
-  const uint64_t number = waves_[wave].blocks[place];
-  const uint3 block{static_cast<unsigned>(number % grid_.x), static_cast<unsigned>(number / grid_.x % grid_.y),
-                    static_cast<unsigned>(number / grid_.x / grid_.y)};
-  return "block " + triple(block) + ", " + who;
+  return "block " + triple(waves_[wave].blocks[place]) + ", " + who;
 }
 
 std::string RaceChecker::describe(const AccessRecord& record) const {

@@ -22,14 +22,14 @@ struct Access {
 class RaceChecker {
  public:
   // `blocks` run at once.
-  RaceChecker(dim3 grid, dim3 block, uint32_t blocks);
+  RaceChecker(dim3 block, uint32_t blocks);
   ~RaceChecker();
 
   ClockPool& clocks() { return clocks_; }
   uint32_t wave() const { return static_cast<uint32_t>(waves_.size()) - 1; }
 
   // The next blocks begin to run, these.
-  void begin_wave(std::vector<uint64_t> blocks);
+  void begin_wave(std::vector<uint3> blocks);
 
   // The actors of the block that is the i-th of those that run.
   uint32_t thread_actor(uint32_t i, uint32_t rank) const { return i * threads_ + rank; }
@@ -53,7 +53,7 @@ class RaceChecker {
   };
   struct Wave {
     uint32_t first_interval;
-    std::vector<uint64_t> blocks;
+    std::vector<uint3> blocks;
   };
 
   uint32_t interval_of(Actor& actor);
@@ -62,7 +62,7 @@ class RaceChecker {
   bool is_ordered(const AccessRecord& before, const Access& access) const;
   const AccessRecord* record(Granule& granule, uint32_t bytes, const Access& access, uint32_t oldest);
 
-  const dim3 grid_, block_;
+  const dim3 block_;
   const uint32_t blocks_, threads_, warps_;
   ClockPool clocks_;
   const uint32_t first_interval_;

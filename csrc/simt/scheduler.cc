@@ -79,8 +79,8 @@ uint32_t any_lane(Launch& launch, uint32_t lanes) {
 
 Thread* lowest_thread(Warp* warp) { return warp ? warp->threads[std::countr_zero(warp->ready)] : nullptr; }
 
-// The thread that the schedule lets run next, or null if none can.
-Thread* choose(Launch& launch) {
+// The thread that the schedule lets run next, or null if none can now.
+Thread* choose_ready(Launch& launch) {
   Warp* const current = launch.current ? launch.current->warp : nullptr;
   const auto warps = static_cast<uint32_t>(launch.warps.size());
   switch (launch.options.schedule) {
@@ -101,6 +101,19 @@ Thread* choose(Launch& launch) {
     }
   }
   return nullptr;
+}
+
+// The same; what copies bring may let threads run.
+Thread* choose(Launch& launch) {
+  BulkLoads& loads = launch.bulk_loads;
+  constexpr uint32_t kChoicesPerCopy = 8;
+  if (launch.options.async_copies == AsyncCopies::kRandom && !loads.empty() &&
+      launch.random.below(kChoicesPerCopy) == 0) {
+    loads.complete(launch.random.below(static_cast<uint32_t>(loads.size())));
+  }
+  Thread* next;
+  while (!(next = choose_ready(launch)) && !loads.empty()) loads.complete(0);
+  return next;
 }
 
 // The next after the current one, round and round, so that every one gets its turn.
@@ -129,17 +142,26 @@ void switch_to(Thread* next) {
   std::abort();  // nobody comes back
 }
 
+void finish_thread(Thread& thread) {
+  finish_copies(thread);
+  for (const std::string& problem : {problem_of_stores(thread), problem_of_products(thread)}) {
+    if (!problem.empty()) fail(problem);
+  }
+  finish_stores(thread);
+}
+
 void thread_main() {
   Launch& launch = *current_launch;
   Thread& thread = *launch.current;
   launch.call->invoke(launch.call->kernel, launch.call->arguments.get());
-  finish_copies(thread);
+  finish_thread(thread);
   thread.exited = true;
   Warp& warp = *thread.warp;
   warp.exited |= 1u << thread.lane;
   set_ready(warp, warp.ready & ~(1u << thread.lane));
   --thread.block->live;
   release_barriers_after_exit(*thread.block);
+  leave_cluster(thread);
   Thread* const next = choose(launch);
   if (!next) {
     for (const Block* block : launch.blocks) {

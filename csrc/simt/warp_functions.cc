@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "csrc/simt/collective.h"
+#include "csrc/simt/ptx_hopper.h"
 #include "csrc/simt/scheduler.h"
 #include "csrc/simt/thread_builtins.h"
 
@@ -105,6 +106,15 @@ void exchange_knowledge(Warp& warp, uint32_t mask) {
 }  // namespace
 
 }  // namespace foretoken::simt
+
+namespace foretoken::simt::ptx {
+
+bool elect_one() {
+  meet(kAllLanes, CollectiveKind::kElect, "elect.sync", __builtin_return_address(0), nullptr, [](Warp&, uint32_t) {});
+  return current_thread().lane == 0;
+}
+
+}  // namespace foretoken::simt::ptx
 
 using namespace foretoken::simt;
 

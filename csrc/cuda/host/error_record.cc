@@ -31,6 +31,7 @@ const char* name_of(Argument argument) {
 ErrorRecord empty_record() {
   ErrorRecord record{};
   record.key = ~0ull;
+  record.one = record.one_without_error = 1;
   return record;
 }
 
