@@ -7,13 +7,14 @@
 #include "csrc/core/error.h"
 #include "csrc/cuda/attention_tiles.cuh"
 #include "csrc/cuda/context.h"
+#include "csrc/cuda/exp.cuh"
 
 namespace foretoken::cuda {
 
 // e^x: as exact as float32 is for float32, and as tensor cores leave time for where it is rounded to bfloat16.
 template <typename T>
 FORETOKEN_DEVICE float exponential(float x) {
-  if constexpr (std::is_same_v<T, float>) return expf(x);
+  if constexpr (std::is_same_v<T, float>) return exp(x);
   else return exp2f(x * 1.44269504f);
 }
 
@@ -90,7 +91,9 @@ struct Starts {
   FORETOKEN_DEVICE int at(int row) const {
     if (row >= length) return row;
     const int start = data[row];
-    return reporter.check(Argument::kStarts, offset + row, start, 0, row) ? start : row;
+    if (start >= 0 && start <= row) return start;
+    reporter.report(Argument::kStarts, offset + row, start, 0, length - 1);
+    return row;
   }
 };
 

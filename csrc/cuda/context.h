@@ -16,7 +16,7 @@ struct Context {
   cudaStream_t stream;
   int multiprocessors;
   int compute_capability;  // 90 for 9.0
-  Cublas* cublas;          // null where there is none
+  Cublas* cublas;          // which may find that there is none
   ErrorRecord* record;     // in device memory
   const char* op;          // the operation that runs, as messages call it
   uint32_t launch;         // which run of an operation this is, counted from 1

@@ -122,19 +122,18 @@ FORETOKEN_DEVICE void add_token(const int32_t* tokens, int64_t rows, int64_t tok
 // A warp adds up some columns of the rows of one token, in rising order. It does so where the last of the token's list
 // is.
 template <bool kVectors, typename T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 4)  // 64 registers: fewer, which ptxas would choose, are too few
     add_rows_kernel(const ErrorRecord* record, EmbeddingBackwardArgs args, RowLists lists) {
   if (has_error(record)) return;
   using Sums = ColumnSums<kVectors, T>;
   FORETOKEN_SHARED(Index, queues, [kWarps][2 * kWarp]);
-  const int64_t dim = args.dim, warps_each = divide_up(dim, Sums::N * kWarp);
-  const int64_t warp = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
-  const int64_t row = warp / warps_each;
+  const int64_t dim = args.dim;
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
   if (row >= args.rows) return;
   const int64_t token = args.tokens[row];
   if (lists.last[token] != static_cast<Index>(row)) return;
 
-  const int64_t column = (warp % warps_each * kWarp + threadIdx.x % kWarp) * Sums::N;
+  const int64_t column = (static_cast<int64_t>(blockIdx.y) * kWarp + threadIdx.x % kWarp) * Sums::N;
   Index* const queue = queues[threadIdx.x / kWarp];
   float* const grad_weight = args.grad_weight + token * dim;
   Sums sums{static_cast<const T*>(args.grad_out), column, dim, queue, {}};
@@ -176,8 +175,9 @@ void run(const EmbeddingBackwardArgs& args, const Context& context) {
   with_activations(args.dtype, [&](auto type) {
     using T = decltype(type);
     const auto launch_add = [&](auto kernel) {
-      const int64_t warps_each = divide_up(args.dim, 16 / int64_t{sizeof(T)} * kWarp);
-      launch(context, kernel, blocks_of(args.rows * warps_each, kWarps), block, 0, context.record, args, lists);
+      dim3 grid = blocks_of(args.rows, kWarps);
+      grid.y = blocks_of(args.dim, 16 / int64_t{sizeof(T)} * kWarp).x;
+      launch(context, kernel, grid, block, 0, context.record, args, lists);
     };
     if (vectors_fit({args.grad_out, args.grad_weight}, {args.dim * int64_t{sizeof(T)}})) {
       launch_add(add_rows_kernel<true, T>);

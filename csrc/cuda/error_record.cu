@@ -8,6 +8,7 @@ __global__ void take_error_kernel(ErrorRecord* record, ErrorRecord* taken) {
   *taken = *record;
   record->launch = 0;
   record->key = ~0ull;
+  record->one_without_error = 1;
 }
 
 }  // namespace

@@ -37,9 +37,11 @@ struct ErrorRecord {
   unsigned long long key;  // the lowest of argument, position and value, in falling significance
   const char* op;          // a string of the host
   struct Limits {
-    long long lowest, highest;
+    long long lowest, highest;  // of kStarts: the last row of a sequence, since each row has a limit of its own
     uint32_t bound;
   } limits[static_cast<int>(Argument::kEnd)];
+  // For products of a library that knows of no errors: 1, and what becomes 0 with the first error.
+  float one, one_without_error;
 };
 
 // A record with nothing in it.
@@ -58,6 +60,9 @@ struct Reporter {
   // argument.
   __device__ bool check(Argument argument, int64_t position, int64_t value, int64_t lowest, int64_t highest,
                         Bound bound = Bound::kPlain) const;
+  // Reports it. Any thread that reports an argument sets its limits, so they must be the same for all.
+  __device__ void report(Argument argument, int64_t position, int64_t value, int64_t lowest, int64_t highest,
+                         Bound bound = Bound::kPlain) const;
 };
 
 #if defined(__CUDACC__) || defined(FORETOKEN_EMULATED)
@@ -69,8 +74,15 @@ FORETOKEN_DEVICE bool has_error(const ErrorRecord* record) {
 __device__ inline bool Reporter::check(Argument argument, int64_t position, int64_t value, int64_t lowest,
                                        int64_t highest, Bound bound) const {
   if (value >= lowest && value <= highest) return true;
+  report(argument, position, value, lowest, highest, bound);
+  return false;
+}
+
+__device__ inline void Reporter::report(Argument argument, int64_t position, int64_t value, int64_t lowest,
+                                        int64_t highest, Bound bound) const {
   const uint32_t first = atomicCAS(&record->launch, 0u, launch);
-  if (first != 0 && first != launch) return false;
+  if (first != 0 && first != launch) return;
+  atomicExch(&record->one_without_error, 0.0f);
   auto& limits = record->limits[static_cast<int>(argument)];
   atomicExch(reinterpret_cast<unsigned long long*>(&limits.lowest), static_cast<unsigned long long>(lowest));
   atomicExch(reinterpret_cast<unsigned long long*>(&limits.highest), static_cast<unsigned long long>(highest));
@@ -80,7 +92,6 @@ __device__ inline bool Reporter::check(Argument argument, int64_t position, int6
   atomicMin(&record->key, static_cast<unsigned long long>(argument) << 60 |
                               (static_cast<unsigned long long>(position) & 0xfffffff) << 32 |
                               static_cast<uint32_t>(value));
-  return false;
 }
 
 #endif

@@ -110,6 +110,23 @@ struct SkinnyLoop {
   }
 };
 
+// Adds what the warps have of 16 rows of a slab from `row` on, in the order of the warps.
+template <int kWarps, int kRows, int kStride>
+FORETOKEN_DEVICE void add_warps(const float (&shared)[kWarps][kRows][kStride], int row, Fragment<1, 2>& part) {
+  const int g = static_cast<int>(threadIdx.x) % kWarp / 4, t = static_cast<int>(threadIdx.x) % 4;
+#pragma unroll
+  for (int i = 0; i < part.kRows; ++i) {
+    if (row + 8 * i >= kRows) break;
+#pragma unroll
+    for (int j = 0; j < part.kCols; ++j) {
+#pragma unroll
+      for (int warp = 0; warp < kWarps; ++warp) {
+        part.at(i, j) += shared[warp][row + 8 * i + g][j / 2 * 8 + 2 * t + j % 2];
+      }
+    }
+  }
+}
+
 template <typename Shape, typename Epilogue>
 __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksEach)
     skinny_kernel(const Gemm gemm, const Epilogue epilogue) {
@@ -132,7 +149,17 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksEach)
 
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int g = lane / 4, t = lane % 4;
+  // Parts of C are 16 rows of x and a slab each; this warp finishes parts warp, warp + kWarps, …
   Fragment<1, 2> parts[Shape::kPartsEach];
+#pragma unroll
+  for (int e = 0; e < Shape::kPartsEach; ++e) {
+    const int p = warp + e * Shape::kWarps;
+    parts[e].clear();
+    parts[e].first_row = first_row + p % Shape::kParts * 16;
+    parts[e].first_col = first_col + p / Shape::kParts * 16;
+    parts[e].m = m;
+    parts[e].n = gemm.n;
+  }
 #pragma unroll
   for (int slab = 0; slab < Shape::kSlabs; ++slab) {
     if (slab > 0) __syncthreads();
@@ -144,25 +171,7 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksEach)
     __syncthreads();
 #pragma unroll
     for (int p = slab * Shape::kParts; p < (slab + 1) * Shape::kParts; ++p) {
-      if (p % Shape::kWarps != warp) continue;
-      auto& part = parts[p / Shape::kWarps];
-      const int row = p % Shape::kParts * 16;
-      part.first_row = first_row + row;
-      part.first_col = first_col + 16 * slab;
-      part.m = m;
-      part.n = gemm.n;
-#pragma unroll
-      for (int i = 0; i < part.kRows; ++i) {
-#pragma unroll
-        for (int j = 0; j < part.kCols; ++j) {
-          float sum = 0;
-          if (row + 8 * i < Shape::kRows) {
-#pragma unroll
-            for (int w = 0; w < Shape::kWarps; ++w) sum += shared[w][row + 8 * i + g][j / 2 * 8 + 2 * t + j % 2];
-          }
-          part.at(i, j) = sum;
-        }
-      }
+      if (p % Shape::kWarps == warp) add_warps(shared, p % Shape::kParts * 16, parts[p / Shape::kWarps]);
     }
   }
 #pragma unroll

@@ -1,5 +1,6 @@
 // Linear layers: y = x W^T + b and its two gradients, each one matrix product.
 #include "csrc/cuda/column_sums.cuh"
+#include "csrc/cuda/gemm_cublas.h"
 #include "csrc/cuda/gemm_skinny.cuh"
 #include "csrc/cuda/gemm_split.cuh"
 #include "csrc/cuda/kernels.h"
@@ -25,8 +26,8 @@ void run(const LinearArgs& args, const Context& context) {
                      .a = {args.x, args.dtype, args.k},
                      .b = {args.weight.data, args.weight.dtype, args.k}};
   const Store store{args.y, args.y_dtype, args.n, args.bias};
-  if (args.m <= kDecodingRows) multiply_rows(context, gemm, store);
-  else multiply<Form::kNT>(context, gemm, store);
+  if (args.m <= kDecodingRows) return multiply_rows(context, gemm, store);
+  if (!multiply_with_cublas<Form::kNT>(context, gemm, store)) multiply<Form::kNT>(context, gemm, store);
 }
 
 int64_t workspace(const LinearBackwardInputArgs&, const Context&) { return 0; }
@@ -37,7 +38,8 @@ void run(const LinearBackwardInputArgs& args, const Context& context) {
                      .k = args.n,
                      .a = {args.grad_y, args.dtype, args.n},
                      .b = {args.weight.data, args.weight.dtype, args.k}};
-  multiply<Form::kNN>(context, gemm, Store{args.grad_x, args.dtype, args.k});
+  const Store store{args.grad_x, args.dtype, args.k};
+  if (!multiply_with_cublas<Form::kNN>(context, gemm, store)) multiply<Form::kNN>(context, gemm, store);
 }
 
 int64_t workspace(const LinearBackwardWeightArgs& args, const Context&) {
@@ -47,7 +49,10 @@ int64_t workspace(const LinearBackwardWeightArgs& args, const Context&) {
 void run(const LinearBackwardWeightArgs& args, const Context& context) {
   const Gemm gemm = {
       .m = args.n, .n = args.k, .k = args.m, .a = {args.grad_y, args.dtype, args.n}, .b = {args.x, args.dtype, args.k}};
-  multiply_split<Form::kTN>(context, gemm, AddTo{args.grad_weight, args.k, context.record}, args.workspace.data);
+  const AddTo add{args.grad_weight, args.k, context.record};
+  if (!multiply_with_cublas<Form::kTN>(context, gemm, add)) {
+    multiply_split<Form::kTN>(context, gemm, add, args.workspace.data);
+  }
   if (args.grad_bias == nullptr) return;
   with_activations(args.dtype, [&](auto type) {
     add_column_sums(context, static_cast<const decltype(type)*>(args.grad_y), args.m, args.n, args.n, args.grad_bias);

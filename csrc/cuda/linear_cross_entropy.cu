@@ -27,24 +27,25 @@ constexpr int64_t kChunkBytes = 512 << 20;
 // Rows that the tensor cores add up in one step.
 constexpr int64_t kStep = 16;
 
-int64_t rows_of_chunk(const LinearCrossEntropyArgs& args, int64_t row_bytes) {
+// As many rows as were asked for; else as many as the budget allows, given what kStep of them take.
+int64_t rows_of_chunk(const LinearCrossEntropyArgs& args, int64_t step_bytes) {
   // So that rows can be counted in 32 bits, and bytes in 64, whatever is asked for.
   constexpr int64_t kMost = int64_t{1} << 29;
-  int64_t rows = args.chunk_rows > 0 ? args.chunk_rows : std::min(kEnoughRows, kChunkBytes / row_bytes / kStep * kStep);
-  rows = std::max(std::min({rows, args.rows, kMost}), int64_t{1});
-  return args.rows > 0 ? round_up(rows, kStep) : 0;
+  const int64_t wanted =
+      args.chunk_rows > 0 ? args.chunk_rows : std::min(kEnoughRows, kChunkBytes / step_bytes * kStep);
+  return round_up(std::min({std::max(wanted, int64_t{1}), args.rows, kMost}), kStep);
 }
 
 }  // namespace
 
-Chunk::Chunk(const LinearCrossEntropyArgs& args)
-    : hidden_stride(round_up(args.dim, 8)),
+Chunk::Chunk(const LinearCrossEntropyArgs& args) : Chunk(args, rows_of_chunk(args, Chunk(args, kStep).bytes)) {}
+
+Chunk::Chunk(const LinearCrossEntropyArgs& args, int64_t capacity)
+    : capacity(capacity),
+      hidden_stride(round_up(args.dim, 8)),
       stride(round_up(args.vocab, 32)),
       strips(divide_up(args.vocab, kStripWidth)),
       slices(slices_of(kEnoughRows, args.dim, args.vocab)) {
-  const size_t logit_bytes = wants_gradients(args) ? static_cast<size_t>(stride) * sizeof(float) : 0;
-  const size_t strip_bytes = static_cast<size_t>(strips) * (sizeof(Partial) + sizeof(int32_t));
-  capacity = rows_of_chunk(args, static_cast<int64_t>(logit_bytes + strip_bytes));
   char* const begin = static_cast<char*>(args.workspace.data);
   bytes = 0;
   const auto take = [&]<typename T>(T*& memory, int64_t count) {

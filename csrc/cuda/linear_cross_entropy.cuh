@@ -58,6 +58,9 @@ struct Chunk {
   int64_t bytes;           // of all this
 
   explicit Chunk(const LinearCrossEntropyArgs& args);
+
+ private:
+  Chunk(const LinearCrossEntropyArgs& args, int64_t capacity);
 };
 
 FORETOKEN_HOST_DEVICE bool wants_hidden_gradient(const LinearCrossEntropyArgs& args) {

@@ -95,8 +95,8 @@ struct ReduceLogits {
     if (chunk.logits == nullptr) return;
 #pragma unroll
     for (int j = 0; j < Fragment::kCols; j += 2) {
-      // The stride is even: behind the last logit of a row there may be another element of it.
-      if (fragment.has_col(j)) store(chunk.logits + row * chunk.stride + fragment.col(j), {z[j], z[j + 1]});
+      // What is behind the vocabulary, too, so that whole vectors can be read; the stride is even.
+      if (fragment.col(j) < chunk.stride) store(chunk.logits + row * chunk.stride + fragment.col(j), {z[j], z[j + 1]});
     }
   }
 

@@ -10,8 +10,17 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWidth = 4;  // logits that a thread takes at once
 
+FORETOKEN_DEVICE float gradient_of(float logit, const RowGradient& row, float softcap) {
+  const float distance = logit - row.top;
+  const float t = distance < kFloor ? kFloor : distance;  // NaN stays
+  const float gradient = fmaf(exp(t), fmaf(row.slope, t, row.scale), -row.offset);
+  if (!(softcap > 0)) return gradient;
+  const float ratio = logit / softcap;
+  return gradient * (1.0f - ratio * ratio);
+}
+
 // A block a row. A row of bfloat16 gradients takes the first half of its logits' place: what it overwrites has been
-// read by then. Behind the vocabulary it is zero, up to the stride.
+// read by then. What is behind the vocabulary is minus infinity, and counts nowhere.
 template <typename T>
 __global__ void __launch_bounds__(kThreads) write_gradients_kernel(LinearCrossEntropyArgs args, Chunk chunk) {
   FORETOKEN_SHARED(int32_t, counts, [kThreads / kWarp]);
@@ -24,23 +33,20 @@ __global__ void __launch_bounds__(kThreads) write_gradients_kernel(LinearCrossEn
   int32_t better = 0;
   for (int64_t first = 0; first < chunk.stride; first += kThreads * kWidth) {
     const int64_t j = first + int64_t{threadIdx.x} * kWidth;
-    float values[kWidth] = {};
-    if (j < chunk.stride) load(z + j, values);
+    const bool inside = j < chunk.stride;
+    float values[kWidth];
+    if (inside) {
+      load(z + j, values);
 #pragma unroll
-    for (int k = 0; k < kWidth; ++k) {
-      const int64_t column = j + k;
-      const float logit = values[k], distance = logit - row.top;
-      const float t = distance < kFloor ? kFloor : distance;  // NaN stays
-      float gradient = fmaf(exp(t), fmaf(row.slope, t, row.scale), -row.offset);
-      if (softcap > 0) {
-        const float ratio = logit / softcap;
-        gradient *= 1.0f - ratio * ratio;
+      for (int k = 0; k < kWidth; ++k) {
+        const int64_t column = j + k;
+        const float logit = values[k];
+        if (column != target) better += column < target ? logit >= own : logit > own;
+        values[k] = column == target ? row.own : gradient_of(logit, row, softcap);
       }
-      if (column < args.vocab && column != target) better += column < target ? logit >= own : logit > own;
-      values[k] = column >= args.vocab ? 0.0f : column == target ? row.own : gradient;
     }
     if constexpr (sizeof(T) < sizeof(float)) __syncthreads();
-    if (j < chunk.stride) store(reinterpret_cast<T*>(z) + j, values);
+    if (inside) store(reinterpret_cast<T*>(z) + j, values);
   }
   if (args.rank == nullptr) return;
   better = reduce_block<kThreads>(better, Sum(), 0, counts);

@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(kThreads) select_rows_kernel(LinearCrossEntrop
   }
 }
 
-// A warp a row; behind the row are zeros up to the stride.
+// A warp a row.
 template <typename From, typename To>
 __global__ void __launch_bounds__(kThreads)
     pack_hidden_kernel(const From* hidden, int64_t dim, Chunk chunk, To* packed) {
@@ -116,9 +116,7 @@ __global__ void __launch_bounds__(kThreads)
   if (i >= chunk.progress->size) return;
   const From* const from = hidden + chunk.rows[i] * dim;
   To* const to = packed + i * chunk.hidden_stride;
-  for (int64_t j = threadIdx.x % kWarp; j < chunk.hidden_stride; j += kWarp) {
-    to[j] = from_float<To>(j < dim ? to_float(from[j]) : 0.0f);
-  }
+  for (int64_t j = threadIdx.x % kWarp; j < dim; j += kWarp) to[j] = from_float<To>(to_float(from[j]));
 }
 
 // A warp a row: the sums of its slices, in their order.

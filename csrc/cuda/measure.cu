@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kThreads) multiply_add_kernel(int64_t steps, f
 constexpr int kProducts = 16;
 constexpr int kProductWarps = 4;
 constexpr double kFlopsOfProduct = 2.0 * 16 * 8 * 16;
-int64_t product_steps(const Context& context) { return int64_t{64} * context.multiprocessors; }
+int64_t product_steps(const Context& context) { return int64_t{32} * context.multiprocessors; }
 
 __global__ void __launch_bounds__(kProductWarps* kWarp) product_kernel(int64_t steps, int* used) {
   constexpr uint32_t kOnes = 0x3f803f80;

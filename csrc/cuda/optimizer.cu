@@ -13,7 +13,7 @@ constexpr int kSumThreads = 256;
 
 // Blocks that a sum is split into: the count alone decides on them, and with them on the order of the sum.
 int64_t parts_of(int64_t count) {
-  constexpr int64_t kElementsOfPart = 4096, kMostParts = 1024;
+  constexpr int64_t kElementsOfPart = 1024, kMostParts = 1024;
   return std::min(divide_up(count, kElementsOfPart), kMostParts);
 }
 

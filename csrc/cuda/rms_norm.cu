@@ -1,5 +1,6 @@
 // x / rms(x) * weight (Zhang & Sennrich 2019) and its gradient. A team of threads, a warp or a block, takes a row; sums
 // over it have an order that depends on the row's length alone.
+#include "csrc/cuda/column_sums.cuh"
 #include "csrc/cuda/kernels.h"
 #include "csrc/cuda/reduce.cuh"
 #include "csrc/cuda/rows.cuh"
@@ -109,24 +110,6 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// grad_weight += the sum of the partials of a column, in an order that depends on their number alone.
-__global__ void __launch_bounds__(1024) add_partials_kernel(const ErrorRecord* record, int64_t teams, int64_t dim,
-                                                            const float* partials, float* grad_weight) {
-  if (has_error(record)) return;
-  FORETOKEN_SHARED(float, sums, [kWarp][kWarp]);
-  const int64_t column = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x;
-  float sum = 0;
-  if (column < dim) {
-    for (int64_t team = threadIdx.y; team < teams; team += kWarp) sum += partials[team * dim + column];
-  }
-  sums[threadIdx.y][threadIdx.x] = sum;
-  __syncthreads();
-  if (threadIdx.y != 0 || column >= dim) return;
-  float total = 0;
-  for (int i = 0; i < kWarp; ++i) total += sums[i][threadIdx.x];
-  grad_weight[column] += total;
-}
-
 // f(threads of a team, whether vectors fit), both as types.
 template <typename F>
 void with_form(int64_t dim, bool vectors, F f) {
@@ -179,9 +162,7 @@ void run(const RmsNormBackwardArgs& args, const Context& context) {
              rows_each, partials);
     });
   });
-  if (partials == nullptr) return;
-  launch(context, add_partials_kernel, dim3(static_cast<unsigned>(divide_up(args.dim, kWarp))), dim3(kWarp, kWarp), 0,
-         context.record, teams, args.dim, partials, args.grad_weight);
+  if (partials) add_column_sums(context, partials, teams, args.dim, args.dim, args.grad_weight);
 }
 
 }  // namespace foretoken::cuda

@@ -77,7 +77,7 @@ FORETOKEN_DEVICE void find_bin(SelectionScratch<Weight>& scratch, Weight enough)
 // equally often: with kNoRank behind the last one. Several entries are read at a time, because reading takes long.
 template <int kThreads, typename RankAt, typename F>
 FORETOKEN_DEVICE void for_ranks(int64_t count, RankAt rank_at, F f) {
-  constexpr int kAtATime = kThreads < 1024 ? 1 : 4;
+  constexpr int kAtATime = 4;
   for (int64_t first = 0; first < count; first += kAtATime * kThreads) {
     Rank ranks[kAtATime];
 #pragma unroll
@@ -86,7 +86,9 @@ FORETOKEN_DEVICE void for_ranks(int64_t count, RankAt rank_at, F f) {
       ranks[j] = i < count ? rank_at(i) : kNoRank;
     }
 #pragma unroll
-    for (int j = 0; j < kAtATime; ++j) f(ranks[j]);
+    for (int j = 0; j < kAtATime; ++j) {
+      if (first + j * kThreads < count) f(ranks[j]);
+    }
   }
 }
 

@@ -7,8 +7,8 @@ namespace foretoken::cuda {
 namespace tree_attention {
 namespace {
 
-// The workspace: what chunks come to, for `slots` of every query, and what there is to merge. Either every chunk has a
-// slot and a block, or one block goes through all and merges them into the only slot, in the same order.
+// The workspace: `slots` for what the chunks of every query come to. Either every chunk has a slot and a block, or one
+// block goes through all chunks and merges them into the only slot, in the same order.
 struct Parts {
   float* sums;       // [rows * heads, slots, head_dim]
   Softmax* softmax;  // [rows * heads, slots]
@@ -20,163 +20,204 @@ template <typename T, bool kVectors>
 struct Shared {
   alignas(16) Sums sums[kUnits];
   alignas(16) typename Unit<T, kVectors>::Memory units[kUnits];
-  int32_t slots[kQueries][kChunk];  // of each row of the tile
+  int32_t slots[kQueries][kChunk];  // of each row
+  Place places[kQueries];           // of each row
+  int64_t offsets[kQueries];        // of each query in qkv; those behind the last are copies of it
+  int64_t numbers[kQueries];        // of each query among all
   Softmax softmax[kUnits][kQueries];
-  float factors[kUnits][kQueries];  // of the units of this chunk
-  int used[kQueries];               // how many of them a query has
-  float before[kQueries], behind[kQueries];
-  int64_t offsets[kQueries];
-  Place places[kQueries];
+  // How the units of a chunk become one, and that one with the chunks before.
+  int32_t used[kQueries];
+  float factors[kUnits][kQueries], before[kQueries], behind[kQueries];
   int64_t reduction[kUnits];
 };
 
+// The work of one block.
 template <typename T, bool kVectors>
-__global__ void __launch_bounds__(kThreads) attend_kernel(TreeAttentionArgs args, Parts parts, Reporter reporter) {
+class Block {
+ public:
+  FORETOKEN_DEVICE Block(const TreeAttentionArgs& args, const Parts& parts, const Tile& tile, int64_t kv_head,
+                         Shared<T, kVectors>& shared)
+      : args_(args), parts_(parts), tile_(tile), shared_(shared) {
+    const KvCacheView& cache = args.cache;
+    const T* const data = static_cast<const T*>(cache.data);
+    source_ = {static_cast<const T*>(args.qkv),
+               shared.offsets,
+               data + kv_plane(cache, args.layer, KvPart::kKeys, tile.sequence, kv_head, cache.head_dim),
+               data + kv_plane(cache, args.layer, KvPart::kValues, tile.sequence, kv_head, cache.head_dim),
+               cache.head_dim,
+               args.shape.scale};
+    describe(kv_head);
+    in_line_ = positions_ = shared.places[0].in_line;
+    for (int r = 0; r < tile.rows; ++r) {
+      in_line_ = Min()(in_line_, shared.places[r].in_line);
+      positions_ = Max()(positions_, shared.places[r].positions);
+    }
+  }
+
+  // How many slots the tile's rows will have in use, for those of which it has the first query.
+  FORETOKEN_DEVICE void tell_counts() {
+    if (thread_ >= tile_.rows || (thread_ == 0 && tile_.before > 0)) return;
+    const int32_t chunks = (shared_.places[thread_].positions + kChunk - 1) / kChunk;
+    parts_.counts[tile_.row + thread_] = parts_.slots == 1 ? 1 : chunks;
+  }
+
+  // Chunks first … end - 1, as far as the tile has positions, into slot `first`.
+  FORETOKEN_DEVICE void attend(int32_t first, int32_t end) {
+    for (int32_t chunk = first; chunk < end && chunk * kChunk < positions_; ++chunk) {
+      const int warp = threadIdx.x / kWarp;
+      find_all_slots(chunk * kChunk + warp * kUnit);
+      Unit<T, kVectors> unit(source_, shared_.units[warp]);
+      const auto passes = [&](const auto& f) { for_passes(chunk * kChunk + warp * kUnit, f); };
+      unit.score(passes, shared_.softmax[warp]);
+      __syncthreads();
+      if (thread_ < tile_.count) merge_softmax(chunk, first);
+      for (int64_t dim = 0; dim < source_.head_dim; dim += kDims) {
+        unit.weigh(passes, dim, shared_.sums[warp]);
+        __syncthreads();
+        merge_sums(dim, first, chunk > first);
+        __syncthreads();
+      }
+    }
+  }
+
+ private:
+  FORETOKEN_DEVICE void describe(int64_t kv_head) {
+    const AttentionShape& shape = args_.shape;
+    const int64_t chain = leading_chain(args_.tree, tile_, shared_.reduction);
+    if (thread_ < tile_.rows) shared_.places[thread_] = place_of(args_.tree, tile_, chain, tile_.row + thread_);
+    if (thread_ < kQueries) {
+      const int q = thread_ < tile_.count ? thread_ : tile_.count - 1;
+      const int64_t row = tile_.row + tile_.row_of(q), head = kv_head * tile_.group + tile_.head_of(q);
+      shared_.offsets[thread_] = (row * (shape.heads + 2 * shape.kv_heads) + head) * shape.head_dim;
+      shared_.numbers[thread_] = row * shape.heads + head;
+    }
+    __syncthreads();
+  }
+
+  // Whether all queries have all positions of the unit, and in the same slots.
+  FORETOKEN_DEVICE bool is_shared(int32_t first) const { return first + kUnit <= in_line_; }
+
+  // Of the unit that begins at position `first`; by its warp.
+  FORETOKEN_DEVICE void find_all_slots(int32_t first) {
+    int32_t* const slots = shared_.slots[0] + first % kChunk;
+    for (int r = 0; r < (is_shared(first) ? 1 : tile_.rows); ++r) {
+      find_slots(args_.tree, tile_, shared_.places[r], tile_.row + r, first, slots + r * kChunk);
+    }
+    __syncwarp();
+  }
+
+  template <typename F>
+  FORETOKEN_DEVICE void for_passes(int32_t first, const F& f) const {
+    const int32_t* const slots = shared_.slots[0] + first % kChunk;
+    const bool shared = is_shared(first);
+    for (int r = 0; r < (shared ? 1 : tile_.rows); ++r) {
+      const int32_t positions = shared ? kUnit : Min()(shared_.places[r].positions - first, kUnit);
+      if (positions <= 0) continue;
+      f(Pass{shared ? 0 : tile_.queries_before(r), shared ? tile_.count : tile_.queries_before(r + 1),
+             slots + r * kChunk, positions});
+    }
+  }
+
+  // Of the units of a chunk, and of that with the chunks from `first` on; a thread is a query.
+  FORETOKEN_DEVICE void merge_softmax(int32_t chunk, int32_t first) {
+    const int32_t left = shared_.places[tile_.row_of(thread_)].positions - chunk * kChunk;
+    const int32_t used = left <= 0 ? 0 : Min()((left + kUnit - 1) / kUnit, kUnits);
+    shared_.used[thread_] = used;
+    if (used == 0) return;
+    Softmax whole = {-INFINITY, 0};
+    for (int u = 0; u < used; ++u) whole.largest = fmaxf(whole.largest, shared_.softmax[u][thread_].largest);
+    for (int u = 0; u < used; ++u) {
+      const Softmax& unit = shared_.softmax[u][thread_];
+      shared_.factors[u][thread_] = exp(unit.largest - reference_of(whole.largest));
+      whole.sum = fmaf(unit.sum, shared_.factors[u][thread_], whole.sum);
+    }
+    Softmax& kept = parts_.softmax[shared_.numbers[thread_] * parts_.slots + first];
+    if (chunk > first) {
+      const Merge merge(kept, whole);
+      shared_.before[thread_] = merge.before;
+      shared_.behind[thread_] = merge.behind;
+      whole = merge.softmax;
+    }
+    kept = whole;
+  }
+
+  FORETOKEN_DEVICE void merge_sums(int64_t dim, int32_t first, bool is_later) {
+    for (int i = thread_; i < tile_.count * kDims; i += kThreads) {
+      const int q = i / kDims, d = i % kDims;
+      if (shared_.used[q] == 0 || dim + d >= source_.head_dim) continue;
+      float sum = 0;
+      for (int u = 0; u < shared_.used[q]; ++u) sum = fmaf(shared_.sums[u][q][d], shared_.factors[u][q], sum);
+      float& kept = parts_.sums[(shared_.numbers[q] * parts_.slots + first) * source_.head_dim + dim + d];
+      kept = is_later ? fmaf(sum, shared_.behind[q], kept * shared_.before[q]) : sum;
+    }
+  }
+
+  const TreeAttentionArgs& args_;
+  const Parts& parts_;
+  const Tile& tile_;
+  Shared<T, kVectors>& shared_;
+  Source<T> source_;
+  const int thread_ = threadIdx.x;
+  int32_t in_line_, positions_;  // that all rows have in line, and that some row has
+};
+
+// Two blocks a multiprocessor, so that registers are left for what is being loaded.
+template <typename T, bool kVectors>
+__global__ void __launch_bounds__(kThreads, 2) attend_kernel(TreeAttentionArgs args, Parts parts, Reporter reporter) {
   FORETOKEN_DYNAMIC_SHARED(memory);
   auto& shared = *reinterpret_cast<Shared<T, kVectors>*>(memory);
   const TreeRows& tree = args.tree;
-  const auto [heads, kv_heads, head_dim, scale] = args.shape;
-  const int64_t group = heads / kv_heads, first_chunk = blockIdx.x / parts.tiles / kv_heads;
-  const int64_t kv_head = blockIdx.x / parts.tiles % kv_heads;
-  const Tile tile = tile_of(tree, group, blockIdx.x % parts.tiles);
-  const int thread = threadIdx.x, warp = thread / kWarp;
+  const auto tiles = static_cast<uint32_t>(parts.tiles), kv_heads = static_cast<uint32_t>(args.shape.kv_heads);
+  const uint32_t kv_head = blockIdx.x / tiles % kv_heads;
+  const auto chunk = static_cast<int32_t>(blockIdx.x / tiles / kv_heads);
+  const Tile tile = tile_of(tree, static_cast<int32_t>(args.shape.heads / args.shape.kv_heads), blockIdx.x % tiles);
 
-  // Most blocks have nothing to do if the cache is far from full. The first one reports what is wrong all the same.
-  const bool has_work = tile.count > 0 && first_chunk * kChunk < tile.length + tile.end_row - tile.first_row;
+  // Most blocks have nothing to do while the cache is far from full. The first one looks for errors all the same.
+  const int64_t end = tile.length + tile.end_row - tile.first_row;
+  const bool has_work = tile.count > 0 && int64_t{chunk} * kChunk < end;
   if (!has_work && blockIdx.x > 0) return;
   const bool good = tree_is_good<kThreads>(tree, args.cache.capacity, reporter, shared.reduction);
   if (!good && blockIdx.x == 0) {
-    for (int64_t r = thread; r < tree.rows; r += kThreads) parts.counts[r] = 0;
+    for (int64_t r = threadIdx.x; r < tree.rows; r += kThreads) parts.counts[r] = 0;
   }
   if (!good || !has_work) return;
-
-  const int64_t chain = leading_chain(tree, tile, tile.row_of(tile.count - 1) + 1, shared.reduction);
-  if (thread < tile.rows) {
-    const int64_t row = tile.row_of(0) + thread;
-    const Place place = place_of(tree, tile, chain, row);
-    shared.places[thread] = place;
-    const bool is_first = kv_head == 0 && first_chunk == 0 && tile.query_of(thread) >= 0;
-    if (is_first) parts.counts[row] = static_cast<int32_t>(parts.slots == 1 ? 1 : divide_up(place.positions, kChunk));
-  }
-  if (thread < kQueries) {
-    const int64_t q = thread < tile.count ? thread : tile.count - 1;
-    shared.offsets[thread] =
-        (tile.row_of(q) * (heads + 2 * kv_heads) + kv_head * group + (tile.first + q) % group) * head_dim;
-  }
-  __syncthreads();
-  // Of all rows.
-  int64_t in_line = shared.places[0].in_line, positions = 0;
-  for (int r = 0; r < tile.rows; ++r) {
-    in_line = Min()(in_line, shared.places[r].in_line);
-    positions = Max()(positions, shared.places[r].positions);
-  }
-
-  const T* const cache = static_cast<const T*>(args.cache.data);
-  const Source<T> source = {static_cast<const T*>(args.qkv),
-                            shared.offsets,
-                            cache + kv_plane(args.cache, args.layer, KvPart::kKeys, tile.sequence, kv_head, head_dim),
-                            cache + kv_plane(args.cache, args.layer, KvPart::kValues, tile.sequence, kv_head, head_dim),
-                            head_dim,
-                            scale};
-  const int64_t end_chunk = parts.slots == 1 ? divide_up(positions, kChunk) : first_chunk + 1;
-  for (int64_t chunk = first_chunk; chunk < end_chunk; ++chunk) {
-    const int64_t first = chunk * kChunk + warp * kUnit;
-    int32_t* const slots = shared.slots[0] + warp * kUnit;
-    // Whether all queries have all positions of this unit, in the same slots.
-    const bool is_shared = first + kUnit <= in_line;
-    const auto passes = [&](const auto& f) {
-      for (int r = 0; r < (is_shared ? 1 : tile.rows); ++r) {
-        const int64_t left = is_shared ? kUnit : shared.places[r].positions - first;
-        if (left <= 0) continue;
-        f(Pass{is_shared ? 0 : static_cast<int>(Max()(tile.query_of(r), int64_t{0})),
-               is_shared ? tile.count : static_cast<int>(Min()(tile.query_of(r + 1), int64_t{tile.count})),
-               slots + r * kChunk, static_cast<int>(Min()(left, int64_t{kUnit}))});
-      }
-    };
-    if (is_shared) {
-      find_slots(tree, tile, {in_line, in_line}, 0, first, slots);
-    } else {
-      for (int r = 0; r < tile.rows; ++r) {
-        find_slots(tree, tile, shared.places[r], tile.row_of(0) + r, first, slots + r * kChunk);
-      }
-    }
-    __syncwarp();
-    Unit<T, kVectors> unit(source, shared.units[warp]);
-    unit.score(passes, shared.softmax[warp]);
-    __syncthreads();
-
-    if (thread < tile.count) {
-      const int64_t query = tile.row_of(thread) * heads + kv_head * group + (tile.first + thread) % group;
-      const int64_t left = shared.places[tile.row_of(thread) - tile.row_of(0)].positions - chunk * kChunk;
-      const int used = static_cast<int>(Max()(int64_t{0}, Min()(divide_up(left, kUnit), int64_t{kUnits})));
-      shared.used[thread] = used;
-      Softmax whole = {-INFINITY, 0};
-      for (int u = 0; u < used; ++u) whole.largest = fmaxf(whole.largest, shared.softmax[u][thread].largest);
-      for (int u = 0; u < used; ++u) {
-        const float factor = exp(shared.softmax[u][thread].largest - reference_of(whole.largest));
-        shared.factors[u][thread] = factor;
-        whole.sum = fmaf(shared.softmax[u][thread].sum, factor, whole.sum);
-      }
-      if (used > 0) {
-        Softmax& kept = parts.softmax[query * parts.slots + first_chunk];
-        if (chunk > first_chunk) {
-          const Merge merge(kept, whole);
-          shared.before[thread] = merge.before;
-          shared.behind[thread] = merge.behind;
-          whole = merge.softmax;
-        }
-        kept = whole;
-      }
-    }
-    for (int64_t dim = 0; dim < head_dim; dim += kDims) {
-      unit.weigh(passes, dim, shared.sums[warp]);
-      __syncthreads();
-      for (int i = thread; i < tile.count * kDims; i += kThreads) {
-        const int q = i / kDims, d = i % kDims;
-        if (shared.used[q] == 0 || dim + d >= head_dim) continue;
-        float sum = 0;
-        for (int u = 0; u < shared.used[q]; ++u) sum = fmaf(shared.sums[u][q][d], shared.factors[u][q], sum);
-        const int64_t query = tile.row_of(q) * heads + kv_head * group + (tile.first + q) % group;
-        float& kept = parts.sums[(query * parts.slots + first_chunk) * head_dim + dim + d];
-        kept = chunk == first_chunk ? sum : fmaf(sum, shared.behind[q], kept * shared.before[q]);
-      }
-      __syncthreads();
-    }
-  }
+  Block<T, kVectors> block(args, parts, tile, kv_head, shared);
+  if (kv_head == 0 && chunk == 0) block.tell_counts();
+  block.attend(chunk, parts.slots == 1 ? INT32_MAX : chunk + 1);
 }
 
-// What the chunks of every query come to, in order.
+// What the chunks of a query come to, in order; a block has one.
 template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    merge_kernel(Parts parts, int64_t rows, int64_t heads, int64_t head_dim, T* out) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (i >= rows * heads * head_dim) return;
-  const int64_t query = i / head_dim, count = parts.counts[query / heads];
-  if (count == 0) {
-    out[i] = from_float<T>(0);
-    return;
-  }
+__global__ void __launch_bounds__(kThreads) merge_kernel(Parts parts, uint32_t heads, int64_t head_dim, T* out) {
+  const int64_t query = blockIdx.x;
+  const int32_t count = parts.counts[blockIdx.x / heads];
   const Softmax* const softmax = parts.softmax + query * parts.slots;
-  const float* const sums = parts.sums + query * parts.slots * head_dim + i % head_dim;
-  Softmax whole = softmax[0];
-  float sum = sums[0];
-  for (int64_t slot = 1; slot < count; ++slot) {
-    const Merge merge(whole, softmax[slot]);
-    sum = merge.of(sum, sums[slot * head_dim]);
-    whole = merge.softmax;
+  for (int64_t d = threadIdx.x; d < head_dim; d += kThreads) {
+    if (count == 0) {
+      out[query * head_dim + d] = from_float<T>(0);
+      continue;
+    }
+    const float* const sums = parts.sums + query * parts.slots * head_dim + d;
+    Softmax whole = softmax[0];
+    float sum = sums[0];
+    for (int32_t slot = 1; slot < count; ++slot) {
+      const Merge merge(whole, softmax[slot]);
+      sum = merge.of(sum, sums[slot * head_dim]);
+      whole = merge.softmax;
+    }
+    out[query * head_dim + d] = from_float<T>(sum / whole.sum);
   }
-  out[i] = from_float<T>(sum / whole.sum);
 }
 
 int64_t tiles_of(const TreeAttentionArgs& args) {
   return first_tile(args.tree.rows, args.tree.sequences, args.shape.heads / args.shape.kv_heads);
 }
 
-// Chunks run side by side unless the tiles are many enough to fill the device.
+// Chunks run side by side unless the tiles alone keep the device busy.
 int64_t slots_of(const TreeAttentionArgs& args, const Context& context) {
   constexpr int64_t kBlocksEach = 4;  // a multiprocessor
-  const bool fills = tiles_of(args) * args.shape.kv_heads >= kBlocksEach * context.multiprocessors;
-  return fills ? 1 : divide_up(args.cache.capacity, kChunk);
+  const bool busy = tiles_of(args) * args.shape.kv_heads >= kBlocksEach * context.multiprocessors;
+  return busy ? 1 : divide_up(args.cache.capacity, kChunk);
 }
 
 constexpr int64_t lines(int64_t bytes) { return round_up(bytes, 64); }
@@ -189,6 +230,13 @@ Parts parts_of(const TreeAttentionArgs& args, const Context& context, int64_t* b
   char* const base = static_cast<char*>(args.workspace.data);
   return {reinterpret_cast<float*>(base), reinterpret_cast<Softmax*>(base + sum_bytes),
           reinterpret_cast<int32_t*>(base + sum_bytes + softmax_bytes), slots, tiles_of(args)};
+}
+
+template <typename T, bool kVectors>
+void start(const TreeAttentionArgs& args, const Parts& parts, const Context& context) {
+  const int64_t blocks = parts.tiles * args.shape.kv_heads * parts.slots;
+  launch(context, attend_kernel<T, kVectors>, dim3(static_cast<unsigned>(blocks)), dim3(kThreads),
+         sizeof(Shared<T, kVectors>), args, parts, context.reporter());
 }
 
 }  // namespace
@@ -206,17 +254,11 @@ void run(const TreeAttentionArgs& args, const Context& context) {
   const Parts parts = parts_of(args, context, &bytes);
   with_activations(args.cache.dtype, [&](auto type) {
     using T = decltype(type);
-    const int64_t chunks = parts.slots == 1 ? 1 : parts.slots;
-    const auto start = [&](auto kernel, size_t shared_bytes) {
-      launch(context, kernel, dim3(static_cast<unsigned>(parts.tiles * args.shape.kv_heads * chunks)), dim3(kThreads),
-             shared_bytes, args, parts, context.reporter());
-    };
-    const int64_t slot_bytes = args.shape.head_dim * static_cast<int64_t>(sizeof(T));
-    if (vectors_fit({args.qkv, args.cache.data}, {slot_bytes})) start(attend_kernel<T, true>, sizeof(Shared<T, true>));
-    else start(attend_kernel<T, false>, sizeof(Shared<T, false>));
-    const int64_t elements = args.tree.rows * args.shape.heads * args.shape.head_dim;
-    launch(context, merge_kernel<T>, dim3(static_cast<unsigned>(divide_up(elements, kThreads))), dim3(kThreads), 0,
-           parts, args.tree.rows, args.shape.heads, args.shape.head_dim, static_cast<T*>(args.out));
+    const bool fit = vectors_fit({args.qkv, args.cache.data}, {args.shape.head_dim * static_cast<int64_t>(sizeof(T))});
+    if (fit) start<T, true>(args, parts, context);
+    else start<T, false>(args, parts, context);
+    launch(context, merge_kernel<T>, dim3(static_cast<unsigned>(args.tree.rows * args.shape.heads)), dim3(kThreads), 0,
+           parts, args.shape.heads, args.shape.head_dim, static_cast<T*>(args.out));
   });
 }
 

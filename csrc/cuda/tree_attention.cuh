@@ -25,14 +25,20 @@ constexpr int kQueries = 16;
 // Neighbouring queries of one sequence.
 struct Tile {
   int64_t sequence, first_row, end_row, length;  // of the sequence
-  int64_t group;                                 // queries of a row
-  int64_t first;                                 // of the queries
-  int count;                                     // of the queries, may be 0
-  int rows;                                      // to which they belong
+  int64_t row;                                   // the first one here
+  int32_t group;                                 // queries of a row
+  int32_t before;                                // queries of the first row that are in the tile before
+  int32_t count;                                 // queries here, may be 0
+  int32_t rows;                                  // to which they belong
 
-  FORETOKEN_DEVICE int64_t row_of(int64_t query) const { return first_row + (first + query) / group; }
-  // The first query of the tile's row number r, where that is in the tile.
-  FORETOKEN_DEVICE int64_t query_of(int64_t r) const { return r * group - first % group; }
+  // Of query q, counted from `row`.
+  FORETOKEN_DEVICE int32_t row_of(int32_t q) const { return (before + q) / group; }
+  FORETOKEN_DEVICE int32_t head_of(int32_t q) const { return (before + q) % group; }
+  // Queries of the rows before `row` + r.
+  FORETOKEN_DEVICE int32_t queries_before(int32_t r) const {
+    const int32_t queries = r * group - before;
+    return queries < 0 ? 0 : queries < count ? queries : count;
+  }
 };
 
 // Sequence s has the tiles from this one on; there are enough for its rows.
@@ -41,52 +47,57 @@ FORETOKEN_HOST_DEVICE int64_t first_tile(int64_t row_offset, int64_t sequence, i
 }
 
 // Reads nothing out of bounds if the tree is bad.
-FORETOKEN_DEVICE Tile tile_of(const TreeRows& tree, int64_t group, int64_t number) {
+FORETOKEN_DEVICE Tile tile_of(const TreeRows& tree, int32_t group, int64_t number) {
   int64_t low = 0, high = tree.sequences - 1;
   while (low < high) {
     const int64_t middle = (low + high + 1) / 2;
     if (first_tile(tree.row_offsets[middle], middle, group) <= number) low = middle;
     else high = middle - 1;
   }
-  Tile tile{low, tree.row_offsets[low], tree.row_offsets[low + 1], tree.lengths[low], group, 0, 0, 0};
-  tile.first = (number - first_tile(tile.first_row, low, group)) * kQueries;
-  const int64_t left = (tile.end_row - tile.first_row) * group - tile.first;
-  tile.count = static_cast<int>(left < 0 ? 0 : left < kQueries ? left : kQueries);
-  tile.rows = tile.count == 0 ? 0 : static_cast<int>((tile.first + tile.count - 1) / group - tile.first / group) + 1;
+  const int64_t first_row = tree.row_offsets[low], end_row = tree.row_offsets[low + 1];
+  const int64_t first = (number - first_tile(first_row, low, group)) * kQueries, row = first / group;
+  const int64_t left = (end_row - first_row) * group - first;
+  Tile tile{low, first_row, end_row, tree.lengths[low], first_row + row, group, 0, 0, 0};
+  tile.before = static_cast<int32_t>(first - row * group);
+  tile.count = static_cast<int32_t>(left < 0 ? 0 : left < kQueries ? left : kQueries);
+  tile.rows = tile.count == 0 ? 0 : tile.row_of(tile.count - 1) + 1;
   return tile;
 }
 
 // The logical positions of a row; those before `in_line` lie in the slot of the same number.
 struct Place {
-  int64_t in_line, positions;
+  int32_t in_line, positions;
 };
 
-// How many rows at the beginning of the sequence, before `end_row`, hang each on the one before; by a whole block.
-FORETOKEN_DEVICE int64_t leading_chain(const TreeRows& tree, const Tile& tile, int64_t end_row, int64_t* shared) {
-  int64_t end = end_row;
+// How many rows at the beginning of the sequence hang each on the one before, up to the tile's last; by a whole block.
+FORETOKEN_DEVICE int64_t leading_chain(const TreeRows& tree, const Tile& tile, int64_t* shared) {
+  const int64_t last = tile.row + tile.rows;
+  int64_t end = last;
   for (int64_t r = tile.first_row + threadIdx.x; r < end; r += kThreads) {
     if (tree.parents[r] != (r == tile.first_row ? -1 : r - 1)) end = r;
   }
-  return reduce_block<kThreads>(end, Min(), end_row, shared) - tile.first_row;
+  return reduce_block<kThreads>(end, Min(), last, shared) - tile.first_row;
 }
 
 FORETOKEN_DEVICE Place place_of(const TreeRows& tree, const Tile& tile, int64_t chain, int64_t row) {
-  int64_t others = 0;
+  int32_t others = 0;
   for (; row >= tile.first_row + chain; row = tree.parents[row]) ++others;
-  const int64_t in_line = tile.length + (row < 0 ? 0 : row - tile.first_row + 1);
+  const auto in_line = static_cast<int32_t>(tile.length + (row < 0 ? 0 : row - tile.first_row + 1));
   return {in_line, in_line + others};
 }
 
 // slots[i] of position first + i of a row, -1 behind its last; by a whole warp.
-FORETOKEN_DEVICE void find_slots(const TreeRows& tree, const Tile& tile, const Place& place, int64_t row, int64_t first,
+FORETOKEN_DEVICE void find_slots(const TreeRows& tree, const Tile& tile, const Place& place, int64_t row, int32_t first,
                                  int32_t* slots) {
   const int lane = threadIdx.x % kWarp;
   for (int i = lane; i < kUnit; i += kWarp) {
-    const int64_t position = first + i;
-    if (position < place.in_line) slots[i] = static_cast<int32_t>(position);
+    const int32_t position = first + i;
+    if (position < place.in_line) slots[i] = position;
     else if (position >= place.positions) slots[i] = -1;
   }
-  for (int64_t position = place.positions - 1; position >= place.in_line && position >= first; --position) {
+  const int32_t lowest = place.in_line > first ? place.in_line : first;
+  if (lowest >= first + kUnit) return;
+  for (int32_t position = place.positions - 1; position >= lowest; --position) {
     if (lane == 0 && position < first + kUnit) {
       slots[position - first] = static_cast<int32_t>(tile.length + row - tile.first_row);
     }

@@ -73,7 +73,7 @@ class Unit<float, kVectors> {
         if (q < pass.begin || q >= pass.end) continue;
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
-          scores[q][h] = lane_ + h * kWarp < pass.positions ? scores[q][h] * source_.scale : -INFINITY;
+          scores[q][h] = lane_ + h * kWarp < pass.positions ? __fmul_rn(scores[q][h], source_.scale) : -INFINITY;
         }
         const float largest = reduce_warp(fmaxf(scores[q][0], scores[q][1]), Max());
         float sum = 0;
@@ -148,7 +148,7 @@ class Unit<BFloat16, kVectors> {
 #pragma unroll
         for (int i = 0; i < kUnit / 4; ++i) {
           float& score = scores[i / 2][2 * half + i % 2];
-          score = i / 2 * 8 + 2 * t_ + i % 2 < pass.positions ? score * source_.scale : -INFINITY;
+          score = i / 2 * 8 + 2 * t_ + i % 2 < pass.positions ? __fmul_rn(score, source_.scale) : -INFINITY;
           largest = fmaxf(largest, score);
         }
         largest = of_four(largest, Max());

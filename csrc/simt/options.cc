@@ -48,10 +48,12 @@ void set(Options& options, const std::string& name, const std::string& value) {
     options.resident_blocks = static_cast<int>(parse_number(name, value, 1, 64));
   } else if (name == "memory") {
     options.memory_bytes = parse_number(name, value, 1, uint64_t{32} << 30);
+  } else if (name == "cublas") {
+    options.cublas = parse_number(name, value, 0, 1) == 1;
   } else {
     throw make_error(ErrorCode::kInvalidArgument,
                      "cuda-emulated: there is no option \"%s\"; there are schedule, asyncCopies, seed, races, "
-                     "residentBlocks and memory",
+                     "residentBlocks, memory and cublas",
                      name.c_str());
   }
 }

@@ -28,12 +28,13 @@ struct Options {
   bool races;  // whether accesses are checked; only the checked build can
   int resident_blocks = 1;
   size_t memory_bytes = size_t{2} << 30;
+  bool cublas = false;  // whether there is one: the stand-in for it
 
   Options();
 };
 
 // "schedule=in-order|reverse|random|starve asyncCopies=early|late|random seed=N races=0|1 residentBlocks=N
-// memory=BYTES", any of them. Throws Error for anything else.
+// memory=BYTES cublas=0|1", any of them. Throws Error for anything else.
 Options parse_options(const char* text);
 
 // What streams and memory take that the calling thread makes from here on.

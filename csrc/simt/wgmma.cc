@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <memory>
 
 #include "csrc/simt/collective.h"
 #include "csrc/simt/memory_access.h"
@@ -89,7 +90,12 @@ void compute(Warp& warp, WgmmaProduct& product) {
   SharedMemory& shared = warp.block->shared;
   const auto columns = static_cast<uint32_t>(product.issue.columns);
   float a[kRows][kDepth];
-  static thread_local float b[kDepth][kMostColumns], totals[kMostColumns];
+  // On the heap: room for the variables of threads is scarce in a library that is loaded late.
+  struct Scratch {
+    float b[kDepth][kMostColumns], totals[kMostColumns];
+  };
+  static thread_local const auto scratch = std::make_unique<Scratch>();
+  auto& [b, totals] = *scratch;
   if (product.issue.a_registers) {
     for (uint32_t lane = 0; lane < kLanes; ++lane) {
       for (uint32_t i = 0; i < 4; ++i) {

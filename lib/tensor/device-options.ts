@@ -29,6 +29,8 @@ export interface EmulatorOptions {
   residentBlocks?: number;
   /** Bytes of the device. Default 2 GiB. */
   memory?: number;
+  /** Whether there is a cuBLAS: a stand-in for it. Default false. */
+  cublas?: boolean;
 }
 
 const CPU_OPTIONS = ['threads', 'isa', 'memoryLimit'] as const;
@@ -49,6 +51,6 @@ export function checkDeviceOptions(name: DeviceName, options: DeviceOptions): vo
 export function emulatorText({ checked: _, ...options }: EmulatorOptions): string {
   return Object.entries(options)
     .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${name}=${value}`)
+    .map(([name, value]) => `${name}=${typeof value === 'boolean' ? Number(value) : value}`)
     .join(' ');
 }

@@ -85,6 +85,7 @@ describe.each(targets)('fused draws on %s', (target) => {
     [31, 3],
     [512, 64],
     [1500, 37],
+    [5000, 9], // strips enough for a larger block to merge
   ] as const;
   describe.each(dtypes)('and %s', (dtype) => {
     it.each(sizes)('of %d tokens and %d dimensions are those of the logits', async (...size) => {
@@ -105,10 +106,12 @@ describe.each(targets)('fused draws on %s', (target) => {
         const [rows, dim, vocab] = [60, 20, 1100];
         const { hidden, weight, bias } = nearTies(device, rows, dim, vocab, dtype);
         // Sixty roots, so that every row is drawn.
+        const lengths = Int32Array.from({ length: rows }, (_, r) => r % 9);
         const tree = uploadTrees(
           device,
-          Array.from({ length: rows }, (_, r) => ({ parents: [-1], length: r % 9 })),
+          Array.from(lengths, (length) => ({ parents: [-1], length })),
         );
+        const positions = device.tensor(lengths.map((length) => length + 1));
         const tokens = device.tensor(new Int32Array(rows));
         for (const temperature of [0, 1]) {
           for (const softcap of [0, 0.5, 30]) {
@@ -117,7 +120,11 @@ describe.each(targets)('fused draws on %s', (target) => {
               const result = verifyTree({ hidden, weight, bias, softcap, tokens, tree, sampling });
               return (await readPaths(result, tree)).map((path) => path.tokens[0]!);
             };
-            expect(await draw(new Map())).toEqual(await draw(new Map([[5, 0]])));
+            const plain = await takeIndices(
+              linearSample(hidden, weight, { bias, softcap, positions, temperature }),
+            );
+            expect(await draw(new Map())).toEqual(plain);
+            expect(await draw(new Map([[5, 0]]))).toEqual(plain);
           }
         }
       });

@@ -176,7 +176,7 @@ describe.each(targets)('%s', (target) => {
     }
   });
 
-  test.each(shapes)('%i rows of %i and a residual, as if they were added before', async (rows, dim) => {
+  test.each(shapes)('%i rows of %i and a residual: gradients, as if they were added before', async (rows, dim) => {
     const { x, weight, gradY } = problemOf(rows, dim);
     const others = random.floats(rows * dim);
     const results = await onAllVariants(target, (device) => {

@@ -1,10 +1,11 @@
 import { rope, ropeTable } from '../../lib/tensor/ops/rope';
 import { expectSameBits, expectWithinRoundings } from '../support/accuracy';
-import { isaLevels, onCpu, onDeviceOnly } from '../support/cpu';
+import { onCpu, onDeviceOnly } from '../support/cpu';
+import { bfloat16Targets, onAllVariants, onDevice, targets } from '../support/devices';
 import { foretokenError } from '../support/errors';
 import { checkGradients } from '../support/gradcheck';
+import { representable } from '../support/half';
 import { Random } from '../support/random';
-import { onAllThreadCounts } from '../support/thread-counts';
 
 const theta = 10_000;
 const random = new Random(41);
@@ -18,42 +19,52 @@ const shapes = [
   { rows: 0, heads: 2, rotatedHeads: 1, headDim: 4 },
 ];
 
-describe.each(isaLevels)('%s', (isa) => {
+const ways = [
+  ...targets.map((target) => [target, 'float32'] as const),
+  ...bfloat16Targets.map((target) => [target, 'bfloat16'] as const),
+];
+
+describe.each(ways)('%s in %s', (target, dtype) => {
   test.each(shapes)('$rows rows, $rotatedHeads of $heads heads of $headDim', async (shape) => {
     const { rows, heads, rotatedHeads, headDim } = shape;
-    const x = random.floats(rows * heads * headDim, 3);
+    const x = representable(random.floats(rows * heads * headDim, 3), 'bfloat16');
     const positions = Int32Array.from({ length: rows }, () => random.integer(3000));
-    const [y] = await onAllThreadCounts(isa, (device) => [
-      rope(
-        device.tensor(x, [rows, heads * headDim]),
-        device.tensor(positions),
-        ropeTable(device, 3000, headDim, theta),
-        {
-          heads,
-          rotatedHeads,
-        },
-      ),
-    ]);
+    const [y, back] = await onAllVariants(target, (device) => {
+      const leaf = device
+        .tensor(x, [rows, heads * headDim])
+        .cast(dtype)
+        .requireGrad();
+      const table = ropeTable(device, 3000, headDim, theta);
+      const out = rope(leaf, device.tensor(positions), table, { heads, rotatedHeads });
+      out.backward(leaf.detach());
+      return [out, leaf.grad!].map((tensor) => tensor.cast('float32'));
+    });
     // Rotate-half: x cos + rotate(x) sin with rotate(x) = [-second half ; first half], angles repeated for both halves.
-    const [oracle, sizes] = [new Float64Array(x.length), new Float64Array(x.length)];
-    for (let i = 0; i < x.length; i++) {
-      const [row, head, at] = [
-        Math.floor(i / (heads * headDim)),
-        Math.floor(i / headDim) % heads,
-        i % headDim,
-      ];
-      const half = headDim / 2;
-      const angle = positions[row]! * theta ** ((-2 * (at % half)) / headDim);
-      const other = at < half ? -x[i + half]! : x[i - half]!;
-      oracle[i] = head < rotatedHeads ? x[i]! * Math.cos(angle) + other * Math.sin(angle) : x[i]!;
-      sizes[i] = head < rotatedHeads ? Math.abs(x[i]!) + Math.abs(other) : 0;
+    const half = headDim / 2;
+    for (const [turned, sign] of [[y!, 1] as const, [back!, -1] as const]) {
+      const [oracle, allowed] = [new Float64Array(x.length), new Float64Array(x.length)];
+      for (let i = 0; i < x.length; i++) {
+        const [row, head, at] = [
+          Math.floor(i / (heads * headDim)),
+          Math.floor(i / headDim) % heads,
+          i % headDim,
+        ];
+        const angle = sign * positions[row]! * theta ** ((-2 * (at % half)) / headDim);
+        const other = at < half ? -x[i + half]! : x[i - half]!;
+        oracle[i] = head < rotatedHeads ? x[i]! * Math.cos(angle) + other * Math.sin(angle) : x[i]!;
+        allowed[i] = head < rotatedHeads ? 3 * (Math.abs(x[i]!) + Math.abs(other)) : 0;
+        // One rounding to bfloat16 in the end.
+        if (dtype === 'bfloat16') allowed[i]! += Math.abs(oracle[i]!) * 2 ** 16 * (1 + 2 ** -8);
+      }
+      expectWithinRoundings(turned, oracle, 1, allowed);
     }
-    expectWithinRoundings(y!, oracle, 3, sizes);
   });
+});
 
+describe.each(targets)('%s', (target) => {
   test('position 0 changes nothing, and turning back undoes turning', async () => {
     const x = random.floats(5 * 24);
-    const [still, back] = await onAllThreadCounts(isa, (device) => {
+    const [still, back] = await onAllVariants(target, (device) => {
       const input = device.tensor(x, [5, 24]);
       const table = ropeTable(device, 100, 12, theta);
       const options = { heads: 2, rotatedHeads: 2 };
@@ -67,7 +78,7 @@ describe.each(isaLevels)('%s', (isa) => {
   });
 
   test('gradients', async () => {
-    await onCpu({ isa, threads: 2 }, async (device) => {
+    await onDevice(target, async (device) => {
       using table = ropeTable(device, 50, 6, theta);
       using positions = device.tensor(Int32Array.of(0, 49, 3));
       await checkGradients(device, [{ data: random.floats(3 * 24), shape: [3, 24] }], (x) =>
@@ -77,7 +88,7 @@ describe.each(isaLevels)('%s', (isa) => {
   });
 
   test.each([-1, 10, -(2 ** 31)])('position %i of 10 is refused', async (bad) => {
-    await onCpu({ isa, threads: 2 }, async (device) => {
+    await onDevice(target, async (device) => {
       using table = ropeTable(device, 10, 4, theta);
       using x = device.zeros([2, 4]);
       const options = { heads: 1, rotatedHeads: 1 };

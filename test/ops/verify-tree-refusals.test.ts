@@ -4,7 +4,7 @@ import { native } from '../../lib/native/load';
 import type { Device } from '../../lib/tensor/device';
 import { linearSample, sampleLogits, type SamplingOptions } from '../../lib/tensor/ops/sampling';
 import { plantTree, verifyTree, type VerifyTreeInputs } from '../../lib/tensor/ops/verify-tree';
-import type { Tensor } from '../../lib/tensor/tensor';
+import { Tensor } from '../../lib/tensor/tensor';
 import { onCpu, onDeviceOnly } from '../support/cpu';
 import { onDevice, targets, type Target } from '../support/devices';
 import { takeIndices } from '../support/draws';
@@ -105,6 +105,74 @@ describe.each(onTargets)('indices that the %s of %s knows', (where, target) => {
       expect(() => verifyTree(given)).toThrow(
         foretokenError('INDEX_OUT_OF_RANGE', 'verifyTree: history[1] is -2'),
       );
+    });
+  });
+});
+
+describe.each(targets)('texts on %s that only the device knows', (target) => {
+  const text = {
+    tokens: [
+      [1, 2, 3],
+      [4, 5, 6],
+    ],
+    lengths: [3, 2],
+    promptLengths: [1, 0],
+  };
+  it.each<[string, Partial<typeof text>, string]>([
+    [
+      'a token out of range',
+      {
+        tokens: [
+          [1, 2, 10],
+          [4, 5, 6],
+        ],
+      },
+      'history[2] is 10, but must be in 0 … 9',
+    ],
+    [
+      'a negative token',
+      {
+        tokens: [
+          [1, 2, 3],
+          [4, -5, 6],
+        ],
+      },
+      'history[1] is -5',
+    ],
+    ['a length beyond the row', { lengths: [3, 4] }, 'historyLengths[1] is 4, but must be in 0 … 3'],
+    ['a negative length', { lengths: [-1, 2] }, 'historyLengths[0] is -1'],
+  ])('%s', async (_, change, message) => {
+    await onDevice(target, async (device) => {
+      const run = async ({ tokens, lengths, promptLengths }: typeof text): Promise<void> => {
+        const history = {
+          tokens: onDeviceOnly(device, tokens.flat(), [2, 3]),
+          lengths: onDeviceOnly(device, lengths),
+          promptLengths: onDeviceOnly(device, promptLengths),
+        };
+        const indices = { rowOffsets: [0, 2, 4], lengths: [5, 5], parents: [-1, 0, -1, 2] };
+        const sampling = { presencePenalty: 1 };
+        return verified(device, { ...inputs(device, indices, onDeviceOnly), sampling, history });
+      };
+      const error = foretokenError('INDEX_OUT_OF_RANGE', `verifyTree: ${message}`);
+      await expect(run({ ...text, ...change })).rejects.toEqual(error);
+      await run(text);
+    });
+  });
+
+  it('a biased token out of range', async () => {
+    await onDevice(target, async (device) => {
+      const [positions, logits] = [onDeviceOnly(device, [0]), device.zeros([1, 5])];
+      const [tokens, values] = [onDeviceOnly(device, [4, 5]), device.zeros([2])];
+      const sampling = [0, 0, 1, 0, 1, 0, 0, 0n] as const;
+      const run = async (): Promise<number[]> => {
+        const handle = native.sampleLogits(
+          ...([logits.handle, positions.handle, undefined, 0, ...sampling] as const),
+          ...([tokens.handle, values.handle] as const),
+        );
+        return takeIndices(new Tensor(device, handle));
+      };
+      const message = 'sampleLogits: logitBias[1] is 5, but must be in 0 … 4';
+      await expect(run()).rejects.toEqual(foretokenError('INDEX_OUT_OF_RANGE', message));
     });
   });
 });

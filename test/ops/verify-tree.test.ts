@@ -1,11 +1,13 @@
 // Verification of draft trees gives what plain decoding gives, whatever is drafted.
 import type { ActivationDType } from '../../lib/native/binding';
-import type { SamplingOptions } from '../../lib/tensor/ops/sampling';
+import { linear } from '../../lib/tensor/ops/linear';
+import { sampleLogits, type SamplingOptions } from '../../lib/tensor/ops/sampling';
+import { uploadTrees } from '../../lib/tensor/ops/tree-rows';
 import type { Device } from '../../lib/tensor/device';
-import type { AcceptedPath } from '../../lib/tensor/ops/verify-tree';
+import { readPaths, verifyTree, type AcceptedPath } from '../../lib/tensor/ops/verify-tree';
 import { bfloat16Targets, onDevice, targets } from '../support/devices';
-import { drawRows } from '../support/draws';
-import { representable } from '../support/half';
+import { drawRows, takeIndices } from '../support/draws';
+import { representable, tensorOf } from '../support/half';
 import { Random } from '../support/random';
 import { randomTree, tokensTo, verifyTrees, type TokenTree } from '../support/trees';
 
@@ -129,6 +131,38 @@ describe.each(targets)('on %s', (target) => {
       for (const tree of trees) alone.push(...(await verifyTrees(device, [tree], options)));
       for (const dtype of dtypes) expect(await verifyTrees(device, trees, options, dtype)).toEqual(alone);
       expect(Math.max(...alone.map(({ nodes }) => nodes.length))).toBeGreaterThan(1);
+    });
+  });
+
+  // As many tokens as larger blocks take.
+  it.each(everyOption)('roots draw one of 5000 tokens as from their logits with %j', async (options) => {
+    await onDevice(target, async (device) => {
+      const [vocab, dim, rows, length] = [5000, 3, 3, 20];
+      const random = new Random(4);
+      const [states, weights] = [random.floats(rows * dim), random.floats(vocab * dim, 6)].map((values) =>
+        representable(values, 'bfloat16'),
+      );
+      const history = Array.from({ length: rows }, () => ({
+        tokens: Array.from({ length }, () => random.integer(vocab)),
+        promptLength: 8,
+      }));
+      const tree = uploadTrees(
+        device,
+        history.map(() => ({ parents: [-1], length: length - 1 })),
+      );
+      const tokens = device.tensor(Int32Array.from(history, (text) => text.tokens.at(-1)!));
+      const at = device.tensor(Int32Array.of(length));
+      for (const dtype of dtypes) {
+        const hidden = tensorOf(device, states!, [rows, dim], dtype);
+        const weight = tensorOf(device, weights!, [vocab, dim], dtype);
+        const verified = verifyTree({ hidden, weight, tokens, tree, sampling: options, history });
+        const paths = await readPaths(verified, tree);
+        const logits = linear(hidden, weight, undefined, 'float32');
+        for (let r = 0; r < rows; r++) {
+          const row = logits.view(r * vocab, [1, vocab]);
+          expect(paths[r]!.tokens).toEqual(await takeIndices(sampleLogits(row, at, options, history[r])));
+        }
+      }
     });
   });
 

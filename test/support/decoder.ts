@@ -57,19 +57,29 @@ export class Decoder implements Disposable {
     this.lengths = new Array<number>(sequences).fill(0);
   }
 
-  /** Runs one tree a sequence through every layer. @returns what each row of the last layer attends to, concatenated */
-  async forward(...drafts: readonly Draft[]): Promise<Float32Array> {
-    const [layers, rows] = [this.cache.shape[0]!, drafts.flatMap((draft) => [...draft.rows])];
+  /** Writes the rows of one tree a sequence into every layer. */
+  append(...drafts: readonly Draft[]): void {
     using tree = this.tree(drafts);
-    let out: Float32Array = new Float32Array(0);
-    for (let layer = 0; layer < layers; layer++) {
-      const values = rows.flatMap((row) => Array.from(row, (x) => x * (layer + 1)));
-      using qkv = this.qkv(values);
+    for (let layer = 0; layer < this.cache.shape[0]!; layer++) {
+      using qkv = this.#rows(drafts, layer);
       kvAppend(this.cache, layer, qkv, tree, this.shape.heads);
-      using attended = treeAttention(this.cache, layer, qkv, tree, this.shape);
-      out = await take(attended.cast('float32'));
     }
-    return out;
+  }
+
+  /** The same. @returns what each row attends to in the last layer, concatenated */
+  async forward(...drafts: readonly Draft[]): Promise<Float32Array> {
+    this.append(...drafts);
+    using tree = this.tree(drafts);
+    const layer = this.cache.shape[0]! - 1;
+    using qkv = this.#rows(drafts, layer);
+    using attended = treeAttention(this.cache, layer, qkv, tree, this.shape);
+    return await take(attended.cast('float32'));
+  }
+
+  #rows(drafts: readonly Draft[], layer: number): Tensor {
+    return this.qkv(
+      drafts.flatMap(({ rows }) => rows.flatMap((row) => Array.from(row, (x) => x * (layer + 1)))),
+    );
   }
 
   /** Commits one path a sequence. */
@@ -103,7 +113,7 @@ export class Decoder implements Disposable {
       const left = this.options.capacity - length;
       return { parents: chain(left), rows: chain(left).map(() => new Float32Array(rowWidth(this.shape))) };
     });
-    await this.forward(...zeros);
+    this.append(...zeros);
     return await this.contents();
   }
 

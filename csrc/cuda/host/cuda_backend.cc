@@ -72,10 +72,12 @@ CudaBackend::CudaBackend(int index) : index_(index) {
   if (record_ == nullptr) throw CudaFailure(cudaErrorMemoryAllocation, "cudaMallocAsync");
   const ErrorRecord empty = empty_record();
   upload(record_, &empty, sizeof empty);
+  const int compute_capability = 10 * properties.major + properties.minor;
+  cublas_ = std::make_unique<Cublas>(compute_capability, record_);
   context_ = {.stream = stream_,
               .multiprocessors = properties.multiProcessorCount,
-              .compute_capability = 10 * properties.major + properties.minor,
-              .cublas = nullptr,
+              .compute_capability = compute_capability,
+              .cublas = cublas_.get(),
               .record = record_,
               .op = "",
               .launch = 0};
@@ -84,6 +86,7 @@ CudaBackend::CudaBackend(int index) : index_(index) {
 CudaBackend::~CudaBackend() {
   stop();
   release(record_);
+  cublas_.reset();
   cudaStreamDestroy(stream_);
   cudaStreamDestroy(memory_stream_);
 }

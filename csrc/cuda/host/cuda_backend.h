@@ -7,6 +7,7 @@
 
 #include "csrc/core/backend.h"
 #include "csrc/cuda/context.h"
+#include "csrc/cuda/host/cublas.h"
 #include "csrc/cuda/host/pinned_memory.h"
 
 namespace foretoken::cuda {
@@ -63,6 +64,7 @@ class CudaBackend final : public Backend {
   cudaStream_t memory_stream_ = nullptr;
   ErrorRecord* record_ = nullptr;
   PinnedMemory pinned_;
+  std::unique_ptr<Cublas> cublas_;
   Context context_;
   std::shared_ptr<Graph> capture_;  // while there is one
   int64_t memory_size_ = 0;

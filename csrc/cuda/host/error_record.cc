@@ -31,6 +31,7 @@ const char* name_of(Argument argument) {
 ErrorRecord empty_record() {
   ErrorRecord record{};
   record.key = ~0ull;
+  record.one = record.one_without_error = 1;
   return record;
 }
 
@@ -38,12 +39,11 @@ std::optional<Error> error_of(const ErrorRecord& record) {
   if (record.launch == 0) return std::nullopt;
   const auto argument = static_cast<Argument>(record.key >> 60);
   const ErrorRecord::Limits& limits = record.limits[static_cast<int>(argument)];
-  const IndexProblem problem = {name_of(argument),
-                                static_cast<int64_t>(record.key >> 32 & 0xfffffff),
-                                static_cast<int32_t>(record.key),
-                                limits.lowest,
-                                limits.highest,
-                                static_cast<Bound>(limits.bound)};
+  const auto position = static_cast<int64_t>(record.key >> 32 & 0xfffffff);
+  // A document starts no later than at its row, counted within the sequence.
+  const int64_t highest = argument == Argument::kStarts ? position % (limits.highest + 1) : limits.highest;
+  const IndexProblem problem = {name_of(argument), position, static_cast<int32_t>(record.key),
+                                limits.lowest,     highest,  static_cast<Bound>(limits.bound)};
   return make_error(ErrorCode::kIndexOutOfRange, "%s: %s", record.op, text_of(problem).c_str());
 }
 
