@@ -84,15 +84,18 @@ void issue_load(Thread& thread, const std::vector<Block*>& blocks, uint32_t offs
                 Copy copy) {
   Actor& engine = thread.block->copy_engine;
   const uint32_t barrier_offset = thread.block->shared.offset(checked_shared(barrier, 8, 8));
+  std::vector<size_t> barriers;  // of each block
   for (Block* block : blocks) {
-    check_visible_to_engine(mbarrier_at(*block, block->shared.at(barrier_offset)));
+    Mbarrier& there = mbarrier_at(*block, block->shared.at(barrier_offset));
+    check_visible_to_engine(there);
+    barriers.push_back(static_cast<size_t>(&there - block->mbarriers.data()));
     check_engine(thread, block->shared.at(offset), bytes, kWrite);
     poison(block->shared.at(offset), bytes);
   }
   const auto complete = [=, index = engine.index, time = engine.time] {
-    for (Block* block : blocks) {
-      copy(*block);
-      complete_bytes(*block, mbarrier_at(*block, block->shared.at(barrier_offset)), bytes, index, time);
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      copy(*blocks[i]);
+      complete_bytes(*blocks[i], blocks[i]->mbarriers[barriers[i]], bytes, index, time);
     }
   };
   engine.advance();

@@ -12,6 +12,7 @@
 #include <new>
 
 #include "csrc/simt/poison.h"
+#include "csrc/simt/report.h"
 #include "csrc/simt/sanitizer_callbacks.h"
 
 namespace foretoken::simt {
@@ -201,9 +202,8 @@ std::string describe_device_memory(const void* first, size_t bytes) {
   if (!nearest) {
     std::snprintf(text, sizeof text, "address %p", first);
   } else {
-    const ptrdiff_t offset = address - nearest->address;
-    std::snprintf(text, sizeof text, "bytes %td … %td of %s %zu bytes", offset,
-                  offset + static_cast<ptrdiff_t>(bytes) - 1, what, nearest->bytes);
+    std::snprintf(text, sizeof text, "%s of %s %zu bytes", byte_range(address - nearest->address, bytes).c_str(), what,
+                  nearest->bytes);
   }
   return text;
 }

@@ -1,5 +1,6 @@
 #include "csrc/simt/mbarrier.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "csrc/simt/collective.h"
@@ -54,6 +55,7 @@ void arrive(Block& block, Mbarrier& barrier) {
 
 void expect(Mbarrier& barrier, uint32_t bytes) {
   barrier.bytes += bytes;
+  barrier.carried = barrier.phase + 1;
   if (barrier.bytes > kMostBytes) {
     fail("mbarrier.expect_tx: " + std::to_string(barrier.bytes) + " bytes are announced; there can be " +
          std::to_string(kMostBytes));
@@ -76,6 +78,7 @@ void wait(uint64_t* address, uint32_t parity, const void* code) {
   thread.place = {"mbarrier.try_wait", code};
   Block& block = *thread.block;
   Mbarrier& barrier = mbarrier_at(block, address);
+  const auto number = static_cast<size_t>(&barrier - block.mbarriers.data());
   check_word(thread, address, kRead | kAtomic);
   if ((barrier.phase & 1) == (parity & 1)) {
     barrier.waiting[thread.warp - block.warps.data()] |= 1u << thread.lane;
@@ -83,22 +86,24 @@ void wait(uint64_t* address, uint32_t parity, const void* code) {
   } else {
     maybe_switch();
   }
-  acquire(thread, mbarrier_at(block, address));
+  Mbarrier& over = block.mbarriers[number];
+  over.awaited = std::max(over.awaited, over.phase);
+  acquire(thread, over);
 }
 
 }  // namespace
 
 Mbarrier& mbarrier_at(Block& block, const void* address) {
-  const auto& shared = block.shared;
-  const std::string operation = current_thread().place.operation;
+  const auto refuse = [](const std::string& problem) { fail(current_thread().place.operation + (": " + problem)); };
+  SharedMemory& shared = block.shared;
   const uint32_t offset = shared.offset(address);
   if (!shared.holds(address) || !shared.is_allocated(offset, sizeof(Word))) {
-    fail(operation + ": the barrier is not in the block's shared memory");
+    refuse("the barrier is not in the block's shared memory");
   }
   Word word;
   std::memcpy(&word, address, sizeof word);
   if (word.mark != kMark || word.number >= block.mbarriers.size() || block.mbarriers[word.number].offset != offset) {
-    fail(operation + ": the barrier is not initialised, or was overwritten: " + shared.describe(offset, sizeof word));
+    refuse("the barrier is not initialised, or was overwritten: " + shared.describe(offset, sizeof word));
   }
   return block.mbarriers[word.number];
 }
@@ -121,9 +126,14 @@ void complete_bytes(Block& block, Mbarrier& barrier, uint32_t bytes, uint32_t co
 
 std::string problem_of_mbarriers(const Block& block) {
   for (const Mbarrier& barrier : block.mbarriers) {
-    if (!barrier.valid || barrier.bytes == 0) continue;
-    return "an mbarrier is left with " + std::to_string(barrier.bytes) + " bytes announced that did not come (if it " +
-           "is less than 0: that came, but were not announced): " + block.shared.describe(barrier.offset, sizeof(Word));
+    const std::string where = block.shared.describe(barrier.offset, sizeof(Word));
+    if (barrier.bytes > 0) {
+      return "mbarrier: " + std::to_string(barrier.bytes) + " bytes were announced that did not come: " + where;
+    }
+    if (barrier.bytes < 0) {
+      return "mbarrier: " + std::to_string(-barrier.bytes) + " bytes came that were not announced: " + where;
+    }
+    if (barrier.carried > barrier.awaited) return "mbarrier: bytes came that no thread has waited for: " + where;
   }
   return "";
 }

@@ -19,6 +19,8 @@ struct Mbarrier {
   uint32_t expected = 0;  // arrivals in a phase
   uint32_t missing = 0;   // of them in this phase
   uint32_t phase = 0;
+  uint32_t awaited = 0;            // the phases before this one have been waited for
+  uint32_t carried = 0;            // phases before this one had bytes
   uint32_t maker = 0, made = 0;    // the actor that initialised it, and when
   int64_t bytes = 0;               // announced, but not here yet
   uint32_t waiting[kMostWarps]{};  // lanes of each warp that wait for the end of this phase

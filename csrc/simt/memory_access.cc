@@ -35,9 +35,8 @@ struct Checked {
   [[noreturn]] void refuse_race(const AccessRecord& other, const std::string& where) const {
     current_launch->hears_accesses = false;
     const bool lacks_fence = kind & kAsync && other.kind() & kWrite && !(other.kind() & kAsync);
-    const std::string advice =
-        lacks_fence ? "\n  neither a barrier orders the two for the asynchronous proxy: that takes fence.proxy.async"
-                    : "";
+    const char* const advice =
+        lacks_fence ? ". What copy engines and tensor cores read takes fence_proxy_async() before the barrier" : "";
     fail("race on " + where + "\n  " + who() + "\n  " + current_launch->checker->describe(other) +
          "\n  nothing orders the two" + advice);
   }
@@ -89,10 +88,13 @@ struct Checked {
   Block& block_in(size_t arena) const {
     for (Block* block : thread.block->cluster->blocks) {
       if (block->place != arena) continue;
-      if (block->live == 0) refuse("access to the shared memory of a block that has exited", "");
+      if (block->live == 0) {
+        refuse("access to the shared memory of a block that has exited",
+               block->shared.describe(block->shared.offset(address), bytes));
+      }
       return *block;
     }
-    refuse("access to the shared memory of a block that is not in the cluster", "");
+    refuse("access to shared memory of a block that is not in the cluster", std::to_string(bytes) + " bytes");
   }
 
   bool is_own_memory() const {

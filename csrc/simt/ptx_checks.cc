@@ -7,16 +7,14 @@ namespace foretoken::simt {
 unsigned char* checked_shared(const void* address, size_t bytes, size_t alignment) {
   Thread& thread = current_thread();
   SharedMemory& shared = thread.block->shared;
-  const std::string operation = thread.place.operation;
-  if (!shared.holds(address)) fail(operation + ": the address is not in the block's shared memory");
+  const auto refuse = [&](const std::string& problem) { fail(thread.place.operation + (": " + problem)); };
+  if (!shared.holds(address)) refuse("the address is not in the block's shared memory");
   const uint32_t offset = shared.offset(address);
   if (offset % alignment != 0) {
-    fail(operation + ": the address in shared memory is not aligned to " + std::to_string(alignment) + " bytes");
+    refuse("the address in shared memory is not aligned to " + std::to_string(alignment) +
+           " bytes: " + shared.describe(offset, bytes));
   }
-  if (!shared.is_allocated(offset, bytes)) {
-    fail(operation + ": out of bounds: " + std::to_string(bytes) + " bytes at " + std::to_string(offset) +
-         " of shared memory lie in no variable");
-  }
+  if (!shared.is_allocated(offset, bytes)) refuse("out of bounds: " + shared.describe(offset, bytes));
   return shared.at(offset);
 }
 

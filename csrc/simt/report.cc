@@ -13,6 +13,11 @@ std::string triple(const uint3& at) {
   return text;
 }
 
+std::string byte_range(long first, size_t count) {
+  if (count == 1) return "byte " + std::to_string(first);
+  return "bytes " + std::to_string(first) + " … " + std::to_string(first + static_cast<long>(count) - 1);
+}
+
 std::string name_of(const Thread& thread) {
   return "block " + triple(thread.block->index) + ", thread " + triple(thread.index);
 }

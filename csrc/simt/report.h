@@ -9,6 +9,8 @@ namespace foretoken::simt {
 
 // "(3, 0, 0)"
 std::string triple(const uint3& at);
+// "bytes 4 … 7", "byte 4"
+std::string byte_range(long first, size_t count);
 // "block (0, 0, 0), thread (3, 0, 0)"
 std::string name_of(const Thread& thread);
 // "__syncthreads at csrc/cuda/softmax.cu:9"

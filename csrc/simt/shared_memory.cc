@@ -7,6 +7,7 @@
 #include <new>
 
 #include "csrc/simt/poison.h"
+#include "csrc/simt/report.h"
 #include "csrc/simt/scheduler.h"
 #include "csrc/simt/shared_variables.h"
 
@@ -91,10 +92,9 @@ std::string SharedMemory::describe(uint32_t offset, size_t bytes) const {
   for (const Variable& variable : variables_) {
     if (variable.offset <= offset) nearest = &variable;
   }
-  const auto first = static_cast<long>(offset) - static_cast<long>(nearest->offset);
-  return (nearest->key ? "shared variable " + nearest->name : std::string("dynamic shared memory")) + ", bytes " +
-         std::to_string(first) + " … " + std::to_string(first + static_cast<long>(bytes) - 1) + " of " +
-         std::to_string(nearest->bytes);
+  const long first = static_cast<long>(offset) - static_cast<long>(nearest->offset);
+  const std::string name = nearest->key ? "shared variable " + nearest->name : "dynamic shared memory";
+  return name + ", " + byte_range(first, bytes) + " of " + std::to_string(nearest->bytes);
 }
 
 void SharedMemory::mark_written(uint32_t offset, size_t bytes) {

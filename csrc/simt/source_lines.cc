@@ -6,27 +6,18 @@
 #include <cstdio>
 #include <map>
 #include <mutex>
-#include <vector>
+
+#include "csrc/simt/addr2line.h"
+#include "csrc/simt/library_image.h"
 
 namespace foretoken::simt {
 
 namespace {
 
-struct Frame {
-  std::string function, line;
-};
-
 std::string hexadecimal(uintptr_t value) {
   char text[32];
   std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(value));
   return text;
-}
-
-// A name for a shell, in quotes.
-std::string quoted(const std::string& text) {
-  std::string result = "'";
-  for (const char c : text) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return result + "'";
 }
 
 // Inline functions of the emulator, and wrappers of instructions, say nothing about the kernel that calls them.
@@ -52,53 +43,45 @@ std::string bare_name(std::string name) {
   return name;
 }
 
-bool read_line(FILE* pipe, std::string& line) {
-  line.clear();
-  int c;
-  while ((c = std::fgetc(pipe)) != EOF && c != '\n') line += static_cast<char>(c);
-  return c != EOF || !line.empty();
-}
+// One thread at a time asks, and remembers the answer.
+struct Lines {
+  std::mutex mutex;
+  const std::string library;
+  Addr2line addr2line;
+  std::map<const void*, std::string> known;
 
-// The frames at an address, the innermost first; none where nothing is known.
-std::vector<Frame> frames_at(const std::string& library, uintptr_t offset) {
-  const std::string command = "addr2line -i -f -C -e " + quoted(library) + " " + hexadecimal(offset) + " 2>/dev/null";
-  std::vector<Frame> frames;
-  FILE* const pipe = popen(command.c_str(), "r");
-  if (!pipe) return frames;
-  Frame frame;
-  while (read_line(pipe, frame.function) && read_line(pipe, frame.line)) {
-    if (frame.line.rfind("??", 0) == 0 || is_emulators_own(frame.line)) continue;
-    frame.line = frame.line.substr(0, frame.line.find(" (discriminator"));
-    frames.push_back(frame);
-  }
-  pclose(pipe);
-  return frames;
-}
+  explicit Lines(std::string file) : library(std::move(file)), addr2line(library) {}
+};
 
-// The library that holds `code`, and where in it.
-bool locate(const void* code, std::string& library, uintptr_t& offset) {
+std::string library_file() {
   Dl_info info;
-  if (!code || !dladdr(code, &info) || !info.dli_fname) return false;
-  library = info.dli_fname;
-  offset = reinterpret_cast<uintptr_t>(code) - reinterpret_cast<uintptr_t>(info.dli_fbase);
-  return true;
+  return dladdr(library_image().begin, &info) && info.dli_fname ? info.dli_fname : "";
 }
 
-std::string look_up_line(const void* code) {
-  std::string library;
-  uintptr_t offset;
-  if (!locate(code, library, offset)) return "an unknown place";
+Lines& lines() {
+  static auto* const the_lines = new Lines(library_file());  // streams may still run when statics are destroyed
+  return *the_lines;
+}
+
+std::string place_in_library(const Lines& all, uintptr_t offset) {
+  return shortened_path(all.library) + "+" + hexadecimal(offset);
+}
+
+std::string look_up(Lines& all, const void* code) {
+  if (!library_image().holds(code)) return "an unknown place";
+  const uintptr_t offset = library_image().offset(code);
   std::string text;
   // The address after a call may belong to the next line already.
-  for (const Frame& frame : frames_at(library, offset - 1)) {
-    text += (text.empty() ? "" : ", in ") + shortened_path(frame.line);
+  for (const Addr2line::Frame& frame : all.addr2line.frames(offset - 1)) {
+    if (!is_emulators_own(frame.line)) text += (text.empty() ? "" : ", in ") + shortened_path(frame.line);
   }
-  return text.empty() ? shortened_path(library) + "+" + hexadecimal(offset) : text;
+  return text.empty() ? place_in_library(all, offset) : text;
 }
 
 }  // namespace
 
 std::string shortened_path(const std::string& path) {
+  if (path.rfind("csrc/", 0) == 0) return path;
   const size_t root = path.rfind("/csrc/");
   if (root != std::string::npos) return path.substr(root + 1);
   const size_t slash = path.rfind('/');
@@ -106,21 +89,19 @@ std::string shortened_path(const std::string& path) {
 }
 
 std::string source_line(const void* code) {
-  static std::mutex mutex;
-  static std::map<const void*, std::string> known;
-  const std::lock_guard lock(mutex);
-  const auto found = known.find(code);
-  if (found != known.end()) return found->second;
-  return known[code] = look_up_line(code);
+  Lines& all = lines();
+  const std::lock_guard lock(all.mutex);
+  const auto found = all.known.find(code);
+  if (found != all.known.end()) return found->second;
+  return all.known[code] = look_up(all, code);
 }
 
 std::string function_name(const void* code) {
-  std::string library;
-  uintptr_t offset;
-  if (!locate(code, library, offset)) return "a kernel";
-  const std::vector<Frame> frames = frames_at(library, offset);
-  if (frames.empty()) return shortened_path(library) + "+" + hexadecimal(offset);
-  return bare_name(frames.back().function);
+  Lines& all = lines();
+  const std::lock_guard lock(all.mutex);
+  const uintptr_t offset = library_image().offset(code);
+  const auto frames = all.addr2line.frames(offset);
+  return frames.empty() ? place_in_library(all, offset) : bare_name(frames.back().function);
 }
 
 }  // namespace foretoken::simt

@@ -43,8 +43,8 @@ template <Fault kFault>
 __global__ void diverge(float* out) {
   const int thread = threadIdx.x;
   if (kFault == Fault::kFirst && thread >= 100) {
-    out[thread] = 1;
     __syncthreads();
+    out[thread] = 1;
     return;
   }
   out[thread] = 2;

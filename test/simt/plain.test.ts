@@ -1,0 +1,56 @@
+// The plain build: what is sound gives the right results under every schedule, and poison, delayed copies and changing
+// schedules make many a fault show without any checking of accesses.
+import { runCases, sound } from './cases';
+
+const seeds = [1, 2, 3, 4, 5, 6];
+const schedules = ['in-order', 'reverse', 'random', 'starve'];
+const copies = ['early', 'late', 'random'];
+const runs = [
+  ...schedules.flatMap((schedule) =>
+    copies.map((when) => `residentBlocks=2 schedule=${schedule} asyncCopies=${when}`),
+  ),
+  ...seeds.map((seed) => `residentBlocks=3 schedule=random asyncCopies=random seed=${seed}`),
+];
+
+test.each(runs)('%s: all that is sound is right', (options) => {
+  const outcomes = runCases('simt_cases', options, sound);
+  expect(Object.keys(outcomes).sort()).toEqual([...sound].sort());
+  for (const outcome of Object.values(outcomes)) expect(outcome).toEqual({ report: '', wrong: '' });
+});
+
+/** Faults, and the options under which one sees them. */
+const seen: [name: string, options: string][] = [
+  ['syncthreads: none before a read', 'schedule=in-order'],
+  ['syncthreads: none before a read', 'schedule=reverse'],
+  ['syncthreads: none before a write', 'schedule=random seed=1'],
+  ['syncwarp: missing', 'schedule=in-order'],
+  ['named barriers: the reader does not wait', 'schedule=reverse'],
+  ['named barriers: the writer does not wait', 'schedule=in-order'],
+  ['mma: no wait for the last copies', 'asyncCopies=late'],
+  ['mma: no barrier before the tiles are read', 'schedule=in-order'],
+  ['mma: no barrier before the tiles are overwritten', 'schedule=starve seed=2'],
+  ['wgmma: no wait for the products', 'asyncCopies=late'],
+  ['wgmma: stage released by one of four warps', 'schedule=starve seed=1'],
+  ['wgmma product: sums are read too early', 'asyncCopies=late'],
+  ['box in, box out: overwritten before it is read', 'asyncCopies=late'],
+  ['bulk copies: no wait between in and out', 'asyncCopies=late'],
+  ['wgmma: wrong parity', ''],
+  ['deadlock', ''],
+  ['syncthreads: divergent', ''],
+  ['masks: overlapping', 'schedule=random'],
+];
+
+test.each(seen)('%s: seen under "%s"', (name, options) => {
+  const { report, wrong } = runCases('simt_cases', options, [name])[name]!;
+  expect(report + wrong).not.toBe('');
+});
+
+test('the same seed gives the same schedule', () => {
+  const name = 'mma: no barrier before the tiles are overwritten';
+  const outcomes = [1, 2].map((seed) =>
+    [0, 1, 2].map(
+      () => runCases('simt_cases', `schedule=random asyncCopies=random seed=${seed}`, [name])[name],
+    ),
+  );
+  for (const same of outcomes) expect(same).toEqual([same[0], same[0], same[0]]);
+});
