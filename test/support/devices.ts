@@ -54,7 +54,9 @@ function variants(target: Target): { name: Parameters<typeof openDevice>[0]; opt
           },
         },
       ];
-    default:
+    case 'baseline':
+    case 'avx2':
+    case 'avx512':
       return [1, 2, 3].map((threads) => ({ name: 'cpu', options: { isa: target, threads } }));
   }
 }
