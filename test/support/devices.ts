@@ -32,7 +32,6 @@ function variants(target: Target): { name: Parameters<typeof openDevice>[0]; opt
       return [{ name: 'cuda', options: {} }];
     case 'cuda-emulated':
       return [
-        { name: 'cuda-emulated', options: {} },
         {
           name: 'cuda-emulated',
           options: { emulator: { schedule: 'random', asyncCopies: 'random', seed: 1 } },
