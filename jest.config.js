@@ -4,7 +4,8 @@ module.exports = {
   roots: ['<rootDir>/test'],
   testMatch: ['**/*.test.ts'],
   testPathIgnorePatterns: ['\\.slow\\.test\\.ts$'],
-  testTimeout: 20_000,
+  // Emulated GPUs take their time, and a busy machine takes more.
+  testTimeout: 120_000,
   transform: { '\\.ts$': ['ts-jest', { diagnostics: false }] },
   // The addon brings threads of its own.
   maxWorkers: 2,

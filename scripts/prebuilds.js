@@ -3,6 +3,7 @@
 // on the oldest system that is to be supported: the binary needs the C library of the machine that built it.
 'use strict';
 const { spawnSync } = require('node:child_process');
+const { readdirSync, rmSync } = require('node:fs');
 const path = require('node:path');
 
 const root = path.resolve(__dirname, '..');
@@ -21,5 +22,11 @@ function run(script, options, env = {}) {
 // prebuildify drives node-gyp only; our build script stands in for it. (Its option --node-gyp has no effect.)
 const options = ['--napi', '--strip', '--tag-libc', ...process.argv.slice(2)];
 run(require.resolve('prebuildify/bin.js', { paths: [root] }), options, { PREBUILD_NODE_GYP: build });
+// It takes every library in build/Release; those that run kernels on the emulator are for tests.
+const out = options.includes('--out') ? path.resolve(options[options.indexOf('--out') + 1]) : root;
+const prebuilds = path.join(out, 'prebuilds');
+for (const file of readdirSync(prebuilds, { recursive: true })) {
+  if (file.includes('_emulated')) rmSync(path.join(prebuilds, file));
+}
 // prebuildify moves the binary away; put it back, because build/Release is what a clone loads.
 run(build, []);

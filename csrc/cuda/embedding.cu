@@ -67,7 +67,7 @@ struct ColumnSums {
 
   FORETOKEN_DEVICE void add(int count) {
     if (column >= dim) return;
-#pragma unroll 8
+#pragma unroll 4
     for (int i = 0; i < count; ++i) {
       float grad[N];
       load_columns<kVectors>(grad_out + static_cast<int64_t>(queue[i]) * dim, column, dim, grad);

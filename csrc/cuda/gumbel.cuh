@@ -41,8 +41,6 @@ FORETOKEN_DEVICE float noisy(float z_over_temperature, uint32_t word) {
 }
 
 // z = cap * tanh(z / cap); a cap of 0 is none
-FORETOKEN_DEVICE float softcapped(float z, float cap) {
-  return cap == 0 ? z : __fmul_rn(tanh(__fdiv_rn(z, cap)), cap);
-}
+FORETOKEN_DEVICE float softcapped(float z, float cap) { return cap == 0 ? z : __fmul_rn(tanh(__fdiv_rn(z, cap)), cap); }
 
 }  // namespace foretoken::cuda

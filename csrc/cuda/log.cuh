@@ -1,5 +1,5 @@
-// The natural logarithm, with the accuracy and the bits of the CPU's (csrc/cpu/simd.h), for the reason that exp.cuh gives.
-// Every operation rounds where it says so, not where the compiler thinks fit: the same bits in every kernel.
+// The natural logarithm, with the accuracy and the bits of the CPU's (csrc/cpu/simd.h), for the reason that exp.cuh
+// gives. Every operation rounds where it says so, not where the compiler thinks fit: the same bits in every kernel.
 #pragma once
 
 #include "csrc/cuda/platform.h"

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "csrc/simt/device_memory.h"
 #include "csrc/simt/ptx.h"
 #include "csrc/simt/runtime_stream.h"
 
@@ -124,6 +125,9 @@ CUBLAS_EXPORT cublasGemmEx(void* handle, int operation_a, int operation_b, int m
         if (kept != 0) sum += kept * before.at(row, col);
         write(c, c_type, col * c_stride + row, sum);
       }
+      const size_t size = c_type == kReal32 ? sizeof(float) : sizeof(uint16_t);
+      foretoken::simt::mark_written(static_cast<char*>(c) + static_cast<size_t>(col * c_stride) * size,
+                                    static_cast<size_t>(m) * size);
     }
   };
   return foretoken::simt::enqueue(here.stream, run) == cudaSuccess ? kSuccess : kExecutionFailed;

@@ -50,10 +50,16 @@ void set(Options& options, const std::string& name, const std::string& value) {
     options.memory_bytes = parse_number(name, value, 1, uint64_t{32} << 30);
   } else if (name == "cublas") {
     options.cublas = parse_number(name, value, 0, 1) == 1;
+  } else if (name == "driver") {
+    options.driver_version = static_cast<int>(parse_number(name, value, 0, 1000000));
+  } else if (name == "devices") {
+    options.devices = static_cast<int>(parse_number(name, value, 0, 1));
+  } else if (name == "computeCapability") {
+    options.compute_capability = static_cast<int>(parse_number(name, value, 10, 200));
   } else {
     throw make_error(ErrorCode::kInvalidArgument,
                      "cuda-emulated: there is no option \"%s\"; there are schedule, asyncCopies, seed, races, "
-                     "residentBlocks, memory and cublas",
+                     "residentBlocks, memory, cublas, driver, devices and computeCapability",
                      name.c_str());
   }
 }

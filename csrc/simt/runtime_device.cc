@@ -16,8 +16,11 @@ constexpr int kVersion = 13000;
 }  // namespace
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
-  return cudaSuccess;
+  // As CUDA does, which needs a driver that is not older than itself.
+  *count = 0;
+  if (configured().driver_version < kVersion) return returned(cudaErrorInsufficientDriver);
+  *count = configured().devices;
+  return *count > 0 ? cudaSuccess : returned(cudaErrorNoDevice);
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
@@ -25,8 +28,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {};
   std::strcpy(properties->name, "emulated GPU");
   properties->totalGlobalMem = configured().memory_bytes;
-  properties->major = 9;
-  properties->minor = 0;
+  properties->major = configured().compute_capability / 10;
+  properties->minor = configured().compute_capability % 10;
   properties->multiProcessorCount = kMultiprocessors;
   properties->warpSize = 32;
   properties->maxThreadsPerBlock = 1024;
@@ -70,7 +73,7 @@ cudaError_t cudaGetDevice(int* device) {
 }
 
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = kVersion;
+  *version = configured().driver_version;
   return cudaSuccess;
 }
 

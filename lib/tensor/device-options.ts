@@ -31,6 +31,12 @@ export interface EmulatorOptions {
   memory?: number;
   /** Whether there is a cuBLAS: a stand-in for it. Default false. */
   cublas?: boolean;
+  /** The version of CUDA that the driver is for, as 13000 for 13.0; 0 for no driver. Default 13000. */
+  driver?: number;
+  /** How many devices the driver sees. Default 1. */
+  devices?: 0 | 1;
+  /** 90 for 9.0, the default. */
+  computeCapability?: number;
 }
 
 const CPU_OPTIONS = ['threads', 'isa', 'memoryLimit'] as const;

@@ -64,7 +64,7 @@ describe.each(targets)('fused draws on %s', (target) => {
     for (const temperature of [0, 0.7]) {
       const options = { temperature, seed: 2n ** 33n };
       const expected = await takeIndices(sampleLogits(logits, positions, options));
-      if (vocab > 100) expect(new Set(expected).size).toBeGreaterThan(50);
+      if (vocab > 100) expect(new Set(expected).size).toBeGreaterThan(40);
       const draws = rowCounts.flatMap((rows) =>
         [weight, packed].map((unembedding) => {
           const at = positions.view(0, [rows]);

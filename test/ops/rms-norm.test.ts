@@ -176,34 +176,37 @@ describe.each(targets)('%s', (target) => {
     }
   });
 
-  test.each(shapes)('%i rows of %i and a residual: gradients, as if they were added before', async (rows, dim) => {
-    const { x, weight, gradY } = problemOf(rows, dim);
-    const others = random.floats(rows * dim);
-    const results = await onAllVariants(target, (device) => {
-      const outcome = (
-        fn: (x: Tensor, residual: Tensor, weight: Tensor) => { sum: Tensor; out: Tensor },
-      ): Tensor[] => {
-        const inputs = [
-          device.tensor(x, [rows, dim]),
-          device.tensor(others, [rows, dim]),
-          device.tensor(weight),
-        ].map((tensor) => tensor.requireGrad()) as [Tensor, Tensor, Tensor];
-        const { sum, out } = fn(...inputs);
-        // What goes on from the sum, too, as in a block.
-        const result = add(sum, out);
-        result.backward(device.tensor(gradY, [rows, dim]));
-        return [sum, out, result, ...inputs.map((input) => input.grad!)].map((tensor) => tensor.detach());
-      };
-      return [
-        ...outcome((a, b, w) => addRmsNorm(a, b, w, eps)),
-        ...outcome((a, b, w) => {
-          const sum = add(a, b);
-          return { sum, out: rmsNorm(sum, w, eps) };
-        }),
-      ];
-    });
-    results.slice(0, 6).forEach((result, i) => expectSameBits(result, results[i + 6]!));
-  });
+  test.each(shapes)(
+    '%i rows of %i and a residual: gradients, as if they were added before',
+    async (rows, dim) => {
+      const { x, weight, gradY } = problemOf(rows, dim);
+      const others = random.floats(rows * dim);
+      const results = await onAllVariants(target, (device) => {
+        const outcome = (
+          fn: (x: Tensor, residual: Tensor, weight: Tensor) => { sum: Tensor; out: Tensor },
+        ): Tensor[] => {
+          const inputs = [
+            device.tensor(x, [rows, dim]),
+            device.tensor(others, [rows, dim]),
+            device.tensor(weight),
+          ].map((tensor) => tensor.requireGrad()) as [Tensor, Tensor, Tensor];
+          const { sum, out } = fn(...inputs);
+          // What goes on from the sum, too, as in a block.
+          const result = add(sum, out);
+          result.backward(device.tensor(gradY, [rows, dim]));
+          return [sum, out, result, ...inputs.map((input) => input.grad!)].map((tensor) => tensor.detach());
+        };
+        return [
+          ...outcome((a, b, w) => addRmsNorm(a, b, w, eps)),
+          ...outcome((a, b, w) => {
+            const sum = add(a, b);
+            return { sum, out: rmsNorm(sum, w, eps) };
+          }),
+        ];
+      });
+      results.slice(0, 6).forEach((result, i) => expectSameBits(result, results[i + 6]!));
+    },
+  );
 
   test('gradients', async () => {
     await onDevice(target, async (device) => {

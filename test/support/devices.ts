@@ -32,7 +32,6 @@ function variants(target: Target): { name: Parameters<typeof openDevice>[0]; opt
       return [{ name: 'cuda', options: {} }];
     case 'cuda-emulated':
       return [
-        { name: 'cuda-emulated', options: {} },
         {
           name: 'cuda-emulated',
           options: { emulator: { schedule: 'random', asyncCopies: 'random', seed: 1 } },
@@ -54,7 +53,9 @@ function variants(target: Target): { name: Parameters<typeof openDevice>[0]; opt
           },
         },
       ];
-    default:
+    case 'baseline':
+    case 'avx2':
+    case 'avx512':
       return [1, 2, 3].map((threads) => ({ name: 'cpu', options: { isa: target, threads } }));
   }
 }

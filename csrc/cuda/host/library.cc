@@ -95,6 +95,7 @@ std::unique_ptr<CudaBackend> open(int index, const char* options, int64_t* memor
 FORETOKEN_EXPORT uint32_t foretoken_backend_abi_version() { return foretoken::kBackendAbiVersion; }
 
 FORETOKEN_EXPORT int foretoken_backend_device_count(char* reason, size_t size) {
+  foretoken::cuda::take_options("");  // not those of the device that was opened last
   std::string text;
   const int count = foretoken::cuda::device_count(&text);
   if (count == 0) foretoken::cuda::say(reason, size, text);
