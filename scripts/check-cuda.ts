@@ -42,8 +42,8 @@ const root = path.join(__dirname, '..');
 const objects = path.join(root, 'build/cmake/CMakeFiles/foretoken_cuda.dir/csrc/cuda');
 const library = path.join(root, 'build/Release/libforetoken_cuda.so');
 const largest = 50e6;
-/** Bytes of spills that are let pass, and shown: a register or two, in what runs once. */
-const tolerated = 16;
+/** Bytes of spills, stored and loaded, that are let pass, and shown: a few registers, in what runs once. */
+const tolerated = 64;
 
 function targetsOfBuild(): string[] {
   const cache = readFileSync(path.join(root, 'build/cmake/CMakeCache.txt'), 'utf8');
