@@ -42,6 +42,8 @@ const root = path.join(__dirname, '..');
 const objects = path.join(root, 'build/cmake/CMakeFiles/foretoken_cuda.dir/csrc/cuda');
 const library = path.join(root, 'build/Release/libforetoken_cuda.so');
 const largest = 50e6;
+/** Bytes of spills that are let pass, and shown: a register or two, in what runs once. */
+const tolerated = 16;
 
 function targetsOfBuild(): string[] {
   const cache = readFileSync(path.join(root, 'build/cmake/CMakeCache.txt'), 'utf8');
@@ -76,7 +78,7 @@ function main(all: boolean): boolean {
     report.kernel = names[i]!.replaceAll('foretoken::cuda::', '').replaceAll('(anonymous namespace)::', '');
   });
   for (const [file, { kernel, target, spilled }] of rows) {
-    if (spilled > 0) problems.push(`${file}: ${kernel} spills ${spilled} bytes on ${target}`);
+    if (spilled > tolerated) problems.push(`${file}: ${kernel} spills ${spilled} bytes on ${target}`);
   }
   rows.sort(([, a], [, b]) => b.registers - a.registers);
   for (const [file, { kernel, target, registers, spilled }] of all ? rows : rows.slice(0, 20)) {
