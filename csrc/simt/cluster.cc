@@ -20,8 +20,9 @@ void end_phase_if_complete(Cluster& cluster) {
 }
 
 void arrive(const void* code) {
-  Thread& thread = begin_operation("barrier.cluster.arrive", code);
+  Thread& thread = current_thread();
   Cluster& cluster = *thread.block->cluster;
+  thread.place = {"barrier.cluster.arrive", code};
   if (thread.has_arrived) fail("barrier.cluster.arrive: the thread has arrived before and not waited");
   thread.has_arrived = true;
   thread.cluster_phase = cluster.phase;
@@ -32,8 +33,9 @@ void arrive(const void* code) {
 }
 
 void wait(const void* code) {
-  Thread& thread = begin_operation("barrier.cluster.wait", code);
+  Thread& thread = current_thread();
   Cluster& cluster = *thread.block->cluster;
+  thread.place = {"barrier.cluster.wait", code};
   if (!thread.has_arrived) fail("barrier.cluster.wait: the thread has not arrived");
   if (thread.cluster_phase == cluster.phase) {
     cluster.waiting.push_back(&thread);
