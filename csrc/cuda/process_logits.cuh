@@ -80,8 +80,10 @@ FORETOKEN_DEVICE void count_history(int32_t* seen, int64_t vocab, const int32_t*
 struct Weights {
   float largest, scale;
 
-  FORETOKEN_DEVICE Weights(float largest, int64_t vocab)
-      : largest(largest), scale(static_cast<float>(1ull << (__clzll(vocab) - 2))) {}
+  FORETOKEN_DEVICE Weights(float largest, int64_t vocab) : largest(largest) {
+    // Not among the initializers: nvcc shows those to the host's compiler too, which does not know this function.
+    scale = static_cast<float>(1ull << (__clzll(vocab) - 2));
+  }
 
   FORETOKEN_DEVICE unsigned long long operator()(Rank rank) const {
     const float weight = exp(__fsub_rn(value_of(rank), largest));
