@@ -8,7 +8,7 @@ import { capture, type Capture } from '../lib/tensor/capture';
 import { uploadTrees } from '../lib/tensor/ops/tree-rows';
 import { verifyTree, type VerifyTreeResult } from '../lib/tensor/ops/verify-tree';
 import { scope } from '../lib/tensor/scope';
-import { ceilings, indices, interleaved, median, spread, type Bench } from './harness';
+import { bytesOf, ceilings, indices, interleaved, median, sizeFor, spread, type Bench } from './harness';
 import { emptyCache, randomModel } from './models';
 
 const PREFIX = 256;
@@ -17,12 +17,16 @@ const SIZES = [1, 2, 4, 8, 16, 32, 64];
 /** Tree forward and verification by number of nodes, against the one node of plain decoding. */
 export const decodeStep: Bench = {
   name: 'decode-step',
-  async run(device, report) {
-    for (const [layers, hidden] of [
-      [8, 512],
-      [6, 256],
-    ] as const) {
-      using model = randomModel(device, { layers, hidden });
+  async run(setup, report) {
+    const { device, dtype } = setup;
+    const small = { layers: 6, hidden: 256 };
+    const models = sizeFor(setup, {
+      cpu: [{ layers: 8, hidden: 512 }, small],
+      gpu: [{ layers: 16, hidden: 2048 }, small],
+      emulated: [{ layers: 1, hidden: 64 }],
+    });
+    for (const size of models) {
+      using model = randomModel(setup, size);
       using cache = emptyCache(model, PREFIX + 64);
       await fill(model, cache);
       const statistics = new RankPathStatistics(4);
@@ -35,12 +39,12 @@ export const decodeStep: Bench = {
         { seconds: 4 },
       );
       for (const step of steps) step.dispose();
-      const bytes = 4 * model.parameters.size;
+      const bytes = bytesOf(dtype) * model.parameters.size;
       const plain = median(samples[0]!);
       const parameters = model.parameters.size;
       report({
         name: 'decode-step/plain',
-        params: { parameters, prefix: PREFIX },
+        params: { parameters, prefix: PREFIX, dtype },
         unit: 'byte/s',
         median: bytes / plain,
         spread: spread(samples[0]!),
@@ -50,7 +54,7 @@ export const decodeStep: Bench = {
       SIZES.forEach((nodes, i) =>
         report({
           name: 'decode-step/tree',
-          params: { parameters, nodes, prefix: PREFIX },
+          params: { parameters, nodes, prefix: PREFIX, dtype },
           unit: 's',
           median: median(samples[i]!),
           spread: spread(samples[i]!),

@@ -1,5 +1,12 @@
 import type { Device } from '../lib/tensor/device';
 import type { MachineRates } from '../lib/native/binding';
+import type { Tensor } from '../lib/tensor/tensor';
+
+/** What a bench runs on, and in which type it computes there. */
+export interface Setup {
+  device: Device;
+  dtype: 'float32' | 'bfloat16';
+}
 
 /** One measured case. `fraction` is how much of the ceiling was reached, 1 being all of it. */
 export interface Result {
@@ -20,7 +27,7 @@ export type Report = (result: Result) => void;
 /** One file of bench/: the name users give, and what it does. */
 export interface Bench {
   name: string;
-  run(device: Device, report: Report): Promise<void>;
+  run(setup: Setup, report: Report): Promise<void>;
 }
 
 /** Seconds of each repeat. */
@@ -106,12 +113,47 @@ export async function ceilings(device: Device): Promise<MachineRates> {
   return device.measure();
 }
 
+/** The rate at which the device could multiply matrices of this type. */
+export function productRate(rates: MachineRates, dtype: Setup['dtype']): number {
+  return dtype === 'bfloat16' ? rates.matmulFlopsPerSecond : rates.flopsPerSecond;
+}
+
 /** Shortest time in which the machine could do this work. */
 export function floorSeconds(
-  rates: Pick<MachineRates, 'flopsPerSecond' | 'readBytesPerSecond'>,
+  rates: MachineRates,
+  dtype: Setup['dtype'],
   work: { flops: number; bytes: number },
 ): number {
-  return Math.max(work.flops / rates.flopsPerSecond, work.bytes / rates.readBytesPerSecond);
+  return Math.max(work.flops / productRate(rates, dtype), work.bytes / rates.readBytesPerSecond);
+}
+
+/**
+ * One of three sizes of a problem: for the CPU, for a GPU, and for the emulated GPU, on which a bench shows only that it
+ * runs.
+ */
+export function sizeFor<T>({ device }: Setup, sizes: { cpu: T; gpu: T; emulated: T }): T {
+  if (device.name === 'cpu') return sizes.cpu;
+  return device.name === 'cuda-emulated' ? sizes.emulated : sizes.gpu;
+}
+
+export function bytesOf(dtype: Setup['dtype']): number {
+  return dtype === 'bfloat16' ? 2 : 4;
+}
+
+/** A tensor of {@link numbers} in the type of the setup. */
+export function randomTensor({ device, dtype }: Setup, shape: readonly number[], scale = 1): Tensor {
+  const values = numbers(
+    shape.reduce((product, size) => product * size, 1),
+    scale,
+  );
+  if (dtype === 'float32') return device.tensor(values, shape);
+  // The upper half of a float32 is the bfloat16 below it.
+  const words = new Uint16Array(values.buffer);
+  return device.tensor(
+    Uint16Array.from({ length: values.length }, (_, i) => words[2 * i + 1]!),
+    shape,
+    'bfloat16',
+  );
 }
 
 /** float32 numbers that look random and are the same every time. */

@@ -1,12 +1,12 @@
 import { native } from '../lib/native/load';
 import { openDevice } from '../lib/tensor/device';
 import type { DeviceOptions } from '../lib/tensor/device-options';
-import { ceilings, type Bench } from './harness';
+import { ceilings, productRate, type Bench } from './harness';
 
 /** This machine's own ceilings: multiply-adds in registers for every instruction-set level, and reading memory. */
 export const machine: Bench = {
   name: 'machine',
-  async run(device, report) {
+  async run({ device, dtype }, report) {
     const one = (name: string, params: Record<string, string>, unit: string, median: number): void =>
       report({ name: `machine/${name}`, params, unit, median, spread: 0, ceiling: null, fraction: null });
     if (device.name === 'cpu') {
@@ -15,7 +15,9 @@ export const machine: Bench = {
         one('multiply-add', { isa }, 'flop/s', (await ceilings(level)).flopsPerSecond);
       }
     } else {
-      one('multiply-add', { device: device.name }, 'flop/s', (await ceilings(device)).flopsPerSecond);
+      const rates = await ceilings(device);
+      one('multiply-add', { device: device.name }, 'flop/s', rates.flopsPerSecond);
+      one('product', { device: device.name, dtype }, 'flop/s', productRate(rates, dtype));
     }
     one('read', {}, 'byte/s', (await ceilings(device)).readBytesPerSecond);
   },

@@ -13,8 +13,9 @@ import { verifyTree } from './verify-tree';
 /** `machine` comes first, always: the others are read against it. */
 const BENCHES: readonly Bench[] = [machine, linearCrossEntropy, linear, trainStep, decodeStep, verifyTree];
 
-const USAGE = `Usage: npm run bench -- [NAME…] [--device cpu|cuda] [--json FILE]
+const USAGE = `Usage: npm run bench -- [NAME…] [--device cpu|cuda] [--dtype float32|bfloat16] [--json FILE]
 Names: ${BENCHES.map(({ name }) => name).join(', ')}. All of them by default.
+Without --dtype they compute in bfloat16 where the device can, else in float32.
 Example: npm run bench -- linear-cross-entropy --json results.json`;
 
 function withUnit(value: number, unit: string): string {
@@ -40,6 +41,7 @@ async function main(): Promise<number> {
     options: {
       json: { type: 'string' },
       device: { type: 'string', default: 'cpu' },
+      dtype: { type: 'string' },
       help: { type: 'boolean' },
     },
   });
@@ -56,10 +58,19 @@ async function main(): Promise<number> {
     ({ name }) => name === 'machine' || positionals.length === 0 || positionals.includes(name),
   );
   using device = openDevice(values.device as DeviceName);
-  console.log(device.description);
+  const dtype = values.dtype ?? (device.computesIn('bfloat16') ? 'bfloat16' : 'float32');
+  if (dtype !== 'float32' && dtype !== 'bfloat16') {
+    console.error(`bench: --dtype must be float32 or bfloat16, but is ${dtype}`);
+    return 2;
+  }
+  if (!device.computesIn(dtype)) {
+    console.error(`bench: ${device.name} does not compute in ${dtype}`);
+    return 2;
+  }
+  console.log(`${device.description}, ${dtype}`);
   const results: Result[] = [];
   for (const bench of chosen) {
-    await bench.run(device, (result) => {
+    await bench.run({ device, dtype }, (result) => {
       results.push(result);
       console.log(line(result));
     });

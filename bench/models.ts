@@ -1,11 +1,11 @@
 import { MtpModel } from '../lib/model/model';
 import type { ModelOptions } from '../lib/model/config';
 import { KvCache } from '../lib/nn/kv-cache';
-import type { Device } from '../lib/tensor/device';
+import type { Setup } from './harness';
 
 /** A byte-level model with random weights. */
 export function randomModel(
-  device: Device,
+  { device, dtype }: Setup,
   options: Partial<ModelOptions> & { layers: number; hidden: number },
 ): MtpModel {
   const { layers, hidden, ...rest } = options;
@@ -20,7 +20,7 @@ export function randomModel(
       maxPositionEmbeddings: 1024,
       ...rest,
     },
-    { seed: 1 },
+    { seed: 1, dtype },
   );
 }
 

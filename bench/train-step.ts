@@ -2,31 +2,53 @@ import { backwardHeadByHead, uploadBatch, type TrainingBatch } from '../lib/mode
 import type { MtpModel } from '../lib/model/model';
 import { scope } from '../lib/tensor/scope';
 import { AdamW } from '../lib/train/optimizer';
-import { ceilings, indices, rate, time, type Bench } from './harness';
+import { ceilings, indices, productRate, rate, sizeFor, time, type Bench } from './harness';
 import { forwardFlops, randomModel } from './models';
 
-const [BATCH, LENGTH] = [8, 256];
+interface Shape {
+  batch: number;
+  length: number;
+}
 
 /** A whole training step, optimizer included; and the peak of its memory by number of heads, trained one by one. */
 export const trainStep: Bench = {
   name: 'train-step',
-  async run(device, report) {
+  async run(setup, report) {
+    const { device, dtype } = setup;
+    const { shape, whole, headed } = sizeFor(setup, {
+      cpu: {
+        shape: { batch: 8, length: 256 },
+        whole: { layers: 8, hidden: 320 },
+        headed: { layers: 4, hidden: 256 },
+      },
+      gpu: {
+        shape: { batch: 16, length: 1024 },
+        whole: { layers: 12, hidden: 1024 },
+        headed: { layers: 6, hidden: 512 },
+      },
+      emulated: {
+        shape: { batch: 2, length: 8 },
+        whole: { layers: 1, hidden: 64 },
+        headed: { layers: 1, hidden: 64 },
+      },
+    });
+    const { batch, length } = shape;
     {
-      using model = randomModel(device, { layers: 8, hidden: 320 });
-      const step = trainingStep(model);
+      using model = randomModel(setup, whole);
+      const step = trainingStep(model, shape);
       const before = await ceilings(device);
       const samples = await time(device, step, { repeats: 5, seconds: 3 });
       const after = await ceilings(device);
       // Forward once, backward twice; a row sees half of the row before it on average.
-      const flops = 3 * BATCH * LENGTH * forwardFlops(model, LENGTH / 2);
-      const params = { parameters: model.parameters.size, n: 1, batch: BATCH, T: LENGTH };
-      const ceiling = (before.flopsPerSecond + after.flopsPerSecond) / 2;
+      const flops = 3 * batch * length * forwardFlops(model, length / 2);
+      const params = { parameters: model.parameters.size, n: 1, batch, T: length, dtype };
+      const ceiling = (productRate(before, dtype) + productRate(after, dtype)) / 2;
       report(rate('train-step/step', params, 'flop/s', flops, samples, ceiling));
     }
     let ofOne: number | null = null;
     for (const n of [1, 2, 4, 8]) {
-      using model = randomModel(device, { layers: 4, hidden: 256, mtp: { kind: 'parallel', numHeads: n } });
-      const step = trainingStep(model);
+      using model = randomModel(setup, { ...headed, mtp: { kind: 'parallel', numHeads: n } });
+      const step = trainingStep(model, shape);
       step();
       await device.synchronize();
       device.resetPeak();
@@ -37,7 +59,7 @@ export const trainStep: Bench = {
       ofOne ??= activations;
       report({
         name: 'train-step/activations',
-        params: { n, batch: BATCH, T: LENGTH },
+        params: { n, batch, T: length, dtype },
         unit: 'byte',
         median: activations,
         spread: 0,
@@ -48,18 +70,18 @@ export const trainStep: Bench = {
   },
 };
 
-function trainingStep(model: MtpModel): () => void {
+function trainingStep(model: MtpModel, { batch: rows, length }: Shape): () => void {
   const { device, numHeads } = model;
   const optimizer = new AdamW(model.parameters, {});
-  const count = BATCH * LENGTH;
+  const count = rows * length;
   const batch: TrainingBatch = {
-    batch: BATCH,
-    length: LENGTH,
+    batch: rows,
+    length,
     tokens: indices(count, 256),
     starts: new Int32Array(count),
     targets: Array.from({ length: numHeads }, () => indices(count, 256)),
   };
-  model.table.reserve(LENGTH);
+  model.table.reserve(length);
   return () =>
     scope(() => {
       model.parameters.zeroGradients();

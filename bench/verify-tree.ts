@@ -5,9 +5,19 @@ import { packWeight } from '../lib/tensor/ops/linear';
 import type { SamplingOptions } from '../lib/tensor/ops/sampling';
 import { verifyTree as verify } from '../lib/tensor/ops/verify-tree';
 import { scope } from '../lib/tensor/scope';
-import { ceilings, floorSeconds, indices, median, numbers, spread, time, type Bench } from './harness';
+import {
+  bytesOf,
+  ceilings,
+  floorSeconds,
+  indices,
+  median,
+  randomTensor,
+  sizeFor,
+  spread,
+  time,
+  type Bench,
+} from './harness';
 
-const [D, V] = [512, 32000];
 const WAYS: Record<string, SamplingOptions> = {
   greedy: {},
   temperature: { temperature: 0.8, seed: 1 },
@@ -17,12 +27,18 @@ const WAYS: Record<string, SamplingOptions> = {
 /** Unembedding, draws and walk of a tree, against reading the unembedding once or multiplying with it. */
 export const verifyTree: Bench = {
   name: 'verify-tree',
-  async run(device, report) {
-    using weight = device.tensor(numbers(V * D, 0.05), [V, D]);
+  async run(setup, report) {
+    const { device, dtype } = setup;
+    const { d, V } = sizeFor(setup, {
+      cpu: { d: 512, V: 32000 },
+      gpu: { d: 4096, V: 152064 },
+      emulated: { d: 16, V: 96 },
+    });
+    using weight = randomTensor(setup, [V, d], 0.05);
     using packed = packWeight(weight);
     for (const nodes of [1, 8, 64]) {
       const plan = nodes === 1 ? chain(0) : best(nodes - 1, new RankPathStatistics(4));
-      using hidden = device.tensor(numbers(nodes * D), [nodes, D]);
+      using hidden = randomTensor(setup, [nodes, d]);
       using tokens = device.tensor(indices(nodes, V));
       using rowOffsets = device.tensor(Int32Array.of(0, nodes));
       using lengths = device.tensor(Int32Array.of(100));
@@ -33,10 +49,10 @@ export const verifyTree: Bench = {
         const samples = await time(device, () =>
           noGrad(() => scope(() => void verify({ hidden, weight: packed, tokens, tree, sampling }))),
         );
-        const floor = floorSeconds(rates, { flops: 2 * nodes * V * D, bytes: 4 * V * D });
+        const floor = floorSeconds(rates, dtype, { flops: 2 * nodes * V * d, bytes: bytesOf(dtype) * V * d });
         report({
           name: `verify-tree/${way}`,
-          params: { nodes, V, d: D },
+          params: { nodes, V, d, dtype },
           unit: 's',
           median: median(samples),
           spread: spread(samples),
