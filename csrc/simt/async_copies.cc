@@ -45,8 +45,7 @@ namespace foretoken::simt::ptx {
 
 void cp_async_16(void* to, const void* from, bool read) {
   const void* const code = __builtin_return_address(0);
-  Thread& thread = current_thread();
-  thread.place = {"cp.async", code};
+  Thread& thread = begin_operation("cp.async", code);
   Launch& launch = *current_launch;
   auto* const target = checked_shared(to, AsyncCopy::kBytes, AsyncCopy::kBytes);
   if (read && reinterpret_cast<uintptr_t>(from) % AsyncCopy::kBytes != 0) {
@@ -70,8 +69,7 @@ void cp_async_16(void* to, const void* from, bool read) {
 void cp_async_commit() { ++current_thread().copies.groups; }
 
 void cp_async_wait_groups(int groups) {
-  Thread& thread = current_thread();
-  thread.place = {"cp.async.wait_group", __builtin_return_address(0)};
+  Thread& thread = begin_operation("cp.async.wait_group", __builtin_return_address(0));
   auto& pending = thread.copies.pending;
   size_t kept = 0;
   for (AsyncCopy& copy : pending) {

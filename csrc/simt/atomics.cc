@@ -15,7 +15,7 @@ constexpr bool reads(std::string_view name) { return name != "atomicExch"; }
 
 template <bool kReads, typename T, typename F>
 T change(T* address, const char* operation, const void* code, F&& next) {
-  current_thread().place = {operation, code};
+  begin_operation(operation, code);
   maybe_switch();
   if (current_launch->checker) {
     if (kReads) check_access(address, sizeof(T), kRead | kAtomic, code);

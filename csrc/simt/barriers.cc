@@ -1,6 +1,5 @@
 #include "csrc/simt/barriers.h"
 
-#include "csrc/simt/collective.h"
 #include "csrc/simt/ptx.h"
 #include "csrc/simt/report.h"
 #include "csrc/simt/scheduler.h"
@@ -29,9 +28,8 @@ bool is_complete(const Block& block, const BlockBarrier& barrier) {
 }  // namespace
 
 void arrive_at_barrier(int id, uint32_t count, bool wait, const char* operation, const void* code) {
-  Thread& thread = current_thread();
+  Thread& thread = begin_operation(operation, code);
   Block& block = *thread.block;
-  thread.place = {operation, code};
   if (id < 0 || id >= kBarriers) fail(std::string(operation) + ": there is no barrier " + std::to_string(id));
   if (count % kLanes != 0) {
     fail(std::string(operation) + ": " + std::to_string(count) + " threads are not a multiple of the warp's 32");
@@ -43,7 +41,7 @@ void arrive_at_barrier(int id, uint32_t count, bool wait, const char* operation,
   } else if (barrier.expected != count) {
     fail(std::string(operation) + ": expects " + std::to_string(count) + " threads, others at this barrier " +
          std::to_string(barrier.expected));
-  } else if (count == 0 && barrier.code != code && source_line(barrier.code) != source_line(code)) {
+  } else if (count == 0 && !is_same_code(barrier.code, code)) {
     fail("divergent " + std::string(operation) + ": " + source_line(code) + " meets " + source_line(barrier.code));
   }
   ++barrier.arrived;

@@ -5,11 +5,11 @@
 #include <string>
 
 #include "csrc/simt/clock.h"
+#include "csrc/simt/lanes.h"
 
 namespace foretoken::simt {
 
 constexpr int kBarriers = 16;
-constexpr int kMostWarps = 32;
 
 struct BlockBarrier {
   uint32_t expected = 0;  // threads; 0: all of the block that have not exited

@@ -16,12 +16,12 @@ uint3 grid_size() { return current_launch->grid; }
 using namespace foretoken::simt;
 
 void __nanosleep(unsigned) {
-  current_thread().place = {"__nanosleep", __builtin_return_address(0)};
+  begin_operation("__nanosleep", __builtin_return_address(0));
   give_way();
 }
 
 void __trap() {
-  current_thread().place = {"__trap", __builtin_return_address(0)};
+  begin_operation("__trap", __builtin_return_address(0));
   fail("__trap");
 }
 

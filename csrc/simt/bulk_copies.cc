@@ -196,8 +196,7 @@ void finish_stores(Thread& thread) {
 namespace foretoken::simt::ptx {
 
 void bulk_load(void* to, const void* from, uint32_t bytes, uint64_t* barrier) {
-  Thread& thread = current_thread();
-  thread.place = {"cp.async.bulk", __builtin_return_address(0)};
+  Thread& thread = begin_operation("cp.async.bulk", __builtin_return_address(0));
   require(bytes % kPiece == 0 && is_multiple(from, kPiece), "the source and the bytes must be multiples of 16");
   const uint32_t offset = thread.block->shared.offset(checked_shared(to, bytes, kPiece));
   instruct_engine(thread);
@@ -207,14 +206,12 @@ void bulk_load(void* to, const void* from, uint32_t bytes, uint64_t* barrier) {
 }
 
 void tensor_load(void* to, const TensorMap* map, int column, int row, uint64_t* barrier) {
-  Thread& thread = current_thread();
-  thread.place = {"cp.async.bulk.tensor", __builtin_return_address(0)};
+  Thread& thread = begin_operation("cp.async.bulk.tensor", __builtin_return_address(0));
   load_tensor(to, map, column, row, barrier, {thread.block});
 }
 
 void tensor_load_multicast(void* to, const TensorMap* map, int column, int row, uint64_t* barrier, uint16_t blocks) {
-  Thread& thread = current_thread();
-  thread.place = {"cp.async.bulk.tensor.multicast", __builtin_return_address(0)};
+  Thread& thread = begin_operation("cp.async.bulk.tensor.multicast", __builtin_return_address(0));
   const auto& cluster = thread.block->cluster->blocks;
   std::vector<Block*> targets;
   for (size_t i = 0; i < 16; ++i) {
@@ -227,13 +224,12 @@ void tensor_load_multicast(void* to, const TensorMap* map, int column, int row, 
 }
 
 void tensor_prefetch(const TensorMap* map) {
-  current_thread().place = {"prefetch.tensormap", __builtin_return_address(0)};
+  begin_operation("prefetch.tensormap", __builtin_return_address(0));
   checked_map(map);
 }
 
 void bulk_store(void* to, const void* from, uint32_t bytes) {
-  Thread& thread = current_thread();
-  thread.place = {"cp.async.bulk", __builtin_return_address(0)};
+  Thread& thread = begin_operation("cp.async.bulk", __builtin_return_address(0));
   require(bytes % kPiece == 0 && is_multiple(to, kPiece), "the target and the bytes must be multiples of 16");
   const unsigned char* const source = checked_shared(from, bytes, kPiece);
   instruct_engine(thread);
@@ -244,20 +240,19 @@ void bulk_store(void* to, const void* from, uint32_t bytes) {
 }
 
 void tensor_store(const TensorMap* map, int column, int row, const void* from) {
-  current_thread().place = {"cp.async.bulk.tensor", __builtin_return_address(0)};
+  begin_operation("cp.async.bulk.tensor", __builtin_return_address(0));
   store_tensor(map, column, row, from, Store::kOverwrite);
 }
 
 void tensor_reduce_add(const TensorMap* map, int column, int row, const void* from) {
-  current_thread().place = {"cp.reduce.async.bulk.tensor", __builtin_return_address(0)};
+  begin_operation("cp.reduce.async.bulk.tensor", __builtin_return_address(0));
   store_tensor(map, column, row, from, Store::kAdd);
 }
 
 void bulk_commit() { ++current_thread().stores.groups; }
 
 void bulk_wait_groups(uint32_t groups, bool only_read) {
-  Thread& thread = current_thread();
-  thread.place = {"cp.async.bulk.wait_group", __builtin_return_address(0)};
+  Thread& thread = begin_operation("cp.async.bulk.wait_group", __builtin_return_address(0));
   RaceChecker* const checker = current_launch->checker;
   auto& pending = thread.stores.pending;
   size_t kept = 0;

@@ -20,9 +20,8 @@ void end_phase_if_complete(Cluster& cluster) {
 }
 
 void arrive(const void* code) {
-  Thread& thread = current_thread();
+  Thread& thread = begin_operation("barrier.cluster.arrive", code);
   Cluster& cluster = *thread.block->cluster;
-  thread.place = {"barrier.cluster.arrive", code};
   if (thread.has_arrived) fail("barrier.cluster.arrive: the thread has arrived before and not waited");
   thread.has_arrived = true;
   thread.cluster_phase = cluster.phase;
@@ -33,9 +32,8 @@ void arrive(const void* code) {
 }
 
 void wait(const void* code) {
-  Thread& thread = current_thread();
+  Thread& thread = begin_operation("barrier.cluster.wait", code);
   Cluster& cluster = *thread.block->cluster;
-  thread.place = {"barrier.cluster.wait", code};
   if (!thread.has_arrived) fail("barrier.cluster.wait: the thread has not arrived");
   if (thread.cluster_phase == cluster.phase) {
     cluster.waiting.push_back(&thread);

@@ -11,10 +11,13 @@
 #include "csrc/simt/bulk_copies.h"
 #include "csrc/simt/clock.h"
 #include "csrc/simt/cluster.h"
+#include "csrc/simt/collective.h"
 #include "csrc/simt/fiber.h"
 #include "csrc/simt/kernel_launch.h"
+#include "csrc/simt/lanes.h"
 #include "csrc/simt/mbarrier.h"
 #include "csrc/simt/options.h"
+#include "csrc/simt/place.h"
 #include "csrc/simt/race_checker.h"
 #include "csrc/simt/random.h"
 #include "csrc/simt/shared_memory.h"
@@ -22,17 +25,8 @@
 
 namespace foretoken::simt {
 
-constexpr uint32_t kLanes = 32;
-constexpr uint32_t kAllLanes = 0xffffffffu;
-
 struct Warp;
 struct Block;
-
-// Where a thread is: the operation that it called last, and the code that called it.
-struct Place {
-  const char* operation = nullptr;
-  const void* code = nullptr;
-};
 
 struct Thread {
   void* fiber = nullptr;  // while it does not run
@@ -50,14 +44,6 @@ struct Thread {
   uint32_t cluster_phase = 0;
   Actor actor;
   FenceState fences;
-};
-
-// Lanes that have come to a collective operation which waits for others.
-struct Collective {
-  uint32_t mask = 0;
-  uint32_t arrived = 0;
-  int kind = 0;
-  Place place;  // of the first
 };
 
 struct Warp {
@@ -136,5 +122,12 @@ void finish_copies(Thread& thread);
 void leave_cluster(Thread& thread);
 
 inline Thread& current_thread() { return *current_launch->current; }
+
+// The current thread, which calls an operation of the emulator from `code`.
+inline Thread& begin_operation(const char* operation, const void* code) {
+  Thread& thread = current_thread();
+  thread.place = {operation, code};
+  return thread;
+}
 
 }  // namespace foretoken::simt

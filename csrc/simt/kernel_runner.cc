@@ -8,6 +8,7 @@
 
 #include "csrc/simt/report.h"
 #include "csrc/simt/scheduler.h"
+#include "csrc/simt/segmentation_faults.h"
 
 namespace foretoken::simt {
 
@@ -202,6 +203,7 @@ std::string KernelRun::problem_of_wave() const {
 std::string run_kernel(const LaunchShape& shape, const KernelCall& call, const Options& options) {
   Machine& kept = machine();
   const std::lock_guard lock(kept.mutex);
+  catch_segmentation_faults();
   return KernelRun(kept, shape, call, options).run();
 }
 

@@ -37,14 +37,13 @@ void execute_load(Warp& warp, uint32_t) {
 
 template <int kTiles, bool kTransposed>
 void load(uint32_t* tiles, const void* row, const void* code) {
-  Thread& thread = current_thread();
-  thread.place = {"ldmatrix", code};
+  Thread& thread = begin_operation("ldmatrix", code);
   LoadOperand operand{tiles, nullptr};
   if (thread.lane < 8 * kTiles) {
     operand.row = checked_shared(row, kRowBytes, kRowBytes);
     check_access_of(thread.actor, thread, row, kRowBytes, kRead, code);
   }
-  meet(kAllLanes, CollectiveKind::kLdmatrix, "ldmatrix", code, &operand, execute_load<kTiles, kTransposed>);
+  meet(kAllLanes, CollectiveKind::kLdmatrix, &operand, execute_load<kTiles, kTransposed>);
 }
 
 struct MultiplyOperand {
@@ -96,7 +95,8 @@ void ldmatrix_x2(uint32_t (&tiles)[2], const void* row) { load<2, false>(tiles, 
 
 void mma_m16n8k16_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   MultiplyOperand operand{d, a, b};
-  meet(kAllLanes, CollectiveKind::kMma, "mma.sync", __builtin_return_address(0), &operand, execute_multiply);
+  begin_operation("mma.sync", __builtin_return_address(0));
+  meet(kAllLanes, CollectiveKind::kMma, &operand, execute_multiply);
 }
 
 }  // namespace foretoken::simt::ptx

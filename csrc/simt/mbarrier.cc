@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "csrc/simt/collective.h"
 #include "csrc/simt/memory_access.h"
 #include "csrc/simt/ptx_checks.h"
 #include "csrc/simt/ptx_hopper.h"
@@ -74,8 +73,7 @@ void acquire(Thread& thread, Mbarrier& barrier) {
 }
 
 void wait(uint64_t* address, uint32_t parity, const void* code) {
-  Thread& thread = current_thread();
-  thread.place = {"mbarrier.try_wait", code};
+  Thread& thread = begin_operation("mbarrier.try_wait", code);
   Block& block = *thread.block;
   Mbarrier& barrier = mbarrier_at(block, address);
   const auto number = static_cast<size_t>(&barrier - block.mbarriers.data());
@@ -143,9 +141,8 @@ std::string problem_of_mbarriers(const Block& block) {
 namespace foretoken::simt::ptx {
 
 void mbarrier_init(uint64_t* barrier, uint32_t arrivals) {
-  Thread& thread = current_thread();
+  Thread& thread = begin_operation("mbarrier.init", __builtin_return_address(0));
   Block& block = *thread.block;
-  thread.place = {"mbarrier.init", __builtin_return_address(0)};
   auto* const address = checked_shared(barrier, sizeof(Word), sizeof(Word));
   const uint32_t offset = block.shared.offset(address);
   if (arrivals < 1 || arrivals > kMostArrivals) {
@@ -167,8 +164,7 @@ void mbarrier_init(uint64_t* barrier, uint32_t arrivals) {
 }
 
 void mbarrier_invalidate(uint64_t* barrier) {
-  Thread& thread = current_thread();
-  thread.place = {"mbarrier.inval", __builtin_return_address(0)};
+  Thread& thread = begin_operation("mbarrier.inval", __builtin_return_address(0));
   mbarrier_at(*thread.block, barrier).valid = false;
   check_word(thread, barrier, kWrite);
   const Word none{};
@@ -176,16 +172,14 @@ void mbarrier_invalidate(uint64_t* barrier) {
 }
 
 void mbarrier_arrive(uint64_t* barrier) {
-  Thread& thread = current_thread();
-  thread.place = {"mbarrier.arrive", __builtin_return_address(0)};
+  Thread& thread = begin_operation("mbarrier.arrive", __builtin_return_address(0));
   Mbarrier& here = mbarrier_at(*thread.block, barrier);
   check_word(thread, barrier, kWrite | kAtomic);
   arrive(*thread.block, here);
 }
 
 void mbarrier_arrive_expect(uint64_t* barrier, uint32_t bytes) {
-  Thread& thread = current_thread();
-  thread.place = {"mbarrier.arrive.expect_tx", __builtin_return_address(0)};
+  Thread& thread = begin_operation("mbarrier.arrive.expect_tx", __builtin_return_address(0));
   Mbarrier& here = mbarrier_at(*thread.block, barrier);
   check_word(thread, barrier, kWrite | kAtomic);
   expect(here, bytes);
@@ -193,8 +187,7 @@ void mbarrier_arrive_expect(uint64_t* barrier, uint32_t bytes) {
 }
 
 void mbarrier_expect(uint64_t* barrier, uint32_t bytes) {
-  Thread& thread = current_thread();
-  thread.place = {"mbarrier.expect_tx", __builtin_return_address(0)};
+  Thread& thread = begin_operation("mbarrier.expect_tx", __builtin_return_address(0));
   Mbarrier& here = mbarrier_at(*thread.block, barrier);
   check_word(thread, barrier, kWrite | kAtomic);
   expect(here, bytes);
@@ -202,8 +195,7 @@ void mbarrier_expect(uint64_t* barrier, uint32_t bytes) {
 }
 
 void mbarrier_arrive_at(uint64_t* barrier, uint32_t rank) {
-  Thread& thread = current_thread();
-  thread.place = {"mbarrier.arrive.shared::cluster", __builtin_return_address(0)};
+  Thread& thread = begin_operation("mbarrier.arrive.shared::cluster", __builtin_return_address(0));
   void* const remote = address_in_block(barrier, rank);
   Block& block = *thread.block->cluster->blocks[rank];
   Mbarrier& there = mbarrier_at(block, remote);

@@ -21,7 +21,7 @@ unsigned char* checked_shared(const void* address, size_t bytes, size_t alignmen
 namespace ptx {
 
 uint32_t shared_address(const void* pointer) {
-  current_thread().place = {"__cvta_generic_to_shared", __builtin_return_address(0)};
+  begin_operation("__cvta_generic_to_shared", __builtin_return_address(0));
   return current_thread().block->shared.offset(checked_shared(pointer, 1, 1));
 }
 

@@ -96,6 +96,8 @@ std::string source_line(const void* code) {
   return all.known[code] = look_up(all, code);
 }
 
+bool is_same_code(const void* a, const void* b) { return a == b || source_line(a) == source_line(b); }
+
 std::string function_name(const void* code) {
   Lines& all = lines();
   const std::lock_guard lock(all.mutex);

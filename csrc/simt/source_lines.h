@@ -9,6 +9,9 @@ namespace foretoken::simt {
 // csrc/cuda/softmax.cu:9". Without addr2line or debug information, where in the library it is.
 std::string source_line(const void* code);
 
+// Whether two addresses of code are of the same lines: compilers copy code.
+bool is_same_code(const void* a, const void* b);
+
 // From the folder csrc on, wherever that stands.
 std::string shortened_path(const std::string& path);
 

@@ -1,6 +1,4 @@
 // Shuffles, votes, reductions of a warp, and __syncwarp.
-#include <cstdio>
-
 #include "csrc/simt/collective.h"
 #include "csrc/simt/ptx_hopper.h"
 #include "csrc/simt/scheduler.h"
@@ -48,12 +46,13 @@ void execute_shuffle(Warp& warp, uint32_t mask) {
 
 uint64_t shuffle(unsigned mask, Shuffle kind, uint64_t bits, int operand, int width) {
   static constexpr const char* kNames[] = {"__shfl_sync", "__shfl_up_sync", "__shfl_down_sync", "__shfl_xor_sync"};
-  const char* const name = kNames[static_cast<int>(kind)];
+  const Thread& thread = begin_operation(kNames[static_cast<int>(kind)], __builtin_return_address(0));
   if (width < 1 || width > 32 || (width & (width - 1))) {
-    fail(std::string(name) + ": a width of " + std::to_string(width) + "; it must be a power of two, at most 32");
+    fail(thread.place.operation + (": a width of " + std::to_string(width)) +
+         "; it must be a power of two, at most 32");
   }
-  ShuffleOperand own{bits, source_of(kind, current_thread().lane, operand, width), 0};
-  meet(mask, CollectiveKind::kShuffle, name, __builtin_return_address(0), &own, execute_shuffle);
+  ShuffleOperand own{bits, source_of(kind, thread.lane, operand, width), 0};
+  meet(mask, CollectiveKind::kShuffle, &own, execute_shuffle);
   return own.result;
 }
 
@@ -65,8 +64,9 @@ struct BallotOperand {
 };
 
 unsigned ballot(unsigned mask, bool predicate, const char* name, const void* code) {
+  begin_operation(name, code);
   BallotOperand own{predicate, 0};
-  meet(mask, CollectiveKind::kBallot, name, code, &own, [](Warp& warp, uint32_t lanes) {
+  meet(mask, CollectiveKind::kBallot, &own, [](Warp& warp, uint32_t lanes) {
     uint32_t result = 0;
     for_each_lane(lanes, [&](uint32_t lane) {
       result |= static_cast<uint32_t>(operand<BallotOperand>(warp, lane).predicate) << lane;
@@ -83,8 +83,9 @@ struct ReduceOperand {
 
 uint32_t reduce(unsigned mask, const char* name, const void* code, uint32_t value,
                 uint32_t (*combine)(uint32_t, uint32_t)) {
+  begin_operation(name, code);
   ReduceOperand own{value, combine};
-  meet(mask, CollectiveKind::kReduce, name, code, &own, [](Warp& warp, uint32_t lanes) {
+  meet(mask, CollectiveKind::kReduce, &own, [](Warp& warp, uint32_t lanes) {
     auto& first = operand<ReduceOperand>(warp, static_cast<uint32_t>(std::countr_zero(lanes)));
     uint32_t result = first.value;
     for_each_lane(lanes & (lanes - 1),
@@ -110,7 +111,8 @@ void exchange_knowledge(Warp& warp, uint32_t mask) {
 namespace foretoken::simt::ptx {
 
 bool elect_one() {
-  meet(kAllLanes, CollectiveKind::kElect, "elect.sync", __builtin_return_address(0), nullptr, [](Warp&, uint32_t) {});
+  begin_operation("elect.sync", __builtin_return_address(0));
+  meet(kAllLanes, CollectiveKind::kElect, nullptr, [](Warp&, uint32_t) {});
   return current_thread().lane == 0;
 }
 
@@ -119,7 +121,8 @@ bool elect_one() {
 using namespace foretoken::simt;
 
 void __syncwarp(unsigned mask) {
-  meet(mask, CollectiveKind::kSyncwarp, "__syncwarp", __builtin_return_address(0), nullptr, exchange_knowledge);
+  begin_operation("__syncwarp", __builtin_return_address(0));
+  meet(mask, CollectiveKind::kSyncwarp, nullptr, exchange_knowledge);
 }
 
 unsigned __ballot_sync(unsigned mask, int predicate) {

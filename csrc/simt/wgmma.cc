@@ -255,14 +255,13 @@ void execute_wait(Warp& warp, uint32_t) {
 }
 
 void meet_warp(CollectiveKind kind, const char* operation, const void* code, void* operand, ExecuteCollective execute) {
-  Thread& thread = current_thread();
-  thread.place = {operation, code};
+  Thread& thread = begin_operation(operation, code);
   const Block& block = *thread.block;
   const size_t warp = static_cast<size_t>(thread.warp - block.warps.data());
   if (warp / kWarps * kWarps + kWarps > block.warps.size() || thread.warp->lanes != kAllLanes) {
     fail(std::string(operation) + ": the block has no four whole warps here");
   }
-  meet(kAllLanes, kind, operation, code, operand, execute);
+  meet(kAllLanes, kind, operand, execute);
 }
 
 }  // namespace

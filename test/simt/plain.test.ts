@@ -45,6 +45,15 @@ test.each(seen)('%s: seen under "%s"', (name, options) => {
   expect(report + wrong).not.toBe('');
 });
 
+test.each([
+  ['device memory: null', /access to address \(nil\), where no memory is\n {2}at csrc\/simt\/tests\/memory\.cu:\d+/],
+  ['stack: 400 KB', /run out of its stack of 256 KiB/],
+])('%s does not end the process', (name, expected) => {
+  const outcomes = runCases('simt_cases', '', [name, 'elect']);
+  expect(outcomes[name]!.report).toMatch(expected);
+  expect(outcomes.elect).toEqual({ report: '', wrong: '' });
+});
+
 test('the same seed gives the same schedule', () => {
   const name = 'mma: no barrier before the tiles are overwritten';
   const outcomes = [1, 2].map((seed) =>

@@ -39,6 +39,16 @@ CASE("device memory: misaligned", [](Bench& bench) { run(bench, misaligned); });
 CASE("device memory: null",
      [](Bench& bench) { bench.launch(in_bounds, dim3(1), dim3(kThreads), 0, static_cast<float*>(nullptr)); });
 
+__global__ void recurse(float* x, int depth) {
+  volatile float frame[1000];
+  frame[depth % 1000] = x[0];
+  if (depth > 0) recurse(x, depth - 1);
+  if (frame[depth % 1000] != 0) x[1] = frame[depth % 1000];
+}
+
+CASE("stack: 40 KB", [](Bench& bench) { bench.launch(recurse, dim3(1), dim3(1), 0, bench.zeros<float>(2), 10); });
+CASE("stack: 400 KB", [](Bench& bench) { bench.launch(recurse, dim3(1), dim3(1), 0, bench.zeros<float>(2), 100); });
+
 CASE("device memory: freed", [](Bench& bench) {
   float* const x = bench.zeros<float>(kThreads);
   bench.finish();
