@@ -75,10 +75,10 @@ struct SkinnyLoop {
   FORETOKEN_DEVICE void run(Sums& sums) const {
     constexpr int kAtOnce = Shape::kStepsAtOnce, kStepsOfRun = Shape::kRun / Shape::kStep;
     const int warp = static_cast<int>(threadIdx.x) / kWarp, t = static_cast<int>(threadIdx.x) % 4;
-    const auto first_k = [&](int64_t step) {
+    const auto first_k = [&](int step) {
       return (step / kStepsOfRun * Shape::kWarps + warp) * Shape::kRun + step % kStepsOfRun * Shape::kStep;
     };
-    for (int64_t step = 0; first_k(step) < gemm.k; step += kAtOnce) {
+    for (int step = 0; first_k(step) < gemm.k; step += kAtOnce) {
       Octet of_w[kAtOnce][Shape::kSlabs][2], of_x[kAtOnce][Shape::kTiles];
 #pragma unroll
       for (int s = 0; s < kAtOnce; ++s) {

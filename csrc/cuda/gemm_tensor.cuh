@@ -19,6 +19,7 @@ struct TensorTile {
   static constexpr int kChunks = (kInnerMajor ? kDepth : kOuter) / kChunk;  // of a row
   static constexpr int kElements = kOuter * kDepth;
   static constexpr int kEach = kRows * kChunks / kThreads;  // chunks of a thread
+  static constexpr int kPointers = kInnerMajor ? kEach : 1;
   static_assert(kThreads % kChunks == 0 && kRows * kChunks % kThreads == 0);
   static_assert(kChunks == 4 || kChunks % 8 == 0);
 
@@ -27,9 +28,10 @@ struct TensorTile {
   }
 
   // This thread's chunks: chunk `chunk` of rows `row`, row + kRows / kEach, …
-  const BFloat16* from[kEach];  // in the next tile; null where there is nothing for any k
+  const BFloat16* from[kPointers];  // in the next tile; null where there is nothing for any k
   const BFloat16* data;
-  int64_t step;  // from one tile to the next
+  int64_t step;       // from one tile to the next
+  int64_t each_step;  // from one chunk to the next, where one pointer is enough
   int row, chunk;
   int outer_left;  // elements of the chunk inside C, where the outer index runs through it
   bool aligned;
@@ -37,42 +39,46 @@ struct TensorTile {
   FORETOKEN_DEVICE TensorTile(const Operand& operand, int64_t first_outer, int64_t outer, int64_t first_k)
       : data(static_cast<const BFloat16*>(operand.data)),
         step(kInnerMajor ? kDepth : kDepth * operand.stride),
+        each_step(kRows / kEach * operand.stride),
         row(static_cast<int>(threadIdx.x) / kChunks),
         chunk(static_cast<int>(threadIdx.x) % kChunks),
         aligned(operand.stride % kChunk == 0 && reinterpret_cast<uintptr_t>(operand.data) % 16 == 0) {
     const int64_t left = outer - first_outer - chunk * kChunk;
     outer_left = left < kChunk ? static_cast<int>(left) : kChunk;
+    if constexpr (kInnerMajor) {
 #pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-      const int64_t r = row + i * (kRows / kEach);
-      if constexpr (kInnerMajor) {
-        const bool inside = first_outer + r < outer;
-        const int64_t stored = inside && operand.rows ? operand.rows[first_outer + r] : first_outer + r;
-        from[i] = inside ? data + stored * operand.stride + first_k + chunk * kChunk : nullptr;
-      } else {
-        from[i] = data + (first_k + r) * operand.stride + first_outer + chunk * kChunk;
+      for (int i = 0; i < kEach; ++i) {
+        const int64_t r = first_outer + row + i * (kRows / kEach);
+        const int64_t stored = r < outer && operand.rows ? operand.rows[r] : r;
+        from[i] = r < outer ? data + stored * operand.stride + first_k + chunk * kChunk : nullptr;
       }
+    } else {
+      from[0] = data + (first_k + row) * operand.stride + first_outer + chunk * kChunk;
     }
   }
 
   // The next tile, whose first k is `k_left` before the end; zeros stand for what is outside.
-  FORETOKEN_DEVICE void copy_next(BFloat16* tile, int64_t k_left) {
-    const int most = k_left < kDepth ? static_cast<int>(k_left) : kDepth;
+  FORETOKEN_DEVICE void copy_next(BFloat16* tile, int k_left) {
+    const int most = k_left < kDepth ? k_left : kDepth;
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
       const int r = row + i * (kRows / kEach);
       int left;  // of the chunk
       if constexpr (kInnerMajor) left = from[i] ? most - chunk * kChunk : 0;
       else left = r < most ? outer_left : 0;
+      const BFloat16* const source = kInnerMajor ? from[i % kPointers] : from[0] + i * each_step;
       BFloat16* const to = tile + place(r, chunk);
       if (aligned && (left >= kChunk || left <= 0)) {
-        ptx::cp_async_16(to, left > 0 ? from[i] : data, left > 0);
+        ptx::cp_async_16(to, left > 0 ? source : data, left > 0);
       } else {
         Vector<BFloat16, kChunk> vector;
 #pragma unroll
-        for (int e = 0; e < kChunk; ++e) vector.elements[e] = e < left ? from[i][e] : BFloat16{0};
+        for (int e = 0; e < kChunk; ++e) vector.elements[e] = e < left ? source[e] : BFloat16{0};
         *reinterpret_cast<Vector<BFloat16, kChunk>*>(to) = vector;
       }
+    }
+#pragma unroll
+    for (int i = 0; i < kPointers; ++i) {
       if (!kInnerMajor || from[i]) from[i] += step;
     }
   }
@@ -108,25 +114,29 @@ struct TensorLoop {
     auto* const ring = static_cast<BFloat16*>(memory);
     TileA a(gemm.a, place.row, place.m, place.k_begin);
     TileB b(gemm.b, place.col, gemm.n, place.k_begin);
-    const int64_t depth = place.k_end - place.k_begin;
-    const int64_t steps = (depth + kDepth - 1) / kDepth;
-    const auto stage = [&](int64_t step) { return ring + step % kStages * kStageElements; };
+    int to_copy = static_cast<int>(place.k_end - place.k_begin);  // of k
+    const int steps = (to_copy + kDepth - 1) / kDepth;
     // Every step commits a group, be it empty, so that groups can be counted.
-    const auto copy = [&](int64_t step) {
-      if (step < steps) {
-        a.copy_next(stage(step), depth - step * kDepth);
-        b.copy_next(stage(step) + TileA::kElements, depth - step * kDepth);
+    const auto copy = [&](BFloat16* to) {
+      if (to_copy > 0) {
+        a.copy_next(to, to_copy);
+        b.copy_next(to + TileA::kElements, to_copy);
       }
+      to_copy -= kDepth;
       ptx::cp_async_commit();
     };
 #pragma unroll
-    for (int step = 0; step < kStages - 1; ++step) copy(step);
-    for (int64_t step = 0; step < steps; ++step) {
+    for (int i = 0; i < kStages - 1; ++i) copy(ring + i * kStageElements);
+    BFloat16* const last = ring + (kStages - 1) * kStageElements;
+    BFloat16 *stage = ring, *free = last;
+    for (int step = 0; step < steps; ++step) {
       ptx::cp_async_wait<kStages - 2>();
-      // Tile `step` is there for all, and all are done with the one before, whose place the next copy takes.
+      // The tiles of this stage are there for all, and all are done with those before, whose place the next copy takes.
       __syncthreads();
-      copy(step + kStages - 1);
-      multiply_tiles(stage(step), stage(step) + TileA::kElements, sums);
+      copy(free);
+      multiply_tiles(stage, stage + TileA::kElements, sums);
+      free = stage;
+      stage = stage == last ? ring : stage + kStageElements;
     }
   }
 

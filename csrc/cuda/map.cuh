@@ -19,7 +19,8 @@ inline dim3 map_grid(const Context& context, int64_t items) {
 
 // With a record, only if there is no error in it.
 template <int N, typename F, typename Out, typename... In>
-__global__ void __launch_bounds__(kMapThreads)
+__global__ void __launch_bounds__(kMapThreads,
+                                  6)  // of its own accord ptxas would take so few registers that they spill
     map_kernel(const ErrorRecord* record, int64_t count, Out* out, F f, const In*... in) {
   if (record != nullptr && has_error(record)) return;
   const int64_t threads = static_cast<int64_t>(gridDim.x) * kMapThreads;

@@ -14,7 +14,8 @@ __global__ void __launch_bounds__(kHistoryThreads)
 }
 
 template <int kThreads>
-__global__ void __launch_bounds__(kThreads) sample_logits_kernel(SampleLogitsArgs args, DrawMemory memory) {
+__global__ void __launch_bounds__(kThreads, 1)  // of its own accord ptxas would take so few registers that they spill
+    sample_logits_kernel(SampleLogitsArgs args, DrawMemory memory) {
   FORETOKEN_SHARED(DrawScratch<kThreads>, scratch);
   for (int64_t r = blockIdx.x; r < args.rows; r += gridDim.x) {
     const LogitRow row = {args.logits + r * args.vocab, memory.bias, memory.seen, args.vocab, 0, args.options};

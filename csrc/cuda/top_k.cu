@@ -75,7 +75,7 @@ struct BestOfParts {
 // Ranks `count` entries of each row and writes the k best. They are sorted in `buffers`, `sorted` for each block, or in
 // shared memory where there are none.
 template <typename RankAt>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 4)  // 64 registers: fewer, which ptxas would choose, are too few
     rank_rows_kernel(TopKArgs args, int64_t count, RankAt rank_at, int64_t sorted, Rank* buffers) {
   FORETOKEN_SHARED(Scratch, scratch);
   FORETOKEN_SHARED(Rank, shared_ranks, [kSharedRanks]);

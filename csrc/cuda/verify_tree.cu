@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(kWarp)
 
 // A block for each sequence, which draws where the walk comes by.
 template <int kThreads>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)  // of its own accord ptxas would take so few registers that they spill
     walk_logits_kernel(VerifyTreeArgs args, const float* logits, DrawMemory memory, Reporter reporter) {
   FORETOKEN_SHARED(DrawScratch<kThreads>, scratch);
   FORETOKEN_SHARED(int32_t, shared, [kThreads / kWarp]);
