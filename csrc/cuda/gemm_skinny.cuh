@@ -23,10 +23,10 @@ struct SkinnyShape {
   static constexpr int kRows = 8 * kTiles, kCols = 16 * kSlabs;
   static constexpr int kWarps = 8, kThreads = kWarp * kWarps;
   // A warp takes every kWarps-th run of 64 elements of k, one line of 128 bytes of each row of W, in steps of 32, of
-  // which so many are read at once: 4 KiB of W a warp, or 64 KiB a multiprocessor with two blocks, which is twice what
-  // the latency of memory asks for.
+  // which so many are read at once: of W, 32 to 64 KiB a multiprocessor are on their way, which is once to twice what
+  // the latency of memory asks for; more would not fit into registers.
   static constexpr int kRun = 64, kStep = 32;
-  static constexpr int kStepsAtOnce = kTiles > 2 ? 8 / kTiles : 4;
+  static constexpr int kStepsAtOnce = kTiles > 2 ? 1 : 4;
   static constexpr int kBlocksEach = kTiles > 4 ? 1 : 2;  // a multiprocessor
   // Parts of a slab that one warp finishes: 16 rows of x.
   static constexpr int kParts = (kTiles + 1) / 2;

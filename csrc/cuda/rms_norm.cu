@@ -88,7 +88,7 @@ FORETOKEN_DEVICE void backward_row(const RmsNormBackwardArgs& args, int64_t row,
 // Every team takes a run of rows, one after another, and then sums their share of the weight's gradient, for which the
 // same memory is read again while it is still in a cache.
 template <int kTeam, bool kVectors, typename T>
-__global__ void __launch_bounds__(kThreads, 4)  // 64 registers: fewer, which ptxas would choose, are too few
+__global__ void __launch_bounds__(kThreads, 2)  // of its own accord ptxas would take so few registers that they spill
     rms_norm_backward_kernel(RmsNormBackwardArgs args, int64_t rows_each, float* partials) {
   constexpr int N = kColumns<T>;
   FORETOKEN_SHARED(float, shared, [kThreads / kWarp]);
