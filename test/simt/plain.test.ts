@@ -46,7 +46,10 @@ test.each(seen)('%s: seen under "%s"', (name, options) => {
 });
 
 test.each([
-  ['device memory: null', /access to address \(nil\), where no memory is\n {2}at csrc\/simt\/tests\/memory\.cu:\d+/],
+  [
+    'device memory: null',
+    /access to address \(nil\), where no memory is\n {2}at csrc\/simt\/tests\/memory\.cu:\d+/,
+  ],
   ['stack: 400 KB', /run out of its stack of 256 KiB/],
 ])('%s does not end the process', (name, expected) => {
   const outcomes = runCases('simt_cases', '', [name, 'elect']);
