@@ -1,5 +1,6 @@
 // What nvcc made of the kernels: registers and spills of every kernel on every target, and the library's size. Fails for
-// kernels that spill, targets that are missing and a library that is too large. Says so where there was no nvcc.
+// kernels that spill, for what ptxas says costs performance (products that wait for each other, say), for targets that are
+// missing and for a library that is too large. Says so where there was no nvcc.
 //
 //   npm run lint:cuda               the kernels with the most registers
 //   npm run lint:cuda -- --all      every kernel
@@ -43,6 +44,11 @@ const objects = path.join(root, 'build/cmake/CMakeFiles/foretoken_cuda.dir/csrc/
 const library = path.join(root, 'build/Release/libforetoken_cuda.so');
 const largest = 50e6;
 
+/** What ptxas could not do as it was meant to be done: `ptxas info : (C7515) Potential Performance Loss: …`. */
+export function parseLosses(text: string): string[] {
+  return [...text.matchAll(/^ptxas \w+\s*: \(C75\d\d\) (.*)$/gm)].map(([, message]) => message!);
+}
+
 function targetsOfBuild(): string[] {
   const cache = readFileSync(path.join(root, 'build/cmake/CMakeCache.txt'), 'utf8');
   const archs = /^FORETOKEN_CUDA_ARCHS:\w+=(.*)$/m.exec(cache)![1]!;
@@ -65,8 +71,10 @@ function main(all: boolean): boolean {
   const problems: string[] = [];
   const rows: [file: string, report: KernelReport][] = [];
   for (const name of readdirSync(objects).filter((file) => file.endsWith('.ptxas'))) {
-    const reports = parseReport(readFileSync(path.join(objects, name), 'utf8'));
+    const text = readFileSync(path.join(objects, name), 'utf8');
+    const reports = parseReport(text);
     const file = name.replace('.o.ptxas', '');
+    for (const message of parseLosses(text)) problems.push(`${file}: ${message}`);
     for (const report of reports) rows.push([file, report]);
     const missing = targetsOfBuild().filter((target) => !reports.some((report) => report.target === target));
     if (missing.length > 0) problems.push(`${file} has no kernels for ${missing.join(', ')}`);

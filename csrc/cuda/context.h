@@ -40,10 +40,11 @@ inline void check(cudaError_t code, const char* call) {
 constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 
-// kernel<<<grid, block, shared_bytes, context.stream>>>(arguments…), checked. A grid of no blocks is no launch.
+// kernel<<<grid, block, shared_bytes, context.stream>>>(arguments…), checked, in clusters of so many blocks along x. A
+// grid of no blocks is no launch.
 template <typename... Parameters, typename... Arguments>
-void launch(const Context& context, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
-            Arguments&&... arguments) {
+void launch_clusters(const Context& context, void (*kernel)(Parameters...), dim3 grid, dim3 block, unsigned cluster,
+                     size_t shared_bytes, Arguments&&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   constexpr size_t kWithoutAsking = 48 * 1024;
   if (shared_bytes > kWithoutAsking) {
@@ -56,8 +57,19 @@ void launch(const Context& context, void (*kernel)(Parameters...), dim3 grid, di
   config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = context.stream;
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim = {cluster, 1, 1};
+  config.attrs = &attribute;
+  config.numAttrs = cluster > 1 ? 1 : 0;  // there are GPUs without clusters
   check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(std::forward<Arguments>(arguments))...),
         "cudaLaunchKernelEx");
+}
+
+template <typename... Parameters, typename... Arguments>
+void launch(const Context& context, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+            Arguments&&... arguments) {
+  launch_clusters(context, kernel, grid, block, 1, shared_bytes, std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace foretoken::cuda

@@ -39,6 +39,7 @@
 #pragma once
 
 #include "csrc/cuda/gemm_fma.cuh"
+#include "csrc/cuda/gemm_hopper.cuh"
 #include "csrc/cuda/gemm_tensor.cuh"
 
 namespace foretoken::cuda {
@@ -49,7 +50,7 @@ __global__ void __launch_bounds__(Loop::Block::kThreads, Loop::kBlocksEach)
   FORETOKEN_DYNAMIC_SHARED(memory);
   if (!epilogue.wanted()) return;
   using Block = typename Loop::Block;
-  const Place place = place_of<Block>(gemm, depth);
+  const Place place = place_of(gemm, Block::kRows, Block::kCols, blockIdx.x, depth);
   if (place.row >= place.m) return;
   typename Block::Sums sums;
   sums.first_row = place.row + Block::warp_row();
@@ -77,6 +78,16 @@ void multiply_in(const Context& context, const Gemm& gemm, const Epilogue& epilo
 template <Form kForm, typename Epilogue>
 void multiply_slices(const Context& context, const Gemm& gemm, const Epilogue& epilogue, int64_t slices,
                      int64_t depth) {
+  if (runs_on_hopper(context, gemm)) {
+    using Wide = HopperLoop<kForm, 256, 4, 2>;
+    using Narrow = HopperLoop<kForm, 64, 6, 1>;
+    static_assert(Wide::Strip::kStrip == kStripOfMultiply && Narrow::Strip::kStrip == kStripOfMultiply);
+    // A wave of wide tiles, as H100s run it.
+    constexpr int64_t kEnoughClusters = 66;
+    if (Wide::items(gemm) * slices >= kEnoughClusters) multiply_on_hopper<Wide>(context, gemm, epilogue, slices, depth);
+    else multiply_on_hopper<Narrow>(context, gemm, epilogue, slices, depth);
+    return;
+  }
   constexpr int64_t kEnoughBlocks = 96;
   const bool large = divide_up(gemm.m, 128) * divide_up(gemm.n, 128) * slices >= kEnoughBlocks;
   const bool tensor = gemm.a.dtype == DType::kBFloat16 && gemm.b.dtype == DType::kBFloat16;

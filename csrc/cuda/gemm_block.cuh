@@ -25,10 +25,15 @@ struct Operand {
   const int32_t* rows = nullptr;  // of an a that lies as [m, k]: row i is row rows[i] of data
 };
 
+// The largest tile that the copy engine brings of rows that the device counts.
+constexpr int64_t kCounted = 256;
+FORETOKEN_HOST_DEVICE int64_t end_of_zeros(int64_t count) { return (count + kCounted - 1) / kCounted * kCounted; }
+
 struct Gemm {
   int64_t m, n, k;
   Operand a, b;
-  // Where only the device knows how much of m or k there is: at most that, and at most the count.
+  // Where only the device knows how much of m or k there is: at most that, and at most the count. What lies behind the
+  // count is zero up to end_of_zeros(count), because the copy engine brings whole tiles.
   const int32_t* m_count = nullptr;
   const int32_t* k_count = nullptr;
 };
@@ -104,18 +109,18 @@ struct Place {
   int64_t m, k_begin, k_end;
 };
 
-// Blocks walk through bands of eight rows of blocks, so that those that run at a time share what they read: a band
-// holds its rows of a in the second-level cache and goes through b once.
-template <typename Block>
-FORETOKEN_DEVICE Place place_of(const Gemm& gemm, int64_t depth) {
+// Block `index` of those of block_rows x block_cols. They walk through bands of eight rows of blocks, so that those that
+// run at a time share what they read: a band holds its rows of a in the second-level cache and goes through b once.
+FORETOKEN_DEVICE Place place_of(const Gemm& gemm, int64_t block_rows, int64_t block_cols, int64_t index,
+                                int64_t depth) {
   constexpr int64_t kBand = 8;
-  const int64_t rows = (gemm.m + Block::kRows - 1) / Block::kRows, cols = (gemm.n + Block::kCols - 1) / Block::kCols;
-  const int64_t band = blockIdx.x / (kBand * cols), within = blockIdx.x % (kBand * cols);
+  const int64_t rows = (gemm.m + block_rows - 1) / block_rows, cols = (gemm.n + block_cols - 1) / block_cols;
+  const int64_t band = index / (kBand * cols), within = index % (kBand * cols);
   const int64_t height = rows - band * kBand < kBand ? rows - band * kBand : kBand;
   const int64_t m = gemm.m_count && *gemm.m_count < gemm.m ? *gemm.m_count : gemm.m;
   const int64_t k = gemm.k_count && *gemm.k_count < gemm.k ? *gemm.k_count : gemm.k;
   const int64_t begin = blockIdx.y * depth, end = begin + depth;
-  return {(band * kBand + within % height) * Block::kRows, within / height * Block::kCols, m, begin, end < k ? end : k};
+  return {(band * kBand + within % height) * block_rows, within / height * block_cols, m, begin, end < k ? end : k};
 }
 
 }  // namespace foretoken::cuda

@@ -19,13 +19,21 @@ FORETOKEN_DEVICE float gradient_of(float logit, const RowGradient& row, float so
   return gradient * (1.0f - ratio * ratio);
 }
 
+template <typename T>
+FORETOKEN_DEVICE void clear_row(T* row, int64_t columns) {
+  for (int64_t j = int64_t{threadIdx.x} * kWidth; j < columns; j += kThreads * kWidth) store(row + j, {0, 0, 0, 0});
+}
+
 // A block a row. A row of bfloat16 gradients takes the first half of its logits' place: what it overwrites has been
 // read by then. What is behind the vocabulary is minus infinity, and counts nowhere.
 template <typename T>
 __global__ void __launch_bounds__(kThreads) write_gradients_kernel(LinearCrossEntropyArgs args, Chunk chunk) {
   FORETOKEN_SHARED(int32_t, counts, [kThreads / kWarp]);
-  const int64_t i = blockIdx.x;
-  if (i >= chunk.progress->size) return;
+  const int64_t i = blockIdx.x, size = chunk.progress->size;
+  if (i >= size) {
+    if (i < end_of_zeros(size)) clear_row(reinterpret_cast<T*>(chunk.logits + i * chunk.stride), chunk.stride);
+    return;
+  }
   const RowGradient row = chunk.gradients[i];
   const int64_t target = chunk.targets[i];
   const float own = chunk.own[i], softcap = args.options.softcap;

@@ -108,15 +108,16 @@ __global__ void __launch_bounds__(kThreads) select_rows_kernel(LinearCrossEntrop
   }
 }
 
-// A warp a row.
+// A warp a row; zeros behind the last.
 template <typename From, typename To>
 __global__ void __launch_bounds__(kThreads)
     pack_hidden_kernel(const From* hidden, int64_t dim, Chunk chunk, To* packed) {
   const int64_t i = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
-  if (i >= chunk.progress->size) return;
-  const From* const from = hidden + chunk.rows[i] * dim;
+  const int64_t size = chunk.progress->size;
+  if (i >= min(end_of_zeros(size), chunk.capacity)) return;
+  const From* const from = i < size ? hidden + chunk.rows[i] * dim : nullptr;
   To* const to = packed + i * chunk.hidden_stride;
-  for (int64_t j = threadIdx.x % kWarp; j < dim; j += kWarp) to[j] = from_float<To>(to_float(from[j]));
+  for (int64_t j = threadIdx.x % kWarp; j < dim; j += kWarp) to[j] = from_float<To>(from ? to_float(from[j]) : 0.0f);
 }
 
 // A warp a row: the sums of its slices, in their order.

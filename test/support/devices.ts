@@ -38,8 +38,12 @@ function variants(target: Target): { name: Parameters<typeof openDevice>[0]; opt
         },
       ];
     case 'cuda-checked':
+      // Products run on other instructions from compute capability 9.0 on.
       return [
-        { name: 'cuda-emulated', options: { emulator: { checked: true, residentBlocks: 2 } } },
+        {
+          name: 'cuda-emulated',
+          options: { emulator: { checked: true, residentBlocks: 2, computeCapability: 80 } },
+        },
         {
           name: 'cuda-emulated',
           options: {
