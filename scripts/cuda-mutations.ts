@@ -1,5 +1,5 @@
-// What `npm run mutate -- cuda` breaks in the kernels for GPUs, one at a time: barriers, stages, fragments, fences, edges. Their
-// tests run on the emulator with its race checker, and it or an expectation must notice.
+// What `npm run mutate -- cuda` breaks in the kernels for GPUs, one at a time: here those of elements and rows. Their tests run
+// on the emulator with its race checker, and it or an expectation must notice.
 import { faults, type Mutation } from './mutations';
 
 const afterError = 'after-error';

@@ -2,7 +2,7 @@
 // there and expects the tests named for that mutation to notice. Only a failed expectation counts; what does not build,
 // crashes or hangs is a fault of the mutation, because it says nothing about tolerances.
 //
-//   npm run mutate                     all of scripts/mutations.ts and scripts/cuda-mutations.ts
+//   npm run mutate                     all of scripts/mutations.ts, cuda-mutations.ts and cuda-tile-mutations.ts
 //   npm run mutate -- rope top-k-tie   those whose name is one of these or begins with it
 //   npm run mutate -- cuda             those of CUDA kernels, whose tests run on the emulator with its race checker
 //   npm run mutate -- --list           their names
@@ -14,10 +14,11 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, wri
 import os from 'node:os';
 import path from 'node:path';
 import { cudaMutations } from './cuda-mutations';
+import { cudaTileMutations } from './cuda-tile-mutations';
 import { mutations as cpuMutations, type Mutation } from './mutations';
 
 /** All there are. */
-export const mutations: readonly Mutation[] = [...cpuMutations, ...cudaMutations];
+export const mutations: readonly Mutation[] = [...cpuMutations, ...cudaMutations, ...cudaTileMutations];
 
 /** What became of a mutation. */
 export type Verdict =
@@ -133,10 +134,12 @@ class Copy {
     return { status, output };
   }
 
-  /** Builds the addon and the emulated libraries, the first time from nothing. Gives what went wrong. */
-  async build(): Promise<string | null> {
+  /**
+   * Builds the addon and the emulated libraries, the first time from nothing; later a target alone. Gives what went wrong.
+   */
+  async build(target = 'all'): Promise<string | null> {
     const { status, output } = existsSync(path.join(this.root, 'build/cmake/CMakeCache.txt'))
-      ? await this.run('cmake', '--build', 'build/cmake')
+      ? await this.run('cmake', '--build', 'build/cmake', '--target', target)
       : await this.run(process.execPath, 'scripts/build.js', '--all', '--CDFORETOKEN_CUDA=OFF');
     if (status === 0) return null;
     return output.split('\n').find((line) => line.includes('error')) ?? output.slice(-500);
@@ -184,7 +187,7 @@ async function tryOut(copy: Copy, mutation: Mutation): Promise<Verdict> {
   const original = copy.read(mutation.file);
   copy.write(mutation.file, mutated(original, mutation));
   try {
-    const problem = await copy.build();
+    const problem = await copy.build(isCuda(mutation) ? 'foretoken_cuda_emulated_checked' : 'foretoken');
     return problem
       ? { kind: 'error', message: `does not build: ${problem}` }
       : await copy.test(isCuda(mutation), mutation.test);
