@@ -52,11 +52,8 @@ function backwardWeight(inputs: number, outputs: number, { gradY, x, gradWeight 
   return (device, dtype) => {
     const sums = device.tensor(gradWeight, [outputs, inputs]);
     const given = device.tensor(gradY, [rows, outputs]).cast(dtype);
-    native.linearBackwardWeight(
-      given.handle,
-      device.tensor(x, [rows, inputs]).cast(dtype).handle,
-      sums.handle,
-    );
+    const seen = device.tensor(x, [rows, inputs]).cast(dtype);
+    native.linearBackwardWeight(given.handle, seen.handle, sums.handle, undefined);
     return sums;
   };
 }
