@@ -109,8 +109,9 @@ struct Place {
   int64_t m, k_begin, k_end;
 };
 
-// Block `index` of those of block_rows x block_cols. They walk through bands of eight rows of blocks, so that those that
-// run at a time share what they read: a band holds its rows of a in the second-level cache and goes through b once.
+// Block `index` of those of block_rows x block_cols. They walk through bands of eight rows of blocks, so that those
+// that run at a time share what they read: a band holds its rows of a in the second-level cache and goes through b
+// once.
 FORETOKEN_DEVICE Place place_of(const Gemm& gemm, int64_t block_rows, int64_t block_cols, int64_t index,
                                 int64_t depth) {
   constexpr int64_t kBand = 8;

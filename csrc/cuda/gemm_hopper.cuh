@@ -3,8 +3,8 @@
 // tile of C to the next, so that the copies for a tile are under way while the one before is in its epilogue. Blocks of
 // a cluster lie below each other in C and share b: each brings its part of a tile to all of them.
 //
-// A tile is kDepth deep in k, 128 bytes of bfloat16, and swizzled over 128 bytes. It lies in shared memory as its operand
-// lies in memory, [outer][k] or 64 of the outer index wide pieces of [k][outer]; the tensor cores read either.
+// A tile is kDepth deep in k, 128 bytes of bfloat16, and swizzled over 128 bytes. It lies in shared memory as its
+// operand lies in memory, [outer][k] or 64 of the outer index wide pieces of [k][outer]; the tensor cores read either.
 #pragma once
 
 #include <algorithm>
@@ -59,11 +59,11 @@ struct HopperTile {
 
 // kCols columns of C and kStages tiles in the ring; kCluster blocks share b.
 //
-// With 256 columns a multiprocessor reads 10 KiB of shared memory in the 128 cycles of a product of 64 x 256 x 16, of the
-// 16 it could; with 64 columns, 4 KiB in 32, all it can, so the tensor cores get half of their rate at best. From the
-// second-level cache it takes 48 KiB for every 1024 cycles, 47 bytes a cycle, about what there is for each; shared by two
-// blocks b costs half, in all 31 bytes a cycle. Four would leave multiprocessors without a cluster. Stages: four are 192 of
-// 227 KiB, and hide 3000 cycles.
+// With 256 columns a multiprocessor reads 10 KiB of shared memory in the 128 cycles of a product of 64 x 256 x 16, of
+// the 16 it could; with 64 columns, 4 KiB in 32, all it can, so the tensor cores get half of their rate at best. From
+// the second-level cache it takes 48 KiB for every 1024 cycles, 47 bytes a cycle, about what there is for each; shared
+// by two blocks b costs half, in all 31 bytes a cycle. Four would leave multiprocessors without a cluster. Stages: four
+// are 192 of 227 KiB, and hide 3000 cycles.
 template <Form kForm_, int kCols_, int kStages_, int kCluster_>
 struct HopperLoop {
   static constexpr Form kForm = kForm_;

@@ -2,9 +2,9 @@
 // multiprocessors, for long enough on a GPU and not too long on the emulator, which has few.
 #include <algorithm>
 
+#include "csrc/cuda/gemm_hopper.cuh"
 #include "csrc/cuda/kernels.h"
 #include "csrc/cuda/numeric.cuh"
-#include "csrc/cuda/ptx.cuh"
 #include "csrc/cuda/reduce.cuh"
 
 namespace foretoken::cuda {
@@ -51,6 +51,48 @@ __global__ void __launch_bounds__(kProductWarps* kWarp) product_kernel(int64_t s
   if (__float_as_int(sum) == kNever) *used = kNever;
 }
 
+// The same where there is wgmma: two warpgroups, whose operands lie in shared memory. They look random, because ones
+// would draw less power than products of real matrices, and clocks follow power.
+using FactorA = HopperTile<Major::kInner, 64>;
+using FactorB = HopperTile<Major::kInner, 256>;
+constexpr int kWarpgroups = 2, kWarpgroupThreads = kWarpgroups * 4 * kWarp;
+constexpr double kFlopsOfStep = 2.0 * 64 * 256 * FactorA::kDepth;  // of a warpgroup
+int64_t warpgroup_steps(const Context& context) { return int64_t{4} * context.multiprocessors; }
+
+struct Factors {
+  BFloat16 a[FactorA::kElements], b[FactorB::kElements];
+};
+
+__global__ void __launch_bounds__(kWarpgroupThreads, 1) warpgroup_product_kernel(int64_t steps, int* used) {
+#if FORETOKEN_WGMMA
+  FORETOKEN_DYNAMIC_SHARED(memory);
+  auto& factors = *reinterpret_cast<Factors*>(memory);
+  auto* const elements = reinterpret_cast<BFloat16*>(memory);
+  for (uint32_t i = threadIdx.x; i < sizeof factors / sizeof(BFloat16); i += kWarpgroupThreads) {
+    const uint32_t bits = i * 2654435761u;
+    elements[i] = from_float<BFloat16>(static_cast<float>(static_cast<int>(bits)) * 0x1p-31f);
+  }
+  ptx::fence_proxy_async();
+  __syncthreads();
+  float sums[FactorB::kElements / FactorB::kDepth / 2] = {};
+  for (int64_t step = 0; step < steps; ++step) {
+    ptx::wgmma_fence(sums);
+#pragma unroll
+    for (int k = 0; k < FactorA::kDepth; k += 16) {
+      ptx::wgmma_bf16<256>(sums, FactorA::operand(factors.a, 0, k), FactorB::operand(factors.b, 0, k), true);
+    }
+    ptx::wgmma_commit();
+    ptx::wgmma_wait<1>(sums);
+  }
+  ptx::wgmma_wait<0>(sums);
+  float sum = 0;
+  for (const float each : sums) sum += each;
+  if (__float_as_int(sum) == kNever) *used = kNever;
+#endif
+}
+
+bool has_warpgroups(const Context& context) { return context.compute_capability == 90; }
+
 // Far more than the caches hold.
 int64_t bytes_to_read(const Context& context, int64_t scratch_bytes) {
   constexpr int64_t kBytesEach = 8 << 20;  // a multiprocessor
@@ -83,8 +125,13 @@ void measure(const Context& context, void* scratch, int64_t scratch_bytes, uint6
     take_time();
   }
   for (int repeat = 0; repeat < kRepeats; ++repeat) {
-    launch(context, product_kernel, blocks_of(context, 1), dim3(kProductWarps * kWarp), 0, product_steps(context),
-           used);
+    if (has_warpgroups(context)) {
+      launch(context, warpgroup_product_kernel, blocks_of(context, 1), dim3(kWarpgroupThreads), sizeof(Factors),
+             warpgroup_steps(context), used);
+    } else {
+      launch(context, product_kernel, blocks_of(context, 1), dim3(kProductWarps * kWarp), 0, product_steps(context),
+             used);
+    }
     take_time();
   }
   for (int repeat = 0; repeat < kRepeats; ++repeat) {
@@ -105,9 +152,13 @@ MachineRates rates_of(const Context& context, int64_t scratch_bytes, const uint6
   const auto multiprocessors = static_cast<double>(context.multiprocessors);
   const double multiply_adds =
       multiprocessors * kMultiplyAddBlocks * kThreads * kChains * static_cast<double>(multiply_add_steps(context));
-  const double products = multiprocessors * kProductWarps * kProducts * static_cast<double>(product_steps(context));
+  const double products =
+      multiprocessors *
+      (has_warpgroups(context)
+           ? kFlopsOfStep * kWarpgroups * static_cast<double>(warpgroup_steps(context))
+           : kFlopsOfProduct * kProductWarps * kProducts * static_cast<double>(product_steps(context)));
   return {.flops_per_second = per_second(0, 2 * multiply_adds),
-          .matmul_flops_per_second = per_second(1, kFlopsOfProduct * products),
+          .matmul_flops_per_second = per_second(1, products),
           .read_bytes_per_second = per_second(2, static_cast<double>(bytes_to_read(context, scratch_bytes)))};
 }
 
