@@ -47,14 +47,26 @@ const products: readonly Mutation[] = [
     [
       'cuda-hopper-early-release',
       'a stage is given back while products still read it',
-      'ptx::wgmma_wait<1>(sums);\n          release(memory, before);',
-      'release(memory, before);\n          ptx::wgmma_wait<1>(sums);',
+      'ptx::wgmma_wait<1>(sums);\n      release(memory, before);',
+      'release(memory, before);\n      ptx::wgmma_wait<1>(sums);',
     ],
     [
       'cuda-hopper-last-wait',
       'sums are read while the last products add to them',
-      'ptx::wgmma_wait<0>(sums);',
-      'ptx::wgmma_wait<1>(sums);',
+      'ptx::wgmma_wait<0>(sums);\n    release(memory, ring.stage);',
+      'ptx::wgmma_wait<1>(sums);\n    release(memory, ring.stage);',
+    ],
+    [
+      'cuda-hopper-scaled-wait',
+      'a stage is given back, and registers are loaded, while products read them',
+      'ptx::wgmma_wait<0>(sums);\n      release(memory, ring.stage);',
+      'ptx::wgmma_wait<1>(sums);\n      release(memory, ring.stage);',
+    ],
+    [
+      'cuda-hopper-scaled-factor',
+      'rows of a transposed tile are scaled with factors of other columns',
+      'k / 8 + i / 2]',
+      'k / 8 + i % 2]',
     ],
     [
       'cuda-hopper-own-release',
@@ -181,6 +193,26 @@ const losses: readonly Mutation[] = [
       'rows that tiles bring behind the last are left as they were',
       'if (i < end_of_zeros(size)) clear_row',
       'if (i < 0) clear_row',
+    ],
+  ]),
+  ...faults('cuda/linear_cross_entropy_exponentials.cu', 'linear-cross-entropy-exponentials', [
+    [
+      'cuda-exponentials-factor',
+      'hidden states are not scaled with the factors of their rows',
+      'is_row ? factor * to_float(hidden[j]) : 0',
+      'is_row ? to_float(hidden[j]) : 0',
+    ],
+    [
+      'cuda-exponentials-far-target',
+      'the gradient of a target in a strip far below is divided by nothing',
+      'if (exponent < kLeastExponentOfTarget) {',
+      'if (exponent < 2 * kLeastExponentOfTarget) {',
+    ],
+    [
+      'cuda-exponentials-zeros',
+      'what tiles bring behind the last row is scaled with what was there',
+      'if (i >= end_of_zeros(size)) return;',
+      'if (i >= size) return;',
     ],
   ]),
   ...faults('cuda/linear_cross_entropy_rows.cu', wide, [

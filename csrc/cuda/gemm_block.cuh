@@ -25,6 +25,14 @@ struct Operand {
   const int32_t* rows = nullptr;  // of an a that lies as [m, k]: row i is row rows[i] of data
 };
 
+// Powers of two that the elements of an a in bfloat16 are multiplied with: one for each row of memory and strip of
+// kScaledStrip columns.
+constexpr int kScaledStrip = 64;
+struct Scales {
+  const BFloat16* data;
+  int64_t stride;  // of an a that lies as [m, k]: [m, strips]; as [k, m]: [strips, k], even
+};
+
 // The largest tile that the copy engine brings of rows that the device counts.
 constexpr int64_t kCounted = 256;
 FORETOKEN_HOST_DEVICE int64_t end_of_zeros(int64_t count) { return (count + kCounted - 1) / kCounted * kCounted; }

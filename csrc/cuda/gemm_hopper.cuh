@@ -49,12 +49,65 @@ struct HopperTile {
                               .swizzle = Swizzle::k128Bytes});
   }
 
+  // The chunk of 8 elements that begins there.
+  static FORETOKEN_DEVICE const BFloat16* at(const BFloat16* tile, int outer, int k) {
+    const int line = kInnerMajor ? outer : outer / 64 * kDepth + k, along = kInnerMajor ? k : outer % 64;
+    return tile + line * kDepth + (along / 8 ^ line % 8) * 8;
+  }
+
   // What the tensor cores read: 16 of k from `k` on, of the elements of the outer index from `outer` on.
   static FORETOKEN_DEVICE uint64_t operand(const BFloat16* tile, int outer, int k) {
     constexpr uint32_t kPiece = 64 * kDepth * sizeof(BFloat16), kEightRows = 8 * kDepth * sizeof(BFloat16);
     const BFloat16* const start = tile + outer * kDepth + (kInnerMajor ? k : k * kDepth);
     return ptx::wgmma_operand(start, Swizzle::k128Bytes, kInnerMajor ? 16 : kPiece, kEightRows);
   }
+};
+
+// A warp's 16 rows of a tile of a, scaled, as the tensor cores take them from registers. Scaling by powers of two is
+// exact. In the time that one warpgroup loads and scales, the products of the other go on.
+template <typename Tile>
+class ScaledRows {
+ public:
+  // `row` of C is the first one. Factors of what is outside are zero.
+  FORETOKEN_DEVICE ScaledRows(const Scales& scales, const Gemm& gemm, int64_t row)
+      : scales_(scales), first_(row + (Tile::kInnerMajor ? lane() / 4 : 0)), m_(gemm.m) {}
+
+  // Those of the tile whose first k is this one.
+  FORETOKEN_DEVICE void fetch(int64_t k) {
+    if constexpr (Tile::kInnerMajor) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int64_t row = first_ + 8 * half;
+        const uint32_t bits = row < m_ ? scales_.data[row * scales_.stride + k / kScaledStrip].bits : 0;
+        factors_[half] = bits | bits << 16;
+      }
+    } else {
+      const BFloat16* const of_strip = scales_.data + first_ / kScaledStrip * scales_.stride + k + lane() % 4 * 2;
+#pragma unroll
+      for (int i = 0; i < kFactors; ++i) {
+        factors_[i] = first_ < m_ ? *reinterpret_cast<const uint32_t*>(of_strip + 8 * i) : 0;
+      }
+    }
+  }
+
+  // 16 rows from `outer` on, 16 of k from `k` on.
+  FORETOKEN_DEVICE void load(uint32_t (&a)[4], const BFloat16* tile, int outer, int k) const {
+    const int low = lane() / 8 % 2 * 8, high = lane() / 16 * 8, r = lane() % 8;
+    if constexpr (Tile::kInnerMajor) ptx::ldmatrix_x4(a, Tile::at(tile, outer + low + r, k + high));
+    else ptx::ldmatrix_x4_transposed(a, Tile::at(tile, outer + low, k + high + r));
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      a[i] = ptx::multiply_bfloat16x2(a[i], factors_[Tile::kInnerMajor ? i % 2 : k / 8 + i / 2]);
+    }
+  }
+
+ private:
+  static FORETOKEN_DEVICE int lane() { return static_cast<int>(threadIdx.x % kWarp); }
+  static constexpr int kFactors = Tile::kInnerMajor ? 2 : Tile::kDepth / 8;
+
+  const Scales& scales_;
+  const int64_t first_, m_;
+  uint32_t factors_[kFactors];  // of rows g and g + 8, twice; or of k 2t and 2t + 1, for every eight of k
 };
 
 // kCols columns of C and kStages tiles in the ring; kCluster blocks share b.
@@ -64,8 +117,9 @@ struct HopperTile {
 // the second-level cache it takes 48 KiB for every 1024 cycles, 47 bytes a cycle, about what there is for each; shared
 // by two blocks b costs half, in all 31 bytes a cycle. Four would leave multiprocessors without a cluster. Stages: four
 // are 192 of 227 KiB, and hide 3000 cycles.
-template <Form kForm_, int kCols_, int kStages_, int kCluster_>
+template <Form kForm_, int kCols_, int kStages_, int kCluster_, bool kScaled_ = false>
 struct HopperLoop {
+  static constexpr bool kScaled = kScaled_;
   static constexpr Form kForm = kForm_;
   static constexpr int kCols = kCols_, kStages = kStages_, kCluster = kCluster_;
   static constexpr int kWarpgroup = 4 * kWarp;
@@ -155,45 +209,80 @@ struct HopperLoop {
 
   // By the two warpgroups that multiply.
   template <typename Epilogue>
-  static FORETOKEN_DEVICE void multiply(Memory& memory, const Gemm& gemm, const Epilogue& epilogue, int64_t depth) {
-    const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroup - 1;
-    const int warp = static_cast<int>(threadIdx.x) / kWarp % 4;
+  static FORETOKEN_DEVICE void multiply(Memory& memory, const Gemm& gemm, const Scales& scales,
+                                        const Epilogue& epilogue, int64_t depth) {
     Ring ring;
     for_each_tile(gemm, depth, [&](const Place& place, int steps) {
-      const int64_t row = place.row + warpgroup * kRowsOfWarpgroup + 16 * warp;
+      const int64_t row = place.row + row_of_warp();
       float sums[kCols / 2];
       begin(gemm, place, row, epilogue, sums);
-      const auto multiply_stage = [&] {
-        const auto& stage = memory.stages[ring.stage];
-        ptx::mbarrier_wait(&memory.full[ring.stage], ring.parity);
-        ptx::wgmma_fence(sums);
-#pragma unroll
-        for (int k = 0; k < kDepth; k += 16) {
-          ptx::wgmma_bf16<kCols, TileA::kMajorOfProduct, TileB::kMajorOfProduct>(
-              sums, TileA::operand(stage.a, warpgroup * kRowsOfWarpgroup, k), TileB::operand(stage.b, 0, k), true);
-        }
-        ptx::wgmma_commit();
-      };
-      if (steps > 0) {
-        // Apart from the loop: ptxas waits for every single product where sums from elsewhere meet those of a loop.
-        multiply_stage();
-        for (int step = 1; step < steps; ++step) {
-          const int before = ring.stage;
-          ring.advance();
-          multiply_stage();
-          // The products of the stage before are over, so it can be filled again.
-          ptx::wgmma_wait<1>(sums);
-          release(memory, before);
-        }
-        ptx::wgmma_wait<0>(sums);
-        release(memory, ring.stage);
-        ring.advance();
-      }
+      if constexpr (kScaled) multiply_scaled(memory, gemm, scales, place, row, steps, ring, sums);
+      else multiply_plain(memory, steps, ring, sums);
       finish(gemm, place, row, epilogue, sums);
     });
   }
 
  private:
+  static FORETOKEN_DEVICE int row_of_warpgroup() {
+    return (static_cast<int>(threadIdx.x) / kWarpgroup - 1) * kRowsOfWarpgroup;
+  }
+  static FORETOKEN_DEVICE int row_of_warp() {
+    return row_of_warpgroup() + static_cast<int>(threadIdx.x) / kWarp % 4 * 16;
+  }
+
+  static FORETOKEN_DEVICE void multiply_plain(Memory& memory, int steps, Ring& ring, float (&sums)[kCols / 2]) {
+    if (steps == 0) return;
+    const auto multiply_stage = [&] {
+      const auto& stage = memory.stages[ring.stage];
+      ptx::mbarrier_wait(&memory.full[ring.stage], ring.parity);
+      ptx::wgmma_fence(sums);
+#pragma unroll
+      for (int k = 0; k < kDepth; k += 16) {
+        ptx::wgmma_bf16<kCols, TileA::kMajorOfProduct, TileB::kMajorOfProduct>(
+            sums, TileA::operand(stage.a, row_of_warpgroup(), k), TileB::operand(stage.b, 0, k), true);
+      }
+      ptx::wgmma_commit();
+    };
+    // Apart from the loop: ptxas waits for every single product where sums from elsewhere meet those of a loop.
+    multiply_stage();
+    for (int step = 1; step < steps; ++step) {
+      const int before = ring.stage;
+      ring.advance();
+      multiply_stage();
+      // The products of the stage before are over, so it can be filled again.
+      ptx::wgmma_wait<1>(sums);
+      release(memory, before);
+    }
+    ptx::wgmma_wait<0>(sums);
+    release(memory, ring.stage);
+    ring.advance();
+  }
+
+  static FORETOKEN_DEVICE void multiply_scaled(Memory& memory, const Gemm& gemm, const Scales& scales,
+                                               const Place& place, int64_t row, int steps, Ring& ring,
+                                               float (&sums)[kCols / 2]) {
+    static_assert(kDepth == kScaledStrip && kRowsOfWarpgroup == kScaledStrip);
+    ScaledRows<TileA> rows(scales, gemm, row);
+    if (steps > 0) rows.fetch(place.k_begin);
+    for (int step = 0; step < steps; ++step) {
+      const auto& stage = memory.stages[ring.stage];
+      uint32_t a[kDepth / 16][4];
+      ptx::mbarrier_wait(&memory.full[ring.stage], ring.parity);
+#pragma unroll
+      for (int k = 0; k < kDepth; k += 16) rows.load(a[k / 16], stage.a, row_of_warp(), k);
+      if (step + 1 < steps) rows.fetch(place.k_begin + (step + 1) * kDepth);
+      ptx::wgmma_fence(sums);
+#pragma unroll
+      for (int k = 0; k < kDepth; k += 16) {
+        ptx::wgmma_bf16<kCols, TileB::kMajorOfProduct>(sums, a[k / 16], TileB::operand(stage.b, 0, k), true);
+      }
+      ptx::wgmma_commit();
+      ptx::wgmma_wait<0>(sums);
+      release(memory, ring.stage);
+      ring.advance();
+    }
+  }
+
   // copy(to, column, line) for the boxes of the kOuter elements of the outer index from `outer` on.
   template <typename Tile, int kOuter, typename Copy>
   static FORETOKEN_DEVICE void load(BFloat16* to, const TensorMap& map, int outer, int k, Copy&& copy) {
@@ -254,7 +343,7 @@ struct HopperLoop {
 template <typename Loop, typename Epilogue>
 __global__ void __launch_bounds__(Loop::kThreads, 1)
     gemm_hopper_kernel(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b,
-                       const Gemm gemm, const Epilogue epilogue, const int64_t depth) {
+                       const Gemm gemm, const Scales scales, const Epilogue epilogue, const int64_t depth) {
 #if FORETOKEN_WGMMA
   FORETOKEN_DYNAMIC_SHARED(bytes);
   if (!epilogue.wanted()) return;
@@ -265,7 +354,7 @@ __global__ void __launch_bounds__(Loop::kThreads, 1)
     if (threadIdx.x == 0) Loop::copy(memory, map_a, map_b, gemm, depth);
   } else {
     ptx::raise_registers<Loop::kRegistersOfProducts>();
-    Loop::multiply(memory, gemm, epilogue, depth);
+    Loop::multiply(memory, gemm, scales, epilogue, depth);
   }
   // Nobody leaves before the others of the cluster have written and arrived here for the last time.
   ptx::cluster_sync();
@@ -286,15 +375,16 @@ inline bool runs_on_hopper(const Context& context, const Gemm& gemm) {
 }
 
 template <typename Loop, typename Epilogue>
-void multiply_on_hopper(const Context& context, const Gemm& gemm, const Epilogue& epilogue, int64_t slices,
-                        int64_t depth) {
+void multiply_on_hopper(const Context& context, const Gemm& gemm, const Scales& scales, const Epilogue& epilogue,
+                        int64_t slices, int64_t depth) {
   // No more than run at a time: a block that comes later would find all tiles but its own done.
   const int64_t clusters = std::max<int64_t>(context.multiprocessors / slices / Loop::kCluster, 1);
   const int64_t blocks = std::min(Loop::items(gemm), clusters) * Loop::kCluster;
   if (blocks == 0) return;
   launch_clusters(context, gemm_hopper_kernel<Loop, Epilogue>,
                   dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(slices)), dim3(Loop::kThreads),
-                  Loop::kCluster, Loop::kSharedBytes, Loop::map_a(gemm), Loop::map_b(gemm), gemm, epilogue, depth);
+                  Loop::kCluster, Loop::kSharedBytes, Loop::map_a(gemm), Loop::map_b(gemm), gemm, scales, epilogue,
+                  depth);
 }
 
 }  // namespace foretoken::cuda

@@ -5,6 +5,8 @@
 //   select rows -> pack their hidden states -> logits = h W^T, reduced to a few numbers for each row and 64 columns
 //   -> each row: loss, statistics; totals -> dz in place of the logits -> db += Σ dz, dW += dz^T h, dh = dz W
 //
+// Where the copy engine feeds the tensor cores, neither logits nor dz are written, but half as much: see Exponentials.
+//
 // Without gradients logits are never written: what is left of them is a thirteenth of their size. Loss and gradient
 // take the same path to a row's statistics, and give the same bits.
 //
@@ -23,7 +25,7 @@ namespace {
 
 // With this many rows the product for dW takes several times as long as reading and writing dW, whatever its size.
 constexpr int64_t kEnoughRows = 2048;
-constexpr int64_t kChunkBytes = 512 << 20;
+constexpr int64_t kChunkBytes = 640 << 20;  // which kEnoughRows of exponentials of 128k logits fit into
 // Rows that the tensor cores add up in one step.
 constexpr int64_t kStep = 16;
 
@@ -36,11 +38,26 @@ int64_t rows_of_chunk(const LinearCrossEntropyArgs& args, int64_t step_bytes) {
   return round_up(std::min({std::max(wanted, int64_t{1}), args.rows, kMost}), kStep);
 }
 
+// Where the gradient of a logit is more than its exponential with a factor, or ranks are counted, logits are kept.
+// Those of float32 are, too: they have no tensor cores to scale for.
+bool keeps_exponentials(const LinearCrossEntropyArgs& args, const Context& context, int64_t hidden_stride) {
+  const LossOptions& options = args.options;
+  if (!wants_gradients(args) || compute_type(args) != DType::kBFloat16 || args.rank != nullptr) return false;
+  if (options.label_smoothing != 0 || options.entropy_weight != 0) return false;
+  const Gemm gemm = {.m = args.vocab,
+                     .n = args.dim,
+                     .k = args.rows,
+                     .a = {nullptr, DType::kBFloat16, hidden_stride},
+                     .b = {args.weight.data, args.weight.dtype, args.dim}};
+  return runs_on_hopper(context, gemm);
+}
+
 }  // namespace
 
-Chunk::Chunk(const LinearCrossEntropyArgs& args) : Chunk(args, rows_of_chunk(args, Chunk(args, kStep).bytes)) {}
+Chunk::Chunk(const LinearCrossEntropyArgs& args, const Context& context)
+    : Chunk(args, context, rows_of_chunk(args, Chunk(args, context, kStep).bytes)) {}
 
-Chunk::Chunk(const LinearCrossEntropyArgs& args, int64_t capacity)
+Chunk::Chunk(const LinearCrossEntropyArgs& args, const Context& context, int64_t capacity)
     : capacity(capacity),
       hidden_stride(round_up(args.dim, 8)),
       stride(round_up(args.vocab, 32)),
@@ -65,7 +82,17 @@ Chunk::Chunk(const LinearCrossEntropyArgs& args, int64_t capacity)
   take(packed, capacity * hidden_stride * static_cast<int64_t>(size_of(compute_type(args))));
   hidden = packed;
   logits = nullptr;
-  if (wants_gradients(args)) take(logits, capacity * stride);
+  exponentials = {};
+  if (keeps_exponentials(args, context, hidden_stride)) {
+    exponentials.counted = round_up(capacity, kScaledStrip);
+    take(exponentials.data, capacity * stride);
+    take(exponentials.row_scales, exponentials.counted * strips);
+    take(exponentials.strip_scales, strips * exponentials.counted);
+    take(exponentials.scaled_hidden, capacity * hidden_stride);
+    take(exponentials.factors, capacity);
+  } else if (wants_gradients(args)) {
+    take(logits, capacity * stride);
+  }
   grad_hidden = nullptr;
   if (wants_hidden_gradient(args)) take(grad_hidden, slices.count * capacity * args.dim);
 }
@@ -80,8 +107,9 @@ Operand unembedding(const LinearCrossEntropyArgs& args) {
   return {.data = args.weight.data, .dtype = args.weight.dtype, .stride = args.dim};
 }
 
-// Of the logits; of bfloat16 it has the first half of each row.
+// Of the logits; of bfloat16 it has the first half of each row. Or their exponentials.
 Operand gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk) {
+  if (chunk.exponentials.data) return {chunk.exponentials.data, DType::kBFloat16, chunk.stride};
   const DType dtype = compute_type(args);
   const auto each = static_cast<int64_t>(sizeof(float) / size_of(dtype));
   return {.data = chunk.logits, .dtype = dtype, .stride = chunk.stride * each};
@@ -98,13 +126,17 @@ void multiply_logits(const LinearCrossEntropyArgs& args, const Chunk& chunk, con
 }
 
 void add_weight_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
-  const Gemm gemm = {.m = args.vocab,
-                     .n = args.dim,
-                     .k = chunk.capacity,
-                     .a = gradient(args, chunk),
-                     .b = packed_hidden(args, chunk),
-                     .k_count = &chunk.progress->size};
-  multiply<Form::kTN>(context, gemm, ExtendSums{chunk.progress, context.record, args.grad_weight, args.dim});
+  Gemm gemm = {.m = args.vocab,
+               .n = args.dim,
+               .k = chunk.capacity,
+               .a = gradient(args, chunk),
+               .b = packed_hidden(args, chunk),
+               .k_count = &chunk.progress->size};
+  const ExtendSums extend{chunk.progress, context.record, args.grad_weight, args.dim};
+  if (chunk.exponentials.data == nullptr) return multiply<Form::kTN>(context, gemm, extend);
+  gemm.b.data = chunk.exponentials.scaled_hidden;
+  const Scales scales{chunk.exponentials.strip_scales, chunk.exponentials.counted};
+  multiply_scaled<Form::kTN>(context, gemm, scales, extend, 1, gemm.k);
 }
 
 void write_hidden_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
@@ -115,7 +147,10 @@ void write_hidden_gradient(const LinearCrossEntropyArgs& args, const Chunk& chun
                      .b = unembedding(args),
                      .m_count = &chunk.progress->size};
   const StoreSlice store{chunk.grad_hidden, chunk.capacity, args.dim};
-  multiply_slices<Form::kNN>(context, gemm, store, chunk.slices.count, chunk.slices.depth);
+  const auto [slices, depth] = chunk.slices;
+  const Scales scales{chunk.exponentials.row_scales, chunk.strips};
+  if (chunk.exponentials.data) multiply_scaled<Form::kNN>(context, gemm, scales, store, slices, depth);
+  else multiply_slices<Form::kNN>(context, gemm, store, slices, depth);
   scatter_hidden(args, chunk, context);
 }
 
@@ -129,8 +164,13 @@ void process_chunk(const LinearCrossEntropyArgs& args, const Chunk& chunk, const
     if (args.rank) multiply_logits(args, chunk, context, args.rank);
     return;
   }
-  write_gradients(args, chunk, context);
-  if (args.grad_bias) add_bias_gradient(args, chunk, context);
+  if (chunk.exponentials.data) {
+    scale_exponentials(args, chunk, context);
+    if (args.grad_bias) add_scaled_bias_gradient(args, chunk, context);
+  } else {
+    write_gradients(args, chunk, context);
+    if (args.grad_bias) add_bias_gradient(args, chunk, context);
+  }
   if (args.grad_weight) add_weight_gradient(args, chunk, context);
   if (wants_hidden_gradient(args)) write_hidden_gradient(args, chunk, context);
 }
@@ -138,10 +178,12 @@ void process_chunk(const LinearCrossEntropyArgs& args, const Chunk& chunk, const
 }  // namespace
 }  // namespace loss
 
-int64_t workspace(const LinearCrossEntropyArgs& args, const Context& context) { return loss::Chunk(args).bytes; }
+int64_t workspace(const LinearCrossEntropyArgs& args, const Context& context) {
+  return loss::Chunk(args, context).bytes;
+}
 
 void run(const LinearCrossEntropyArgs& args, const Context& context) {
-  const loss::Chunk chunk(args);
+  const loss::Chunk chunk(args, context);
   loss::begin_rows(args, chunk, context);
   for (int64_t row = 0; row < args.rows; row += chunk.capacity) loss::process_chunk(args, chunk, context);
 }

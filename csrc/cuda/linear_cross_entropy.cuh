@@ -5,11 +5,13 @@
 #include "csrc/core/ops.h"
 #include "csrc/cuda/context.h"
 #include "csrc/cuda/gemm_split.cuh"
+#include "csrc/cuda/numeric.cuh"
 
 namespace foretoken::cuda::loss {
 
 // Columns of logits that one warp of the product holds and reduces to one Partial for each row.
 constexpr int kStripWidth = 64;
+static_assert(kStripWidth == kScaledStrip);
 
 // Below it e^t is zero in float32; it keeps 0 * -inf from being NaN.
 constexpr float kFloor = -200.0f;
@@ -26,6 +28,26 @@ struct alignas(16) Partial {
 struct RowGradient {
   float top, scale, slope, offset, own;
 };
+
+// Where the gradient of a logit is its exponential times a factor of its row, no gradient is written: the product
+// leaves 2^(z log2(e) - k) in bfloat16, with an integer k for each row and strip, and those for the gradients multiply
+// with 2^(k
+// - K), which is exact, K being that of the row's largest logit. What is left of the row's factor is in float32. Only
+// the target's gradient is another, and is put in its place such that all this makes it right.
+struct Exponentials {
+  BFloat16* data;           // [capacity, stride], zeros behind the vocabulary
+  BFloat16* row_scales;     // [counted, strips]: 2^(k - K)
+  BFloat16* strip_scales;   // [strips, counted]: the same
+  BFloat16* scaled_hidden;  // [capacity, hidden_stride]: times the row's factor
+  float* factors;           // [capacity]: of rows
+  int64_t counted;          // rows, in whole tiles
+};
+
+// log2(e), and what float32 leaves of it.
+constexpr float kLog2E = 1.44269502f, kLog2ERest = 1.92596303e-8f;
+
+// k of a strip or row with this largest logit.
+FORETOKEN_DEVICE float exponent_of(float largest) { return largest == -INFINITY ? 0 : ceilf(largest * kLog2E); }
 
 // What goes on from chunk to chunk.
 struct Progress {
@@ -44,23 +66,24 @@ struct Chunk {
   int64_t strips;         // of a row of logits
   Slices slices;          // of the vocabulary, in the product for the gradient of hidden states
   Progress* progress;
-  int64_t* rows;           // [capacity]
-  int32_t* targets;        // [capacity]
-  double* weights;         // [capacity]: what each row's loss counts in the total
-  double* losses;          // [capacity]
-  float* own;              // [capacity]: the logit of the target
-  RowGradient* gradients;  // [capacity]
-  Partial* partials;       // [capacity, strips]
-  int32_t* argmaxes;       // [capacity, strips]: the first column that holds `largest`
-  void* hidden;            // [capacity, hidden_stride], of the type that the products are computed in
-  float* logits;           // [capacity, stride], later their gradient; null where no gradient is wanted
-  float* grad_hidden;      // [slices, capacity, dim]: parts of sums over the vocabulary; null where not wanted
-  int64_t bytes;           // of all this
+  int64_t* rows;              // [capacity]
+  int32_t* targets;           // [capacity]
+  double* weights;            // [capacity]: what each row's loss counts in the total
+  double* losses;             // [capacity]
+  float* own;                 // [capacity]: the logit of the target
+  RowGradient* gradients;     // [capacity]
+  Partial* partials;          // [capacity, strips]
+  int32_t* argmaxes;          // [capacity, strips]: the first column that holds `largest`
+  void* hidden;               // [capacity, hidden_stride], of the type that the products are computed in
+  float* logits;              // [capacity, stride], later their gradient; null where it is not wanted or not written
+  Exponentials exponentials;  // data is null where they are not kept
+  float* grad_hidden;         // [slices, capacity, dim]: parts of sums over the vocabulary; null where not wanted
+  int64_t bytes;              // of all this
 
-  explicit Chunk(const LinearCrossEntropyArgs& args);
+  Chunk(const LinearCrossEntropyArgs& args, const Context& context);
 
  private:
-  Chunk(const LinearCrossEntropyArgs& args, int64_t capacity);
+  Chunk(const LinearCrossEntropyArgs& args, const Context& context, int64_t capacity);
 };
 
 FORETOKEN_HOST_DEVICE bool wants_hidden_gradient(const LinearCrossEntropyArgs& args) {
@@ -89,6 +112,11 @@ void scatter_hidden(const LinearCrossEntropyArgs& args, const Chunk& chunk, cons
 // gradient; then the totals.
 void finish_rows(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
 void add_totals(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
+
+// linear_cross_entropy_exponentials.cu: from the statistics of each row the scales and factors of its exponentials, and
+// its target's gradient; then the gradient of the bias.
+void scale_exponentials(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
+void add_scaled_bias_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
 
 // linear_cross_entropy_gradient.cu: the gradient of the logits in their place, counting ranks on the way; then the
 // gradient of the bias.

@@ -45,7 +45,7 @@ struct ReduceLogits {
 
  private:
   template <typename Fragment>
-  FORETOKEN_DEVICE void reduce(const Fragment& fragment, int i, const float (&z)[Fragment::kCols]) const {
+  FORETOKEN_DEVICE void reduce(const Fragment& fragment, int i, float (&z)[Fragment::kCols]) const {
     const int64_t row = fragment.row(i);
     const int64_t target = fragment.has_row(i) ? chunk.targets[row] : -1;
     float largest = -INFINITY;
@@ -74,13 +74,14 @@ struct ReduceLogits {
       const float distance = z[j] - base;
       const float t = distance < kFloor ? kFloor : distance;  // NaN stays
       if (fragment.has_col(j)) partial.distances += distance;
+      const float e = exp(t);
       if (fragment.col(j) == target) {
         chunk.own[row] = z[j];
       } else {
-        const float e = exp(t);
         partial.sum += e;
         partial.weighted = fmaf(e, t, partial.weighted);
       }
+      if (chunk.exponentials.data) z[j] = fragment.has_col(j) ? e * through(z[j]) : 0;
     }
     partial.sum = reduce_quad(partial.sum, Sum());
     partial.weighted = reduce_quad(partial.weighted, Sum());
@@ -92,11 +93,33 @@ struct ReduceLogits {
       chunk.partials[place] = partial;
       chunk.argmaxes[place] = argmax;
     }
+    if (chunk.exponentials.data) keep(fragment, row, z, base);
     if (chunk.logits == nullptr) return;
 #pragma unroll
     for (int j = 0; j < Fragment::kCols; j += 2) {
       // What is behind the vocabulary, too, so that whole vectors can be read; the stride is even.
       if (fragment.col(j) < chunk.stride) store(chunk.logits + row * chunk.stride + fragment.col(j), {z[j], z[j + 1]});
+    }
+  }
+
+  // What softcap lets through of a gradient.
+  FORETOKEN_DEVICE float through(float logit) const {
+    if (!(softcap > 0)) return 1;
+    const float ratio = logit / softcap;
+    return 1.0f - ratio * ratio;
+  }
+
+  // Exponentials relative to the largest logit, as ones relative to an integer power of two.
+  template <typename Fragment>
+  FORETOKEN_DEVICE void keep(const Fragment& fragment, int64_t row, const float (&exponentials)[Fragment::kCols],
+                             float largest) const {
+    const float k = exponent_of(largest);
+    const float scale = exp2f(fmaf(largest, kLog2E, -k) + largest * kLog2ERest);  // from ½ to 1
+#pragma unroll
+    for (int j = 0; j < Fragment::kCols; j += 2) {
+      if (fragment.col(j) >= chunk.stride) break;
+      store(chunk.exponentials.data + row * chunk.stride + fragment.col(j),
+            {exponentials[j] * scale, exponentials[j + 1] * scale});
     }
   }
 

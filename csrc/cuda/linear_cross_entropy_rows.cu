@@ -126,12 +126,13 @@ __global__ void __launch_bounds__(kThreads) scatter_hidden_kernel(Chunk chunk, i
   const int64_t i = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
   if (i >= chunk.progress->size) return;
   T* const to = grad_hidden + chunk.rows[i] * dim;
+  const float factor = chunk.exponentials.data ? chunk.exponentials.factors[i] : 1.0f;
   for (int64_t j = threadIdx.x % kWarp; j < dim; j += kWarp) {
     float sum = 0;
     for (int64_t slice = 0; slice < chunk.slices.count; ++slice) {
       sum += chunk.grad_hidden[(slice * chunk.capacity + i) * dim + j];
     }
-    to[j] = from_float<T>(sum);
+    to[j] = from_float<T>(factor * sum);
   }
 }
 

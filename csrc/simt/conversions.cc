@@ -17,6 +17,12 @@ uint32_t bfloat16x2_of_floats(float low, float high) {
   return static_cast<uint32_t>(bfloat16_of_float(high)) << 16 | bfloat16_of_float(low);
 }
 
+uint32_t multiply_bfloat16x2(uint32_t a, uint32_t b) {
+  // The product is exact in float32 but for subnormal ones, which float64 holds, too.
+  const auto product = [](uint32_t x, uint32_t y) { return std::bit_cast<float>(x) * std::bit_cast<float>(y); };
+  return bfloat16x2_of_floats(product(a << 16, b << 16), product(a & 0xffff0000, b & 0xffff0000));
+}
+
 uint16_t half_of_float(float x) {
   if (std::isnan(x)) return 0x7fff;
   const auto bits = std::bit_cast<uint32_t>(x);

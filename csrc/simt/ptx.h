@@ -13,6 +13,7 @@ namespace foretoken::simt::ptx {
 
 uint16_t bfloat16_of_float(float x);
 uint32_t bfloat16x2_of_floats(float low, float high);
+uint32_t multiply_bfloat16x2(uint32_t a, uint32_t b);
 uint16_t half_of_float(float x);
 float float_of_half(uint16_t bits);
 
