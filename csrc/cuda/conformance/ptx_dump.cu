@@ -1,25 +1,14 @@
-// A program that runs every wrapper of ptx.cuh on inputs that are always the same and prints what each thread has in
-// its registers afterwards, as JSON: {"device": …, "dumps": {"mma_m16n8k16_bf16": [[…], …], …}}, a row a thread. Built
-// for GPUs and for the emulator; test/cuda/conformance.test.ts compares the two.
-#include <cstdio>
-#include <functional>
-#include <vector>
+// A program that runs the wrappers of PTX instructions on inputs that are always the same and prints what each thread
+// has in its registers afterwards, as JSON: {"device": …, "dumps": {"mma_m16n8k16_bf16": [[…], …], …}}, a row a thread.
+// Built for GPUs and for the emulator; test/cuda/conformance.test.ts compares the two.
+#include "csrc/cuda/conformance/ptx_dump.h"
 
-#include "csrc/cuda/context.h"
-#include "csrc/cuda/ptx.cuh"
+#include <cstdio>
+
 #include "csrc/cuda/reduce.cuh"
 
-namespace foretoken::cuda {
+namespace foretoken::cuda::conformance {
 namespace {
-
-constexpr int kMostWords = 64;  // of a thread
-
-// bfloat16 numbers that products and sums hold exactly: small integers.
-FORETOKEN_DEVICE uint16_t small_integer(int i) { return ptx::bfloat16_of_float(static_cast<float>(i * 7 % 19 - 9)); }
-
-FORETOKEN_DEVICE uint32_t pair_of(int i) {
-  return static_cast<uint32_t>(small_integer(2 * i)) | static_cast<uint32_t>(small_integer(2 * i + 1)) << 16;
-}
 
 // Floats of every kind that a conversion may meet.
 FORETOKEN_DEVICE float float_case(int i) {
@@ -39,6 +28,7 @@ __global__ void conversions(uint32_t* out) {
   words[1] = ptx::bfloat16x2_of_floats(x, y);
   words[2] = ptx::half_of_float(x);
   words[3] = __float_as_uint(ptx::float_of_half(static_cast<uint16_t>(lane * 2113)));
+  words[4] = ptx::multiply_bfloat16x2(static_cast<uint32_t>(lane * 2113), pair_of(lane));
 }
 
 template <int kKind>  // 0: x4, 1: x4 transposed, 2: x2
@@ -83,20 +73,19 @@ __global__ void cp_async(uint32_t* out) {
   for (int i = 0; i < 4; ++i) out[lane * kMostWords + i] = words[i];
 }
 
-struct Dump {
-  const char* name;
-  int threads, words;
-  void (*kernel)(uint32_t*);
-};
+Dump dump_of_warp(const char* name, int words, void (*kernel)(uint32_t*)) {
+  return {name, kWarp, words,
+          [=](const Context& context, uint32_t* out) { launch(context, kernel, dim3(1), dim3(kWarp), 0, out); }};
+}
 
-const Dump kDumps[] = {
-    {"conversions", 32, 4, conversions},
-    {"ldmatrix_x4", 32, 4, ldmatrix<0>},
-    {"ldmatrix_x4_transposed", 32, 4, ldmatrix<1>},
-    {"ldmatrix_x2", 32, 2, ldmatrix<2>},
-    {"mma_m16n8k16_bf16", 32, 4, mma_m16n8k16_bf16},
-    {"cp_async", 32, 4, cp_async},
-};
+std::vector<Dump> dumps() {
+  return {dump_of_warp("conversions", 5, conversions),
+          dump_of_warp("ldmatrix_x4", 4, ldmatrix<0>),
+          dump_of_warp("ldmatrix_x4_transposed", 4, ldmatrix<1>),
+          dump_of_warp("ldmatrix_x2", 2, ldmatrix<2>),
+          dump_of_warp("mma_m16n8k16_bf16", 4, mma_m16n8k16_bf16),
+          dump_of_warp("cp_async", 4, cp_async)};
+}
 
 void print(const Dump& dump, cudaStream_t stream) {
   constexpr size_t kBytes = size_t{1} << 20;
@@ -105,7 +94,7 @@ void print(const Dump& dump, cudaStream_t stream) {
   check(cudaHostAlloc(&copy, kBytes, cudaHostAllocDefault), "cudaHostAlloc");
   Context context{};
   context.stream = stream;
-  launch(context, dump.kernel, dim3(1), dim3(static_cast<unsigned>(dump.threads)), 0, static_cast<uint32_t*>(memory));
+  dump.launch(context, static_cast<uint32_t*>(memory));
   check(cudaMemcpyAsync(copy, memory, kBytes, cudaMemcpyDeviceToHost, stream), "cudaMemcpyAsync");
   check(cudaStreamSynchronize(stream), dump.name);
   const auto* const words = static_cast<const uint32_t*>(copy);
@@ -121,10 +110,11 @@ void print(const Dump& dump, cudaStream_t stream) {
 }
 
 }  // namespace
-}  // namespace foretoken::cuda
+}  // namespace foretoken::cuda::conformance
 
 int main() {
   using namespace foretoken::cuda;
+  using namespace foretoken::cuda::conformance;
   try {
     cudaDeviceProp properties;
     check(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
@@ -133,7 +123,11 @@ int main() {
     check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
     std::printf("{\"device\": \"%s\", \"dumps\": {", properties.name);
     const char* separator = "";
-    for (const Dump& dump : kDumps) {
+    std::vector<Dump> all = dumps();
+    if (properties.major == 9 && properties.minor == 0) {
+      for (Dump& dump : hopper_dumps()) all.push_back(std::move(dump));
+    }
+    for (const Dump& dump : all) {
       std::printf("%s\n", separator);
       print(dump, stream);
       separator = ",";
