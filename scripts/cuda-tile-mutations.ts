@@ -59,8 +59,14 @@ const products: readonly Mutation[] = [
     [
       'cuda-hopper-scaled-wait',
       'a stage is given back, and registers are loaded, while products read them',
-      'ptx::wgmma_wait<0>(sums);\n      release(memory, ring.stage);',
-      'ptx::wgmma_wait<1>(sums);\n      release(memory, ring.stage);',
+      'ptx::wgmma_wait<0>(sums);\n      __syncwarp();',
+      'ptx::wgmma_wait<1>(sums);\n      __syncwarp();',
+    ],
+    [
+      'cuda-hopper-scaled-release',
+      'a lane gives a stage back that others of its warp still read',
+      '      __syncwarp();  // other lanes than those that release have read a\n',
+      '',
     ],
     [
       'cuda-hopper-scaled-factor',

@@ -278,6 +278,7 @@ struct HopperLoop {
       }
       ptx::wgmma_commit();
       ptx::wgmma_wait<0>(sums);
+      __syncwarp();  // other lanes than those that release have read a
       release(memory, ring.stage);
       ring.advance();
     }

@@ -9,7 +9,7 @@ import { expectSameBits } from '../support/accuracy';
 import { take } from '../support/cpu';
 import { bfloat16Targets, onAllVariants, onEachVariant } from '../support/devices';
 import { representable } from '../support/half';
-import { allOutputs, expectSameRun, randomProblem, runLoss } from '../support/loss';
+import { allOutputs, randomProblem, runLoss } from '../support/loss';
 import { Random } from '../support/random';
 
 const random = new Random(17);
@@ -107,7 +107,6 @@ describe.each(bfloat16Targets)('%s', (target) => {
       for (const name of ['gradHidden', 'gradWeight'] as const) {
         expect(distance(run[name], expected[name])).toBeLessThan(Math.sqrt(roundings) * 2 ** -9);
       }
-      expectSameRun(await runLoss(device, problem, { ...how, chunkRows: 272 }), run);
     });
   });
 });
