@@ -69,12 +69,6 @@ const products: readonly Mutation[] = [
       '',
     ],
     [
-      'cuda-hopper-scaled-factor',
-      'rows of a transposed tile are scaled with factors of other columns',
-      'k / 8 + i / 2]',
-      'k / 8 + i % 2]',
-    ],
-    [
       'cuda-hopper-own-release',
       'a stage is given back to the own block only',
       'if (lane < kCluster) ptx::mbarrier_arrive_at(&memory.empty[stage], lane);',
@@ -89,7 +83,7 @@ const products: readonly Mutation[] = [
     [
       'cuda-hopper-leave',
       'a block leaves while others of its cluster still write to it',
-      '  // Nobody leaves before the others of the cluster have written and arrived here for the last time.\n  ptx::cluster_sync();\n',
+      '  // Nobody leaves before the others of the cluster have written and arrived here for the last time.\n  __syncwarp();\n  ptx::cluster_sync();\n',
       '',
     ],
     [
@@ -98,11 +92,19 @@ const products: readonly Mutation[] = [
       '      ptx::fence_mbarrier_init();\n',
       '',
     ],
+  ]),
+  ...faults('cuda/gemm_hopper_tiles.cuh', wide, [
     [
       'cuda-hopper-fragment',
       'steps of k begin at the wrong row of a transposed tile',
       '(kInnerMajor ? k : k * kDepth)',
       '(kInnerMajor ? k : k / 2 * kDepth)',
+    ],
+    [
+      'cuda-hopper-scaled-factor',
+      'rows of a transposed tile are scaled with factors of other columns',
+      'k / 8 + i / 2]',
+      'k / 8 + i % 2]',
     ],
   ]),
   ...faults('cuda/gemm_skinny.cuh', 'linear', [

@@ -4,8 +4,9 @@
 //   multiply<Form::kNT>(context, gemm, epilogue)   large products: training, the loss
 //   multiply_rows(context, gemm, epilogue)         gemm_skinny.cuh: decoding, where a row's bits are its own
 //
-// Both operands bfloat16: tensor cores (gemm_tensor.cuh). Any other pair of floats: float32 multiply-adds in the order
-// of k (gemm_fma.cuh). Every element of C is in the hands of the same lane either way, so one epilogue serves both.
+// Both operands bfloat16: tensor cores (gemm_hopper.cuh on compute capability 9.0, where the operands are such that the
+// copy engine can read them, else gemm_tensor.cuh). Any other pair of floats: float32 multiply-adds in the order of k
+// (gemm_fma.cuh). Lanes hold C in the same pattern each time, so one epilogue serves all.
 //
 // --- Epilogues ---
 //
@@ -17,6 +18,7 @@
 //     FORETOKEN_DEVICE void operator()(const Fragment& fragment) const;
 //     template <typename Fragment>
 //     FORETOKEN_DEVICE void begin(Fragment& fragment) const;  // what the sums go on from; without it they begin at 0
+//     FORETOKEN_DEVICE void prefetch(int64_t row, int64_t col, int rows, int cols, int64_t m) const;  // for begin
 //   };
 //
 // It is called by whole warps, all 32 lanes together, so it may shuffle; it must not use barriers. Each call is for a

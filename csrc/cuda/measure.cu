@@ -2,7 +2,7 @@
 // multiprocessors, for long enough on a GPU and not too long on the emulator, which has few.
 #include <algorithm>
 
-#include "csrc/cuda/gemm_hopper.cuh"
+#include "csrc/cuda/gemm_hopper_tiles.cuh"
 #include "csrc/cuda/kernels.h"
 #include "csrc/cuda/numeric.cuh"
 #include "csrc/cuda/reduce.cuh"

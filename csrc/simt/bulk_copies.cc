@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "csrc/simt/device_memory.h"
 #include "csrc/simt/mbarrier.h"
 #include "csrc/simt/memory_access.h"
 #include "csrc/simt/poison.h"
@@ -226,6 +227,16 @@ void tensor_load_multicast(void* to, const TensorMap* map, int column, int row, 
 void tensor_prefetch(const TensorMap* map) {
   begin_operation("prefetch.tensormap", __builtin_return_address(0));
   checked_map(map);
+}
+
+// Changes nothing that anybody could see.
+void bulk_prefetch(const void* from, uint32_t bytes) {
+  begin_operation("cp.async.bulk.prefetch", __builtin_return_address(0));
+  require(is_multiple(from, kPiece) && bytes % kPiece == 0, "addresses and bytes must be multiples of 16");
+  const Allocation* const allocation = find_allocation(from);
+  if (!allocation || !allocation->holds(from, bytes)) {
+    fail("cp.async.bulk.prefetch: out of bounds: " + describe_device_memory(from, bytes));
+  }
 }
 
 void bulk_store(void* to, const void* from, uint32_t bytes) {

@@ -1,6 +1,6 @@
 // What copy engine and wgmma make of a tile, in the layouts that products use.
 #include "csrc/cuda/conformance/ptx_dump.h"
-#include "csrc/cuda/gemm_hopper.cuh"
+#include "csrc/cuda/gemm_hopper_tiles.cuh"
 
 namespace foretoken::cuda::conformance {
 namespace {
