@@ -1,7 +1,7 @@
 import { LanguageModel } from '../lib/decode/language-model';
 import type { Speculation } from '../lib/decode/options';
 import { median, rate, sizeFor, spread, type Bench, type Result } from './harness';
-import { heldOutPrompts, openSources, trainedModel } from './trained-models';
+import { heldOutPrompts, openSources, trainedModel, type Trained } from './trained-models';
 
 /** Heads of the models: the paper's for text, and its byte-level one. */
 const HEADS = [8, 4];
@@ -32,38 +32,48 @@ export const decodingByHeads: Bench = {
   name: 'decoding-by-heads',
   async run(setup, report) {
     const { device, dtype } = setup;
+    const { count, bytes, ...sizes } = sizeFor(setup, {
+      cpu: { count: 16, bytes: 64, newTokens: 128, repeats: 9 },
+      gpu: { count: 16, bytes: 64, newTokens: 128, repeats: 9 },
+      emulated: { count: 1, bytes: 8, newTokens: 8, repeats: 3 },
+    });
     const data = await openSources(setup);
     try {
+      const prompts = heldOutPrompts(data, count, bytes);
       for (const n of HEADS) {
-        const { checkpoint, parameters, bitsPerByte } = await trainedModel(setup, data, n);
-        report({
-          name: 'decoding-by-heads/model',
-          params: { n, parameters, dtype },
-          unit: 'bits/byte',
-          median: bitsPerByte,
-          spread: 0,
-          ceiling: null,
-          fraction: null,
-        });
-        using language = await LanguageModel.load(checkpoint, { device, dtype });
-        const { prompts, ...sizes } = sizeFor(setup, {
-          cpu: { prompts: heldOutPrompts(data, 16, 64), newTokens: 128, repeats: 9 },
-          gpu: { prompts: heldOutPrompts(data, 16, 64), newTokens: 128, repeats: 9 },
-          emulated: { prompts: heldOutPrompts(data, 1, 8), newTokens: 8, repeats: 3 },
-        });
+        const trained = await trainedModel(setup, data, n);
+        onHeldOutText(trained, { n, dtype }).forEach(report);
+        using language = await LanguageModel.load(trained.checkpoint, { device, dtype });
         const cases = casesOf(n);
         const rounds = await measure(language, cases, prompts, sizes);
-        cases.forEach(({ params }, c) => {
-          const tokens = prompts.length * sizes.newTokens;
-          for (const result of resultsOf({ ...params, dtype }, tokens, rounds[c]!, rounds[0]!))
-            report(result);
-        });
+        const tokens = count * sizes.newTokens;
+        for (const [c, { params }] of cases.entries()) {
+          resultsOf({ ...params, dtype }, tokens, rounds[c]!, rounds[0]!).forEach(report);
+        }
       }
     } finally {
       await data.close();
     }
   },
 };
+
+/**
+ * How well the heads know text that others wrote. A small model's own text soon repeats itself, and what repeats is easy to
+ * guess: read what is measured below against this.
+ */
+function onHeldOutText({ parameters, evaluation }: Trained, params: Result['params']): Result[] {
+  let perStep = 1;
+  return evaluation.heads.map(({ head, acceptance }) => {
+    // Head 1, which verifies.
+    if (!acceptance) {
+      const bits = [evaluation.bitsPerByte!];
+      return bare('decoding-by-heads/model', { ...params, parameters }, 'bits/byte', bits);
+    }
+    perStep += acceptance.cumulative;
+    const chain = { ...params, heads: head, tree: 'chain' };
+    return bare('decoding-by-heads/tokens-on-text', chain, 'tokens', [perStep]);
+  });
+}
 
 /** Plain decoding first. */
 function casesOf(n: number): Case[] {
@@ -131,20 +141,22 @@ function resultsOf(
   const seconds = rounds.map((round) => round.seconds);
   const perStep = rounds.map(({ committed, steps }) => committed / steps);
   const ratios = seconds.map((own, i) => plain[i]!.seconds / own);
-  const bare = (name: string, unit: string, samples: number[]): Result => {
-    return {
-      name,
-      params,
-      unit,
-      median: median(samples),
-      spread: spread(samples),
-      ceiling: null,
-      fraction: null,
-    };
-  };
   return [
-    bare('decoding-by-heads/tokens-per-step', 'tokens', perStep),
+    bare('decoding-by-heads/tokens-per-step', params, 'tokens', perStep),
     rate('decoding-by-heads/speed', params, 'tokens/s', tokens, seconds, null),
-    bare('decoding-by-heads/against-plain', '×', ratios),
+    bare('decoding-by-heads/against-plain', params, '×', ratios),
   ];
+}
+
+/** A result that nothing limits. */
+function bare(name: string, params: Result['params'], unit: string, samples: number[]): Result {
+  return {
+    name,
+    params,
+    unit,
+    median: median(samples),
+    spread: spread(samples),
+    ceiling: null,
+    fraction: null,
+  };
 }

@@ -4,6 +4,7 @@ import { interruptible } from '../lib/cli/signals';
 import { listCheckpoints } from '../lib/model/checkpoint';
 import { byteTokenizerFiles, createTokenizer } from '../lib/model/tokenizer';
 import { prepareCorpus, splitHeldOut, type TokenFile } from '../lib/train/data';
+import type { Evaluation } from '../lib/train/evaluate';
 import { Progress } from '../lib/train/progress';
 import { Trainer, type RunResult } from '../lib/train/trainer';
 import { sizeFor, type Setup } from './harness';
@@ -16,21 +17,26 @@ const SOURCES = '**/*.{c,cc,cpp,cu,cuh,go,h,hpp,java,js,mjs,py,rs,ts}';
 
 const tokenizer = createTokenizer(byteTokenizerFiles());
 
+/** What a head's loss weighs, next to the one before: with more for the far ones head 1 itself learns little. */
+const BETA = 0.5;
+
 /** A trained model, and how well it knows held-out text. */
 export interface Trained {
   /** Its directory. */
   checkpoint: string;
   parameters: number;
-  bitsPerByte: number;
+  evaluation: Evaluation;
 }
 
 /** The bytes of the source code to train on. */
 export function openSources({ data, models }: Setup): Promise<TokenFile> {
-  const patterns =
+  const declarations = escapePath(dirname(require.resolve('typescript/lib/typescript.d.ts')));
+  const files =
     data === undefined
-      ? [join(escapePath(dirname(require.resolve('typescript/lib/typescript.d.ts'))), '*.d.ts')]
-      : [join(escapePath(data), SOURCES)];
-  return prepareCorpus({ patterns, tokenizer, cacheDirectory: join(models, 'corpus') });
+      ? // Those of web workers repeat those of the DOM.
+        { patterns: [join(declarations, '*.d.ts')], exclude: ['lib.webworker*'] }
+      : { patterns: [join(escapePath(data), SOURCES)] };
+  return prepareCorpus({ ...files, tokenizer, cacheDirectory: join(models, 'corpus') });
 }
 
 /** Trains a byte-level model, or goes on with it; what is trained already is only evaluated. */
@@ -46,7 +52,7 @@ export async function trainedModel(setup: Setup, data: TokenFile, heads: number)
     gpu: {
       model: { numHiddenLayers: 14, hiddenSize: 768, numAttentionHeads: 12, initializerRange: 0.02 },
       peak: 1e-3,
-      ...{ steps: 2000, batchSize: 32, sequenceLength: 512, evalRows: 256 },
+      ...{ steps: 1200, batchSize: 32, sequenceLength: 512, evalRows: 256 },
     },
     emulated: {
       model: { numHiddenLayers: 1, hiddenSize: 64, numAttentionHeads: 1, initializerRange: 0.1 },
@@ -69,7 +75,8 @@ export async function trainedModel(setup: Setup, data: TokenFile, heads: number)
       // cost one product each, and knowing the drawn byte is worth more than a layer of their own.
       mtp: { kind: 'rooted', numHeads: heads },
     },
-    learningRate: { schedule: 'cosine', peak, minimumRatio: 0.05 },
+    learningRate: { schedule: 'cosine', peak, warmupSteps: Math.ceil(sizes.steps / 15), minimumRatio: 0.05 },
+    headWeights: { kind: 'beta', beta: BETA },
     heldOut: HELD_OUT,
     saveEvery: Math.ceil(sizes.steps / 5),
     keepCheckpoints: 1,
@@ -78,8 +85,11 @@ export async function trainedModel(setup: Setup, data: TokenFile, heads: number)
   const { completed, checkpoint, evaluation } = await run(trainer, sizes.steps, name);
   if (!completed)
     throw new Error(`training stopped at step ${trainer.step}; the same command goes on from there`);
-  const { bitsPerByte } = evaluation ?? (await trainer.evaluate());
-  return { checkpoint: checkpoint!, parameters: trainer.model.parameters.size, bitsPerByte: bitsPerByte! };
+  return {
+    checkpoint: checkpoint!,
+    parameters: trainer.model.parameters.size,
+    evaluation: evaluation ?? (await trainer.evaluate()),
+  };
 }
 
 /** What is left of the training; Ctrl-C ends it with a checkpoint. */
