@@ -1,6 +1,6 @@
 import { LanguageModel } from '../lib/decode/language-model';
 import type { Speculation } from '../lib/decode/options';
-import { median, rate, sizeFor, spread, type Bench, type Result } from './harness';
+import { median, rate, sizeFor, spread, type Bench, type Result, type Setup } from './harness';
 import { heldOutPrompts, openSources, trainedModel, type Trained } from './trained-models';
 
 /** Heads of the models: the paper's for text, and its byte-level one. */
@@ -42,7 +42,7 @@ export const decodingByHeads: Bench = {
       const prompts = heldOutPrompts(data, count, bytes);
       for (const n of HEADS) {
         const trained = await trainedModel(setup, data, n);
-        onHeldOutText(trained, { n, dtype }).forEach(report);
+        onHeldOutText(trained, n, dtype).forEach(report);
         using language = await LanguageModel.load(trained.checkpoint, { device, dtype });
         const cases = casesOf(n);
         const rounds = await measure(language, cases, prompts, sizes);
@@ -61,16 +61,16 @@ export const decodingByHeads: Bench = {
  * How well the heads know text that others wrote. A small model's own text soon repeats itself, and what repeats is easy to
  * guess: read what is measured below against this.
  */
-function onHeldOutText({ parameters, evaluation }: Trained, params: Result['params']): Result[] {
+function onHeldOutText({ parameters, evaluation }: Trained, n: number, dtype: Setup['dtype']): Result[] {
   let perStep = 1;
   return evaluation.heads.map(({ head, acceptance }) => {
     // Head 1, which verifies.
     if (!acceptance) {
       const bits = [evaluation.bitsPerByte!];
-      return bare('decoding-by-heads/model', { ...params, parameters }, 'bits/byte', bits);
+      return bare('decoding-by-heads/model', { n, parameters, dtype }, 'bits/byte', bits);
     }
     perStep += acceptance.cumulative;
-    const chain = { ...params, heads: head, tree: 'chain' };
+    const chain = { n, heads: head, tree: 'chain', dtype };
     return bare('decoding-by-heads/tokens-on-text', chain, 'tokens', [perStep]);
   });
 }
