@@ -71,8 +71,8 @@ export async function trainedModel(setup: Setup, data: TokenFile, heads: number)
       ...model,
       maxPositionEmbeddings: 2048,
       tieWordEmbeddings: true,
-      // A layer for each head, as in the paper, would cost as much as the whole trunk of the small model again; these
-      // cost one product each, and knowing the drawn byte is worth more than a layer of their own.
+      // A layer for each head, as in the paper, would more than double what a step of the small model costs; these cost
+      // one product each, and are captured with the step.
       mtp: { kind: 'rooted', numHeads: heads },
     },
     learningRate: { schedule: 'cosine', peak, warmupSteps: Math.ceil(sizes.steps / 15), minimumRatio: 0.05 },
