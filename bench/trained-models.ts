@@ -71,8 +71,8 @@ export async function trainedModel(setup: Setup, data: TokenFile, heads: number)
       ...model,
       maxPositionEmbeddings: 2048,
       tieWordEmbeddings: true,
-      // A layer for each head, as in the paper, would more than double what a step of the small model costs; these cost
-      // one product each, and are captured with the step.
+      // A layer for each head, as in the paper, would be seven layers beside the small model's three; these are one
+      // product each, and are captured with the step.
       mtp: { kind: 'rooted', numHeads: heads },
     },
     learningRate: { schedule: 'cosine', peak, warmupSteps: Math.ceil(sizes.steps / 15), minimumRatio: 0.05 },
