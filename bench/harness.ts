@@ -2,10 +2,14 @@ import type { Device } from '../lib/tensor/device';
 import type { MachineRates } from '../lib/native/binding';
 import type { Tensor } from '../lib/tensor/tensor';
 
-/** What a bench runs on, and in which type it computes there. */
+/** What a bench runs on, in which type it computes there, and where it finds and keeps files. */
 export interface Setup {
   device: Device;
   dtype: 'float32' | 'bfloat16';
+  /** A directory of source code to train on; undefined: the declarations that come with TypeScript. */
+  data: string | undefined;
+  /** The directory for models that benches train, and for what is needed to go on when training was interrupted. */
+  models: string;
 }
 
 /** One measured case. `fraction` is how much of the ceiling was reached, 1 being all of it. */

@@ -3,6 +3,7 @@ import { writeFileAtomic } from '../lib/model/files';
 import { openDevice } from '../lib/tensor/device';
 import type { DeviceName } from '../lib/tensor/device-options';
 import { decodeStep } from './decode-step';
+import { decodingByHeads } from './decoding-by-heads';
 import type { Bench, Result } from './harness';
 import { linear } from './linear';
 import { linearCrossEntropy } from './linear-cross-entropy';
@@ -11,11 +12,25 @@ import { trainStep } from './train-step';
 import { verifyTree } from './verify-tree';
 
 /** `machine` comes first, always: the others are read against it. */
-const BENCHES: readonly Bench[] = [machine, linearCrossEntropy, linear, trainStep, decodeStep, verifyTree];
+const BENCHES: readonly Bench[] = [
+  machine,
+  linearCrossEntropy,
+  linear,
+  trainStep,
+  decodeStep,
+  verifyTree,
+  decodingByHeads,
+];
+
+const MODELS = '.foretoken/bench';
 
 const USAGE = `Usage: npm run bench -- [NAME…] [--device cpu|cuda] [--dtype float32|bfloat16] [--json FILE]
+                        [--data DIR] [--models DIR]
 Names: ${BENCHES.map(({ name }) => name).join(', ')}. All of them by default.
 Without --dtype they compute in bfloat16 where the device can, else in float32.
+decoding-by-heads trains two models, for minutes, and keeps them and their checkpoints in the directory of --models
+(${MODELS}): run again, it goes on where it was interrupted, and does not train what is trained. --data is a directory
+of source code to train on; without it, the declaration files that come with TypeScript are.
 Example: npm run bench -- linear-cross-entropy --json results.json`;
 
 function withUnit(value: number, unit: string): string {
@@ -23,6 +38,7 @@ function withUnit(value: number, unit: string): string {
   if (unit === 'byte/s') return `${(value / 1e9).toFixed(1)} GB/s`;
   if (unit === 'byte') return `${(value / 2 ** 20).toFixed(1)} MiB`;
   if (unit === 's') return value < 1e-3 ? `${(value * 1e6).toFixed(0)} µs` : `${(value * 1e3).toFixed(2)} ms`;
+  if (unit === 'tokens/s') return `${value.toFixed(0)} ${unit}`;
   return `${value.toPrecision(4)} ${unit}`;
 }
 
@@ -42,6 +58,8 @@ async function main(): Promise<number> {
       json: { type: 'string' },
       device: { type: 'string', default: 'cpu' },
       dtype: { type: 'string' },
+      data: { type: 'string' },
+      models: { type: 'string', default: MODELS },
       help: { type: 'boolean' },
     },
   });
@@ -70,7 +88,7 @@ async function main(): Promise<number> {
   console.log(`${device.description}, ${dtype}`);
   const results: Result[] = [];
   for (const bench of chosen) {
-    await bench.run({ device, dtype }, (result) => {
+    await bench.run({ device, dtype, data: values.data, models: values.models }, (result) => {
       results.push(result);
       console.log(line(result));
     });
