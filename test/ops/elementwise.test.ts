@@ -231,6 +231,16 @@ describe.each(targets)('%s', (target) => {
   });
 });
 
+test.each(targets)('columns that begin between vectors, on %s', async (target) => {
+  const [rows, dim, start, width] = [5, 16, 2, 8];
+  const x = random.floats(rows * dim);
+  const [columns] = await onAllVariants(target, (device) => [
+    sliceColumns(device.tensor(x, [rows, dim]), start, width),
+  ]);
+  const expected = x.filter((_, i) => i % dim >= start && i % dim < start + width);
+  expectSameBits(columns!, expected);
+});
+
 describe.each(bfloat16Targets)('in bfloat16 on %s', (target) => {
   const halves = (count: number, scale: number): Float32Array =>
     representable(random.floats(count, scale), 'bfloat16');

@@ -91,6 +91,21 @@ describe.each(targets)('%s', (target) => {
     expectSameBits(out!, rowsOf(weight, tokens, 31));
   });
 
+  test('the gradient of tokens that occur as often as a warp has lanes, or nearly so', async () => {
+    const dim = 8;
+    const tokens = Int32Array.from(
+      [31, 32, 33, 34, 64, 65].flatMap((times, token) => new Array<number>(times).fill(token)),
+    );
+    const upstream = random.floats(tokens.length * dim);
+    const [gradient] = await onAllVariants(target, (device) => {
+      const grad = device.tensor(new Float32Array(6 * dim), [6, dim]);
+      const given = device.tensor(upstream, [tokens.length, dim]);
+      native.embeddingBackward(device.tensor(tokens).handle, given.handle, grad.handle);
+      return [grad];
+    });
+    expectSameBits(gradient!, gradientOf(new Float32Array(6 * dim), tokens, upstream, dim));
+  });
+
   test('gradient, with tokens that occur twice', async () => {
     await onDevice(target, async (device) => {
       using tokens = device.tensor(Int32Array.of(3, 0, 3, 4), [2, 2]);

@@ -52,6 +52,16 @@ describe.each(targets)('%s', (target) => {
     expectWithinRoundings(sum!, [count * Math.fround(0.1) ** 2], 1.01);
   });
 
+  test('squares are not rounded before they are added', async () => {
+    // Of numbers above 1 the one whose square float32 rounds worst, so often that the sum is just below a power of two.
+    const off = (x: number): number => Math.abs(Math.fround(x * x) - x * x);
+    const worst = Array.from({ length: 1000 }, (_, i) => 1 + i * 2 ** -20).reduce((a, b) =>
+      off(b) > off(a) ? b : a,
+    );
+    const [sum] = await onAllVariants(target, (device) => [sumSquares(device.empty([1997]).fill(worst))]);
+    expectWithinRoundings(sum!, [1997 * worst ** 2], 1.01);
+  });
+
   test.each([
     { squares: [9, 16], maxNorm: 1, norm: 5, coefficient: 1 / (5 + 1e-6) },
     { squares: [9, 16], maxNorm: 10, norm: 5, coefficient: 1 },
