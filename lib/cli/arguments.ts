@@ -47,7 +47,7 @@ export const DEVICE_FLAGS = {
   dtype: {
     type: 'string',
     value: 'TYPE',
-    help: 'what to compute in: float32 or, on a GPU, bfloat16 (default float32)',
+    help: 'of the model: float32 or bfloat16, which the CPU cannot train in (default float32)',
   },
 } as const satisfies Flags;
 

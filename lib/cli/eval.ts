@@ -38,7 +38,7 @@ export async function evalCommand(argv: readonly string[]): Promise<number> {
   if (directory === undefined) throw new UsageError("give a model's directory and the text to evaluate with");
   if (patterns.length === 0)
     throw new UsageError('give the text to evaluate with: files, directories or globs');
-  using computing = openCommandDevice(values);
+  using computing = openCommandDevice(values, { masters: false });
   const { device, dtype } = computing;
   const { model, tokenizer } = await loadModel(device, await findModel(directory), { dtype, masters: false });
   const temporary = values.cache ?? (await mkdtemp(join(tmpdir(), 'foretoken-')));

@@ -59,7 +59,7 @@ export async function generateCommand(argv: readonly string[]): Promise<number> 
   const directory = onlyPositional(positionals, "model's directory");
   const prompt = await promptOf(values);
   const options = optionsOf(values);
-  using computing = openCommandDevice(values);
+  using computing = openCommandDevice(values, { masters: false });
   const { device, dtype } = computing;
   const { model, tokenizer } = await loadModel(device, await findModel(directory), { dtype, masters: false });
   using owned = model;

@@ -7,22 +7,29 @@ import type { DEVICE_FLAGS, Values } from './arguments';
 /** What a command computes with; to be disposed by it. */
 export interface Computing extends Disposable {
   readonly device: Device;
-  /** What its models compute in. */
+  /** Type of its models. */
   readonly dtype: ActivationDType | undefined;
 }
 
-/** Opens the device that a command was told, and makes sure that it can do what it was told. */
-export function openCommandDevice({ device: name, threads, dtype }: Values<typeof DEVICE_FLAGS>): Computing {
+/**
+ * Opens the device that a command was told, and makes sure that it can do what it was told.
+ * @param masters whether models are to be trained
+ */
+export function openCommandDevice(
+  { device: name, threads, dtype: given }: Values<typeof DEVICE_FLAGS>,
+  { masters }: { masters: boolean },
+): Computing {
+  const dtype = given as ActivationDType | undefined;
   const device = openDevice((name ?? 'auto') as DeviceName, { threads });
   try {
-    checkDtype(device, dtype as ActivationDType | undefined);
+    checkDtype(device, { dtype, masters });
   } catch (error) {
     device.dispose();
     throw error;
   }
   return {
     device,
-    dtype: dtype as ActivationDType | undefined,
+    dtype,
     [Symbol.dispose]: () => device.dispose(),
   };
 }

@@ -28,7 +28,7 @@ export async function trainCommand(argv: readonly string[]): Promise<number> {
     throw new UsageError('give the text to train on: files, directories or globs');
   checkModelFlags(values);
   const options = trainingOptions(values);
-  using computing = openCommandDevice(values);
+  using computing = openCommandDevice(values, { masters: true });
   const { model, tokenizer } = await startingPoint(computing, values);
   const data = await prepareCorpus({
     patterns: positionals,

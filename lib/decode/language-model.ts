@@ -7,11 +7,14 @@ import type { DeviceName } from '../tensor/device-options';
 import { generate, type Generation } from './generate';
 import type { GenerateOptions } from './options';
 
-/** Where {@link LanguageModel.load} puts a model, and what it computes in there. */
+/** Where {@link LanguageModel.load} puts a model, and in what type. */
 export interface LoadOptions {
   /** Default `auto`; one that is opened here is closed with the model. */
   device?: Device | DeviceName;
-  /** With bfloat16 weights are kept in bfloat16 alone, so the model cannot be trained. Default float32. */
+  /**
+   * With bfloat16 weights are kept in bfloat16 alone, so the model cannot be trained; activations are bfloat16 where the device
+   * computes in it, else float32. Default float32.
+   */
   dtype?: ActivationDType;
 }
 

@@ -21,17 +21,21 @@ export interface ModelInit extends StoreOptions {
 }
 
 /**
- * Makes sure that a model on this device can compute in `dtype`.
+ * Makes sure that a model in `dtype` can be on this device: one that computes in it, or to be read from only, without
+ * `masters`, any.
  * @throws INVALID_ARGUMENT for what no device computes in; UNSUPPORTED for what this one does not
  */
-export function checkDtype(device: Device, dtype: ActivationDType = 'float32'): void {
+export function checkDtype(
+  device: Device,
+  { dtype = 'float32', masters = true }: Pick<ModelInit, 'dtype' | 'masters'>,
+): void {
   if (dtype !== 'float32' && dtype !== 'bfloat16') {
     throw new ForetokenError(
       'INVALID_ARGUMENT',
       `model: dtype must be float32 or bfloat16, but is ${String(dtype)}`,
     );
   }
-  if (device.computesIn(dtype)) return;
+  if (device.computesIn(dtype) || !masters) return;
   const problem = `dtype is ${dtype}, but this device (${device.name}) computes in float32 only`;
   throw new ForetokenError('UNSUPPORTED', `model: ${problem}`);
 }
@@ -62,7 +66,7 @@ export class MtpModel implements Disposable {
     init: ModelInit = {},
   ) {
     const config = modelConfig(options);
-    checkDtype(device, init.dtype);
+    checkDtype(device, init);
     this.config = config;
     const store = (this.parameters = new ParameterStore(device, init));
     this.table = new RopeTable(device, config.headDim, config.ropeTheta, config.maxPositionEmbeddings);
@@ -93,7 +97,7 @@ export class MtpModel implements Disposable {
     return this.config.mtp.numHeads;
   }
 
-  /** What the forward pass computes in. Weights are float32 all the same, but for what {@link ModelInit} says. */
+  /** Type of activations. What weights are stored in is for {@link ModelInit} to say. */
   get dtype(): ActivationDType {
     return this.parameters.dtype;
   }

@@ -119,12 +119,14 @@ export interface BucketPiece extends ParameterPart {
 /** What a model computes in, and what that makes of its parameters. */
 export interface StoreOptions {
   /**
-   * Type of activations. Default float32. With bfloat16 matrices are multiplied in bfloat16, norms and biases stay float32.
+   * Type of matrices and activations. Default float32. With bfloat16 matrices are multiplied in bfloat16, norms and biases
+   * stay float32.
    */
   dtype?: ActivationDType;
   /**
    * Whether matrices in bfloat16 are kept in float32 as well: what training needs, which changes them by less than bfloat16
-   * can tell. Default true.
+   * can tell. Default true. Without, devices that do not compute in bfloat16 can read such matrices all the same: activations
+   * are float32 there, and only half as much is read for a step of decoding.
    */
   masters?: boolean;
 }
@@ -142,6 +144,8 @@ export class ParameterStore {
   buckets: Bucket[] = [];
   /** Type of activations. */
   readonly dtype: ActivationDType;
+  /** Type that matrices are stored in. */
+  readonly storedDtype: ActivationDType;
   /** Whether the values can be trained: not where only rounded ones are kept. */
   readonly trainable: boolean;
 
@@ -150,13 +154,9 @@ export class ParameterStore {
     readonly device: Device,
     { dtype = 'float32', masters = true }: StoreOptions = {},
   ) {
-    this.dtype = dtype;
     this.trainable = masters || dtype === 'float32';
-  }
-
-  /** Type that matrices are stored in. */
-  get storedDtype(): ActivationDType {
-    return this.trainable ? 'float32' : this.dtype;
+    this.dtype = this.trainable || device.computesIn(dtype) ? dtype : 'float32';
+    this.storedDtype = this.trainable ? 'float32' : dtype;
   }
 
   /** Registers a parameter; `parts` as in {@link Parameter}. */
@@ -187,7 +187,7 @@ export class ParameterStore {
       const size = members.reduce((sum, parameter) => sum + parameter.size, 0);
       if (size === 0) return [];
       const value = keep(this.#initialValue(members, size, decay ? this.storedDtype : 'float32', seed));
-      const isRounded = decay && this.storedDtype !== this.dtype;
+      const isRounded = decay && this.trainable && this.dtype !== 'float32';
       const rounded = isRounded ? keep(this.device.empty([size], this.dtype)) : null;
       let offset = 0;
       for (const parameter of members) {
@@ -210,7 +210,7 @@ export class ParameterStore {
   /** Makes room for gradients, zero at first; the parameters' `grad` are views of it. */
   allocateGradients(): void {
     if (!this.trainable) {
-      const problem = `its matrices are kept in ${this.dtype} alone (masters: false)`;
+      const problem = `its matrices are kept in ${this.storedDtype} alone (masters: false)`;
       throw new ForetokenError('INVALID_ARGUMENT', `the model cannot be trained: ${problem}`);
     }
     for (const bucket of this.buckets) {

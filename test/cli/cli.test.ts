@@ -61,8 +61,6 @@ describe('help and mistakes', () => {
     [['generate', 'a', 'b'], 2, "give one model's directory, not 2"],
     [['devices', 'x'], 2, "'x' is not expected"],
     [['train', 'x', '-o', 'o', '--device', 'cpu', '--dtype', 'bfloat16'], 1, 'in float32 only'],
-    [['generate', 'm', '-p', 'x', '--device', 'cpu', '--dtype', 'bfloat16'], 1, 'in float32 only'],
-    [['eval', 'm', 'x', '--device', 'cpu', '--dtype', 'bfloat16'], 1, 'in float32 only'],
     [['eval', 'm', 'x', '--dtype', 'fp8'], 1, 'dtype must be float32 or bfloat16, but is fp8'],
     [['eval', 'm', 'x', '--device', 'tpu'], 1, 'name must be auto, cpu, cuda, cuda:N or cuda-emulated'],
     [['eval', 'm', 'x', '--device', 'cuda', '--threads', '2'], 1, 'cuda has no option threads'],

@@ -12,6 +12,15 @@ describe('output with any speculation is the output with none, token for token',
     }
   }
 
+  it.each(isaLevels)(
+    'on %s with weights in bfloat16',
+    async (isa) => {
+      using device = openDevice('cpu', { isa, threads: 2 });
+      await checkExact(device, { runs: 12, dtype: 'bfloat16' });
+    },
+    60_000,
+  );
+
   it('and does not depend on the number of threads', async () => {
     const outputs = [];
     for (const threads of [1, 2, 4]) {

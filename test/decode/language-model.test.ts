@@ -45,20 +45,46 @@ test.each<[string, () => LoadOptions | Device | DeviceName | undefined, boolean]
   expect(used.closed).toBe(isOwn);
 });
 
-test.each([
-  ['bfloat16', 'UNSUPPORTED', 'dtype is bfloat16, but this device (cpu) computes in float32 only'],
-  ['float16', 'INVALID_ARGUMENT', 'dtype must be float32 or bfloat16, but is float16'],
-])('the CPU has no models in %s, and nothing is left open', async (dtype, code, message) => {
+test.each([['float16', 'INVALID_ARGUMENT', 'dtype must be float32 or bfloat16, but is float16']])(
+  'the CPU has no models in %s, and nothing is left open',
+  async (dtype, code, message) => {
+    const directory = await saved();
+    const closeDevice = jest.spyOn(native, 'closeDevice');
+    const before = native.liveTensors();
+    const options = { device: 'cpu', dtype } as LoadOptions;
+    await expect(LanguageModel.load(directory, options)).rejects.toEqual(
+      foretokenError(code as never, message),
+    );
+    expect(closeDevice).toHaveBeenCalledTimes(1);
+    expect(native.liveTensors()).toBe(before);
+    closeDevice.mockRestore();
+  },
+);
+
+test('on the CPU weights in bfloat16 take half the memory, and give what the same numbers in float32 give', async () => {
   const directory = await saved();
-  const closeDevice = jest.spyOn(native, 'closeDevice');
-  const before = native.liveTensors();
-  const options = { device: 'cpu', dtype } as LoadOptions;
-  await expect(LanguageModel.load(directory, options)).rejects.toEqual(
-    foretokenError(code as never, message),
-  );
-  expect(closeDevice).toHaveBeenCalledTimes(1);
-  expect(native.liveTensors()).toBe(before);
-  closeDevice.mockRestore();
+  const load = (from: string, dtype: LoadOptions['dtype']): Promise<LanguageModel> =>
+    LanguageModel.load(from, { device, dtype });
+  const textOf = async (language: LanguageModel): Promise<string> => {
+    let text = '';
+    for await (const piece of language.generate('abc', { maxTokens: 20, ignoreEos: true }))
+      text += piece.text;
+    return text;
+  };
+  using half = await load(directory, 'bfloat16');
+  const { parameters, dtype } = half.model;
+  expect([dtype, parameters.storedDtype, parameters.trainable]).toEqual(['float32', 'bfloat16', false]);
+  expect(half.model.unembedding.packed().dtype).toBe('bfloat16');
+
+  const rounded = temporary.at('rounded');
+  await saveModel(rounded, half.model, half.tokenizer);
+  using whole = await load(rounded, 'float32');
+  expect(whole.model.parameters.storedDtype).toBe('float32');
+  expect(await textOf(half)).toBe(await textOf(whole));
+  const weights = [half, whole].map(({ model }) => model.parameters.buckets.map(({ value }) => value));
+  for (const [i, bucket] of weights[0]!.entries()) {
+    expect(await bucket.cast('float32').data()).toEqual(await weights[1]![i]!.data());
+  }
 });
 
 test('config.json says what the weights beside it are stored in', async () => {

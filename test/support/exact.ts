@@ -63,7 +63,8 @@ export function randomModel(
       initializerRange: 0.3 * Math.sqrt(32 / hiddenSize),
       mtp: { kind, numHeads },
     },
-    { seed, dtype },
+    // It is only read from.
+    { seed, dtype, masters: false },
   );
 }
 
@@ -144,7 +145,7 @@ export interface ExactCases {
   runs: number;
   scale?: Scale;
   kinds?: readonly string[];
-  /** What the models compute in. */
+  /** Of the models. */
   dtype?: ModelInit['dtype'];
 }
 
