@@ -8,7 +8,18 @@ import { capture, type Capture } from '../lib/tensor/capture';
 import { uploadTrees } from '../lib/tensor/ops/tree-rows';
 import { verifyTree, type VerifyTreeResult } from '../lib/tensor/ops/verify-tree';
 import { scope } from '../lib/tensor/scope';
-import { bytesOf, ceilings, indices, interleaved, median, sizeFor, spread, type Bench } from './harness';
+import {
+  bytesOf,
+  ceilings,
+  indices,
+  interleaved,
+  median,
+  sizeFor,
+  spread,
+  type Bench,
+  type Report,
+  type Setup,
+} from './harness';
 import { emptyCache, randomModel } from './models';
 
 const PREFIX = 256;
@@ -25,46 +36,57 @@ export const decodeStep: Bench = {
       gpu: [{ layers: 16, hidden: 2048 }, small],
       emulated: [{ layers: 1, hidden: 64 }],
     });
+    // The CPU computes in float32, but reads half as much of matrices in bfloat16.
+    const dtypes = device.name === 'cpu' ? (['float32', 'bfloat16'] as const) : [dtype];
     for (const size of models) {
-      using model = randomModel(setup, size);
-      using cache = emptyCache(model, PREFIX + 64);
-      await fill(model, cache);
-      const statistics = new RankPathStatistics(4);
-      const plans = SIZES.map((size) => (size === 1 ? chain(0) : best(size - 1, statistics)));
-      const steps = plans.map((plan) => captureStep(model, cache, plan));
-      const rates = await ceilings(device);
-      const samples = await interleaved(
-        device,
-        steps.map((step) => () => step.replay()),
-        { seconds: 4 },
-      );
-      for (const step of steps) step.dispose();
-      const bytes = bytesOf(dtype) * model.parameters.size;
-      const plain = median(samples[0]!);
-      const parameters = model.parameters.size;
-      report({
-        name: 'decode-step/plain',
-        params: { parameters, prefix: PREFIX, dtype },
-        unit: 'byte/s',
-        median: bytes / plain,
-        spread: spread(samples[0]!),
-        ceiling: rates.readBytesPerSecond,
-        fraction: bytes / plain / rates.readBytesPerSecond,
-      });
-      SIZES.forEach((nodes, i) =>
-        report({
-          name: 'decode-step/tree',
-          params: { parameters, nodes, prefix: PREFIX, dtype },
-          unit: 's',
-          median: median(samples[i]!),
-          spread: spread(samples[i]!),
-          ceiling: plain,
-          fraction: median(samples[i]!) / plain,
-        }),
-      );
+      for (const stored of dtypes) await measure({ ...setup, dtype: stored }, size, report);
     }
   },
 };
+
+async function measure(
+  setup: Setup,
+  size: { layers: number; hidden: number },
+  report: Report,
+): Promise<void> {
+  const { device, dtype } = setup;
+  using model = randomModel(setup, size, { masters: false });
+  using cache = emptyCache(model, PREFIX + 64);
+  await fill(model, cache);
+  const statistics = new RankPathStatistics(4);
+  const plans = SIZES.map((size) => (size === 1 ? chain(0) : best(size - 1, statistics)));
+  const steps = plans.map((plan) => captureStep(model, cache, plan));
+  const rates = await ceilings(device);
+  const samples = await interleaved(
+    device,
+    steps.map((step) => () => step.replay()),
+    { seconds: 4 },
+  );
+  for (const step of steps) step.dispose();
+  const bytes = bytesOf(dtype) * model.parameters.size;
+  const plain = median(samples[0]!);
+  const parameters = model.parameters.size;
+  report({
+    name: 'decode-step/plain',
+    params: { parameters, prefix: PREFIX, dtype },
+    unit: 'byte/s',
+    median: bytes / plain,
+    spread: spread(samples[0]!),
+    ceiling: rates.readBytesPerSecond,
+    fraction: bytes / plain / rates.readBytesPerSecond,
+  });
+  SIZES.forEach((nodes, i) =>
+    report({
+      name: 'decode-step/tree',
+      params: { parameters, nodes, prefix: PREFIX, dtype },
+      unit: 's',
+      median: median(samples[i]!),
+      spread: spread(samples[i]!),
+      ceiling: plain,
+      fraction: median(samples[i]!) / plain,
+    }),
+  );
+}
 
 async function fill(model: MtpModel, cache: KvCache): Promise<void> {
   const { device } = model;

@@ -7,6 +7,7 @@ import type { Setup } from './harness';
 export function randomModel(
   { device, dtype }: Setup,
   options: Partial<ModelOptions> & { layers: number; hidden: number },
+  { masters }: { masters?: boolean } = {},
 ): MtpModel {
   const { layers, hidden, ...rest } = options;
   return new MtpModel(
@@ -20,7 +21,7 @@ export function randomModel(
       maxPositionEmbeddings: 1024,
       ...rest,
     },
-    { seed: 1, dtype },
+    { seed: 1, dtype, masters },
   );
 }
 
