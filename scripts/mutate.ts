@@ -271,7 +271,7 @@ if (require.main === module) {
     process.on(signal, () => stop.abort(new Error(`ended by ${signal}`)));
   }
   if (names.includes('--list')) {
-    for (const { name, breaks } of mutations) console.log(`${name.padEnd(32)}${breaks}`);
+    for (const { name, breaks } of mutations) console.log(`${name.padEnd(40)}${breaks}`);
   } else {
     main(names).then(
       (good) => (process.exitCode = good ? 0 : 1),
