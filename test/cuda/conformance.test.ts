@@ -2,8 +2,8 @@
 // down once more here, and against the registers of a GPU. Where one answers, its registers become the fixture; elsewhere
 // the fixture of the last one is read.
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { native } from '../../lib/native/load';
 import { nearest } from '../support/half';
 
@@ -160,6 +160,7 @@ describe('the emulator', () => {
 
   test('has every wrapper in the registers that a GPU has', () => {
     if (native.cudaInfo().devices.length > 0) {
+      mkdirSync(dirname(fixture), { recursive: true });
       writeFileSync(fixture, `${JSON.stringify(dump('ptx_dump'))}\n`);
     }
     if (!existsSync(fixture)) return; // no GPU has answered yet
