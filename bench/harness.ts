@@ -10,6 +10,8 @@ export interface Setup {
   data: string | undefined;
   /** The directory for models that benches train, and for what is needed to go on when training was interrupted. */
   models: string;
+  /** The Python to compare with. */
+  python: string;
 }
 
 /** One measured case. `fraction` is how much of the ceiling was reached, 1 being all of it. */

@@ -7,6 +7,7 @@ import { decodingByHeads } from './decoding-by-heads';
 import type { Bench, Result } from './harness';
 import { linear } from './linear';
 import { linearCrossEntropy } from './linear-cross-entropy';
+import { lossAgainstPeers } from './loss-against-peers';
 import { machine } from './machine';
 import { trainStep } from './train-step';
 import { verifyTree } from './verify-tree';
@@ -15,6 +16,7 @@ import { verifyTree } from './verify-tree';
 const BENCHES: readonly Bench[] = [
   machine,
   linearCrossEntropy,
+  lossAgainstPeers,
   linear,
   trainStep,
   decodeStep,
@@ -25,12 +27,13 @@ const BENCHES: readonly Bench[] = [
 const MODELS = '.foretoken/bench';
 
 const USAGE = `Usage: npm run bench -- [NAME…] [--device cpu|cuda] [--dtype float32|bfloat16] [--json FILE]
-                        [--data DIR] [--models DIR]
+                        [--data DIR] [--models DIR] [--python FILE]
 Names: ${BENCHES.map(({ name }) => name).join(', ')}. All of them by default.
 Without --dtype they compute in bfloat16 where the device can, else in float32.
 decoding-by-heads trains two models, for minutes, and keeps them and their checkpoints in the directory of --models
 (${MODELS}): run again, it goes on where it was interrupted, and does not train what is trained. --data is a directory
 of source code to train on; without it, the declaration files that come with TypeScript are.
+loss-against-peers asks a Python with PyTorch (python3, or --python) for the others.
 Example: npm run bench -- linear-cross-entropy --json results.json`;
 
 function withUnit(value: number, unit: string): string {
@@ -60,6 +63,7 @@ async function main(): Promise<number> {
       dtype: { type: 'string' },
       data: { type: 'string' },
       models: { type: 'string', default: MODELS },
+      python: { type: 'string', default: 'python3' },
       help: { type: 'boolean' },
     },
   });
@@ -88,7 +92,8 @@ async function main(): Promise<number> {
   console.log(`${device.description}, ${dtype}`);
   const results: Result[] = [];
   for (const bench of chosen) {
-    await bench.run({ device, dtype, data: values.data, models: values.models }, (result) => {
+    const { data, models, python } = values;
+    await bench.run({ device, dtype, data, models, python }, (result) => {
       results.push(result);
       console.log(line(result));
     });

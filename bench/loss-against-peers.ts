@@ -1,0 +1,210 @@
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { noGrad } from '../lib/tensor/autograd';
+import { linearCrossEntropy as loss } from '../lib/tensor/ops/linear-cross-entropy';
+import { scope } from '../lib/tensor/scope';
+import type { Tensor } from '../lib/tensor/tensor';
+import {
+  indices,
+  median,
+  randomTensor,
+  sizeFor,
+  spread,
+  type Bench,
+  type Result,
+  type Setup,
+} from './harness';
+
+const MODES = ['loss', 'loss-and-grad'] as const;
+const ROUNDS = 5;
+
+/** One run: how long, and how many bytes at its peak beyond inputs and their gradients. */
+interface Run {
+  seconds: number;
+  bytes: number;
+}
+
+/**
+ * The loss of four heads, ours and those that PyTorch users would take instead, in turns. The others are asked of the
+ * host's Python, if that has PyTorch; each head has its own hidden states there, as it would in training.
+ */
+export const lossAgainstPeers: Bench = {
+  name: 'loss-against-peers',
+  async run(setup, report) {
+    const shape = sizeFor(setup, {
+      cpu: { n: 4, T: 2048, d: 512, V: 32000 },
+      gpu: { n: 4, T: 8192, d: 4096, V: 128256 },
+      emulated: { n: 2, T: 8, d: 16, V: 96 },
+    });
+    using ours = new Ours(setup, shape);
+    await using peers = await Peers.start(setup, shape);
+    if (!peers) return;
+    await peers.tellClocks();
+    for (const mode of MODES) {
+      const names = ['foretoken', ...peers.ways];
+      const runs = new Map(names.map((name): [string, Run[]] => [name, []]));
+      // After a first round that nobody looks at.
+      for (let round = 0; round <= ROUNDS; round++) {
+        for (const name of runs.keys()) {
+          const run = name === 'foretoken' ? await ours.run(mode) : await peers.run(name, mode);
+          if (!run) runs.delete(name);
+          else if (round > 0) runs.get(name)!.push(run);
+        }
+      }
+      for (const [name, own] of runs) {
+        for (const result of resultsOf(
+          name,
+          { mode, ...shape, dtype: setup.dtype },
+          own,
+          runs.get('foretoken')!,
+        )) {
+          report(result);
+        }
+      }
+    }
+    await peers.tellClocks();
+  },
+};
+
+function resultsOf(
+  name: string,
+  params: Result['params'],
+  runs: readonly Run[],
+  ours: readonly Run[],
+): Result[] {
+  const result = (what: string, unit: string, samples: number[]): Result => ({
+    ...{ name: `loss-against-peers/${what}`, params, unit, median: median(samples), spread: spread(samples) },
+    ...{ ceiling: null, fraction: null },
+  });
+  const [seconds, bytes] = [runs.map((run) => run.seconds), runs.map((run) => run.bytes)];
+  const time = [result(name, 's', seconds)];
+  if (name !== 'foretoken') {
+    const ratios = seconds.map((theirs, i) => ours[i]!.seconds / theirs);
+    time.push(result(`time-against-${name}`, '×', ratios));
+  }
+  // What is too little to be seen, as in a process that has memory left over, is no measurement.
+  if (median(bytes) === 0) return time;
+  const memory = [result(`${name}-memory`, 'byte', bytes)];
+  if (name !== 'foretoken') {
+    memory.push(
+      result(`memory-against-${name}`, '×', [median(ours.map((run) => run.bytes)) / median(bytes)]),
+    );
+  }
+  return [...time, ...memory];
+}
+
+interface Shape {
+  n: number;
+  T: number;
+  d: number;
+  V: number;
+}
+
+class Ours implements Disposable {
+  readonly #hidden: Tensor;
+  readonly #weight: Tensor;
+  readonly #targets: Tensor;
+
+  constructor(
+    readonly setup: Setup,
+    readonly shape: Shape,
+  ) {
+    const { n, T, d, V } = shape;
+    this.#hidden = randomTensor(setup, [n * T, d]).requireGrad();
+    this.#weight = randomTensor(setup, [V, d], 0.05).requireGrad();
+    this.#targets = setup.device.tensor(indices(n * T, V));
+  }
+
+  async run(mode: (typeof MODES)[number]): Promise<Run> {
+    const { device } = this.setup;
+    // The gradients are made by this very call; backward would only hand them on.
+    const call = (): void =>
+      scope(() => void loss(this.#hidden, this.#weight, this.#targets, { heads: this.shape.n }));
+    await device.synchronize();
+    device.resetPeak();
+    const { live } = device.memory();
+    const start = performance.now();
+    if (mode === 'loss') noGrad(call);
+    else call();
+    await device.synchronize();
+    const seconds = (performance.now() - start) / 1000;
+    const gradients = mode === 'loss' ? 0 : 4 * (this.#hidden.size + this.#weight.size);
+    return { seconds, bytes: device.memory().peak - live - gradients };
+  }
+
+  [Symbol.dispose](): void {
+    for (const tensor of [this.#hidden, this.#weight, this.#targets]) tensor.dispose();
+  }
+}
+
+/** The Python program beside this, which answers each line with one. */
+class Peers implements AsyncDisposable {
+  readonly #answers: AsyncIterator<string>;
+  ways: string[] = [];
+
+  private constructor(readonly process: ChildProcessWithoutNullStreams) {
+    this.#answers = createInterface({ input: process.stdout })[Symbol.asyncIterator]();
+  }
+
+  /** Null, and a line that says why, where there is no Python with PyTorch. */
+  static async start({ device, dtype, python }: Setup, shape: Shape): Promise<Peers | null> {
+    const options = {
+      device: device.name.startsWith('cuda:') ? 'cuda' : 'cpu',
+      dtype,
+      threads: availableParallelism(),
+      ...shape,
+    };
+    const child = spawn(python, [join(__dirname, 'peers/loss.py'), JSON.stringify(options)]);
+    let complaint = '';
+    child.on('error', ({ message }) => (complaint = message));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (complaint += text));
+    child.stdin.on('error', () => undefined); // it has ended; the missing answer tells
+    const peers = new Peers(child);
+    const first = await peers.#answer();
+    if (!first) {
+      console.log(
+        `loss-against-peers: no peers, because of ${python}: ${complaint.trim().split('\n').at(-1)}`,
+      );
+      return null;
+    }
+    peers.ways = first.ways as string[];
+    const missing = Object.entries(first.missing as Record<string, string>);
+    console.log(
+      `PyTorch ${String(first.torch)}; not there: ${missing.map((pair) => pair.join(', ')).join('; ')}`,
+    );
+    return peers;
+  }
+
+  async run(way: string, mode: string): Promise<Run | null> {
+    const answer = await this.#ask({ way, mode });
+    if (!('error' in answer)) return answer as unknown as Run;
+    console.log(`loss-against-peers: ${way}, ${mode}: ${String(answer.error)}`);
+    return null;
+  }
+
+  async tellClocks(): Promise<void> {
+    const { clocks } = await this.#ask({ clocks: true });
+    if (typeof clocks === 'string') console.log(`GPU: ${clocks}`);
+  }
+
+  async #ask(request: object): Promise<Record<string, unknown>> {
+    this.process.stdin.write(`${JSON.stringify(request)}\n`);
+    const answer = await this.#answer();
+    if (!answer) throw new Error('loss-against-peers: the Python program has ended before its time');
+    return answer;
+  }
+
+  async #answer(): Promise<Record<string, unknown> | null> {
+    const line: IteratorResult<string, undefined> = await this.#answers.next();
+    return line.done ? null : (JSON.parse(line.value) as Record<string, unknown>);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.process.exitCode !== null) return;
+    this.process.kill();
+    await once(this.process, 'close');
+  }
+}
