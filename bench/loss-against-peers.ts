@@ -1,8 +1,5 @@
-import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
-import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { noGrad } from '../lib/tensor/autograd';
 import { linearCrossEntropy as loss } from '../lib/tensor/ops/linear-cross-entropy';
 import { scope } from '../lib/tensor/scope';
@@ -17,6 +14,7 @@ import {
   type Result,
   type Setup,
 } from './harness';
+import { LineProcess } from './line-process';
 
 const MODES = ['loss', 'loss-and-grad'] as const;
 const ROUNDS = 5;
@@ -140,71 +138,43 @@ class Ours implements Disposable {
   }
 }
 
-/** The Python program beside this, which answers each line with one. */
+/** The Python program in peers/. */
 class Peers implements AsyncDisposable {
-  readonly #answers: AsyncIterator<string>;
-  ways: string[] = [];
-
-  private constructor(readonly process: ChildProcessWithoutNullStreams) {
-    this.#answers = createInterface({ input: process.stdout })[Symbol.asyncIterator]();
-  }
+  private constructor(
+    readonly program: LineProcess,
+    readonly ways: readonly string[],
+  ) {}
 
   /** Null, and a line that says why, where there is no Python with PyTorch. */
   static async start({ device, dtype, python }: Setup, shape: Shape): Promise<Peers | null> {
-    const options = {
-      device: device.name.startsWith('cuda:') ? 'cuda' : 'cpu',
-      dtype,
-      threads: availableParallelism(),
-      ...shape,
-    };
-    const child = spawn(python, [join(__dirname, 'peers/loss.py'), JSON.stringify(options)]);
-    let complaint = '';
-    child.on('error', ({ message }) => (complaint = message));
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (complaint += text));
-    child.stdin.on('error', () => undefined); // it has ended; the missing answer tells
-    const peers = new Peers(child);
-    const first = await peers.#answer();
+    const where = device.name.startsWith('cuda:') ? 'cuda' : 'cpu';
+    const options = { device: where, dtype, threads: availableParallelism(), ...shape };
+    const program = new LineProcess(python, [join(__dirname, 'peers/loss.py'), JSON.stringify(options)]);
+    const first = await program.answer();
     if (!first) {
-      console.log(
-        `loss-against-peers: no peers, because of ${python}: ${complaint.trim().split('\n').at(-1)}`,
-      );
+      console.log(`loss-against-peers: no peers, because of ${python}: ${program.complaint}`);
       return null;
     }
-    peers.ways = first.ways as string[];
     const missing = Object.entries(first.missing as Record<string, string>);
     console.log(
       `PyTorch ${String(first.torch)}; not there: ${missing.map((pair) => pair.join(', ')).join('; ')}`,
     );
-    return peers;
+    return new Peers(program, first.ways as string[]);
   }
 
   async run(way: string, mode: string): Promise<Run | null> {
-    const answer = await this.#ask({ way, mode });
+    const answer = await this.program.ask({ way, mode });
     if (!('error' in answer)) return answer as unknown as Run;
     console.log(`loss-against-peers: ${way}, ${mode}: ${String(answer.error)}`);
     return null;
   }
 
   async tellClocks(): Promise<void> {
-    const { clocks } = await this.#ask({ clocks: true });
+    const { clocks } = await this.program.ask({ clocks: true });
     if (typeof clocks === 'string') console.log(`GPU: ${clocks}`);
   }
 
-  async #ask(request: object): Promise<Record<string, unknown>> {
-    this.process.stdin.write(`${JSON.stringify(request)}\n`);
-    const answer = await this.#answer();
-    if (!answer) throw new Error('loss-against-peers: the Python program has ended before its time');
-    return answer;
-  }
-
-  async #answer(): Promise<Record<string, unknown> | null> {
-    const line: IteratorResult<string, undefined> = await this.#answers.next();
-    return line.done ? null : (JSON.parse(line.value) as Record<string, unknown>);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.process.exitCode !== null) return;
-    this.process.kill();
-    await once(this.process, 'close');
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.program[Symbol.asyncDispose]();
   }
 }

@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { writeFileAtomic } from '../lib/model/files';
 import { openDevice } from '../lib/tensor/device';
 import type { DeviceName } from '../lib/tensor/device-options';
+import { decodeAgainstPeers } from './decode-against-peers';
 import { decodeStep } from './decode-step';
 import { decodingByHeads } from './decoding-by-heads';
 import type { Bench, Result } from './harness';
@@ -22,6 +23,7 @@ const BENCHES: readonly Bench[] = [
   decodeStep,
   verifyTree,
   decodingByHeads,
+  decodeAgainstPeers,
 ];
 
 const MODELS = '.foretoken/bench';
@@ -33,7 +35,8 @@ Without --dtype they compute in bfloat16 where the device can, else in float32.
 decoding-by-heads trains two models, for minutes, and keeps them and their checkpoints in the directory of --models
 (${MODELS}): run again, it goes on where it was interrupted, and does not train what is trained. --data is a directory
 of source code to train on; without it, the declaration files that come with TypeScript are.
-loss-against-peers asks a Python with PyTorch (python3, or --python) for the others.
+loss-against-peers asks a Python with PyTorch (python3, or --python) for the others; decode-against-peers the packages that
+npm install --ignore-scripts brings to bench/peers.
 Example: npm run bench -- linear-cross-entropy --json results.json`;
 
 function withUnit(value: number, unit: string): string {

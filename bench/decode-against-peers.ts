@@ -1,0 +1,212 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { LanguageModel } from '../lib/decode/language-model';
+import type { Speculation } from '../lib/decode/options';
+import { saveModel } from '../lib/model/checkpoint';
+import { byteTokenizerFiles, createTokenizer } from '../lib/model/tokenizer';
+import { writeGguf } from './gguf';
+import {
+  bytesOf,
+  ceilings,
+  median,
+  rate,
+  spread,
+  type Bench,
+  type Report,
+  type Result,
+  type Setup,
+} from './harness';
+import { LineProcess } from './line-process';
+import { randomModel } from './models';
+import { heldOutPrompts, openSources, trainedModel } from './trained-models';
+
+const PEERS = ['llama.node', 'node-llama-cpp'] as const;
+const DTYPES = ['float32', 'bfloat16'] as const;
+const NEW_TOKENS = 64;
+const ROUNDS = 5;
+
+interface Decoded {
+  /** The new ones. */
+  tokens: number[];
+  /** How many they are: a peer gives text, which need not have a character for each. */
+  count: number;
+  /** What they took, the prompt not included. */
+  seconds: number;
+}
+
+/** Continues a prompt greedily. */
+interface Decoder {
+  name: string;
+  decode: (prompt: Int32Array) => Promise<Decoded>;
+}
+
+/**
+ * Greedy decoding of the same weights by us and by the packages of llama.cpp for Node, in turns, with as many threads each:
+ * models with random weights, plainly; and a trained one with four heads, speculatively, too.
+ */
+export const decodeAgainstPeers: Bench = {
+  name: 'decode-against-peers',
+  async run(setup, report) {
+    if (setup.device.name !== 'cpu')
+      { console.log('decode-against-peers: the peers here run on the CPU only'); return; }
+    const packages = join(__dirname, 'peers/node_modules');
+    if (!existsSync(packages)) {
+      console.log(
+        'decode-against-peers: no peers; npm install --ignore-scripts in bench/peers brings them',
+      ); return;
+    }
+    const directory = await mkdtemp(join(tmpdir(), 'foretoken-bench-'));
+    try {
+      for (const size of [
+        { layers: 6, hidden: 256 },
+        { layers: 8, hidden: 512 },
+        { layers: 14, hidden: 768 },
+      ]) {
+        for (const dtype of DTYPES) {
+          // Large enough that choices are not all alike.
+          const options = { ...size, initializerRange: 3 / size.hidden };
+          using model = randomModel({ ...setup, dtype }, options, { masters: false });
+          const path = join(directory, 'random');
+          await saveModel(path, model, createTokenizer(byteTokenizerFiles()));
+          const prompts = [Int32Array.from(Buffer.from('export interface N'))];
+          await compare(setup, path, dtype, prompts, ['none'], report);
+          await rm(path, { recursive: true });
+        }
+      }
+      const data = await openSources(setup);
+      try {
+        const { checkpoint } = await trainedModel(setup, data, 4);
+        const prompts = heldOutPrompts(data, 8, 64);
+        const chain = { tree: 'chain', depth: 3 } as const;
+        for (const dtype of DTYPES) {
+          await compare(setup, checkpoint, dtype, prompts, ['none', chain, { tree: 'adaptive' }], report);
+        }
+      } finally {
+        await data.close();
+      }
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  },
+};
+
+/** All ways to continue the prompts with the model of a directory, in turns. */
+async function compare(
+  setup: Setup,
+  directory: string,
+  dtype: (typeof DTYPES)[number],
+  prompts: readonly Int32Array[],
+  speculations: readonly Speculation[],
+  report: Report,
+): Promise<void> {
+  using language = await LanguageModel.load(directory, { device: setup.device, dtype });
+  const { model, tokenizer } = language;
+  const decoders = speculations.map((speculation) => ours(language, speculation));
+  const copy = await mkdtemp(join(tmpdir(), 'foretoken-gguf-'));
+  const peers: LineProcess[] = [];
+  try {
+    await saveModel(join(copy, 'model'), model, tokenizer);
+    await writeGguf(join(copy, 'model'), join(copy, 'model.gguf'));
+    for (const name of PEERS) {
+      const peer = await startPeer(name, join(copy, 'model.gguf'));
+      peers.push(peer);
+      const ask = (prompt: Int32Array): Promise<unknown> =>
+        peer.ask({ prompt: [...prompt], count: NEW_TOKENS });
+      decoders.push({ name, decode: async (prompt) => (await ask(prompt)) as Decoded });
+    }
+    const rates = await ceilings(setup.device);
+    const seconds = await timeInTurns(decoders, prompts);
+    resultsOf(seconds, { parameters: model.parameters.size, dtype }, rates.readBytesPerSecond).forEach(
+      report,
+    );
+  } finally {
+    for (const peer of peers) await peer[Symbol.asyncDispose]();
+    await rm(copy, { recursive: true, force: true });
+  }
+}
+
+/** @param readRate bytes a second: a plain step reads all weights once */
+function resultsOf(
+  seconds: ReadonlyMap<string, number[]>,
+  params: { parameters: number; dtype: (typeof DTYPES)[number] },
+  readRate: number,
+): Result[] {
+  const ceiling = readRate / (params.parameters * bytesOf(params.dtype));
+  const theirs = PEERS.map((name) => seconds.get(name)!);
+  return [...seconds].flatMap(([name, own]) => {
+    const speed = rate(
+      `decode-against-peers/${name}`,
+      params,
+      'tokens/s',
+      1,
+      own,
+      name === 'plain' ? ceiling : null,
+    );
+    if (isPeer(name)) return [speed];
+    const ratios = own.map((each, i) => Math.min(...theirs.map((peer) => peer[i]!)) / each);
+    const against = `decode-against-peers/${name}-against-fastest`;
+    const none = { ceiling: null, fraction: null };
+    return [
+      speed,
+      { name: against, params, unit: '×', median: median(ratios), spread: spread(ratios), ...none },
+    ];
+  });
+}
+
+const isPeer = (name: string): boolean => PEERS.some((peer) => peer === name);
+
+function ours(language: LanguageModel, speculation: Speculation): Decoder {
+  return {
+    name: speculation === 'none' ? 'plain' : (speculation as { tree: string }).tree,
+    async decode(prompt) {
+      const generation = language.generate(prompt, { maxTokens: NEW_TOKENS, ignoreEos: true, speculation });
+      const tokens: number[] = [];
+      for await (const piece of generation) tokens.push(...piece.tokens);
+      return { tokens, count: tokens.length, seconds: generation.stats.decodeSeconds };
+    },
+  };
+}
+
+async function startPeer(name: string, path: string): Promise<LineProcess> {
+  const program = join(__dirname, 'peers/decode.mjs');
+  const peer = new LineProcess(process.execPath, [program, name, path, String(availableParallelism())]);
+  const first = await peer.answer();
+  if (first?.ready) return peer;
+  await peer[Symbol.asyncDispose]();
+  const problem = typeof first?.error === 'string' ? first.error : peer.complaint;
+  throw new Error(`decode-against-peers: ${name} does not start: ${problem}`);
+}
+
+/**
+ * Seconds a token of each decoder, round after round, behind a first one that nobody looks at. Ours must all write the same;
+ * the peers, which round differently, must begin so.
+ */
+async function timeInTurns(
+  decoders: readonly Decoder[],
+  prompts: readonly Int32Array[],
+): Promise<Map<string, number[]>> {
+  const seconds = new Map(decoders.map(({ name }): [string, number[]] => [name, []]));
+  for (let round = 0; round <= ROUNDS; round++) {
+    const sums = new Map(decoders.map(({ name }) => [name, { seconds: 0, count: 0 }]));
+    for (const prompt of prompts) {
+      let first: number[] | undefined;
+      for (const { name, decode } of decoders) {
+        const result = await decode(prompt);
+        first ??= result.tokens;
+        const same = isPeer(name) ? 1 : first.length;
+        if (result.tokens.slice(0, same).join() !== first.slice(0, same).join()) {
+          throw new Error(
+            `decode-against-peers: ${name} writes ${result.tokens.join()}, and not ${first.join()}`,
+          );
+        }
+        const sum = sums.get(name)!;
+        sum.seconds += result.seconds;
+        sum.count += result.count;
+      }
+    }
+    if (round > 0) for (const [name, sum] of sums) seconds.get(name)!.push(sum.seconds / sum.count);
+  }
+  return seconds;
+}

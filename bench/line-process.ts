@@ -1,0 +1,50 @@
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+
+/** A line of JSON. */
+export type Answer = Record<string, unknown>;
+
+/** A program that answers each line of JSON with one. */
+export class LineProcess implements AsyncDisposable {
+  readonly #process: ChildProcessWithoutNullStreams;
+  readonly #answers: AsyncIterator<string>;
+  #complaint = '';
+
+  constructor(command: string, parameters: readonly string[]) {
+    const child = (this.#process = spawn(command, parameters));
+    child.on('error', ({ message }) => (this.#complaint = message));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#complaint += text));
+    child.stdin.on('error', () => undefined); // it has ended; the missing answer tells
+    this.#answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  }
+
+  /** The last thing that it complained of. */
+  get complaint(): string {
+    return this.#complaint.trim().split('\n').at(-1)!;
+  }
+
+  async ask(request: object): Promise<Answer> {
+    this.#process.stdin.write(`${JSON.stringify(request)}\n`);
+    const answer = await this.answer();
+    if (!answer)
+      throw new Error(`a program that is compared with has ended before its time: ${this.complaint}`);
+    return answer;
+  }
+
+  /** Its next line that is JSON, as it may say other things, too; null when it has ended. */
+  async answer(): Promise<Answer | null> {
+    for (;;) {
+      const line: IteratorResult<string, undefined> = await this.#answers.next();
+      if (line.done) return null;
+      if (line.value.startsWith('{')) return JSON.parse(line.value) as Answer;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#process.exitCode !== null || this.#process.pid === undefined) return;
+    const closed = once(this.#process, 'close');
+    this.#process.kill();
+    await closed;
+  }
+}
