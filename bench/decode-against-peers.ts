@@ -49,13 +49,14 @@ interface Decoder {
 export const decodeAgainstPeers: Bench = {
   name: 'decode-against-peers',
   async run(setup, report) {
-    if (setup.device.name !== 'cpu')
-      { console.log('decode-against-peers: the peers here run on the CPU only'); return; }
+    if (setup.device.name !== 'cpu') {
+      console.log('decode-against-peers: the peers here run on the CPU only');
+      return;
+    }
     const packages = join(__dirname, 'peers/node_modules');
     if (!existsSync(packages)) {
-      console.log(
-        'decode-against-peers: no peers; npm install --ignore-scripts in bench/peers brings them',
-      ); return;
+      console.log('decode-against-peers: no peers; npm install --ignore-scripts in bench/peers brings them');
+      return;
     }
     const directory = await mkdtemp(join(tmpdir(), 'foretoken-bench-'));
     try {

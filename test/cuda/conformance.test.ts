@@ -146,7 +146,7 @@ describe('the emulator', () => {
   test('multiplies pairs, with the nearest number for each', () => {
     emulated.conversions!.forEach((words, lane) => {
       const factor = (lane * 2113) & 0xffff;
-      const product = floatOf(((factor << 16) >>> 0)) * integer(2 * lane);
+      const product = floatOf((factor << 16) >>> 0) * integer(2 * lane);
       if (Number.isFinite(product) && product !== 0) {
         expect([lane, floatOf((words[4]! << 16) >>> 0)]).toEqual([
           lane,
