@@ -43,7 +43,7 @@ interface Decoder {
 }
 
 /**
- * Greedy decoding of the same weights by us and by the packages of llama.cpp for Node, in turns, with as many threads each:
+ * Greedy decoding of the same weights by us and by the packages of llama.cpp for Node, in turns, the peers with the number of threads that suits them best:
  * models with random weights, plainly; and a trained one with four heads, speculatively, too.
  */
 export const decodeAgainstPeers: Bench = {
@@ -111,11 +111,9 @@ async function compare(
     await saveModel(join(copy, 'model'), model, tokenizer);
     await writeGguf(join(copy, 'model'), join(copy, 'model.gguf'));
     for (const name of PEERS) {
-      const peer = await startPeer(name, join(copy, 'model.gguf'));
+      const { peer, decode } = await fastest(name, join(copy, 'model.gguf'), prompts[0]!);
       peers.push(peer);
-      const ask = (prompt: Int32Array): Promise<unknown> =>
-        peer.ask({ prompt: [...prompt], count: NEW_TOKENS });
-      decoders.push({ name, decode: async (prompt) => (await ask(prompt)) as Decoded });
+      decoders.push({ name, decode });
     }
     const rates = await ceilings(setup.device);
     const seconds = await timeInTurns(decoders, prompts);
@@ -170,9 +168,38 @@ function ours(language: LanguageModel, speculation: Speculation): Decoder {
   };
 }
 
-async function startPeer(name: string, path: string): Promise<LineProcess> {
+interface Peer {
+  peer: LineProcess;
+  decode: Decoder['decode'];
+}
+
+/** A peer with the number of threads that suits it and the model best. It runs only when it is asked. */
+async function fastest(name: string, path: string, prompt: Int32Array): Promise<Peer> {
+  let [best, least]: [Peer | null, number] = [null, Infinity];
+  for (let threads = 1; threads <= availableParallelism(); threads *= 2) {
+    const peer = await start(name, path, threads);
+    const decode: Decoder['decode'] = async (tokens) => {
+      peer.goOn();
+      const answer = await peer.ask({ prompt: [...tokens], count: NEW_TOKENS });
+      peer.pause();
+      return answer as unknown as Decoded;
+    };
+    const times = [await decode(prompt), await decode(prompt), await decode(prompt)].map(
+      ({ seconds }) => seconds,
+    );
+    if (median(times) < least) {
+      await best?.peer[Symbol.asyncDispose]();
+      [best, least] = [{ peer, decode }, median(times)];
+    } else {
+      await peer[Symbol.asyncDispose]();
+    }
+  }
+  return best!;
+}
+
+async function start(name: string, path: string, threads: number): Promise<LineProcess> {
   const program = join(__dirname, 'peers/decode.mjs');
-  const peer = new LineProcess(process.execPath, [program, name, path, String(availableParallelism())]);
+  const peer = new LineProcess(process.execPath, [program, name, path, String(threads)]);
   const first = await peer.answer();
   if (first?.ready) return peer;
   await peer[Symbol.asyncDispose]();

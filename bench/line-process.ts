@@ -24,6 +24,15 @@ export class LineProcess implements AsyncDisposable {
     return this.#complaint.trim().split('\n').at(-1)!;
   }
 
+  /** Keeps it from running, be it only to look for work in a loop, until it is let go on. */
+  pause(): void {
+    this.#process.kill('SIGSTOP');
+  }
+
+  goOn(): void {
+    this.#process.kill('SIGCONT');
+  }
+
   async ask(request: object): Promise<Answer> {
     this.#process.stdin.write(`${JSON.stringify(request)}\n`);
     const answer = await this.answer();
@@ -44,7 +53,7 @@ export class LineProcess implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#process.exitCode !== null || this.#process.pid === undefined) return;
     const closed = once(this.#process, 'close');
-    this.#process.kill();
+    this.#process.kill('SIGKILL'); // which also ends one that is paused
     await closed;
   }
 }
