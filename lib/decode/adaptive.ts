@@ -1,13 +1,16 @@
 import type { Planner, StepOutcome } from './planner';
 import { RankPathStatistics, REPLAN_STEPS } from './rank-path-statistics';
 import { StepTimes } from './step-times';
-import { best, chain, expectedTokensBySize, type TreePlan } from './tree';
+import { beginning, best, expectedTokensBySize, type TreePlan } from './tree';
 
 /** Sizes that are tried: draft nodes without the root. */
 const SIZES = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 63];
 
-/** Every so many steps one size is measured again: machines and contexts change. */
-const EXPLORE_STEPS = 64;
+/**
+ * Every so many steps one size is measured again: machines and contexts change. It takes two steps, the first of which has
+ * to be prepared and takes twice as long; more often would cost more than a few per cent.
+ */
+const EXPLORE_STEPS = 128;
 
 /** Measurements of one size before its time is believed. */
 const FIRST_LOOKS = 3;
@@ -28,8 +31,10 @@ export class AdaptivePlanner implements Planner {
   /** What comes to it, as one size. */
   readonly #overhead = new StepTimes();
   #steps = 0;
-  /** What was worked out from the statistics; good for a few steps. */
+  #allSeen = false;
+  /** What was worked out from the statistics, by size; good for a few steps. */
   readonly #trees = new Map<number, TreePlan>();
+  #largest: TreePlan;
   /** The size in use; looked at again when the trees are. */
   #choice = 0;
   #isCurrent = false;
@@ -41,13 +46,15 @@ export class AdaptivePlanner implements Planner {
   ) {
     this.#statistics = new RankPathStatistics(maxDepth, vocabSize);
     // Shallow trees have an end.
-    const largest = best(maxNodes, this.#statistics).parents.length - 1;
+    this.#largest = best(maxNodes, this.#statistics);
+    const largest = this.#largest.parents.length - 1;
     this.#sizes = SIZES.filter((size) => size <= largest);
   }
 
   next(): TreePlan {
     if (this.#steps % REPLAN_STEPS === 0) {
       this.#trees.clear();
+      this.#largest = best(this.#sizes.at(-1)!, this.#statistics);
       this.#isCurrent = false;
     }
     return this.#tree(this.#unseen() ?? this.#again() ?? this.#chosen());
@@ -62,16 +69,18 @@ export class AdaptivePlanner implements Planner {
   }
 
   #tree(size: number): TreePlan {
-    const tree = this.#trees.get(size) ?? (size === 0 ? chain(0) : best(size, this.#statistics));
+    const tree = this.#trees.get(size) ?? beginning(this.#largest, size);
     this.#trees.set(size, tree);
     return tree;
   }
 
   #unseen(): number | undefined {
+    if (this.#allSeen) return undefined;
     // One look at each before the second at any: a process gets faster as it warms up.
     const looks = this.#sizes.map((size) => this.#times.looks(size));
     const fewest = Math.min(...looks);
-    return fewest < FIRST_LOOKS ? this.#sizes[looks.indexOf(fewest)] : undefined;
+    this.#allSeen = fewest >= FIRST_LOOKS;
+    return this.#allSeen ? undefined : this.#sizes[looks.indexOf(fewest)];
   }
 
   #again(): number | undefined {
@@ -83,8 +92,7 @@ export class AdaptivePlanner implements Planner {
   #chosen(): number {
     if (this.#isCurrent) return this.#choice;
     this.#isCurrent = true;
-    // The best tree of every size is the beginning of the largest one.
-    const expected = expectedTokensBySize(this.#tree(this.#sizes.at(-1)!), this.#statistics);
+    const expected = expectedTokensBySize(this.#largest, this.#statistics);
     const seconds = this.#times.estimates(this.#sizes);
     const [overhead] = this.#overhead.estimates([0]);
     const rates = this.#sizes.map((size, i) => expected[size]! / (seconds[i]! + overhead!));

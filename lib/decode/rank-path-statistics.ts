@@ -10,7 +10,7 @@ const PRIOR_DECAY = 0.3;
 const PRIOR_WEIGHT = 4;
 
 /** Steps after which plans are made anew: one step changes the statistics too little to pay for it. */
-export const REPLAN_STEPS = 16;
+export const REPLAN_STEPS = 32;
 
 /** Ranks beyond this are never drafted. */
 export const MAX_RANK = 7;

@@ -77,6 +77,17 @@ export function best(nodes: number, statistics: RankPathStatistics): TreePlan {
   return plan(chosen);
 }
 
+/** The root and the first draft nodes of a tree: of {@link best} the best tree of that size. */
+export function beginning({ parents, depths, ranks }: TreePlan, nodes: number): TreePlan {
+  return plan(
+    Array.from(parents.subarray(0, nodes + 1), (parent, node) => ({
+      parent,
+      depth: depths[node]!,
+      rank: ranks[node]!,
+    })),
+  );
+}
+
 interface RankedNode extends Node {
   path: readonly number[];
   acceptance: number;
