@@ -64,15 +64,27 @@ export class RankPathStatistics {
     });
   }
 
-  /** Estimated probability that the last node of this rank path is accepted once those before it are. */
-  conditional(path: readonly number[]): number {
-    if (path.length > this.maxDepth || path.some((rank) => rank > this.#maxRank)) return 0;
+  /**
+   * Estimated probability that each child of the last node of this rank path is accepted once that node is, by rank; empty
+   * where nothing is drafted.
+   */
+  ofChildren(path: readonly number[]): number[] {
+    if (path.length >= this.maxDepth || path.some((rank) => rank > this.#maxRank)) return [];
     let counts: Counts | undefined = this.#root;
     for (const rank of path) counts = counts?.children[rank];
-    const first = path.slice(0, -1).every((rank) => rank === 0) ? PRIOR_FIRST : PRIOR_FIRST_ELSEWHERE;
-    const prior = first * PRIOR_DECAY ** (path.at(-1) ?? 0);
-    const { tried, accepted } = counts ?? newCounts();
-    return (accepted + PRIOR_WEIGHT * prior) / (tried + PRIOR_WEIGHT);
+    const first = path.every((rank) => rank === 0) ? PRIOR_FIRST : PRIOR_FIRST_ELSEWHERE;
+    const conditionals: number[] = [];
+    let prior = first * PRIOR_WEIGHT;
+    for (let rank = 0; rank <= this.#maxRank; rank++, prior *= PRIOR_DECAY) {
+      const own = counts?.children[rank];
+      conditionals.push(own ? (own.accepted + prior) / (own.tried + PRIOR_WEIGHT) : prior / PRIOR_WEIGHT);
+    }
+    return conditionals;
+  }
+
+  /** Estimated probability that the last node of this rank path is accepted once those before it are. */
+  conditional(path: readonly number[]): number {
+    return this.ofChildren(path.slice(0, -1))[path.at(-1)!] ?? 0;
   }
 
   /** Estimated probability that all nodes of this rank path are accepted; 0 for paths that are never drafted. */

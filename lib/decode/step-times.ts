@@ -1,25 +1,30 @@
-/** Measurements of one size that count: the latest ones. */
+/** Measurements that count: the latest ones. */
 const KEPT = 9;
 
 /**
- * How long a step takes by the size of its tree, as measured. Whatever else runs on the machine makes steps longer, never
- * shorter, so the faster ones of a size tell its time; and a larger tree never takes less than a smaller one.
+ * How long a step takes by the size of its tree, as measured. Machines change their pace while sizes are tried seldom, so a
+ * step as large as the one before tells of the pace, and only a step after one of another size tells of its size: relative to
+ * the pace of that moment. Whatever else runs on the machine makes steps longer, never shorter, so the faster ones tell; and
+ * a larger tree never takes less than a smaller one.
  */
 export class StepTimes {
-  /** By size: the latest measurements, oldest first. */
-  readonly #measured = new Map<number, number[]>();
+  /** By size: seconds at pace 1. */
+  readonly #sizes = new Map<number, Latest>();
+  readonly #pace = new Latest();
+  #last = NaN;
 
   /** Counts one step. */
   observe(size: number, seconds: number): void {
-    const measured = this.#measured.get(size) ?? [];
-    this.#measured.set(size, measured);
-    measured.push(seconds);
-    if (measured.length > KEPT) measured.shift();
+    const known = this.#sizes.get(size) ?? new Latest();
+    this.#sizes.set(size, known);
+    if (size === this.#last) this.#pace.add(seconds / known.value);
+    else known.add(seconds / this.#pace.value);
+    this.#last = size;
   }
 
   /** How many measurements of a size there are; no more than {@link KEPT} are remembered. */
   looks(size: number): number {
-    return this.#measured.get(size)?.length ?? 0;
+    return this.#sizes.get(size)?.count ?? 0;
   }
 
   /**
@@ -30,7 +35,7 @@ export class StepTimes {
     // Neighbours in the wrong order are one measurement of both (isotonic regression, pool adjacent violators).
     const pools: { seconds: number; count: number }[] = [];
     for (const size of sizes) {
-      let pool = { seconds: lowerQuartile(this.#measured.get(size)!), count: 1 };
+      let pool = { seconds: this.#pace.value * this.#sizes.get(size)!.value, count: 1 };
       for (let last = pools.at(-1); last && last.seconds >= pool.seconds; last = pools.at(-1)) {
         const count = last.count + pool.count;
         pool = { seconds: (last.seconds * last.count + pool.seconds * pool.count) / count, count };
@@ -42,6 +47,24 @@ export class StepTimes {
   }
 }
 
-function lowerQuartile(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) / 4)]!;
+/** The latest measurements of something. */
+class Latest {
+  readonly #values: number[] = [];
+  #value: number | null = 1;
+
+  get count(): number {
+    return this.#values.length;
+  }
+
+  /** What they say: their lower quartile, 1 before there are any. */
+  get value(): number {
+    this.#value ??= this.#values.toSorted((a, b) => a - b)[Math.floor((this.count - 1) / 4)]!;
+    return this.#value;
+  }
+
+  add(value: number): void {
+    this.#values.push(value);
+    if (this.#values.length > KEPT) this.#values.shift();
+    this.#value = null; // sorted when somebody asks
+  }
 }

@@ -1,5 +1,5 @@
 import { ForetokenError } from '../errors';
-import { MAX_RANK, type RankPathStatistics } from './rank-path-statistics';
+import type { RankPathStatistics } from './rank-path-statistics';
 
 /**
  * The shape of a draft tree. Node 0 is the root, the last committed token; every other node holds one of the tokens that the
@@ -65,16 +65,24 @@ export function full(widths: readonly number[]): TreePlan {
  * size.
  */
 export function best(nodes: number, statistics: RankPathStatistics): TreePlan {
-  const chosen: RankedNode[] = [{ ...ROOT, path: [], acceptance: 1 }];
-  const within = childrenOf(0, chosen[0]!, statistics);
-  while (chosen.length <= nodes && within.length > 0) {
+  const chosen: RankedNode[] = [{ ...ROOT, acceptance: 1 }];
+  const paths: number[][] = [[]];
+  // What may hang under the nodes chosen so far: one for each rank that heads draft, where anything is drafted at all.
+  const within: RankedNode[] = [];
+  for (let parent = 0; ; parent++) {
+    const { depth, acceptance } = chosen[parent]!;
+    let rank = 0;
+    for (const conditional of statistics.ofChildren(paths[parent]!)) {
+      within.push({ parent, depth: depth + 1, rank: rank++, acceptance: acceptance * conditional });
+    }
+    if (chosen.length > nodes || within.length === 0) return plan(chosen);
     // First among equals, so that the plan does not depend on anything but the statistics.
-    const next = within.reduce((a, b) => (b.acceptance > a.acceptance ? b : a));
-    within.splice(within.indexOf(next), 1);
-    const index = chosen.push(next) - 1;
-    within.push(...childrenOf(index, next, statistics));
+    let next = 0;
+    for (let i = 1; i < within.length; i++) if (within[i]!.acceptance > within[next]!.acceptance) next = i;
+    const [node] = within.splice(next, 1);
+    chosen.push(node!);
+    paths.push([...paths[node!.parent]!, node!.rank]);
   }
-  return plan(chosen);
 }
 
 /** The root and the first draft nodes of a tree: of {@link best} the best tree of that size. */
@@ -89,19 +97,7 @@ export function beginning({ parents, depths, ranks }: TreePlan, nodes: number): 
 }
 
 interface RankedNode extends Node {
-  path: readonly number[];
   acceptance: number;
-}
-
-/** What may hang under a node: one for each rank that heads draft, if its depth is drafted at all. */
-function childrenOf(parent: number, above: RankedNode, statistics: RankPathStatistics): RankedNode[] {
-  const children: RankedNode[] = [];
-  for (let rank = 0; rank <= MAX_RANK; rank++) {
-    const path = [...above.path, rank];
-    const acceptance = above.acceptance * statistics.conditional(path);
-    if (acceptance > 0) children.push({ parent, depth: path.length, rank, path, acceptance });
-  }
-  return children;
 }
 
 /**
