@@ -1,6 +1,6 @@
-// The C++ and CUDA sources: formatted by clang-format, and no inline assembly outside csrc/cuda/ptx.cuh, where each
-// instruction stands beside the twin that the emulator runs, but for how the emulator switches stacks. In csrc/addon, nothing of node-addon-api that can end the
-// process (csrc/addon/javascript.h says when). `--fix` formats instead of checking.
+// The C++ and CUDA sources: formatted by clang-format, and no inline assembly outside csrc/cuda/ptx*.cuh, where each
+// instruction stands beside the twin that the emulator runs, but for how the emulator switches stacks. In csrc/addon, nothing
+// of node-addon-api that can end the process (csrc/addon/javascript.h says when). `--fix` formats instead of checking.
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';

@@ -20,7 +20,7 @@ struct HopperTile {
   static constexpr ptx::Major kMajorOfProduct = kInnerMajor ? ptx::Major::kK : ptx::Major::kMN;
   static_assert(kOuter % 64 == 0);
 
-  // Boxes of kBoxOuter x kDepth.
+  // Boxes of box_outer x kDepth, where that lies in rows of k; else 64 x kDepth.
   static TensorMap map(const Operand& operand, int64_t outer, int64_t k, int box_outer) {
     return encode_tensor_map({.address = const_cast<void*>(operand.data),
                               .element = TensorElement::kBFloat16,
@@ -33,7 +33,8 @@ struct HopperTile {
   }
 
   // The chunk of 8 elements that begins there.
-  static FORETOKEN_DEVICE const BFloat16* at(const BFloat16* tile, int outer, int k) {
+  template <typename Element>
+  static FORETOKEN_DEVICE Element* at(Element* tile, int outer, int k) {
     const int line = kInnerMajor ? outer : outer / 64 * kDepth + k, along = kInnerMajor ? k : outer % 64;
     return tile + line * kDepth + (along / 8 ^ line % 8) * 8;
   }

@@ -1,5 +1,6 @@
-// All inline PTX of the project. Each wrapper has two bodies: the instruction, and the emulator's version of it.
-// Nothing outside this file may use asm; scripts/check-native.ts sees to that.
+// Inline PTX for every GPU there is a target for; ptx_hopper.cuh and ptx_wgmma.cuh have that of compute capability 9.0.
+// Each wrapper has two bodies: the instruction, and the emulator's version of it. No kernel may use asm outside these
+// three files; scripts/check-native.ts sees to that.
 #pragma once
 
 #include <cstdint>

@@ -2,7 +2,7 @@
 // down once more here, and against the registers of a GPU. Where one answers, its registers become the fixture; elsewhere
 // the fixture of the last one is read.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { native } from '../../lib/native/load';
 import { nearest } from '../support/half';
@@ -95,6 +95,51 @@ function wgmma(transposed: boolean, registers: boolean): number[][] {
   );
 }
 
+const namedBarrier = (): number[][] =>
+  Array.from({ length: 64 }, (_, thread) => [thread < 32 ? 0 : (63 - thread) * 11]);
+
+/** A tensor of 8 rows of 32 numbers, as it is before anything is done with it. */
+const numberBefore = (row: number, column: number): number => 1000 + row * 32 + column;
+const numberOfBox = (i: number): number => (i * 3) % 101;
+
+const bulkCopies = (): number[][] =>
+  lanes.map((lane) => [bitsOf(numberBefore(0, lane)), bitsOf(2 * numberBefore(0, lane))]);
+
+/** The tensor by column, with a box at row 3 and column 8 in it. */
+function withBox(place: (row: number, column: number) => number, adds: boolean): number[][] {
+  return lanes.map((column) =>
+    Array.from({ length: 8 }, (_, row) => {
+      const before = numberBefore(row, column);
+      if (row < 3 || column < 8) return bitsOf(before);
+      return bitsOf(numberOfBox(place(row - 3, column - 8)) + (adds ? before : 0));
+    }),
+  );
+}
+
+const swizzled = (row: number, column: number): number =>
+  row * 32 + ((column >> 2) ^ (row & 7)) * 4 + (column & 3);
+
+const cluster = (): number[][] =>
+  [0, 1].flatMap((rank) =>
+    lanes.map((lane) => [rank, 2, (1 - rank) * 100 + lane, bitsOf(numberBefore(0, lane)), 1]),
+  );
+
+/** One number for all sums of a thread. */
+function wgmmaOfWidth(columns: number): number[][] {
+  return Array.from({ length: 128 }, (_, thread) => {
+    let all = 0;
+    for (let register = 0; register < columns / 2; register++) {
+      const row = (thread >> 5) * 16 + ((thread & 31) >> 2) + (register & 2 ? 8 : 0);
+      const column = (register >> 2) * 8 + (thread & 3) * 2 + (register & 1);
+      let sum = register;
+      for (let k = 0; k < 16; k++) sum += tileElement(0, row, k) * tileElement(1, column, k);
+      all = (Math.imul(all, 31) + bitsOf(sum)) >>> 0;
+    }
+    return [all, all];
+  });
+}
+const widths = Array.from({ length: 32 }, (_, i) => 8 * (i + 1));
+
 const cpAsync = (): number[][] =>
   lanes.map((lane) => {
     const copier = (lane + 1) % 32;
@@ -109,12 +154,18 @@ describe('the emulator', () => {
     ['ldmatrix_x2', ldmatrix(2, false)],
     ['mma_m16n8k16_bf16', mma()],
     ['cp_async', cpAsync()],
+    ['named_barrier', namedBarrier()],
+    ['bulk_copies', bulkCopies()],
+    ['tensor_store', withBox(swizzled, false)],
+    ['tensor_reduce_add', withBox((row, column) => row * 32 + column, true)],
+    ['cluster', cluster()],
     ['tensor_load', tensorLoad()],
     ['wgmma_bf16', wgmma(false, false)],
     ['wgmma_bf16_transposed', wgmma(true, false)],
     ['wgmma_bf16_registers', wgmma(false, true)],
     ['wgmma_bf16_registers_transposed', wgmma(true, true)],
-  ])('does what the definition of %s says', (name, expected) => {
+    ...widths.map((columns) => [`wgmma_bf16_${columns}`, wgmmaOfWidth(columns)] as const),
+  ] as const)('does what the definition of %s says', (name, expected) => {
     expect(emulated[name]).toEqual(expected);
   });
 
@@ -145,17 +196,32 @@ describe('the emulator', () => {
 
   test('multiplies pairs, with the nearest number for each', () => {
     emulated.conversions!.forEach((words, lane) => {
-      const factor = (lane * 2113) & 0xffff;
-      const product = floatOf((factor << 16) >>> 0) * integer(2 * lane);
-      if (Number.isFinite(product) && product !== 0) {
-        expect([lane, floatOf((words[4]! << 16) >>> 0)]).toEqual([
-          lane,
-          nearest(Math.fround(product), 'bfloat16'),
-        ]);
+      for (const [half, multiple] of [2113, 1999].entries()) {
+        const factor = floatOf((((lane * multiple) & 0xffff) << 16) >>> 0);
+        const product = factor * integer(2 * lane + half);
+        const actual = floatOf(half === 0 ? (words[4]! << 16) >>> 0 : (words[4]! & 0xffff0000) >>> 0);
+        if (Number.isNaN(product)) expect(actual).toBeNaN();
+        else expect([lane, actual + 0]).toEqual([lane, nearest(Math.fround(product), 'bfloat16') + 0]);
       }
-      // The upper half of the factor holds what is left of lane * 2113 there: nothing.
-      expect(Math.abs(floatOf(words[4]! & 0xffff0000))).toBe(0);
     });
+  });
+
+  test('is compared in every wrapper that leaves something to be seen', () => {
+    const sources = join(__dirname, '../../csrc/cuda');
+    const textOf = (folder: string, pattern: RegExp): string =>
+      readdirSync(folder)
+        .filter((file) => pattern.test(file))
+        .map((file) => readFileSync(join(folder, file), 'utf8'))
+        .join('\n');
+    const wrappers = textOf(sources, /^ptx.*\.cuh$/).matchAll(/^FORETOKEN_DEVICE [\w*]+ (\w+)\(/gm);
+    const names = new Set([...wrappers].map(([, name]) => name!));
+    expect(names.size).toBeGreaterThan(45);
+    // What addresses there are, what time it is, and how many registers, is for each device to say.
+    const unseen = ['shared_address', 'global_timer', 'raise_registers', 'lower_registers'];
+    // The tiles call the wrapper that describes operands.
+    const dumps = textOf(join(sources, 'conformance'), /./) + textOf(sources, /^gemm_hopper_tiles/);
+    const missing = [...names].filter((name) => !new RegExp(`ptx::${name}\\b`).test(dumps));
+    expect(missing.sort()).toEqual(unseen.sort());
   });
 
   test('has every wrapper in the registers that a GPU has', () => {

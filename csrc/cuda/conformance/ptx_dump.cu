@@ -28,7 +28,7 @@ __global__ void conversions(uint32_t* out) {
   words[1] = ptx::bfloat16x2_of_floats(x, y);
   words[2] = ptx::half_of_float(x);
   words[3] = __float_as_uint(ptx::float_of_half(static_cast<uint16_t>(lane * 2113)));
-  words[4] = ptx::multiply_bfloat16x2(static_cast<uint32_t>(lane * 2113), pair_of(lane));
+  words[4] = ptx::multiply_bfloat16x2(static_cast<uint32_t>(lane * 2113 | lane * 1999 << 16), pair_of(lane));
 }
 
 template <int kKind>  // 0: x4, 1: x4 transposed, 2: x2
@@ -73,18 +73,35 @@ __global__ void cp_async(uint32_t* out) {
   for (int i = 0; i < 4; ++i) out[lane * kMostWords + i] = words[i];
 }
 
-Dump dump_of_warp(const char* name, int words, void (*kernel)(uint32_t*)) {
-  return {name, kWarp, words,
-          [=](const Context& context, uint32_t* out) { launch(context, kernel, dim3(1), dim3(kWarp), 0, out); }};
+// The second warp waits for what the first one leaves it.
+__global__ void named_barrier(uint32_t* out) {
+  FORETOKEN_SHARED(uint32_t, words, [kWarp]);
+  const int thread = threadIdx.x;
+  uint32_t seen = 0;
+  if (thread < kWarp) {
+    words[thread] = static_cast<uint32_t>(thread * 11);
+    ptx::bar_arrive(1, 2 * kWarp);
+  } else {
+    ptx::bar_sync(1, 2 * kWarp);
+    seen = words[2 * kWarp - 1 - thread];
+  }
+  out[thread * kMostWords] = seen;
+}
+
+Dump dump_of(const char* name, int threads, int words, void (*kernel)(uint32_t*)) {
+  return {name, threads, words, [=](const Context& context, uint32_t* out) {
+            launch(context, kernel, dim3(1), dim3(static_cast<unsigned>(threads)), 0, out);
+          }};
 }
 
 std::vector<Dump> dumps() {
-  return {dump_of_warp("conversions", 5, conversions),
-          dump_of_warp("ldmatrix_x4", 4, ldmatrix<0>),
-          dump_of_warp("ldmatrix_x4_transposed", 4, ldmatrix<1>),
-          dump_of_warp("ldmatrix_x2", 2, ldmatrix<2>),
-          dump_of_warp("mma_m16n8k16_bf16", 4, mma_m16n8k16_bf16),
-          dump_of_warp("cp_async", 4, cp_async)};
+  return {dump_of("conversions", kWarp, 5, conversions),
+          dump_of("ldmatrix_x4", kWarp, 4, ldmatrix<0>),
+          dump_of("ldmatrix_x4_transposed", kWarp, 4, ldmatrix<1>),
+          dump_of("ldmatrix_x2", kWarp, 2, ldmatrix<2>),
+          dump_of("mma_m16n8k16_bf16", kWarp, 4, mma_m16n8k16_bf16),
+          dump_of("cp_async", kWarp, 4, cp_async),
+          dump_of("named_barrier", 2 * kWarp, 1, named_barrier)};
 }
 
 void print(const Dump& dump, cudaStream_t stream) {
@@ -125,7 +142,7 @@ int main() {
     const char* separator = "";
     std::vector<Dump> all = dumps();
     if (properties.major == 9 && properties.minor == 0) {
-      for (Dump& dump : hopper_dumps()) all.push_back(std::move(dump));
+      for (const auto& more : {copy_dumps(), wgmma_dumps()}) all.insert(all.end(), more.begin(), more.end());
     }
     for (const Dump& dump : all) {
       std::printf("%s\n", separator);

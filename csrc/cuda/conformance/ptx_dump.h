@@ -26,7 +26,8 @@ FORETOKEN_DEVICE uint32_t pair_of(int i) {
   return static_cast<uint32_t>(small_integer(2 * i)) | static_cast<uint32_t>(small_integer(2 * i + 1)) << 16;
 }
 
-// Those of ptx_hopper.cuh and ptx_wgmma.cuh, for compute capability 9.0.
-std::vector<Dump> hopper_dumps();
+// Those of ptx_hopper.cuh and of ptx_wgmma.cuh, for compute capability 9.0.
+std::vector<Dump> copy_dumps();
+std::vector<Dump> wgmma_dumps();
 
 }  // namespace foretoken::cuda::conformance

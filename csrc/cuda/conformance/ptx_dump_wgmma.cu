@@ -1,4 +1,6 @@
-// What copy engine and wgmma make of a tile, in the layouts that products use.
+// What the copy engine makes of tiles and wgmma of them, in the layouts that products use, and in every width.
+#include <string>
+
 #include "csrc/cuda/conformance/ptx_dump.h"
 #include "csrc/cuda/gemm_hopper_tiles.cuh"
 
@@ -6,6 +8,7 @@ namespace foretoken::cuda::conformance {
 namespace {
 
 constexpr int kSide = 64, kThreads = 4 * kWarp;  // of tiles, and of a warpgroup
+constexpr int kMostColumns = 256;
 
 // Element (i, k) of the `number`th matrix, i being its row or column of C.
 FORETOKEN_DEVICE BFloat16 element(int number, int i, int k) {
@@ -82,6 +85,62 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+// Products of kN columns, with a from shared memory and from registers: a number made of all the sums of a thread,
+// which no sum can change without changing it.
+template <int kN>
+FORETOKEN_DEVICE void multiply_width(const BFloat16* a, const BFloat16* b, uint32_t* words) {
+  using TileA = HopperTile<Major::kInner, kSide>;
+  using TileB = HopperTile<Major::kInner, kMostColumns>;
+  const int row = threadIdx.x / kWarp * 16 + threadIdx.x % kWarp / 4, column = threadIdx.x % 4 * 2;
+  uint32_t registers[4];
+  for (int i = 0; i < 4; ++i) {
+    const int of_row = row + i % 2 * 8, of_k = column + i / 2 * 8;
+    registers[i] = element(0, of_row, of_k).bits | static_cast<uint32_t>(element(0, of_row, of_k + 1).bits) << 16;
+  }
+  for (int from_registers = 0; from_registers < 2; ++from_registers) {
+    float sums[kN / 2];
+    for (int i = 0; i < kN / 2; ++i) sums[i] = static_cast<float>(i);
+    ptx::wgmma_fence(sums);
+    if (from_registers) ptx::wgmma_bf16<kN>(sums, registers, TileB::operand(b, 0, 0), true);
+    else ptx::wgmma_bf16<kN>(sums, TileA::operand(a, 0, 0), TileB::operand(b, 0, 0), true);
+    ptx::wgmma_commit();
+    ptx::wgmma_wait<0>(sums);
+    uint32_t all = 0;
+    for (int i = 0; i < kN / 2; ++i) all = all * 31 + __float_as_uint(sums[i]);
+    words[from_registers] = all;
+  }
+}
+
+template <int kN>
+__global__ void __launch_bounds__(kThreads) wgmma_width(uint32_t* out) {
+#if FORETOKEN_WGMMA
+  FORETOKEN_DYNAMIC_SHARED(memory);
+  auto* const a = reinterpret_cast<BFloat16*>(memory);
+  BFloat16* const b = a + kSide * kSide;
+  using TileA = HopperTile<Major::kInner, kSide>;
+  using TileB = HopperTile<Major::kInner, kMostColumns>;
+  for (int i = threadIdx.x; i < (kSide + kMostColumns) * 16; i += kThreads) {
+    const int outer = i / 16, k = i % 16;
+    const bool of_b = outer >= kSide;
+    BFloat16* const chunk = of_b ? TileB::at(b, outer - kSide, k) : TileA::at(a, outer, k);
+    chunk[k % 8] = of_b ? element(1, outer - kSide, k) : element(0, outer, k);
+  }
+  ptx::fence_proxy_async();
+  __syncthreads();
+  multiply_width<kN>(a, b, out + threadIdx.x * kMostWords);
+#endif
+}
+
+template <int kN>
+void add_widths(std::vector<Dump>& dumps) {
+  constexpr size_t kBytes = (kSide + kMostColumns) * kSide * sizeof(BFloat16);
+  static const std::string name = "wgmma_bf16_" + std::to_string(kN);
+  dumps.push_back({name.c_str(), kThreads, 2, [](const Context& context, uint32_t* out) {
+                     launch(context, wgmma_width<kN>, dim3(1), dim3(kThreads), kBytes, out);
+                   }});
+  if constexpr (kN < kMostColumns) add_widths<kN + 8>(dumps);
+}
+
 using Kernel = void (*)(TensorMap, TensorMap, uint32_t*);
 
 // Of two matrices whose tensors end before the tile does, in both directions.
@@ -107,12 +166,15 @@ Dump dump_of_tiles(const char* name, int words, Major major, Kernel kernel) {
 
 }  // namespace
 
-std::vector<Dump> hopper_dumps() {
-  return {dump_of_tiles("tensor_load", 16, Major::kInner, tensor_load),
-          dump_of_tiles("wgmma_bf16", 32, Major::kInner, wgmma<Major::kInner, false>),
-          dump_of_tiles("wgmma_bf16_transposed", 32, Major::kOuter, wgmma<Major::kOuter, false>),
-          dump_of_tiles("wgmma_bf16_registers", 32, Major::kInner, wgmma<Major::kInner, true>),
-          dump_of_tiles("wgmma_bf16_registers_transposed", 32, Major::kOuter, wgmma<Major::kOuter, true>)};
+std::vector<Dump> wgmma_dumps() {
+  std::vector<Dump> dumps = {
+      dump_of_tiles("tensor_load", 16, Major::kInner, tensor_load),
+      dump_of_tiles("wgmma_bf16", 32, Major::kInner, wgmma<Major::kInner, false>),
+      dump_of_tiles("wgmma_bf16_transposed", 32, Major::kOuter, wgmma<Major::kOuter, false>),
+      dump_of_tiles("wgmma_bf16_registers", 32, Major::kInner, wgmma<Major::kInner, true>),
+      dump_of_tiles("wgmma_bf16_registers_transposed", 32, Major::kOuter, wgmma<Major::kOuter, true>)};
+  add_widths<8>(dumps);
+  return dumps;
 }
 
 }  // namespace foretoken::cuda::conformance
