@@ -18,7 +18,8 @@
 //     FORETOKEN_DEVICE void operator()(const Fragment& fragment) const;
 //     template <typename Fragment>
 //     FORETOKEN_DEVICE void begin(Fragment& fragment) const;  // what the sums go on from; without it they begin at 0
-//     FORETOKEN_DEVICE void prefetch(int64_t row, int64_t col, int rows, int cols, int64_t m) const;  // for begin
+//     // Asks for what begin() will read of rows x cols at (row, col), by one thread that copies tiles; may be missing.
+//     FORETOKEN_DEVICE void prefetch(int64_t row, int64_t col, int rows, int cols, int64_t m) const;
 //   };
 //
 // It is called by whole warps, all 32 lanes together, so it may shuffle; it must not use barriers. Each call is for a

@@ -35,7 +35,7 @@ struct Scales {
 
 // The largest tile that the copy engine brings of rows that the device counts.
 constexpr int64_t kCounted = 256;
-FORETOKEN_HOST_DEVICE int64_t end_of_zeros(int64_t count) { return (count + kCounted - 1) / kCounted * kCounted; }
+FORETOKEN_HOST_DEVICE int64_t end_of_zeros(int64_t count) { return round_up(count, kCounted); }
 
 struct Gemm {
   int64_t m, n, k;

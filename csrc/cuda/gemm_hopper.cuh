@@ -43,7 +43,7 @@ struct HopperLoop {
   using TileB = HopperTile<major_of_b(kForm), kCols>;
   static constexpr int kDepth = TileA::kDepth;
   static_assert(kCounted % (kCluster * kRows) == 0 && kCounted % kDepth == 0);
-  // 168 registers for all threads of the block are 504 for one of each role.
+  // The 168 registers that each of three warpgroups is launched with, given to those that need them.
   static constexpr int kRegistersOfCopies = 56, kRegistersOfProducts = 224;
   using Ring = RingPlace<kStages>;
   // What epilogues take of a warp's sums at a time.

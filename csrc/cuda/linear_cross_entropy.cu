@@ -99,8 +99,9 @@ Chunk::Chunk(const LinearCrossEntropyArgs& args, const Context& context, int64_t
 
 namespace {
 
-Operand packed_hidden(const LinearCrossEntropyArgs& args, const Chunk& chunk) {
-  return {.data = chunk.hidden, .dtype = compute_type(args), .stride = chunk.hidden_stride};
+// `states` are those of the chunk, as they are or scaled.
+Operand packed_hidden(const LinearCrossEntropyArgs& args, const Chunk& chunk, const void* states) {
+  return {.data = states, .dtype = compute_type(args), .stride = chunk.hidden_stride};
 }
 
 Operand unembedding(const LinearCrossEntropyArgs& args) {
@@ -119,24 +120,24 @@ void multiply_logits(const LinearCrossEntropyArgs& args, const Chunk& chunk, con
   const Gemm gemm = {.m = chunk.capacity,
                      .n = args.vocab,
                      .k = args.dim,
-                     .a = packed_hidden(args, chunk),
+                     .a = packed_hidden(args, chunk, chunk.hidden),
                      .b = unembedding(args),
                      .m_count = &chunk.progress->size};
   multiply<Form::kNT>(context, gemm, ReduceLogits{chunk, args.bias, args.options.softcap, rank});
 }
 
 void add_weight_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
-  Gemm gemm = {.m = args.vocab,
-               .n = args.dim,
-               .k = chunk.capacity,
-               .a = gradient(args, chunk),
-               .b = packed_hidden(args, chunk),
-               .k_count = &chunk.progress->size};
+  const Exponentials& exponentials = chunk.exponentials;
+  const Gemm gemm = {.m = args.vocab,
+                     .n = args.dim,
+                     .k = chunk.capacity,
+                     .a = gradient(args, chunk),
+                     .b = packed_hidden(args, chunk, exponentials.data ? exponentials.scaled_hidden : chunk.hidden),
+                     .k_count = &chunk.progress->size};
   const ExtendSums extend{chunk.progress, context.record, args.grad_weight, args.dim};
-  if (chunk.exponentials.data == nullptr) return multiply<Form::kTN>(context, gemm, extend);
-  gemm.b.data = chunk.exponentials.scaled_hidden;
-  const Scales scales{chunk.exponentials.strip_scales, chunk.exponentials.counted};
-  multiply_scaled<Form::kTN>(context, gemm, scales, extend, 1, gemm.k);
+  const Scales scales{exponentials.strip_scales, exponentials.counted};
+  if (exponentials.data) multiply_scaled<Form::kTN>(context, gemm, scales, extend, 1, gemm.k);
+  else multiply<Form::kTN>(context, gemm, extend);
 }
 
 void write_hidden_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
@@ -164,13 +165,9 @@ void process_chunk(const LinearCrossEntropyArgs& args, const Chunk& chunk, const
     if (args.rank) multiply_logits(args, chunk, context, args.rank);
     return;
   }
-  if (chunk.exponentials.data) {
-    scale_exponentials(args, chunk, context);
-    if (args.grad_bias) add_scaled_bias_gradient(args, chunk, context);
-  } else {
-    write_gradients(args, chunk, context);
-    if (args.grad_bias) add_bias_gradient(args, chunk, context);
-  }
+  if (chunk.exponentials.data) scale_exponentials(args, chunk, context);
+  else write_gradients(args, chunk, context);
+  if (args.grad_bias) add_bias_gradient(args, chunk, context);
   if (args.grad_weight) add_weight_gradient(args, chunk, context);
   if (wants_hidden_gradient(args)) write_hidden_gradient(args, chunk, context);
 }

@@ -49,6 +49,13 @@ constexpr float kLog2E = 1.44269502f, kLog2ERest = 1.92596303e-8f;
 // k of a strip or row with this largest logit.
 FORETOKEN_DEVICE float exponent_of(float largest) { return largest == -INFINITY ? 0 : ceilf(largest * kLog2E); }
 
+// The share of a gradient that softcap lets through to the product, at a logit that it has capped.
+FORETOKEN_DEVICE float through_softcap(float logit, float softcap) {
+  if (!(softcap > 0)) return 1;
+  const float ratio = logit / softcap;
+  return 1.0f - ratio * ratio;
+}
+
 // What goes on from chunk to chunk.
 struct Progress {
   unsigned long long valid_rows;  // of all heads
@@ -114,12 +121,11 @@ void finish_rows(const LinearCrossEntropyArgs& args, const Chunk& chunk, const C
 void add_totals(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
 
 // linear_cross_entropy_exponentials.cu: from the statistics of each row the scales and factors of its exponentials, and
-// its target's gradient; then the gradient of the bias.
+// its target's gradient.
 void scale_exponentials(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
-void add_scaled_bias_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
 
-// linear_cross_entropy_gradient.cu: the gradient of the logits in their place, counting ranks on the way; then the
-// gradient of the bias.
+// linear_cross_entropy_gradient.cu: the gradient of the logits in their place, counting ranks on the way; and, of these
+// or of exponentials, the gradient of the bias.
 void write_gradients(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
 void add_bias_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
 

@@ -82,7 +82,7 @@ struct ReduceLogits {
         partial.sum += e;
         partial.weighted = fmaf(e, t, partial.weighted);
       }
-      if (chunk.exponentials.data) z[j] = fragment.has_col(j) ? e * through(z[j]) : 0;
+      if (chunk.exponentials.data) z[j] = fragment.has_col(j) ? e * through_softcap(z[j], softcap) : 0;
     }
     partial.sum = reduce_quad(partial.sum, Sum());
     partial.weighted = reduce_quad(partial.weighted, Sum());
@@ -101,13 +101,6 @@ struct ReduceLogits {
       // What is behind the vocabulary, too, so that whole vectors can be read; the stride is even.
       if (fragment.col(j) < chunk.stride) store(chunk.logits + row * chunk.stride + fragment.col(j), {z[j], z[j + 1]});
     }
-  }
-
-  // What softcap lets through of a gradient.
-  FORETOKEN_DEVICE float through(float logit) const {
-    if (!(softcap > 0)) return 1;
-    const float ratio = logit / softcap;
-    return 1.0f - ratio * ratio;
   }
 
   // Exponentials relative to the largest logit, as ones relative to an integer power of two.

@@ -70,33 +70,11 @@ __global__ void __launch_bounds__(kThreads) scale_exponentials_kernel(LinearCros
   for (int64_t j = threadIdx.x; j < chunk.stride; j += kThreads) exponentials.data[i * chunk.stride + j] = {};
 }
 
-// A thread a column, so that its rows are added in their order.
-__global__ void __launch_bounds__(kThreads)
-    add_scaled_bias_gradient_kernel(LinearCrossEntropyArgs args, Chunk chunk, const ErrorRecord* record) {
-  const int64_t column = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (has_error(record) || column >= args.vocab) return;
-  const Exponentials& exponentials = chunk.exponentials;
-  const BFloat16* const scales = exponentials.strip_scales + column / kStripWidth * exponentials.counted;
-  const int64_t size = chunk.progress->size;
-  float sum = args.grad_bias[column];
-#pragma unroll 8
-  for (int64_t i = 0; i < size; ++i) {
-    const float scaled = to_float(exponentials.data[i * chunk.stride + column]) * to_float(scales[i]);
-    sum = fmaf(scaled, exponentials.factors[i], sum);
-  }
-  args.grad_bias[column] = sum;
-}
-
 }  // namespace
 
 void scale_exponentials(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
   launch(context, scale_exponentials_kernel, dim3(static_cast<unsigned>(chunk.exponentials.counted)), dim3(kThreads), 0,
          args, chunk);
-}
-
-void add_scaled_bias_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
-  launch(context, add_scaled_bias_gradient_kernel, dim3(static_cast<unsigned>(divide_up(args.vocab, kThreads))),
-         dim3(kThreads), 0, args, chunk, context.record);
 }
 
 }  // namespace foretoken::cuda::loss

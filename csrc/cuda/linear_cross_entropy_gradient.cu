@@ -14,9 +14,7 @@ FORETOKEN_DEVICE float gradient_of(float logit, const RowGradient& row, float so
   const float distance = logit - row.top;
   const float t = distance < kFloor ? kFloor : distance;  // NaN stays
   const float gradient = fmaf(exp(t), fmaf(row.slope, t, row.scale), -row.offset);
-  if (!(softcap > 0)) return gradient;
-  const float ratio = logit / softcap;
-  return gradient * (1.0f - ratio * ratio);
+  return gradient * through_softcap(logit, softcap);
 }
 
 template <typename T>
@@ -61,18 +59,34 @@ __global__ void __launch_bounds__(kThreads) write_gradients_kernel(LinearCrossEn
   if (threadIdx.x == 0) args.rank[chunk.rows[i]] = better;
 }
 
-// A thread a column, so that its rows are added in their order.
+// The gradient of a logit, where it was written.
 template <typename T>
+struct WrittenGradient {
+  FORETOKEN_DEVICE float operator()(const Chunk& chunk, int64_t i, int64_t column) const {
+    const int64_t stride = chunk.stride * static_cast<int64_t>(sizeof(float) / sizeof(T));
+    return to_float(reinterpret_cast<const T*>(chunk.logits)[i * stride + column]);
+  }
+};
+
+// And as the products for the gradients have it otherwise.
+struct ScaledExponential {
+  FORETOKEN_DEVICE float operator()(const Chunk& chunk, int64_t i, int64_t column) const {
+    const Exponentials& exponentials = chunk.exponentials;
+    const BFloat16 scale = exponentials.strip_scales[column / kStripWidth * exponentials.counted + i];
+    return to_float(exponentials.data[i * chunk.stride + column]) * to_float(scale) * exponentials.factors[i];
+  }
+};
+
+// A thread a column, so that its rows are added in their order.
+template <typename Gradient>
 __global__ void __launch_bounds__(kThreads)
     add_bias_gradient_kernel(LinearCrossEntropyArgs args, Chunk chunk, const ErrorRecord* record) {
   const int64_t column = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (has_error(record) || column >= args.vocab) return;
   const int64_t size = chunk.progress->size;
-  const int64_t stride = chunk.stride * static_cast<int64_t>(sizeof(float) / sizeof(T));
-  const T* gradient = reinterpret_cast<const T*>(chunk.logits) + column;
   float sum = args.grad_bias[column];
 #pragma unroll 8
-  for (int64_t i = 0; i < size; ++i) sum += to_float(gradient[i * stride]);
+  for (int64_t i = 0; i < size; ++i) sum += Gradient()(chunk, i, column);
   args.grad_bias[column] = sum;
 }
 
@@ -87,9 +101,11 @@ void write_gradients(const LinearCrossEntropyArgs& args, const Chunk& chunk, con
 
 void add_bias_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
   const dim3 grid(static_cast<unsigned>(divide_up(args.vocab, kThreads)));
-  with_activations(compute_type(args), [&](auto type) {
-    launch(context, add_bias_gradient_kernel<decltype(type)>, grid, dim3(kThreads), 0, args, chunk, context.record);
-  });
+  const auto add = [&](auto gradient) {
+    launch(context, add_bias_gradient_kernel<decltype(gradient)>, grid, dim3(kThreads), 0, args, chunk, context.record);
+  };
+  if (chunk.exponentials.data) return add(ScaledExponential());
+  with_activations(compute_type(args), [&](auto type) { add(WrittenGradient<decltype(type)>()); });
 }
 
 }  // namespace foretoken::cuda::loss
