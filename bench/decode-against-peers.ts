@@ -8,11 +8,11 @@ import { saveModel } from '../lib/model/checkpoint';
 import { byteTokenizerFiles, createTokenizer } from '../lib/model/tokenizer';
 import { writeGguf } from './gguf';
 import {
+  bare,
   bytesOf,
   ceilings,
   median,
   rate,
-  spread,
   type Bench,
   type Report,
   type Result,
@@ -117,9 +117,10 @@ async function compare(
     }
     const rates = await ceilings(setup.device);
     const seconds = await timeInTurns(decoders, prompts);
-    resultsOf(seconds, { parameters: model.parameters.size, dtype }, rates.readBytesPerSecond).forEach(
-      report,
-    );
+    // Heads beyond the first are no part of a plain step.
+    const trunk = model.parameters.parameters.filter(({ parts }) => !parts[0]!.name.startsWith('mtp.'));
+    const parameters = trunk.reduce((sum, { size }) => sum + size, 0);
+    resultsOf(seconds, { parameters, dtype }, rates.readBytesPerSecond).forEach(report);
   } finally {
     for (const peer of peers) await peer[Symbol.asyncDispose]();
     await rm(copy, { recursive: true, force: true });
@@ -145,12 +146,7 @@ function resultsOf(
     );
     if (isPeer(name)) return [speed];
     const ratios = own.map((each, i) => Math.min(...theirs.map((peer) => peer[i]!)) / each);
-    const against = `decode-against-peers/${name}-against-fastest`;
-    const none = { ceiling: null, fraction: null };
-    return [
-      speed,
-      { name: against, params, unit: '×', median: median(ratios), spread: spread(ratios), ...none },
-    ];
+    return [speed, bare(`decode-against-peers/${name}-against-fastest`, params, '×', ratios)];
   });
 }
 

@@ -1,6 +1,6 @@
 import { LanguageModel } from '../lib/decode/language-model';
 import type { Speculation } from '../lib/decode/options';
-import { median, rate, sizeFor, spread, type Bench, type Result, type Setup } from './harness';
+import { bare, rate, sizeFor, type Bench, type Result, type Setup } from './harness';
 import { heldOutPrompts, openSources, trainedModel, type Trained } from './trained-models';
 
 /** Heads of the models: the paper's for text, and its byte-level one. */
@@ -146,17 +146,4 @@ function resultsOf(
     rate('decoding-by-heads/speed', params, 'tokens/s', tokens, seconds, null),
     bare('decoding-by-heads/against-plain', params, '×', ratios),
   ];
-}
-
-/** A result that nothing limits. */
-function bare(name: string, params: Result['params'], unit: string, samples: number[]): Result {
-  return {
-    name,
-    params,
-    unit,
-    median: median(samples),
-    spread: spread(samples),
-    ceiling: null,
-    fraction: null,
-  };
 }

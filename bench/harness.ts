@@ -114,6 +114,17 @@ export function rate(
   };
 }
 
+/** A time against the shortest one possible. */
+export function duration(name: string, params: Result['params'], samples: Samples, floor: number): Result {
+  return { ...bare(name, params, 's', samples), ceiling: floor, fraction: floor / median(samples) };
+}
+
+/** A result that nothing limits. */
+export function bare(name: string, params: Result['params'], unit: string, samples: number[]): Result {
+  const none = { ceiling: null, fraction: null };
+  return { name, params, unit, median: median(samples), spread: spread(samples), ...none };
+}
+
 /** The machine's ceilings right now: measured beside every bench, because a shared machine changes. */
 export async function ceilings(device: Device): Promise<MachineRates> {
   return device.measure();

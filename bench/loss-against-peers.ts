@@ -5,11 +5,14 @@ import { linearCrossEntropy as loss } from '../lib/tensor/ops/linear-cross-entro
 import { scope } from '../lib/tensor/scope';
 import type { Tensor } from '../lib/tensor/tensor';
 import {
+  bare,
+  ceilings,
+  duration,
   indices,
   median,
+  productRate,
   randomTensor,
   sizeFor,
-  spread,
   type Bench,
   type Result,
   type Setup,
@@ -52,15 +55,11 @@ export const lossAgainstPeers: Bench = {
           else if (round > 0) runs.get(name)!.push(run);
         }
       }
+      const products = (mode === 'loss' ? 1 : 3) * 2 * shape.n * shape.T * shape.d * shape.V;
+      const floor = products / productRate(await ceilings(setup.device), setup.dtype);
+      const params = { mode, ...shape, dtype: setup.dtype };
       for (const [name, own] of runs) {
-        for (const result of resultsOf(
-          name,
-          { mode, ...shape, dtype: setup.dtype },
-          own,
-          runs.get('foretoken')!,
-        )) {
-          report(result);
-        }
+        resultsOf(name, params, own, runs.get('foretoken')!, floor).forEach(report);
       }
     }
     await peers.tellClocks();
@@ -72,13 +71,12 @@ function resultsOf(
   params: Result['params'],
   runs: readonly Run[],
   ours: readonly Run[],
+  floor: number,
 ): Result[] {
-  const result = (what: string, unit: string, samples: number[]): Result => ({
-    ...{ name: `loss-against-peers/${what}`, params, unit, median: median(samples), spread: spread(samples) },
-    ...{ ceiling: null, fraction: null },
-  });
+  const result = (what: string, unit: string, samples: number[]): Result =>
+    bare(`loss-against-peers/${what}`, params, unit, samples);
   const [seconds, bytes] = [runs.map((run) => run.seconds), runs.map((run) => run.bytes)];
-  const time = [result(name, 's', seconds)];
+  const time = [duration(`loss-against-peers/${name}`, params, seconds, floor)];
   if (name !== 'foretoken') {
     const ratios = seconds.map((theirs, i) => ours[i]!.seconds / theirs);
     time.push(result(`time-against-${name}`, '×', ratios));

@@ -1,14 +1,14 @@
 import { native } from '../lib/native/load';
 import { openDevice } from '../lib/tensor/device';
 import type { DeviceOptions } from '../lib/tensor/device-options';
-import { ceilings, productRate, type Bench } from './harness';
+import { bare, ceilings, productRate, type Bench } from './harness';
 
 /** This machine's own ceilings: multiply-adds in registers for every instruction-set level, and reading memory. */
 export const machine: Bench = {
   name: 'machine',
   async run({ device, dtype }, report) {
     const one = (name: string, params: Record<string, string>, unit: string, median: number): void =>
-      report({ name: `machine/${name}`, params, unit, median, spread: 0, ceiling: null, fraction: null });
+      report(bare(`machine/${name}`, params, unit, [median]));
     if (device.name === 'cpu') {
       for (const isa of native.cpuInfo().isaLevels) {
         using level = openDevice('cpu', { isa: isa as DeviceOptions['isa'] });

@@ -8,12 +8,11 @@ import { scope } from '../lib/tensor/scope';
 import {
   bytesOf,
   ceilings,
+  duration,
   floorSeconds,
   indices,
-  median,
   randomTensor,
   sizeFor,
-  spread,
   time,
   type Bench,
 } from './harness';
@@ -50,15 +49,7 @@ export const verifyTree: Bench = {
           noGrad(() => scope(() => void verify({ hidden, weight: packed, tokens, tree, sampling }))),
         );
         const floor = floorSeconds(rates, dtype, { flops: 2 * nodes * V * d, bytes: bytesOf(dtype) * V * d });
-        report({
-          name: `verify-tree/${way}`,
-          params: { nodes, V, d, dtype },
-          unit: 's',
-          median: median(samples),
-          spread: spread(samples),
-          ceiling: floor,
-          fraction: floor / median(samples),
-        });
+        report(duration(`verify-tree/${way}`, { nodes, V, d, dtype }, samples, floor));
       }
     }
   },

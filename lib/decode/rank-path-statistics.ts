@@ -65,10 +65,10 @@ export class RankPathStatistics {
   }
 
   /**
-   * Estimated probability that each child of the last node of this rank path is accepted once that node is, by rank; empty
+   * Estimated probability that a child of this rank path's last node is accepted once that node is, by the child's rank; empty
    * where nothing is drafted.
    */
-  ofChildren(path: readonly number[]): number[] {
+  conditionals(path: readonly number[]): number[] {
     if (path.length >= this.maxDepth || path.some((rank) => rank > this.#maxRank)) return [];
     let counts: Counts | undefined = this.#root;
     for (const rank of path) counts = counts?.children[rank];
@@ -84,7 +84,7 @@ export class RankPathStatistics {
 
   /** Estimated probability that the last node of this rank path is accepted once those before it are. */
   conditional(path: readonly number[]): number {
-    return this.ofChildren(path.slice(0, -1))[path.at(-1)!] ?? 0;
+    return this.conditionals(path.slice(0, -1))[path.at(-1)!] ?? 0;
   }
 
   /** Estimated probability that all nodes of this rank path are accepted; 0 for paths that are never drafted. */

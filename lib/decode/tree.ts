@@ -72,7 +72,7 @@ export function best(nodes: number, statistics: RankPathStatistics): TreePlan {
   for (let parent = 0; ; parent++) {
     const { depth, acceptance } = chosen[parent]!;
     let rank = 0;
-    for (const conditional of statistics.ofChildren(paths[parent]!)) {
+    for (const conditional of statistics.conditionals(paths[parent]!)) {
       within.push({ parent, depth: depth + 1, rank: rank++, acceptance: acceptance * conditional });
     }
     if (chosen.length > nodes || within.length === 0) return plan(chosen);

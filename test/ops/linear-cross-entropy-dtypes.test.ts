@@ -3,7 +3,7 @@ import { linearCrossEntropy, linearCrossEntropyBackward } from '../../lib/tensor
 import { expectWithinRoundings } from '../support/accuracy';
 import { onDevice, onEachVariant, targets } from '../support/devices';
 import { decode, nearest, representable } from '../support/half';
-import { expectAccurate, randomProblem, roundsGradients, runLoss, upload } from '../support/loss';
+import { expectAccurate, randomProblem, roundingsOfGradients, runLoss, upload } from '../support/loss';
 import type { LossProblem } from '../support/loss-oracle';
 
 const dtypes = ['float32', 'bfloat16', 'float16'] as const;
@@ -52,21 +52,21 @@ describe.each(targets)('%s', (target) => {
   test.each(byTypes)('$hidden hidden states, $weight weight', async ({ problem, ...types }) => {
     await onDevice(target, async (device) => {
       const run = await runLoss(device, problem, { dtypes: types });
-      expectAccurate(run, problem, roundsGradients(device, types));
+      expectAccurate(run, problem, roundingsOfGradients(device, types));
     });
   });
 
   test.each(inBFloat16)('bfloat16: $rows rows, dim $dim, vocabulary $vocab', async ({ problem }) => {
     await onEachVariant(target, async (device) => {
       const run = await runLoss(device, problem, { dtypes: bfloat16 });
-      expectAccurate(run, problem, roundsGradients(device, bfloat16));
+      expectAccurate(run, problem, roundingsOfGradients(device, bfloat16));
     });
   });
 
   test('bfloat16 with all options and several heads', async () => {
     await onDevice(target, async (device) => {
       const run = await runLoss(device, severalHeads, { dtypes: bfloat16, chunkRows: 16 });
-      expectAccurate(run, severalHeads, roundsGradients(device, bfloat16));
+      expectAccurate(run, severalHeads, roundingsOfGradients(device, bfloat16));
     });
   });
 

@@ -7,7 +7,7 @@ import {
   expectedOf,
   expectSameRun,
   randomProblem,
-  roundsGradients,
+  roundingsOfGradients,
   runLoss,
   type LossRun,
 } from '../support/loss';
@@ -242,7 +242,7 @@ describe.each(targets)('%s', (target) => {
       const result = await runLoss(device, problem, { dtypes });
       const error = result.gradWeight[0]! / expectedOf(problem).oracle.gradWeight.values[0]! - 1;
       // A p rounded before 1 is taken from it would leave nothing.
-      expect(Math.abs(error)).toBeLessThan(roundsGradients(device, dtypes) ? 2 ** -8 : 1e-6);
+      expect(Math.abs(error)).toBeLessThan(roundingsOfGradients(device, dtypes) ? 2 ** -8 : 1e-6);
     }
   });
 });

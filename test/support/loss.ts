@@ -7,7 +7,7 @@ import {
 } from '../../lib/tensor/ops/linear-cross-entropy';
 import { scope } from '../../lib/tensor/scope';
 import type { Tensor } from '../../lib/tensor/tensor';
-import { exact, expectAsGoodAsFloat32, float32 } from './accuracy';
+import { exact, expectAsGoodAsFloat32, float32, type Rounding } from './accuracy';
 import { isaLevels, type Isa } from './cpu';
 import { encode, nearest, type HalfDType } from './half';
 import { lossOf, type LossProblem, type LossValues } from './loss-oracle';
@@ -145,9 +145,8 @@ export async function runLoss(
 
 interface Expected {
   oracle: LossValues;
-  plain: LossValues;
-  /** As `plain`, but for gradients of logits in bfloat16, by the number of roundings. */
-  rounded: Partial<Record<1 | 2, LossValues>>;
+  /** What plain float32 arithmetic gives, by the roundings of gradients of logits to bfloat16. */
+  plain: Partial<Record<Roundings, LossValues>>;
 }
 const expectations = new WeakMap<LossProblem, Expected>();
 
@@ -155,20 +154,28 @@ const expectations = new WeakMap<LossProblem, Expected>();
 export function expectedOf(problem: LossProblem): Expected {
   let expected = expectations.get(problem);
   if (!expected) {
-    expected = { oracle: lossOf(problem, exact), plain: lossOf(problem, float32), rounded: {} };
+    expected = { oracle: lossOf(problem, exact), plain: {} };
     expectations.set(problem, expected);
   }
   return expected;
 }
 
-/** Whether the device makes bfloat16 of the gradients of logits. */
-export function roundsGradients(device: Device, dtypes: LossDTypes): boolean {
-  return device.computesIn('bfloat16') && dtypes.hidden === 'bfloat16' && dtypes.weight === 'bfloat16';
+/** How often the device rounds gradients of logits to bfloat16 on their way into those of hidden states and weight. */
+export type Roundings = 0 | 1 | 2;
+
+/** How often it does so where logits are kept. */
+export function roundingsOfGradients(device: Device, dtypes: LossDTypes): Roundings {
+  const both = dtypes.hidden === 'bfloat16' && dtypes.weight === 'bfloat16';
+  return both && device.computesIn('bfloat16') ? 1 : 0;
 }
 
 const toBFloat16 = (x: number): number => nearest(Math.fround(x), 'bfloat16');
 /** Between two roundings there is another factor in it. */
-const roundings = { 1: toBFloat16, 2: (x: number): number => toBFloat16(toBFloat16(1.37 * x) / 1.37) };
+const roundGradient: Record<Roundings, Rounding> = {
+  0: float32,
+  1: toBFloat16,
+  2: (x) => toBFloat16(toBFloat16(1.37 * x) / 1.37),
+};
 
 const rowOutputs = ['nll', 'lse', 'entropy'] as const;
 const sums = ['total', 'headLoss', 'gradHidden', 'gradWeight', 'gradBias'] as const;
@@ -176,14 +183,11 @@ const sums = ['total', 'headLoss', 'gradHidden', 'gradWeight', 'gradBias'] as co
 /**
  * Expects every result to be as good as plain float32 arithmetic makes it. Sums over many terms are measured in units of
  * the sum of the terms' absolute values, so that small elements count as much as large ones.
- * @param rounded whether gradients of logits may be bfloat16, or how often they may be rounded to it
+ * @param roundings how often gradients of logits may be rounded to bfloat16
  */
-export function expectAccurate(run: LossRun, problem: LossProblem, rounded: boolean | 1 | 2 = false): void {
-  const expected = expectedOf(problem);
-  const { oracle } = expected;
-  const times = Number(rounded) as 0 | 1 | 2;
-  if (times > 0) expected.rounded[times as 1 | 2] ??= lossOf(problem, float32, roundings[times as 1 | 2]);
-  const plain = times > 0 ? expected.rounded[times as 1 | 2]! : expected.plain;
+export function expectAccurate(run: LossRun, problem: LossProblem, roundings: Roundings = 0): void {
+  const { oracle, plain: known } = expectedOf(problem);
+  const plain = (known[roundings] ??= lossOf(problem, float32, roundGradient[roundings]));
   expect(run.headCount).toEqual(oracle.headCount);
   expect(run.argmax).toEqual(oracle.argmax);
   expect(run.rank).toEqual(oracle.rank);
