@@ -140,10 +140,8 @@ napi_value trim(Call& call) {
 napi_value synchronize(Call& call) {
   const std::shared_ptr<Device> device = call.device_argument(0);
   call.check_not_capturing(*device);
-  Completion done;
-  const Napi::Value promise = call.environment().promise([](Napi::Env env) { return env.Undefined(); }, &done);
-  device->backend().synchronize(std::move(done));
-  return promise;
+  return call.environment().promise([](Napi::Env env) { return env.Undefined(); },
+                                    [&](Completion done) { device->backend().synchronize(std::move(done)); });
 }
 
 // measure(device): resolves to { flopsPerSecond, matmulFlopsPerSecond, readBytesPerSecond }
@@ -151,8 +149,7 @@ napi_value measure(Call& call) {
   const std::shared_ptr<Device> device = call.device_argument(0);
   call.check_not_capturing(*device);
   const auto rates = std::make_shared<MachineRates>();
-  Completion done;
-  const Napi::Value promise = call.environment().promise(
+  return call.environment().promise(
       [rates](Napi::Env env) {
         const Napi::Object object = Napi::Object::New(env);
         set(object, "flopsPerSecond", Napi::Number::New(env, rates->flops_per_second));
@@ -160,9 +157,7 @@ napi_value measure(Call& call) {
         set(object, "readBytesPerSecond", Napi::Number::New(env, rates->read_bytes_per_second));
         return object;
       },
-      &done);
-  device->backend().measure(rates.get(), std::move(done));
-  return promise;
+      [&](Completion done) { device->backend().measure(rates.get(), std::move(done)); });
 }
 
 }  // namespace

@@ -29,13 +29,18 @@ void Environment::shut_down() {
   napi_release_threadsafe_function(loop_, napi_tsfn_abort);
 }
 
-Napi::Value Environment::promise(std::function<napi_value(Napi::Env)> value, Completion* completion) {
+Napi::Value Environment::promise(std::function<napi_value(Napi::Env)> value,
+                                 const std::function<void(Completion)>& start) {
   std::unique_ptr<Settlement> settlement(new Settlement{nullptr, std::move(value), {}});
   napi_value promise;
   check(napi_create_promise(env_, &settlement->deferred, &promise));
   const auto pending = std::make_shared<Pending>(loop_, std::move(settlement));
   if (pending_++ == 0) napi_ref_threadsafe_function(env_, loop_);
-  *completion = [pending](std::optional<Error> error) { pending->settle(std::move(error)); };
+  try {
+    start([pending](std::optional<Error> error) { pending->settle(std::move(error)); });
+  } catch (const Error& error) {
+    pending->settle(error);
+  }
   return {env_, promise};
 }
 

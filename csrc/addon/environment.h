@@ -31,10 +31,10 @@ class Environment {
   // as they must be nor stay where they are.
   Napi::FunctionReference array_buffer_class;
 
-  // Makes a promise and the completion that settles it from any thread: with what `value` returns, on the event
-  // loop, or with the error. The event loop stays alive until then. A completion that is dropped uncalled, because its
-  // device is closed, rejects the promise.
-  Napi::Value promise(std::function<napi_value(Napi::Env)> value, Completion* completion);
+  // Makes a promise of what `start` sets going, and hands it the completion that settles it from any thread: with what
+  // `value` returns, on the event loop, or with the error. The event loop stays alive until then. An Error of `start`
+  // rejects the promise; so does a completion that is dropped uncalled, because its device is closed.
+  Napi::Value promise(std::function<napi_value(Napi::Env)> value, const std::function<void(Completion)>& start);
 
   // Tells V8 how much memory its handles hold, in coarse steps because every call may start a collection.
   void report_memory();

@@ -156,16 +156,15 @@ napi_value read(Call& call) {
   const napi_typedarray_type type = tensor.dtype == DType::kFloat32 ? napi_float32_array
                                     : tensor.dtype == DType::kInt32 ? napi_int32_array
                                                                     : napi_uint16_array;
-  Completion done;
-  const Napi::Value promise = call.environment().promise(
+  return call.environment().promise(
       [kept, type, count = static_cast<size_t>(tensor.shape.count())](napi_env env) {
         napi_value array;
         check(napi_create_typedarray(env, type, count, kept->Value(), 0, &array));
         return array;
       },
-      &done);
-  tensor.device().backend().download(buffer.data, tensor.data(), tensor.bytes(), std::move(done));
-  return promise;
+      [&](Completion done) {
+        tensor.device().backend().download(buffer.data, tensor.data(), tensor.bytes(), std::move(done));
+      });
 }
 
 // fill(tensor, value)

@@ -18,10 +18,16 @@ Capture::Capture(std::shared_ptr<Device> device, const Capture* other)
 }
 
 Capture::~Capture() {
-  if (!finished()) finish();
+  if (!gathering_) return;
+  try {
+    finish();
+  } catch (const Error&) {
+    // What was gathered is given up anyway.
+  }
 }
 
 void Capture::finish() {
+  gathering_ = false;
   device_->capture = nullptr;
   device_->allocator().allocate_from(nullptr);
   work_ = device_->backend().end_capture();

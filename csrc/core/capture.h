@@ -17,6 +17,7 @@ class Capture {
   Capture(const Capture&) = delete;
   Capture& operator=(const Capture&) = delete;
 
+  // Throws where the device makes nothing of what was gathered; there is nothing to replay then.
   void finish();
   bool finished() const { return work_ != nullptr; }
   // Once finished.
@@ -35,6 +36,7 @@ class Capture {
   const std::shared_ptr<SharedPool> pool_;
   std::unordered_set<std::shared_ptr<Storage>> retained_;
   std::shared_ptr<CapturedWork> work_;
+  bool gathering_ = true;
 };
 
 }  // namespace foretoken

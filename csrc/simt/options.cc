@@ -50,6 +50,8 @@ void set(Options& options, const std::string& name, const std::string& value) {
     options.memory_bytes = parse_number(name, value, 1, uint64_t{32} << 30);
   } else if (name == "cublas") {
     options.cublas = parse_number(name, value, 0, 1) == 1;
+  } else if (name == "refused") {
+    options.refused = static_cast<int64_t>(parse_number(name, value, 0, INT64_MAX));
   } else if (name == "driver") {
     options.driver_version = static_cast<int>(parse_number(name, value, 0, 1000000));
   } else if (name == "devices") {
@@ -59,7 +61,7 @@ void set(Options& options, const std::string& name, const std::string& value) {
   } else {
     throw make_error(ErrorCode::kInvalidArgument,
                      "cuda-emulated: there is no option \"%s\"; there are schedule, asyncCopies, seed, races, "
-                     "residentBlocks, memory, cublas, driver, devices and computeCapability",
+                     "residentBlocks, memory, cublas, refused, driver, devices and computeCapability",
                      name.c_str());
   }
 }

@@ -29,6 +29,7 @@ struct Options {
   int resident_blocks = 1;
   size_t memory_bytes = size_t{2} << 30;
   bool cublas = false;  // whether there is one: the stand-in for it
+  int64_t refused = 0;  // which piece of work a stream does not take, counted from 1; 0: none
   // What the driver says of itself and of its devices.
   int driver_version = 13000;  // 0: there is no driver
   int devices = 1;
@@ -38,7 +39,8 @@ struct Options {
 };
 
 // "schedule=in-order|reverse|random|starve asyncCopies=early|late|random seed=N races=0|1 residentBlocks=N
-// memory=BYTES cublas=0|1 driver=VERSION devices=0|1 computeCapability=N", any of them. Throws Error for anything else.
+// memory=BYTES cublas=0|1 refused=N driver=VERSION devices=0|1 computeCapability=N", any of them. Throws Error for
+// anything else.
 Options parse_options(const char* text);
 
 // What streams and memory take that the calling thread makes from here on.

@@ -6,13 +6,17 @@ using namespace foretoken::simt;
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (!stream) return returned(cudaErrorStreamCaptureUnsupported);  // the default stream cannot be captured
   if (stream->capture) return returned(cudaErrorInvalidValue);
+  if (refuses(*stream)) return returned(cudaErrorLaunchOutOfResources);
   stream->capture = std::make_unique<CUgraph_st>();
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   if (!stream || !stream->capture) return returned(cudaErrorInvalidValue);
-  *graph = stream->capture.release();
+  const std::unique_ptr<CUgraph_st> capture = std::move(stream->capture);
+  *graph = nullptr;
+  if (capture->invalid) return returned(cudaErrorStreamCaptureInvalidated);
+  *graph = new CUgraph_st(*capture);
   return cudaSuccess;
 }
 

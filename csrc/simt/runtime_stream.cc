@@ -42,12 +42,18 @@ CUstream_st& stream_of(cudaStream_t stream) {
   return *known.default_stream;
 }
 
+bool refuses(CUstream_st& stream) { return ++stream.given == stream.options.refused; }
+
 cudaError_t enqueue(cudaStream_t handle, Task task) {
   CUstream_st& stream = stream_of(handle);
+  const bool refused = refuses(stream);
   if (stream.capture) {
+    if (stream.capture->invalid) return cudaErrorStreamCaptureInvalidated;
+    stream.capture->invalid = refused;
     stream.capture->tasks.push_back(std::move(task));
-    return cudaSuccess;
+    return refused ? cudaErrorLaunchOutOfResources : cudaSuccess;
   }
+  if (refused) return cudaErrorLaunchOutOfResources;
   if (stream.failure) return cudaErrorLaunchFailure;
   submit(stream, std::move(task));
   return cudaSuccess;
@@ -99,6 +105,7 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
 cudaError_t cudaStreamAddCallback(cudaStream_t handle, cudaStreamCallback_t callback, void* data, unsigned) {
   CUstream_st& target = stream_of(handle);
   if (target.capture) return returned(cudaErrorStreamCaptureUnsupported);
+  if (refuses(target)) return returned(cudaErrorLaunchOutOfResources);
   // Also after a failure: whoever waits for the callback must hear of it.
   submit(target, [handle, callback, data](CUstream_st& stream) {
     const char* const failure = stream.failure;

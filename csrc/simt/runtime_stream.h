@@ -16,6 +16,7 @@ using Task = std::function<void(CUstream_st& stream)>;
 
 struct CUgraph_st {
   std::vector<Task> tasks;
+  bool invalid = false;  // a piece of work was refused: nothing comes of the capture
 };
 
 struct CUgraphExec_st {
@@ -27,6 +28,7 @@ struct CUstream_st {
   std::unique_ptr<CUgraph_st> capture;        // while there is one
   std::atomic<const char*> failure{nullptr};  // the report of a kernel that did wrong; nothing runs after it
   std::atomic<int64_t> unfinished{0};
+  int64_t given = 0;         // pieces of work
   foretoken::Stream worker;  // last: stops before the rest goes away
 };
 
@@ -36,8 +38,11 @@ namespace foretoken::simt {
 CUstream_st& stream_of(cudaStream_t stream);
 
 // Runs the task after what was enqueued before, or keeps it while the stream is captured. cudaErrorLaunchFailure where
-// a kernel of this stream has failed.
+// a kernel of this stream has failed, cudaErrorLaunchOutOfResources where this piece of work is the one to refuse.
 cudaError_t enqueue(cudaStream_t stream, Task task);
+
+// Counts a piece of work; whether it is the one that the options say to refuse.
+bool refuses(CUstream_st& stream);
 
 // Waits for all streams, as freeing memory does.
 void wait_for_streams();

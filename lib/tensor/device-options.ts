@@ -31,6 +31,8 @@ export interface EmulatorOptions {
   memory?: number;
   /** Whether there is a cuBLAS: a stand-in for it. Default false. */
   cublas?: boolean;
+  /** Which piece of work a stream does not take, counted from 1; 0 for none, the default. */
+  refused?: number;
   /** The version of CUDA that the driver is for, as 13000 for 13.0; 0 for no driver. Default 13000. */
   driver?: number;
   /** How many devices the driver sees. Default 1. */

@@ -26,7 +26,7 @@ test.each([
   ['memory=1e9', 'memory is "1e9", but must be a whole number, 1 … '],
   [
     'threads=4',
-    'there is no option "threads"; there are schedule, asyncCopies, seed, races, residentBlocks, memory, cublas, driver, devices and computeCapability',
+    'there is no option "threads"; there are schedule, asyncCopies, seed, races, residentBlocks, memory, cublas, refused, driver, devices and computeCapability',
   ],
   ['schedule', '"schedule" is not name=value'],
 ])('"%s" is refused', (options, message) => {

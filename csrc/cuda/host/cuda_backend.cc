@@ -124,6 +124,21 @@ void CudaBackend::upload(void* out, const void* in, int64_t bytes) {
   });
 }
 
+// Runs `f`, which has the device write to blocks. Where it fails halfway the blocks are free to be taken again, so that
+// what was enqueued has to be over before.
+template <typename F>
+void CudaBackend::read_back(const char* op, F&& f) {
+  checked(op, [&] {
+    use();
+    try {
+      f();
+    } catch (...) {
+      wait();
+      throw;
+    }
+  });
+}
+
 // What a callback of the driver is given.
 struct CudaBackend::Delivery {
   std::vector<PinnedMemory::Owned> blocks;
@@ -153,8 +168,7 @@ void CudaBackend::deliver(std::vector<PinnedMemory::Owned> blocks, std::function
 }
 
 void CudaBackend::download(void* out, const void* in, int64_t bytes, Completion done) {
-  checked("download", [&] {
-    use();
+  read_back("download", [&] {
     std::vector<PinnedMemory::Owned> blocks;
     blocks.push_back(pinned_.take(sizeof(ErrorRecord)));
     blocks.push_back(pinned_.take(bytes));
@@ -174,8 +188,7 @@ void CudaBackend::download(void* out, const void* in, int64_t bytes, Completion 
 }
 
 void CudaBackend::synchronize(Completion done) {
-  checked("synchronize", [&] {
-    use();
+  read_back("synchronize", [&] {
     std::vector<PinnedMemory::Owned> blocks;
     blocks.push_back(pinned_.take(sizeof(ErrorRecord)));
     take_error(context_, reinterpret_cast<ErrorRecord*>(blocks[0]->data()));
@@ -223,8 +236,7 @@ void CudaBackend::stop() {
 }
 
 void CudaBackend::measure(MachineRates* rates, Completion done) {
-  checked("measure", [&] {
-    use();
+  read_back("measure", [&] {
     int64_t bytes = Measurement::kScratchBytes;
     void* scratch = allocate(static_cast<size_t>(bytes));
     while (scratch == nullptr && bytes > 1 << 20) scratch = allocate(static_cast<size_t>(bytes /= 2));

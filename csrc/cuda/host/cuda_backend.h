@@ -51,6 +51,8 @@ class CudaBackend final : public Backend {
   struct Delivery;
 
   void use() const;
+  template <typename F>
+  void read_back(const char* op, F&& f);
   // Once everything enqueued before has run, `copy_out` (which may be empty) and then `done` are called on a thread of
   // the driver; `blocks` stay in use until then.
   void deliver(std::vector<PinnedMemory::Owned> blocks, std::function<void()> copy_out, Completion done);
