@@ -223,6 +223,32 @@ const losses: readonly Mutation[] = [
       'if (i >= size) return;',
     ],
   ]),
+  ...faults('cuda/linear_cross_entropy_epilogues.cuh', 'linear-cross-entropy-exponentials', [
+    [
+      'cuda-add-engine-reads',
+      'sums are laid down over those that the copy engine still reads',
+      'ptx::bulk_wait_read<kBoxes - 1>()',
+      'ptx::bulk_wait_read<kBoxes>()',
+    ],
+    [
+      'cuda-add-engine-fence',
+      'the copy engine is told of sums that it may not see yet',
+      '      ptx::fence_proxy_async();\n      __syncwarp();',
+      '      __syncwarp();',
+    ],
+    [
+      'cuda-add-engine-swizzle',
+      'sums are laid down in another order than the copy engine reads them in',
+      '(col / 4 ^ row % 8)',
+      '(col / 4 ^ row / 2 % 8)',
+    ],
+    [
+      'cuda-add-engine-end',
+      'a block ends while the copy engine reads its shared memory',
+      'if (threadIdx.x % kWarp == 0) ptx::bulk_wait_read<0>();',
+      '',
+    ],
+  ]),
   ...faults('cuda/linear_cross_entropy_rows.cu', wide, [
     [
       'cuda-loss-next-chunk',

@@ -18,9 +18,10 @@
 //     FORETOKEN_DEVICE void operator()(const Fragment& fragment) const;
 //     template <typename Fragment>
 //     FORETOKEN_DEVICE void begin(Fragment& fragment) const;  // what the sums go on from; without it they begin at 0
-//     // Asks for what begin() will read of rows x cols at (row, col), by one thread that copies tiles; may be missing.
-//     FORETOKEN_DEVICE void prefetch(int64_t row, int64_t col, int rows, int cols, int64_t m) const;
 //   };
+//
+// One for gemm_hopper.cuh alone may have a `struct WarpMemory` in shared memory, and then takes one of its warp's as a
+// second argument; end() is called after a warp's last strip.
 //
 // It is called by whole warps, all 32 lanes together, so it may shuffle; it must not use barriers. Each call is for a
 // strip of Fragment::kStrip adjacent columns (64 of multiply, 16 of multiply_rows) and some rows, of which a lane holds

@@ -23,13 +23,24 @@ struct RingPlace {
   }
 };
 
+// The shared memory that an epilogue asks for.
+template <typename Epilogue>
+struct EpilogueMemory {
+  struct OfWarp {};
+};
+template <typename Epilogue>
+requires requires { typename Epilogue::WarpMemory; }
+struct EpilogueMemory<Epilogue> {
+  using OfWarp = typename Epilogue::WarpMemory;
+};
+
 // kCols columns of C and kStages tiles in the ring; kCluster blocks share b.
 //
 // With 256 columns a multiprocessor reads 10 KiB of shared memory in the 128 cycles of a product of 64 x 256 x 16, of
 // the 16 it could; with 64 columns, 4 KiB in 32, all it can, so the tensor cores get half of their rate at best. From
 // the second-level cache it takes 48 KiB for every 1024 cycles, 47 bytes a cycle, about what there is for each; shared
 // by two blocks b costs half, in all 31 bytes a cycle. Four would leave multiprocessors without a cluster. Stages: four
-// are 192 of 227 KiB, and hide 3000 cycles.
+// are 192 of 227 KiB, and hide 3000 cycles; three would leave an epilogue 80 KiB instead of 32.
 template <Form kForm_, int kCols_, int kStages_, int kCluster_, bool kScaled_ = false>
 struct HopperLoop {
   static constexpr bool kScaled = kScaled_;
@@ -58,7 +69,11 @@ struct HopperLoop {
     uint64_t full[kStages];   // the tiles are there
     uint64_t empty[kStages];  // all blocks of the cluster are done with them
   };
-  static constexpr size_t kSharedBytes = sizeof(Memory);
+  // With what the epilogue has for each warp that multiplies.
+  template <typename Epilogue>
+  struct MemoryWith : Memory {
+    typename EpilogueMemory<Epilogue>::OfWarp of_warp[2 * kWarpgroup / kWarp];
+  };
 
   static TensorMap map_a(const Gemm& gemm) { return TileA::map(gemm.a, gemm.m, gemm.k, kRows); }
   static TensorMap map_b(const Gemm& gemm) { return TileB::map(gemm.b, gemm.n, gemm.k, kColsOfPart); }
@@ -93,15 +108,11 @@ struct HopperLoop {
   }
 
   // By one thread.
-  template <typename Epilogue>
   static FORETOKEN_DEVICE void copy(Memory& memory, const TensorMap& map_a, const TensorMap& map_b, const Gemm& gemm,
-                                    const Epilogue& epilogue, int64_t depth) {
+                                    int64_t depth) {
     Ring ring;
     const auto rank = static_cast<int>(ptx::cluster_rank());
     for_each_tile(gemm, depth, [&](const Place& place, int steps) {
-      if constexpr (requires { epilogue.prefetch(place.row, place.col, kRows, kCols, place.m); }) {
-        epilogue.prefetch(place.row, place.col, kRows, kCols, place.m);
-      }
       const auto row = static_cast<int>(place.row), col = static_cast<int>(place.col) + rank * kColsOfPart;
       auto k = static_cast<int>(place.k_begin);
       for (int step = 0; step < steps; ++step, k += kDepth) {
@@ -127,7 +138,7 @@ struct HopperLoop {
 
   // By the two warpgroups that multiply.
   template <typename Epilogue>
-  static FORETOKEN_DEVICE void multiply(Memory& memory, const Gemm& gemm, const Scales& scales,
+  static FORETOKEN_DEVICE void multiply(MemoryWith<Epilogue>& memory, const Gemm& gemm, const Scales& scales,
                                         const Epilogue& epilogue, int64_t depth) {
     Ring ring;
     for_each_tile(gemm, depth, [&](const Place& place, int steps) {
@@ -136,8 +147,9 @@ struct HopperLoop {
       begin(gemm, place, row, epilogue, sums);
       if constexpr (kScaled) multiply_scaled(memory, gemm, scales, place, row, steps, ring, sums);
       else multiply_plain(memory, steps, ring, sums);
-      finish(gemm, place, row, epilogue, sums);
+      finish(memory, gemm, place, row, epilogue, sums);
     });
+    if constexpr (requires { epilogue.end(); }) epilogue.end();
   }
 
  private:
@@ -246,15 +258,17 @@ struct HopperLoop {
   }
 
   template <typename Epilogue>
-  static FORETOKEN_DEVICE void finish(const Gemm& gemm, const Place& place, int64_t row, const Epilogue& epilogue,
-                                      const float (&sums)[kCols / 2]) {
+  static FORETOKEN_DEVICE void finish(MemoryWith<Epilogue>& memory, const Gemm& gemm, const Place& place, int64_t row,
+                                      const Epilogue& epilogue, const float (&sums)[kCols / 2]) {
+    [[maybe_unused]] auto& of_warp = memory.of_warp[threadIdx.x / kWarp - kWarpgroup / kWarp];
 #pragma unroll
     for (int s = 0; s < kStrips; ++s) {
       Strip fragment = strip(gemm, place, row, s);
       if (fragment.is_outside()) break;
 #pragma unroll
       for (int i = 0; i < kStrip / 2; ++i) fragment.sums[0][i / 4][i % 4] = sums[s * (kStrip / 2) + i];
-      epilogue(static_cast<const Strip&>(fragment));
+      if constexpr (requires { epilogue(fragment, of_warp); }) epilogue(fragment, of_warp);
+      else epilogue(static_cast<const Strip&>(fragment));
     }
   }
 };
@@ -262,15 +276,16 @@ struct HopperLoop {
 template <typename Loop, typename Epilogue>
 __global__ void __launch_bounds__(Loop::kThreads, 1)
     gemm_hopper_kernel(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b,
-                       const Gemm gemm, const Scales scales, const Epilogue epilogue, const int64_t depth) {
+                       const Gemm gemm, const Scales scales, const __grid_constant__ Epilogue epilogue,
+                       const int64_t depth) {
 #if FORETOKEN_WGMMA
   FORETOKEN_DYNAMIC_SHARED(bytes);
   if (!epilogue.wanted()) return;
-  auto& memory = *reinterpret_cast<typename Loop::Memory*>(bytes);
+  auto& memory = *reinterpret_cast<typename Loop::template MemoryWith<Epilogue>*>(bytes);
   Loop::initialise(memory);
   if (threadIdx.x < Loop::kWarpgroup) {
     ptx::lower_registers<Loop::kRegistersOfCopies>();
-    if (threadIdx.x == 0) Loop::copy(memory, map_a, map_b, gemm, epilogue, depth);
+    if (threadIdx.x == 0) Loop::copy(memory, map_a, map_b, gemm, depth);
   } else {
     ptx::raise_registers<Loop::kRegistersOfProducts>();
     Loop::multiply(memory, gemm, scales, epilogue, depth);
@@ -303,8 +318,8 @@ void multiply_on_hopper(const Context& context, const Gemm& gemm, const Scales& 
   if (blocks == 0) return;
   launch_clusters(context, gemm_hopper_kernel<Loop, Epilogue>,
                   dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(slices)), dim3(Loop::kThreads),
-                  Loop::kCluster, Loop::kSharedBytes, Loop::map_a(gemm), Loop::map_b(gemm), gemm, scales, epilogue,
-                  depth);
+                  Loop::kCluster, sizeof(typename Loop::template MemoryWith<Epilogue>), Loop::map_a(gemm),
+                  Loop::map_b(gemm), gemm, scales, epilogue, depth);
 }
 
 }  // namespace foretoken::cuda

@@ -12,7 +12,7 @@
 //
 // Sums over the vocabulary belong to one row, and what they are cut into depends on the vocabulary and the dimensions
 // alone. Sums over rows run in row order, from what is there already, and chunks are whole steps of the tensor cores'
-// sums over rows. So no bit of a result depends on the chunk.
+// sums over rows. So no bit of a result depends on the chunk, but those of dW where the copy engine adds to it.
 //
 // kBackward differs from kLossAndGrad in nothing but that it leaves lse alone, as on the CPU.
 #include "csrc/cuda/kernels.h"
@@ -49,6 +49,7 @@ bool keeps_exponentials(const LinearCrossEntropyArgs& args, const Context& conte
                      .k = args.rows,
                      .a = {nullptr, DType::kBFloat16, hidden_stride},
                      .b = {args.weight.data, args.weight.dtype, args.dim}};
+  if (args.grad_weight && !AddByEngine::fits(args.grad_weight, args.dim)) return false;
   return runs_on_hopper(context, gemm);
 }
 
@@ -134,10 +135,13 @@ void add_weight_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk,
                      .a = gradient(args, chunk),
                      .b = packed_hidden(args, chunk, exponentials.data ? exponentials.scaled_hidden : chunk.hidden),
                      .k_count = &chunk.progress->size};
-  const ExtendSums extend{chunk.progress, context.record, args.grad_weight, args.dim};
+  if (!runs_on_hopper(context, gemm) || !AddByEngine::fits(args.grad_weight, args.dim)) {
+    return multiply<Form::kTN>(context, gemm, ExtendSums{chunk.progress, context.record, args.grad_weight, args.dim});
+  }
+  const AddByEngine add(chunk, context.record, args.grad_weight, args.vocab, args.dim);
   const Scales scales{exponentials.strip_scales, exponentials.counted};
-  if (exponentials.data) multiply_scaled<Form::kTN>(context, gemm, scales, extend, 1, gemm.k);
-  else multiply<Form::kTN>(context, gemm, extend);
+  if (exponentials.data) multiply_scaled<Form::kTN>(context, gemm, scales, add, 1, gemm.k);
+  else multiply_tiles_on_hopper<Form::kTN, false>(context, gemm, {}, add, 1, gemm.k);
 }
 
 void write_hidden_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {

@@ -143,16 +143,6 @@ struct ExtendSums {
 
   FORETOKEN_DEVICE bool wanted() const { return progress->size > 0 && !has_error(record); }
 
-  // What a tile will begin with, on its way into the cache while the tile before is multiplied; by one thread.
-  FORETOKEN_DEVICE void prefetch(int64_t row, int64_t col, int rows, int cols, int64_t m) const {
-    if (row >= m || col >= stride || stride % 4 != 0 || reinterpret_cast<uintptr_t>(sums) % 16 != 0) return;
-    const int of_row = stride - col < cols ? static_cast<int>(stride - col) : cols;
-    int left = m - row < rows ? static_cast<int>(m - row) : rows;
-    const float* from = sums + row * stride + col;
-#pragma unroll 1
-    for (; left > 0; --left, from += stride) ptx::bulk_prefetch(from, of_row * static_cast<uint32_t>(sizeof(float)));
-  }
-
   template <typename Fragment>
   FORETOKEN_DEVICE void begin(Fragment& fragment) const {
     fragment.clear();
@@ -180,6 +170,76 @@ struct ExtendSums {
   template <typename Fragment>
   FORETOKEN_DEVICE void operator()(const Fragment& fragment) const {
     Store{sums, DType::kFloat32, stride}(fragment);
+  }
+};
+
+// The same on compute capability 9.0, where no lane waits for what is there: warps lay their sums down in shared
+// memory, and the copy engine has the second-level cache add them. The sum of each chunk is rounded before, so the bits
+// depend on where chunks end, which the shape says; each element is added to once a chunk.
+struct AddByEngine {
+  static constexpr int kBoxRows = 16, kBoxCols = 32;  // 128 bytes a row, the most that can be swizzled
+  static constexpr int kBoxes = 2;                    // of a strip; one is filled while the engine reads the other
+  struct alignas(1024) WarpMemory {
+    float boxes[kBoxes][kBoxRows * kBoxCols];
+  };
+
+  AddByEngine(const Chunk& chunk, const ErrorRecord* record, float* sums, int64_t rows, int64_t stride)
+      : map(encode_tensor_map({.address = sums,
+                               .element = TensorElement::kFloat32,
+                               .columns = static_cast<uint64_t>(stride),
+                               .rows = static_cast<uint64_t>(rows),
+                               .row_bytes = static_cast<uint64_t>(stride) * sizeof(float),
+                               .box_columns = kBoxCols,
+                               .box_rows = kBoxRows,
+                               .swizzle = Swizzle::k128Bytes})),
+        progress(chunk.progress),
+        record(record) {}
+
+  // Whether the engine can write rows of this stride.
+  static bool fits(const float* sums, int64_t stride) {
+    return stride % 4 == 0 && reinterpret_cast<uintptr_t>(sums) % 16 == 0;
+  }
+
+  TensorMap map;
+  const Progress* progress;
+  const ErrorRecord* record;
+
+  FORETOKEN_DEVICE bool wanted() const { return progress->size > 0 && !has_error(record); }
+
+  template <typename Fragment>
+  FORETOKEN_DEVICE void operator()(const Fragment& fragment, WarpMemory& memory) const {
+    static_assert(Fragment::kRows == 2 && Fragment::kStrip == kBoxes * kBoxCols);
+    const int lane = static_cast<int>(threadIdx.x % kWarp);
+#pragma unroll
+    for (int b = 0; b < kBoxes; ++b) {
+      if (lane == 0) ptx::bulk_wait_read<kBoxes - 1>();
+      __syncwarp();
+#pragma unroll
+      for (int j = b * Fragment::kCols / kBoxes; j < (b + 1) * Fragment::kCols / kBoxes; j += 2) {
+#pragma unroll
+        for (int i = 0; i < Fragment::kRows; ++i) {
+          store(element(memory.boxes[b], lane / 4 + 8 * i, j * 4 % kBoxCols + lane % 4 * 2),
+                {fragment.at(i, j), fragment.at(i, j + 1)});
+        }
+      }
+      ptx::fence_proxy_async();
+      __syncwarp();
+      if (lane == 0) {
+        ptx::tensor_reduce_add(&map, static_cast<int>(fragment.first_col) + b * kBoxCols,
+                               static_cast<int>(fragment.first_row), memory.boxes[b]);
+        ptx::bulk_commit();
+      }
+    }
+  }
+
+  // A block's shared memory is another's when it ends.
+  FORETOKEN_DEVICE void end() const {
+    if (threadIdx.x % kWarp == 0) ptx::bulk_wait_read<0>();
+  }
+
+ private:
+  static FORETOKEN_DEVICE float* element(float* box, int row, int col) {
+    return box + row * kBoxCols + (col / 4 ^ row % 8) * 4 + col % 4;
   }
 };
 

@@ -129,11 +129,6 @@ FORETOKEN_DEVICE void tensor_prefetch(const TensorMap* map) {
   FORETOKEN_PTX_90("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
 
-// Has the second-level cache bring `bytes`, a multiple of 16, from device memory, from a multiple of 16.
-FORETOKEN_DEVICE void bulk_prefetch(const void* from, uint32_t bytes) {
-  FORETOKEN_PTX_90("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
-}
-
 // --- copies from shared memory, in groups that the thread waits for ---
 
 FORETOKEN_DEVICE void bulk_store(void* to, const void* from, uint32_t bytes) {

@@ -229,16 +229,6 @@ void tensor_prefetch(const TensorMap* map) {
   checked_map(map);
 }
 
-// Changes nothing that anybody could see.
-void bulk_prefetch(const void* from, uint32_t bytes) {
-  begin_operation("cp.async.bulk.prefetch", __builtin_return_address(0));
-  require(is_multiple(from, kPiece) && bytes % kPiece == 0, "addresses and bytes must be multiples of 16");
-  const Allocation* const allocation = find_allocation(from);
-  if (!allocation || !allocation->holds(from, bytes)) {
-    fail("cp.async.bulk.prefetch: out of bounds: " + describe_device_memory(from, bytes));
-  }
-}
-
 void bulk_store(void* to, const void* from, uint32_t bytes) {
   Thread& thread = begin_operation("cp.async.bulk", __builtin_return_address(0));
   require(bytes % kPiece == 0 && is_multiple(to, kPiece), "the target and the bytes must be multiples of 16");

@@ -30,7 +30,6 @@ void bulk_load(void* to, const void* from, uint32_t bytes, uint64_t* barrier);
 void tensor_load(void* to, const TensorMap* map, int column, int row, uint64_t* barrier);
 void tensor_load_multicast(void* to, const TensorMap* map, int column, int row, uint64_t* barrier, uint16_t blocks);
 void tensor_prefetch(const TensorMap* map);
-void bulk_prefetch(const void* from, uint32_t bytes);
 
 void bulk_store(void* to, const void* from, uint32_t bytes);
 void tensor_store(const TensorMap* map, int column, int row, const void* from);

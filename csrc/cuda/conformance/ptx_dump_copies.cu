@@ -26,7 +26,6 @@ __global__ void bulk_copies(float* tensor, uint32_t* out) {
   if (lane == 0) {
     ptx::mbarrier_init(&barrier, 2);
     ptx::fence_mbarrier_init();
-    ptx::bulk_prefetch(tensor, sizeof memory);
     ptx::mbarrier_expect(&barrier, sizeof memory);
     ptx::bulk_load(memory, tensor, sizeof memory, &barrier);
     ptx::mbarrier_arrive(&barrier);

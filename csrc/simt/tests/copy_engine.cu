@@ -275,24 +275,6 @@ void run_misuse(Bench& bench) {
   bench.launch(misuse<kMisuse>, dim3(1), dim3(64), 0, bench.zeros<float>(16));
 }
 
-// --- prefetches ---
-
-__global__ void prefetch(const float* from, int bytes, float* out) {
-  ptx::bulk_prefetch(from, static_cast<uint32_t>(bytes));
-  *out = from[0];
-}
-
-template <int kBytes, int kOffset>
-void run_prefetch(Bench& bench) {
-  float* const out = bench.allocate<float>(1);
-  bench.launch(prefetch, dim3(1), dim3(1), 0, bench.upload(numbers(64)) + kOffset, kBytes, out);
-  bench.expect(bench.download(out, 1)[0] == 1 + kOffset, "the number is wrong");
-}
-
-CASE("prefetch", run_prefetch<256, 0>);
-CASE("prefetch: behind the end", run_prefetch<256, 4>);
-CASE("prefetch: misaligned", run_prefetch<16, 1>);
-
 CASE("mbarrier: not initialised", run_misuse<Misuse::kNotMade>);
 CASE("mbarrier: initialised twice", run_misuse<Misuse::kMadeTwice>);
 CASE("mbarrier: too many arrivals", run_misuse<Misuse::kTooManyArrivals>);
