@@ -170,6 +170,24 @@ const products: readonly Mutation[] = [
       'neutral, combine);\n    __syncthreads();',
       'neutral, combine);',
     ],
+    [
+      'cuda-last-block-release',
+      'the last block may come before what the others wrote',
+      '    __threadfence();\n    is_last',
+      '    is_last',
+    ],
+    [
+      'cuda-last-block-acquire',
+      'the last block may read what was there before the others wrote',
+      '== last;\n    __threadfence();',
+      '== last;',
+    ],
+    [
+      'cuda-last-block-barrier',
+      'a block comes before all of its threads have written',
+      'FORETOKEN_SHARED(bool, is_last, );\n  __syncthreads();',
+      'FORETOKEN_SHARED(bool, is_last, );',
+    ],
   ]),
 ];
 
@@ -390,7 +408,7 @@ const draws: readonly Mutation[] = [
       '      for (int64_t pair',
     ],
   ]),
-  ...faults('cuda/fused_draw.cu', 'fused-draw', [
+  ...faults('cuda/fused_draw.cuh', 'fused-draw', [
     [
       'cuda-fused-draw-quad',
       'the best of a strip is that of one lane of four',
@@ -408,8 +426,8 @@ const draws: readonly Mutation[] = [
     [
       'cuda-verify-tree-position',
       'a draw has the noise of the position before',
-      'args.path_stride) + 1;',
-      'args.path_stride);',
+      'path_stride) + 1);',
+      'path_stride));',
     ],
   ]),
 ];

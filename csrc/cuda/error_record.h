@@ -42,6 +42,7 @@ struct ErrorRecord {
   } limits[static_cast<int>(Argument::kEnd)];
   // For products of a library that knows of no errors: 1, and what becomes 0 with the first error.
   float one, one_without_error;
+  uint32_t arrivals;  // see is_last_block; 0 between kernels
 };
 
 // A record with nothing in it.

@@ -20,6 +20,7 @@
 //     FORETOKEN_DEVICE void begin(Fragment& fragment) const;  // what the sums go on from; without it they begin at 0
 //   };
 //
+// One for multiply_rows() may have a template end_of_block<kThreads>(), which all threads of each block call in the end.
 // One for gemm_hopper.cuh alone may have a `struct WarpMemory` in shared memory, and then takes one of its warp's as a
 // second argument; end() is called after a warp's last strip.
 //
@@ -65,6 +66,9 @@ __global__ void __launch_bounds__(Loop::Block::kThreads, Loop::kBlocksEach)
   else sums.clear();
   Loop::run(gemm, place, memory, sums);
   if (!sums.is_outside()) epilogue(static_cast<const typename Block::Sums&>(sums));
+  if constexpr (requires { epilogue.template end_of_block<Block::kThreads>(); }) {
+    epilogue.template end_of_block<Block::kThreads>();
+  }
 }
 
 constexpr int kStripOfMultiply = 64;

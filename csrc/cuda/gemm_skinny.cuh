@@ -179,6 +179,9 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksEach)
     const Fragment<1, 2>& part = parts[e];
     if (warp + e * Shape::kWarps < Shape::kParts * Shape::kSlabs && !part.is_outside()) epilogue(part);
   }
+  if constexpr (requires { epilogue.template end_of_block<Shape::kThreads>(); }) {
+    epilogue.template end_of_block<Shape::kThreads>();
+  }
 }
 
 constexpr int kStripOfRows = Fragment<1, 2>::kStrip;

@@ -49,4 +49,19 @@ FORETOKEN_DEVICE T reduce_block(T value, Combine combine, T neutral, T* shared) 
   return value;
 }
 
+// Whether this block is the last of the grid to come here, in every thread; what the others wrote before can be seen in
+// it. All blocks must come. `arrivals` is 0 before the kernel, and after it again.
+FORETOKEN_DEVICE bool is_last_block(unsigned* arrivals) {
+  FORETOKEN_SHARED(bool, is_last, );
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    const unsigned last = gridDim.x * gridDim.y - 1;
+    __threadfence();
+    is_last = atomicInc(arrivals, last) == last;
+    __threadfence();
+  }
+  __syncthreads();
+  return is_last;
+}
+
 }  // namespace foretoken::cuda

@@ -6,6 +6,20 @@
 namespace foretoken::cuda {
 namespace {
 
+struct GivenPositions {
+  const int32_t* positions;  // [rows]; may be null at temperature 0
+
+  FORETOKEN_DEVICE int32_t operator()(int64_t row) const { return positions[row]; }
+};
+
+// A block a row.
+template <int kThreads>
+__global__ void __launch_bounds__(kThreads) draw_rows_kernel(const Rank* bests, int64_t strips, int32_t* tokens) {
+  FORETOKEN_SHARED(Rank, shared, [kThreads / kWarp]);
+  const int32_t token = draw_of_row<kThreads>(bests, strips, blockIdx.x, shared);
+  if (threadIdx.x == 0) tokens[blockIdx.x] = token;
+}
+
 constexpr int kHistoryThreads = 1024;
 
 __global__ void __launch_bounds__(kHistoryThreads)
@@ -47,7 +61,15 @@ DrawMemory draw_memory(const SampleLogitsArgs& args, const Context& context) {
 int64_t workspace(const LinearSampleArgs& args, const Context&) { return fused(args).workspace_bytes(); }
 
 void run(const LinearSampleArgs& args, const Context& context) {
-  fused(args).run(context, args.workspace.data, args.positions, args.tokens);
+  const FusedDraw draw = fused(args);
+  const BestOfStrip best(draw, GivenPositions{args.positions}, args.workspace.data);
+  multiply_rows(context, draw.product(), best);
+  const auto merge = [&](auto threads) {
+    launch(context, draw_rows_kernel<threads()>, dim3(static_cast<unsigned>(args.rows)), dim3(threads()), 0, best.bests,
+           best.strips, args.tokens);
+  };
+  if (best.strips <= 8 * kWarp) merge(std::integral_constant<int, kWarp>());
+  else merge(std::integral_constant<int, 256>());
 }
 
 int64_t workspace(const SampleLogitsArgs& args, const Context& context) { return draw_memory(args, context).bytes; }

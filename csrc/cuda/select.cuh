@@ -75,9 +75,8 @@ FORETOKEN_DEVICE void find_bin(SelectionScratch<Weight>& scratch, Weight enough)
 
 // f(rank) for every entry, `rank_at(i)` being the rank of entry i; the threads of a block share the entries, and call f
 // equally often: with kNoRank behind the last one. Several entries are read at a time, because reading takes long.
-template <int kThreads, typename RankAt, typename F>
+template <int kThreads, int kAtATime = 4, typename RankAt, typename F>
 FORETOKEN_DEVICE void for_ranks(int64_t count, RankAt rank_at, F f) {
-  constexpr int kAtATime = 4;
   for (int64_t first = 0; first < count; first += kAtATime * kThreads) {
     Rank ranks[kAtATime];
 #pragma unroll

@@ -11,26 +11,20 @@
 namespace foretoken::cuda {
 namespace {
 
-constexpr int kCheckThreads = 256;
-
-// Checks all indices but those that are checked as they are read, and finds the positions of the tokens that the rows
-// draw, where they are wanted. By one block.
-__global__ void __launch_bounds__(kCheckThreads)
-    prepare_kernel(VerifyTreeArgs args, int32_t* positions, Reporter reporter) {
-  FORETOKEN_SHARED(int64_t, shared, [kCheckThreads / kWarp]);
-  const TreeRows& tree = args.tree;
-  const bool is_good = verify_tree_is_good<kCheckThreads>(tree, args.path_stride, reporter, shared);
-  for (int64_t r = threadIdx.x; r < tree.rows; r += kCheckThreads) {
-    if (is_good) reporter.check(Argument::kTokens, r, args.tokens[r], 0, args.vocab - 1);
-    if (positions == nullptr) continue;
-    const int64_t sequence = sequence_of(tree.row_offsets, tree.sequences, r);
-    const int64_t position = tree.lengths[sequence] + depth_of(tree.parents, r, args.path_stride) + 1;
-    positions[r] = is_good ? static_cast<int32_t>(position) : 0;
+// Checks all indices but those that are checked as they are read. By a whole block, in which all threads get the same
+// answer. `shared` is one element a warp.
+template <int kThreads>
+FORETOKEN_DEVICE bool is_good(const VerifyTreeArgs& args, const Reporter& reporter, int64_t* shared) {
+  int64_t bad = verify_tree_is_good<kThreads>(args.tree, args.path_stride, reporter, shared) ? 0 : 1;
+  for (int64_t r = threadIdx.x; r < args.tree.rows && bad == 0; r += kThreads) {
+    bad = reporter.check(Argument::kTokens, r, args.tokens[r], 0, args.vocab - 1) ? 0 : 1;
   }
-  if (args.history == nullptr) return;
-  for (int64_t s = threadIdx.x; s < tree.sequences; s += kCheckThreads) {
-    reporter.check(Argument::kHistoryLengths, s, args.history_lengths[s], 0, args.history_stride);
+  if (args.history != nullptr) {
+    for (int64_t s = threadIdx.x; s < args.tree.sequences; s += kThreads) {
+      if (!reporter.check(Argument::kHistoryLengths, s, args.history_lengths[s], 0, args.history_stride)) bad = 1;
+    }
   }
+  return reduce_block<kThreads>(bad, Max(), int64_t{0}, shared) == 0;
 }
 
 // The first child of `row` that holds `token`, or -1. `shared` is one element a warp.
@@ -66,12 +60,53 @@ FORETOKEN_DEVICE void walk(const VerifyTreeArgs& args, int64_t sequence, int32_t
   if (threadIdx.x == 0) args.counts[sequence] = count;
 }
 
-// A warp for each sequence, where all draws are known.
-__global__ void __launch_bounds__(kWarp)
-    walk_draws_kernel(VerifyTreeArgs args, const int32_t* draws, const ErrorRecord* record) {
-  if (has_error(record)) return;
-  walk<kWarp>(args, blockIdx.x, nullptr, [&](int32_t row, int32_t) { return draws[row]; });
+// The position of the token that a row draws; any, if the tree is none.
+struct PositionInTree {
+  TreeRows tree;
+  int64_t path_stride;
+
+  FORETOKEN_DEVICE int32_t operator()(int64_t row) const {
+    const int64_t sequence = sequence_of(tree.row_offsets, tree.sequences, row);
+    return static_cast<int32_t>(tree.lengths[sequence] + depth_of(tree.parents, row, path_stride) + 1);
+  }
+};
+
+// Walks through the sequences first … end - 1, where the best entries of all strips are known.
+template <int kThreads>
+FORETOKEN_DEVICE void walk_strips(const VerifyTreeArgs& args, const Rank* bests, int64_t strips, int64_t first,
+                                  int64_t end, const Reporter& reporter) {
+  FORETOKEN_SHARED(int64_t, of_check, [kThreads / kWarp]);
+  FORETOKEN_SHARED(Rank, of_draw, [kThreads / kWarp]);
+  FORETOKEN_SHARED(int32_t, of_walk, [kThreads / kWarp]);
+  if (!is_good<kThreads>(args, reporter, of_check)) return;
+  for (int64_t s = first; s < end; ++s) {
+    walk<kThreads>(args, s, of_walk,
+                   [&](int32_t row, int32_t) { return draw_of_row<kThreads>(bests, strips, row, of_draw); });
+  }
 }
+
+constexpr int kWalkThreads = 256;
+
+// A block for each sequence.
+__global__ void __launch_bounds__(kWalkThreads)
+    walk_strips_kernel(VerifyTreeArgs args, const Rank* bests, int64_t strips, Reporter reporter) {
+  walk_strips<kWalkThreads>(args, bests, strips, blockIdx.x, blockIdx.x + 1, reporter);
+}
+
+// The draws of all rows, and, by the block that ends last, the walks.
+struct DrawAndWalk : BestOfStrip<PositionInTree> {
+  DrawAndWalk(const BestOfStrip& best, const VerifyTreeArgs& args, const Reporter& reporter)
+      : BestOfStrip(best), args(args), reporter(reporter) {}
+
+  VerifyTreeArgs args;
+  Reporter reporter;
+
+  template <int kThreads>
+  FORETOKEN_DEVICE void end_of_block() const {
+    if (!is_last_block(&reporter.record->arrivals)) return;
+    walk_strips<kThreads>(args, bests, strips, 0, args.tree.sequences, reporter);
+  }
+};
 
 // A block for each sequence, which draws where the walk comes by.
 template <int kThreads>
@@ -79,7 +114,8 @@ __global__ void __launch_bounds__(kThreads, 1)  // of its own accord ptxas would
     walk_logits_kernel(VerifyTreeArgs args, const float* logits, DrawMemory memory, Reporter reporter) {
   FORETOKEN_SHARED(DrawScratch<kThreads>, scratch);
   FORETOKEN_SHARED(int32_t, shared, [kThreads / kWarp]);
-  if (has_error(reporter.record)) return;
+  FORETOKEN_SHARED(int64_t, of_check, [kThreads / kWarp]);
+  if (!is_good<kThreads>(args, reporter, of_check)) return;
   const int64_t vocab = args.vocab;
   Rank* const list = memory.lists + blockIdx.x * vocab;
   int32_t* const seen = memory.seen ? memory.seen + blockIdx.x * vocab : nullptr;
@@ -113,59 +149,50 @@ FusedDraw fused(const VerifyTreeArgs& args) {
           .seed = args.options.seed};
 }
 
-// The workspace. Draws that need whole rows take the logits of all nodes and memory of each block; the others take
-// positions, the token that each row draws, and what the fused draw asks for.
-struct Scratch {
-  Scratch(const VerifyTreeArgs& args, const Context& context)
-      : logit_bytes(round_up(args.tree.rows * args.vocab * static_cast<int64_t>(sizeof(float)), kAlignment)),
-        index_bytes(round_up(args.tree.rows * static_cast<int64_t>(sizeof(int32_t)), kAlignment)),
+// The workspace of draws that need whole rows: the logits of all nodes and memory of each block.
+struct RowScratch {
+  RowScratch(const VerifyTreeArgs& args, const Context& context)
+      : logit_bytes(round_up(args.tree.rows * args.vocab * static_cast<int64_t>(sizeof(float)), 64)),
         blocks(draw_blocks(context, args.tree.sequences)),
-        base(static_cast<char*>(args.workspace.data)) {}
+        logits(static_cast<float*>(args.workspace.data)),
+        memory({static_cast<char*>(args.workspace.data) + logit_bytes}, args.options, args.logit_bias, args.vocab,
+               blocks, blocks) {}
 
-  DrawMemory draws_of_rows(const VerifyTreeArgs& args) const {
-    return DrawMemory({base + logit_bytes}, args.options, args.logit_bias, args.vocab, blocks, blocks);
-  }
-
-  static constexpr int64_t kAlignment = 64;
-  const int64_t logit_bytes, index_bytes, blocks;
-  char* const base;
+  const int64_t logit_bytes, blocks;
+  float* const logits;
+  const DrawMemory memory;
 };
 
 void verify_fused(const VerifyTreeArgs& args, const Context& context) {
-  const Scratch scratch(args, context);
-  auto* const positions = reinterpret_cast<int32_t*>(scratch.base);
-  auto* const draws = reinterpret_cast<int32_t*>(scratch.base + scratch.index_bytes);
-  launch(context, prepare_kernel, dim3(1), dim3(kCheckThreads), 0, args, positions, context.reporter());
-  fused(args).run(context, scratch.base + 2 * scratch.index_bytes, positions, draws);
-  launch(context, walk_draws_kernel, dim3(static_cast<unsigned>(args.tree.sequences)), dim3(kWarp), 0, args, draws,
-         context.record);
+  // One walk takes about as long as another launch would.
+  constexpr int64_t kWalksOfLastBlock = 2;
+  const FusedDraw draw = fused(args);
+  const BestOfStrip best(draw, PositionInTree{args.tree, args.path_stride}, args.workspace.data);
+  if (args.tree.rows > 0 && args.tree.sequences <= kWalksOfLastBlock) {
+    return multiply_rows(context, draw.product(), DrawAndWalk(best, args, context.reporter()));
+  }
+  multiply_rows(context, draw.product(), best);
+  launch(context, walk_strips_kernel, dim3(static_cast<unsigned>(args.tree.sequences)), dim3(kWalkThreads), 0, args,
+         best.bests, best.strips, context.reporter());
 }
 
 // All logits at once, because that reads the unembedding once; processed only where the walk comes by.
 void verify_rows(const VerifyTreeArgs& args, const Context& context) {
-  const Scratch scratch(args, context);
-  const DrawMemory memory = scratch.draws_of_rows(args);
-  auto* const logits = reinterpret_cast<float*>(scratch.base);
-  launch(context, prepare_kernel, dim3(1), dim3(kCheckThreads), 0, args, nullptr, context.reporter());
-  const Gemm gemm = {.m = args.tree.rows,
-                     .n = args.vocab,
-                     .k = args.dim,
-                     .a = {args.hidden, args.dtype, args.dim},
-                     .b = {args.weight.data, args.weight.dtype, args.dim}};
-  multiply_rows(context, gemm, Store{logits, DType::kFloat32, args.vocab, args.bias});
-  spread_bias(context, args.logit_bias, args.vocab, memory);
+  const RowScratch scratch(args, context);
+  multiply_rows(context, fused(args).product(), Store{scratch.logits, DType::kFloat32, args.vocab, args.bias});
+  spread_bias(context, args.logit_bias, args.vocab, scratch.memory);
   with_draw_threads(args.vocab, [&](auto threads) {
     launch(context, walk_logits_kernel<threads()>, dim3(static_cast<unsigned>(scratch.blocks)), dim3(threads()), 0,
-           args, logits, memory, context.reporter());
+           args, scratch.logits, scratch.memory, context.reporter());
   });
 }
 
 }  // namespace
 
 int64_t workspace(const VerifyTreeArgs& args, const Context& context) {
-  const Scratch scratch(args, context);
-  if (needs_logits(args.options, args.logit_bias)) return scratch.logit_bytes + scratch.draws_of_rows(args).bytes;
-  return 2 * scratch.index_bytes + fused(args).workspace_bytes();
+  if (!needs_logits(args.options, args.logit_bias)) return fused(args).workspace_bytes();
+  const RowScratch scratch(args, context);
+  return scratch.logit_bytes + scratch.memory.bytes;
 }
 
 void run(const VerifyTreeArgs& args, const Context& context) {
