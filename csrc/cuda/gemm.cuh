@@ -20,9 +20,9 @@
 //     FORETOKEN_DEVICE void begin(Fragment& fragment) const;  // what the sums go on from; without it they begin at 0
 //   };
 //
-// One for multiply_rows() may have a template end_of_block<kThreads>(), which all threads of each block call in the end.
-// One for gemm_hopper.cuh alone may have a `struct WarpMemory` in shared memory, and then takes one of its warp's as a
-// second argument; end() is called after a warp's last strip.
+// One for multiply_rows() may have a template end_of_block<kThreads>(), which all threads of each block call in the
+// end. One for gemm_hopper.cuh alone may have a `struct WarpMemory` in shared memory, and then takes one of its warp's
+// as a second argument; end() is called after a warp's last strip.
 //
 // It is called by whole warps, all 32 lanes together, so it may shuffle; it must not use barriers. Each call is for a
 // strip of Fragment::kStrip adjacent columns (64 of multiply, 16 of multiply_rows) and some rows, of which a lane holds
