@@ -7,11 +7,11 @@ import { heldOutPrompts, openSources, trainedModel, type Trained } from './train
 const HEADS = [8, 4];
 
 /** Draft nodes of the trees that are wider than a chain. */
-const NODES = 16;
+const NODES = [4, 8, 16];
 
 /** One way to decode. */
 interface Case {
-  params: { n: number; heads: number; tree: string };
+  params: { n: number; heads: number; tree: string; drafts?: number };
   speculation: Speculation;
 }
 
@@ -63,33 +63,43 @@ export const decodingByHeads: Bench = {
  */
 function onHeldOutText({ parameters, evaluation }: Trained, n: number, dtype: Setup['dtype']): Result[] {
   let perStep = 1;
-  return evaluation.heads.map(({ head, acceptance }) => {
+  return evaluation.heads.flatMap(({ head, loss, acceptance }) => {
+    const own = bare('decoding-by-heads/loss', { n, head, dtype }, 'nats', [loss]);
     // Head 1, which verifies.
     if (!acceptance) {
       const bits = [evaluation.bitsPerByte!];
-      return bare('decoding-by-heads/model', { n, parameters, dtype }, 'bits/byte', bits);
+      return [bare('decoding-by-heads/model', { n, parameters, dtype }, 'bits/byte', bits), own];
     }
     perStep += acceptance.cumulative;
     const chain = { n, heads: head, tree: 'chain', dtype };
-    return bare('decoding-by-heads/tokens-on-text', chain, 'tokens', [perStep]);
+    return [
+      own,
+      bare('decoding-by-heads/acceptance', { n, depth: head - 1, dtype }, 'share', [acceptance.cumulative]),
+      bare('decoding-by-heads/tokens-on-text', chain, 'tokens', [perStep]),
+    ];
   });
 }
 
 /** Plain decoding first. */
 function casesOf(n: number): Case[] {
   const chains = Array.from({ length: n - 1 }, (_, i): Case => ({
-    params: { n, heads: i + 2, tree: 'chain' },
+    params: { n, heads: i + 2, tree: 'chain', drafts: i + 1 },
     speculation: { tree: 'chain', depth: i + 1 },
   }));
   // These choose their depth themselves, so there is no such case for fewer heads.
-  const wider: [string, Speculation][] = [
-    [`best-${NODES}`, { tree: 'best', nodes: NODES }],
-    ['adaptive', { tree: 'adaptive', maxNodes: NODES }],
-  ];
+  const wider = NODES.map((nodes): Case => ({
+    params: { n, heads: n, tree: 'best', drafts: nodes },
+    speculation: { tree: 'best', nodes },
+  }));
+  const adaptive: Case = {
+    params: { n, heads: n, tree: 'adaptive' },
+    speculation: { tree: 'adaptive', maxNodes: Math.max(...NODES) },
+  };
   return [
-    { params: { n, heads: 1, tree: 'plain' }, speculation: 'none' },
+    { params: { n, heads: 1, tree: 'plain', drafts: 0 }, speculation: 'none' },
     ...chains,
-    ...wider.map(([tree, speculation]): Case => ({ params: { n, heads: n, tree }, speculation })),
+    ...wider,
+    adaptive,
   ];
 }
 

@@ -6,10 +6,12 @@ import { decodeAgainstPeers } from './decode-against-peers';
 import { decodeStep } from './decode-step';
 import { decodingByHeads } from './decoding-by-heads';
 import type { Bench, Result } from './harness';
+import { htmlReport } from './html';
 import { linear } from './linear';
 import { linearCrossEntropy } from './linear-cross-entropy';
 import { lossAgainstPeers } from './loss-against-peers';
 import { machine } from './machine';
+import { trainAgainstPeers } from './train-against-peers';
 import { trainStep } from './train-step';
 import { verifyTree } from './verify-tree';
 
@@ -20,6 +22,7 @@ const BENCHES: readonly Bench[] = [
   lossAgainstPeers,
   linear,
   trainStep,
+  trainAgainstPeers,
   decodeStep,
   verifyTree,
   decodingByHeads,
@@ -29,14 +32,15 @@ const BENCHES: readonly Bench[] = [
 const MODELS = '.foretoken/bench';
 
 const USAGE = `Usage: npm run bench -- [NAME…] [--device cpu|cuda] [--dtype float32|bfloat16] [--json FILE]
-                        [--data DIR] [--models DIR] [--python FILE]
+                        [--html FILE] [--data DIR] [--models DIR] [--python FILE]
 Names: ${BENCHES.map(({ name }) => name).join(', ')}. All of them by default.
-Without --dtype they compute in bfloat16 where the device can, else in float32.
+--json and --html write the results to a file, the latter with curves: loss by head, acceptance by depth, step time and speed by
+tree size, peak memory by heads. Without --dtype they compute in bfloat16 where the device can, else in float32.
 decoding-by-heads trains two models, for minutes, and keeps them and their checkpoints in the directory of --models
 (${MODELS}): run again, it goes on where it was interrupted, and does not train what is trained. --data is a directory
 of source code to train on; without it, the declaration files that come with TypeScript are.
-loss-against-peers asks a Python with PyTorch (python3, or --python) for the others; decode-against-peers the packages that
-npm install --ignore-scripts brings to bench/peers.
+loss-against-peers and train-against-peers ask a Python with PyTorch (python3, or --python) for the others; train-against-peers
+and decode-against-peers the packages that npm install --ignore-scripts brings to bench/peers.
 Example: npm run bench -- linear-cross-entropy --json results.json`;
 
 function withUnit(value: number, unit: string): string {
@@ -62,6 +66,7 @@ async function main(): Promise<number> {
     allowPositionals: true,
     options: {
       json: { type: 'string' },
+      html: { type: 'string' },
       device: { type: 'string', default: 'cpu' },
       dtype: { type: 'string' },
       data: { type: 'string' },
@@ -92,7 +97,8 @@ async function main(): Promise<number> {
     console.error(`bench: ${device.name} does not compute in ${dtype}`);
     return 2;
   }
-  console.log(`${device.description}, ${dtype}`);
+  const description = `${device.description}, ${dtype}`;
+  console.log(description);
   const results: Result[] = [];
   for (const bench of chosen) {
     const { data, models, python } = values;
@@ -102,6 +108,7 @@ async function main(): Promise<number> {
     });
   }
   if (values.json) await writeFileAtomic(values.json, `${JSON.stringify(results, null, 2)}\n`);
+  if (values.html) await writeFileAtomic(values.html, htmlReport(description, results));
   return 0;
 }
 

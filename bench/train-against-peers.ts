@@ -1,0 +1,222 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { saveModel } from '../lib/model/checkpoint';
+import { backwardHeadByHead, uploadBatch, type TrainingBatch } from '../lib/model/loss';
+import type { MtpModel } from '../lib/model/model';
+import { byteTokenizerFiles, createTokenizer } from '../lib/model/tokenizer';
+import { scope } from '../lib/tensor/scope';
+import { AdamW } from '../lib/train/optimizer';
+import {
+  bare,
+  duration,
+  median,
+  productRate,
+  ceilings,
+  type Bench,
+  type Result,
+  type Setup,
+} from './harness';
+import { LineProcess } from './line-process';
+import { forwardFlops, randomModel } from './models';
+
+const [BATCH, LENGTH] = [8, 256];
+const LAYERS = 6;
+const ROUNDS = 12;
+const OPTIMIZER = { learningRate: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 };
+/** How far a loss may be from ours, relative, after so many steps in another order of sums. */
+const TOLERANCE = 1e-3;
+
+/** What one step did. */
+interface Step {
+  /** The sum of the heads' mean losses, before the step. */
+  loss: number;
+  seconds: number;
+}
+
+/** Does a step with each batch. */
+interface Learner {
+  name: string;
+  step: (batch: TrainingBatch) => Promise<Step>;
+}
+
+/**
+ * Training of the same model from the same weights on the same text by us, PyTorch and MLX, a step each in turns, the peers
+ * with the number of threads that suits them best: with one head, and with four heads and as many fewer layers in the trunk.
+ * All losses must agree.
+ */
+export const trainAgainstPeers: Bench = {
+  name: 'train-against-peers',
+  async run(setup, report) {
+    if (setup.device.name !== 'cpu') {
+      console.log('train-against-peers: the peers here run on the CPU only');
+      return;
+    }
+    const text = await readFile(require.resolve('typescript/lib/typescript.d.ts'));
+    let ofOne: number[] | undefined;
+    for (const n of [1, 4]) {
+      using model = randomModel(setup, {
+        layers: LAYERS - n + 1,
+        hidden: 256,
+        mtp: { kind: 'parallel', numHeads: n },
+      });
+      const peers = await startPeers(setup, model, batchOf(text, 0, n));
+      try {
+        const steps = await learnInTurns([ours(model), ...peers], text, n);
+        const params = { n, parameters: model.parameters.size, batch: BATCH, T: LENGTH };
+        const flops = 3 * BATCH * LENGTH * forwardFlops(model, LENGTH / 2);
+        const floor = flops / productRate(await ceilings(setup.device), 'float32');
+        resultsOf(steps, params, floor).forEach(report);
+        const seconds = steps.get('foretoken')!.map((step) => step.seconds);
+        if (ofOne) {
+          report(
+            bare('train-against-peers/against-one-head', params, '×', [median(seconds) / median(ofOne)]),
+          );
+        }
+        ofOne ??= seconds;
+      } finally {
+        for (const { program } of peers) await program[Symbol.asyncDispose]();
+      }
+    }
+  },
+};
+
+function resultsOf(steps: ReadonlyMap<string, Step[]>, params: Result['params'], floor: number): Result[] {
+  const seconds = (name: string): number[] => steps.get(name)!.map((step) => step.seconds);
+  return [...steps.keys()].flatMap((name) => {
+    const time = duration(`train-against-peers/${name}`, params, seconds(name), floor);
+    if (name === 'foretoken') return [time];
+    const ratios = seconds(name).map((theirs, i) => seconds('foretoken')[i]! / theirs);
+    return [time, bare(`train-against-peers/time-against-${name}`, params, '×', ratios)];
+  });
+}
+
+/** Step after step, the first of which nobody looks at. */
+async function learnInTurns(
+  learners: readonly Learner[],
+  text: Uint8Array,
+  n: number,
+): Promise<Map<string, Step[]>> {
+  const steps = new Map(learners.map(({ name }): [string, Step[]] => [name, []]));
+  for (let round = 0; round <= ROUNDS; round++) {
+    const batch = batchOf(text, round, n);
+    let expected: number | undefined;
+    for (const { name, step } of learners) {
+      const done = await step(batch);
+      expected ??= done.loss;
+      if (!(Math.abs(done.loss / expected - 1) < TOLERANCE)) {
+        throw new Error(`train-against-peers: the loss of ${name} is ${done.loss}, and not ${expected}`);
+      }
+      if (round > 0) steps.get(name)!.push(done);
+    }
+  }
+  return steps;
+}
+
+/** Rows of text, each from somewhere else. */
+function batchOf(text: Uint8Array, round: number, n: number): TrainingBatch {
+  const begins = Array.from(
+    { length: BATCH },
+    (_, row) => ((round * BATCH + row) * 7919) % (text.length - LENGTH - n),
+  );
+  const ahead = (distance: number): Int32Array =>
+    Int32Array.from(
+      begins.flatMap((begin) => [...text.subarray(begin + distance, begin + distance + LENGTH)]),
+    );
+  return {
+    batch: BATCH,
+    length: LENGTH,
+    tokens: ahead(0),
+    starts: new Int32Array(BATCH * LENGTH),
+    targets: Array.from({ length: n }, (_, k) => ahead(k + 1)),
+  };
+}
+
+function ours(model: MtpModel): Learner {
+  const { learningRate, ...options } = OPTIMIZER;
+  const optimizer = new AdamW(model.parameters, { ...options, maxGradNorm: 0 });
+  const weights = new Array<number>(model.numHeads).fill(1 / (BATCH * LENGTH));
+  model.table.reserve(LENGTH);
+  return {
+    name: 'foretoken',
+    async step(batch) {
+      const start = performance.now();
+      const losses = scope(() => {
+        model.parameters.zeroGradients();
+        const heads = backwardHeadByHead(model, uploadBatch(model.device, batch, model.heads), { weights });
+        optimizer.update(learningRate);
+        return heads.map((head) => head!.loss);
+      });
+      let loss = 0;
+      for (const each of losses) loss += await each.item();
+      for (const each of losses) each.dispose();
+      return { loss, seconds: (performance.now() - start) / 1000 };
+    },
+  };
+}
+
+interface Peer extends Learner {
+  program: LineProcess;
+}
+
+/** Those of the peers that can be run here, with the weights of the model; they run only when they are asked. */
+async function startPeers(setup: Setup, model: MtpModel, first: TrainingBatch): Promise<Peer[]> {
+  const directory = await mkdtemp(join(tmpdir(), 'foretoken-bench-'));
+  try {
+    const path = join(directory, 'model');
+    await saveModel(path, model, createTokenizer(byteTokenizerFiles()));
+    const { numHiddenLayers, numAttentionHeads, headDim, rmsNormEps, ropeTheta } = model.config;
+    const given = {
+      ...{ path: join(path, 'model.safetensors'), optimizer: OPTIMIZER, length: LENGTH },
+      ...{ heads: model.numHeads, layers: numHiddenLayers, queryHeads: numAttentionHeads, headDim },
+      ...{ eps: rmsNormEps, theta: ropeTheta },
+    };
+    const started: Peer[] = [];
+    for (const [name, command, script] of [
+      ['torch', setup.python, 'train.py'],
+      ['mlx', process.execPath, 'train.mjs'],
+    ] as const) {
+      const start = (threads: number): Promise<Peer | null> =>
+        startPeer(name, command, [join(__dirname, 'peers', script), JSON.stringify({ ...given, threads })]);
+      const threads = await fastestThreads(start, first);
+      const peer = threads === null ? null : await start(threads);
+      if (peer) started.push(peer);
+    }
+    return started;
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function startPeer(name: string, command: string, options: readonly string[]): Promise<Peer | null> {
+  const program = new LineProcess(command, options);
+  if (!(await program.answer())) {
+    console.log(`train-against-peers: no ${name}, because of ${command}: ${program.complaint}`);
+    return null;
+  }
+  program.pause();
+  const step = async ({ tokens, targets }: TrainingBatch): Promise<Step> => {
+    program.goOn();
+    const answer = await program.ask({ tokens: [...tokens], targets: targets.map((each) => [...each]) });
+    program.pause();
+    return answer as unknown as Step;
+  };
+  return { name, step, program };
+}
+
+/** How many threads suit a peer best; null where it does not start. */
+async function fastestThreads(
+  start: (threads: number) => Promise<Peer | null>,
+  batch: TrainingBatch,
+): Promise<number | null> {
+  let [best, least]: [number | null, number] = [null, Infinity];
+  for (let threads = 1; threads <= availableParallelism(); threads *= 2) {
+    const peer = await start(threads);
+    if (!peer) return null;
+    await peer.step(batch);
+    const seconds = median([(await peer.step(batch)).seconds, (await peer.step(batch)).seconds]);
+    await peer.program[Symbol.asyncDispose]();
+    if (seconds < least) [best, least] = [threads, seconds];
+  }
+  return best;
+}
