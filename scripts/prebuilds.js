@@ -1,10 +1,12 @@
-// Builds the addon and puts it, stripped, where the published package has it: prebuilds/<platform>-<arch>/.
-// `--out <folder>` puts prebuilds/ there instead of into the repository. For a release, run this in a fresh clone
-// on the oldest system that is to be supported: the binary needs the C library of the machine that built it.
+// Builds the addon and puts it, stripped, where the published package has it: prebuilds/<platform>-<arch>/. On Linux also
+// for linux-arm64, where the cross compiler is. `--out <folder>` puts prebuilds/ there instead of into the repository. For a
+// release, run this in a fresh clone on the oldest system that is to be supported: the binary needs the C library of the
+// machine that built it.
 'use strict';
 const { spawnSync } = require('node:child_process');
 const { readdirSync, rmSync } = require('node:fs');
 const path = require('node:path');
+const { crossCompileForArm64 } = require('./cross-compile');
 
 const root = path.resolve(__dirname, '..');
 const build = path.join(__dirname, 'build.js');
@@ -28,5 +30,6 @@ const prebuilds = path.join(out, 'prebuilds');
 for (const file of readdirSync(prebuilds, { recursive: true })) {
   if (file.includes('_emulated')) rmSync(path.join(prebuilds, file));
 }
+if (process.platform === 'linux' && process.arch === 'x64') crossCompileForArm64(out);
 // prebuildify moves the binary away; put it back, because build/Release is what a clone loads.
 run(build, []);

