@@ -213,24 +213,24 @@ async function timeInTurns(
 ): Promise<Map<string, number[]>> {
   const seconds = new Map(decoders.map(({ name }): [string, number[]] => [name, []]));
   for (let round = 0; round <= ROUNDS; round++) {
-    const sums = new Map(decoders.map(({ name }) => [name, { seconds: 0, count: 0 }]));
-    for (const prompt of prompts) {
-      let first: number[] | undefined;
-      for (const { name, decode } of decoders) {
+    const firsts: number[][] = [];
+    // All prompts of a decoder in a row, as a user would have them.
+    for (const { name, decode } of decoders) {
+      const sum = { seconds: 0, count: 0 };
+      for (const [p, prompt] of prompts.entries()) {
         const result = await decode(prompt);
-        first ??= result.tokens;
+        const first = (firsts[p] ??= result.tokens);
         const same = isPeer(name) ? 1 : first.length;
         if (result.tokens.slice(0, same).join() !== first.slice(0, same).join()) {
           throw new Error(
             `decode-against-peers: ${name} writes ${result.tokens.join()}, and not ${first.join()}`,
           );
         }
-        const sum = sums.get(name)!;
         sum.seconds += result.seconds;
         sum.count += result.count;
       }
+      if (round > 0) seconds.get(name)!.push(sum.seconds / sum.count);
     }
-    if (round > 0) for (const [name, sum] of sums) seconds.get(name)!.push(sum.seconds / sum.count);
   }
   return seconds;
 }

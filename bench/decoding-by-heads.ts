@@ -114,8 +114,9 @@ async function measure(
   const plain: string[] = [];
   for (let repeat = 0; repeat <= repeats; repeat++) {
     const round = cases.map((): Round => ({ seconds: 0, steps: 0, committed: 0 }));
-    for (const [p, prompt] of prompts.entries()) {
-      for (const [c, { params, speculation }] of cases.entries()) {
+    // All prompts of a case in a row, as a user would have them.
+    for (const [c, { params, speculation }] of cases.entries()) {
+      for (const [p, prompt] of prompts.entries()) {
         const generation = language.generate(prompt, { maxTokens: newTokens, ignoreEos: true, speculation });
         const tokens: number[] = [];
         for await (const piece of generation) tokens.push(...piece.tokens);

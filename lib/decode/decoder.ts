@@ -33,6 +33,9 @@ export class Decoder implements Disposable {
   readonly #steps = new Map<string, TreeStep>();
   /** Prompt and output; the last one is the root of the next tree, not yet in the cache. */
   readonly #tokens: number[] = [];
+  readonly #sampling: Required<SamplingOptions>;
+  /** Of the weights that captured steps read. */
+  readonly #version: number;
   #promptLength = 0;
   #drawnAt = 0;
 
@@ -42,16 +45,34 @@ export class Decoder implements Disposable {
   ) {
     const { numHiddenLayers, numKeyValueHeads, headDim, vocabSize, maxPositionEmbeddings } = model.config;
     const { capacity, maxDepth } = options;
-    const sampling = samplingOptions(options.sampling, vocabSize);
+    const sampling = (this.#sampling = samplingOptions(options.sampling, vocabSize));
     const kvHeads = numKeyValueHeads;
     // Captured steps keep the weights and the table they have seen: all must be there before.
     model.parameters.packWeights();
+    this.#version = model.parameters.version;
     model.table.reserve(Math.min(capacity, maxPositionEmbeddings));
     const { device, dtype } = model;
     this.#cache = new KvCache(device, { layers: numHiddenLayers, kvHeads, headDim, capacity, dtype });
     this.#inputs = new StepInputs(model.device, needsHistory(sampling) ? capacity : null);
     this.#drafter =
       maxDepth > 0 ? makeDrafter(model, { depth: maxDepth, capacity, inputs: this.#inputs }) : null;
+  }
+
+  /** Whether it decodes as a new one would that is made with these options. */
+  serves({ sampling, maxDepth, capacity }: DecoderOptions): boolean {
+    const { model, options } = this;
+    if (this.#version !== model.parameters.version || maxDepth !== options.maxDepth) return false;
+    return (
+      capacity <= options.capacity &&
+      isSame(this.#sampling, samplingOptions(sampling, model.config.vocabSize))
+    );
+  }
+
+  /** Forgets its text, as a new one has none. */
+  reset(): void {
+    this.#cache.truncate(0, 0);
+    this.#drafter?.reset();
+    this.#tokens.length = this.#promptLength = this.#drawnAt = 0;
   }
 
   /** Prompt and output so far. */
@@ -136,4 +157,13 @@ export class Decoder implements Disposable {
     this.#cache.dispose();
     this.#drafter?.[Symbol.dispose]();
   }
+}
+
+function isSame(a: Required<SamplingOptions>, b: Required<SamplingOptions>): boolean {
+  const { logitBias: biasA, ...restA } = a;
+  const { logitBias: biasB, ...restB } = b;
+  const hasNone = biasA.size === 0 && biasB.size === 0;
+  return (
+    hasNone && Object.entries(restA).every(([name, value]) => restB[name as keyof typeof restB] === value)
+  );
 }

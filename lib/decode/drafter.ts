@@ -42,6 +42,8 @@ export interface Drafter extends Disposable {
    * gather rows draft with all their heads, which must see every row.
    */
   draft(depth: number, width: number): Tensor;
+  /** Forgets the text. */
+  reset(): void;
 }
 
 export interface DrafterOptions {
@@ -109,6 +111,10 @@ class RowDrafter implements Drafter {
     // All that is needed comes with the inputs of the next step.
   }
 
+  reset(): void {
+    // Every draft follows on rows that were seen.
+  }
+
   draft(depth: number, width: number): Tensor {
     return scope(() => {
       const { model, inputs } = this;
@@ -167,6 +173,11 @@ class IndependentDrafter implements Drafter {
       this.#release();
       return reshape(propose(this.model, stacked, width), [1, this.depth, width]);
     });
+  }
+
+  reset(): void {
+    this.#release();
+    this.cache.truncate(0, 0);
   }
 
   #release(): void {
@@ -280,9 +291,15 @@ class ChainedDrafter implements Drafter {
     this.cache.advance([final]);
   }
 
-  [Symbol.dispose](): void {
+  reset(): void {
     for (const piece of this.#open) piece.dispose();
     this.#open = [];
+    this.#tokens = [];
+    this.cache.truncate(0, 0);
+  }
+
+  [Symbol.dispose](): void {
+    this.reset();
     this.cache.dispose();
   }
 }

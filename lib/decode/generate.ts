@@ -3,6 +3,7 @@ import type { MtpModel } from '../model/model';
 import type { Tokenizer } from '../model/tokenizer';
 import { Decoder } from './decoder';
 import { StatsRecorder, type GenerateStats } from './generate-stats';
+import type { IdleDecoder } from './idle-decoder';
 import { checkSpeculation, MAX_DRAFT_NODES, type GenerateOptions } from './options';
 import { makePlanner, ROOT_ONLY, type Planner } from './planner';
 import { StopStrings } from './stop-strings';
@@ -38,13 +39,24 @@ export function generate(
   prompt: string | ArrayLike<number>,
   options: GenerateOptions = {},
 ): Generation {
+  return generateWith(null, model, tokenizer, prompt, options);
+}
+
+/** The same with a decoder that is kept from one text to the next. */
+export function generateWith(
+  idle: IdleDecoder | null,
+  model: MtpModel,
+  tokenizer: Tokenizer,
+  prompt: string | ArrayLike<number>,
+  options: GenerateOptions,
+): Generation {
   const recorder = new StatsRecorder();
   const run = prepare(model, tokenizer, prompt, options);
   return {
     get stats() {
       return recorder.stats;
     },
-    [Symbol.asyncIterator]: () => iterate(run, recorder),
+    [Symbol.asyncIterator]: () => iterate(run, recorder, idle),
   };
 }
 
@@ -96,16 +108,37 @@ function prepare(
   };
 }
 
-async function* iterate(run: Run, recorder: StatsRecorder): AsyncGenerator<GeneratedPiece, void, undefined> {
+async function* iterate(
+  run: Run,
+  recorder: StatsRecorder,
+  idle: IdleDecoder | null,
+): AsyncGenerator<GeneratedPiece, void, undefined> {
   const { model, prompt, maxTokens, options, planner } = run;
-  const end = new TextEnd(run);
-  recorder.finishReason = end.reason;
   options.signal?.throwIfAborted();
-  using decoder = new Decoder(model, {
+  const wanted = {
     sampling: options,
     maxDepth: planner.maxDepth,
     capacity: prompt.length + maxTokens + MAX_DRAFT_NODES + 1,
-  });
+  };
+  const decoder = idle?.take(model, wanted) ?? new Decoder(model, wanted);
+  let isDone = false;
+  try {
+    yield* decode(run, recorder, decoder);
+    isDone = true;
+  } finally {
+    if (isDone && idle) idle.give(decoder);
+    else decoder[Symbol.dispose]();
+  }
+}
+
+async function* decode(
+  run: Run,
+  recorder: StatsRecorder,
+  decoder: Decoder,
+): AsyncGenerator<GeneratedPiece, void, undefined> {
+  const { model, prompt, options, planner } = run;
+  const end = new TextEnd(run);
+  recorder.finishReason = end.reason;
   const start = performance.now();
   await decoder.prefill(prompt);
   let now = performance.now();

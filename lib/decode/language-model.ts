@@ -4,7 +4,8 @@ import type { Tokenizer } from '../model/tokenizer';
 import type { ActivationDType } from '../native/binding';
 import { Device, openDevice } from '../tensor/device';
 import type { DeviceName } from '../tensor/device-options';
-import { generate, type Generation } from './generate';
+import { generateWith, type Generation } from './generate';
+import { IdleDecoder } from './idle-decoder';
 import type { GenerateOptions } from './options';
 
 /** Where {@link LanguageModel.load} puts a model, and in what type. */
@@ -21,6 +22,7 @@ export interface LoadOptions {
 /** A model with its tokenizer: text in, text out. */
 export class LanguageModel implements Disposable {
   #ownDevice: Device | null = null;
+  readonly #idle = new IdleDecoder();
 
   constructor(
     /** The model, disposed together with this. */
@@ -57,13 +59,17 @@ export class LanguageModel implements Disposable {
     }
   }
 
-  /** Continues a prompt, piece by piece; see {@link generate}. */
+  /**
+   * Continues a prompt, piece by piece; see {@link generate}. What a text needs on the device is kept for the next one with the
+   * same options, until that is another or the model is disposed.
+   */
   generate(prompt: string | ArrayLike<number>, options: GenerateOptions = {}): Generation {
-    return generate(this.model, this.tokenizer, prompt, options);
+    return generateWith(this.#idle, this.model, this.tokenizer, prompt, options);
   }
 
   /** Frees the model, and the device when `load` opened it. */
   dispose(): void {
+    this.#idle[Symbol.dispose]();
     this.model.dispose();
     this.#ownDevice?.dispose();
   }

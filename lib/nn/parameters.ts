@@ -148,6 +148,8 @@ export class ParameterStore {
   readonly storedDtype: ActivationDType;
   /** Whether the values can be trained: not where only rounded ones are kept. */
   readonly trainable: boolean;
+  /** Rises whenever values change. */
+  version = 0;
 
   constructor(
     /** Where the parameters lie. */
@@ -256,6 +258,7 @@ export class ParameterStore {
 
   /** To be called when values have changed and `rounded` with them, as by an optimizer. */
   updated(): void {
+    this.version += 1;
     for (const parameter of this.parameters) parameter.changed();
   }
 
