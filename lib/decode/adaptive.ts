@@ -1,5 +1,5 @@
 import type { Planner, StepOutcome } from './planner';
-import { RankPathStatistics, REPLAN_STEPS } from './rank-path-statistics';
+import { isTimeToReplan, RankPathStatistics } from './rank-path-statistics';
 import { StepTimes } from './step-times';
 import { beginning, best, expectedTokensBySize, type TreePlan } from './tree';
 
@@ -7,10 +7,13 @@ import { beginning, best, expectedTokensBySize, type TreePlan } from './tree';
 const SIZES = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 63];
 
 /**
- * Every so many steps one size is measured again: machines and contexts change. It takes two steps, the first of which has
- * to be prepared and takes twice as long; more often would cost more than a few per cent.
+ * Every so many steps, at the least, one size is measured again: machines and contexts change. It takes two steps, the first
+ * of which often has to be prepared, which takes as long as ten steps of a small model.
  */
 const EXPLORE_STEPS = 128;
+const STEPS_OF_A_LOOK = 2;
+/** What that may take of the time. */
+const EXPLORE_SHARE = 0.01;
 
 /** Measurements of one size before its time is believed. */
 const FIRST_LOOKS = 3;
@@ -32,6 +35,12 @@ export class AdaptivePlanner implements Planner {
   readonly #overhead = new StepTimes();
   #steps = 0;
   #allSeen = false;
+  /** Steps that the present look at a size still has; and which of the sizes that is, counted on. */
+  #looking = 0;
+  #looks = 0;
+  #lastLook = 0;
+  /** Seconds that looks may take before they have taken their share. */
+  #allowance = 0;
   /** What was worked out from the statistics, by size; good for a few steps. */
   readonly #trees = new Map<number, TreePlan>();
   #largest: TreePlan;
@@ -52,7 +61,7 @@ export class AdaptivePlanner implements Planner {
   }
 
   next(): TreePlan {
-    if (this.#steps % REPLAN_STEPS === 0) {
+    if (isTimeToReplan(this.#steps)) {
       this.#trees.clear();
       this.#largest = best(this.#sizes.at(-1)!, this.#statistics);
       this.#isCurrent = false;
@@ -62,6 +71,12 @@ export class AdaptivePlanner implements Planner {
 
   observe({ plan, path, seconds, deviceSeconds, isFirst }: StepOutcome): void {
     this.#steps++;
+    if (this.#looking > 0) {
+      this.#looking--;
+      this.#allowance -= seconds;
+    } else {
+      this.#allowance += EXPLORE_SHARE * seconds;
+    }
     this.#statistics.observe(plan, path);
     if (isFirst) return;
     this.#times.observe(plan.parents.length - 1, deviceSeconds);
@@ -84,9 +99,13 @@ export class AdaptivePlanner implements Planner {
   }
 
   #again(): number | undefined {
-    // Two steps, because the first may not count.
-    if (this.#steps % EXPLORE_STEPS > 1) return undefined;
-    return this.#sizes[Math.floor(this.#steps / EXPLORE_STEPS) % this.#sizes.length];
+    if (this.#looking === 0) {
+      if (this.#steps - this.#lastLook < EXPLORE_STEPS || this.#allowance < 0) return undefined;
+      this.#lastLook = this.#steps;
+      this.#looks += 1;
+      this.#looking = STEPS_OF_A_LOOK;
+    }
+    return this.#sizes[this.#looks % this.#sizes.length];
   }
 
   #chosen(): number {

@@ -1,7 +1,7 @@
 import type { MtpModel } from '../model/model';
 import type { Speculation } from './options';
 import { AdaptivePlanner } from './adaptive';
-import { RankPathStatistics, REPLAN_STEPS } from './rank-path-statistics';
+import { isTimeToReplan, RankPathStatistics } from './rank-path-statistics';
 import { best, chain, full, type TreePlan } from './tree';
 
 /** What a step did, for whoever plans the next one. */
@@ -53,7 +53,7 @@ class BestPlanner implements Planner {
 
   observe({ plan, path }: StepOutcome): void {
     this.#statistics.observe(plan, path);
-    if (++this.#steps % REPLAN_STEPS === 0) this.#plan = best(this.nodes, this.#statistics);
+    if (isTimeToReplan(++this.#steps)) this.#plan = best(this.nodes, this.#statistics);
   }
 }
 

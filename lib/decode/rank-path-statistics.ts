@@ -9,8 +9,13 @@ const PRIOR_DECAY = 0.3;
 /** What the prior weighs, in observations. */
 const PRIOR_WEIGHT = 4;
 
-/** Steps after which plans are made anew: one step changes the statistics too little to pay for it. */
-export const REPLAN_STEPS = 32;
+/**
+ * Whether plans are to be made anew after so many steps. One step changes the statistics too little to pay for it, and the
+ * more there are, the less.
+ */
+export function isTimeToReplan(steps: number): boolean {
+  return steps % (steps < 256 ? 32 : 128) === 0;
+}
 
 /** Ranks beyond this are never drafted. */
 export const MAX_RANK = 7;
