@@ -5,7 +5,7 @@ import type { DeviceName } from '../lib/tensor/device-options';
 import { decodeAgainstPeers } from './decode-against-peers';
 import { decodeStep } from './decode-step';
 import { decodingByHeads } from './decoding-by-heads';
-import type { Bench, Result } from './harness';
+import { withUnit, type Bench, type Result } from './harness';
 import { htmlReport } from './html';
 import { linear } from './linear';
 import { linearCrossEntropy } from './linear-cross-entropy';
@@ -42,15 +42,6 @@ of source code to train on; without it, the declaration files that come with Typ
 loss-against-peers and train-against-peers ask a Python with PyTorch (python3, or --python) for the others; train-against-peers
 and decode-against-peers the packages that npm install --ignore-scripts brings to bench/peers.
 Example: npm run bench -- linear-cross-entropy --json results.json`;
-
-function withUnit(value: number, unit: string): string {
-  if (unit === 'flop/s') return `${(value / 1e9).toFixed(1)} GFLOP/s`;
-  if (unit === 'byte/s') return `${(value / 1e9).toFixed(1)} GB/s`;
-  if (unit === 'byte') return `${(value / 2 ** 20).toFixed(1)} MiB`;
-  if (unit === 's') return value < 1e-3 ? `${(value * 1e6).toFixed(0)} µs` : `${(value * 1e3).toFixed(2)} ms`;
-  if (unit === 'tokens/s') return `${value.toFixed(0)} ${unit}`;
-  return `${value.toPrecision(4)} ${unit}`;
-}
 
 function line({ name, params, unit, median, spread, ceiling, fraction }: Result): string {
   const given = Object.entries(params)
