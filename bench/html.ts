@@ -1,5 +1,5 @@
 import { drawChart, escapeHtml, type Chart, type Series } from './chart';
-import type { Result } from './harness';
+import { withUnit, type Result } from './harness';
 
 /** Which results a chart is made of. */
 interface Curves {
@@ -10,6 +10,8 @@ interface Curves {
   along: string;
   x: string;
   y: string;
+  /** A parameter that follows from the one along the axis, and tells no curves apart. */
+  follows?: string;
   /** What of a result is drawn. */
   value: (result: Result) => number;
 }
@@ -42,6 +44,7 @@ const CURVES: readonly Curves[] = [
       along: 'drafts',
       x: 'drafts in a step',
       y: 'times plain speed',
+      follows: 'heads',
     },
     value: ({ median }) => median,
   },
@@ -58,7 +61,10 @@ const CURVES: readonly Curves[] = [
 ];
 
 /** Results of one name as curves: those that differ in nothing but the parameter along the axis belong together. */
-function chartOf({ title, name, along, x, y, value }: Curves, results: readonly Result[]): Chart | null {
+function chartOf(
+  { title, name, along, x, y, follows, value }: Curves,
+  results: readonly Result[],
+): Chart | null {
   const own = results.filter((result) => result.name === name && typeof result.params[along] === 'number');
   const series = new Map<string, { x: number; y: number }[]>();
   // What all share needs no mention in the legend.
@@ -66,7 +72,7 @@ function chartOf({ title, name, along, x, y, value }: Curves, results: readonly 
   for (const result of own) {
     const { [along]: at, ...rest } = result.params;
     const label = Object.entries(rest)
-      .filter(([key]) => !shared(key))
+      .filter(([key]) => !shared(key) && key !== follows)
       .map(([key, given]) => `${key} ${given}`)
       .join(', ');
     const points = series.get(label) ?? series.set(label, []).get(label)!;
@@ -87,8 +93,8 @@ export function htmlReport(description: string, results: readonly Result[]): str
     `<tr>${values.map((value) => `<${tag}>${escapeHtml(value)}</${tag}>`).join('')}</tr>`;
   const rows = results.map(({ name, params, median, spread, unit, fraction }) => {
     const given = Object.entries(params).map(([key, value]) => `${key}=${value}`);
-    const numbers = [median.toPrecision(4), `${(100 * spread).toFixed(0)} %`, fraction?.toFixed(2) ?? ''];
-    return cells([name, given.join(' '), numbers[0]!, unit, numbers[1]!, numbers[2]!], 'td');
+    const about = `± ${(100 * spread).toFixed(0)} %`;
+    return cells([name, given.join(' '), withUnit(median, unit), about, fraction?.toFixed(2) ?? ''], 'td');
   });
   return `<!doctype html>
 <html lang="en">
@@ -111,7 +117,7 @@ th, td { text-align: left; padding: 0.2rem 0.6rem; border-bottom: 1px solid #eee
 ${charts.map(drawChart).join('\n')}
 </main>
 <table>
-${cells(['name', 'parameters', 'median', 'unit', 'spread', 'of the ceiling'], 'th')}
+${cells(['name', 'parameters', 'median', 'spread', 'of the ceiling'], 'th')}
 ${rows.join('\n')}
 </table>
 </html>
