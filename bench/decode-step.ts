@@ -2,6 +2,7 @@ import { chainRows } from '../lib/decode/rows';
 import { RankPathStatistics } from '../lib/decode/rank-path-statistics';
 import { best, chain, type TreePlan } from '../lib/decode/tree';
 import type { MtpModel } from '../lib/model/model';
+import { native } from '../lib/native/load';
 import type { KvCache } from '../lib/nn/kv-cache';
 import { noGrad } from '../lib/tensor/autograd';
 import { capture, type Capture } from '../lib/tensor/capture';
@@ -9,8 +10,10 @@ import { uploadTrees } from '../lib/tensor/ops/tree-rows';
 import { verifyTree, type VerifyTreeResult } from '../lib/tensor/ops/verify-tree';
 import { scope } from '../lib/tensor/scope';
 import {
+  bare,
   bytesOf,
   ceilings,
+  duration,
   indices,
   interleaved,
   median,
@@ -18,6 +21,7 @@ import {
   spread,
   type Bench,
   type Report,
+  type Result,
   type Setup,
 } from './harness';
 import { emptyCache, randomModel } from './models';
@@ -25,7 +29,7 @@ import { emptyCache, randomModel } from './models';
 const PREFIX = 256;
 const SIZES = [1, 2, 4, 8, 16, 32, 64];
 
-/** Tree forward and verification by number of nodes, against the one node of plain decoding. */
+/** Tree forward and verification by number of nodes, against the one node of plain decoding; and what capturing saves. */
 export const decodeStep: Bench = {
   name: 'decode-step',
   async run(setup, report) {
@@ -63,6 +67,7 @@ async function measure(
     { seconds: 4 },
   );
   for (const step of steps) step.dispose();
+  await measureCalls(model, cache, { parameters: model.parameters.size, dtype }, report);
   const bytes = bytesOf(dtype) * model.parameters.size;
   const plain = median(samples[0]!);
   const parameters = model.parameters.size;
@@ -103,20 +108,59 @@ async function fill(model: MtpModel, cache: KvCache): Promise<void> {
   }
 }
 
-/** The step as generating captures it. */
-function captureStep(
-  model: MtpModel,
-  cache: KvCache,
-  { parents, depths }: TreePlan,
-): Capture<Pick<VerifyTreeResult, 'path' | 'drawn' | 'counts'>> {
+type StepResult = Pick<VerifyTreeResult, 'path' | 'drawn' | 'counts'>;
+
+/** Enqueues the step. */
+function enqueueStep(model: MtpModel, cache: KvCache, { parents, depths }: TreePlan): StepResult {
   const { device } = model;
   const length = cache.lengths[0]!;
-  return capture(device, () => {
-    const tree = uploadTrees(device, [{ parents, length }]);
-    const positions = device.tensor(depths.map((depth) => length + depth));
-    const tokens = device.tensor(indices(parents.length, 256));
-    const rows = { kind: 'cached', cache, tree, positions } as const;
-    const hidden = model.nextTokenHidden(model.trunk(tokens, rows), rows);
-    return { ...verifyTree({ hidden, weight: model.unembeddingFor(hidden), tokens, tree }) };
-  });
+  const tree = uploadTrees(device, [{ parents, length }]);
+  const positions = device.tensor(depths.map((depth) => length + depth));
+  const tokens = device.tensor(indices(parents.length, 256));
+  const rows = { kind: 'cached', cache, tree, positions } as const;
+  const hidden = model.nextTokenHidden(model.trunk(tokens, rows), rows);
+  return { ...verifyTree({ hidden, weight: model.unembeddingFor(hidden), tokens, tree }) };
+}
+
+/** The step as generating captures it. */
+function captureStep(model: MtpModel, cache: KvCache, plan: TreePlan): Capture<StepResult> {
+  return capture(model.device, () => enqueueStep(model, cache, plan));
+}
+
+/** A plain step enqueued call by call, against the same one captured; and what each call adds. */
+async function measureCalls(
+  model: MtpModel,
+  cache: KvCache,
+  params: Result['params'],
+  report: Report,
+): Promise<void> {
+  const { device } = model;
+  const enqueue = (): void => noGrad(() => scope(() => void enqueueStep(model, cache, chain(0))));
+  using captured = captureStep(model, cache, chain(0));
+  const calls = callsOf(enqueue);
+  const [apart, whole] = await interleaved(device, [enqueue, () => captured.replay()], { seconds: 2 });
+  const given = { ...params, calls };
+  report(duration('decode-step/call-by-call', given, apart!, median(whole!)));
+  const each = apart!.map((seconds, i) => (seconds - whole![i]!) / calls);
+  report(bare('decode-step/overhead-of-a-call', given, 's', each));
+}
+
+/** How many functions of the addon are called. */
+function callsOf(work: () => void): number {
+  const functions = native as unknown as Record<string, unknown>;
+  const own = { ...functions };
+  let calls = 0;
+  try {
+    for (const [name, call] of Object.entries(own)) {
+      if (typeof call !== 'function') continue;
+      functions[name] = (...given: unknown[]): unknown => {
+        calls++;
+        return (call as (...given: unknown[]) => unknown)(...given);
+      };
+    }
+    work();
+  } finally {
+    Object.assign(functions, own);
+  }
+  return calls;
 }
