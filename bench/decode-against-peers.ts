@@ -24,7 +24,9 @@ import { heldOutPrompts, openSources, trainedModel } from './trained-models';
 
 const PEERS = ['llama.node', 'node-llama-cpp'] as const;
 const DTYPES = ['float32', 'bfloat16'] as const;
-const NEW_TOKENS = 64;
+/** As many of large models would take the slower peer minutes. */
+const NEW_TOKENS = { small: 64, large: 16 };
+const LARGE = 200e6;
 const ROUNDS = 5;
 
 interface Decoded {
@@ -64,6 +66,7 @@ export const decodeAgainstPeers: Bench = {
         { layers: 6, hidden: 256 },
         { layers: 8, hidden: 512 },
         { layers: 14, hidden: 768 },
+        { layers: 22, hidden: 1152 },
       ]) {
         for (const dtype of DTYPES) {
           // Large enough that choices are not all alike.
@@ -104,14 +107,15 @@ async function compare(
 ): Promise<void> {
   using language = await LanguageModel.load(directory, { device: setup.device, dtype });
   const { model, tokenizer } = language;
-  const decoders = speculations.map((speculation) => ours(language, speculation));
+  const newTokens = model.parameters.size > LARGE ? NEW_TOKENS.large : NEW_TOKENS.small;
+  const decoders = speculations.map((speculation) => ours(language, speculation, newTokens));
   const copy = await mkdtemp(join(tmpdir(), 'foretoken-gguf-'));
   const peers: LineProcess[] = [];
   try {
     await saveModel(join(copy, 'model'), model, tokenizer);
     await writeGguf(join(copy, 'model'), join(copy, 'model.gguf'));
     for (const name of PEERS) {
-      const { peer, decode } = await fastest(name, join(copy, 'model.gguf'), prompts[0]!);
+      const { peer, decode } = await fastest(name, join(copy, 'model.gguf'), prompts[0]!, newTokens);
       peers.push(peer);
       decoders.push({ name, decode });
     }
@@ -152,11 +156,11 @@ function resultsOf(
 
 const isPeer = (name: string): boolean => PEERS.some((peer) => peer === name);
 
-function ours(language: LanguageModel, speculation: Speculation): Decoder {
+function ours(language: LanguageModel, speculation: Speculation, newTokens: number): Decoder {
   return {
     name: speculation === 'none' ? 'plain' : (speculation as { tree: string }).tree,
     async decode(prompt) {
-      const generation = language.generate(prompt, { maxTokens: NEW_TOKENS, ignoreEos: true, speculation });
+      const generation = language.generate(prompt, { maxTokens: newTokens, ignoreEos: true, speculation });
       const tokens: number[] = [];
       for await (const piece of generation) tokens.push(...piece.tokens);
       return { tokens, count: tokens.length, seconds: generation.stats.decodeSeconds };
@@ -170,13 +174,13 @@ interface Peer {
 }
 
 /** A peer with the number of threads that suits it and the model best. It runs only when it is asked. */
-async function fastest(name: string, path: string, prompt: Int32Array): Promise<Peer> {
+async function fastest(name: string, path: string, prompt: Int32Array, newTokens: number): Promise<Peer> {
   let [best, least]: [Peer | null, number] = [null, Infinity];
   for (let threads = 1; threads <= availableParallelism(); threads *= 2) {
     const peer = await start(name, path, threads);
     const decode: Decoder['decode'] = async (tokens) => {
       peer.goOn();
-      const answer = await peer.ask({ prompt: [...tokens], count: NEW_TOKENS });
+      const answer = await peer.ask({ prompt: [...tokens], count: newTokens });
       peer.pause();
       return answer as unknown as Decoded;
     };

@@ -194,7 +194,8 @@ export function withUnit(value: number, unit: string): string {
   if (unit === 'flop/s') return `${(value / 1e9).toFixed(1)} GFLOP/s`;
   if (unit === 'byte/s') return `${(value / 1e9).toFixed(1)} GB/s`;
   if (unit === 'byte') return `${(value / 2 ** 20).toFixed(1)} MiB`;
-  if (unit === 's') return value < 1e-3 ? `${(value * 1e6).toPrecision(3)} µs` : `${(value * 1e3).toFixed(2)} ms`;
+  if (unit === 's')
+    return value < 1e-3 ? `${(value * 1e6).toPrecision(3)} µs` : `${(value * 1e3).toFixed(2)} ms`;
   if (unit === 'tokens/s') return `${value.toFixed(0)} ${unit}`;
   return `${value.toPrecision(4)} ${unit}`;
 }
