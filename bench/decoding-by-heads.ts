@@ -1,6 +1,6 @@
 import { LanguageModel } from '../lib/decode/language-model';
 import type { Speculation } from '../lib/decode/options';
-import { bare, rate, sizeFor, type Bench, type Result, type Setup } from './harness';
+import { bare, indices, rate, sizeFor, type Bench, type Result, type Setup } from './harness';
 import { heldOutPrompts, openSources, trainedModel, type Trained } from './trained-models';
 
 /** Heads of the models: the paper's for text, and its byte-level one. */
@@ -50,6 +50,7 @@ export const decodingByHeads: Bench = {
         for (const [c, { params }] of cases.entries()) {
           resultsOf({ ...params, dtype }, tokens, rounds[c]!, rounds[0]!).forEach(report);
         }
+        report(await onRandomText(language, cases, { ...sizes, count, bytes }, { n, dtype }));
       }
     } finally {
       await data.close();
@@ -80,7 +81,22 @@ function onHeldOutText({ parameters, evaluation }: Trained, n: number, dtype: Se
   });
 }
 
-/** Plain decoding first. */
+/** Adaptive speculation behind prompts that are no text: where there is little to guess, it must cost nothing. */
+async function onRandomText(
+  language: LanguageModel,
+  cases: readonly Case[],
+  { count, bytes, ...sizes }: { count: number; bytes: number; newTokens: number; repeats: number },
+  params: Result['params'],
+): Promise<Result> {
+  const all = indices(count * bytes, 256);
+  const prompts = Array.from({ length: count }, (_, i) => all.subarray(i * bytes, (i + 1) * bytes));
+  const two = [cases[0]!, cases.at(-1)!];
+  const [plain, adaptive] = await measure(language, two, prompts, sizes);
+  const ratios = adaptive!.map(({ seconds }, i) => plain![i]!.seconds / seconds);
+  return bare('decoding-by-heads/random-text-against-plain', { ...params, tree: 'adaptive' }, '×', ratios);
+}
+
+/** Plain decoding first, adaptive speculation last. */
 function casesOf(n: number): Case[] {
   const chains = Array.from({ length: n - 1 }, (_, i): Case => ({
     params: { n, heads: i + 2, tree: 'chain', drafts: i + 1 },
