@@ -18,8 +18,11 @@ const EXPLORE_SHARE = 0.01;
 /** Measurements of one size before its time is believed. */
 const FIRST_LOOKS = 3;
 
-/** How much faster than the present size another one must look: a change has a price of its own. */
-const WORTH_A_CHANGE = 1.03;
+/**
+ * Sizes whose speeds differ by less look alike to these measurements. Of those the smallest is taken: larger trees more often
+ * take longer in use than where they were tried.
+ */
+const ALIKE = 1.03;
 
 /**
  * Takes the tree size that gives the most expected tokens per second: the acceptance as counted so far over the step time
@@ -115,10 +118,8 @@ export class AdaptivePlanner implements Planner {
     const seconds = this.#times.estimates(this.#sizes);
     const [overhead] = this.#overhead.estimates([0]);
     const rates = this.#sizes.map((size, i) => expected[size]! / (seconds[i]! + overhead!));
-    const fastest = rates.indexOf(Math.max(...rates));
-    if (rates[fastest]! > WORTH_A_CHANGE * rates[this.#sizes.indexOf(this.#choice)]!) {
-      this.#choice = this.#sizes[fastest]!;
-    }
+    const fastest = Math.max(...rates);
+    this.#choice = this.#sizes[rates.findIndex((rate) => ALIKE * rate >= fastest)]!;
     return this.#choice;
   }
 }
