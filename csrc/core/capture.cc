@@ -18,7 +18,7 @@ Capture::Capture(std::shared_ptr<Device> device, const Capture* other)
 }
 
 Capture::~Capture() {
-  if (!gathering_) return;
+  if (device_->capture != this) return;  // it has ended
   try {
     finish();
   } catch (const Error&) {
@@ -27,7 +27,6 @@ Capture::~Capture() {
 }
 
 void Capture::finish() {
-  gathering_ = false;
   device_->capture = nullptr;
   device_->allocator().allocate_from(nullptr);
   work_ = device_->backend().end_capture();

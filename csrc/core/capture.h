@@ -36,7 +36,6 @@ class Capture {
   const std::shared_ptr<SharedPool> pool_;
   std::unordered_set<std::shared_ptr<Storage>> retained_;
   std::shared_ptr<CapturedWork> work_;
-  bool gathering_ = true;
 };
 
 }  // namespace foretoken

@@ -13,10 +13,10 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   if (!stream || !stream->capture) return returned(cudaErrorInvalidValue);
-  const std::unique_ptr<CUgraph_st> capture = std::move(stream->capture);
+  std::unique_ptr<CUgraph_st> capture = std::move(stream->capture);
   *graph = nullptr;
   if (capture->invalid) return returned(cudaErrorStreamCaptureInvalidated);
-  *graph = new CUgraph_st(*capture);
+  *graph = capture.release();
   return cudaSuccess;
 }
 
