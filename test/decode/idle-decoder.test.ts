@@ -71,10 +71,12 @@ test.each<[string, GenerateOptions, GenerateOptions]>([
   ['speculation', { speculation: 'none' }, { speculation: { tree: 'chain', depth: 2 } }],
 ])('%s takes effect', async (_, first, second) => {
   using language = languageModel();
-  await tokensOf(language.generate('abc', { ...base, ...first }));
+  const before = await tokensOf(language.generate('abc', { ...base, ...first }));
   const options = { ...base, ...second };
   const alone = await tokensOf(generate(language.model, tokenizer, 'abc', options));
   expect(await tokensOf(language.generate('abc', options))).toEqual(alone);
+  // Speculation alone changes no text; of the others each shows whether it was heeded.
+  expect(String(alone) === String(before)).toBe(second.speculation !== undefined);
 });
 
 test('weights that have changed take effect', async () => {
