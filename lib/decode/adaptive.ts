@@ -38,9 +38,10 @@ export class AdaptivePlanner implements Planner {
   readonly #overhead = new StepTimes();
   #steps = 0;
   #allSeen = false;
-  /** Steps that the present look at a size still has; and which of the sizes that is, counted on. */
+  /** Steps that the present look at a size still has. */
   #looking = 0;
-  #looks = 0;
+  /** Which of the sizes it is at; they take turns. */
+  #turn = 0;
   #lastLook = 0;
   /** Seconds that looks may take before they have taken their share. */
   #allowance = 0;
@@ -105,10 +106,10 @@ export class AdaptivePlanner implements Planner {
     if (this.#looking === 0) {
       if (this.#steps - this.#lastLook < EXPLORE_STEPS || this.#allowance < 0) return undefined;
       this.#lastLook = this.#steps;
-      this.#looks += 1;
+      this.#turn = (this.#turn + 1) % this.#sizes.length;
       this.#looking = STEPS_OF_A_LOOK;
     }
-    return this.#sizes[this.#looks % this.#sizes.length];
+    return this.#sizes[this.#turn];
   }
 
   #chosen(): number {
