@@ -2,21 +2,22 @@
 'use strict';
 const { spawnSync } = require('node:child_process');
 const { copyFileSync, mkdirSync } = require('node:fs');
+const os = require('node:os');
 const path = require('node:path');
 
 const root = path.resolve(__dirname, '..');
 const TRIPLE = 'aarch64-linux-gnu';
 
 /**
- * Builds into prebuilds/linux-arm64 of the folder `out`, with the GNU cross compiler. Without it, says how to get it and
- * returns false. There is no CUDA library for arm64.
+ * Builds into prebuilds/linux-arm64 of the folder `out`, with the GNU cross compiler; without it, says how to get it. There is
+ * no CUDA library for arm64.
  */
 function crossCompileForArm64(out) {
   if (spawnSync(`${TRIPLE}-g++`, ['--version'], { stdio: 'ignore' }).status !== 0) {
     console.warn(
       `foretoken: no binary for linux-arm64, because ${TRIPLE}-g++ was not found: apt-get install g++-${TRIPLE}`,
     );
-    return false;
+    return;
   }
   const release = path.join(root, 'build/arm64/Release');
   const variables = {
@@ -29,7 +30,7 @@ function crossCompileForArm64(out) {
   const script = require.resolve('cmake-js/bin/cmake-js', { paths: [root] });
   run(process.execPath, [
     ...[script, 'build', '--directory', root, '--out', path.dirname(release), '--arch', 'arm64'],
-    ...['--target', 'foretoken', '--parallel', '2'],
+    ...['--target', 'foretoken', '--parallel', String(os.availableParallelism())],
     ...Object.entries(variables).map(([name, value]) => `--CD${name}=${value}`),
   ]);
   const built = path.join(release, 'foretoken.node');
@@ -37,7 +38,6 @@ function crossCompileForArm64(out) {
   const folder = path.join(out, 'prebuilds/linux-arm64');
   mkdirSync(folder, { recursive: true });
   copyFileSync(built, path.join(folder, 'foretoken.glibc.node'));
-  return true;
 }
 
 function run(command, options) {
