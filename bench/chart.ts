@@ -38,7 +38,7 @@ function line(x1: number, y1: number, x2: number, y2: number): string {
   return `<line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}"/>`;
 }
 
-/** The chart as an SVG of its own, both axes from 0 on, with its legend and a table of its numbers. */
+/** The chart as an SVG of its own, both axes from 0 on, with its legend. */
 export function drawChart({ title, x, y, series }: Chart): string {
   const points = series.flatMap((one) => one.points);
   const [xs, ys] = [
