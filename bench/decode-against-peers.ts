@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LanguageModel } from '../lib/decode/language-model';
 import type { Speculation } from '../lib/decode/options';
@@ -18,7 +18,7 @@ import {
   type Result,
   type Setup,
 } from './harness';
-import { LineProcess } from './line-process';
+import { fastestThreads, LineProcess } from './line-process';
 import { randomModel } from './models';
 import { heldOutPrompts, openSources, trainedModel } from './trained-models';
 
@@ -115,8 +115,8 @@ async function compare(
     await saveModel(join(copy, 'model'), model, tokenizer);
     await writeGguf(join(copy, 'model'), join(copy, 'model.gguf'));
     for (const name of PEERS) {
-      const { peer, decode } = await fastest(name, join(copy, 'model.gguf'), prompts[0]!, newTokens);
-      peers.push(peer);
+      const { program, decode } = await fastest(name, join(copy, 'model.gguf'), prompts[0]!, newTokens);
+      peers.push(program);
       decoders.push({ name, decode });
     }
     const rates = await ceilings(setup.device);
@@ -169,32 +169,24 @@ function ours(language: LanguageModel, speculation: Speculation, newTokens: numb
 }
 
 interface Peer {
-  peer: LineProcess;
+  program: LineProcess;
   decode: Decoder['decode'];
 }
 
 /** A peer with the number of threads that suits it and the model best. It runs only when it is asked. */
 async function fastest(name: string, path: string, prompt: Int32Array, newTokens: number): Promise<Peer> {
-  let [best, least]: [Peer | null, number] = [null, Infinity];
-  for (let threads = 1; threads <= availableParallelism(); threads *= 2) {
-    const peer = await start(name, path, threads);
-    const decode: Decoder['decode'] = async (tokens) => {
-      peer.goOn();
-      const answer = await peer.ask({ prompt: [...tokens], count: newTokens });
-      peer.pause();
-      return answer as unknown as Decoded;
-    };
-    const times = [await decode(prompt), await decode(prompt), await decode(prompt)].map(
-      ({ seconds }) => seconds,
-    );
-    if (median(times) < least) {
-      await best?.peer[Symbol.asyncDispose]();
-      [best, least] = [{ peer, decode }, median(times)];
-    } else {
-      await peer[Symbol.asyncDispose]();
-    }
-  }
-  return best!;
+  const startPeer = async (threads: number): Promise<Peer> => {
+    const program = await start(name, path, threads);
+    program.pause();
+    const decode: Decoder['decode'] = async (tokens) =>
+      (await program.askInTurn({ prompt: [...tokens], count: newTokens })) as unknown as Decoded;
+    return { program, decode };
+  };
+  const peer = await fastestThreads(startPeer, async ({ decode }) => {
+    const runs = [await decode(prompt), await decode(prompt), await decode(prompt)];
+    return median(runs.map(({ seconds }) => seconds));
+  });
+  return peer!; // one that does not start throws
 }
 
 async function start(name: string, path: string, threads: number): Promise<LineProcess> {

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
 
 /** A line of JSON. */
@@ -24,13 +25,17 @@ export class LineProcess implements AsyncDisposable {
     return this.#complaint.trim().split('\n').at(-1)!;
   }
 
-  /** Keeps it from running, be it only to look for work in a loop, until it is let go on. */
+  /** Keeps it from running, be it only to look for work in a loop, but for {@link askInTurn}. */
   pause(): void {
     this.#process.kill('SIGSTOP');
   }
 
-  goOn(): void {
+  /** Lets it run for one answer. */
+  async askInTurn(request: object): Promise<Answer> {
     this.#process.kill('SIGCONT');
+    const answer = await this.ask(request);
+    this.pause();
+    return answer;
   }
 
   async ask(request: object): Promise<Answer> {
@@ -56,4 +61,24 @@ export class LineProcess implements AsyncDisposable {
     this.#process.kill('SIGKILL'); // which also ends one that is paused
     await closed;
   }
+}
+
+/**
+ * A program with the number of threads that suits it best: the one that `measure` gives the fewest seconds.
+ * @param start a new one, or null where it cannot run here
+ */
+export async function fastestThreads<T extends { program: LineProcess }>(
+  start: (threads: number) => Promise<T | null>,
+  measure: (started: T) => Promise<number>,
+): Promise<T | null> {
+  let [best, least]: [number, number] = [1, Infinity];
+  for (let threads = 1; threads <= availableParallelism(); threads *= 2) {
+    const started = await start(threads);
+    if (!started) return null;
+    const seconds = await measure(started);
+    await started.program[Symbol.asyncDispose]();
+    if (seconds < least) [best, least] = [threads, seconds];
+  }
+  // A new one, to which nothing has been done yet.
+  return start(best);
 }

@@ -1,5 +1,5 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { saveModel } from '../lib/model/checkpoint';
 import { backwardHeadByHead, uploadBatch, type TrainingBatch } from '../lib/model/loss';
@@ -17,7 +17,7 @@ import {
   type Result,
   type Setup,
 } from './harness';
-import { LineProcess } from './line-process';
+import { fastestThreads, LineProcess } from './line-process';
 import { forwardFlops, randomModel } from './models';
 
 const [BATCH, LENGTH] = [8, 256];
@@ -178,8 +178,10 @@ async function startPeers(setup: Setup, model: MtpModel, first: TrainingBatch): 
     ] as const) {
       const start = (threads: number): Promise<Peer | null> =>
         startPeer(name, command, [join(__dirname, 'peers', script), JSON.stringify({ ...given, threads })]);
-      const threads = await fastestThreads(start, first);
-      const peer = threads === null ? null : await start(threads);
+      const peer = await fastestThreads(start, async ({ step }) => {
+        await step(first);
+        return median([(await step(first)).seconds, (await step(first)).seconds]);
+      });
       if (peer) started.push(peer);
     }
     return started;
@@ -196,27 +198,8 @@ async function startPeer(name: string, command: string, options: readonly string
   }
   program.pause();
   const step = async ({ tokens, targets }: TrainingBatch): Promise<Step> => {
-    program.goOn();
-    const answer = await program.ask({ tokens: [...tokens], targets: targets.map((each) => [...each]) });
-    program.pause();
-    return answer as unknown as Step;
+    const request = { tokens: [...tokens], targets: targets.map((each) => [...each]) };
+    return (await program.askInTurn(request)) as unknown as Step;
   };
   return { name, step, program };
-}
-
-/** How many threads suit a peer best; null where it does not start. */
-async function fastestThreads(
-  start: (threads: number) => Promise<Peer | null>,
-  batch: TrainingBatch,
-): Promise<number | null> {
-  let [best, least]: [number | null, number] = [null, Infinity];
-  for (let threads = 1; threads <= availableParallelism(); threads *= 2) {
-    const peer = await start(threads);
-    if (!peer) return null;
-    await peer.step(batch);
-    const seconds = median([(await peer.step(batch)).seconds, (await peer.step(batch)).seconds]);
-    await peer.program[Symbol.asyncDispose]();
-    if (seconds < least) [best, least] = [threads, seconds];
-  }
-  return best;
 }
