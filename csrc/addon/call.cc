@@ -222,10 +222,15 @@ DType Call::activation_dtype(size_t index, const char* name, DType otherwise) co
 
 Tensor& Call::floating(size_t index, const char* name) {
   Tensor& found = tensor(index, name);
-  if (found.dtype == DType::kInt32) {
-    fail(ErrorCode::kDTypeMismatch, "%s must be float32, bfloat16 or float16, but is int32", name);
+  if (found.dtype == DType::kInt32 || found.dtype == DType::kInt8) {
+    fail(ErrorCode::kDTypeMismatch, "%s must be float32, bfloat16 or float16, but is %s", name, name_of(found.dtype));
   }
   return found;
+}
+
+Tensor& Call::weight(size_t index, const char* name) {
+  Tensor& found = tensor(index, name);
+  return found.dtype == DType::kInt8 ? found : floating(index, name);
 }
 
 Tensor& Call::int32(size_t index, const char* name) {

@@ -42,6 +42,7 @@ class Call {
   Tensor& activations(size_t index, const char* name);
   Tensor& any_activations(size_t index, const char* name);
   Tensor& floating(size_t index, const char* name);  // float32, bfloat16 or float16; row-major or panels
+  Tensor& weight(size_t index, const char* name);    // the same or int8
   Tensor& int32(size_t index, const char* name);
   Tensor* optional_float32(size_t index, const char* name);  // null when absent
   Tensor* optional_int32(size_t index, const char* name);

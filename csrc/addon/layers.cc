@@ -8,8 +8,10 @@ namespace {
 // embedding(tokens, weight, outDtype?): float32 unless told otherwise
 napi_value embedding(Call& call) {
   const Tensor& tokens = call.int32(0, "tokens");
-  const Tensor& weight = call.row_major(1, "weight");
-  if (weight.dtype == DType::kInt32) call.fail(ErrorCode::kDTypeMismatch, "weight must be floating, but is int32");
+  const Tensor& weight = call.weight(1, "weight");
+  if (weight.layout == Layout::kPanels && weight.dtype != DType::kInt8) {
+    call.fail(ErrorCode::kUnsupported, "weight is packed in %s; give it unpacked", name_of(weight.dtype));
+  }
   call.check_rank(weight, "weight", 2);
   call.check_rank(tokens, "tokens", 0, kMaxRank - 1);
   call.check_indices(tokens, "tokens", weight.shape[0]);

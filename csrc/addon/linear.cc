@@ -20,21 +20,31 @@ LinearShape linear_shape(const Call& call, const Tensor& x, const Tensor& weight
   return {x.shape.rows(), weight.shape[0], weight.shape[1]};
 }
 
-// packWeight(weight): the same values as `linear` reads them fastest; where that is as they lie, an alias
+// packWeight(weight, dtype?): the same values as `linear` reads them fastest, where that is as they lie an alias; or,
+// of int8, the nearest ones
 napi_value pack_weight(Call& call) {
+  const bool to_int8 = call.present(1);
+  if (to_int8 && call.string(1, "dtype") != name_of(DType::kInt8)) {
+    call.fail(ErrorCode::kInvalidArgument, "dtype must be int8, but is %s", call.string(1, "dtype").c_str());
+  }
   const Tensor& weight = call.floating(0, "weight");
   call.check_rank(weight, "weight", 2);
   if (weight.layout == Layout::kPanels) call.fail(ErrorCode::kUnsupported, "weight is packed already");
   Backend& backend = call.device().backend();
-  const int64_t bytes = backend.packed_bytes(weight.shape[0], weight.shape[1], weight.dtype);
+  if (to_int8 && !backend.packs_int8()) {
+    call.fail(ErrorCode::kUnsupported, "dtype is int8, but this device (%s) multiplies with floating weights only",
+              backend.kind());
+  }
+  const DType dtype = to_int8 ? DType::kInt8 : weight.dtype;
+  const int64_t bytes = backend.packed_bytes(weight.shape[0], weight.shape[1], dtype);
   if (bytes == 0 && weight.shape.count() > 0) return call.handle(weight);
   Tensor packed;
   packed.shape = weight.shape;
-  packed.dtype = weight.dtype;
+  packed.dtype = dtype;
   packed.layout = Layout::kPanels;
   packed.storage = std::make_shared<Storage>(call.shared_device(), bytes, call.op());
   if (weight.shape.count() > 0) {
-    backend.run(PackWeightArgs{weight.matrix(), packed.data(), weight.shape[0], weight.shape[1]});
+    backend.run(PackWeightArgs{weight.matrix(), packed.data(), weight.shape[0], weight.shape[1], dtype});
   }
   return call.handle(std::move(packed));
 }
@@ -42,7 +52,7 @@ napi_value pack_weight(Call& call) {
 // linear(x, weight, bias?, outDtype?): of the dtype of x unless float32 is asked for
 napi_value linear(Call& call) {
   const Tensor& x = call.activations(0, "x");
-  const Tensor& weight = call.floating(1, "weight");
+  const Tensor& weight = call.weight(1, "weight");
   const Tensor* const bias = call.optional_float32(2, "bias");
   const auto [m, n, k] = linear_shape(call, x, weight);
   if (bias != nullptr) call.check_shape(*bias, "bias", {n});

@@ -45,9 +45,10 @@ T* pointer(Tensor* tensor) {
 napi_value linear_cross_entropy(Call& call) {
   const LossMode mode = mode_argument(call, 0);
   const Tensor& hidden = call.floating(1, "hidden");
-  const Tensor& weight = call.floating(2, "weight");
-  if (hidden.layout != Layout::kRowMajor || weight.layout != Layout::kRowMajor) {
-    call.fail(ErrorCode::kUnsupported, "packed weights are only for linear layers; give the weight itself");
+  const Tensor& weight = call.weight(2, "weight");
+  if (hidden.layout != Layout::kRowMajor) call.fail(ErrorCode::kUnsupported, "hidden must not be a packed weight");
+  if (mode != LossMode::kLoss && weight.layout != Layout::kRowMajor) {
+    call.fail(ErrorCode::kUnsupported, "weight is packed, which is for losses without gradients; give it unpacked");
   }
   call.check_rank(hidden, "hidden", 2);
   call.check_rank(weight, "weight", 2);

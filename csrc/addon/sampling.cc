@@ -39,7 +39,7 @@ napi_value top_k(Call& call) {
 // linearSample(hidden, weight, bias?, positions?, softcap, temperature, seed): int32 [rows]
 napi_value linear_sample(Call& call) {
   const Tensor& hidden = call.activations(0, "hidden");
-  const Tensor& weight = call.floating(1, "weight");
+  const Tensor& weight = call.weight(1, "weight");
   const Tensor* const bias = call.optional_float32(2, "bias");
   const Tensor* const positions = call.optional_int32(3, "positions");
   LinearSampleArgs args{};

@@ -80,7 +80,7 @@ void read_history(Call& call, size_t index, VerifyTreeArgs* args) {
 //            history?, historyLengths?, promptLengths?, maxDepth?, ...sampling): [path, drawn, counts]
 napi_value verify_tree(Call& call) {
   const Tensor& hidden = call.activations(0, "hidden");
-  const Tensor& weight = call.floating(1, "weight");
+  const Tensor& weight = call.weight(1, "weight");
   const Tensor* const bias = call.optional_float32(2, "bias");
   const Tensor& tokens = call.int32(4, "tokens");
   const UnembeddingShape shape = unembedding_shape(call, hidden, weight, bias);

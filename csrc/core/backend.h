@@ -122,6 +122,9 @@ class Backend {
   // Whether activations may be of this type.
   virtual bool computes_in(DType dtype) const = 0;
 
+  // Whether PackWeight makes int8 of weights here.
+  virtual bool packs_int8() const = 0;
+
   // Size of a weight [n, k] after PackWeight; 0 where this backend reads weights best as they are and PackWeight is not
   // to be run.
   virtual int64_t packed_bytes(int64_t n, int64_t k, DType dtype) const = 0;

@@ -148,7 +148,7 @@ struct SliceColumnsArgs {
 // out[r] = weight[tokens[r]]
 struct EmbeddingArgs {
   const int32_t* tokens;  // [rows]
-  Matrix weight;          // [vocab, dim], row-major
+  Matrix weight;          // [vocab, dim], row-major or int8
   void* out;              // [rows, dim]
   int64_t rows, vocab, dim;
   DType dtype;  // of out
@@ -164,11 +164,12 @@ struct EmbeddingBackwardArgs {
   Workspace workspace;
 };
 
-// A weight packed for LinearArgs: the same values, laid out as the backend's GEMM reads them.
+// A weight packed for LinearArgs, laid out as the backend's GEMM reads it: the same values, or those nearest in int8.
 struct PackWeightArgs {
   Matrix weight;  // [n, k], row-major
   void* out;      // Backend::packed_bytes(n, k, dtype)
   int64_t n, k;
+  DType dtype;  // of out: that of weight, or int8
 };
 
 // y[m, n] = x[m, k] * weight[n, k]^T + bias[n]. Batch invariant: a row of y depends on that row of x alone.
@@ -356,7 +357,7 @@ enum class Reduction : uint8_t {
 struct LinearCrossEntropyArgs {
   LossMode mode;
   Matrix hidden;              // [rows, dim], row-major, any floating dtype
-  Matrix weight;              // [vocab, dim], row-major, any floating dtype
+  Matrix weight;              // [vocab, dim], any floating dtype, row-major; for kLoss also packed or int8
   const float* bias;          // [vocab] or null
   const int32_t* targets;     // [rows]; ignore_index rows cost nothing
   const float* coefficients;  // [rows] or null for all ones; given up front, so that nothing is rescaled later

@@ -1,4 +1,5 @@
 // Rows of a table by token, and the gradient of the table.
+#include "csrc/cpu/gemm_int8.h"
 #include "csrc/cpu/indices.h"
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/pack.h"
@@ -10,6 +11,14 @@ void run(const EmbeddingArgs& args, const Context& context) {
   const int64_t dim = args.dim;
   if (!indices_in_range(context, "embedding", "tokens", args.tokens, args.rows, args.vocab)) {
     map(context, args.rows * dim, as_floats(args.out), [] { return Vec{}; });
+    return;
+  }
+  if (args.weight.dtype == DType::kInt8) {
+    split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        unpack_int8_column(args.weight.data, dim, args.tokens[r], as_floats(args.out) + r * dim);
+      }
+    });
     return;
   }
   with_type(args.weight.data, args.weight.dtype, [&](auto weight) {

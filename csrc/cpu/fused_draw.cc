@@ -1,13 +1,13 @@
 #include "csrc/cpu/fused_draw.h"
 
+#include "csrc/cpu/sizes.h"
+
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
 // A tile of logits: whole panels, whole runs of noise, and whole tiles of the GEMM's rows.
 constexpr int64_t kMostColumns = 512, kLeastColumns = 64, kTileHeight = 96;
 static_assert(kLeastColumns % kPanel == 0 && kLeastColumns % kNoiseRun == 0 && kTileHeight % kTileRows == 0);
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Columns of a tile: fewer for a small vocabulary, so that every thread gets some.
 int64_t tile_columns(int64_t vocab, int threads) {
@@ -26,7 +26,7 @@ struct Tiling {
         tiles(divide_up(draw.vocab, columns)),
         blocks(divide_up(draw.rows, kTileHeight)),
         height(draw.rows < kTileHeight ? draw.rows : kTileHeight),
-        gemm_floats(gemm_scratch(height, draw.dim)),
+        gemm_floats(gemm_scratch(height, draw.dim, draw.weight.dtype)),
         thread_floats(gemm_floats + (height + 1) * columns),
         bytes(context.threads * thread_floats * static_cast<int64_t>(sizeof(float)) +
               tiles * draw.rows * static_cast<int64_t>(sizeof(Best))) {}

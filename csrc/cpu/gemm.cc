@@ -1,6 +1,8 @@
 #include "csrc/cpu/gemm.h"
 
+#include "csrc/cpu/gemm_int8.h"
 #include "csrc/cpu/pack.h"
+#include "csrc/cpu/sizes.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
@@ -13,10 +15,6 @@ constexpr int64_t kDepth = 512;  // of one panel that is packed on the way
 // How far ahead of its use a panel is asked for. The panels of a decoding step come from the third-level cache or from
 // memory, and with several rows to multiply, too few of them are under way without asking.
 constexpr int64_t kPrefetchBytes = 2048;
-
-int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Where a tile's rows of A are found: packed, [k][rows of the tile]; or as they lie, `stride` floats apart.
 struct PackedRows {
@@ -118,9 +116,6 @@ inline void multiply_rows(int count, int64_t k, const Rows& a, const T* b, float
   if constexpr (kRows > 1) multiply_rows<kRows - 1>(count, k, a, b, c, c_stride, cols, accumulate, bias);
 }
 
-// The first row of tile i when `rows` rows are cut into `tiles` tiles of nearly equal height.
-int64_t tile_begin(int64_t rows, int64_t tiles, int64_t i) { return rows * i / tiles; }
-
 // Tiles [k][rows of the tile], one after another.
 void pack_block(const Operand& a, int64_t row, int64_t rows, int64_t first, int64_t depth, float* out) {
   const int64_t tiles = divide_up(rows, kTileRows);
@@ -209,13 +204,16 @@ Gemm block_of(const Gemm& gemm, int64_t row, int64_t rows, int64_t col, int64_t 
   block.m = rows;
   block.n = cols;
   block.a.data = advance(gemm.a, row * gemm.a.row_stride);
-  block.b.data = advance(gemm.b, gemm.b.layout == Layout::kPanels ? col * gemm.k : col * gemm.b.col_stride);
+  block.b.data = gemm.b.dtype == DType::kInt8       ? int8_panel(gemm.b.data, gemm.k, col)
+                 : gemm.b.layout == Layout::kPanels ? advance(gemm.b, col * gemm.k)
+                                                    : advance(gemm.b, col * gemm.b.col_stride);
   block.c = gemm.c + row * gemm.c_stride + col;
   if (gemm.bias) block.bias = gemm.bias + col;
   return block;
 }
 
-int64_t gemm_scratch(int64_t m, int64_t k) {
+int64_t gemm_scratch(int64_t m, int64_t k, DType b) {
+  if (b == DType::kInt8) return int8_scratch(m, k);
   const int64_t block = m * k < kBlockFloats ? block_floats(m, k) : block_floats(1, kBlockFloats);
   return block + divide_up(smaller(k, kDepth) * kPanel, 16) * 16;
 }
@@ -242,6 +240,7 @@ void multiply_decoding(const Gemm& g) {
 }  // namespace
 
 void multiply_here(const Gemm& g, float* scratch) {
+  if (g.b.dtype == DType::kInt8) return multiply_int8_here(g, scratch);
   if (is_decoding(g)) return multiply_decoding(g);
   const bool panels = g.b.layout == Layout::kPanels;
   const Blocks blocks = blocks_of(g.m, g.k, panels);
@@ -323,7 +322,7 @@ void multiply(const Context& context, const Gemm& gemm, float* scratch) {
   if (gemm.m == 0 || gemm.n == 0) return;
   const Grid grid = grid_of(gemm, context.threads);
   const int64_t tiles = divide_up(gemm.m, kTileRows), panels = divide_up(gemm.n, kPanel);
-  const int64_t stride = gemm_scratch(gemm.m, gemm.k);
+  const int64_t stride = gemm_scratch(gemm.m, gemm.k, gemm.b.dtype);
   parallel(context, grid.rows * grid.cols, [&](int64_t part, int thread) {
     const int64_t i = part % grid.rows, j = part / grid.rows;
     const int64_t row = tiles * i / grid.rows * kTileRows, col = panels * j / grid.cols * kPanel;
@@ -345,10 +344,12 @@ void add_column_sums(const Context& context, const float* x, int64_t m, int64_t 
 }
 
 int64_t panel_bytes(int64_t n, int64_t k, DType dtype) {
-  return divide_up(n, kPanel) * kPanel * k * static_cast<int64_t>(size_of(dtype));
+  if (dtype == DType::kInt8) return int8_panel_bytes(n, k);
+  return round_up(n, kPanel) * k * static_cast<int64_t>(size_of(dtype));
 }
 
-void pack_panels(const Context& context, const Matrix& weight, int64_t n, int64_t k, void* out) {
+void pack_panels(const Context& context, const Matrix& weight, int64_t n, int64_t k, DType dtype, void* out) {
+  if (dtype == DType::kInt8) return pack_int8_panels(context, weight, n, k, out);
   const int64_t panels = divide_up(n, kPanel);
   const int64_t parts = smaller(panels, 1 + panels * kPanel * k / (256 * 1024));
   with_type(weight.data, weight.dtype, [&]<typename T>(const T* data) {

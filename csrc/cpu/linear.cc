@@ -5,8 +5,8 @@
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
-int64_t scratch_bytes(const Context& context, int64_t m, int64_t k) {
-  return context.threads * gemm_scratch(m, k) * static_cast<int64_t>(sizeof(float));
+int64_t scratch_bytes(const Context& context, int64_t m, int64_t k, DType b = DType::kFloat32) {
+  return context.threads * gemm_scratch(m, k, b) * static_cast<int64_t>(sizeof(float));
 }
 
 float* scratch(const Workspace& workspace) { return static_cast<float*>(workspace.data); }
@@ -16,10 +16,12 @@ float* scratch(const Workspace& workspace) { return static_cast<float*>(workspac
 int64_t packed_bytes(int64_t n, int64_t k, DType dtype) { return panel_bytes(n, k, dtype); }
 
 void run(const PackWeightArgs& args, const Context& context) {
-  pack_panels(context, args.weight, args.n, args.k, args.out);
+  pack_panels(context, args.weight, args.n, args.k, args.dtype, args.out);
 }
 
-int64_t workspace(const LinearArgs& args, const Context& context) { return scratch_bytes(context, args.m, args.k); }
+int64_t workspace(const LinearArgs& args, const Context& context) {
+  return scratch_bytes(context, args.m, args.k, args.weight.dtype);
+}
 
 void run(const LinearArgs& args, const Context& context) {
   const Gemm gemm = {.m = args.m,

@@ -13,6 +13,7 @@
 #include "csrc/cpu/gemm.h"
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/pack.h"
+#include "csrc/cpu/sizes.h"
 #include "csrc/cpu/split.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
@@ -23,8 +24,6 @@ constexpr int64_t kLogitBytes = 48 << 20;
 constexpr int64_t kEnoughRows = 1024;
 // Elements that are summed in float32 before the sum goes on in float64.
 constexpr int64_t kBlock = 1024;
-
-int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
 
 // Logits of a row, in memory: whole vectors of every level, and an odd number of cache lines or so, because rows a
 // power of two apart would fall into the same cache sets.
@@ -68,7 +67,7 @@ struct Chunk {
     losses = reinterpret_cast<double*>(take(capacity * static_cast<int64_t>(sizeof(double))));
     hidden = floats(capacity * args.dim);
     logits = floats(capacity * stride);
-    int64_t most = gemm_scratch(capacity, args.dim);
+    int64_t most = gemm_scratch(capacity, args.dim, args.weight.dtype);
     for (const int64_t floats_needed : {gemm_scratch(capacity, args.vocab), gemm_scratch(args.vocab, capacity)}) {
       if (floats_needed > most) most = floats_needed;
     }

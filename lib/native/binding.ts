@@ -23,7 +23,7 @@ export type CaptureHandle = number;
 export type Optional = TensorHandle | undefined;
 
 /** Type of a tensor's elements. */
-export type DType = 'float32' | 'bfloat16' | 'float16' | 'int32';
+export type DType = 'float32' | 'bfloat16' | 'float16' | 'int32' | 'int8';
 /** What hidden states, gradients, keys and values may be; bfloat16 where the device computes in it. */
 export type ActivationDType = 'float32' | 'bfloat16';
 /** Host contents of a tensor; 16-bit floats travel as their bits. */
@@ -105,7 +105,7 @@ interface ElementwiseBinding {
 }
 
 interface LinearBinding {
-  packWeight(weight: TensorHandle): TensorHandle;
+  packWeight(weight: TensorHandle, dtype?: 'int8'): TensorHandle;
   linear(x: TensorHandle, weight: TensorHandle, bias: Optional, outDtype?: ActivationDType): TensorHandle;
   linearBackwardInput(gradY: TensorHandle, weight: TensorHandle): TensorHandle;
   linearBackwardWeight(

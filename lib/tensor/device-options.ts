@@ -7,8 +7,11 @@ export type DeviceName = 'auto' | 'cpu' | 'cuda' | `cuda:${number}` | 'cuda-emul
 export interface DeviceOptions {
   /** CPU: number of threads; default: the processors available to this process. */
   threads?: number;
-  /** CPU: instruction-set level; default: the best this processor has. */
-  isa?: 'baseline' | 'avx2' | 'avx512';
+  /**
+   * CPU: instruction-set level; default: the best this processor has. Those with `vnni` and `dotprod` have instructions for int8
+   * beside what the others have.
+   */
+  isa?: 'baseline' | 'avx2' | 'avx2vnni' | 'avx512' | 'avx512vnni' | 'dotprod';
   /** CPU: bytes the device may take from the system; default: the memory of the machine or cgroup. */
   memoryLimit?: number;
   /** `cuda-emulated`: how the emulator runs kernels. */

@@ -5,8 +5,11 @@ import type { Tensor } from '../../lib/tensor/tensor';
 
 export type Isa = NonNullable<DeviceOptions['isa']>;
 
-/** The instruction-set levels of this machine. */
-export const isaLevels = native.cpuInfo().isaLevels as Isa[];
+/** The instruction-set levels of this machine, best first. */
+export const allIsaLevels = native.cpuInfo().isaLevels as Isa[];
+
+/** Those that compute floats in different ways: of two that differ in instructions for int8 alone, the one that has them. */
+export const isaLevels = allIsaLevels.filter((isa) => !allIsaLevels.some((other) => other === `${isa}vnni`));
 
 /** Runs `fn` on a CPU device of its own. */
 export async function onCpu<T>(options: DeviceOptions, fn: (device: Device) => Promise<T>): Promise<T> {

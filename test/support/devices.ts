@@ -57,9 +57,7 @@ function variants(target: Target): { name: Parameters<typeof openDevice>[0]; opt
           },
         },
       ];
-    case 'baseline':
-    case 'avx2':
-    case 'avx512':
+    default:
       return [1, 2, 3].map((threads) => ({ name: 'cpu', options: { isa: target, threads } }));
   }
 }

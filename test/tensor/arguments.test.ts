@@ -134,6 +134,7 @@ describe('with broken arguments', () => {
     () => native.empty(device, 'bfloat16', [5, 3]),
     () => native.empty(device, 'float16', [5, 3]),
     () => native.packWeight(native.empty(device, 'float32', [5, 3])),
+    () => native.packWeight(native.empty(device, 'float32', [5, 3]), 'int8'),
     () => native.empty(other, 'float32', [2, 3]),
     () => {
       const stale = native.empty(device, 'float32', [2, 3]);

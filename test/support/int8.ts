@@ -1,0 +1,94 @@
+// Numbers in int8, by the definition: every 32 of a row share a scale.
+import { nearest } from './half';
+
+const GROUP = 32;
+
+/** Numbers of rows, as integers of a scale. */
+export interface Quantized {
+  readonly integers: Int8Array;
+  /** Of each group of each row, in order; NaN where a number of the group is not finite. */
+  readonly scales: Float64Array;
+  readonly groups: number;
+}
+
+function toEven(x: number): number {
+  const low = Math.floor(x);
+  const rest = x - low;
+  return rest > 0.5 || (rest === 0.5 && low % 2 !== 0) ? low + 1 : low;
+}
+
+/**
+ * Rows of `dim` numbers in int8.
+ * @param roundScale what becomes of the scale before numbers are counted in it: of weights it is stored in bfloat16
+ */
+export function quantize(
+  values: ArrayLike<number>,
+  dim: number,
+  roundScale: (scale: number) => number,
+): Quantized {
+  const groups = Math.ceil(dim / GROUP);
+  const rows = values.length / dim;
+  const [integers, scales] = [new Int8Array(values.length), new Float64Array(rows * groups)];
+  for (let row = 0; row < rows; row++) {
+    for (let group = 0; group < groups; group++) {
+      const [begin, end] = [row * dim + group * GROUP, row * dim + Math.min(dim, (group + 1) * GROUP)];
+      const numbers = Array.from({ length: end - begin }, (_, i) => values[begin + i]!);
+      const scale = scaleFor(numbers, roundScale);
+      scales[row * groups + group] = scale;
+      const inverse = Math.fround(1 / scale);
+      if (scale > 0) numbers.forEach((x, i) => (integers[begin + i] = toEven(Math.fround(x * inverse))));
+    }
+  }
+  return { integers, scales, groups };
+}
+
+function scaleFor(numbers: readonly number[], round: (scale: number) => number): number {
+  if (!numbers.every(Number.isFinite)) return NaN;
+  const scale = Math.fround(Math.max(...numbers.map(Math.abs)) / 127);
+  return scale < 2 ** -120 ? 0 : round(scale);
+}
+
+/** As weights are stored. */
+export const quantizeWeights = (values: ArrayLike<number>, dim: number): Quantized =>
+  quantize(values, dim, (scale) => nearest(scale, 'bfloat16'));
+
+/** As `linear` brings its input to int8. */
+export const quantizeRows = (values: ArrayLike<number>, dim: number): Quantized =>
+  quantize(values, dim, (scale) => scale);
+
+/** The numbers that the integers stand for; float32 holds them exactly where scales are in bfloat16. */
+export function dequantize({ integers, scales, groups }: Quantized, dim: number): Float64Array {
+  return Float64Array.from(integers, (integer, i) => {
+    const [row, column] = [Math.floor(i / dim), i % dim];
+    return integer * scales[row * groups + Math.floor(column / GROUP)]!;
+  });
+}
+
+/**
+ * x Wᵀ, each group an exact sum of integers.
+ * @param round what happens to every product and sum of floats
+ */
+export function multiply(
+  x: Quantized,
+  w: Quantized,
+  dim: number,
+  round: (x: number) => number,
+): Float64Array {
+  const [rows, outputs] = [x.integers.length / dim, w.integers.length / dim];
+  const y = new Float64Array(rows * outputs);
+  for (let row = 0; row < rows; row++) {
+    for (let output = 0; output < outputs; output++) {
+      let sum = 0;
+      for (let group = 0; group < x.groups; group++) {
+        let dot = 0;
+        for (let i = group * GROUP; i < Math.min(dim, (group + 1) * GROUP); i++) {
+          dot += x.integers[row * dim + i]! * w.integers[output * dim + i]!;
+        }
+        const scale = round(x.scales[row * x.groups + group]! * w.scales[output * w.groups + group]!);
+        sum = round(sum + round(dot * scale));
+      }
+      y[row * outputs + output] = sum;
+    }
+  }
+  return y;
+}
