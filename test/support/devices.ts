@@ -57,7 +57,12 @@ function variants(target: Target): { name: Parameters<typeof openDevice>[0]; opt
           },
         },
       ];
-    default:
+    case 'baseline':
+    case 'avx2':
+    case 'avx2vnni':
+    case 'avx512':
+    case 'avx512vnni':
+    case 'dotprod':
       return [1, 2, 3].map((threads) => ({ name: 'cpu', options: { isa: target, threads } }));
   }
 }
