@@ -101,7 +101,7 @@ napi_value close_device(Call& call) {
   return call.nothing();
 }
 
-// describeDevice(device): { kind, description, computesIn: dtypes that activations may have }
+// describeDevice(device): { kind, description, computesIn: dtypes that activations may have, packsInt8 }
 napi_value describe_device(Call& call) {
   const std::shared_ptr<Device> device = call.device_argument(0);
   const Backend& backend = device->backend();
@@ -113,6 +113,7 @@ napi_value describe_device(Call& call) {
     if (backend.computes_in(dtype)) set(dtypes, dtypes.Length(), Napi::String::New(call.env(), name_of(dtype)));
   }
   set(info, "computesIn", dtypes);
+  set(info, "packsInt8", Napi::Boolean::New(call.env(), backend.packs_int8()));
   return info;
 }
 

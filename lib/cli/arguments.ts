@@ -47,7 +47,7 @@ export const DEVICE_FLAGS = {
   dtype: {
     type: 'string',
     value: 'TYPE',
-    help: 'of the model: float32 or bfloat16, which the CPU cannot train in (default float32)',
+    help: 'of the model: float32, bfloat16 or int8; the CPU trains in float32, nothing in int8 (default float32)',
   },
 } as const satisfies Flags;
 

@@ -1,5 +1,5 @@
 import { checkDtype } from '../model/model';
-import type { ActivationDType } from '../native/binding';
+import type { WeightDType } from '../native/binding';
 import { openDevice, type Device } from '../tensor/device';
 import type { DeviceName } from '../tensor/device-options';
 import type { DEVICE_FLAGS, Values } from './arguments';
@@ -8,7 +8,7 @@ import type { DEVICE_FLAGS, Values } from './arguments';
 export interface Computing extends Disposable {
   readonly device: Device;
   /** Type of its models. */
-  readonly dtype: ActivationDType | undefined;
+  readonly dtype: WeightDType | undefined;
 }
 
 /**
@@ -19,7 +19,7 @@ export function openCommandDevice(
   { device: name, threads, dtype: given }: Values<typeof DEVICE_FLAGS>,
   { masters }: { masters: boolean },
 ): Computing {
-  const dtype = given as ActivationDType | undefined;
+  const dtype = given as WeightDType | undefined;
   const device = openDevice((name ?? 'auto') as DeviceName, { threads });
   try {
     checkDtype(device, { dtype, masters });

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { loadModel } from '../model/checkpoint';
 import type { MtpModel } from '../model/model';
 import { byteTokenizerFiles, createTokenizer, loadTokenizer, type Tokenizer } from '../model/tokenizer';
+import type { ActivationDType } from '../native/binding';
 import { prepareCorpus, type TokenFile } from '../train/data';
 import { Progress } from '../train/progress';
 import { Trainer, type RunResult } from '../train/trainer';
@@ -29,6 +30,8 @@ export async function trainCommand(argv: readonly string[]): Promise<number> {
   checkModelFlags(values);
   const options = trainingOptions(values);
   using computing = openCommandDevice(values, { masters: true });
+  // Nothing else can be trained in, as was made sure of.
+  const dtype = computing.dtype as ActivationDType | undefined;
   const { model, tokenizer } = await startingPoint(computing, values);
   const data = await prepareCorpus({
     patterns: positionals,
@@ -39,7 +42,7 @@ export async function trainCommand(argv: readonly string[]): Promise<number> {
   });
   try {
     using trainer = await Trainer.create({
-      ...{ ...options, device: computing.device, dtype: computing.dtype, tokenizer, data, output },
+      ...{ ...options, device: computing.device, dtype, tokenizer, data, output },
       model: model ?? modelOptions(values),
       resume: values.resume ? output : undefined,
     });

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ForetokenError } from '../errors';
-import type { BucketPiece } from '../nn/parameters';
+import { piecesOfParameters, type BucketPiece } from '../nn/parameters';
 import type { DType } from '../native/binding';
 import type { Device } from '../tensor/device';
 import type { Tensor } from '../tensor/tensor';
@@ -39,6 +39,10 @@ export async function writeModelFiles(
   tokenizer: Tokenizer,
 ): Promise<void> {
   const { parameters } = model;
+  if (parameters.storedDtype === 'int8') {
+    const advice = 'save it in another dtype, and load it in int8';
+    throw new ForetokenError('UNSUPPORTED', `a model in int8 cannot be saved: ${advice}`);
+  }
   const config = `${JSON.stringify(configToJson(model.config, parameters.storedDtype), null, 2)}\n`;
   await writeFileAtomic(join(directory, CONFIG_NAME), config);
   await saveTokenizer(directory, tokenizer);
@@ -49,7 +53,8 @@ export async function writeModelFiles(
 
 /**
  * Writes a model's directory, all at once. An older one at the same place is replaced.
- * @throws INVALID_ARGUMENT when there is something else in the directory; FILE_ACCESS when the system refuses
+ * @throws INVALID_ARGUMENT when there is something else in the directory; UNSUPPORTED for a model in int8; FILE_ACCESS when the
+ * system refuses
  */
 export async function saveModel(directory: string, model: MtpModel, tokenizer: Tokenizer): Promise<void> {
   const entries = await namesIn(directory);
@@ -62,7 +67,7 @@ export async function saveModel(directory: string, model: MtpModel, tokenizer: T
 
 /**
  * Opens a model's directory: ours, or another's of the Llama family.
- * @param init what it is to compute in; whatever the files hold becomes float32, or bfloat16 without masters
+ * @param init what it is to compute in; whatever the files hold becomes float32, or without masters bfloat16 or int8
  * @throws FILE_ACCESS, CORRUPT_FILE naming the tensor, INVALID_CONFIG naming the field
  */
 export async function loadModel(
@@ -110,7 +115,23 @@ export async function loadWeights(model: MtpModel, directory: string): Promise<v
       flat: bucket.value,
       pieces: parameters.pieces(bucket),
     }));
-    await readPieces(file, names, flats);
+    const quantized = parameters.quantized.map((parameter) => ({
+      parameter,
+      pieces: piecesOfParameters([parameter]),
+    }));
+    checkPieces(
+      file,
+      names,
+      [...flats, ...quantized].flatMap(({ pieces }) => pieces),
+    );
+    for (const each of flats) await readPieces(file, each);
+    // One at a time, so that there is never more than one matrix in another type.
+    for (const { parameter, pieces } of quantized) {
+      using flat = model.device.empty([parameter.size]);
+      await readPieces(file, { flat, pieces });
+      using matrix = flat.view(0, parameter.shape);
+      parameter.quantize(matrix);
+    }
   } finally {
     await file.close();
   }
@@ -137,37 +158,40 @@ export function piecesOf(flat: Tensor, pieces: readonly BucketPiece[]): NamedTen
 }
 
 /**
- * Reads the tensors `names` of a file into flat tensors, where each must have its place.
- * @throws CORRUPT_FILE naming the tensor; nothing was read then, unless its data are damaged
+ * Makes sure that the tensors `names` of a file are exactly these pieces.
+ * @throws CORRUPT_FILE naming the tensor that is missing, not expected or of another shape or type
  */
-export async function readPieces(
+export function checkPieces(
   file: SafetensorsFile,
   names: readonly string[],
-  flats: readonly FlatPieces[],
-): Promise<void> {
+  pieces: readonly BucketPiece[],
+): void {
   const fail = (name: string, problem: string): never => {
     throw new ForetokenError('CORRUPT_FILE', `${file.path}: tensor "${name}": ${problem}`);
   };
   const unexpected = new Set(names);
-  for (const { pieces } of flats) {
-    for (const { name, shape } of pieces) {
-      if (!unexpected.delete(name)) fail(name, 'it is missing');
-      const info = file.info(name);
-      if (info.shape.join() !== shape.join()) {
-        fail(name, `its shape is [${info.shape.join(', ')}], but the model needs [${shape.join(', ')}]`);
-      }
-      if (!FLOATS[info.dtype]) fail(name, `its dtype is ${info.dtype}; F32, BF16 and F16 can be read`);
+  for (const { name, shape } of pieces) {
+    if (!unexpected.delete(name)) fail(name, 'it is missing');
+    const info = file.info(name);
+    if (info.shape.join() !== shape.join()) {
+      fail(name, `its shape is [${info.shape.join(', ')}], but the model needs [${shape.join(', ')}]`);
     }
+    if (!FLOATS[info.dtype]) fail(name, `its dtype is ${info.dtype}; F32, BF16 and F16 can be read`);
   }
   for (const name of unexpected) fail(name, 'the model has no place for it');
-  for (const { flat, pieces } of flats) {
-    for (const { name, shape, offset } of pieces) {
-      const data = (await file.read(name)) as Float32Array | Uint16Array;
-      using stored = flat.device.tensor(data, shape, FLOATS[file.info(name).dtype]);
-      using values = stored.dtype === flat.dtype ? stored.detach() : stored.cast(flat.dtype);
-      using view = flat.view(offset, shape);
-      view.copyFrom(values);
-    }
+}
+
+/**
+ * Reads pieces, which were checked, into a flat tensor.
+ * @throws CORRUPT_FILE naming the tensor whose data are damaged
+ */
+export async function readPieces(file: SafetensorsFile, { flat, pieces }: FlatPieces): Promise<void> {
+  for (const { name, shape, offset } of pieces) {
+    const data = (await file.read(name)) as Float32Array | Uint16Array;
+    using stored = flat.device.tensor(data, shape, FLOATS[file.info(name).dtype]);
+    using values = stored.dtype === flat.dtype ? stored.detach() : stored.cast(flat.dtype);
+    using view = flat.view(offset, shape);
+    view.copyFrom(values);
   }
 }
 

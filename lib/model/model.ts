@@ -7,7 +7,7 @@ import { ParameterStore, type Parameter, type StoreOptions } from '../nn/paramet
 import { RMSNorm } from '../nn/rms-norm';
 import { RopeTable } from '../nn/rope-table';
 import type { Rows } from '../nn/rows';
-import type { ActivationDType } from '../native/binding';
+import type { ActivationDType, WeightDType } from '../native/binding';
 import type { Device } from '../tensor/device';
 import { embedding } from '../tensor/ops/embedding';
 import { scope } from '../tensor/scope';
@@ -20,24 +20,30 @@ export interface ModelInit extends StoreOptions {
   seed?: number;
 }
 
+const DTYPES: readonly unknown[] = ['float32', 'bfloat16', 'int8'] satisfies WeightDType[];
+
 /**
  * Makes sure that a model in `dtype` can be on this device: one that computes in it, or to be read from only, without
- * `masters`, any.
+ * `masters`, any; in int8 without them, one that multiplies with it.
  * @throws INVALID_ARGUMENT for what no device computes in; UNSUPPORTED for what this one does not
  */
 export function checkDtype(
   device: Device,
   { dtype = 'float32', masters = true }: Pick<ModelInit, 'dtype' | 'masters'>,
 ): void {
-  if (dtype !== 'float32' && dtype !== 'bfloat16') {
-    throw new ForetokenError(
-      'INVALID_ARGUMENT',
-      `model: dtype must be float32 or bfloat16, but is ${String(dtype)}`,
-    );
+  const fail = (code: 'INVALID_ARGUMENT' | 'UNSUPPORTED', problem: string): never => {
+    throw new ForetokenError(code, `model: ${problem}`);
+  };
+  if (!DTYPES.includes(dtype)) {
+    fail('INVALID_ARGUMENT', `dtype must be float32, bfloat16 or int8, but is ${String(dtype)}`);
   }
-  if (device.computesIn(dtype) || !masters) return;
-  const problem = `dtype is ${dtype}, but this device (${device.name}) computes in float32 only`;
-  throw new ForetokenError('UNSUPPORTED', `model: ${problem}`);
+  const here = `this device (${device.name})`;
+  if (dtype === 'int8') {
+    if (masters) fail('INVALID_ARGUMENT', 'dtype is int8, in which nothing can be trained (masters: false)');
+    if (!device.packsInt8) fail('UNSUPPORTED', `dtype is int8, but ${here} multiplies with floats only`);
+  } else if (masters && !device.computesIn(dtype)) {
+    fail('UNSUPPORTED', `dtype is ${dtype}, but ${here} computes in float32 only`);
+  }
 }
 
 /**

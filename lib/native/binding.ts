@@ -26,6 +26,8 @@ export type Optional = TensorHandle | undefined;
 export type DType = 'float32' | 'bfloat16' | 'float16' | 'int32' | 'int8';
 /** What hidden states, gradients, keys and values may be; bfloat16 where the device computes in it. */
 export type ActivationDType = 'float32' | 'bfloat16';
+/** What matrices may be stored in; int8 for models that are read from only. */
+export type WeightDType = ActivationDType | 'int8';
 /** Host contents of a tensor; 16-bit floats travel as their bits. */
 export type HostArray = Float32Array | Int32Array | Uint16Array;
 
@@ -60,7 +62,12 @@ interface DeviceBinding {
    */
   openCuda(index: number, library?: string, options?: string): DeviceHandle;
   closeDevice(device: DeviceHandle): void;
-  describeDevice(device: DeviceHandle): { kind: string; description: string; computesIn: ActivationDType[] };
+  describeDevice(device: DeviceHandle): {
+    kind: string;
+    description: string;
+    computesIn: ActivationDType[];
+    packsInt8: boolean;
+  };
   memory(device: DeviceHandle): MemoryStatistics;
   resetPeak(device: DeviceHandle): void;
   trim(device: DeviceHandle): void;

@@ -1,5 +1,5 @@
 import { ForetokenError } from '../errors';
-import type { ActivationDType } from '../native/binding';
+import type { ActivationDType, WeightDType } from '../native/binding';
 import type { Device } from '../tensor/device';
 import { packWeight } from '../tensor/ops/linear';
 import { Random } from '../tensor/random';
@@ -51,7 +51,7 @@ export class Parameter {
     this.size = this.shape.reduce((product, dim) => product * dim, 1);
   }
 
-  /** The tensor itself, a leaf that gathers gradients; what optimizers change and checkpoints store. */
+  /** The tensor itself, a leaf that gathers gradients; what optimizers change and checkpoints store. In int8 it is packed. */
   get value(): Tensor {
     if (!this.#value) throw new ForetokenError('INTERNAL', `${this.parts[0]!.name}: not allocated yet`);
     return this.#value;
@@ -76,8 +76,16 @@ export class Parameter {
     this.#rounded = tensor;
   }
 
+  /** Keeps these values in int8, instead of what it had. */
+  quantize(values: Tensor): void {
+    const before = this.#value;
+    this.#value = keep(packWeight(values, 'int8'));
+    before?.dispose();
+  }
+
   /** The operand as `linear` reads it fastest; kept until the value changes. */
   packed(): Tensor {
+    if (this.operand.dtype === 'int8') return this.operand;
     return (this.#packed ??= keep(packWeight(this.operand)));
   }
 
@@ -116,13 +124,26 @@ export interface BucketPiece extends ParameterPart {
   readonly offset: number;
 }
 
+/** What lies where in a flat tensor of these parameters, one after another. */
+export function piecesOfParameters(parameters: readonly Parameter[]): BucketPiece[] {
+  let offset = 0;
+  return parameters
+    .flatMap(({ parts }) => parts)
+    .map((part) => {
+      const piece = { ...part, offset };
+      offset += part.shape.reduce((product, dim) => product * dim, 1);
+      return piece;
+    });
+}
+
 /** What a model computes in, and what that makes of its parameters. */
 export interface StoreOptions {
   /**
    * Type of matrices and activations. Default float32. With bfloat16 matrices are multiplied in bfloat16, norms and biases
-   * stay float32.
+   * stay float32. With int8, which needs `masters` to be false, matrices are kept in that, in groups of 32 inputs that share a
+   * scale; activations are float32, and brought to int8 where they meet a matrix.
    */
-  dtype?: ActivationDType;
+  dtype?: WeightDType;
   /**
    * Whether matrices in bfloat16 are kept in float32 as well: what training needs, which changes them by less than bfloat16
    * can tell. Default true. Without, devices that do not compute in bfloat16 can read such matrices all the same: activations
@@ -140,12 +161,12 @@ export class ParameterStore {
   readonly parameters: Parameter[] = [];
   /** Those that `linear` multiplies with. */
   readonly #weights = new Set<Parameter>();
-  /** At most two, with weight decay and without; none before `allocate`. */
+  /** At most two, with weight decay and without; none before `allocate`. In int8 the matrices are in none. */
   buckets: Bucket[] = [];
   /** Type of activations. */
   readonly dtype: ActivationDType;
   /** Type that matrices are stored in. */
-  readonly storedDtype: ActivationDType;
+  readonly storedDtype: WeightDType;
   /** Whether the values can be trained: not where only rounded ones are kept. */
   readonly trainable: boolean;
   /** Rises whenever values change. */
@@ -157,7 +178,7 @@ export class ParameterStore {
     { dtype = 'float32', masters = true }: StoreOptions = {},
   ) {
     this.trainable = masters || dtype === 'float32';
-    this.dtype = this.trainable || device.computesIn(dtype) ? dtype : 'float32';
+    this.dtype = dtype !== 'int8' && (this.trainable || device.computesIn(dtype)) ? dtype : 'float32';
     this.storedDtype = this.trainable ? 'float32' : dtype;
   }
 
@@ -174,6 +195,11 @@ export class ParameterStore {
     this.#weights.add(parameter);
   }
 
+  /** The matrices of a store in int8, each for itself. */
+  get quantized(): Parameter[] {
+    return this.storedDtype === 'int8' ? this.parameters.filter(({ decay }) => decay) : [];
+  }
+
   /** Packs all weights that are not packed yet: once decoding is captured, it is too late. */
   packWeights(): void {
     for (const weight of this.#weights) weight.packed();
@@ -184,13 +210,18 @@ export class ParameterStore {
    * heads are put on it. Without a seed the values are left for a checkpoint to fill.
    */
   allocate(seed?: number): void {
-    this.buckets = [true, false].flatMap((decay) => {
+    for (const parameter of this.quantized) {
+      using values = this.#initialValue([parameter], 'float32', seed);
+      using matrix = values.view(0, parameter.shape);
+      parameter.quantize(matrix);
+    }
+    const kinds = this.storedDtype === 'int8' ? [false] : [true, false];
+    this.buckets = kinds.flatMap((decay) => {
       const members = this.parameters.filter((parameter) => parameter.decay === decay);
-      const size = members.reduce((sum, parameter) => sum + parameter.size, 0);
-      if (size === 0) return [];
-      const value = keep(this.#initialValue(members, size, decay ? this.storedDtype : 'float32', seed));
+      if (members.length === 0) return [];
+      const value = keep(this.#initialValue(members, decay ? this.storedDtype : 'float32', seed));
       const isRounded = decay && this.trainable && this.dtype !== 'float32';
-      const rounded = isRounded ? keep(this.device.empty([size], this.dtype)) : null;
+      const rounded = isRounded ? keep(this.device.empty(value.shape, this.dtype)) : null;
       let offset = 0;
       for (const parameter of members) {
         parameter.value = keep(value.view(offset, parameter.shape));
@@ -203,7 +234,8 @@ export class ParameterStore {
     this.changed();
   }
 
-  #initialValue(members: readonly Parameter[], size: number, dtype: ActivationDType, seed?: number): Tensor {
+  #initialValue(members: readonly Parameter[], dtype: WeightDType, seed?: number): Tensor {
+    const size = members.reduce((sum, parameter) => sum + parameter.size, 0);
     if (seed === undefined) return this.device.zeros([size], dtype);
     using values = this.device.tensor(initial(members, size, seed));
     return dtype === 'float32' ? values.detach() : values.cast(dtype);
@@ -235,15 +267,7 @@ export class ParameterStore {
 
   /** What lies where in a bucket, and in every flat tensor that goes with it. */
   pieces({ decay }: Bucket): BucketPiece[] {
-    let offset = 0;
-    return this.parameters
-      .filter((parameter) => parameter.decay === decay)
-      .flatMap(({ parts }) => parts)
-      .map((part) => {
-        const piece = { ...part, offset };
-        offset += part.shape.reduce((product, dim) => product * dim, 1);
-        return piece;
-      });
+    return piecesOfParameters(this.parameters.filter((parameter) => parameter.decay === decay));
   }
 
   /** To be called when values have changed, as by a checkpoint: rounds them anew. */

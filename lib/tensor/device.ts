@@ -107,6 +107,11 @@ export class Device implements Disposable {
     return native.describeDevice(this.handle).computesIn.some((one) => one === dtype);
   }
 
+  /** Whether weights may be in int8. */
+  get packsInt8(): boolean {
+    return native.describeDevice(this.handle).packsInt8;
+  }
+
   /** Uninitialised memory. */
   empty(shape: readonly number[], dtype: DType = 'float32'): Tensor {
     return new Tensor(this, native.empty(this.handle, dtype, shape));

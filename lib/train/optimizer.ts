@@ -1,5 +1,5 @@
 import { ForetokenError } from '../errors';
-import { piecesOf, readPieces, type FlatPieces } from '../model/checkpoint';
+import { checkPieces, piecesOf, readPieces, type FlatPieces } from '../model/checkpoint';
 import { readSafetensors, writeSafetensors } from '../model/safetensors';
 import type { Bucket, ParameterStore } from '../nn/parameters';
 import { adamw, clipCoefficient, sumSquares } from '../tensor/ops/optimizer';
@@ -86,7 +86,13 @@ export class AdamW implements Disposable {
   async load(path: string): Promise<void> {
     const file = await readSafetensors(path);
     try {
-      await readPieces(file, file.names, this.#pieces());
+      const flats = this.#pieces();
+      checkPieces(
+        file,
+        file.names,
+        flats.flatMap(({ pieces }) => pieces),
+      );
+      for (const each of flats) await readPieces(file, each);
       const step = Number(file.metadata.step ?? NaN);
       if (!Number.isSafeInteger(step) || step < 0) {
         throw new ForetokenError('CORRUPT_FILE', `${path}: the number of steps is missing`);

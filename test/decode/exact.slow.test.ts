@@ -18,6 +18,12 @@ describe.each(isaLevels)('on %s', (isa) => {
     await checkExact(device, { runs: 40 });
   });
 
+  test('with weights in int8', async () => {
+    using device = openDevice('cpu', { isa, threads: 2 });
+    await checkExact(device, { runs: 40, dtype: 'int8' });
+    await checkExact(device, { runs: 8, dtype: 'int8', scale: large });
+  });
+
   test.each(headKinds)('large models with %s heads', async (kind) => {
     using device = openDevice('cpu', { isa, threads: 2 });
     await checkExact(device, { runs: 16, scale: large, kinds: [kind] });

@@ -1,5 +1,5 @@
 import { openDevice } from '../../lib/tensor/device';
-import { isaLevels } from '../support/cpu';
+import { allIsaLevels, isaLevels } from '../support/cpu';
 import { checkExact, randomModel, tokensOf, type ModelCase } from '../support/exact';
 
 describe('output with any speculation is the output with none, token for token', () => {
@@ -17,6 +17,15 @@ describe('output with any speculation is the output with none, token for token',
     async (isa) => {
       using device = openDevice('cpu', { isa, threads: 2 });
       await checkExact(device, { runs: 12, dtype: 'bfloat16' });
+    },
+    60_000,
+  );
+
+  it.each(allIsaLevels)(
+    'on %s with weights in int8',
+    async (isa) => {
+      using device = openDevice('cpu', { isa, threads: 2 });
+      await checkExact(device, { runs: 12, dtype: 'int8' });
     },
     60_000,
   );

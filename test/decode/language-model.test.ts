@@ -45,7 +45,7 @@ test.each<[string, () => LoadOptions | Device | DeviceName | undefined, boolean]
   expect(used.closed).toBe(isOwn);
 });
 
-test.each([['float16', 'INVALID_ARGUMENT', 'dtype must be float32 or bfloat16, but is float16']])(
+test.each([['float16', 'INVALID_ARGUMENT', 'dtype must be float32, bfloat16 or int8, but is float16']])(
   'the CPU has no models in %s, and nothing is left open',
   async (dtype, code, message) => {
     const directory = await saved();
