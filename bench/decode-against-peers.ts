@@ -23,7 +23,8 @@ import { randomModel } from './models';
 import { heldOutPrompts, openSources, trainedModel } from './trained-models';
 
 const PEERS = ['llama.node', 'node-llama-cpp'] as const;
-const DTYPES = ['float32', 'bfloat16'] as const;
+/** The peers' Q8_0 for int8. */
+const DTYPES = ['float32', 'bfloat16', 'int8'] as const;
 /** As many of large models would take the slower peer minutes. */
 const NEW_TOKENS = { small: 64, large: 16 };
 const LARGE = 200e6;
@@ -71,7 +72,8 @@ export const decodeAgainstPeers: Bench = {
         for (const dtype of DTYPES) {
           // Large enough that choices are not all alike.
           const options = { ...size, initializerRange: 3 / size.hidden };
-          using model = randomModel({ ...setup, dtype }, options, { masters: false });
+          const stored = dtype === 'int8' ? 'float32' : dtype;
+          using model = randomModel({ ...setup, dtype: stored }, options, { masters: false });
           const path = join(directory, 'random');
           await saveModel(path, model, createTokenizer(byteTokenizerFiles()));
           const prompts = [Int32Array.from(Buffer.from('export interface N'))];
@@ -112,8 +114,12 @@ async function compare(
   const copy = await mkdtemp(join(tmpdir(), 'foretoken-gguf-'));
   const peers: LineProcess[] = [];
   try {
-    await saveModel(join(copy, 'model'), model, tokenizer);
-    await writeGguf(join(copy, 'model'), join(copy, 'model.gguf'));
+    if (dtype === 'int8') {
+      await writeGguf(directory, join(copy, 'model.gguf'), true);
+    } else {
+      await saveModel(join(copy, 'model'), model, tokenizer);
+      await writeGguf(join(copy, 'model'), join(copy, 'model.gguf'), false);
+    }
     for (const name of PEERS) {
       const { program, decode } = await fastest(name, join(copy, 'model.gguf'), prompts[0]!, newTokens);
       peers.push(program);

@@ -5,8 +5,14 @@ import { readSafetensors, type TensorInfo } from '../lib/model/safetensors';
 
 /** What GGUF calls the types that are written here, of values and of tensors. */
 const VALUES = { uint32: 4, int32: 5, float32: 6, bool: 7, string: 8, array: 9 } as const;
-const TENSORS: Record<string, number> = { F32: 0, BF16: 30 };
+const TENSORS: Record<string, number> = { F32: 0, Q8_0: 8, BF16: 30 };
 const ALIGNMENT = 32;
+
+/** Numbers that share a scale in Q8_0. */
+const BLOCK = 32;
+
+/** Of a number. */
+const BYTES: Record<string, number> = { F32: 4, Q8_0: 1 + 2 / BLOCK, BF16: 2 };
 
 /** What kinds of token are called there. */
 const KIND = { normal: 1, control: 3, byte: 6 };
@@ -173,32 +179,61 @@ function metadataOf(config: Config): Metadata {
   return metadata;
 }
 
-/** Writes the trunk of a byte-level model's directory as a GGUF file, in the types that the directory has. */
-export async function writeGguf(directory: string, path: string): Promise<void> {
+/** The bits of a float16, for numbers that are not negative and not too large. */
+function halfBits(x: number): number {
+  if (x < 2 ** -14) return Math.round(x * 2 ** 24);
+  const exponent = Math.floor(Math.log2(x));
+  return ((exponent + 14) << 10) + Math.round((x / 2 ** exponent) * 1024);
+}
+
+/** Blocks of a scale in float16 and integers: those nearest to the numbers. */
+function inQ8(values: Float32Array): Buffer {
+  const blocks = Buffer.alloc((values.length / BLOCK) * (2 + BLOCK));
+  for (let first = 0, at = 0; first < values.length; first += BLOCK, at += 2 + BLOCK) {
+    let largest = 0;
+    for (let i = first; i < first + BLOCK; i++) largest = Math.max(largest, Math.abs(values[i]!));
+    const scale = largest / 127;
+    blocks.writeUInt16LE(halfBits(scale), at);
+    for (let i = 0; i < BLOCK; i++) {
+      blocks.writeInt8(scale > 0 ? Math.round(values[first + i]! / scale) : 0, at + 2 + i);
+    }
+  }
+  return blocks;
+}
+
+/**
+ * Writes the trunk of a byte-level model's directory as a GGUF file.
+ * @param quantized whether matrices, which are in float32 then, become Q8_0; otherwise types are those of the directory
+ */
+export async function writeGguf(directory: string, path: string, quantized: boolean): Promise<void> {
   const config = (await readJson(join(directory, 'config.json'))) as Config;
   const file = await readSafetensors(directory);
   try {
-    const tensors = file.names.flatMap((name): [string, string, TensorInfo][] => {
+    const tensors = file.names.flatMap((name): [string, string, TensorInfo, string][] => {
       const theirs = ggufName(name);
-      return theirs ? [[name, theirs, file.info(name)]] : [];
+      const info = file.info(name);
+      return theirs ? [[name, theirs, info, quantized && info.shape.length > 1 ? 'Q8_0' : info.dtype]] : [];
     });
     const metadata = metadataOf(config);
     const head = new Bytes().add(Buffer.from('GGUF')).uint32(3).uint64(tensors.length).uint64(metadata.count);
     head.add(metadata.bytes.toBuffer());
     let offset = 0;
-    for (const [, theirs, { dtype, shape }] of tensors) {
+    for (const [, theirs, { shape }, type] of tensors) {
       head.string(theirs).uint32(shape.length);
       for (const size of shape.toReversed()) head.uint64(size);
-      head.uint32(TENSORS[dtype]!).uint64(offset);
-      const bytes = shape.reduce((product, size) => product * size, dtype === 'F32' ? 4 : 2);
+      head.uint32(TENSORS[type]!).uint64(offset);
+      const bytes = shape.reduce((product, size) => product * size, BYTES[type]!);
       offset += Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
     }
     const out = await open(path, 'w');
     try {
       await out.write(head.pad().toBuffer());
-      for (const [name, theirs] of tensors) {
+      for (const [name, theirs, , type] of tensors) {
         const data = await file.read(name);
-        let bytes: Buffer = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+        let bytes =
+          type === 'Q8_0'
+            ? inQ8(data as Float32Array)
+            : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
         if (theirs.endsWith('attn_q.weight'))
           bytes = inPairs(bytes, config.num_attention_heads, config.head_dim);
         if (theirs.endsWith('attn_k.weight'))

@@ -1,5 +1,5 @@
 import type { Device } from '../lib/tensor/device';
-import type { MachineRates } from '../lib/native/binding';
+import type { MachineRates, WeightDType } from '../lib/native/binding';
 import type { Tensor } from '../lib/tensor/tensor';
 
 /** What a bench runs on, in which type it computes there, and where it finds and keeps files. */
@@ -153,8 +153,9 @@ export function sizeFor<T>({ device }: Setup, sizes: { cpu: T; gpu: T; emulated:
   return device.name === 'cuda-emulated' ? sizes.emulated : sizes.gpu;
 }
 
-export function bytesOf(dtype: Setup['dtype']): number {
-  return dtype === 'bfloat16' ? 2 : 4;
+export function bytesOf(dtype: WeightDType): number {
+  // In int8 with the scales of 32 numbers each.
+  return { float32: 4, bfloat16: 2, int8: 1 + 2 / 32 }[dtype];
 }
 
 /** A tensor of {@link numbers} in the type of the setup. */

@@ -1,6 +1,7 @@
 import { linear as apply, packWeight } from '../lib/tensor/ops/linear';
 import { noGrad } from '../lib/tensor/autograd';
 import { scope } from '../lib/tensor/scope';
+import type { WeightDType } from '../lib/native/binding';
 import type { Tensor } from '../lib/tensor/tensor';
 import {
   bytesOf,
@@ -25,23 +26,34 @@ export const linear: Bench = {
       emulated: { n: 64, k: 64, decoding: [1, 8], training: [80] },
     });
     using weight = randomTensor(setup, [n, k], 0.02);
-    // In turns, as the layers of a model are: all of them together lie beyond most caches.
-    const packed = Array.from({ length: 4 }, () => packWeight(weight));
-    for (const m of [...decoding, ...training]) {
+    const run = async (m: number, stored: WeightDType, operand: () => Tensor): Promise<void> => {
       using x = randomTensor(setup, [m, k]);
-      const work = { flops: 2 * m * n * k, bytes: bytesOf(dtype) * (n * k + m * (n + k)) };
-      // A decoding step uses the packed weight; training, which changes it, the weight itself.
-      let turn = 0;
-      const operand = (): Tensor => (decoding.includes(m) ? packed[turn++ % packed.length]! : weight);
+      const bytes = bytesOf(stored) * n * k + bytesOf(dtype) * m * (n + k);
+      const work = { flops: 2 * m * n * k, bytes };
       const before = await ceilings(device);
       const samples = await time(device, () => noGrad(() => scope(() => void apply(x, operand()))));
       const after = await ceilings(device);
       const isBoundByMemory =
         work.bytes / before.readBytesPerSecond > work.flops / productRate(before, dtype);
       const floor = Math.min(floorSeconds(before, dtype, work), floorSeconds(after, dtype, work));
-      const params = { m, n, k, dtype, bound: isBoundByMemory ? 'memory' : 'compute' };
-      report(rate('linear/forward', params, 'flop/s', work.flops, samples, work.flops / floor));
+      const params = { m, n, k, dtype, weight: stored, bound: isBoundByMemory ? 'memory' : 'compute' };
+      // Products of integers have a ceiling of their own, which is not measured.
+      const ceiling = stored === 'int8' && !isBoundByMemory ? null : work.flops / floor;
+      report(rate('linear/forward', params, 'flop/s', work.flops, samples, ceiling));
+    };
+    // A decoding step uses the packed weight; training, which changes it, the weight itself.
+    for (const stored of device.packsInt8 ? (['float32', 'bfloat16', 'int8'] as const) : [dtype]) {
+      const pack = (): Tensor => {
+        if (stored === 'int8') return packWeight(weight, stored);
+        using cast = weight.cast(stored);
+        return packWeight(cast);
+      };
+      // In turns, as the layers of a model are: all of them together lie beyond most caches.
+      const packed = Array.from({ length: 4 }, pack);
+      let turn = 0;
+      for (const m of decoding) await run(m, stored, () => packed[turn++ % packed.length]!);
+      for (const each of packed) each.dispose();
     }
-    for (const each of packed) each.dispose();
+    for (const m of training) await run(m, dtype, () => weight);
   },
 };

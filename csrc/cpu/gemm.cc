@@ -12,10 +12,6 @@ namespace {
 constexpr int64_t kBlockFloats = 128 * 1024;
 constexpr int64_t kDepth = 512;  // of one panel that is packed on the way
 
-// How far ahead of its use a panel is asked for. The panels of a decoding step come from the third-level cache or from
-// memory, and with several rows to multiply, too few of them are under way without asking.
-constexpr int64_t kPrefetchBytes = 2048;
-
 // Where a tile's rows of A are found: packed, [k][rows of the tile]; or as they lie, `stride` floats apart.
 struct PackedRows {
   static constexpr bool kFromAfar = false;

@@ -22,6 +22,11 @@ inline constexpr int kTileRows = 4, kPanelVectors = 4;
 #endif
 inline constexpr int kPanel = kPanelVectors * kLanes;
 
+// How far ahead of its use a panel is asked for. The panels of a decoding step come from the third-level cache or from
+// memory, and with several rows to multiply, too few of them are under way without asking. Nearer, memory is late for
+// what is multiplied soon: with 2 KB products of 8 rows took a third longer in int8, a tenth in float32.
+inline constexpr int64_t kPrefetchBytes = 8192;
+
 // The first row of tile i when `rows` rows are cut into `tiles` tiles of nearly equal height.
 inline int64_t tile_begin(int64_t rows, int64_t tiles, int64_t i) { return rows * i / tiles; }
 

@@ -10,9 +10,6 @@ namespace {
 // Rows of A are brought to int8 as many at a time as leave the second-level cache to the panels as well.
 constexpr int64_t kBlockBytes = 512 * 1024;
 
-// How far ahead of its use a panel is asked for, as in gemm.cc.
-constexpr int64_t kPrefetchBytes = 2048;
-
 int64_t groups_of(int64_t k) { return divide_up(k, kGroup); }
 
 // --- panels of B ---
