@@ -1,3 +1,4 @@
+import { Looks, STEPS_OF_A_TRIAL } from './looks';
 import type { Planner, StepOutcome } from './planner';
 import { isTimeToReplan, RankPathStatistics } from './rank-path-statistics';
 import { StepTimes } from './step-times';
@@ -6,15 +7,6 @@ import { beginning, best, expectedTokensBySize, type TreePlan } from './tree';
 /** Sizes that are tried: draft nodes without the root. */
 const SIZES = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 63];
 
-/**
- * Every so many steps, at the least, one size is measured again: machines and contexts change. It takes two steps, the first
- * of which often has to be prepared, which takes as long as ten steps of a small model.
- */
-const EXPLORE_STEPS = 128;
-const STEPS_OF_A_LOOK = 2;
-/** What that may take of the time. */
-const EXPLORE_SHARE = 0.01;
-
 /** Measurements of one size before its time is believed. */
 const FIRST_LOOKS = 3;
 
@@ -22,7 +14,7 @@ const FIRST_LOOKS = 3;
  * Sizes whose speeds differ by less look alike to these measurements. Of those the smallest is taken: larger trees more often
  * take longer in use than where they were tried.
  */
-const ALIKE = 1.03;
+const ALIKE = 1.02;
 
 /**
  * Takes the tree size that gives the most expected tokens per second: the acceptance as counted so far over the step time
@@ -38,19 +30,18 @@ export class AdaptivePlanner implements Planner {
   readonly #overhead = new StepTimes();
   #steps = 0;
   #allSeen = false;
-  /** Steps that the present look at a size still has. */
-  #looking = 0;
-  /** Which of the sizes it is at; they take turns. */
-  #turn = 0;
-  #lastLook = 0;
-  /** Seconds that looks may take before they have taken their share. */
-  #allowance = 0;
+  readonly #looks = new Looks();
   /** What was worked out from the statistics, by size; good for a few steps. */
   readonly #trees = new Map<number, TreePlan>();
   #largest: TreePlan;
-  /** The size in use; looked at again when the trees are. */
+  /** Expected tokens a second by size; worked out again when the trees are. */
+  #rates: ReadonlyMap<number, number> | null = null;
+  /** The size in use. */
   #choice = 0;
-  #isCurrent = false;
+  /** The size that comes next to it. */
+  #rival = 0;
+  /** Steps for which the size in use is still on trial, because it is new. */
+  #trial = 0;
 
   constructor(
     maxNodes: number,
@@ -68,23 +59,27 @@ export class AdaptivePlanner implements Planner {
     if (isTimeToReplan(this.#steps)) {
       this.#trees.clear();
       this.#largest = best(this.#sizes.at(-1)!, this.#statistics);
-      this.#isCurrent = false;
+      this.#rates = null;
     }
-    return this.#tree(this.#unseen() ?? this.#again() ?? this.#chosen());
+    const unseen = this.#unseen();
+    if (unseen !== undefined) return this.#tree(unseen);
+    if (!this.#rates) this.#choose();
+    return this.#tree(this.#looks.next(this.#sizes, this.#rival) ?? this.#choice);
   }
 
   observe({ plan, path, seconds, deviceSeconds, isFirst }: StepOutcome): void {
     this.#steps++;
-    if (this.#looking > 0) {
-      this.#looking--;
-      this.#allowance -= seconds;
-    } else {
-      this.#allowance += EXPLORE_SHARE * seconds;
+    const size = plan.parents.length - 1;
+    let isTrial = true;
+    if (this.#allSeen) {
+      const isLook = this.#looks.observe(seconds, isFirst ? seconds : seconds * this.#shortfall(size));
+      isTrial = isLook || this.#trial > 0;
+      if (!isLook && this.#trial > 0) this.#trial--;
     }
     this.#statistics.observe(plan, path);
     if (isFirst) return;
-    this.#times.observe(plan.parents.length - 1, deviceSeconds);
-    this.#overhead.observe(0, seconds - deviceSeconds);
+    this.#times.observe(size, deviceSeconds, isTrial);
+    this.#overhead.observe(0, seconds - deviceSeconds, false);
   }
 
   #tree(size: number): TreePlan {
@@ -102,25 +97,26 @@ export class AdaptivePlanner implements Planner {
     return this.#allSeen ? undefined : this.#sizes[looks.indexOf(fewest)];
   }
 
-  #again(): number | undefined {
-    if (this.#looking === 0) {
-      if (this.#steps - this.#lastLook < EXPLORE_STEPS || this.#allowance < 0) return undefined;
-      this.#lastLook = this.#steps;
-      this.#turn = (this.#turn + 1) % this.#sizes.length;
-      this.#looking = STEPS_OF_A_LOOK;
-    }
-    return this.#sizes[this.#turn];
-  }
-
-  #chosen(): number {
-    if (this.#isCurrent) return this.#choice;
-    this.#isCurrent = true;
+  #choose(): void {
     const expected = expectedTokensBySize(this.#largest, this.#statistics);
     const seconds = this.#times.estimates(this.#sizes);
     const [overhead] = this.#overhead.estimates([0]);
     const rates = this.#sizes.map((size, i) => expected[size]! / (seconds[i]! + overhead!));
+    this.#rates = new Map(this.#sizes.map((size, i) => [size, rates[i]!]));
     const fastest = Math.max(...rates);
-    this.#choice = this.#sizes[rates.findIndex((rate) => ALIKE * rate >= fastest)]!;
-    return this.#choice;
+    const choice = this.#sizes[rates.findIndex((rate) => ALIKE * rate >= fastest)]!;
+    if (choice !== this.#choice) this.#trial = STEPS_OF_A_TRIAL;
+    this.#choice = choice;
+    const others = this.#sizes.filter((size) => size !== choice);
+    this.#rival = others.toSorted((a, b) => this.#rate(b) - this.#rate(a))[0] ?? choice;
+  }
+
+  #rate(size: number): number {
+    return this.#rates!.get(size)!;
+  }
+
+  /** How much fewer tokens a second a size gives than the one in use: one that is nearly as good costs nearly nothing. */
+  #shortfall(size: number): number {
+    return Math.max(0, 1 - this.#rate(size) / this.#rate(this.#choice));
   }
 }

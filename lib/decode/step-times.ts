@@ -1,28 +1,30 @@
 /** Measurements that count: the latest ones. */
 const KEPT = 9;
+const KEPT_OF_SIZES = 24;
 
 /**
- * How long a step takes by the size of its tree, as measured. Machines change their pace while sizes are tried seldom, so a
- * step as large as the one before tells of the pace, and only a step after one of another size tells of its size: relative to
- * the pace of that moment. Whatever else runs on the machine makes steps longer, never shorter, so the faster ones tell; and
- * a larger tree never takes less than a smaller one.
+ * How long a step takes by the size of its tree, as measured. Machines change their pace while sizes are tried seldom, so
+ * steps of the size in use tell of the pace, and trials tell of their size: relative to the pace of that moment. Whatever else
+ * runs on the machine makes steps longer, never shorter, so the faster ones tell; and a larger tree never takes less than a
+ * smaller one.
  */
 export class StepTimes {
   /** By size: seconds at pace 1. */
   readonly #sizes = new Map<number, Latest>();
-  readonly #pace = new Latest();
-  #last = NaN;
+  readonly #pace = new Latest(KEPT);
 
-  /** Counts one step. */
-  observe(size: number, seconds: number): void {
-    const known = this.#sizes.get(size) ?? new Latest();
+  /**
+   * Counts one step.
+   * @param isTrial whether it tells of its size, rather than of the pace
+   */
+  observe(size: number, seconds: number, isTrial: boolean): void {
+    const known = this.#sizes.get(size) ?? new Latest(KEPT_OF_SIZES);
     this.#sizes.set(size, known);
-    if (size === this.#last) this.#pace.add(seconds / known.value);
-    else known.add(seconds / this.#pace.value);
-    this.#last = size;
+    if (isTrial) known.add(seconds / this.#pace.value);
+    else this.#pace.add(seconds / known.value);
   }
 
-  /** How many measurements of a size there are; no more than {@link KEPT} are remembered. */
+  /** How many measurements of a size there are, as far as they are remembered. */
   looks(size: number): number {
     return this.#sizes.get(size)?.count ?? 0;
   }
@@ -52,6 +54,8 @@ class Latest {
   readonly #values: number[] = [];
   #value: number | null = 1;
 
+  constructor(private readonly kept: number) {}
+
   get count(): number {
     return this.#values.length;
   }
@@ -64,7 +68,7 @@ class Latest {
 
   add(value: number): void {
     this.#values.push(value);
-    if (this.#values.length > KEPT) this.#values.shift();
+    if (this.#values.length > this.kept) this.#values.shift();
     this.#value = null; // sorted when somebody asks
   }
 }

@@ -6,9 +6,9 @@ const sizes = [0, 3, 8];
 /** Steps of size 3, with others in between, on a machine of some pace. */
 function run(times: StepTimes, pace: number, steps: number): void {
   for (let i = 0; i < steps; i++) {
-    if (i % 10 === 5) times.observe(i % 20 === 5 ? 0 : 8, pace * (i % 20 === 5 ? 1 : 4));
+    if (i % 10 === 5) times.observe(i % 20 === 5 ? 0 : 8, pace * (i % 20 === 5 ? 1 : 4), true);
     // Now and then something else runs.
-    times.observe(3, pace * (i % 3 === 0 ? 5 : 2));
+    times.observe(3, pace * (i % 3 === 0 ? 5 : 2), i < 4 && times.looks(3) < 4);
   }
 }
 
@@ -24,7 +24,7 @@ test('follow the pace of the machine at once, also of sizes that have not been t
   const times = new StepTimes();
   run(times, 1, 40);
   // No other size is tried.
-  for (let i = 0; i < 12; i++) times.observe(3, 2 * 3);
+  for (let i = 0; i < 12; i++) times.observe(3, 2 * 3, false);
   expect(times.estimates(sizes)).toEqual([3, 6, 12]);
   run(times, 0.5, 40);
   expect(times.estimates(sizes)).toEqual([0.5, 1, 2]);
@@ -33,9 +33,9 @@ test('follow the pace of the machine at once, also of sizes that have not been t
 test('a size that is tried while the machine is slow is not believed to be slow', () => {
   const times = new StepTimes();
   run(times, 1, 40);
-  for (let i = 0; i < 12; i++) times.observe(3, 10 * 2);
-  times.observe(8, 10 * 4);
-  for (let i = 0; i < 12; i++) times.observe(3, 2);
+  for (let i = 0; i < 12; i++) times.observe(3, 10 * 2, false);
+  times.observe(8, 10 * 4, true);
+  for (let i = 0; i < 12; i++) times.observe(3, 2, false);
   expect(times.estimates(sizes)).toEqual([1, 2, 4]);
 });
 
@@ -46,7 +46,7 @@ test('rise with the size, whatever was measured', () => {
     [3, 1],
     [8, 6],
   ] as const) {
-    times.observe(size, seconds);
+    times.observe(size, seconds, true);
   }
   expect(times.estimates(sizes)).toEqual([1.5, 1.5, 6]);
 });
