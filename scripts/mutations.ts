@@ -237,6 +237,70 @@ export const mutations: readonly Mutation[] = [
       'for (int64_t i = 1; i < m; ++i) {\n      const float* row = x + i * stride;',
     ],
   ]),
+  ...faults('cpu/gemm_int8.cc', 'int8-weights', [
+    [
+      'int8-first-sum',
+      'what weights have too much, so as to be unsigned, is not taken off again',
+      'words[r] = -kOffset * sum;',
+      'words[r] = 0 * sum;',
+    ],
+    [
+      'int8-row-scale',
+      'all rows of a tile have the scale of the first one',
+      'scale * broadcast(row_scales[r])',
+      'scale * broadcast(row_scales[0])',
+    ],
+    [
+      'int8-last-group',
+      'the last group, where it is smaller than the others',
+      'return divide_up(k, kGroup); }',
+      'return k / kGroup; }',
+    ],
+    [
+      'int8-scale-as-stored',
+      'weights are counted in a scale that is not the one that is stored',
+      'quantize(weights, count, to_float(stored), integers);',
+      'quantize(weights, count, scale_for(largest_bits(weights, count)), integers);',
+    ],
+    [
+      'int8-block-of-rows',
+      'a later block of rows is written where the first one is',
+      'f(row + begin, static_cast<int>',
+      'f(begin, static_cast<int>',
+    ],
+    [
+      'int8-bias-column',
+      'every panel has the bias of the first one',
+      'g.bias ? g.bias + col : nullptr);',
+      'g.bias ? g.bias + 0 * col : nullptr);',
+    ],
+    [
+      'int8-embedding-column',
+      'an embedding is that of the first token of its panel',
+      'const int64_t lane = col % kLanes;',
+      'const int64_t lane = 0;',
+    ],
+  ]),
+  ...faults('cpu/int8.h', 'int8-weights', [
+    [
+      'int8-not-finite',
+      'infinity and NaN have a scale like other numbers',
+      'if (bits >= 0x7f800000) return __builtin_nanf("");',
+      'if (bits >= 0x7f800001) return 0;',
+    ],
+    [
+      'int8-tiny-scale',
+      'a group whose scale has no inverse is divided by it',
+      'return scale < kSmallestScale ? 0 : scale;',
+      'return scale;',
+    ],
+    [
+      'int8-whole-group',
+      'the numbers behind a group that ends early count for its scale',
+      'load_n(x + i, count - i < kLanes ? count - i : kLanes)',
+      'load_n(x + i, kLanes)',
+    ],
+  ]),
   ...faults('cpu/linear.cc', 'linear', [
     [
       'linear-grad-weight-overwritten',

@@ -105,7 +105,7 @@ describe.each(allIsaLevels)('%s', (isa) => {
   // A group of zeros, of numbers too small for a scale, and of the largest ones; then of such as are none.
   test('numbers at the ends of the range', async () => {
     const inputs = 160;
-    const sizes = [0, 1e-42, 3e38, 1, 1];
+    const sizes = [0, 1e-37, 3e38, 1, 1];
     const values = new Random(9).floats(inputs).map((value, i) => Math.sign(value) * sizes[i >> 5]!);
     const small = values.map((value, i) => (i >> 5 === 2 ? 0 : value));
     const holding = (number: number): Float32Array => small.map((value, i) => (i === 130 ? number : value));
@@ -124,6 +124,15 @@ describe.each(allIsaLevels)('%s', (isa) => {
       small.reduce((sum, value) => sum + value, 0),
       2,
     );
+  });
+
+  test('numbers too small for a scale are 0', async () => {
+    const tiny = Float32Array.of(1e-37, -2e-37, 1e-38, 1e-40, 1e-37);
+    const [held, y] = await onAllVariants(isa, (device) => {
+      const [small, ones] = [tiny, new Float32Array(5).fill(1)].map((row) => device.tensor(row, [1, 5]));
+      return [rowsOf(packWeight(small!, 'int8')), linear(small!, packWeight(ones!, 'int8'))];
+    });
+    expect([...held!, ...y!]).toEqual([0, 0, 0, 0, 0, 0]);
   });
 
   test('draws, trees and losses read the same logits', async () => {

@@ -186,14 +186,43 @@ function loadOnArm64(project: string): string {
   run('tar', ['-xzf', readdirSync(folder)[0]!], { cwd: folder });
   const node = path.join(folder, 'package/bin/node');
   const emulated = ['-L', '/usr/aarch64-linux-gnu', node, '-e'];
-  const script = `const { openDevice, add } = require('foretoken');
-    const device = openDevice('cpu', { threads: 2 });
-    const [a, b] = [1, 2].map((value) => device.tensor(Float32Array.of(value, 10 * value)));
-    add(a, b).data().then((sum) => console.log(process.arch, device.description, ...sum));`;
-  const output = run('qemu-aarch64', [...emulated, script], { cwd: project }).trim();
-  expect(/^arm64 .* 3 30$/.test(output), `it printed ${output}`);
-  return output;
+  const output = run('qemu-aarch64', [...emulated, PRODUCTS], { cwd: project }).trim();
+  const [first, second, ...levels] = output.split('\n');
+  expect(/^arm64 .* 3 30$/.test(`${first} ${second}`), `it printed ${output}`);
+  // As exact as here: integers, and multiply-adds that are rounded once.
+  const here = run(process.execPath, ['-e', PRODUCTS], { cwd: project }).trim().split('\n')[2] ?? levels[0]!;
+  expect(levels.length === 2, `there are ${levels.length} levels, and not baseline and dotprod: ${output}`);
+  for (const each of levels) {
+    expect(each.split(' ')[1] === here.split(' ')[1], `products in int8: ${each}, but here ${here}`);
+  }
+  return `${first}; ${levels.join(', ')}`;
 }
+
+/** A sum, and then products in int8 on every instruction-set level, as a hash of their bits. */
+const PRODUCTS = `
+  const { createHash } = require('node:crypto');
+  const { add, linear, openDevice, packWeight } = require('foretoken');
+  const numbers = (count) => Float32Array.from({ length: count }, (_, i) => ((i * 7919) % 1009) / 1009 - 0.5);
+  async function main() {
+    const device = openDevice('cpu', { threads: 2 });
+    console.log(process.arch, device.description);
+    const [a, b] = [1, 2].map((value) => device.tensor(Float32Array.of(value, 10 * value)));
+    console.log(...(await add(a, b).data()));
+    for (const isa of ['avx512vnni', 'avx512', 'avx2vnni', 'avx2', 'dotprod', 'baseline']) {
+      if (isa === 'baseline' && process.arch === 'x64') continue;
+      let level;
+      try {
+        level = openDevice('cpu', { isa, threads: 2 });
+      } catch (error) {
+        if (error.code === 'DEVICE_UNAVAILABLE') continue;
+        throw error;
+      }
+      const weight = packWeight(level.tensor(numbers(70 * 100), [70, 100]), 'int8');
+      const y = await linear(level.tensor(numbers(13 * 100), [13, 100]), weight).data();
+      console.log(isa, createHash('sha256').update(y).digest('hex').slice(0, 16));
+    }
+  }
+  main();`;
 
 /** A strict project in TypeScript, of both module kinds, that also checks our declarations themselves. */
 function checkTypes(project: string): undefined {
