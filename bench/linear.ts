@@ -1,7 +1,7 @@
 import { linear as apply, packWeight } from '../lib/tensor/ops/linear';
 import { noGrad } from '../lib/tensor/autograd';
 import { scope } from '../lib/tensor/scope';
-import type { WeightDType } from '../lib/native/binding';
+import type { WeightDType, WordDType } from '../lib/native/binding';
 import type { Tensor } from '../lib/tensor/tensor';
 import {
   bytesOf,
@@ -37,16 +37,14 @@ export const linear: Bench = {
         work.bytes / before.readBytesPerSecond > work.flops / productRate(before, dtype);
       const floor = Math.min(floorSeconds(before, dtype, work), floorSeconds(after, dtype, work));
       const params = { m, n, k, dtype, weight: stored, bound: isBoundByMemory ? 'memory' : 'compute' };
-      // Products of integers have a ceiling of their own, which is not measured.
-      const ceiling = stored === 'int8' && !isBoundByMemory ? null : work.flops / floor;
+      // Products in another type have a ceiling of their own, which is not measured.
+      const ceiling = stored !== dtype && !isBoundByMemory ? null : work.flops / floor;
       report(rate('linear/forward', params, 'flop/s', work.flops, samples, ceiling));
     };
     // A decoding step uses the packed weight; training, which changes it, the weight itself.
-    for (const stored of device.packsInt8 ? (['float32', 'bfloat16', 'int8'] as const) : [dtype]) {
+    for (const stored of device.packs('int8') ? (['float32', 'bfloat16', 'int8'] as const) : [dtype]) {
       const pack = (): Tensor => {
-        if (stored === 'int8') return packWeight(weight, stored);
-        using cast = weight.cast(stored);
-        return packWeight(cast);
+        return packWeight(weight, device.packs(stored) ? (stored as WordDType) : undefined);
       };
       // In turns, as the layers of a model are: all of them together lie beyond most caches.
       const packed = Array.from({ length: 4 }, pack);

@@ -7,7 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 
-export const isaLevels = ['avx2', 'avx2vnni', 'avx512', 'avx512vnni', 'dotprod'];
+export const isaLevels = ['avx2', 'avx2vnni', 'avx512', 'avx512vnni', 'avx512bf16', 'dotprod'];
 
 /** What is wrong with an object file compiled for `isa`, one line each. */
 export function checkObject(file: string, isa: string): string[] {

@@ -237,7 +237,27 @@ export const mutations: readonly Mutation[] = [
       'for (int64_t i = 1; i < m; ++i) {\n      const float* row = x + i * stride;',
     ],
   ]),
-  ...faults('cpu/gemm_int8.cc', 'int8-weights', [
+  ...faults('cpu/gemm_words.cc', 'words', [
+    [
+      'words-block-of-rows',
+      'a later block of rows is written where the first one is',
+      'f(row + begin, static_cast<int>',
+      'f(begin, static_cast<int>',
+    ],
+    [
+      'words-bias-column',
+      'every panel has the bias of the first one',
+      'g.bias ? g.bias + col : nullptr);',
+      'g.bias ? g.bias + 0 * col : nullptr);',
+    ],
+    [
+      'words-embedding-column',
+      'an embedding is that of the first token of its panel',
+      'panels.dtype), k, col % kLanes, out);',
+      'panels.dtype), k, 0 * col, out);',
+    ],
+  ]),
+  ...faults('cpu/words_int8.h', 'words', [
     [
       'int8-first-sum',
       'what weights have too much, so as to be unsigned, is not taken off again',
@@ -259,29 +279,9 @@ export const mutations: readonly Mutation[] = [
     [
       'int8-scale-as-stored',
       'weights are counted in a scale that is not the one that is stored',
-      'quantize(weights, count, to_float(stored), integers);',
-      'quantize(weights, count, scale_for(largest_bits(weights, count)), integers);',
+      'quantize(from, count, to_float(stored), integers);',
+      'quantize(from, count, scale_for(largest_bits(from, count)), integers);',
     ],
-    [
-      'int8-block-of-rows',
-      'a later block of rows is written where the first one is',
-      'f(row + begin, static_cast<int>',
-      'f(begin, static_cast<int>',
-    ],
-    [
-      'int8-bias-column',
-      'every panel has the bias of the first one',
-      'g.bias ? g.bias + col : nullptr);',
-      'g.bias ? g.bias + 0 * col : nullptr);',
-    ],
-    [
-      'int8-embedding-column',
-      'an embedding is that of the first token of its panel',
-      'const int64_t lane = col % kLanes;',
-      'const int64_t lane = 0;',
-    ],
-  ]),
-  ...faults('cpu/int8.h', 'int8-weights', [
     [
       'int8-not-finite',
       'infinity and NaN have a scale like other numbers',
@@ -299,6 +299,32 @@ export const mutations: readonly Mutation[] = [
       'the numbers behind a group that ends early count for its scale',
       'load_n(x + i, count - i < kLanes ? count - i : kLanes)',
       'load_n(x + i, kLanes)',
+    ],
+  ]),
+  ...faults('cpu/words_bfloat16.h', 'words', [
+    [
+      'bfloat16-denormal',
+      'denormal numbers are rounded like others',
+      'store(to, abs(x) < 0x1p-126f ? Vec{} : x);',
+      'store(to, abs(x) < 0x0p-126f ? Vec{} : x);',
+    ],
+    [
+      'bfloat16-order',
+      'levels without an instruction for pairs take the first product first',
+      'fma(broadcast(x.first), weights.first, fma(broadcast(x.second), weights.second, sum))',
+      'fma(broadcast(x.second), weights.second, fma(broadcast(x.first), weights.first, sum))',
+    ],
+    [
+      'bfloat16-last-pair',
+      'the last number, where it has no second one',
+      'return divide_up(k, 2); }',
+      'return k / 2; }',
+    ],
+    [
+      'bfloat16-rows-as-they-are',
+      'rows are cut off, and not rounded',
+      'round(load_n(x + p, count), rounded);',
+      'round(as_float(as_int(load_n(x + p, count)) & -65536), rounded);',
     ],
   ]),
   ...faults('cpu/linear.cc', 'linear', [

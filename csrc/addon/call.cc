@@ -150,6 +150,14 @@ DType Call::dtype(size_t index, const char* name) const {
   fail(ErrorCode::kInvalidArgument, "%s must be float32, bfloat16, float16 or int32, but is %s", name, given.c_str());
 }
 
+DType Call::word_dtype(size_t index, const char* name) const {
+  const std::string given = string(index, name);
+  for (const DType dtype : {DType::kBFloat16, DType::kInt8}) {
+    if (given == name_of(dtype)) return dtype;
+  }
+  fail(ErrorCode::kInvalidArgument, "%s must be bfloat16 or int8, but is %s", name, given.c_str());
+}
+
 Tensor& Call::tensor(size_t index, const char* name) {
   if (!value(index).IsNumber()) {
     fail(ErrorCode::kInvalidArgument, "%s must be a tensor, but is %s", name, kind_of(value(index)));
@@ -230,7 +238,7 @@ Tensor& Call::floating(size_t index, const char* name) {
 
 Tensor& Call::weight(size_t index, const char* name) {
   Tensor& found = tensor(index, name);
-  return found.dtype == DType::kInt8 ? found : floating(index, name);
+  return found.layout == Layout::kWords ? found : floating(index, name);
 }
 
 Tensor& Call::int32(size_t index, const char* name) {

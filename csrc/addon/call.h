@@ -31,7 +31,8 @@ class Call {
   // May run JavaScript (the array's getters), so read it before any tensor.
   Shape shape(size_t index, const char* name) const;
   DType dtype(size_t index, const char* name) const;
-  uint64_t seed(size_t index, const char* name) const;  // a BigInt or a non-negative integer
+  DType word_dtype(size_t index, const char* name) const;  // bfloat16 or int8
+  uint64_t seed(size_t index, const char* name) const;     // a BigInt or a non-negative integer
 
   // Tensors. All tensors of one call must live on the same device.
   Tensor& tensor(size_t index, const char* name);     // any dtype, row-major or panels
@@ -42,7 +43,7 @@ class Call {
   Tensor& activations(size_t index, const char* name);
   Tensor& any_activations(size_t index, const char* name);
   Tensor& floating(size_t index, const char* name);  // float32, bfloat16 or float16; row-major or panels
-  Tensor& weight(size_t index, const char* name);    // the same or int8
+  Tensor& weight(size_t index, const char* name);    // the same or words
   Tensor& int32(size_t index, const char* name);
   Tensor* optional_float32(size_t index, const char* name);  // null when absent
   Tensor* optional_int32(size_t index, const char* name);

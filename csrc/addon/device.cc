@@ -101,7 +101,8 @@ napi_value close_device(Call& call) {
   return call.nothing();
 }
 
-// describeDevice(device): { kind, description, computesIn: dtypes that activations may have, packsInt8 }
+// describeDevice(device): { kind, description, computesIn: dtypes that activations may have, packs: dtypes that packed
+// weights may be given }
 napi_value describe_device(Call& call) {
   const std::shared_ptr<Device> device = call.device_argument(0);
   const Backend& backend = device->backend();
@@ -113,7 +114,11 @@ napi_value describe_device(Call& call) {
     if (backend.computes_in(dtype)) set(dtypes, dtypes.Length(), Napi::String::New(call.env(), name_of(dtype)));
   }
   set(info, "computesIn", dtypes);
-  set(info, "packsInt8", Napi::Boolean::New(call.env(), backend.packs_int8()));
+  const Napi::Array words = Napi::Array::New(call.env());
+  for (const DType dtype : {DType::kBFloat16, DType::kInt8}) {
+    if (packs(backend, dtype)) set(words, words.Length(), Napi::String::New(call.env(), name_of(dtype)));
+  }
+  set(info, "packs", words);
   return info;
 }
 

@@ -20,31 +20,35 @@ LinearShape linear_shape(const Call& call, const Tensor& x, const Tensor& weight
   return {x.shape.rows(), weight.shape[0], weight.shape[1]};
 }
 
-// packWeight(weight, dtype?): the same values as `linear` reads them fastest, where that is as they lie an alias; or,
-// of int8, the nearest ones
+// packWeight(weight, dtype?): the same values as `linear` reads them fastest, where that is as they lie an alias; with
+// a dtype words, for products in that
 napi_value pack_weight(Call& call) {
-  const bool to_int8 = call.present(1);
-  if (to_int8 && call.string(1, "dtype") != name_of(DType::kInt8)) {
-    call.fail(ErrorCode::kInvalidArgument, "dtype must be int8, but is %s", call.string(1, "dtype").c_str());
-  }
+  const bool in_words = call.present(1);
+  const DType words = in_words ? call.word_dtype(1, "dtype") : DType::kFloat32;
   const Tensor& weight = call.floating(0, "weight");
   call.check_rank(weight, "weight", 2);
-  if (weight.layout == Layout::kPanels) call.fail(ErrorCode::kUnsupported, "weight is packed already");
+  if (weight.layout != Layout::kRowMajor) call.fail(ErrorCode::kUnsupported, "weight is packed already");
   Backend& backend = call.device().backend();
-  if (to_int8 && !backend.packs_int8()) {
-    call.fail(ErrorCode::kUnsupported, "dtype is int8, but this device (%s) multiplies with floating weights only",
+  if (in_words && !packs(backend, words)) {
+    call.fail(ErrorCode::kUnsupported, "dtype is %s, but this device (%s) has no such packed weights", name_of(words),
               backend.kind());
   }
-  const DType dtype = to_int8 ? DType::kInt8 : weight.dtype;
-  const int64_t bytes = backend.packed_bytes(weight.shape[0], weight.shape[1], dtype);
+  PackWeightArgs args{weight.matrix(),
+                      nullptr,
+                      weight.shape[0],
+                      weight.shape[1],
+                      in_words ? words : weight.dtype,
+                      in_words ? Layout::kWords : Layout::kPanels};
+  const int64_t bytes = backend.packed_bytes(args.n, args.k, args.dtype, args.layout);
   if (bytes == 0 && weight.shape.count() > 0) return call.handle(weight);
   Tensor packed;
   packed.shape = weight.shape;
-  packed.dtype = dtype;
-  packed.layout = Layout::kPanels;
+  packed.dtype = args.dtype;
+  packed.layout = args.layout;
   packed.storage = std::make_shared<Storage>(call.shared_device(), bytes, call.op());
   if (weight.shape.count() > 0) {
-    backend.run(PackWeightArgs{weight.matrix(), packed.data(), weight.shape[0], weight.shape[1], dtype});
+    args.out = packed.data();
+    backend.run(args);
   }
   return call.handle(std::move(packed));
 }

@@ -122,12 +122,9 @@ class Backend {
   // Whether activations may be of this type.
   virtual bool computes_in(DType dtype) const = 0;
 
-  // Whether PackWeight makes int8 of weights here.
-  virtual bool packs_int8() const = 0;
-
-  // Size of a weight [n, k] after PackWeight; 0 where this backend reads weights best as they are and PackWeight is not
-  // to be run.
-  virtual int64_t packed_bytes(int64_t n, int64_t k, DType dtype) const = 0;
+  // Size of a weight [n, k] after PackWeight to this type and layout; 0 where this backend has no such layout, or where
+  // the weight has no elements, and PackWeight is not to be run.
+  virtual int64_t packed_bytes(int64_t n, int64_t k, DType dtype, Layout layout) const = 0;
 
 #define FORETOKEN_DECLARE(Name) virtual void run(const Name##Args& args) = 0;
   FORETOKEN_STREAM_OPS(FORETOKEN_DECLARE)
@@ -137,5 +134,8 @@ class Backend {
   FORETOKEN_WORKSPACE_OPS(FORETOKEN_DECLARE)
 #undef FORETOKEN_DECLARE
 };
+
+// Whether a backend has words of this type.
+inline bool packs(const Backend& backend, DType dtype) { return backend.packed_bytes(1, 1, dtype, Layout::kWords) > 0; }
 
 }  // namespace foretoken

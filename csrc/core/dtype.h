@@ -6,7 +6,7 @@
 
 namespace foretoken {
 
-// int8 is for packed weights alone, in which groups of numbers share a scale: they are larger than their shape says.
+// int8 is for weights in words alone, in which groups of numbers share a scale: they are larger than their shape says.
 enum class DType : uint8_t { kFloat32, kBFloat16, kFloat16, kInt32, kInt8 };
 
 constexpr size_t size_of(DType dtype) {

@@ -17,8 +17,9 @@
 
 namespace foretoken {
 
-// How a matrix lies in memory. Panels are the packed form of a backend's own GEMM (linear.h of the backend).
-enum class Layout : uint8_t { kRowMajor, kPanels };
+// How a matrix lies in memory. Panels are the packed form of a backend's own GEMM, for products in float32. Words are
+// the form for products in the matrix's own type, bfloat16 or int8, to which rows are brought that meet it.
+enum class Layout : uint8_t { kRowMajor, kPanels, kWords };
 
 // A matrix of any storage type: the weight of a linear layer, an embedding table, hidden states.
 struct Matrix {
@@ -148,7 +149,7 @@ struct SliceColumnsArgs {
 // out[r] = weight[tokens[r]]
 struct EmbeddingArgs {
   const int32_t* tokens;  // [rows]
-  Matrix weight;          // [vocab, dim], row-major or int8
+  Matrix weight;          // [vocab, dim], row-major or words
   void* out;              // [rows, dim]
   int64_t rows, vocab, dim;
   DType dtype;  // of out
@@ -164,18 +165,19 @@ struct EmbeddingBackwardArgs {
   Workspace workspace;
 };
 
-// A weight packed for LinearArgs, laid out as the backend's GEMM reads it: the same values, or those nearest in int8.
+// A weight packed for LinearArgs, laid out as the backend's GEMM reads it.
 struct PackWeightArgs {
   Matrix weight;  // [n, k], row-major
-  void* out;      // Backend::packed_bytes(n, k, dtype)
+  void* out;      // Backend::packed_bytes(n, k, dtype, layout)
   int64_t n, k;
-  DType dtype;  // of out: that of weight, or int8
+  DType dtype;  // of out: in panels that of weight, in words bfloat16 or int8
+  Layout layout;
 };
 
 // y[m, n] = x[m, k] * weight[n, k]^T + bias[n]. Batch invariant: a row of y depends on that row of x alone.
 struct LinearArgs {
   const void* x;
-  Matrix weight;      // row-major or panels
+  Matrix weight;      // row-major or packed
   const float* bias;  // [n] or null
   void* y;
   int64_t m, n, k;
@@ -357,7 +359,7 @@ enum class Reduction : uint8_t {
 struct LinearCrossEntropyArgs {
   LossMode mode;
   Matrix hidden;              // [rows, dim], row-major, any floating dtype
-  Matrix weight;              // [vocab, dim], any floating dtype, row-major; for kLoss also packed or int8
+  Matrix weight;              // [vocab, dim], any floating dtype, row-major; for kLoss also packed
   const float* bias;          // [vocab] or null
   const int32_t* targets;     // [rows]; ignore_index rows cost nothing
   const float* coefficients;  // [rows] or null for all ones; given up front, so that nothing is rescaled later
@@ -398,7 +400,7 @@ struct TopKArgs {
 // when temperature is 0; logit = softcap(hidden weight^T + bias). Logits are never written.
 struct LinearSampleArgs {
   const void* hidden;        // [rows, dim]
-  Matrix weight;             // [vocab, dim], row-major or panels
+  Matrix weight;             // [vocab, dim], row-major or packed
   const float* bias;         // [vocab] or null
   const int32_t* positions;  // [rows]: position of the drawn token; may be null when temperature is 0
   int32_t* tokens;           // [rows]
@@ -449,7 +451,7 @@ struct SampleLogitsArgs {
 struct VerifyTreeArgs {
   const void* hidden;  // [rows, dim], after the final norm
   DType dtype;         // of hidden
-  Matrix weight;       // [vocab, dim], row-major or panels
+  Matrix weight;       // [vocab, dim], row-major or packed
   const float* bias;   // [vocab] or null
   float softcap;
   const int32_t* tokens;  // [rows]: the token each node holds; row row_offsets[s] is the root of sequence s

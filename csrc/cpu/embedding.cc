@@ -1,5 +1,5 @@
 // Rows of a table by token, and the gradient of the table.
-#include "csrc/cpu/gemm_int8.h"
+#include "csrc/cpu/gemm_words.h"
 #include "csrc/cpu/indices.h"
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/pack.h"
@@ -13,10 +13,10 @@ void run(const EmbeddingArgs& args, const Context& context) {
     map(context, args.rows * dim, as_floats(args.out), [] { return Vec{}; });
     return;
   }
-  if (args.weight.dtype == DType::kInt8) {
+  if (args.weight.layout == Layout::kWords) {
     split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
-        unpack_int8_column(args.weight.data, dim, args.tokens[r], as_floats(args.out) + r * dim);
+        unpack_word_column(args.weight, dim, args.tokens[r], as_floats(args.out) + r * dim);
       }
     });
     return;

@@ -26,7 +26,7 @@ struct Tiling {
         tiles(divide_up(draw.vocab, columns)),
         blocks(divide_up(draw.rows, kTileHeight)),
         height(draw.rows < kTileHeight ? draw.rows : kTileHeight),
-        gemm_floats(gemm_scratch(height, draw.dim, draw.weight.dtype)),
+        gemm_floats(gemm_scratch(height, draw.dim, transposed(draw.weight, draw.dim))),
         thread_floats(gemm_floats + (height + 1) * columns),
         bytes(context.threads * thread_floats * static_cast<int64_t>(sizeof(float)) +
               tiles * draw.rows * static_cast<int64_t>(sizeof(Best))) {}

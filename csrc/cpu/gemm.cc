@@ -1,6 +1,6 @@
 #include "csrc/cpu/gemm.h"
 
-#include "csrc/cpu/gemm_int8.h"
+#include "csrc/cpu/gemm_words.h"
 #include "csrc/cpu/pack.h"
 #include "csrc/cpu/sizes.h"
 
@@ -200,16 +200,21 @@ Gemm block_of(const Gemm& gemm, int64_t row, int64_t rows, int64_t col, int64_t 
   block.m = rows;
   block.n = cols;
   block.a.data = advance(gemm.a, row * gemm.a.row_stride);
-  block.b.data = gemm.b.dtype == DType::kInt8       ? int8_panel(gemm.b.data, gemm.k, col)
-                 : gemm.b.layout == Layout::kPanels ? advance(gemm.b, col * gemm.k)
-                                                    : advance(gemm.b, col * gemm.b.col_stride);
+  switch (gemm.b.layout) {
+    case Layout::kRowMajor: block.b.data = advance(gemm.b, col * gemm.b.col_stride); break;
+    case Layout::kPanels: block.b.data = advance(gemm.b, col * gemm.k); break;
+    case Layout::kWords: block.b.data = word_panel(gemm.b.data, gemm.k, col, gemm.b.dtype); break;
+  }
   block.c = gemm.c + row * gemm.c_stride + col;
   if (gemm.bias) block.bias = gemm.bias + col;
   return block;
 }
 
-int64_t gemm_scratch(int64_t m, int64_t k, DType b) {
-  if (b == DType::kInt8) return int8_scratch(m, k);
+int64_t gemm_scratch(int64_t m, int64_t k, const Operand& b) {
+  return b.layout == Layout::kWords ? word_scratch(m, k, b.dtype) : gemm_scratch(m, k);
+}
+
+int64_t gemm_scratch(int64_t m, int64_t k) {
   const int64_t block = m * k < kBlockFloats ? block_floats(m, k) : block_floats(1, kBlockFloats);
   return block + divide_up(smaller(k, kDepth) * kPanel, 16) * 16;
 }
@@ -236,7 +241,7 @@ void multiply_decoding(const Gemm& g) {
 }  // namespace
 
 void multiply_here(const Gemm& g, float* scratch) {
-  if (g.b.dtype == DType::kInt8) return multiply_int8_here(g, scratch);
+  if (g.b.layout == Layout::kWords) return multiply_words_here(g, scratch);
   if (is_decoding(g)) return multiply_decoding(g);
   const bool panels = g.b.layout == Layout::kPanels;
   const Blocks blocks = blocks_of(g.m, g.k, panels);
@@ -287,7 +292,7 @@ struct Grid {
 // (and columns of B), so fewer parts pack less; more parts wait less for the last one.
 Grid grid_of(const Gemm& g, int threads) {
   // Cycles for an element of B: packed on the way, read from memory, or at hand in the second-level cache.
-  const double stream = g.b.layout == Layout::kPanels ? 0.4 : 1.0;
+  const double stream = g.b.layout == Layout::kRowMajor ? 1.0 : 0.4;
   const double pack = 0.5, start = 1000, wake = 5000;
   const int64_t tiles = divide_up(g.m, kTileRows), panels = divide_up(g.n, kPanel);
   const auto time = [&](int64_t rows, int64_t cols) {
@@ -318,7 +323,7 @@ void multiply(const Context& context, const Gemm& gemm, float* scratch) {
   if (gemm.m == 0 || gemm.n == 0) return;
   const Grid grid = grid_of(gemm, context.threads);
   const int64_t tiles = divide_up(gemm.m, kTileRows), panels = divide_up(gemm.n, kPanel);
-  const int64_t stride = gemm_scratch(gemm.m, gemm.k, gemm.b.dtype);
+  const int64_t stride = gemm_scratch(gemm.m, gemm.k, gemm.b);
   parallel(context, grid.rows * grid.cols, [&](int64_t part, int thread) {
     const int64_t i = part % grid.rows, j = part / grid.rows;
     const int64_t row = tiles * i / grid.rows * kTileRows, col = panels * j / grid.cols * kPanel;
@@ -340,12 +345,10 @@ void add_column_sums(const Context& context, const float* x, int64_t m, int64_t 
 }
 
 int64_t panel_bytes(int64_t n, int64_t k, DType dtype) {
-  if (dtype == DType::kInt8) return int8_panel_bytes(n, k);
   return round_up(n, kPanel) * k * static_cast<int64_t>(size_of(dtype));
 }
 
-void pack_panels(const Context& context, const Matrix& weight, int64_t n, int64_t k, DType dtype, void* out) {
-  if (dtype == DType::kInt8) return pack_int8_panels(context, weight, n, k, out);
+void pack_panels(const Context& context, const Matrix& weight, int64_t n, int64_t k, void* out) {
   const int64_t panels = divide_up(n, kPanel);
   const int64_t parts = smaller(panels, 1 + panels * kPanel * k / (256 * 1024));
   with_type(weight.data, weight.dtype, [&]<typename T>(const T* data) {

@@ -31,8 +31,8 @@ inline constexpr int64_t kPrefetchBytes = 8192;
 inline int64_t tile_begin(int64_t rows, int64_t tiles, int64_t i) { return rows * i / tiles; }
 
 // A matrix of any floating dtype as it lies in memory: element (i, j) at i * row_stride + j * col_stride, in elements,
-// one of the strides 1. As B it may also be panels, [n / kPanel][k][kPanel] with zeros after column n, or, in int8,
-// those of gemm_int8.h; the strides are unused then.
+// one of the strides 1. As B it may also be panels, [n / kPanel][k][kPanel] with zeros after column n, or words
+// (gemm_words.h); the strides are unused then.
 struct Operand {
   const void* data;
   DType dtype;
@@ -47,7 +47,7 @@ struct Gemm {
   float* c;
   int64_t c_stride;             // from row to row
   const float* bias = nullptr;  // [n], added last
-  bool accumulate = false;      // the accumulators start from C instead of from zero; not with B in int8
+  bool accumulate = false;      // the accumulators start from C instead of from zero; not with B in words
 };
 
 // `weight` [n, k] as B of x * weight^T, and as B of y * weight.
@@ -57,8 +57,10 @@ Operand as_is(const Matrix& matrix, int64_t cols);
 // Rows row … row + rows - 1 and columns col … col + cols - 1 of C alone; with panels, col is a multiple of kPanel.
 Gemm block_of(const Gemm& gemm, int64_t row, int64_t rows, int64_t col, int64_t cols);
 
-// Scratch of one thread for a product of this size or any smaller one, in floats (a multiple of 16). B is of type `b`.
-int64_t gemm_scratch(int64_t m, int64_t k, DType b = DType::kFloat32);
+// Scratch of one thread for a product of this size or any smaller one, in floats (a multiple of 16); without B for any
+// that lies in no words.
+int64_t gemm_scratch(int64_t m, int64_t k);
+int64_t gemm_scratch(int64_t m, int64_t k, const Operand& b);
 
 // On this thread, for use inside a parallel part.
 void multiply_here(const Gemm& gemm, float* scratch);
@@ -69,8 +71,8 @@ void multiply(const Context& context, const Gemm& gemm, float* scratch);
 // sums[n] += column sums of x [m, n], whose rows are `stride` apart: in row order, on all threads.
 void add_column_sums(const Context& context, const float* x, int64_t m, int64_t n, int64_t stride, float* sums);
 
-// Panels of a weight [n, k] as B of x * weight^T, of type `dtype`: its own, or int8.
+// Panels of a weight [n, k] as B of x * weight^T, in its own storage type.
 int64_t panel_bytes(int64_t n, int64_t k, DType dtype);
-void pack_panels(const Context& context, const Matrix& weight, int64_t n, int64_t k, DType dtype, void* out);
+void pack_panels(const Context& context, const Matrix& weight, int64_t n, int64_t k, void* out);
 
 }  // namespace foretoken::cpu::FORETOKEN_ISA

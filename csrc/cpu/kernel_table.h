@@ -14,7 +14,7 @@ struct KernelTable {
 #define FORETOKEN_MEMBER(Name) int64_t (*workspace_##Name)(const Name##Args&, const Context&);
   FORETOKEN_WORKSPACE_OPS(FORETOKEN_MEMBER)
 #undef FORETOKEN_MEMBER
-  int64_t (*packed_bytes)(int64_t n, int64_t k, DType dtype);
+  int64_t (*packed_bytes)(int64_t n, int64_t k, DType dtype, Layout layout);
   double (*measure_flops)(double seconds);
   float (*read_all)(const float* data, int64_t count);
 };

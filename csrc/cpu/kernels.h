@@ -17,7 +17,7 @@ FORETOKEN_WORKSPACE_OPS(FORETOKEN_DECLARE)
 #undef FORETOKEN_DECLARE
 
 // Size of a weight [n, k] after PackWeight.
-int64_t packed_bytes(int64_t n, int64_t k, DType dtype);
+int64_t packed_bytes(int64_t n, int64_t k, DType dtype, Layout layout);
 
 // Multiply-adds per second of one thread, in registers, times 2 (a multiply and an add): FLOP/s.
 double measure_flops(double seconds);

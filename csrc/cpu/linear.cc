@@ -1,26 +1,34 @@
 // Linear layers: y = x W^T + b and its two gradients, each one call of the GEMM.
 #include "csrc/cpu/gemm.h"
+#include "csrc/cpu/gemm_words.h"
 #include "csrc/cpu/kernels.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
-int64_t scratch_bytes(const Context& context, int64_t m, int64_t k, DType b = DType::kFloat32) {
-  return context.threads * gemm_scratch(m, k, b) * static_cast<int64_t>(sizeof(float));
+int64_t scratch_bytes(const Context& context, int64_t m, int64_t k) {
+  return context.threads * gemm_scratch(m, k) * static_cast<int64_t>(sizeof(float));
 }
 
 float* scratch(const Workspace& workspace) { return static_cast<float*>(workspace.data); }
 
 }  // namespace
 
-int64_t packed_bytes(int64_t n, int64_t k, DType dtype) { return panel_bytes(n, k, dtype); }
+int64_t packed_bytes(int64_t n, int64_t k, DType dtype, Layout layout) {
+  return layout == Layout::kWords ? word_panel_bytes(n, k, dtype) : panel_bytes(n, k, dtype);
+}
 
 void run(const PackWeightArgs& args, const Context& context) {
-  pack_panels(context, args.weight, args.n, args.k, args.dtype, args.out);
+  if (args.layout == Layout::kWords) {
+    pack_word_panels(context, args.weight, args.n, args.k, args.dtype, args.out);
+  } else {
+    pack_panels(context, args.weight, args.n, args.k, args.out);
+  }
 }
 
 int64_t workspace(const LinearArgs& args, const Context& context) {
-  return scratch_bytes(context, args.m, args.k, args.weight.dtype);
+  const int64_t floats = gemm_scratch(args.m, args.k, transposed(args.weight, args.k));
+  return context.threads * floats * static_cast<int64_t>(sizeof(float));
 }
 
 void run(const LinearArgs& args, const Context& context) {

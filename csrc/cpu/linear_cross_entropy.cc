@@ -67,7 +67,7 @@ struct Chunk {
     losses = reinterpret_cast<double*>(take(capacity * static_cast<int64_t>(sizeof(double))));
     hidden = floats(capacity * args.dim);
     logits = floats(capacity * stride);
-    int64_t most = gemm_scratch(capacity, args.dim, args.weight.dtype);
+    int64_t most = gemm_scratch(capacity, args.dim, transposed(args.weight, args.dim));
     for (const int64_t floats_needed : {gemm_scratch(capacity, args.vocab), gemm_scratch(args.vocab, capacity)}) {
       if (floats_needed > most) most = floats_needed;
     }

@@ -180,7 +180,7 @@ inline void store_n(float* p, Vec v, int n) {
 }
 #endif
 
-inline float to_float(BFloat16 x) { return load_n(&x, 1)[0]; }
+inline float to_float(BFloat16 x) { return __builtin_bit_cast(float, static_cast<uint32_t>(x.bits) << 16); }
 inline float to_float(Float16 x) { return load_n(&x, 1)[0]; }
 inline float to_float(float x) { return x; }
 

@@ -30,7 +30,7 @@ struct Scratch {
   Scratch(const VerifyTreeArgs& args, const Context& context)
       : index_bytes(lines(args.tree.rows * static_cast<int64_t>(sizeof(int32_t)))),
         logit_bytes(lines(args.tree.rows * args.vocab * static_cast<int64_t>(sizeof(float)))),
-        gemm_bytes(lines(context.threads * gemm_scratch(args.tree.rows, args.dim, args.weight.dtype) *
+        gemm_bytes(lines(context.threads * gemm_scratch(args.tree.rows, args.dim, transposed(args.weight, args.dim)) *
                          static_cast<int64_t>(sizeof(float)))),
         row_bytes(context.threads * RowScratch::bytes(args.vocab)),
         bytes(2 * index_bytes + (needs_logits(args.options, args.logit_bias) ? logit_bytes + gemm_bytes + row_bytes

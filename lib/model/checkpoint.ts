@@ -1,9 +1,10 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ForetokenError } from '../errors';
-import { piecesOfParameters, type BucketPiece } from '../nn/parameters';
+import { piecesOfParameters, type BucketPiece, type Parameter } from '../nn/parameters';
 import type { DType } from '../native/binding';
 import type { Device } from '../tensor/device';
+import { embedding } from '../tensor/ops/embedding';
 import type { Tensor } from '../tensor/tensor';
 import { configFromJson, configToJson } from './config';
 import { fileAccessError, isJsonObject, readJson, writeDirectoryAtomic, writeFileAtomic } from './files';
@@ -46,7 +47,10 @@ export async function writeModelFiles(
   const config = `${JSON.stringify(configToJson(model.config, parameters.storedDtype), null, 2)}\n`;
   await writeFileAtomic(join(directory, CONFIG_NAME), config);
   await saveTokenizer(directory, tokenizer);
-  const tensors = parameters.buckets.flatMap((bucket) => piecesOf(bucket.value, parameters.pieces(bucket)));
+  const tensors = [
+    ...parameters.packedAlone.flatMap((parameter) => piecesOfPacked(parameter)),
+    ...parameters.buckets.flatMap((bucket) => piecesOf(bucket.value, parameters.pieces(bucket))),
+  ];
   // Readers of PyTorch models want to be told whose conventions these are.
   await writeSafetensors(join(directory, WEIGHTS_NAME), tensors, { format: 'pt' });
 }
@@ -115,22 +119,22 @@ export async function loadWeights(model: MtpModel, directory: string): Promise<v
       flat: bucket.value,
       pieces: parameters.pieces(bucket),
     }));
-    const quantized = parameters.quantized.map((parameter) => ({
+    const packed = parameters.packedAlone.map((parameter) => ({
       parameter,
       pieces: piecesOfParameters([parameter]),
     }));
     checkPieces(
       file,
       names,
-      [...flats, ...quantized].flatMap(({ pieces }) => pieces),
+      [...flats, ...packed].flatMap(({ pieces }) => pieces),
     );
     for (const each of flats) await readPieces(file, each);
     // One at a time, so that there is never more than one matrix in another type.
-    for (const { parameter, pieces } of quantized) {
+    for (const { parameter, pieces } of packed) {
       using flat = model.device.empty([parameter.size]);
       await readPieces(file, { flat, pieces });
       using matrix = flat.view(0, parameter.shape);
-      parameter.quantize(matrix);
+      parameter.keepPacked(matrix, parameters.packedDtype!);
     }
   } finally {
     await file.close();
@@ -155,6 +159,26 @@ export function piecesOf(flat: Tensor, pieces: readonly BucketPiece[]): NamedTen
       return (await view.data()) as Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
     },
   }));
+}
+
+/** The pieces of a matrix that is kept packed in bfloat16 alone. */
+function piecesOfPacked({ value, parts }: Parameter): NamedTensor[] {
+  let before = 0;
+  return parts.map(({ name, shape }) => {
+    const rows = Int32Array.from({ length: shape[0]! }, (_, row) => before + row);
+    before += rows.length;
+    return {
+      name,
+      shape,
+      dtype: 'BF16',
+      data: async () => {
+        using index = value.device.tensor(rows);
+        using unpacked = embedding(index, value);
+        using rounded = unpacked.cast('bfloat16');
+        return (await rounded.data()) as Uint16Array<ArrayBuffer>;
+      },
+    };
+  });
 }
 
 /**

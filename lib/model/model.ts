@@ -40,7 +40,7 @@ export function checkDtype(
   const here = `this device (${device.name})`;
   if (dtype === 'int8') {
     if (masters) fail('INVALID_ARGUMENT', 'dtype is int8, in which nothing can be trained (masters: false)');
-    if (!device.packsInt8) fail('UNSUPPORTED', `dtype is int8, but ${here} multiplies with floats only`);
+    if (!device.packs(dtype)) fail('UNSUPPORTED', `dtype is int8, but ${here} multiplies with floats only`);
   } else if (masters && !device.computesIn(dtype)) {
     fail('UNSUPPORTED', `dtype is ${dtype}, but ${here} computes in float32 only`);
   }

@@ -1,5 +1,5 @@
 import { ForetokenError } from '../errors';
-import type { ActivationDType, WeightDType } from '../native/binding';
+import type { ActivationDType, WeightDType, WordDType } from '../native/binding';
 import type { Device } from '../tensor/device';
 import { packWeight } from '../tensor/ops/linear';
 import { Random } from '../tensor/random';
@@ -37,6 +37,7 @@ export class Parameter {
   #value: Tensor | null = null;
   #rounded: Tensor | null = null;
   #packed: Tensor | null = null;
+  #isPacked = false;
 
   constructor(
     /** What checkpoints call its pieces, first rows first. */
@@ -51,7 +52,7 @@ export class Parameter {
     this.size = this.shape.reduce((product, dim) => product * dim, 1);
   }
 
-  /** The tensor itself, a leaf that gathers gradients; what optimizers change and checkpoints store. In int8 it is packed. */
+  /** The tensor itself, a leaf that gathers gradients; what optimizers change and checkpoints store. May be packed. */
   get value(): Tensor {
     if (!this.#value) throw new ForetokenError('INTERNAL', `${this.parts[0]!.name}: not allocated yet`);
     return this.#value;
@@ -76,16 +77,17 @@ export class Parameter {
     this.#rounded = tensor;
   }
 
-  /** Keeps these values in int8, instead of what it had. */
-  quantize(values: Tensor): void {
+  /** Keeps these values packed alone, for products in `dtype`, instead of what it had. */
+  keepPacked(values: Tensor, dtype: WordDType): void {
     const before = this.#value;
-    this.#value = keep(packWeight(values, 'int8'));
+    this.#value = keep(packWeight(values, dtype));
+    this.#isPacked = true;
     before?.dispose();
   }
 
   /** The operand as `linear` reads it fastest; kept until the value changes. */
   packed(): Tensor {
-    if (this.operand.dtype === 'int8') return this.operand;
+    if (this.#isPacked) return this.value;
     return (this.#packed ??= keep(packWeight(this.operand)));
   }
 
@@ -140,14 +142,13 @@ export function piecesOfParameters(parameters: readonly Parameter[]): BucketPiec
 export interface StoreOptions {
   /**
    * Type of matrices and activations. Default float32. With bfloat16 matrices are multiplied in bfloat16, norms and biases
-   * stay float32. With int8, which needs `masters` to be false, matrices are kept in that, in groups of 32 inputs that share a
-   * scale; activations are float32, and brought to int8 where they meet a matrix.
+   * stay float32. With int8, which needs `masters` to be false, matrices are multiplied in int8, and activations are float32.
    */
   dtype?: WeightDType;
   /**
    * Whether matrices in bfloat16 are kept in float32 as well: what training needs, which changes them by less than bfloat16
-   * can tell. Default true. Without, devices that do not compute in bfloat16 can read such matrices all the same: activations
-   * are float32 there, and only half as much is read for a step of decoding.
+   * can tell. Default true. Without, devices that do not compute in bfloat16 can multiply in it all the same: matrices are kept
+   * packed for that, and activations are float32, rounded where they meet a matrix ({@link packWeight}).
    */
   masters?: boolean;
 }
@@ -161,7 +162,7 @@ export class ParameterStore {
   readonly parameters: Parameter[] = [];
   /** Those that `linear` multiplies with. */
   readonly #weights = new Set<Parameter>();
-  /** At most two, with weight decay and without; none before `allocate`. In int8 the matrices are in none. */
+  /** At most two, with weight decay and without; none before `allocate`. Matrices that are kept packed alone are in none. */
   buckets: Bucket[] = [];
   /** Type of activations. */
   readonly dtype: ActivationDType;
@@ -169,6 +170,8 @@ export class ParameterStore {
   readonly storedDtype: WeightDType;
   /** Whether the values can be trained: not where only rounded ones are kept. */
   readonly trainable: boolean;
+  /** Type that matrices are packed in which are kept so alone; null where they are kept as they are. */
+  readonly packedDtype: WordDType | null;
   /** Rises whenever values change. */
   version = 0;
 
@@ -180,6 +183,8 @@ export class ParameterStore {
     this.trainable = masters || dtype === 'float32';
     this.dtype = dtype !== 'int8' && (this.trainable || device.computesIn(dtype)) ? dtype : 'float32';
     this.storedDtype = this.trainable ? 'float32' : dtype;
+    const { storedDtype } = this;
+    this.packedDtype = storedDtype !== 'float32' && device.packs(storedDtype) ? storedDtype : null;
   }
 
   /** Registers a parameter; `parts` as in {@link Parameter}. */
@@ -195,9 +200,9 @@ export class ParameterStore {
     this.#weights.add(parameter);
   }
 
-  /** The matrices of a store in int8, each for itself. */
-  get quantized(): Parameter[] {
-    return this.storedDtype === 'int8' ? this.parameters.filter(({ decay }) => decay) : [];
+  /** The matrices that are kept packed alone. */
+  get packedAlone(): Parameter[] {
+    return this.packedDtype ? this.parameters.filter(({ decay }) => decay) : [];
   }
 
   /** Packs all weights that are not packed yet: once decoding is captured, it is too late. */
@@ -210,12 +215,12 @@ export class ParameterStore {
    * heads are put on it. Without a seed the values are left for a checkpoint to fill.
    */
   allocate(seed?: number): void {
-    for (const parameter of this.quantized) {
+    for (const parameter of this.packedAlone) {
       using values = this.#initialValue([parameter], 'float32', seed);
       using matrix = values.view(0, parameter.shape);
-      parameter.quantize(matrix);
+      parameter.keepPacked(matrix, this.packedDtype!);
     }
-    const kinds = this.storedDtype === 'int8' ? [false] : [true, false];
+    const kinds = this.packedDtype ? [false] : [true, false];
     this.buckets = kinds.flatMap((decay) => {
       const members = this.parameters.filter((parameter) => parameter.decay === decay);
       if (members.length === 0) return [];

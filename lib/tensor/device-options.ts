@@ -9,9 +9,9 @@ export interface DeviceOptions {
   threads?: number;
   /**
    * CPU: instruction-set level; default: the best this processor has. Those with `vnni` and `dotprod` have instructions for int8
-   * beside what the others have.
+   * beside what the others have, `avx512bf16` for int8 and bfloat16.
    */
-  isa?: 'baseline' | 'avx2' | 'avx2vnni' | 'avx512' | 'avx512vnni' | 'dotprod';
+  isa?: 'baseline' | 'avx2' | 'avx2vnni' | 'avx512' | 'avx512vnni' | 'avx512bf16' | 'dotprod';
   /** CPU: bytes the device may take from the system; default: the memory of the machine or cgroup. */
   memoryLimit?: number;
   /** `cuda-emulated`: how the emulator runs kernels. */

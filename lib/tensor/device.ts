@@ -107,9 +107,9 @@ export class Device implements Disposable {
     return native.describeDevice(this.handle).computesIn.some((one) => one === dtype);
   }
 
-  /** Whether weights may be in int8. */
-  get packsInt8(): boolean {
-    return native.describeDevice(this.handle).packsInt8;
+  /** Whether there are weights that are packed in this type, for products in it ({@link packWeight}). */
+  packs(dtype: DType): boolean {
+    return native.describeDevice(this.handle).packs.some((one) => one === dtype);
   }
 
   /** Uninitialised memory. */

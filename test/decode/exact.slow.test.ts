@@ -18,10 +18,10 @@ describe.each(isaLevels)('on %s', (isa) => {
     await checkExact(device, { runs: 40 });
   });
 
-  test('with weights in int8', async () => {
+  test.each(['bfloat16', 'int8'] as const)('with weights in %s', async (dtype) => {
     using device = openDevice('cpu', { isa, threads: 2 });
-    await checkExact(device, { runs: 40, dtype: 'int8' });
-    await checkExact(device, { runs: 8, dtype: 'int8', scale: large });
+    await checkExact(device, { runs: 40, dtype });
+    await checkExact(device, { runs: 8, dtype, scale: large });
   });
 
   test.each(headKinds)('large models with %s heads', async (kind) => {

@@ -12,20 +12,13 @@ describe('output with any speculation is the output with none, token for token',
     }
   }
 
-  it.each(isaLevels)(
-    'on %s with weights in bfloat16',
-    async (isa) => {
+  it.each(
+    allIsaLevels.flatMap((isa) => (['bfloat16', 'int8'] as const).map((dtype) => [isa, dtype] as const)),
+  )(
+    'on %s with weights in %s',
+    async (isa, dtype) => {
       using device = openDevice('cpu', { isa, threads: 2 });
-      await checkExact(device, { runs: 12, dtype: 'bfloat16' });
-    },
-    60_000,
-  );
-
-  it.each(allIsaLevels)(
-    'on %s with weights in int8',
-    async (isa) => {
-      using device = openDevice('cpu', { isa, threads: 2 });
-      await checkExact(device, { runs: 12, dtype: 'int8' });
+      await checkExact(device, { runs: 12, dtype });
     },
     60_000,
   );

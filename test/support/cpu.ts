@@ -8,8 +8,11 @@ export type Isa = NonNullable<DeviceOptions['isa']>;
 /** The instruction-set levels of this machine, best first. */
 export const allIsaLevels = native.cpuInfo().isaLevels as Isa[];
 
-/** Those that compute floats in different ways: of two that differ in instructions for int8 alone, the one that has them. */
-export const isaLevels = allIsaLevels.filter((isa) => !allIsaLevels.some((other) => other === `${isa}vnni`));
+/** Those that compute in float32 in different ways: the best one of each width. */
+export const isaLevels = allIsaLevels.filter((isa, i) => {
+  const width = (level: Isa): string => /^avx\d+|^/.exec(level)![0];
+  return width(isa) === '' || allIsaLevels.findIndex((other) => width(other) === width(isa)) === i;
+});
 
 /** Runs `fn` on a CPU device of its own. */
 export async function onCpu<T>(options: DeviceOptions, fn: (device: Device) => Promise<T>): Promise<T> {

@@ -62,6 +62,7 @@ function variants(target: Target): { name: Parameters<typeof openDevice>[0]; opt
     case 'avx2vnni':
     case 'avx512':
     case 'avx512vnni':
+    case 'avx512bf16':
     case 'dotprod':
       return [1, 2, 3].map((threads) => ({ name: 'cpu', options: { isa: target, threads } }));
   }

@@ -3,6 +3,7 @@ import { ParameterStore, type StoreOptions } from '../../lib/nn/parameters';
 import { RMSNorm } from '../../lib/nn/rms-norm';
 import { openDevice, type Device } from '../../lib/tensor/device';
 import { Random } from '../../lib/tensor/random';
+import { embedding } from '../../lib/tensor/ops/embedding';
 import { AdamW, type AdamWOptions } from '../../lib/train/optimizer';
 import { native } from '../../lib/native/load';
 import type { Tensor } from '../../lib/tensor/tensor';
@@ -151,9 +152,12 @@ describe('parameters of a model that computes in bfloat16', () => {
     const store = makeStore({ dtype: 'bfloat16', masters: false });
     const [matrix, bias] = store.parameters;
     expect(matrix!.value.dtype).toBe('bfloat16');
-    expect(matrix!.operand).toBe(matrix!.value);
+    expect([matrix!.operand, matrix!.packed()]).toEqual([matrix!.value, matrix!.value]);
     expect(bias!.value.dtype).toBe('float32');
-    expect(await halvesOf(matrix!.operand)).toEqual(await halvesOf(full.parameters[0]!.operand));
+    const all = device.tensor(Int32Array.from({ length: matrix!.shape[0]! }, (_, row) => row));
+    const rows = embedding(all, matrix!.value);
+    expect([...(await rows.data())]).toEqual(await halvesOf(full.parameters[0]!.operand));
+    for (const tensor of [all, rows]) tensor.dispose();
     expect(() => new AdamW(store)).toThrow(
       foretokenError('INVALID_ARGUMENT', 'cannot be trained', 'bfloat16 alone (masters: false)'),
     );

@@ -28,8 +28,9 @@ class CpuBackend final : public Backend {
   void measure(MachineRates* rates, Completion done) override;
 
   bool computes_in(DType dtype) const override { return dtype == DType::kFloat32; }
-  bool packs_int8() const override { return true; }
-  int64_t packed_bytes(int64_t n, int64_t k, DType dtype) const override { return kernels_.packed_bytes(n, k, dtype); }
+  int64_t packed_bytes(int64_t n, int64_t k, DType dtype, Layout layout) const override {
+    return kernels_.packed_bytes(n, k, dtype, layout);
+  }
 
 #define FORETOKEN_DECLARE(Name) void run(const Name##Args& args) override;
   FORETOKEN_STREAM_OPS(FORETOKEN_DECLARE)

@@ -18,6 +18,7 @@ FORETOKEN_DECLARE_LEVEL(avx2)
 FORETOKEN_DECLARE_LEVEL(avx2vnni)
 FORETOKEN_DECLARE_LEVEL(avx512)
 FORETOKEN_DECLARE_LEVEL(avx512vnni)
+FORETOKEN_DECLARE_LEVEL(avx512bf16)
 #elif defined(__aarch64__)
 FORETOKEN_DECLARE_LEVEL(dotprod)
 #endif
@@ -32,7 +33,9 @@ const std::vector<const KernelTable*>& usable_isa_levels() {
     const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                             __builtin_cpu_supports("avx512cd");
-    if (has_avx512 && __builtin_cpu_supports("avx512vnni")) found.push_back(&avx512vnni::kernel_table());
+    const bool has_avx512vnni = has_avx512 && __builtin_cpu_supports("avx512vnni");
+    if (has_avx512vnni && __builtin_cpu_supports("avx512bf16")) found.push_back(&avx512bf16::kernel_table());
+    if (has_avx512vnni) found.push_back(&avx512vnni::kernel_table());
     if (has_avx512) found.push_back(&avx512::kernel_table());
     if (has_avx2 && __builtin_cpu_supports("avxvnni")) found.push_back(&avx2vnni::kernel_table());
     if (has_avx2) found.push_back(&avx2::kernel_table());

@@ -22,8 +22,7 @@ class CudaBackend final : public Backend {
   std::string description() const override { return description_; }
   bool computes_in(DType dtype) const override { return dtype == DType::kFloat32 || dtype == DType::kBFloat16; }
   // Weights are read as they are.
-  bool packs_int8() const override { return false; }
-  int64_t packed_bytes(int64_t, int64_t, DType) const override { return 0; }
+  int64_t packed_bytes(int64_t, int64_t, DType, Layout) const override { return 0; }
 
   void* allocate(size_t bytes) override;
   void release(void* memory) noexcept override;

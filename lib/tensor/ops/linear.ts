@@ -1,4 +1,4 @@
-import type { ActivationDType } from '../../native/binding';
+import type { ActivationDType, WordDType } from '../../native/binding';
 import { native } from '../../native/load';
 import { record } from '../autograd';
 import { Tensor } from '../tensor';
@@ -6,8 +6,8 @@ import { Tensor } from '../tensor';
 /**
  * y = x Wᵀ + b.
  * @param x [..., in]
- * @param weight [out, in], any floating dtype, row-major or packed by {@link packWeight}; with one in int8, x is brought to int8
- * as well, in groups as the weight is
+ * @param weight [out, in], any floating dtype, row-major or packed by {@link packWeight}; where that was given a type, x is brought
+ * to it as well
  * @param bias [out]
  * @param dtype of the result: that of x, or float32
  * @returns [..., out]; each row depends on that row of x alone, to the bit
@@ -37,11 +37,11 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null, dtype?: 
 /**
  * The weight as `linear` reads it fastest; for weights that do not change.
  * @param weight [out, in], float32, bfloat16 or float16
- * @param dtype what to make of it: by default nothing; int8 takes a quarter of the memory of float32, and of the time to read it.
- * Every 32 inputs of an output share a scale, max |w| / 127 in bfloat16, as in the format Q8_0 of llama.cpp; a group with a weight
- * that is not finite is NaN.
- * @throws UNSUPPORTED for int8 on a device that does not multiply with it
+ * @param dtype of products, if they are to be in another type than float32: weight and rows are rounded to it. `bfloat16`: to
+ * nearest, and denormal numbers to 0. `int8`: every 32 inputs of an output share a scale, max |w| / 127 in bfloat16 (in float32 for
+ * rows), as in the format Q8_0 of llama.cpp; groups with a number that is not finite are NaN
+ * @throws UNSUPPORTED where the device does not have that ({@link Device.packs})
  */
-export function packWeight(weight: Tensor, dtype?: 'int8'): Tensor {
+export function packWeight(weight: Tensor, dtype?: WordDType): Tensor {
   return new Tensor(weight.device, native.packWeight(weight.handle, dtype));
 }

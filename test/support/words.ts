@@ -1,10 +1,57 @@
-// Numbers in int8, by the definition: every 32 of a row share a scale.
+// Numbers as weights are packed in and rows that meet them are brought to, by the definition.
+import type { WordDType } from '../../lib/native/binding';
 import { nearest } from './half';
+
+/** A type of packed weights. */
+interface Words {
+  /** What a packed weight holds of these numbers. */
+  held(values: ArrayLike<number>, dim: number): Float64Array;
+  /**
+   * x Wᵀ of numbers before they are brought to the type.
+   * @param round what happens to every product and sum of floats that is not exact
+   */
+  multiply(
+    x: ArrayLike<number>,
+    weight: ArrayLike<number>,
+    dim: number,
+    round: (x: number) => number,
+  ): Float64Array;
+}
+
+/** To nearest, and to 0 where that is denormal. */
+const toBFloat16 = (x: number): number => (Math.abs(x) < 2 ** -126 ? 0 : nearest(x, 'bfloat16'));
+
+const bfloat16: Words = {
+  held: (values) => Float64Array.from(values, toBFloat16),
+  multiply(x, weight, dim, round) {
+    const [a, b] = [Float64Array.from(x, toBFloat16), Float64Array.from(weight, toBFloat16)];
+    const [rows, outputs] = [a.length / dim, b.length / dim];
+    const y = new Float64Array(rows * outputs);
+    for (let row = 0; row < rows; row++) {
+      for (let output = 0; output < outputs; output++) {
+        let sum = 0;
+        for (let i = 0; i < dim; i++) sum = round(sum + a[row * dim + i]! * b[output * dim + i]!);
+        y[row * outputs + output] = sum;
+      }
+    }
+    return y;
+  },
+};
+
+const int8: Words = {
+  held: (values, dim) => dequantize(quantizeWeights(values, dim), dim),
+  multiply: (x, weight, dim, round) =>
+    multiplyGroups(quantizeRows(x, dim), quantizeWeights(weight, dim), dim, round),
+};
+
+export const words: Record<WordDType, Words> = { bfloat16, int8 };
+
+// In int8 every 32 numbers of a row share a scale.
 
 const GROUP = 32;
 
 /** Numbers of rows, as integers of a scale. */
-export interface Quantized {
+interface Quantized {
   readonly integers: Int8Array;
   /** Of each group of each row, in order; NaN where a number of the group is not finite. */
   readonly scales: Float64Array;
@@ -21,11 +68,7 @@ function toEven(x: number): number {
  * Rows of `dim` numbers in int8.
  * @param roundScale what becomes of the scale before numbers are counted in it: of weights it is stored in bfloat16
  */
-export function quantize(
-  values: ArrayLike<number>,
-  dim: number,
-  roundScale: (scale: number) => number,
-): Quantized {
+function quantize(values: ArrayLike<number>, dim: number, roundScale: (scale: number) => number): Quantized {
   const groups = Math.ceil(dim / GROUP);
   const rows = values.length / dim;
   const [integers, scales] = [new Int8Array(values.length), new Float64Array(rows * groups)];
@@ -49,31 +92,23 @@ function scaleFor(numbers: readonly number[], round: (scale: number) => number):
 }
 
 /** As weights are stored. */
-export const quantizeWeights = (values: ArrayLike<number>, dim: number): Quantized =>
+const quantizeWeights = (values: ArrayLike<number>, dim: number): Quantized =>
   quantize(values, dim, (scale) => nearest(scale, 'bfloat16'));
 
 /** As `linear` brings its input to int8. */
-export const quantizeRows = (values: ArrayLike<number>, dim: number): Quantized =>
+const quantizeRows = (values: ArrayLike<number>, dim: number): Quantized =>
   quantize(values, dim, (scale) => scale);
 
 /** The numbers that the integers stand for; float32 holds them exactly where scales are in bfloat16. */
-export function dequantize({ integers, scales, groups }: Quantized, dim: number): Float64Array {
+function dequantize({ integers, scales, groups }: Quantized, dim: number): Float64Array {
   return Float64Array.from(integers, (integer, i) => {
     const [row, column] = [Math.floor(i / dim), i % dim];
     return integer * scales[row * groups + Math.floor(column / GROUP)]!;
   });
 }
 
-/**
- * x Wᵀ, each group an exact sum of integers.
- * @param round what happens to every product and sum of floats
- */
-export function multiply(
-  x: Quantized,
-  w: Quantized,
-  dim: number,
-  round: (x: number) => number,
-): Float64Array {
+/** x Wᵀ, each group an exact sum of integers. */
+function multiplyGroups(x: Quantized, w: Quantized, dim: number, round: (x: number) => number): Float64Array {
   const [rows, outputs] = [x.integers.length / dim, w.integers.length / dim];
   const y = new Float64Array(rows * outputs);
   for (let row = 0; row < rows; row++) {
