@@ -274,7 +274,7 @@ export const mutations: readonly Mutation[] = [
       'int8-last-group',
       'the last group, where it is smaller than the others',
       'return divide_up(k, kGroup); }',
-      'return k / kGroup; }',
+      'return larger(1, k / kGroup); }',
     ],
     [
       'int8-scale-as-stored',
