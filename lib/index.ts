@@ -6,6 +6,8 @@ export type {
   MachineRates,
   MemoryStatistics,
   TensorHandle,
+  WeightDType,
+  WordDType,
 } from './native/binding';
 
 export { noGrad, record, type Backward, type GradNode, type GradTarget } from './tensor/autograd';

@@ -13,10 +13,9 @@ export interface LoadOptions {
   /** Default `auto`; one that is opened here is closed with the model. */
   device?: Device | DeviceName;
   /**
-   * With bfloat16 weights are kept in bfloat16 alone, so the model cannot be trained; activations are bfloat16 where the device
-   * computes in it, else float32. With int8, on the CPU, matrices take a quarter of what they take in float32, and hidden states
-   * are brought to int8 where they meet one: what is decoded is near to what float32 gives, and is the same with any speculation.
-   * Default float32.
+   * Default float32. With bfloat16 weights are kept in bfloat16 alone, so the model cannot be trained; activations are bfloat16 where
+   * the device computes in it, else float32, rounded where they meet a matrix. With int8, on the CPU, matrices take a quarter of what
+   * they take in float32, and activations are brought to int8 where they meet one. Text is the same with any speculation in every type.
    */
   dtype?: WeightDType;
 }
