@@ -187,7 +187,7 @@ test('shapes and dtypes', async () => {
     expect(embedding(tokens, weight).shape).toEqual([2, 1, 1, 3]);
     expect(() => embedding(weight, weight)).toThrow(foretokenError('DTYPE_MISMATCH', 'tokens must be int32'));
     expect(() => embedding(tokens, tokens)).toThrow(
-      foretokenError('DTYPE_MISMATCH', 'weight must be floating'),
+      foretokenError('DTYPE_MISMATCH', 'weight must be float32, bfloat16 or float16'),
     );
     expect(() => embedding(tokens, device.zeros([3]))).toThrow(
       foretokenError('SHAPE_MISMATCH', 'weight is [3]'),
