@@ -131,14 +131,15 @@ export async function ceilings(device: Device): Promise<MachineRates> {
 }
 
 /** The rate at which the device could multiply matrices of this type. */
-export function productRate(rates: MachineRates, dtype: Setup['dtype']): number {
-  return dtype === 'bfloat16' ? rates.matmulFlopsPerSecond : rates.flopsPerSecond;
+export function productRate(rates: MachineRates, dtype: WeightDType): number {
+  const { flopsPerSecond: float32, matmulFlopsPerSecond: bfloat16, int8FlopsPerSecond: int8 } = rates;
+  return { float32, bfloat16, int8 }[dtype];
 }
 
 /** Shortest time in which the machine could do this work. */
 export function floorSeconds(
   rates: MachineRates,
-  dtype: Setup['dtype'],
+  dtype: WeightDType,
   work: { flops: number; bytes: number },
 ): number {
   return Math.max(work.flops / productRate(rates, dtype), work.bytes / rates.readBytesPerSecond);

@@ -34,12 +34,10 @@ export const linear: Bench = {
       const samples = await time(device, () => noGrad(() => scope(() => void apply(x, operand()))));
       const after = await ceilings(device);
       const isBoundByMemory =
-        work.bytes / before.readBytesPerSecond > work.flops / productRate(before, dtype);
-      const floor = Math.min(floorSeconds(before, dtype, work), floorSeconds(after, dtype, work));
+        work.bytes / before.readBytesPerSecond > work.flops / productRate(before, stored);
+      const floor = Math.min(floorSeconds(before, stored, work), floorSeconds(after, stored, work));
       const params = { m, n, k, dtype, weight: stored, bound: isBoundByMemory ? 'memory' : 'compute' };
-      // Products in another type have a ceiling of their own, which is not measured.
-      const ceiling = stored !== dtype && !isBoundByMemory ? null : work.flops / floor;
-      report(rate('linear/forward', params, 'flop/s', work.flops, samples, ceiling));
+      report(rate('linear/forward', params, 'flop/s', work.flops, samples, work.flops / floor));
     };
     // A decoding step uses the packed weight; training, which changes it, the weight itself.
     for (const stored of device.packs('int8') ? (['float32', 'bfloat16', 'int8'] as const) : [dtype]) {

@@ -12,7 +12,10 @@ export const machine: Bench = {
     if (device.name === 'cpu') {
       for (const isa of native.cpuInfo().isaLevels) {
         using level = openDevice('cpu', { isa: isa as DeviceOptions['isa'] });
-        one('multiply-add', { isa }, 'flop/s', (await ceilings(level)).flopsPerSecond);
+        const rates = await ceilings(level);
+        for (const type of ['float32', 'bfloat16', 'int8'] as const) {
+          one('multiply-add', { isa, dtype: type }, 'flop/s', productRate(rates, type));
+        }
       }
     } else {
       const rates = await ceilings(device);

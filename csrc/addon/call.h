@@ -35,7 +35,7 @@ class Call {
   uint64_t seed(size_t index, const char* name) const;     // a BigInt or a non-negative integer
 
   // Tensors. All tensors of one call must live on the same device.
-  Tensor& tensor(size_t index, const char* name);     // any dtype, row-major or panels
+  Tensor& tensor(size_t index, const char* name);     // any dtype, any layout
   Tensor& row_major(size_t index, const char* name);  // any dtype
   Tensor& float32(size_t index, const char* name);    // row-major
   // float32 or bfloat16, as far as the device computes in it; row-major. All of one call are of the same dtype, but for

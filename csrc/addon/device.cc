@@ -150,7 +150,7 @@ napi_value synchronize(Call& call) {
                                     [&](Completion done) { device->backend().synchronize(std::move(done)); });
 }
 
-// measure(device): resolves to { flopsPerSecond, matmulFlopsPerSecond, readBytesPerSecond }
+// measure(device): resolves to { flopsPerSecond, matmulFlopsPerSecond, int8FlopsPerSecond, readBytesPerSecond }
 napi_value measure(Call& call) {
   const std::shared_ptr<Device> device = call.device_argument(0);
   call.check_not_capturing(*device);
@@ -160,6 +160,7 @@ napi_value measure(Call& call) {
         const Napi::Object object = Napi::Object::New(env);
         set(object, "flopsPerSecond", Napi::Number::New(env, rates->flops_per_second));
         set(object, "matmulFlopsPerSecond", Napi::Number::New(env, rates->matmul_flops_per_second));
+        set(object, "int8FlopsPerSecond", Napi::Number::New(env, rates->int8_flops_per_second));
         set(object, "readBytesPerSecond", Napi::Number::New(env, rates->read_bytes_per_second));
         return object;
       },

@@ -76,6 +76,7 @@ using Completion = std::function<void(std::optional<Error>)>;
 struct MachineRates {
   double flops_per_second;         // float32 multiply-adds in registers, all threads, two operations each
   double matmul_flops_per_second;  // the same of bfloat16 products, where the device has units for them
+  double int8_flops_per_second;    // the same of products of words of int8; 0 where there are none
   double read_bytes_per_second;    // reading memory beyond the caches, all threads
 };
 

@@ -15,7 +15,7 @@ struct KernelTable {
   FORETOKEN_WORKSPACE_OPS(FORETOKEN_MEMBER)
 #undef FORETOKEN_MEMBER
   int64_t (*packed_bytes)(int64_t n, int64_t k, DType dtype, Layout layout);
-  double (*measure_flops)(double seconds);
+  double (*measure_flops)(DType dtype, double seconds);
   float (*read_all)(const float* data, int64_t count);
 };
 

@@ -20,7 +20,7 @@ FORETOKEN_WORKSPACE_OPS(FORETOKEN_DECLARE)
 int64_t packed_bytes(int64_t n, int64_t k, DType dtype, Layout layout);
 
 // Multiply-adds per second of one thread, in registers, times 2 (a multiply and an add): FLOP/s.
-double measure_flops(double seconds);
+double measure_flops(DType dtype, double seconds);
 
 // Reads the range once and returns something that depends on all of it.
 float read_all(const float* data, int64_t count);

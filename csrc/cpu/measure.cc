@@ -3,6 +3,8 @@
 
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/simd.h"
+#include "csrc/cpu/words_bfloat16.h"
+#include "csrc/cpu/words_int8.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
@@ -17,34 +19,51 @@ double now() {
 constexpr int kChains = 12;
 constexpr int64_t kSteps = 100000;
 
-[[gnu::noinline]] void run_chains(Vec (&chains)[kChains]) {
-  Vec sums[kChains];
+template <typename Sum, typename Step>
+[[gnu::noinline]] void run_chains(Sum (&chains)[kChains], Step step) {
+  Sum sums[kChains];
   for (int i = 0; i < kChains; ++i) sums[i] = chains[i];
-  const Vec factor = broadcast(0.5f), term = broadcast(1.0f);
-  for (int64_t step = 0; step < kSteps; ++step) {
+  for (int64_t n = 0; n < kSteps; ++n) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kChains; ++i) sums[i] = fma(sums[i], factor, term);
+    for (int i = 0; i < kChains; ++i) sums[i] = step(sums[i]);
   }
   for (int i = 0; i < kChains; ++i) chains[i] = sums[i];
 }
 
-}  // namespace
-
-double measure_flops(double seconds) {
-  Vec chains[kChains] = {};
+// `products`: of one step, in a lane.
+template <typename Sum, typename Step>
+double best_rate(double seconds, int products, Step step) {
+  Sum chains[kChains] = {};
   double best = 0;
   const double end = now() + seconds;
   double begin = now();
   do {  // the best of many short stretches, so that a busy machine does not lower the ceiling
-    run_chains(chains);
+    run_chains(chains, step);
     const double next = now();
-    const double rate = 2.0 * kChains * kLanes * static_cast<double>(kSteps) / (next - begin);
+    const double rate = 2.0 * kChains * kLanes * products * static_cast<double>(kSteps) / (next - begin);
     if (rate > best) best = rate;
     begin = next;
   } while (begin < end);
-  volatile float used = chains[0][0];
+  volatile auto used = chains[0][0];
   static_cast<void>(used);
   return best;
+}
+
+}  // namespace
+
+// Words are multiplied with the sum itself, so that no step is the same as the one before.
+double measure_flops(DType dtype, double seconds) {
+  switch (dtype) {
+    case DType::kInt8:
+      return best_rate<IVec>(seconds, kDepth, [](IVec sum) { return multiply_words(sum, (Spread)sum, 1); });
+    case DType::kBFloat16:
+#if defined(__AVX512BF16__)
+      return best_rate<Vec>(seconds, 2, [](Vec sum) { return BFloat16Words::multiply_pair(sum, as_int(sum), 1); });
+#else
+      return 0;
+#endif
+    default: return best_rate<Vec>(seconds, 1, [](Vec sum) { return fma(sum, broadcast(0.5f), broadcast(1.0f)); });
+  }
 }
 
 float read_all(const float* data, int64_t count) {

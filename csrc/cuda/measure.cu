@@ -159,6 +159,7 @@ MachineRates rates_of(const Context& context, int64_t scratch_bytes, const uint6
            : kFlopsOfProduct * kProductWarps * kProducts * static_cast<double>(product_steps(context)));
   return {.flops_per_second = per_second(0, 2 * multiply_adds),
           .matmul_flops_per_second = per_second(1, products),
+          .int8_flops_per_second = 0,
           .read_bytes_per_second = per_second(2, static_cast<double>(bytes_to_read(context, scratch_bytes)))};
 }
 

@@ -32,12 +32,16 @@ export async function devicesCommand(argv: readonly string[]): Promise<number> {
   for (const { name, available, description, rates } of listings) {
     console.log(`${name.padEnd(8)} ${available ? description : `not available: ${description}`}`);
     if (!rates) continue;
-    const gflops = (rates.flopsPerSecond / 1e9).toFixed(0);
-    const bandwidth = (rates.readBytesPerSecond / 1e9).toFixed(1);
-    const products = (rates.matmulFlopsPerSecond / 1e9).toFixed(0);
-    const half =
-      rates.matmulFlopsPerSecond > rates.flopsPerSecond ? `, ${products} in bfloat16 products` : '';
-    console.log(`${''.padEnd(8)} ${gflops} GFLOP/s in float32${half}, reads ${bandwidth} GB/s`);
+    const { flopsPerSecond, matmulFlopsPerSecond, int8FlopsPerSecond, readBytesPerSecond } = rates;
+    const giga = (rate: number, digits = 0): string => (rate / 1e9).toFixed(digits);
+    const products = [
+      `${giga(flopsPerSecond)} GFLOP/s in float32`,
+      ...(matmulFlopsPerSecond > flopsPerSecond
+        ? [`${giga(matmulFlopsPerSecond)} in bfloat16 products`]
+        : []),
+      ...(int8FlopsPerSecond > 0 ? [`${giga(int8FlopsPerSecond)} in int8 products`] : []),
+    ];
+    console.log(`${''.padEnd(8)} ${products.join(', ')}, reads ${giga(readBytesPerSecond, 1)} GB/s`);
   }
   return 0;
 }

@@ -49,6 +49,8 @@ export interface MachineRates {
   flopsPerSecond: number;
   /** The same of bfloat16 products, where the device has units for them; else `flopsPerSecond`. */
   matmulFlopsPerSecond: number;
+  /** The same of products with weights that are packed in int8; 0 where there are none. */
+  int8FlopsPerSecond: number;
   /** Reading memory beyond the caches on all threads. */
   readBytesPerSecond: number;
 }

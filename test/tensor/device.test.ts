@@ -163,9 +163,13 @@ test('after an error in a kernel nothing is computed until it is reported, once'
 
 test('measured rates are those of a machine', async () => {
   await onCpu({ threads: 1 }, async (device) => {
-    const { flopsPerSecond, readBytesPerSecond } = await device.measure();
-    expect(flopsPerSecond).toBeGreaterThan(1e8);
-    expect(flopsPerSecond).toBeLessThan(1e15);
+    const { flopsPerSecond, matmulFlopsPerSecond, int8FlopsPerSecond, readBytesPerSecond } =
+      await device.measure();
+    for (const rate of [flopsPerSecond, matmulFlopsPerSecond, int8FlopsPerSecond]) {
+      expect(rate).toBeGreaterThan(1e8);
+      expect(rate).toBeLessThan(1e15);
+    }
+    expect(matmulFlopsPerSecond).toBeGreaterThanOrEqual(flopsPerSecond);
     expect(readBytesPerSecond).toBeGreaterThan(1e7);
     expect(readBytesPerSecond).toBeLessThan(1e13);
   });
