@@ -1,7 +1,8 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readJson } from '../lib/model/files';
-import { readSafetensors, type TensorInfo } from '../lib/model/safetensors';
+import { readSafetensors } from '../lib/model/safetensors';
+import type { WeightDType } from '../lib/native/binding';
 
 /** What GGUF calls the types that are written here, of values and of tensors. */
 const VALUES = { uint32: 4, int32: 5, float32: 6, bool: 7, string: 8, array: 9 } as const;
@@ -10,6 +11,8 @@ const ALIGNMENT = 32;
 
 /** Numbers that share a scale in Q8_0. */
 const BLOCK = 32;
+
+const MATRICES: Record<WeightDType, string> = { float32: 'F32', bfloat16: 'BF16', int8: 'Q8_0' };
 
 /** Of a number. */
 const BYTES: Record<string, number> = { F32: 4, Q8_0: 1 + 2 / BLOCK, BF16: 2 };
@@ -201,24 +204,32 @@ function inQ8(values: Float32Array): Buffer {
   return blocks;
 }
 
+/** Numbers as GGUF has them: rounded to nearest even, or as they are. */
+function inType(type: string, values: Float32Array): Buffer {
+  if (type === 'Q8_0') return inQ8(values);
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  if (type === 'F32') return Buffer.from(words.buffer, words.byteOffset, words.byteLength);
+  return Buffer.from(Uint16Array.from(words, (bits) => (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16).buffer);
+}
+
 /**
- * Writes the trunk of a byte-level model's directory as a GGUF file.
- * @param quantized whether matrices, which are in float32 then, become Q8_0; otherwise types are those of the directory
+ * Writes the trunk of a byte-level model's directory, which is in float32, as a GGUF file.
+ * @param dtype of matrices; int8 becomes Q8_0
  */
-export async function writeGguf(directory: string, path: string, quantized: boolean): Promise<void> {
+export async function writeGguf(directory: string, path: string, dtype: WeightDType): Promise<void> {
   const config = (await readJson(join(directory, 'config.json'))) as Config;
   const file = await readSafetensors(directory);
   try {
-    const tensors = file.names.flatMap((name): [string, string, TensorInfo, string][] => {
+    const tensors = file.names.flatMap((name): [string, string, readonly number[], string][] => {
       const theirs = ggufName(name);
-      const info = file.info(name);
-      return theirs ? [[name, theirs, info, quantized && info.shape.length > 1 ? 'Q8_0' : info.dtype]] : [];
+      const { shape } = file.info(name);
+      return theirs ? [[name, theirs, shape, shape.length > 1 ? MATRICES[dtype] : 'F32']] : [];
     });
     const metadata = metadataOf(config);
     const head = new Bytes().add(Buffer.from('GGUF')).uint32(3).uint64(tensors.length).uint64(metadata.count);
     head.add(metadata.bytes.toBuffer());
     let offset = 0;
-    for (const [, theirs, { shape }, type] of tensors) {
+    for (const [, theirs, shape, type] of tensors) {
       head.string(theirs).uint32(shape.length);
       for (const size of shape.toReversed()) head.uint64(size);
       head.uint32(TENSORS[type]!).uint64(offset);
@@ -229,11 +240,7 @@ export async function writeGguf(directory: string, path: string, quantized: bool
     try {
       await out.write(head.pad().toBuffer());
       for (const [name, theirs, , type] of tensors) {
-        const data = await file.read(name);
-        let bytes =
-          type === 'Q8_0'
-            ? inQ8(data as Float32Array)
-            : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+        let bytes = inType(type, (await file.read(name)) as Float32Array);
         if (theirs.endsWith('attn_q.weight'))
           bytes = inPairs(bytes, config.num_attention_heads, config.head_dim);
         if (theirs.endsWith('attn_k.weight'))
