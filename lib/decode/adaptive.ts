@@ -1,3 +1,4 @@
+import { Latest } from './latest';
 import { Looks, STEPS_OF_A_TRIAL } from './looks';
 import type { Planner, StepOutcome } from './planner';
 import { isTimeToReplan, RankPathStatistics } from './rank-path-statistics';
@@ -26,8 +27,8 @@ export class AdaptivePlanner implements Planner {
   readonly #sizes: readonly number[];
   /** Of the device alone: what comes to it costs the same for every size. */
   readonly #times = new StepTimes();
-  /** What comes to it, as one size. */
-  readonly #overhead = new StepTimes();
+  /** What comes to it. */
+  readonly #overhead = new Latest(9);
   #steps = 0;
   #allSeen = false;
   readonly #looks = new Looks();
@@ -79,7 +80,7 @@ export class AdaptivePlanner implements Planner {
     this.#statistics.observe(plan, path);
     if (isFirst) return;
     this.#times.observe(size, deviceSeconds, isTrial);
-    this.#overhead.observe(0, seconds - deviceSeconds, false);
+    this.#overhead.add(seconds - deviceSeconds);
   }
 
   #tree(size: number): TreePlan {
@@ -100,8 +101,7 @@ export class AdaptivePlanner implements Planner {
   #choose(): void {
     const expected = expectedTokensBySize(this.#largest, this.#statistics);
     const seconds = this.#times.estimates(this.#sizes);
-    const [overhead] = this.#overhead.estimates([0]);
-    const rates = this.#sizes.map((size, i) => expected[size]! / (seconds[i]! + overhead!));
+    const rates = this.#sizes.map((size, i) => expected[size]! / (seconds[i]! + this.#overhead.value));
     this.#rates = new Map(this.#sizes.map((size, i) => [size, rates[i]!]));
     const fastest = Math.max(...rates);
     const choice = this.#sizes[rates.findIndex((rate) => ALIKE * rate >= fastest)]!;

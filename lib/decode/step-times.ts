@@ -1,5 +1,7 @@
-/** Measurements that count: the latest ones. */
-const KEPT = 9;
+import { Latest } from './latest';
+
+/** Measurements that count. */
+const KEPT_OF_PACE = 9;
 const KEPT_OF_SIZES = 24;
 
 /**
@@ -11,7 +13,7 @@ const KEPT_OF_SIZES = 24;
 export class StepTimes {
   /** By size: seconds at pace 1. */
   readonly #sizes = new Map<number, Latest>();
-  readonly #pace = new Latest(KEPT);
+  readonly #pace = new Latest(KEPT_OF_PACE);
 
   /**
    * Counts one step.
@@ -46,29 +48,5 @@ export class StepTimes {
       pools.push(pool);
     }
     return pools.flatMap(({ seconds, count }) => new Array<number>(count).fill(seconds));
-  }
-}
-
-/** The latest measurements of something. */
-class Latest {
-  readonly #values: number[] = [];
-  #value: number | null = 1;
-
-  constructor(private readonly kept: number) {}
-
-  get count(): number {
-    return this.#values.length;
-  }
-
-  /** What they say: their lower quartile, 1 before there are any. */
-  get value(): number {
-    this.#value ??= this.#values.toSorted((a, b) => a - b)[Math.floor((this.count - 1) / 4)]!;
-    return this.#value;
-  }
-
-  add(value: number): void {
-    this.#values.push(value);
-    if (this.#values.length > this.kept) this.#values.shift();
-    this.#value = null; // sorted when somebody asks
   }
 }
