@@ -133,8 +133,7 @@ export async function loadWeights(model: MtpModel, directory: string): Promise<v
     for (const { parameter, pieces } of packed) {
       using flat = model.device.empty([parameter.size]);
       await readPieces(file, { flat, pieces });
-      using matrix = flat.view(0, parameter.shape);
-      parameter.keepPacked(matrix, parameters.packedDtype!);
+      parameters.pack(parameter, flat);
     }
   } finally {
     await file.close();

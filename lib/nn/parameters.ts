@@ -200,6 +200,15 @@ export class ParameterStore {
     this.#weights.add(parameter);
   }
 
+  /**
+   * Gives a matrix that is kept packed alone its values.
+   * @param flat [its size]
+   */
+  pack(parameter: Parameter, flat: Tensor): void {
+    using matrix = flat.view(0, parameter.shape);
+    parameter.keepPacked(matrix, this.packedDtype!);
+  }
+
   /** The matrices that are kept packed alone. */
   get packedAlone(): Parameter[] {
     return this.packedDtype ? this.parameters.filter(({ decay }) => decay) : [];
@@ -217,8 +226,7 @@ export class ParameterStore {
   allocate(seed?: number): void {
     for (const parameter of this.packedAlone) {
       using values = this.#initialValue([parameter], 'float32', seed);
-      using matrix = values.view(0, parameter.shape);
-      parameter.keepPacked(matrix, this.packedDtype!);
+      this.pack(parameter, values);
     }
     const kinds = this.packedDtype ? [false] : [true, false];
     this.buckets = kinds.flatMap((decay) => {

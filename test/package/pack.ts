@@ -189,16 +189,16 @@ function loadOnArm64(project: string): string {
   const output = run('qemu-aarch64', [...emulated, PRODUCTS], { cwd: project }).trim();
   const [first, second, ...levels] = output.split('\n');
   expect(/^arm64 .* 3 30$/.test(`${first} ${second}`), `it printed ${output}`);
-  // As exact as here: integers, and multiply-adds that are rounded once.
+  // To the bits of here: sums of integers, and multiply-adds that are rounded once, in one order.
   const here = run(process.execPath, ['-e', PRODUCTS], { cwd: project }).trim().split('\n')[2] ?? levels[0]!;
   expect(levels.length === 2, `there are ${levels.length} levels, and not baseline and dotprod: ${output}`);
   for (const each of levels) {
-    expect(each.split(' ')[1] === here.split(' ')[1], `products in int8: ${each}, but here ${here}`);
+    expect(each.split(' ')[1] === here.split(' ')[1], `packed products: ${each}, but here ${here}`);
   }
   return `${first}; ${levels.join(', ')}`;
 }
 
-/** A sum, and then products in int8 on every instruction-set level, as a hash of their bits. */
+/** A sum, and then products in bfloat16 and int8 on every instruction-set level, as a hash of their bits. */
 const PRODUCTS = `
   const { createHash } = require('node:crypto');
   const { add, linear, openDevice, packWeight } = require('foretoken');
@@ -208,7 +208,7 @@ const PRODUCTS = `
     console.log(process.arch, device.description);
     const [a, b] = [1, 2].map((value) => device.tensor(Float32Array.of(value, 10 * value)));
     console.log(...(await add(a, b).data()));
-    for (const isa of ['avx512vnni', 'avx512', 'avx2vnni', 'avx2', 'dotprod', 'baseline']) {
+    for (const isa of ['avx512bf16', 'avx512vnni', 'avx512', 'avx2vnni', 'avx2', 'dotprod', 'baseline']) {
       if (isa === 'baseline' && process.arch === 'x64') continue;
       let level;
       try {
@@ -217,9 +217,13 @@ const PRODUCTS = `
         if (error.code === 'DEVICE_UNAVAILABLE') continue;
         throw error;
       }
-      const weight = packWeight(level.tensor(numbers(70 * 100), [70, 100]), 'int8');
-      const y = await linear(level.tensor(numbers(13 * 100), [13, 100]), weight).data();
-      console.log(isa, createHash('sha256').update(y).digest('hex').slice(0, 16));
+      const x = level.tensor(numbers(13 * 100), [13, 100]);
+      const hash = createHash('sha256');
+      for (const dtype of ['bfloat16', 'int8']) {
+        const weight = packWeight(level.tensor(numbers(70 * 100), [70, 100]), dtype);
+        hash.update(await linear(x, weight).data());
+      }
+      console.log(isa, hash.digest('hex').slice(0, 16));
     }
   }
   main();`;

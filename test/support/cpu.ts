@@ -8,10 +8,10 @@ export type Isa = NonNullable<DeviceOptions['isa']>;
 /** The instruction-set levels of this machine, best first. */
 export const allIsaLevels = native.cpuInfo().isaLevels as Isa[];
 
-/** Those that compute in float32 in different ways: the best one of each width. */
-export const isaLevels = allIsaLevels.filter((isa, i) => {
-  const width = (level: Isa): string => /^avx\d+|^/.exec(level)![0];
-  return width(isa) === '' || allIsaLevels.findIndex((other) => width(other) === width(isa)) === i;
+/** Those that compute in float32 in different ways: of levels that differ in instructions for words the best one. */
+export const isaLevels = allIsaLevels.filter((_, i) => {
+  const floats = allIsaLevels.map((level) => level.replace(/vnni|bf16/, ''));
+  return floats.indexOf(floats[i]!) === i;
 });
 
 /** Runs `fn` on a CPU device of its own. */
