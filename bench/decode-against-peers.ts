@@ -7,6 +7,7 @@ import type { Speculation } from '../lib/decode/options';
 import { saveModel } from '../lib/model/checkpoint';
 import { byteTokenizerFiles, createTokenizer } from '../lib/model/tokenizer';
 import { writeGguf } from './gguf';
+import type { Device } from '../lib/tensor/device';
 import {
   bare,
   bytesOf,
@@ -117,12 +118,11 @@ async function compare(
       peers.push(program);
       decoders.push({ name, decode });
     }
-    const rates = await ceilings(setup.device);
-    const seconds = await timeInTurns(decoders, prompts);
+    const { seconds, readRate } = await timeInTurns(setup.device, decoders, prompts);
     // Heads beyond the first are no part of a plain step.
     const trunk = model.parameters.parameters.filter(({ parts }) => !parts[0]!.name.startsWith('mtp.'));
     const parameters = trunk.reduce((sum, { size }) => sum + size, 0);
-    resultsOf(seconds, { parameters, dtype }, rates.readBytesPerSecond).forEach(report);
+    resultsOf(seconds, { parameters, dtype }, readRate).forEach(report);
   } finally {
     for (const peer of peers) await peer[Symbol.asyncDispose]();
     await rm(copy, { recursive: true, force: true });
@@ -199,14 +199,17 @@ async function start(name: string, path: string, threads: number): Promise<LineP
 
 /**
  * Seconds a token of each decoder, round after round, behind a first one that nobody looks at. Ours must all write the same;
- * the peers, which round differently, must begin so.
+ * the peers, which round differently, must begin so. What memory gives changes from round to round: it is measured in each.
  */
 async function timeInTurns(
+  device: Device,
   decoders: readonly Decoder[],
   prompts: readonly Int32Array[],
-): Promise<Map<string, number[]>> {
+): Promise<{ seconds: Map<string, number[]>; readRate: number }> {
   const seconds = new Map(decoders.map(({ name }): [string, number[]] => [name, []]));
+  const readRates: number[] = [];
   for (let round = 0; round <= ROUNDS; round++) {
+    readRates.push((await ceilings(device)).readBytesPerSecond);
     const firsts: number[][] = [];
     // All prompts of a decoder in a row, as a user would have them.
     for (const { name, decode } of decoders) {
@@ -226,5 +229,5 @@ async function timeInTurns(
       if (round > 0) seconds.get(name)!.push(sum.seconds / sum.count);
     }
   }
-  return seconds;
+  return { seconds, readRate: median(readRates) };
 }
