@@ -44,6 +44,8 @@ export interface Repeats {
   repeats?: number;
   /** And for at least this long, in seconds. */
   seconds?: number;
+  /** How often the work is enqueued for a sample, which is their mean: for what is shorter than waiting for it. */
+  calls?: number;
 }
 
 /** Time from enqueueing `work` to its end on the device, after one run that nobody looks at. */
@@ -57,14 +59,14 @@ export async function time(device: Device, work: () => void, options: Repeats = 
 export async function interleaved(
   device: Device,
   works: readonly (() => void)[],
-  { repeats = 9, seconds = 1 }: Repeats = {},
+  { repeats = 9, seconds = 1, calls = 1 }: Repeats = {},
 ): Promise<Samples[]> {
   const samples: Samples[] = works.map(() => []);
   const once = async (work: () => void): Promise<number> => {
     const start = performance.now();
-    work();
+    for (let call = 0; call < calls; call++) work();
     await device.synchronize();
-    return (performance.now() - start) / 1000;
+    return (performance.now() - start) / 1000 / calls;
   };
   for (const work of works) await once(work);
   const start = performance.now();
@@ -160,30 +162,39 @@ export function bytesOf(dtype: WeightDType): number {
 }
 
 /** A tensor of {@link numbers} in the type of the setup. */
-export function randomTensor({ device, dtype }: Setup, shape: readonly number[], scale = 1): Tensor {
-  const values = numbers(
-    shape.reduce((product, size) => product * size, 1),
-    scale,
-  );
-  if (dtype === 'float32') return device.tensor(values, shape);
+export function randomTensor(
+  { device, dtype }: Setup,
+  shape: readonly number[],
+  scale = 1,
+  seed = 1,
+): Tensor {
+  const count = shape.reduce((product, size) => product * size, 1);
+  if (dtype === 'float32') return device.tensor(numbers(count, scale, seed), shape);
+  const period = numbers(Math.min(count, PERIOD), scale, seed);
   // The upper half of a float32 is the bfloat16 below it.
-  const words = new Uint16Array(values.buffer);
-  return device.tensor(
-    Uint16Array.from({ length: values.length }, (_, i) => words[2 * i + 1]!),
-    shape,
-    'bfloat16',
-  );
+  const halves = new Uint16Array(period.buffer).filter((_, i) => i % 2 === 1);
+  return device.tensor(repeated(halves, new Uint16Array(count)), shape, 'bfloat16');
 }
 
-/** float32 numbers that look random and are the same every time. */
-export function numbers(count: number, scale = 1): Float32Array {
-  const values = new Float32Array(count);
-  let state = 1;
-  for (let i = 0; i < count; i++) {
+/** After so many, numbers come again: a prime, so that no two rows of a matrix are alike. */
+const PERIOD = 1048583;
+
+/** float32 numbers that look random and are the same every time, and others for every seed. */
+export function numbers(count: number, scale = 1, seed = 1): Float32Array {
+  const values = new Float32Array(Math.min(count, PERIOD));
+  let state = seed;
+  for (let i = 0; i < values.length; i++) {
     state = Math.imul(state, 1664525) + 1013904223;
     values[i] = (state / 0x80000000) * scale;
   }
-  return values;
+  return values.length === count ? values : repeated(values, new Float32Array(count));
+}
+
+/** Fills `all` with `period`, again and again. */
+function repeated<T extends Float32Array | Uint16Array>(period: T, all: T): T {
+  all.set(period);
+  for (let filled = period.length; filled < all.length; filled *= 2) all.copyWithin(filled, 0, filled);
+  return all;
 }
 
 /** int32 numbers in 0 … limit-1. */

@@ -26,7 +26,7 @@ export const linearCrossEntropy: Bench = {
       gpu: { T: 8192, d: 4096, V: 128256, budget: 1.1e9 },
       emulated: { T: 8, d: 16, V: 96, budget: 2 ** 20 },
     });
-    using weight = randomTensor(setup, [V, d], 0.05).requireGrad();
+    using weight = randomTensor(setup, [V, d], 0.05, 2).requireGrad();
     for (const n of [1, 2, 4, 8]) {
       const rows = n * T;
       using hidden = randomTensor(setup, [rows, d]).requireGrad();

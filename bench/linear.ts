@@ -25,13 +25,16 @@ export const linear: Bench = {
       gpu: { n: 8192, k: 8192, decoding: [1, 8, 64], training: [512, 8192] },
       emulated: { n: 64, k: 64, decoding: [1, 8], training: [80] },
     });
-    using weight = randomTensor(setup, [n, k], 0.02);
+    using weight = randomTensor(setup, [n, k], 0.02, 2);
     const run = async (m: number, stored: WeightDType, operand: () => Tensor): Promise<void> => {
       using x = randomTensor(setup, [m, k]);
       const bytes = bytesOf(stored) * n * k + bytesOf(dtype) * m * (n + k);
       const work = { flops: 2 * m * n * k, bytes };
       const before = await ceilings(device);
-      const samples = await time(device, () => noGrad(() => scope(() => void apply(x, operand()))));
+      const calls = sizeFor(setup, { cpu: 1, gpu: 20, emulated: 1 });
+      const samples = await time(device, () => noGrad(() => scope(() => void apply(x, operand()))), {
+        calls,
+      });
       const after = await ceilings(device);
       const isBoundByMemory =
         work.bytes / before.readBytesPerSecond > work.flops / productRate(before, stored);

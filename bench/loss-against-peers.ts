@@ -110,7 +110,7 @@ class Ours implements Disposable {
   ) {
     const { n, T, d, V } = shape;
     this.#hidden = randomTensor(setup, [n * T, d]).requireGrad();
-    this.#weight = randomTensor(setup, [V, d], 0.05).requireGrad();
+    this.#weight = randomTensor(setup, [V, d], 0.05, 2).requireGrad();
     this.#targets = setup.device.tensor(indices(n * T, V));
   }
 

@@ -33,7 +33,7 @@ export const verifyTree: Bench = {
       gpu: { d: 4096, V: 152064 },
       emulated: { d: 16, V: 96 },
     });
-    using weight = randomTensor(setup, [V, d], 0.05);
+    using weight = randomTensor(setup, [V, d], 0.05, 2);
     using packed = packWeight(weight);
     for (const nodes of [1, 8, 64]) {
       const plan = nodes === 1 ? chain(0) : best(nodes - 1, new RankPathStatistics(4));
@@ -45,8 +45,11 @@ export const verifyTree: Bench = {
       const tree = { rowOffsets, lengths, parents };
       for (const [way, sampling] of Object.entries(WAYS)) {
         const rates = await ceilings(device);
-        const samples = await time(device, () =>
-          noGrad(() => scope(() => void verify({ hidden, weight: packed, tokens, tree, sampling }))),
+        const calls = sizeFor(setup, { cpu: 1, gpu: 20, emulated: 1 });
+        const samples = await time(
+          device,
+          () => noGrad(() => scope(() => void verify({ hidden, weight: packed, tokens, tree, sampling }))),
+          { calls },
         );
         const floor = floorSeconds(rates, dtype, { flops: 2 * nodes * V * d, bytes: bytesOf(dtype) * V * d });
         report(duration(`verify-tree/${way}`, { nodes, V, d, dtype }, samples, floor));

@@ -46,8 +46,15 @@ export const cudaMutations: readonly Mutation[] = [
     [
       'cuda-exp-reduction',
       'the fifth digit of the small part of ln 2 in exp',
-      'r = fmaf(n, 2.12194440e-4f, r);',
-      'r = fmaf(n, 2.12184440e-4f, r);',
+      'n * part\n  r = fmaf(n, 2.12194440e-4f, r);',
+      'n * part\n  r = fmaf(n, 2.12184440e-4f, r);',
+    ],
+    [
+      'cuda-exp-or-zero-term',
+      'the last term of the polynomial of the exponentials of the loss',
+      'float p = 0x1.6a23cep-10f;',
+      'float p = 0;',
+      'linear-cross-entropy',
     ],
     [
       'cuda-silu-slope-cancellation',

@@ -57,16 +57,11 @@ const products: readonly Mutation[] = [
       'ptx::wgmma_wait<1>(sums);\n    release(memory, ring.stage);',
     ],
     [
-      'cuda-hopper-scaled-wait',
-      'a stage is given back, and registers are loaded, while products read them',
-      'ptx::wgmma_wait<0>(sums);\n      __syncwarp();',
-      'ptx::wgmma_wait<1>(sums);\n      __syncwarp();',
-    ],
-    [
-      'cuda-hopper-scaled-release',
-      'a lane gives a stage back that others of its warp still read',
-      '      __syncwarp();  // other lanes than those that release have read a\n',
-      '',
+      'cuda-hopper-turns',
+      'all strips get the sums of the first',
+      'sums[i] = sums[i + kStrip / 2];',
+      'sums[i] = sums[i];',
+      'linear-cross-entropy',
     ],
     [
       'cuda-hopper-own-release',
@@ -99,12 +94,6 @@ const products: readonly Mutation[] = [
       'steps of k begin at the wrong row of a transposed tile',
       '(kInnerMajor ? k : k * kDepth)',
       '(kInnerMajor ? k : k / 2 * kDepth)',
-    ],
-    [
-      'cuda-hopper-scaled-factor',
-      'rows of a transposed tile are scaled with factors of other columns',
-      'k / 8 + i / 2]',
-      'k / 8 + i % 2]',
     ],
   ]),
   ...faults('cuda/gemm_skinny.cuh', 'linear', [
@@ -196,14 +185,14 @@ const losses: readonly Mutation[] = [
     [
       'cuda-loss-quad',
       'the sum of exponentials is that of one lane of four',
-      'partial.sum = reduce_quad(partial.sum, Sum());',
-      '',
+      'partials[i].sum = reduce_quad(partials[i].sum, Sum());',
+      ';',
     ],
     [
       'cuda-loss-tie',
       'of equal logits in one strip the last is the largest',
-      'other_argmax < argmax',
-      'other_argmax > argmax',
+      'for (int j = Fragment::kCols - 1; j >= 0; --j) {',
+      'for (int j = 0; j < Fragment::kCols; ++j) {',
       'linear-cross-entropy-extremes',
     ],
   ]),
@@ -225,20 +214,28 @@ const losses: readonly Mutation[] = [
     [
       'cuda-exponentials-factor',
       'hidden states are not scaled with the factors of their rows',
-      'is_row ? factor * to_float(hidden[j]) : 0',
-      'is_row ? to_float(hidden[j]) : 0',
+      'values[k] *= factor;\n    store(scaled + j, values);',
+      'values[k] *= 1;\n    store(scaled + j, values);',
     ],
     [
-      'cuda-exponentials-far-target',
-      'the gradient of a target in a strip far below is divided by nothing',
-      'if (exponent < kLeastExponentOfTarget) {',
-      'if (exponent < 2 * kLeastExponentOfTarget) {',
+      'cuda-exponentials-move',
+      'exponentials of strips far from the target stay relative to their own largest logit',
+      'values[k] *= factor;\n    store(own + j, values);',
+      'values[k] *= 1;\n    store(own + j, values);',
     ],
     [
       'cuda-exponentials-zeros',
       'what tiles bring behind the last row is scaled with what was there',
       'if (i >= end_of_zeros(size)) return;',
       'if (i >= size) return;',
+    ],
+  ]),
+  ...faults('cuda/linear_cross_entropy.cuh', 'linear-cross-entropy-exponentials', [
+    [
+      'cuda-exponentials-far',
+      'exponentials are relative to the target however far above it they are',
+      'distance < kFarAbove ? base : largest',
+      'distance < 1e9f ? base : largest',
     ],
   ]),
   ...faults('cuda/linear_cross_entropy_epilogues.cuh', 'linear-cross-entropy-exponentials', [
@@ -286,8 +283,8 @@ const losses: readonly Mutation[] = [
     [
       'cuda-loss-totals-barrier',
       'losses are written over while they are being added',
-      '        total += weighted[j];\n      }\n    }\n    __syncthreads();',
-      '        total += weighted[j];\n      }\n    }',
+      '        head_loss += losses[j];\n      }\n    }\n    __syncthreads();',
+      '        head_loss += losses[j];\n      }\n    }',
     ],
   ]),
 ];

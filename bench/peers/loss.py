@@ -25,18 +25,18 @@ heads, rows, dim, vocab = (given[key] for key in ("n", "T", "d", "V"))
 if device.type == "cpu":
     torch.set_num_threads(given["threads"])
 
-generator = torch.Generator().manual_seed(1)
+generator = torch.Generator(device).manual_seed(1)
 
 
 def leaf(*shape, scale=1.0):
-    values = torch.rand(*shape, generator=generator) * 2 - 1
-    return (values * scale).to(device, dtype).requires_grad_()
+    values = torch.rand(*shape, generator=generator, device=device) * 2 - 1
+    return (values * scale).to(dtype).requires_grad_()
 
 
 # A tensor for each head, because PyTorch takes a gradient of a part as one of the whole.
 hidden = [leaf(rows, dim) for _ in range(heads)]
 weight = leaf(vocab, dim, scale=0.05)
-targets = [torch.randint(vocab, (rows,), generator=generator).to(device) for _ in range(heads)]
+targets = [torch.randint(vocab, (rows,), generator=generator, device=device) for _ in range(heads)]
 
 
 def plain(h, target):

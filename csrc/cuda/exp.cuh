@@ -35,6 +35,25 @@ FORETOKEN_DEVICE float exp(float x) {
   return (e.tail + 1.0f) * e.scale1 * e.scale2;
 }
 
+// The same of an argument in -88 … 88 (or NaN), where results below 2^-126 may be zero, as that of -88 is: one power of
+// two will do. The polynomial is the best of its degree, to 2^-28 in |r| ≤ ln(2)/2.
+FORETOKEN_DEVICE float exp_or_zero(float x) {
+  constexpr float kMagic = 0x1.8p23f;
+  const float shifted = fmaf(x, 0x1.715476p0f, kMagic);
+  const float n = shifted - kMagic;
+  float r = fmaf(n, -0.693359375f, x);
+  r = fmaf(n, 2.12194440e-4f, r);
+  float p = 0x1.6a23cep-10f;
+  p = fmaf(p, r, 0x1.123a20p-7f);
+  p = fmaf(p, r, 0x1.5558f2p-5f);
+  p = fmaf(p, r, 0x1.555492p-3f);
+  p = fmaf(p, r, 0x1.fffffcp-2f);
+  p = fmaf(p, r, 1.0f);
+  p = fmaf(p, r, 1.0f);
+  // The exponent's bits; those of kMagic leave to the left. Of -88 they are those of zero.
+  return p * __uint_as_float((__float_as_uint(shifted) << 23) + 0x3f800000u);
+}
+
 // (e^2x - 1) / (e^2x + 1), without cancellation near zero
 FORETOKEN_DEVICE float tanh(float x) {
   const float twice = 2.0f * fabsf(x);

@@ -22,7 +22,9 @@
 //
 // One for multiply_rows() may have a template end_of_block<kThreads>(), which all threads of each block call in the
 // end. One for gemm_hopper.cuh alone may have a `struct WarpMemory` in shared memory, and then takes one of its warp's
-// as a second argument; end() is called after a warp's last strip.
+// as a second argument; end() is called after a warp's last strip. There, what prepare(fragment) returns, which asks
+// for rows alone and is called before the product so that nobody waits for what it reads, is the second argument of one
+// that has it; and one with much code says `kInTurns`, and has it once for all strips of a tile.
 //
 // It is called by whole warps, all 32 lanes together, so it may shuffle; it must not use barriers. Each call is for a
 // strip of Fragment::kStrip adjacent columns (64 of multiply, 16 of multiply_rows) and some rows, of which a lane holds
@@ -82,17 +84,17 @@ void multiply_in(const Context& context, const Gemm& gemm, const Epilogue& epilo
          dim3(Block::kThreads), Loop::kSharedBytes, gemm, epilogue, depth);
 }
 
-template <Form kForm, bool kScaled, typename Epilogue>
-void multiply_tiles_on_hopper(const Context& context, const Gemm& gemm, const Scales& scales, const Epilogue& epilogue,
-                              int64_t slices, int64_t depth) {
-  using Wide = HopperLoop<kForm, 256, 4, 2, kScaled>;
-  using Narrow = HopperLoop<kForm, 64, 6, 1, kScaled>;
+template <Form kForm, typename Epilogue>
+void multiply_tiles_on_hopper(const Context& context, const Gemm& gemm, const Epilogue& epilogue, int64_t slices,
+                              int64_t depth) {
+  using Wide = HopperLoop<kForm, 256, 4, 2>;
+  using Narrow = HopperLoop<kForm, 64, 6, 1>;
   static_assert(Wide::Strip::kStrip == kStripOfMultiply && Narrow::Strip::kStrip == kStripOfMultiply);
   // A wave of wide tiles, as H100s run it.
   constexpr int64_t kEnoughClusters = 66;
-  const bool wide = Wide::items(gemm) * slices >= kEnoughClusters;
-  if (wide) multiply_on_hopper<Wide>(context, gemm, scales, epilogue, slices, depth);
-  else multiply_on_hopper<Narrow>(context, gemm, scales, epilogue, slices, depth);
+  const bool wide = Wide::items(gemm.m, gemm.n) * slices >= kEnoughClusters;
+  if (wide) multiply_on_hopper<Wide>(context, gemm, epilogue, slices, depth);
+  else multiply_on_hopper<Narrow>(context, gemm, epilogue, slices, depth);
 }
 
 // Which blocks C is cut into is for the shape alone to say, and no bit depends on it.
@@ -100,7 +102,7 @@ template <Form kForm, typename Epilogue>
 void multiply_slices(const Context& context, const Gemm& gemm, const Epilogue& epilogue, int64_t slices,
                      int64_t depth) {
   if (runs_on_hopper(context, gemm)) {
-    return multiply_tiles_on_hopper<kForm, false>(context, gemm, {}, epilogue, slices, depth);
+    return multiply_tiles_on_hopper<kForm>(context, gemm, epilogue, slices, depth);
   }
   constexpr int64_t kEnoughBlocks = 96;
   const bool large = divide_up(gemm.m, 128) * divide_up(gemm.n, 128) * slices >= kEnoughBlocks;
@@ -116,13 +118,6 @@ void multiply_slices(const Context& context, const Gemm& gemm, const Epilogue& e
   else if (tensor) multiply_in<TensorLoop<Small, kForm>>(context, gemm, epilogue, slices, depth);
   else if (large) multiply_in<FmaLoop<LargeFma, kForm>>(context, gemm, epilogue, slices, depth);
   else multiply_in<FmaLoop<Small, kForm>>(context, gemm, epilogue, slices, depth);
-}
-
-// The same of an a whose elements are scaled, where runs_on_hopper().
-template <Form kForm, typename Epilogue>
-void multiply_scaled(const Context& context, const Gemm& gemm, const Scales& scales, const Epilogue& epilogue,
-                     int64_t slices, int64_t depth) {
-  multiply_tiles_on_hopper<kForm, true>(context, gemm, scales, epilogue, slices, depth);
 }
 
 // The whole of k in one slice.

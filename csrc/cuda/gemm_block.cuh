@@ -25,14 +25,6 @@ struct Operand {
   const int32_t* rows = nullptr;  // of an a that lies as [m, k]: row i is row rows[i] of data
 };
 
-// Powers of two that the elements of an a in bfloat16 are multiplied with: one for each row of memory and strip of
-// kScaledStrip columns.
-constexpr int kScaledStrip = 64;
-struct Scales {
-  const BFloat16* data;
-  int64_t stride;  // of an a that lies as [m, k]: [m, strips]; as [k, m]: [strips, k], even
-};
-
 // The largest tile that the copy engine brings of rows that the device counts.
 constexpr int64_t kCounted = 256;
 FORETOKEN_HOST_DEVICE int64_t end_of_zeros(int64_t count) { return round_up(count, kCounted); }
@@ -45,6 +37,8 @@ struct Gemm {
   const int32_t* m_count = nullptr;
   const int32_t* k_count = nullptr;
 };
+
+FORETOKEN_DEVICE int64_t counted(int64_t most, const int32_t* count) { return count && *count < most ? *count : most; }
 
 // --- for epilogues ---
 
@@ -117,17 +111,19 @@ struct Place {
   int64_t m, k_begin, k_end;
 };
 
-// Block `index` of those of block_rows x block_cols. They walk through bands of eight rows of blocks, so that those
+// Block `index` of those of block_rows x block_cols that C has with the rows that are there; with those that are not,
+// place.row >= place.m. They walk through bands of eight rows of blocks, so that those
 // that run at a time share what they read: a band holds its rows of a in the second-level cache and goes through b
 // once.
 FORETOKEN_DEVICE Place place_of(const Gemm& gemm, int64_t block_rows, int64_t block_cols, int64_t index,
                                 int64_t depth) {
   constexpr int64_t kBand = 8;
-  const int64_t rows = (gemm.m + block_rows - 1) / block_rows, cols = (gemm.n + block_cols - 1) / block_cols;
+  const int64_t m = counted(gemm.m, gemm.m_count), k = counted(gemm.k, gemm.k_count);
+  const int64_t rows = (m + block_rows - 1) / block_rows, cols = (gemm.n + block_cols - 1) / block_cols;
   const int64_t band = index / (kBand * cols), within = index % (kBand * cols);
-  const int64_t height = rows - band * kBand < kBand ? rows - band * kBand : kBand;
-  const int64_t m = gemm.m_count && *gemm.m_count < gemm.m ? *gemm.m_count : gemm.m;
-  const int64_t k = gemm.k_count && *gemm.k_count < gemm.k ? *gemm.k_count : gemm.k;
+  const int64_t left = rows - band * kBand;
+  if (left <= 0) return {m, 0, m, 0, 0};
+  const int64_t height = left < kBand ? left : kBand;
   const int64_t begin = blockIdx.y * depth, end = begin + depth;
   return {(band * kBand + within % height) * block_rows, within / height * block_cols, m, begin, end < k ? end : k};
 }

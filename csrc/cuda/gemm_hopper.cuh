@@ -41,9 +41,8 @@ struct EpilogueMemory<Epilogue> {
 // the second-level cache it takes 48 KiB for every 1024 cycles, 47 bytes a cycle, about what there is for each; shared
 // by two blocks b costs half, in all 31 bytes a cycle. Four would leave multiprocessors without a cluster. Stages: four
 // are 192 of 227 KiB, and hide 3000 cycles; three would leave an epilogue 80 KiB instead of 32.
-template <Form kForm_, int kCols_, int kStages_, int kCluster_, bool kScaled_ = false>
+template <Form kForm_, int kCols_, int kStages_, int kCluster_>
 struct HopperLoop {
-  static constexpr bool kScaled = kScaled_;
   static constexpr Form kForm = kForm_;
   static constexpr int kCols = kCols_, kStages = kStages_, kCluster = kCluster_;
   static constexpr int kWarpgroup = 4 * kWarp;
@@ -78,17 +77,17 @@ struct HopperLoop {
   static TensorMap map_a(const Gemm& gemm) { return TileA::map(gemm.a, gemm.m, gemm.k, kRows); }
   static TensorMap map_b(const Gemm& gemm) { return TileB::map(gemm.b, gemm.n, gemm.k, kColsOfPart); }
 
-  // Tiles of C that a cluster goes through.
-  static FORETOKEN_HOST_DEVICE int64_t items(const Gemm& gemm) {
-    return ((gemm.m + kCluster * kRows - 1) / (kCluster * kRows)) * ((gemm.n + kCols - 1) / kCols);
+  // Tiles of C for all clusters, where it has so many rows.
+  static FORETOKEN_HOST_DEVICE int64_t items(int64_t rows, int64_t cols) {
+    return ((rows + kCluster * kRows - 1) / (kCluster * kRows)) * ((cols + kCols - 1) / kCols);
   }
 
   // f(place, steps) for the tiles of C of this block, in the order of their items.
   template <typename F>
   static FORETOKEN_DEVICE void for_each_tile(const Gemm& gemm, int64_t depth, F&& f) {
-    for (int64_t item = blockIdx.x / kCluster; item < items(gemm); item += gridDim.x / kCluster) {
+    const int64_t end = items(counted(gemm.m, gemm.m_count), gemm.n);
+    for (int64_t item = blockIdx.x / kCluster; item < end; item += gridDim.x / kCluster) {
       Place place = place_of(gemm, kCluster * kRows, kCols, item, depth);
-      if (place.row >= place.m) continue;
       place.row += ptx::cluster_rank() * kRows;
       const int64_t k = place.k_end - place.k_begin;
       f(place, k > 0 ? static_cast<int>((k + kDepth - 1) / kDepth) : 0);
@@ -138,16 +137,16 @@ struct HopperLoop {
 
   // By the two warpgroups that multiply.
   template <typename Epilogue>
-  static FORETOKEN_DEVICE void multiply(MemoryWith<Epilogue>& memory, const Gemm& gemm, const Scales& scales,
-                                        const Epilogue& epilogue, int64_t depth) {
+  static FORETOKEN_DEVICE void multiply(MemoryWith<Epilogue>& memory, const Gemm& gemm, const Epilogue& epilogue,
+                                        int64_t depth) {
     Ring ring;
     for_each_tile(gemm, depth, [&](const Place& place, int steps) {
       const int64_t row = place.row + row_of_warp();
       float sums[kCols / 2];
       begin(gemm, place, row, epilogue, sums);
-      if constexpr (kScaled) multiply_scaled(memory, gemm, scales, place, row, steps, ring, sums);
-      else multiply_plain(memory, steps, ring, sums);
-      finish(memory, gemm, place, row, epilogue, sums);
+      const auto prepared = prepare(epilogue, strip(gemm, place, row, 0));
+      multiply_tile(memory, steps, ring, sums);
+      finish(memory, gemm, place, row, epilogue, prepared, sums);
     });
     if constexpr (requires { epilogue.end(); }) epilogue.end();
   }
@@ -160,7 +159,7 @@ struct HopperLoop {
     return row_of_warpgroup() + static_cast<int>(threadIdx.x) / kWarp % 4 * 16;
   }
 
-  static FORETOKEN_DEVICE void multiply_plain(Memory& memory, int steps, Ring& ring, float (&sums)[kCols / 2]) {
+  static FORETOKEN_DEVICE void multiply_tile(Memory& memory, int steps, Ring& ring, float (&sums)[kCols / 2]) {
     if (steps == 0) return;
     const auto multiply_stage = [&] {
       const auto& stage = memory.stages[ring.stage];
@@ -186,32 +185,6 @@ struct HopperLoop {
     ptx::wgmma_wait<0>(sums);
     release(memory, ring.stage);
     ring.advance();
-  }
-
-  static FORETOKEN_DEVICE void multiply_scaled(Memory& memory, const Gemm& gemm, const Scales& scales,
-                                               const Place& place, int64_t row, int steps, Ring& ring,
-                                               float (&sums)[kCols / 2]) {
-    static_assert(kDepth == kScaledStrip && kRowsOfWarpgroup == kScaledStrip);
-    ScaledRows<TileA> rows(scales, gemm, row);
-    if (steps > 0) rows.fetch(place.k_begin);
-    for (int step = 0; step < steps; ++step) {
-      const auto& stage = memory.stages[ring.stage];
-      uint32_t a[kDepth / 16][4];
-      ptx::mbarrier_wait(&memory.full[ring.stage], ring.parity);
-#pragma unroll
-      for (int k = 0; k < kDepth; k += 16) rows.load(a[k / 16], stage.a, row_of_warp(), k);
-      if (step + 1 < steps) rows.fetch(place.k_begin + (step + 1) * kDepth);
-      ptx::wgmma_fence(sums);
-#pragma unroll
-      for (int k = 0; k < kDepth; k += 16) {
-        ptx::wgmma_bf16<kCols, TileB::kMajorOfProduct>(sums, a[k / 16], TileB::operand(stage.b, 0, k), true);
-      }
-      ptx::wgmma_commit();
-      ptx::wgmma_wait<0>(sums);
-      __syncwarp();  // other lanes than those that release have read a
-      release(memory, ring.stage);
-      ring.advance();
-    }
   }
 
   // copy(to, column, line) for the boxes of the kOuter elements of the outer index from `outer` on.
@@ -257,18 +230,39 @@ struct HopperLoop {
     }
   }
 
+  struct Nothing {};
+
   template <typename Epilogue>
+  static FORETOKEN_DEVICE auto prepare(const Epilogue& epilogue, const Strip& fragment) {
+    if constexpr (requires { epilogue.prepare(fragment); }) return epilogue.prepare(fragment);
+    else return Nothing();
+  }
+
+  template <typename Epilogue, typename Prepared>
   static FORETOKEN_DEVICE void finish(MemoryWith<Epilogue>& memory, const Gemm& gemm, const Place& place, int64_t row,
-                                      const Epilogue& epilogue, const float (&sums)[kCols / 2]) {
+                                      const Epilogue& epilogue, [[maybe_unused]] const Prepared& prepared,
+                                      float (&sums)[kCols / 2]) {
     [[maybe_unused]] auto& of_warp = memory.of_warp[threadIdx.x / kWarp - kWarpgroup / kWarp];
+    const auto finish_strip = [&](int number, const float* of_strip) {
+      Strip fragment = strip(gemm, place, row, number);
+      if (fragment.is_outside()) return;
 #pragma unroll
-    for (int s = 0; s < kStrips; ++s) {
-      Strip fragment = strip(gemm, place, row, s);
-      if (fragment.is_outside()) break;
-#pragma unroll
-      for (int i = 0; i < kStrip / 2; ++i) fragment.sums[0][i / 4][i % 4] = sums[s * (kStrip / 2) + i];
+      for (int i = 0; i < kStrip / 2; ++i) fragment.sums[0][i / 4][i % 4] = of_strip[i];
       if constexpr (requires { epilogue(fragment, of_warp); }) epilogue(fragment, of_warp);
+      else if constexpr (requires { epilogue(fragment, prepared); }) epilogue(fragment, prepared);
       else epilogue(static_cast<const Strip&>(fragment));
+    };
+    if constexpr (requires { Epilogue::kInTurns; }) {
+      // The next strip's sums move to where the code for all of them finds them.
+#pragma unroll 1
+      for (int s = 0; s < kStrips; ++s) {
+        finish_strip(s, sums);
+#pragma unroll
+        for (int i = 0; i + kStrip / 2 < kCols / 2; ++i) sums[i] = sums[i + kStrip / 2];
+      }
+    } else {
+#pragma unroll
+      for (int s = 0; s < kStrips; ++s) finish_strip(s, sums + s * (kStrip / 2));
     }
   }
 };
@@ -276,8 +270,7 @@ struct HopperLoop {
 template <typename Loop, typename Epilogue>
 __global__ void __launch_bounds__(Loop::kThreads, 1)
     gemm_hopper_kernel(const __grid_constant__ TensorMap map_a, const __grid_constant__ TensorMap map_b,
-                       const Gemm gemm, const Scales scales, const __grid_constant__ Epilogue epilogue,
-                       const int64_t depth) {
+                       const Gemm gemm, const __grid_constant__ Epilogue epilogue, const int64_t depth) {
 #if FORETOKEN_WGMMA
   FORETOKEN_DYNAMIC_SHARED(bytes);
   if (!epilogue.wanted()) return;
@@ -288,7 +281,7 @@ __global__ void __launch_bounds__(Loop::kThreads, 1)
     if (threadIdx.x == 0) Loop::copy(memory, map_a, map_b, gemm, depth);
   } else {
     ptx::raise_registers<Loop::kRegistersOfProducts>();
-    Loop::multiply(memory, gemm, scales, epilogue, depth);
+    Loop::multiply(memory, gemm, epilogue, depth);
   }
   // Nobody leaves before the others of the cluster have written and arrived here for the last time.
   __syncwarp();
@@ -310,16 +303,16 @@ inline bool runs_on_hopper(const Context& context, const Gemm& gemm) {
 }
 
 template <typename Loop, typename Epilogue>
-void multiply_on_hopper(const Context& context, const Gemm& gemm, const Scales& scales, const Epilogue& epilogue,
-                        int64_t slices, int64_t depth) {
+void multiply_on_hopper(const Context& context, const Gemm& gemm, const Epilogue& epilogue, int64_t slices,
+                        int64_t depth) {
   // No more than run at a time: a block that comes later would find all tiles but its own done.
   const int64_t clusters = std::max<int64_t>(context.multiprocessors / slices / Loop::kCluster, 1);
-  const int64_t blocks = std::min(Loop::items(gemm), clusters) * Loop::kCluster;
+  const int64_t blocks = std::min(Loop::items(gemm.m, gemm.n), clusters) * Loop::kCluster;
   if (blocks == 0) return;
   launch_clusters(context, gemm_hopper_kernel<Loop, Epilogue>,
                   dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(slices)), dim3(Loop::kThreads),
                   Loop::kCluster, sizeof(typename Loop::template MemoryWith<Epilogue>), Loop::map_a(gemm),
-                  Loop::map_b(gemm), gemm, scales, epilogue, depth);
+                  Loop::map_b(gemm), gemm, epilogue, depth);
 }
 
 }  // namespace foretoken::cuda

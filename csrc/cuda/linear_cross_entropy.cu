@@ -25,16 +25,16 @@ namespace {
 
 // With this many rows the product for dW takes several times as long as reading and writing dW, whatever its size.
 constexpr int64_t kEnoughRows = 2048;
-constexpr int64_t kChunkBytes = 640 << 20;  // which kEnoughRows of exponentials of 128k logits fit into
+constexpr int64_t kChunkBytes = 768 << 20;  // which kEnoughRows of exponentials of 128k logits fit into
 // Rows that the tensor cores add up in one step.
 constexpr int64_t kStep = 16;
 
-// As many rows as were asked for; else as many as the budget allows, given what kStep of them take.
+// As many rows as were asked for; else as many as the budget allows, given what kStep of them take, in whole tiles.
 int64_t rows_of_chunk(const LinearCrossEntropyArgs& args, int64_t step_bytes) {
   // So that rows can be counted in 32 bits, and bytes in 64, whatever is asked for.
   constexpr int64_t kMost = int64_t{1} << 29;
-  const int64_t wanted =
-      args.chunk_rows > 0 ? args.chunk_rows : std::min(kEnoughRows, kChunkBytes / step_bytes * kStep);
+  int64_t wanted = args.chunk_rows > 0 ? args.chunk_rows : std::min(kEnoughRows, kChunkBytes / step_bytes * kStep);
+  if (args.chunk_rows == 0 && wanted > kCounted) wanted = wanted / kCounted * kCounted;
   return round_up(std::min({std::max(wanted, int64_t{1}), args.rows, kMost}), kStep);
 }
 
@@ -85,10 +85,8 @@ Chunk::Chunk(const LinearCrossEntropyArgs& args, const Context& context, int64_t
   logits = nullptr;
   exponentials = {};
   if (keeps_exponentials(args, context, hidden_stride)) {
-    exponentials.counted = round_up(capacity, kScaledStrip);
     take(exponentials.data, capacity * stride);
-    take(exponentials.row_scales, exponentials.counted * strips);
-    take(exponentials.strip_scales, strips * exponentials.counted);
+    take(exponentials.bases, capacity);
     take(exponentials.scaled_hidden, capacity * hidden_stride);
     take(exponentials.factors, capacity);
   } else if (wants_gradients(args)) {
@@ -124,7 +122,7 @@ void multiply_logits(const LinearCrossEntropyArgs& args, const Chunk& chunk, con
                      .a = packed_hidden(args, chunk, chunk.hidden),
                      .b = unembedding(args),
                      .m_count = &chunk.progress->size};
-  multiply<Form::kNT>(context, gemm, ReduceLogits{chunk, args.bias, args.options.softcap, rank});
+  multiply<Form::kNT>(context, gemm, ReduceLogits(args, chunk, rank));
 }
 
 void add_weight_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
@@ -139,9 +137,7 @@ void add_weight_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk,
     return multiply<Form::kTN>(context, gemm, ExtendSums{chunk.progress, context.record, args.grad_weight, args.dim});
   }
   const AddByEngine add(chunk, context.record, args.grad_weight, args.vocab, args.dim);
-  const Scales scales{exponentials.strip_scales, exponentials.counted};
-  if (exponentials.data) multiply_scaled<Form::kTN>(context, gemm, scales, add, 1, gemm.k);
-  else multiply_tiles_on_hopper<Form::kTN, false>(context, gemm, {}, add, 1, gemm.k);
+  multiply_tiles_on_hopper<Form::kTN>(context, gemm, add, 1, gemm.k);
 }
 
 void write_hidden_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
@@ -152,16 +148,14 @@ void write_hidden_gradient(const LinearCrossEntropyArgs& args, const Chunk& chun
                      .b = unembedding(args),
                      .m_count = &chunk.progress->size};
   const StoreSlice store{chunk.grad_hidden, chunk.capacity, args.dim};
-  const auto [slices, depth] = chunk.slices;
-  const Scales scales{chunk.exponentials.row_scales, chunk.strips};
-  if (chunk.exponentials.data) multiply_scaled<Form::kNN>(context, gemm, scales, store, slices, depth);
-  else multiply_slices<Form::kNN>(context, gemm, store, slices, depth);
+  multiply_slices<Form::kNN>(context, gemm, store, chunk.slices.count, chunk.slices.depth);
   scatter_hidden(args, chunk, context);
 }
 
 void process_chunk(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
   select_rows(args, chunk, context);
   pack_hidden(args, chunk, context);
+  if (chunk.exponentials.data) find_bases(args, chunk, context);
   multiply_logits(args, chunk, context, nullptr);
   finish_rows(args, chunk, context);
   add_totals(args, chunk, context);
@@ -169,7 +163,7 @@ void process_chunk(const LinearCrossEntropyArgs& args, const Chunk& chunk, const
     if (args.rank) multiply_logits(args, chunk, context, args.rank);
     return;
   }
-  if (chunk.exponentials.data) scale_exponentials(args, chunk, context);
+  if (chunk.exponentials.data) finish_exponentials(args, chunk, context);
   else write_gradients(args, chunk, context);
   if (args.grad_bias) add_bias_gradient(args, chunk, context);
   if (args.grad_weight) add_weight_gradient(args, chunk, context);

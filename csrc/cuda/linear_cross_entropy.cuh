@@ -11,16 +11,16 @@ namespace foretoken::cuda::loss {
 
 // Columns of logits that one warp of the product holds and reduces to one Partial for each row.
 constexpr int kStripWidth = 64;
-static_assert(kStripWidth == kScaledStrip);
 
 // Below it e^t is zero in float32; it keeps 0 * -inf from being NaN.
 constexpr float kFloor = -200.0f;
 
-// A strip of a row of logits z, with t = z - largest. The target is in `largest` and `distances` only.
+// A strip of a row of logits z, with t = z - reference (see reference_of). The target is in `largest` and `distances`
+// only. `weighted` is there where an entropy is wanted, and `distances` for label smoothing.
 struct alignas(16) Partial {
   float largest;
   float sum;        // Σ e^t
-  float weighted;   // Σ t e^t
+  float weighted;   // Σ (z - largest) e^t: what cancels in an entropy is small then
   float distances;  // Σ t
 };
 
@@ -30,24 +30,30 @@ struct RowGradient {
 };
 
 // Where the gradient of a logit is its exponential times a factor of its row, no gradient is written: the product
-// leaves 2^(z log2(e) - k) in bfloat16, with an integer k for each row and strip, and those for the gradients multiply
-// with 2^(k
-// - K), which is exact, K being that of the row's largest logit. What is left of the row's factor is in float32. Only
-// the target's gradient is another, and is put in its place such that all this makes it right.
+// leaves e^(z - reference) in bfloat16, and what is left is the row's factor, in float32. All strips of a row have the
+// same reference, its base, which is about the target's logit, unless theirs are so far away from it that exponentials
+// would be too large or too small; those of such a strip are relative to its largest logit until the row is finished,
+// and are multiplied then. Only the target's gradient is another, and is put in its place such that all this makes it
+// right.
 struct Exponentials {
-  BFloat16* data;           // [capacity, stride], zeros behind the vocabulary
-  BFloat16* row_scales;     // [counted, strips]: 2^(k - K)
-  BFloat16* strip_scales;   // [strips, counted]: the same
+  BFloat16* data;           // [capacity, stride]
+  float* bases;             // [capacity]
   BFloat16* scaled_hidden;  // [capacity, hidden_stride]: times the row's factor
   float* factors;           // [capacity]: of rows
-  int64_t counted;          // rows, in whole tiles
 };
 
-// log2(e), and what float32 leaves of it.
-constexpr float kLog2E = 1.44269502f, kLog2ERest = 1.92596303e-8f;
+// What the exponentials of a strip with this largest logit, or of a row, are relative to. Without a base (NaN) each
+// strip's are relative to its largest one.
+FORETOKEN_DEVICE float reference_of(float largest, float base) {
+  constexpr float kFarAbove = 32, kFarBelow = -40;
+  if (largest == -INFINITY) return 0;
+  const float distance = largest - base;
+  return distance > kFarBelow && distance < kFarAbove ? base : largest;
+}
 
-// k of a strip or row with this largest logit.
-FORETOKEN_DEVICE float exponent_of(float largest) { return largest == -INFINITY ? 0 : ceilf(largest * kLog2E); }
+FORETOKEN_DEVICE float base_of(const Exponentials& exponentials, int64_t row) {
+  return exponentials.bases ? exponentials.bases[row] : NAN;
+}
 
 // The share of a gradient that softcap lets through to the product, at a logit that it has capped.
 FORETOKEN_DEVICE float through_softcap(float logit, float softcap) {
@@ -83,7 +89,7 @@ struct Chunk {
   int32_t* argmaxes;          // [capacity, strips]: the first column that holds `largest`
   void* hidden;               // [capacity, hidden_stride], of the type that the products are computed in
   float* logits;              // [capacity, stride], later their gradient; null where it is not wanted or not written
-  Exponentials exponentials;  // data is null where they are not kept
+  Exponentials exponentials;  // all null where they are not kept
   float* grad_hidden;         // [slices, capacity, dim]: parts of sums over the vocabulary; null where not wanted
   int64_t bytes;              // of all this
 
@@ -120,9 +126,10 @@ void scatter_hidden(const LinearCrossEntropyArgs& args, const Chunk& chunk, cons
 void finish_rows(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
 void add_totals(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
 
-// linear_cross_entropy_exponentials.cu: from the statistics of each row the scales and factors of its exponentials, and
-// its target's gradient.
-void scale_exponentials(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
+// linear_cross_entropy_exponentials.cu: the bases of rows, before their product; and from the statistics of each row
+// the factor of its exponentials, and its target's gradient.
+void find_bases(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
+void finish_exponentials(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context);
 
 // linear_cross_entropy_gradient.cu: the gradient of the logits in their place, counting ranks on the way; and, of these
 // or of exponentials, the gradient of the bias.

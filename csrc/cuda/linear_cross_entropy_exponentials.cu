@@ -1,80 +1,96 @@
 // What the products for the gradients multiply exponentials with: see Exponentials.
+#include "csrc/cuda/exp.cuh"
 #include "csrc/cuda/linear_cross_entropy.cuh"
+#include "csrc/cuda/numeric.cuh"
 #include "csrc/cuda/reduce.cuh"
 
 namespace foretoken::cuda::loss {
 namespace {
 
 constexpr int kThreads = 256;
-// The target's gradient, which may be as large as its row's factor times the vocabulary, is divided by the scale of its
-// strip; with a smaller scale the quotient could be too large for bfloat16.
-constexpr float kLeastExponentOfTarget = -100, kLeastExponent = -126;
+constexpr int kWarps = kThreads / kWarp;
+constexpr int kWidth = 8;  // elements that a thread takes at once
 
-// 2^exponent, an integer that is at most 0 or belongs to a strip of zeros; NaN stays.
-FORETOKEN_DEVICE float power_of_two(float exponent) {
-  if (exponent != exponent) return exponent;
-  if (exponent < kLeastExponent) return 0;
-  return __uint_as_float(static_cast<uint32_t>(static_cast<int>(fminf(exponent, 0)) + 127) << 23);
-}
-
-// Puts the gradient of row i's target into its place, in a strip with this exponent, and returns the exponent that the
-// strip then has. Where that is another, what else is in the strip is nearly nothing, and becomes nothing.
-FORETOKEN_DEVICE float place_target(const Chunk& chunk, int64_t i, const RowGradient& row, float factor,
-                                    float exponent) {
-  BFloat16* const exponentials = chunk.exponentials.data + i * chunk.stride;
+// A warp a row: the logit of its target, nearly; what matters is that it is the same for all strips.
+__global__ void __launch_bounds__(kThreads) find_bases_kernel(LinearCrossEntropyArgs args, Chunk chunk) {
+  const int64_t i = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
+  const int lane = threadIdx.x % kWarp;
+  if (i >= chunk.progress->size) return;
   const int64_t target = chunk.targets[i];
-  if (exponent < kLeastExponentOfTarget) {
-    exponent = kLeastExponentOfTarget;
-    const int64_t first = target / kStripWidth * kStripWidth;
-    for (int64_t j = first; j < first + kStripWidth && j < chunk.stride; ++j) exponentials[j] = {};
+  const auto* const hidden = static_cast<const BFloat16*>(chunk.hidden) + i * chunk.hidden_stride;
+  const auto* const weight = static_cast<const BFloat16*>(args.weight.data) + target * args.dim;
+  float sum = 0;
+  for (int64_t j = int64_t{lane} * kWidth; j < args.dim; j += kWarp * kWidth) {
+    float h[kWidth], w[kWidth];
+    load(hidden + j, h);
+    load(weight + j, w);
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) sum = fmaf(h[k], w[k], sum);
   }
-  const float gradient = factor == 0 ? 0 : row.own / factor / power_of_two(exponent);
-  exponentials[target] = from_float<BFloat16>(gradient);
-  return exponent;
+  float logit = reduce_warp(sum, Sum());
+  if (args.bias) logit += args.bias[target];
+  if (args.options.softcap > 0) logit = tanh(logit / args.options.softcap) * args.options.softcap;
+  if (lane == 0) chunk.exponentials.bases[i] = fabsf(logit) < INFINITY ? logit : 0;
 }
 
-// scale 2^(K - top log2(e)), so that dz = factor 2^(k - K) 2^(z log2(e) - k).
-FORETOKEN_DEVICE float factor_of(const RowGradient& row) {
-  const double log2_e = 1.4426950408889634;
-  const double exponent = static_cast<double>(exponent_of(row.top)) - static_cast<double>(row.top) * log2_e;
-  return static_cast<float>(static_cast<double>(row.scale) * ::exp2(exponent));
+// Makes the exponentials of all strips relative to the reference of their row.
+FORETOKEN_DEVICE void move_strips(const Chunk& chunk, int64_t i, float base, float reference) {
+  BFloat16* const own = chunk.exponentials.data + i * chunk.stride;
+  for (int64_t j = int64_t{threadIdx.x} * kWidth; j < chunk.stride; j += kThreads * kWidth) {
+    const float largest = chunk.partials[i * chunk.strips + j / kStripWidth].largest;
+    const float distance = reference_of(largest, base) - reference;
+    if (distance == 0 || largest == -INFINITY) continue;
+    const float factor = exp(distance);
+    float values[kWidth];
+    load(own + j, values);
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) values[k] *= factor;
+    store(own + j, values);
+  }
 }
 
 // A block a row, and of those behind the last that tiles bring with them zeros.
-__global__ void __launch_bounds__(kThreads) scale_exponentials_kernel(LinearCrossEntropyArgs args, Chunk chunk) {
+__global__ void __launch_bounds__(kThreads) finish_exponentials_kernel(LinearCrossEntropyArgs args, Chunk chunk) {
   const int64_t i = blockIdx.x, size = chunk.progress->size;
   if (i >= end_of_zeros(size)) return;
   const Exponentials& exponentials = chunk.exponentials;
-  const bool is_row = i < size;
-  const RowGradient row = is_row ? chunk.gradients[i] : RowGradient{};
-  const float exponent = exponent_of(row.top), factor = is_row ? factor_of(row) : 0;
-  const int64_t strip_of_target = is_row ? chunk.targets[i] / kStripWidth : -1;
-  for (int64_t s = threadIdx.x; s < chunk.strips; s += kThreads) {
-    float scale = 0;
-    if (is_row) {
-      float distance = exponent_of(chunk.partials[i * chunk.strips + s].largest) - exponent;
-      if (s == strip_of_target) distance = place_target(chunk, i, row, factor, distance);
-      scale = power_of_two(distance);
-    }
-    exponentials.row_scales[i * chunk.strips + s] = from_float<BFloat16>(scale);
-    exponentials.strip_scales[s * exponentials.counted + i] = from_float<BFloat16>(scale);
-  }
-  if (i >= chunk.capacity) return;
-  if (is_row && threadIdx.x == 0) exponentials.factors[i] = factor;
-  const auto* const hidden = static_cast<const BFloat16*>(chunk.hidden) + i * chunk.hidden_stride;
+  BFloat16* const own = exponentials.data + i * chunk.stride;
   BFloat16* const scaled = exponentials.scaled_hidden + i * chunk.hidden_stride;
-  for (int64_t j = threadIdx.x; j < args.dim; j += kThreads) {
-    scaled[j] = from_float<BFloat16>(is_row ? factor * to_float(hidden[j]) : 0);
+  const int64_t first = int64_t{threadIdx.x} * kWidth, step = kThreads * kWidth;
+  if (i >= size) {
+    for (int64_t j = first; j < chunk.stride; j += step) store<kWidth>(own + j, {});
+    for (int64_t j = first; j < args.dim; j += step) store<kWidth>(scaled + j, {});
+    return;
   }
-  if (is_row) return;
-  for (int64_t j = threadIdx.x; j < chunk.stride; j += kThreads) exponentials.data[i * chunk.stride + j] = {};
+  const RowGradient row = chunk.gradients[i];
+  const float base = exponentials.bases[i], reference = reference_of(row.top, base);
+  const float factor = static_cast<float>(static_cast<double>(row.scale) *
+                                          ::exp(static_cast<double>(reference) - static_cast<double>(row.top)));
+  move_strips(chunk, i, base, reference);
+  const auto* const hidden = static_cast<const BFloat16*>(chunk.hidden) + i * chunk.hidden_stride;
+  for (int64_t j = first; j < args.dim; j += step) {
+    float values[kWidth];
+    load(hidden + j, values);
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) values[k] *= factor;
+    store(scaled + j, values);
+  }
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  exponentials.factors[i] = factor;
+  own[chunk.targets[i]] = from_float<BFloat16>(factor == 0 ? 0 : row.own / factor);
 }
 
 }  // namespace
 
-void scale_exponentials(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
-  launch(context, scale_exponentials_kernel, dim3(static_cast<unsigned>(chunk.exponentials.counted)), dim3(kThreads), 0,
+void find_bases(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
+  launch(context, find_bases_kernel, dim3(static_cast<unsigned>(divide_up(chunk.capacity, kWarps))), dim3(kThreads), 0,
          args, chunk);
+}
+
+void finish_exponentials(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
+  launch(context, finish_exponentials_kernel, dim3(static_cast<unsigned>(chunk.capacity)), dim3(kThreads), 0, args,
+         chunk);
 }
 
 }  // namespace foretoken::cuda::loss

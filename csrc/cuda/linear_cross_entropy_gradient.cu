@@ -71,9 +71,7 @@ struct WrittenGradient {
 // And as the products for the gradients have it otherwise.
 struct ScaledExponential {
   FORETOKEN_DEVICE float operator()(const Chunk& chunk, int64_t i, int64_t column) const {
-    const Exponentials& exponentials = chunk.exponentials;
-    const BFloat16 scale = exponentials.strip_scales[column / kStripWidth * exponentials.counted + i];
-    return to_float(exponentials.data[i * chunk.stride + column]) * to_float(scale) * exponentials.factors[i];
+    return to_float(chunk.exponentials.data[i * chunk.stride + column]) * chunk.exponentials.factors[i];
   }
 };
 

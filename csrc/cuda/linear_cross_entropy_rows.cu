@@ -3,12 +3,14 @@
 #include "csrc/cuda/linear_cross_entropy.cuh"
 #include "csrc/cuda/numeric.cuh"
 #include "csrc/cuda/reduce.cuh"
+#include "csrc/cuda/rows.cuh"
 
 namespace foretoken::cuda::loss {
 namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarp;
+constexpr int kWidth = 8;
 
 FORETOKEN_DEVICE bool is_valid(const LinearCrossEntropyArgs& args, int64_t row) {
   const int64_t target = args.targets[row];
@@ -108,8 +110,8 @@ __global__ void __launch_bounds__(kThreads) select_rows_kernel(LinearCrossEntrop
   }
 }
 
-// A warp a row; zeros behind the last.
-template <typename From, typename To>
+// A warp a row, kWidth elements a lane; zeros behind the last.
+template <bool kVectors, typename From, typename To>
 __global__ void __launch_bounds__(kThreads)
     pack_hidden_kernel(const From* hidden, int64_t dim, Chunk chunk, To* packed) {
   const int64_t i = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
@@ -117,26 +119,43 @@ __global__ void __launch_bounds__(kThreads)
   if (i >= min(end_of_zeros(size), chunk.capacity)) return;
   const From* const from = i < size ? hidden + chunk.rows[i] * dim : nullptr;
   To* const to = packed + i * chunk.hidden_stride;
-  for (int64_t j = threadIdx.x % kWarp; j < dim; j += kWarp) to[j] = from_float<To>(from ? to_float(from[j]) : 0.0f);
+  for (int64_t j = int64_t{threadIdx.x % kWarp} * kWidth; j < dim; j += kWarp * kWidth) {
+    float values[kWidth] = {};
+    if (from) load_columns<kVectors>(from, j, dim, values);
+    store_columns<kVectors>(to, j, dim, values);
+  }
 }
 
-// A warp a row: the sums of its slices, in their order.
-template <typename T>
+// The same: the sums of the slices, in their order.
+template <bool kVectors, typename T>
 __global__ void __launch_bounds__(kThreads) scatter_hidden_kernel(Chunk chunk, int64_t dim, T* grad_hidden) {
   const int64_t i = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
   if (i >= chunk.progress->size) return;
   T* const to = grad_hidden + chunk.rows[i] * dim;
   const float factor = chunk.exponentials.data ? chunk.exponentials.factors[i] : 1.0f;
-  for (int64_t j = threadIdx.x % kWarp; j < dim; j += kWarp) {
-    float sum = 0;
+  for (int64_t j = int64_t{threadIdx.x % kWarp} * kWidth; j < dim; j += kWarp * kWidth) {
+    float sums[kWidth] = {};
     for (int64_t slice = 0; slice < chunk.slices.count; ++slice) {
-      sum += chunk.grad_hidden[(slice * chunk.capacity + i) * dim + j];
+      float values[kWidth];
+      load_columns<kVectors>(chunk.grad_hidden + (slice * chunk.capacity + i) * dim, j, dim, values);
+#pragma unroll
+      for (int k = 0; k < kWidth; ++k) sums[k] += values[k];
     }
-    to[j] = from_float<T>(factor * sum);
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) sums[k] *= factor;
+    store_columns<kVectors>(to, j, dim, sums);
   }
 }
 
 dim3 blocks(int64_t count) { return dim3(static_cast<unsigned>(count)); }
+
+// f(std::bool_constant): whether rows of dim elements, from there on, are accessed in vectors.
+template <typename F>
+void with_vectors(const void* rows, int64_t dim, DType dtype, F&& f) {
+  const auto bytes = dim * static_cast<int64_t>(size_of(dtype));
+  if (dim % kWidth == 0 && vectors_fit({rows}, {bytes})) f(std::true_type{});
+  else f(std::false_type{});
+}
 
 }  // namespace
 
@@ -156,8 +175,11 @@ void pack_hidden(const LinearCrossEntropyArgs& args, const Chunk& chunk, const C
     with_activations(compute_type(args), [&](auto computed) {
       using From = decltype(stored);
       using To = decltype(computed);
-      launch(context, pack_hidden_kernel<From, To>, blocks(divide_up(chunk.capacity, kWarps)), dim3(kThreads), 0,
-             static_cast<const From*>(args.hidden.data), args.dim, chunk, static_cast<To*>(chunk.hidden));
+      with_vectors(args.hidden.data, args.dim, args.hidden.dtype, [&](auto vectors) {
+        launch(context, pack_hidden_kernel<decltype(vectors)::value, From, To>,
+               blocks(divide_up(chunk.capacity, kWarps)), dim3(kThreads), 0, static_cast<const From*>(args.hidden.data),
+               args.dim, chunk, static_cast<To*>(chunk.hidden));
+      });
     });
   });
 }
@@ -165,8 +187,10 @@ void pack_hidden(const LinearCrossEntropyArgs& args, const Chunk& chunk, const C
 void scatter_hidden(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
   with_activations(args.grad_hidden_dtype, [&](auto type) {
     using T = decltype(type);
-    launch(context, scatter_hidden_kernel<T>, blocks(divide_up(chunk.capacity, kWarps)), dim3(kThreads), 0, chunk,
-           args.dim, static_cast<T*>(args.grad_hidden));
+    with_vectors(args.grad_hidden, args.dim, args.grad_hidden_dtype, [&](auto vectors) {
+      launch(context, scatter_hidden_kernel<decltype(vectors)::value, T>, blocks(divide_up(chunk.capacity, kWarps)),
+             dim3(kThreads), 0, chunk, args.dim, static_cast<T*>(args.grad_hidden));
+    });
   });
 }
 

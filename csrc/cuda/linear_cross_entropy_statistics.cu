@@ -29,16 +29,18 @@ struct Moments {
   double sum = 0, weighted = 0, distances = 0;
 };
 
-FORETOKEN_DEVICE Moments moments_of(const Partial* strips, int64_t count, int64_t vocab, double top, int lane) {
+FORETOKEN_DEVICE Moments moments_of(const Partial* strips, int64_t count, int64_t vocab, double top, float base,
+                                    int lane) {
   Moments result;
   for (int64_t s = lane; s < count; s += kWarp) {
     const Partial strip = strips[s];
-    const double distance = static_cast<double>(strip.largest) - top;
+    const float reference = strip.largest == -INFINITY ? -INFINITY : reference_of(strip.largest, base);
+    const double distance = static_cast<double>(reference) - top, below = static_cast<double>(strip.largest) - top;
     const double shift = distance < kFloor ? kFloor : distance;  // NaN stays
     const double factor = ::exp(shift), sum = static_cast<double>(strip.sum);
     const int64_t columns = min(vocab - s * kStripWidth, int64_t{kStripWidth});
     result.sum += factor * sum;
-    result.weighted += factor * (static_cast<double>(strip.weighted) + shift * sum);
+    result.weighted += factor * (static_cast<double>(strip.weighted) + (below < kFloor ? kFloor : below) * sum);
     result.distances += static_cast<double>(strip.distances) + static_cast<double>(columns) * distance;
   }
   return {reduce_warp(result.sum, Sum()), reduce_warp(result.weighted, Sum()), reduce_warp(result.distances, Sum())};
@@ -53,7 +55,7 @@ __global__ void __launch_bounds__(kThreads) finish_rows_kernel(LinearCrossEntrop
   const Partial* const strips = chunk.partials + i * chunk.strips;
   const Largest largest = find_largest(strips, chunk.strips, lane);
   const double top = static_cast<double>(largest.value);
-  const Moments others = moments_of(strips, chunk.strips, args.vocab, top, lane);
+  const Moments others = moments_of(strips, chunk.strips, args.vocab, top, base_of(chunk.exponentials, i), lane);
   if (lane != 0) return;
 
   // The target stands apart, so that 1 - p(target) is a sum of small numbers and not a difference of large ones.
@@ -98,8 +100,21 @@ __global__ void __launch_bounds__(kThreads) finish_rows_kernel(LinearCrossEntrop
                         .own = static_cast<float>(weight * own_gradient)};
 }
 
-// Sums the losses of the chunk in row order, so that no chunk changes a bit of a total. One thread adds; the others
-// bring it the numbers.
+// sum + values[0] + values[1] + …, whose reads do not wait for the additions.
+FORETOKEN_DEVICE double add_in_order(double sum, const double (&values)[kThreads]) {
+  constexpr int kAtOnce = 16;
+  for (int j = 0; j < kThreads; j += kAtOnce) {
+    double ahead[kAtOnce];
+#pragma unroll
+    for (int k = 0; k < kAtOnce; ++k) ahead[k] = values[j + k];
+#pragma unroll
+    for (int k = 0; k < kAtOnce; ++k) sum += ahead[k];
+  }
+  return sum;
+}
+
+// Sums the losses of the chunk in row order, so that no chunk changes a bit of a total: one thread those of heads, one
+// of another warp those of all. The others bring them the numbers, and zeros behind the last, which change nothing.
 __global__ void __launch_bounds__(kThreads) add_totals_kernel(LinearCrossEntropyArgs args, Chunk chunk) {
   FORETOKEN_SHARED(double, losses, [kThreads]);
   FORETOKEN_SHARED(double, weighted, [kThreads]);
@@ -110,32 +125,35 @@ __global__ void __launch_bounds__(kThreads) add_totals_kernel(LinearCrossEntropy
   double head_loss = progress.head_loss, total = progress.total;
   for (int64_t first = 0; first < size; first += kThreads) {
     const int64_t i = first + threadIdx.x;
-    if (i < size) {
-      losses[threadIdx.x] = chunk.losses[i];
-      weighted[threadIdx.x] = chunk.weights[i] * chunk.losses[i];
-      heads[threadIdx.x] = chunk.rows[i] / rows_of_head;
-    }
+    losses[threadIdx.x] = i < size ? chunk.losses[i] : 0;
+    weighted[threadIdx.x] = i < size ? chunk.weights[i] * chunk.losses[i] : 0;
+    heads[threadIdx.x] = chunk.rows[i < size ? i : size - 1] / rows_of_head;
     __syncthreads();
-    if (threadIdx.x == 0) {
-      const int count = static_cast<int>(min(size - first, int64_t{kThreads}));
-      for (int j = 0; j < count; ++j) {
+    if (threadIdx.x == kWarp) {
+      total = add_in_order(total, weighted);
+    } else if (threadIdx.x == 0 && heads[0] == head && heads[kThreads - 1] == head) {
+      head_loss = add_in_order(head_loss, losses);
+    } else if (threadIdx.x == 0) {
+      for (int j = 0; j < kThreads; ++j) {
         if (heads[j] != head) {
           args.head_loss[head] = static_cast<float>(head_loss);
           head = heads[j];
           head_loss = 0;
         }
         head_loss += losses[j];
-        total += weighted[j];
       }
     }
     __syncthreads();
   }
-  if (threadIdx.x != 0 || size == 0) return;
-  args.head_loss[head] = static_cast<float>(head_loss);
-  *args.total = static_cast<float>(total);
-  progress.head = head;
-  progress.head_loss = head_loss;
-  progress.total = total;
+  if (size == 0) return;
+  if (threadIdx.x == 0) {
+    args.head_loss[head] = static_cast<float>(head_loss);
+    progress.head = head;
+    progress.head_loss = head_loss;
+  } else if (threadIdx.x == kWarp) {
+    *args.total = static_cast<float>(total);
+    progress.total = total;
+  }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "csrc/core/dtype.h"
 #include "csrc/core/error.h"
@@ -49,12 +50,21 @@ FORETOKEN_DEVICE void load(const T* from, float (&values)[N]) {
   for (int i = 0; i < N; ++i) values[i] = to_float(vector.elements[i]);
 }
 
+// Pairs of bfloat16 go as words, because the compiler makes two accesses of a vector of two.
 template <int N, typename T>
 FORETOKEN_DEVICE void store(T* to, const float (&values)[N]) {
-  Vector<T, N> vector;
+  if constexpr (std::is_same_v<T, BFloat16> && N % 2 == 0) {
+    using Words = Vector<uint32_t, N / 2>;
+    Words words;
 #pragma unroll
-  for (int i = 0; i < N; ++i) vector.elements[i] = from_float<T>(values[i]);
-  *reinterpret_cast<Vector<T, N>*>(to) = vector;
+    for (int i = 0; i < N / 2; ++i) words.elements[i] = ptx::bfloat16x2_of_floats(values[2 * i], values[2 * i + 1]);
+    *reinterpret_cast<Words*>(to) = words;
+  } else {
+    Vector<T, N> vector;
+#pragma unroll
+    for (int i = 0; i < N; ++i) vector.elements[i] = from_float<T>(values[i]);
+    *reinterpret_cast<Vector<T, N>*>(to) = vector;
+  }
 }
 
 // f(T{}) for the element type of `dtype`: with_activations for those that activations may have, with_floats for all.

@@ -61,7 +61,7 @@ FORETOKEN_DEVICE void mbarrier_arrive_at(uint64_t* barrier, uint32_t block) {
   FORETOKEN_PTX_90(
       "{ .reg .b32 remote;\n"
       "mapa.shared::cluster.u32 remote, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote]; }" ::"r"(shared_address(barrier)),
+      "mbarrier.arrive.shared::cluster.b64 _, [remote]; }" ::"r"(shared_address(barrier)),
       "r"(block)
       : "memory");
 }

@@ -43,7 +43,8 @@ uint16_t half_of_float(float x) {
 float float_of_half(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
   const uint32_t exponent = half >> 10 & 0x1f, mantissa = half & 0x3ff;
-  if (exponent == 0x1f) return std::bit_cast<float>(sign | 0x7f800000 | mantissa << 13);
+  // Every NaN becomes the same, as on GPUs.
+  if (exponent == 0x1f) return std::bit_cast<float>(mantissa != 0 ? 0x7fffffff : sign | 0x7f800000);
   if (exponent == 0) {
     const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
     return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(magnitude));

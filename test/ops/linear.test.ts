@@ -275,51 +275,54 @@ describe.each(bfloat16Targets)('bfloat16 on %s', (target) => {
 });
 
 // The emulator's stand-in for cuBLAS refuses what cuBLAS would, and sums in float64.
-describe.each(targets.filter(isEmulated))('with cuBLAS on %s', (target) => {
-  const emulator = { checked: target === 'cuda-checked', cublas: true };
-  const withCublas = async <T>(fn: (device: Device) => Promise<T>): Promise<T> => {
-    using device = openDevice('cuda-emulated', { emulator });
-    return await fn(device);
-  };
-
-  /** y and the gradients without a bias, which cuBLAS has not. */
-  const products = async (
-    device: Device,
-    problem: Problem,
-    dtype: 'float32' | 'bfloat16',
-  ): Promise<Float32Array[]> => {
-    const { rows, inputs, outputs } = problem;
-    const upload = (values: Float32Array, shape: number[]): Tensor =>
-      dtype === 'float32' ? device.tensor(values, shape) : device.tensor(encode(values, dtype), shape, dtype);
-    const [x, weight] = [upload(problem.x, [rows, inputs]), upload(problem.weight, [outputs, inputs])];
-    const y = linear(x, weight);
-    const [, , ...gradients] = dtype === 'float32' ? run(device, problem) : runInBFloat16(device, problem);
-    const results = [y.cast('float32'), linear(x, weight, null, 'float32'), ...gradients];
-    return await Promise.all(results.map(take));
-  };
-
-  test.each([...moreRowsThanDecodingHas])('%i rows, %i inputs, %i outputs', async (...shape) => {
-    const problem = inBFloat16(problemOf(...shape));
-    const [y, , ...gradients] = await withCublas((device) => products(device, problem, 'float32'));
-    const rounded = await withCublas((device) => products(device, problem, 'bfloat16'));
-    problem.bias.fill(0);
-    expectGoodInBFloat16(problem, rounded);
-    const [oracle, plain] = [reference(problem, exact), reference(problem, float32)];
-    [y!, ...gradients].forEach((result, i) => expectAsGoodAsFloat32(result, oracle[i]!, plain[i]!));
-  });
-
-  test('computes what is large, and decodes nothing', async () => {
-    const whatIsTheSame = async (rows: number): Promise<string[]> => {
-      const problem = problemOf(rows, 136, 72);
-      const own = await onDevice(target, (device) => products(device, problem, 'float32'));
-      const its = await withCublas((device) => products(device, problem, 'float32'));
-      const isSame = (i: number): boolean => its[i]!.every((value, j) => value === own[i]![j]);
-      return ['y', 'wideY', 'gradX', 'gradWeight', 'gradBias'].filter((_, i) => isSame(i));
+for (const target of targets.filter(isEmulated))
+  describe(`with cuBLAS on ${target}`, () => {
+    const emulator = { checked: target === 'cuda-checked', cublas: true };
+    const withCublas = async <T>(fn: (device: Device) => Promise<T>): Promise<T> => {
+      using device = openDevice('cuda-emulated', { emulator });
+      return await fn(device);
     };
-    expect(await whatIsTheSame(257)).toEqual(['gradBias']);
-    expect(await whatIsTheSame(256)).toEqual(['y', 'wideY', 'gradBias']);
-  });
 
-  test('adds nothing to gradients once an operation has failed', () =>
-    withCublas((device) => expectNothingAdded(device, problemOf(300, 8, 8))));
-});
+    /** y and the gradients without a bias, which cuBLAS has not. */
+    const products = async (
+      device: Device,
+      problem: Problem,
+      dtype: 'float32' | 'bfloat16',
+    ): Promise<Float32Array[]> => {
+      const { rows, inputs, outputs } = problem;
+      const upload = (values: Float32Array, shape: number[]): Tensor =>
+        dtype === 'float32'
+          ? device.tensor(values, shape)
+          : device.tensor(encode(values, dtype), shape, dtype);
+      const [x, weight] = [upload(problem.x, [rows, inputs]), upload(problem.weight, [outputs, inputs])];
+      const y = linear(x, weight);
+      const [, , ...gradients] = dtype === 'float32' ? run(device, problem) : runInBFloat16(device, problem);
+      const results = [y.cast('float32'), linear(x, weight, null, 'float32'), ...gradients];
+      return await Promise.all(results.map(take));
+    };
+
+    test.each([...moreRowsThanDecodingHas])('%i rows, %i inputs, %i outputs', async (...shape) => {
+      const problem = inBFloat16(problemOf(...shape));
+      const [y, , ...gradients] = await withCublas((device) => products(device, problem, 'float32'));
+      const rounded = await withCublas((device) => products(device, problem, 'bfloat16'));
+      problem.bias.fill(0);
+      expectGoodInBFloat16(problem, rounded);
+      const [oracle, plain] = [reference(problem, exact), reference(problem, float32)];
+      [y!, ...gradients].forEach((result, i) => expectAsGoodAsFloat32(result, oracle[i]!, plain[i]!));
+    });
+
+    test('computes what is large, and decodes nothing', async () => {
+      const whatIsTheSame = async (rows: number): Promise<string[]> => {
+        const problem = problemOf(rows, 136, 72);
+        const own = await onDevice(target, (device) => products(device, problem, 'float32'));
+        const its = await withCublas((device) => products(device, problem, 'float32'));
+        const isSame = (i: number): boolean => its[i]!.every((value, j) => value === own[i]![j]);
+        return ['y', 'wideY', 'gradX', 'gradWeight', 'gradBias'].filter((_, i) => isSame(i));
+      };
+      expect(await whatIsTheSame(257)).toEqual(['gradBias']);
+      expect(await whatIsTheSame(256)).toEqual(['y', 'wideY', 'gradBias']);
+    });
+
+    test('adds nothing to gradients once an operation has failed', () =>
+      withCublas((device) => expectNothingAdded(device, problemOf(300, 8, 8))));
+  });
