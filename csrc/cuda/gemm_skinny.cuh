@@ -14,19 +14,18 @@
 
 namespace foretoken::cuda {
 
-// A block's part of C: kTiles times 8 rows of x, and as many rows of W, but 16 at the least. So it reads no more of x,
-// from the second-level cache, than of W.
-template <int kTiles_>
+// A block's part of C: kTiles times 8 rows of x, and kSlabs times 16 rows of W: as many, so that it reads no more of x,
+// from the second-level cache, than of W, or only 16 where there would be too few blocks.
+template <int kTiles_, int kSlabs_>
 struct SkinnyShape {
-  static constexpr int kTiles = kTiles_;
-  static constexpr int kSlabs = kTiles > 2 ? kTiles / 2 : 1;  // of 16 rows of W
+  static constexpr int kTiles = kTiles_, kSlabs = kSlabs_;
   static constexpr int kRows = 8 * kTiles, kCols = 16 * kSlabs;
   static constexpr int kWarps = 8, kThreads = kWarp * kWarps;
   // A warp takes every kWarps-th run of 64 elements of k, one line of 128 bytes of each row of W, in steps of 32, of
   // which so many are read at once: of W, 32 to 64 KiB a multiprocessor are on their way, which is once to twice what
   // the latency of memory asks for; more would not fit into registers.
   static constexpr int kRun = 64, kStep = 32;
-  static constexpr int kStepsAtOnce = kTiles > 2 ? 1 : 4;
+  static constexpr int kStepsAtOnce = kTiles <= 2 ? 4 : kSlabs == 1 ? 2 : 1;
   static constexpr int kBlocksEach = kTiles > 4 ? 1 : 2;  // a multiprocessor
   // Parts of a slab that one warp finishes: 16 rows of x.
   static constexpr int kParts = (kTiles + 1) / 2;
@@ -199,15 +198,17 @@ void multiply_rows(const Context& context, const Gemm& gemm, const Epilogue& epi
     using Block = BlockShape<1, 4, 1, 2>;
     static_assert(Block::Sums::kStrip == kStripOfRows);
     multiply_in<FmaLoop<Block, Form::kNT, 32>>(context, gemm, epilogue, 1, gemm.k);
-  } else if (gemm.m <= 8) {
-    launch_shape(SkinnyShape<1>());
-  } else if (gemm.m <= 16) {
-    launch_shape(SkinnyShape<2>());
-  } else if (gemm.m <= 32) {
-    launch_shape(SkinnyShape<4>());
-  } else {
-    launch_shape(SkinnyShape<8>());
+    return;
   }
+  // For this many columns, blocks of 64 are enough for a GPU.
+  constexpr int64_t kManyColumns = 6144;
+  const bool many = gemm.n >= kManyColumns;
+  if (gemm.m <= 8) launch_shape(SkinnyShape<1, 1>());
+  else if (gemm.m <= 16) launch_shape(SkinnyShape<2, 1>());
+  else if (gemm.m <= 32 && many) launch_shape(SkinnyShape<4, 2>());
+  else if (gemm.m <= 32) launch_shape(SkinnyShape<4, 1>());
+  else if (many) launch_shape(SkinnyShape<8, 4>());
+  else launch_shape(SkinnyShape<8, 1>());
 }
 
 }  // namespace foretoken::cuda

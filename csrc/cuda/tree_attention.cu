@@ -64,15 +64,15 @@ class Block {
   // Chunks first … end - 1, as far as the tile has positions, into slot `first`.
   FORETOKEN_DEVICE void attend(int32_t first, int32_t end) {
     for (int32_t chunk = first; chunk < end && chunk * kChunk < positions_; ++chunk) {
-      const int warp = threadIdx.x / kWarp;
-      find_all_slots(chunk * kChunk + warp * kUnit);
-      Unit<T, kVectors> unit(source_, shared_.units[warp]);
-      const auto passes = [&](const auto& f) { for_passes(chunk * kChunk + warp * kUnit, f); };
-      unit.score(passes, shared_.softmax[warp]);
+      const Share share = share_of(chunk);
+      find_all_slots(share);
+      Unit<T, kVectors> unit(source_, shared_.units[threadIdx.x / kWarp]);
+      const auto passes = [&](const auto& f) { for_passes(share, f); };
+      unit.score(passes, shared_.softmax[share.unit]);
       __syncthreads();
       if (thread_ < tile_.count) merge_softmax(chunk, first);
       for (int64_t dim = 0; dim < source_.head_dim; dim += kDims) {
-        unit.weigh(passes, dim, shared_.sums[warp]);
+        unit.weigh(passes, dim, shared_.sums[share.unit]);
         __syncthreads();
         merge_sums(dim, first, chunk > first);
         __syncthreads();
@@ -97,21 +97,34 @@ class Block {
   // Whether all queries have all positions of the unit, and in the same slots.
   FORETOKEN_DEVICE bool is_shared(int32_t first) const { return first + kUnit <= in_line_; }
 
-  // Of the unit that begins at position `first`; by its warp.
-  FORETOKEN_DEVICE void find_all_slots(int32_t first) {
-    int32_t* const slots = shared_.slots[0] + first % kChunk;
-    for (int r = 0; r < (is_shared(first) ? 1 : tile_.rows); ++r) {
-      find_slots(args_.tree, tile_, shared_.places[r], tile_.row + r, first, slots + r * kChunk);
+  // What a warp does of a chunk: of a unit, which begins at position `first`, the passes of rows `row`, `row` + `step`,
+  // … of the tile.
+  struct Share {
+    int32_t unit, first, row, step;
+  };
+
+  // Near the end there are fewer units than warps, and as many passes as rows: the warps deal them among themselves.
+  FORETOKEN_DEVICE Share share_of(int32_t chunk) const {
+    const int32_t warp = thread_ / kWarp, left = positions_ - chunk * kChunk;
+    const int32_t units = Min()((left + kUnit - 1) / kUnit, kUnits), unit = warp % units;
+    return {unit, chunk * kChunk + unit * kUnit, warp / units, (kUnits - 1 - unit) / units + 1};
+  }
+
+  // By its warp.
+  FORETOKEN_DEVICE void find_all_slots(const Share& share) {
+    int32_t* const slots = shared_.slots[0] + share.first % kChunk;
+    for (int r = share.row; r < (is_shared(share.first) ? 1 : tile_.rows); r += share.step) {
+      find_slots(args_.tree, tile_, shared_.places[r], tile_.row + r, share.first, slots + r * kChunk);
     }
     __syncwarp();
   }
 
   template <typename F>
-  FORETOKEN_DEVICE void for_passes(int32_t first, const F& f) const {
-    const int32_t* const slots = shared_.slots[0] + first % kChunk;
-    const bool shared = is_shared(first);
-    for (int r = 0; r < (shared ? 1 : tile_.rows); ++r) {
-      const int32_t positions = shared ? kUnit : Min()(shared_.places[r].positions - first, kUnit);
+  FORETOKEN_DEVICE void for_passes(const Share& share, const F& f) const {
+    const int32_t* const slots = shared_.slots[0] + share.first % kChunk;
+    const bool shared = is_shared(share.first);
+    for (int r = share.row; r < (shared ? 1 : tile_.rows); r += share.step) {
+      const int32_t positions = shared ? kUnit : Min()(shared_.places[r].positions - share.first, kUnit);
       if (positions <= 0) continue;
       f(Pass{shared ? 0 : tile_.queries_before(r), shared ? tile_.count : tile_.queries_before(r + 1),
              slots + r * kChunk, positions});

@@ -94,9 +94,9 @@ class Unit<float, kVectors> {
   template <typename Passes>
   FORETOKEN_DEVICE void weigh(const Passes& passes, int64_t dim, Sums& sums) const {
     constexpr int kTogether = 4;
-    float sum[kQueries][2] = {};
     const int64_t column = dim + 2 * lane_;
     passes([&](const Pass& pass) {
+      float sum[kQueries][2] = {};
       for (int first = 0; first < pass.positions; first += kTogether) {
         float value[kTogether][2] = {};
 #pragma unroll
@@ -115,9 +115,11 @@ class Unit<float, kVectors> {
             sum[q][i % 2] = fmaf(weight[i / 2], value[i / 2][i % 2], sum[q][i % 2]);
         }
       }
-    });
 #pragma unroll
-    for (int q = 0; q < kQueries; ++q) store<2>(&sums[q][2 * lane_], sum[q]);
+      for (int q = 0; q < kQueries; ++q) {
+        if (q >= pass.begin && q < pass.end) store<2>(&sums[q][2 * lane_], sum[q]);
+      }
+    });
   }
 
  private:
@@ -156,8 +158,8 @@ class Unit<BFloat16, kVectors> {
         float sum = 0;
 #pragma unroll
         for (int j = 0; j < kUnit / 8; ++j) {
-          const uint32_t pair = ptx::bfloat16x2_of_floats(exp(scores[j][2 * half] - reference_of(largest)),
-                                                          exp(scores[j][2 * half + 1] - reference_of(largest)));
+          const uint32_t pair = ptx::bfloat16x2_of_floats(weight_of(scores[j][2 * half] - reference_of(largest)),
+                                                          weight_of(scores[j][2 * half + 1] - reference_of(largest)));
           // The sum is that of the rounded weights, so that they are parts of one.
           sum += __uint_as_float(pair << 16) + __uint_as_float(pair & 0xffff0000u);
           uint32_t& weight = weights_[j / 2][j % 2 * 2 + half];
@@ -173,17 +175,21 @@ class Unit<BFloat16, kVectors> {
   FORETOKEN_DEVICE void weigh(const Passes& passes, int64_t dim, Sums& sums) const {
     passes([&](const Pass& pass) {
       float product[8][4] = {};
+      // All of them are on their way before any is waited for. Those behind the last position weigh nothing.
+      uint32_t values[kUnit / 16][4][4];
 #pragma unroll
       for (int k = 0; k < kUnit / 16; ++k) {
-        uint32_t values[4][4];
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          const int64_t slot = pass.slots[16 * k + 2 * t_ + i / 2 * 8 + i % 2];
-          load_eight(slot < 0 ? nullptr : source_.values + slot * source_.head_dim, dim + 8 * g_, values[i]);
+          const int32_t slot = pass.slots[16 * k + 2 * t_ + i / 2 * 8 + i % 2];
+          load_eight(source_.values + (slot < 0 ? pass.slots[0] : slot) * source_.head_dim, dim + 8 * g_, values[k][i]);
         }
+      }
+#pragma unroll
+      for (int k = 0; k < kUnit / 16; ++k) {
 #pragma unroll
         for (int i = 0; i < 8; ++i) {
-          const uint32_t pairs[2] = {pair_of(values[0], values[1], i), pair_of(values[2], values[3], i)};
+          const uint32_t pairs[2] = {pair_of(values[k][0], values[k][1], i), pair_of(values[k][2], values[k][3], i)};
           ptx::mma_m16n8k16_bf16(product[i], weights_[k], pairs);
         }
       }
@@ -215,6 +221,7 @@ class Unit<BFloat16, kVectors> {
       const int32_t slot = pass.slots[8 * j + g_];
       slots[j] = slot < 0 ? pass.slots[0] : slot;
     }
+#pragma unroll 2
     for (int64_t dim = 8 * t_; dim - 8 * t_ < source_.head_dim; dim += 32) {
       uint32_t query[2][4], keys[kUnit / 8][4];
 #pragma unroll
@@ -233,17 +240,18 @@ class Unit<BFloat16, kVectors> {
     }
   }
 
-  // Elements dim … dim + 7 of a query or slot, zeros behind its end; of a null pointer all zeros.
+  // e^x of an x that is at most 0, or NaN.
+  FORETOKEN_DEVICE static float weight_of(float x) { return exp_or_zero(x < -88.0f ? -88.0f : x); }
+
+  // Elements dim … dim + 7 of a query or slot, zeros behind its end.
   FORETOKEN_DEVICE void load_eight(const BFloat16* row, int64_t dim, uint32_t (&pairs)[4]) const {
     if constexpr (kVectors) {
       Vector<uint32_t, 4> eight{};
-      if (row != nullptr && dim < source_.head_dim) eight = *reinterpret_cast<const Vector<uint32_t, 4>*>(row + dim);
+      if (dim < source_.head_dim) eight = *reinterpret_cast<const Vector<uint32_t, 4>*>(row + dim);
 #pragma unroll
       for (int i = 0; i < 4; ++i) pairs[i] = eight.elements[i];
     } else {
-      const auto element = [&](int64_t d) -> uint32_t {
-        return row != nullptr && d < source_.head_dim ? row[d].bits : 0;
-      };
+      const auto element = [&](int64_t d) -> uint32_t { return d < source_.head_dim ? row[d].bits : 0; };
 #pragma unroll
       for (int i = 0; i < 4; ++i) pairs[i] = element(dim + 2 * i) | element(dim + 2 * i + 1) << 16;
     }
