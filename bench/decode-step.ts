@@ -37,7 +37,7 @@ export const decodeStep: Bench = {
     const small = { layers: 6, hidden: 256 };
     const models = sizeFor(setup, {
       cpu: [{ layers: 8, hidden: 512 }, small],
-      gpu: [{ layers: 16, hidden: 2048 }, small],
+      gpu: [{ layers: 8, hidden: 2048 }, small],
       emulated: [{ layers: 1, hidden: 64 }],
     });
     // The CPU computes in float32, but reads half as much of matrices in bfloat16.

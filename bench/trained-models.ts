@@ -52,7 +52,7 @@ export async function trainedModel(setup: Setup, data: TokenFile, heads: number)
     gpu: {
       model: { numHiddenLayers: 14, hiddenSize: 768, numAttentionHeads: 12, initializerRange: 0.02 },
       peak: 1e-3,
-      ...{ steps: 1200, batchSize: 32, sequenceLength: 512, evalRows: 256 },
+      ...{ steps: 600, batchSize: 32, sequenceLength: 512, evalRows: 128 },
     },
     emulated: {
       model: { numHiddenLayers: 1, hiddenSize: 64, numAttentionHeads: 1, initializerRange: 0.1 },

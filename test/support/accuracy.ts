@@ -7,6 +7,13 @@ export type Rounding = (x: number) => number;
 export const exact: Rounding = (x) => x;
 export const float32: Rounding = Math.fround;
 
+/** What tensor cores do, which cut off what they align before they add it. */
+export const cutOff: Rounding = (x) => {
+  const nearest = Float32Array.of(x);
+  if (Math.abs(nearest[0]!) > Math.abs(x)) new Int32Array(nearest.buffer)[0]! -= 1;
+  return nearest[0]!;
+};
+
 /** Largest |a − b|. NaN counts as infinitely far. */
 export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
   if (a.length !== b.length) throw new Error(`${a.length} values to compare with ${b.length}`);
