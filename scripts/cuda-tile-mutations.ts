@@ -348,10 +348,16 @@ const attention: readonly Mutation[] = [
       'slots + r * kChunk);\n    }',
     ],
     [
+      'cuda-tree-attention-shares',
+      'warps that share a unit leave out rows',
+      '(kUnits - 1 - unit) / units + 1}',
+      '(kUnits - 1 - unit) / units + 2}',
+    ],
+    [
       'cuda-tree-attention-merge-barrier',
       'sums of units are merged before they are there',
-      'unit.weigh(passes, dim, shared_.sums[warp]);\n        __syncthreads();',
-      'unit.weigh(passes, dim, shared_.sums[warp]);',
+      'unit.weigh(passes, dim, shared_.sums[share.unit]);\n        __syncthreads();',
+      'unit.weigh(passes, dim, shared_.sums[share.unit]);',
     ],
     [
       'cuda-tree-attention-divergent-barrier',

@@ -2,7 +2,7 @@
 // down once more here, and against the registers of a GPU. Where one answers, its registers become the fixture; elsewhere
 // the fixture of the last one is read.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { native } from '../../lib/native/load';
 import { nearest } from '../support/half';
@@ -229,7 +229,6 @@ describe('the emulator', () => {
       mkdirSync(dirname(fixture), { recursive: true });
       writeFileSync(fixture, `${JSON.stringify(dump('ptx_dump'))}\n`);
     }
-    if (!existsSync(fixture)) return; // no GPU has answered yet
     const real = JSON.parse(readFileSync(fixture, 'utf8')) as Dumps;
     // The emulated GPU has compute capability 9.0, and others have fewer wrappers.
     for (const [name, registers] of Object.entries(real.dumps))
