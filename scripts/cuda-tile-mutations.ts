@@ -61,7 +61,6 @@ const products: readonly Mutation[] = [
       'all strips get the sums of the first',
       'sums[i] = sums[i + kStrip / 2];',
       'sums[i] = sums[i];',
-      'linear-cross-entropy',
     ],
     [
       'cuda-hopper-own-release',

@@ -39,6 +39,8 @@ const wideShapes = [
   [300, 136, 72],
   [72, 520, 16], // as many inputs as all warps of a decoding block need
   [1100, 72, 8], // rows in slices
+  [20, 24, 6150], // many outputs, of which a decoding block has 32
+  [40, 24, 6150], // and 64
 ] as const;
 
 const moreRowsThanDecodingHas = [
