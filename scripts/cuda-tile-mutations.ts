@@ -180,7 +180,7 @@ const products: readonly Mutation[] = [
 ];
 
 const losses: readonly Mutation[] = [
-  ...faults('cuda/linear_cross_entropy_epilogues.cuh', 'linear-cross-entropy', [
+  ...faults('cuda/linear_cross_entropy_logits.cuh', 'linear-cross-entropy', [
     [
       'cuda-loss-quad',
       'the sum of exponentials is that of one lane of four',

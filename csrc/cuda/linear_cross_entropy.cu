@@ -18,6 +18,7 @@
 #include "csrc/cuda/kernels.h"
 #include "csrc/cuda/linear_cross_entropy.cuh"
 #include "csrc/cuda/linear_cross_entropy_epilogues.cuh"
+#include "csrc/cuda/linear_cross_entropy_logits.cuh"
 
 namespace foretoken::cuda {
 namespace loss {
