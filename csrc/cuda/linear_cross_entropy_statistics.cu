@@ -34,13 +34,16 @@ FORETOKEN_DEVICE Moments moments_of(const Partial* strips, int64_t count, int64_
   Moments result;
   for (int64_t s = lane; s < count; s += kWarp) {
     const Partial strip = strips[s];
-    const float reference = strip.largest == -INFINITY ? -INFINITY : reference_of(strip.largest, base);
-    const double distance = static_cast<double>(reference) - top, below = static_cast<double>(strip.largest) - top;
-    const double shift = distance < kFloor ? kFloor : distance;  // NaN stays
-    const double factor = ::exp(shift), sum = static_cast<double>(strip.sum);
+    if (strip.largest == -INFINITY && strip.sum == 0) {  // nothing but that, and no NaN
+      result.distances += static_cast<double>(strip.distances);
+      continue;
+    }
+    const double distance = static_cast<double>(reference_of(strip.largest, base)) - top;
+    const double factor = ::exp(distance), sum = static_cast<double>(strip.sum);
     const int64_t columns = min(vocab - s * kStripWidth, int64_t{kStripWidth});
     result.sum += factor * sum;
-    result.weighted += factor * (static_cast<double>(strip.weighted) + (below < kFloor ? kFloor : below) * sum);
+    result.weighted +=
+        factor * (static_cast<double>(strip.weighted) + (static_cast<double>(strip.largest) - top) * sum);
     result.distances += static_cast<double>(strip.distances) + static_cast<double>(columns) * distance;
   }
   return {reduce_warp(result.sum, Sum()), reduce_warp(result.weighted, Sum()), reduce_warp(result.distances, Sum())};
