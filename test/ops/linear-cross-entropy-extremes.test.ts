@@ -200,10 +200,11 @@ describe.each(targets)('%s', (target) => {
     }
   });
 
-  test('NaN in one token spoils every row', async () => {
-    for (const token of [0, 17, 39]) {
-      const problem = randomProblem(6, { rows: 5, dim: 4, vocab: 40 }, { ignoreEvery: 0 });
-      problem.weight[token * 4 + 3] = NaN;
+  test('NaN in one token, or in 64 together, spoils every row', async () => {
+    const strip = Array.from({ length: 64 }, (_, i) => 64 + i);
+    for (const tokens of [[0], [17], [39], strip]) {
+      const problem = randomProblem(6, { rows: 5, dim: 4, vocab: 140 }, { ignoreEvery: 0 });
+      for (const token of tokens) problem.weight[token * 4 + 3] = NaN;
       problem.targets.set([0, 17, 39, 5, 1]);
       const result = await run(problem);
       const { nll, lse, entropy, gradHidden } = result;
