@@ -161,6 +161,9 @@ export function bytesOf(dtype: WeightDType): number {
   return { float32: 4, bfloat16: 2, int8: 1 + 2 / 32 }[dtype];
 }
 
+/** After so many, numbers come again: a prime, so that no two rows of a matrix are alike. */
+const PERIOD = 1048583;
+
 /** A tensor of {@link numbers} in the type of the setup. */
 export function randomTensor(
   { device, dtype }: Setup,
@@ -175,9 +178,6 @@ export function randomTensor(
   const halves = new Uint16Array(period.buffer).filter((_, i) => i % 2 === 1);
   return device.tensor(repeated(halves, new Uint16Array(count)), shape, 'bfloat16');
 }
-
-/** After so many, numbers come again: a prime, so that no two rows of a matrix are alike. */
-const PERIOD = 1048583;
 
 /** float32 numbers that look random and are the same every time, and others for every seed. */
 export function numbers(count: number, scale = 1, seed = 1): Float32Array {

@@ -35,13 +35,14 @@ FORETOKEN_DEVICE float exp(float x) {
   return (e.tail + 1.0f) * e.scale1 * e.scale2;
 }
 
-// The same of an argument in -88 … 88 (or NaN), where results below 2^-126 may be zero, as that of -88 is: one power of
-// two will do. The polynomial is the best of its degree, to 2^-28 in |r| ≤ ln(2)/2.
+// The same of an argument that is at most 88 (or NaN), where results below 2^-126 may be zero, as that of -88 is: one
+// power of two will do. The polynomial is the best of its degree, to 2^-28 in |r| ≤ ln(2)/2.
 FORETOKEN_DEVICE float exp_or_zero(float x) {
   constexpr float kMagic = 0x1.8p23f;
-  const float shifted = fmaf(x, 0x1.715476p0f, kMagic);
+  const float limited = x < -88.0f ? -88.0f : x;  // NaN stays
+  const float shifted = fmaf(limited, 0x1.715476p0f, kMagic);
   const float n = shifted - kMagic;
-  float r = fmaf(n, -0.693359375f, x);
+  float r = fmaf(n, -0.693359375f, limited);
   r = fmaf(n, 2.12194440e-4f, r);
   float p = 0x1.6a23cep-10f;
   p = fmaf(p, r, 0x1.123a20p-7f);

@@ -135,7 +135,7 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksEach)
   // Blocks that read the same of W run at the same time.
   const int64_t slices = (gemm.m + Shape::kRows - 1) / Shape::kRows;
   const int64_t first_row = blockIdx.x % slices * Shape::kRows, first_col = blockIdx.x / slices * Shape::kCols;
-  const int64_t m = gemm.m_count && *gemm.m_count < gemm.m ? *gemm.m_count : gemm.m;
+  const int64_t m = counted(gemm.m, gemm.m_count);
   if (first_row >= m) return;
 
   typename SkinnyLoop<Shape>::Sums sums = {};

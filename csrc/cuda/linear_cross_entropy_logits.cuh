@@ -192,7 +192,7 @@ struct ReduceLogits {
     for (int j = 0; j < kCols; ++j) {
 #pragma unroll
       for (int i = 0; i < kTogether<Fragment>; ++i) {
-        e[i][j] = exp_or_zero(at_least(z[i][j] - references[i]));
+        e[i][j] = exp_or_zero(z[i][j] - references[i]);
         partials[i].sum += e[i][j];
       }
     }
@@ -204,7 +204,8 @@ struct ReduceLogits {
         const float largest = partials[i].largest == -INFINITY ? 0 : partials[i].largest;
 #pragma unroll
         for (int j = 0; j < kCols; ++j) {
-          partials[i].weighted = fmaf(e[i][j], at_least(z[i][j] - largest), partials[i].weighted);
+          const float distance = z[i][j] - largest;
+          partials[i].weighted = fmaf(e[i][j], distance < kFloor ? kFloor : distance, partials[i].weighted);
         }
         partials[i].weighted = reduce_quad(partials[i].weighted, Sum());
       }
@@ -225,9 +226,6 @@ struct ReduceLogits {
     }
     keep(fragment, together, chunk.exponentials.data, e);
   }
-
-  // Where exp_or_zero() of it is zero; NaN stays.
-  static FORETOKEN_DEVICE float at_least(float distance) { return distance < -88.0f ? -88.0f : distance; }
 
   // The first column that holds the largest logit of the strip.
   template <typename Fragment>

@@ -158,8 +158,8 @@ class Unit<BFloat16, kVectors> {
         float sum = 0;
 #pragma unroll
         for (int j = 0; j < kUnit / 8; ++j) {
-          const uint32_t pair = ptx::bfloat16x2_of_floats(weight_of(scores[j][2 * half] - reference_of(largest)),
-                                                          weight_of(scores[j][2 * half + 1] - reference_of(largest)));
+          const uint32_t pair = ptx::bfloat16x2_of_floats(exp_or_zero(scores[j][2 * half] - reference_of(largest)),
+                                                          exp_or_zero(scores[j][2 * half + 1] - reference_of(largest)));
           // The sum is that of the rounded weights, so that they are parts of one.
           sum += __uint_as_float(pair << 16) + __uint_as_float(pair & 0xffff0000u);
           uint32_t& weight = weights_[j / 2][j % 2 * 2 + half];
@@ -239,9 +239,6 @@ class Unit<BFloat16, kVectors> {
       }
     }
   }
-
-  // e^x of an x that is at most 0, or NaN.
-  FORETOKEN_DEVICE static float weight_of(float x) { return exp_or_zero(x < -88.0f ? -88.0f : x); }
 
   // Elements dim … dim + 7 of a query or slot, zeros behind its end.
   FORETOKEN_DEVICE void load_eight(const BFloat16* row, int64_t dim, uint32_t (&pairs)[4]) const {
