@@ -5,7 +5,7 @@ import type { Tokenizer } from '../model/tokenizer';
 import { noGrad } from '../tensor/autograd';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
-import { checkInteger } from './check';
+import { checkInteger } from '../check';
 import { NO_TARGET, type PackedBatch, type PackedRows } from './data';
 
 /** How well one head predicts. */

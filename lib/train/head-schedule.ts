@@ -1,5 +1,5 @@
 import { ForetokenError } from '../errors';
-import { checkInteger, checkNumber, unknownChoice } from './check';
+import { checkInteger, checkNumber, unknownChoice } from '../check';
 
 /**
  * The weight of each head's loss in the total, at least 0. Head 1, the next-token head, keeps weight 1 but for

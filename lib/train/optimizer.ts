@@ -5,7 +5,7 @@ import type { Bucket, ParameterStore } from '../nn/parameters';
 import { adamw, clipCoefficient, sumSquares } from '../tensor/ops/optimizer';
 import { keep, scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
-import { checkNumber } from './check';
+import { checkNumber } from '../check';
 
 /** AdamW (Loshchilov & Hutter 2019) with clipping, as a training run uses it. */
 export interface AdamWOptions {

@@ -6,7 +6,7 @@ import type { MtpModel } from '../model/model';
 import type { ActivationDType } from '../native/binding';
 import type { Tokenizer } from '../model/tokenizer';
 import type { Device } from '../tensor/device';
-import { checkInteger, checkNumber } from './check';
+import { checkInteger, checkNumber } from '../check';
 import type { TokenFile } from './data';
 import type { CurriculumOptions, HeadWeightOptions } from './head-schedule';
 import { adamwOptions, type AdamWOptions } from './optimizer';

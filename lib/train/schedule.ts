@@ -1,4 +1,4 @@
-import { checkInteger, checkNumber, unknownChoice } from './check';
+import { checkInteger, checkNumber, unknownChoice } from '../check';
 
 /** What a training run makes of its learning rate; steps are counted from 0. */
 export interface LearningRateOptions {

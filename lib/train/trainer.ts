@@ -7,7 +7,7 @@ import { MtpModel } from '../model/model';
 import { native } from '../native/load';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
-import { checkInteger } from './check';
+import { checkInteger } from '../check';
 import { NO_TARGET, PackedRows, RowOrder, splitHeldOut, type PackedBatch } from './data';
 import { evaluate, type Evaluation } from './evaluate';
 import { headCurriculum, headWeightSchedule } from './head-schedule';

@@ -1,5 +1,5 @@
 import { ForetokenError } from '../../errors';
-import { checkInteger } from '../check';
+import { checkInteger } from '../../check';
 import type { TokenFile } from './token-file';
 
 /** The target of a position that has none; the loss leaves it out. */

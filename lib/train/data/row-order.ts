@@ -1,4 +1,4 @@
-import { checkInteger } from '../check';
+import { checkInteger } from '../../check';
 
 /** How far a run has come: `index` rows of epoch `epoch` were used, counted from 0. */
 export interface OrderState {

@@ -1,0 +1,315 @@
+import { ForetokenError } from './errors';
+import { nearestName } from './nearest-name';
+
+/** Says which values are allowed. Checkers are made once, from smaller ones, and used at every call. */
+export interface Checker<out T> {
+  /** What is allowed, as a message says it: `an integer from 1 to 5`. */
+  readonly allowed: string;
+  /** Whether a value is of the kind; its parts may be wrong all the same. */
+  readonly fits: (value: unknown) => boolean;
+  /** Checks the parts, where there are any, and gives a copy with nothing but what was checked. */
+  readonly parts?: (what: string, value: unknown) => T;
+}
+
+/** The checker of an option that must be given. */
+export interface Required<out T> extends Checker<T> {
+  readonly isRequired: true;
+}
+
+/** One checker for every option there is: an option without one does not compile. */
+export type Schema<T> = {
+  readonly [Name in keyof T]-?: undefined extends T[Name] ? Checker<T[Name]> : Required<T[Name]>;
+};
+
+/**
+ * Checks one argument.
+ * @param what names the function and the argument for the message, as in `KvCache: capacity`
+ * @throws ForetokenError INVALID_ARGUMENT naming it, what was given and what is allowed
+ */
+export function check<T>(what: string, value: unknown, by: Checker<T>): T {
+  const { allowed, fits, parts } = by;
+  let isFit: boolean;
+  try {
+    isFit = fits(value);
+  } catch (cause) {
+    throw unreadable(what, cause);
+  }
+  if (!isFit) throw refused(what, allowed, value);
+  return parts ? parts(what, value) : (value as T);
+}
+
+/**
+ * Checks the options of a function, each of which is read once.
+ * @param where the function's name for the message, as in `generate`
+ * @returns a copy of what was given; options that were given as undefined are left out
+ * @throws ForetokenError INVALID_ARGUMENT naming an option that is unknown, missing or not what it must be
+ */
+export function checkOptions<T extends object>(where: string, options: T, schema: Schema<T>): T {
+  if (!isOptions(options)) throw refused(`${where}: options`, 'an object', options);
+  return checkFields(where, ': ', options, schema);
+}
+
+function checkFields<T extends object>(owner: string, separator: string, options: T, schema: Schema<T>): T {
+  const checkers = schema as Readonly<Record<string, Checker<unknown> & Partial<Required<unknown>>>>;
+  const given = options as Readonly<Record<string, unknown>>;
+  const checked: Record<string, unknown> = {};
+  for (const name of namesOf(owner, given)) {
+    if (Object.hasOwn(checkers, name)) continue;
+    throw unknownName(owner, name, read(owner + separator + name, given, name), Object.keys(checkers));
+  }
+  // Not what `given` lists alone: options may be inherited, as from an object of defaults.
+  for (const name of Object.keys(checkers)) {
+    const what = owner + separator + name;
+    const value = read(what, given, name);
+    const each = checkers[name]!;
+    if (value !== undefined || each.isRequired) checked[name] = check(what, value, each);
+  }
+  return checked as T;
+}
+
+function namesOf(owner: string, given: object): string[] {
+  try {
+    return Object.keys(given);
+  } catch (cause) {
+    throw unreadable(owner, cause);
+  }
+}
+
+/** A getter may do anything. */
+function read(what: string, given: Readonly<Record<string, unknown>>, name: string): unknown {
+  try {
+    return given[name];
+  } catch (cause) {
+    throw unreadable(what, cause);
+  }
+}
+
+/** Objects, but not those that are made to hold something else, such as arrays and maps. */
+function isOptions(value: unknown): boolean {
+  try {
+    return (
+      typeof value === 'object' &&
+      value !== null &&
+      Object.prototype.toString.call(value) === '[object Object]'
+    );
+  } catch {
+    return false;
+  }
+}
+
+/** A checker from a test. */
+export function checker<T>(allowed: string, fits: (value: unknown) => boolean): Checker<T> {
+  return { allowed, fits };
+}
+
+/** A finite number. */
+export function number(lowest: number, highest = Infinity): Checker<number> {
+  return checker(
+    `a number${limits(lowest, highest)}`,
+    (value) => Number.isFinite(value) && (value as number) >= lowest && (value as number) <= highest,
+  );
+}
+
+/** An integer that a number holds exactly. */
+export function integer(lowest: number, highest = Number.MAX_SAFE_INTEGER): Checker<number> {
+  return checker(
+    `an integer${limits(lowest, highest)}`,
+    (value) => Number.isSafeInteger(value) && (value as number) >= lowest && (value as number) <= highest,
+  );
+}
+
+function limits(lowest: number, highest: number): string {
+  if (highest < Number.MAX_SAFE_INTEGER) return ` from ${lowest} to ${highest}`;
+  return lowest > -Number.MAX_SAFE_INTEGER ? ` of at least ${lowest}` : '';
+}
+
+export const boolean: Checker<boolean> = checker('true or false', (value) => typeof value === 'boolean');
+export const string: Checker<string> = checker('a string', (value) => typeof value === 'string');
+
+/** The name of a file or directory: no system takes an empty one, or one with a NUL. */
+export const path: Checker<string> = checker(
+  'a path',
+  (value) => typeof value === 'string' && value !== '' && !value.includes('\0'),
+);
+
+/** Types tell what it is called with. */
+export const callback: Checker<never> = checker('a function', (value) => typeof value === 'function');
+
+/** What aborts: by its shape, because a signal may be from another realm, or another's implementation. */
+export const signal: Checker<AbortSignal> = checker(
+  'an AbortSignal',
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as AbortSignal).aborted === 'boolean' &&
+    typeof (value as AbortSignal).addEventListener === 'function' &&
+    typeof (value as AbortSignal).throwIfAborted === 'function',
+);
+
+/** One of some words. */
+export function oneOf<const T extends string | number>(...choices: readonly T[]): Checker<T> {
+  const allowed = choices.length === 1 ? show(choices[0]) : `one of ${choices.join(', ')}`;
+  return checker(allowed, (value) => choices.some((choice) => choice === value));
+}
+
+/** What this class makes. A private constructor is one, too. */
+export function instance<T>(type: { readonly prototype: T; readonly name: string }): Checker<T> {
+  const article = /^[AEIOU]/.test(type.name) ? 'an' : 'a';
+  return checker(`${article} ${type.name}`, (value) =>
+    Object.prototype.isPrototypeOf.call(type.prototype as object, value as object),
+  );
+}
+
+/** Anything with these methods or properties, whoever made it. */
+export function shaped<T>(allowed: string, shape: Readonly<Partial<Record<keyof T, string>>>): Checker<T> {
+  return checker(
+    allowed,
+    (value) =>
+      ((typeof value === 'object' && value !== null) || typeof value === 'function') &&
+      Object.entries(shape).every(([name, type]) => typeof value[name as keyof typeof value] === type),
+  );
+}
+
+/** An array, copied. */
+export function arrayOf<T>(element: Checker<T>): Checker<T[]> {
+  return {
+    allowed: `an array, each element ${element.allowed}`,
+    fits: Array.isArray,
+    parts: (what, value) => {
+      const given = value as Readonly<Record<string, unknown>>;
+      const length = read(`${what}.length`, given, 'length') as number;
+      const checked: T[] = [];
+      for (let i = 0; i < length; i++) {
+        const at = `${what}[${i}]`;
+        checked.push(check(at, read(at, given, String(i)), element));
+      }
+      return checked;
+    },
+  };
+}
+
+/** A value of one kind or another: the first checker that it fits tells about its parts. */
+export function either<T extends readonly unknown[]>(
+  ...checkers: { readonly [I in keyof T]: Checker<T[I]> }
+): Checker<T[number]> {
+  const all = checkers as readonly Checker<T[number]>[];
+  return {
+    allowed: all.map(({ allowed }) => allowed).join(', or '),
+    fits: (value) => all.some(({ fits }) => fits(value)),
+    parts: (what, value) =>
+      check(
+        what,
+        value,
+        all.find(({ fits }) => fits(value))!,
+      ),
+  };
+}
+
+/** An option that must be given. */
+export function required<T>(of: Checker<T>): Required<T> {
+  return { ...of, isRequired: true };
+}
+
+/** One that may be null. */
+export function nullable<T>(of: Checker<T>): Checker<T | null> {
+  const { allowed, fits, parts } = of;
+  return {
+    allowed: `${allowed}, or null`,
+    fits: (value) => value === null || fits(value),
+    ...(parts && { parts: (what, value) => (value === null ? null : parts(what, value)) }),
+  };
+}
+
+/** Options inside of options. */
+export function object<T extends object>(schema: Schema<T>): Checker<T> {
+  return {
+    allowed: `an object with ${Object.keys(schema).join(', ')}`,
+    fits: isOptions,
+    parts: (what, value) => checkFields(what, '.', value as T, schema),
+  };
+}
+
+/** Options of several kinds, which one of them, the tag, tells apart. */
+export function variants<T extends object, Tag extends keyof T & string>(
+  tag: Tag,
+  schemas: {
+    readonly [Kind in T[Tag] & string]: Omit<Schema<Extract<T, Readonly<Record<Tag, Kind>>>>, Tag>;
+  },
+): Checker<T> {
+  const kinds = Object.keys(schemas);
+  const kind = required(oneOf(...kinds));
+  return {
+    allowed: `an object with ${tag}: ${kinds.join(', ')}`,
+    fits: isOptions,
+    parts: (what, value) => {
+      const at = `${what}.${tag}`;
+      const given = check(at, read(at, value as Record<string, unknown>, tag), kind);
+      const schema = { [tag]: kind, ...schemas[given as keyof typeof schemas] };
+      return checkFields(what, '.', value as T, schema as unknown as Schema<T>);
+    },
+  };
+}
+
+/** Checks a number that a caller chose. `what` names it for the message, as in `RowOrder: seed`. */
+export function checkNumber(what: string, value: number, lowest: number, highest?: number): number {
+  return check(what, value, number(lowest, highest));
+}
+
+/** Checks an integer that a caller chose. */
+export function checkInteger(what: string, value: number, lowest: number, highest?: number): number {
+  return check(what, value, integer(lowest, highest));
+}
+
+/** Refuses a choice that is none of those there are. */
+export function unknownChoice(what: string, value: never, choices: readonly string[]): ForetokenError {
+  return refused(what, oneOf(...choices).allowed, value);
+}
+
+function refused(what: string, allowed: string, value: unknown): ForetokenError {
+  const problem =
+    value === undefined ? `is missing; it must be ${allowed}` : `must be ${allowed}, but is ${show(value)}`;
+  return new ForetokenError('INVALID_ARGUMENT', `${what} ${problem}`);
+}
+
+function unreadable(what: string, cause: unknown): ForetokenError {
+  return new ForetokenError('INVALID_ARGUMENT', `${what} cannot be read: reading it throws ${show(cause)}`, {
+    cause,
+  });
+}
+
+function unknownName(owner: string, name: string, value: unknown, known: readonly string[]): ForetokenError {
+  const nearest = nearestName(name, known);
+  const advice = nearest === undefined ? '' : `; do you mean ${nearest}?`;
+  const list = known.length === 0 ? 'There is none' : `There are ${known.join(', ')}`;
+  const problem = `has no option ${show(name)} (given: ${show(value)})${advice || '.'} ${list}.`;
+  return new ForetokenError('INVALID_ARGUMENT', `${owner} ${problem}`);
+}
+
+/** Letters of a text that a message shows. */
+const LONGEST = 60;
+
+/** A value as a message shows it: short, whatever it is, and without asking an object that may throw for more than its kind. */
+export function show(value: unknown): string {
+  if (typeof value === 'string') {
+    return JSON.stringify(value.length > LONGEST ? `${value.slice(0, LONGEST)}…` : value);
+  }
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value === 'function') return 'a function';
+  return typeof value === 'object' && value !== null ? showObject(value) : String(value);
+}
+
+function showObject(value: object): string {
+  try {
+    if (Array.isArray(value)) {
+      if (value.length === 0) return '[]';
+      const first = value.slice(0, 4).map((each) => (typeof each === 'object' ? '…' : show(each)));
+      return `[${first.join(', ')}${value.length > 4 ? ', …' : ''}]`;
+    }
+    if (value instanceof Error) return `${value.name}: ${value.message}`;
+    const name: unknown = value.constructor?.name;
+    if (typeof name !== 'string' || name === '' || name === 'Object') return 'an object';
+    return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`;
+  } catch {
+    return 'an object that cannot be read';
+  }
+}
