@@ -100,6 +100,7 @@ export {
   splitHeldOut,
   TokenFile,
   type CorpusOptions,
+  type CorpusProgress,
   type PackedBatch,
   type TokenRange,
 } from './train/data';

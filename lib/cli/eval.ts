@@ -16,7 +16,7 @@ const FLAGS = {
   'batch-size': { type: 'integer', value: 'N', help: 'rows at a time (default 8)' },
   'sequence-length': { type: 'integer', value: 'N', help: 'tokens in a row (default 256)' },
   exclude: { type: 'strings', value: 'GLOB', help: 'files to leave out; may be repeated' },
-  'text-field': { type: 'string', value: 'NAME', help: 'field of .jsonl lines (default text)' },
+  'text-field': { type: 'string', value: 'NAME', help: 'field of JSON lines and arrays (default text)' },
   cache: { type: 'string', value: 'DIR', help: 'keep the tokenized text here' },
   ...DEVICE_FLAGS,
   ...JSON_FLAG,

@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
-import { text } from 'node:stream/consumers';
+import { buffer } from 'node:stream/consumers';
 import { generate, type GeneratedPiece } from '../decode/generate';
 import type { GenerateStats } from '../decode/generate-stats';
 import type { GenerateOptions, Speculation } from '../decode/options';
 import { findModel, loadModel } from '../model/checkpoint';
-import { fileAccessError } from '../model/files';
+import { readText } from '../model/files';
+import { decodeUtf8 } from '../utf8';
 import { openCommandDevice } from './open-device';
 import { DEVICE_FLAGS, JSON_FLAG, onlyPositional, parseCommand, parseNumber, UsageError } from './arguments';
 import type { Flags, Values } from './arguments';
@@ -87,10 +87,8 @@ async function promptOf(values: Values<typeof FLAGS>): Promise<string> {
     throw new UsageError('give the text to continue: either --prompt or --prompt-file');
   }
   if (prompt !== undefined) return prompt;
-  if (file === '-') return text(process.stdin);
-  return readFile(file!, 'utf8').catch((error: unknown) => {
-    throw fileAccessError('read', file!, error);
-  });
+  if (file === '-') return decodeUtf8('standard input', await buffer(process.stdin));
+  return readText(file!);
 }
 
 function optionsOf(values: Values<typeof FLAGS>): GenerateOptions {

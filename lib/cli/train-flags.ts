@@ -68,7 +68,7 @@ export const TRAIN_FLAGS = {
   keep: { type: 'integer', value: 'N', help: 'checkpoints to keep (default 2)' },
   seed: { type: 'integer', value: 'N', help: 'of weights and order of rows (default 0)' },
   exclude: { type: 'strings', value: 'GLOB', help: 'files to leave out; may be repeated' },
-  'text-field': { type: 'string', value: 'NAME', help: 'field of .jsonl lines (default text)' },
+  'text-field': { type: 'string', value: 'NAME', help: 'field of JSON lines and arrays (default text)' },
   cache: { type: 'string', value: 'DIR', help: 'for the tokenized text (default: in the output directory)' },
   ...DEVICE_FLAGS,
   ...JSON_FLAG,

@@ -15,7 +15,8 @@ import { checkModelFlags, modelOptions, TRAIN_FLAGS, trainingOptions, type Train
 const COMMAND = {
   name: 'train',
   positionals: 'TEXT…',
-  summary: 'Trains a model on files, directories or globs of text (.jsonl files: one document on each line).',
+  summary:
+    'Trains a model on files, directories or globs of text. JSON lines and arrays hold a document in each object.',
   example: "foretoken train 'docs/**/*.md' --output runs/first --steps 500 --heads 4",
   flags: TRAIN_FLAGS,
 };

@@ -1,7 +1,10 @@
+import { constants } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { ForetokenError } from '../errors';
+import { ForetokenError, type ErrorCode } from '../errors';
+import { parseJson } from '../json';
+import { decodeUtf8 } from '../utf8';
 
 /** What the system said about `path`, as a ForetokenError with code FILE_ACCESS. */
 export function fileAccessError(action: 'read' | 'write', path: string, cause: unknown): ForetokenError {
@@ -30,13 +33,37 @@ export async function openForReading(path: string): Promise<FileHandle> {
   return handle;
 }
 
+/** The largest file that is read as one text: what is certain to fit into a string. */
+const MAX_TEXT_BYTES = constants.MAX_STRING_LENGTH;
+
+/**
+ * Reads a text file, without a byte order mark at its beginning.
+ *
+ * @param code of the error for a content that is no text. Default INVALID_DATA.
+ * @throws FILE_ACCESS when it cannot be read; `code` when it is not UTF-8, or too large for one text.
+ *   Each names the file.
+ */
+export async function readText(path: string, code: ErrorCode = 'INVALID_DATA'): Promise<string> {
+  let bytes: Buffer;
+  try {
+    const { size } = await stat(path);
+    if (size > MAX_TEXT_BYTES) {
+      const [limit, given] = [MAX_TEXT_BYTES, size].map((bytes) => Math.ceil(bytes / 2 ** 20));
+      const problem = `one text may have at most ${limit} MiB, but the file has ${given}; split it`;
+      throw new ForetokenError(code, `${path}: ${problem}`);
+    }
+    bytes = await readFile(path);
+  } catch (cause) {
+    throw cause instanceof ForetokenError ? cause : fileAccessError('read', path, cause);
+  }
+  return decodeUtf8(path, bytes, { code });
+}
+
 /** Reads and parses a JSON file; throws FILE_ACCESS or CORRUPT_FILE, naming it. */
 export async function readJson(path: string): Promise<unknown> {
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw fileAccessError('read', path, cause);
-  });
+  const text = await readText(path, 'CORRUPT_FILE');
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (cause) {
     throw new ForetokenError('CORRUPT_FILE', `${path}: not JSON: ${(cause as Error).message}`, { cause });
   }

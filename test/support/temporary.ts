@@ -1,4 +1,4 @@
-import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdtempSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -23,5 +23,21 @@ export class TemporaryDirectory {
     mkdirSync(dirname(this.at(name)), { recursive: true });
     writeFileSync(this.at(name), content);
     return this.at(name);
+  }
+}
+
+/** Runs `work` as a user whom permissions stop, even where the tests run as root; `directory` is made that user's own. */
+export async function asOrdinaryUser(directory: string, work: () => Promise<void>): Promise<void> {
+  if (process.getuid?.() !== 0) return work();
+  const ordinary = 65534;
+  chownSync(directory, ordinary, ordinary);
+  for (const entry of readdirSync(directory, { recursive: true, encoding: 'utf8', withFileTypes: true })) {
+    if (!entry.isSymbolicLink()) chownSync(join(entry.parentPath, entry.name), ordinary, ordinary);
+  }
+  process.seteuid!(ordinary);
+  try {
+    await work();
+  } finally {
+    process.seteuid!(0);
   }
 }

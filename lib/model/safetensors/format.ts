@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { isJsonObject } from '../files';
 import { ForetokenError } from '../../errors';
+import { outlineOfJson, parseJson } from '../../json';
 
 // The file is: u64 length N of the header | N bytes of JSON | the tensors' bytes, one after another.
 // Everything is little-endian, as is every machine that this package runs on.
@@ -82,7 +83,7 @@ export function corrupt(path: string, problem: string, options?: ErrorOptions): 
  * @throws CORRUPT_FILE naming the file and the tensor; UNSUPPORTED for an element type we do not know.
  */
 export function parseHeader(path: string, bytes: Uint8Array, dataBytes: number): Header {
-  const json = parseJson(path, bytes);
+  const json = parseHeaderJson(path, bytes);
   const tensors = new Map<string, TensorEntry>();
   let metadata: Record<string, string> = {};
   for (const [name, value] of Object.entries(json)) {
@@ -98,34 +99,22 @@ export function parseHeader(path: string, bytes: Uint8Array, dataBytes: number):
   };
 }
 
-function parseJson(path: string, bytes: Uint8Array): Record<string, unknown> {
+function parseHeaderJson(path: string, bytes: Uint8Array): Record<string, unknown> {
   let text: string;
   let json: unknown;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch (cause) {
     throw corrupt(path, `the header is not JSON: ${(cause as Error).message}`, { cause });
   }
   if (!isJsonObject(json)) throw corrupt(path, 'the header is not a JSON object');
   const seen = new Set<string>();
-  for (const name of topLevelKeys(text)) {
+  for (const name of outlineOfJson(text).keys) {
     if (seen.has(name)) throw corrupt(path, `tensor "${name}": the name occurs twice`);
     seen.add(name);
   }
   return json;
-}
-
-/** The keys of a JSON object as written; JSON.parse silently keeps the last of equal ones. */
-function* topLevelKeys(json: string): Generator<string> {
-  let depth = 0;
-  let expectsKey = false;
-  for (const [token] of json.matchAll(/"(?:[^"\\]+|\\.)*"|[{}[\],]/g)) {
-    if (token === '{' || token === '[') depth += 1;
-    else if (token === '}' || token === ']') depth -= 1;
-    else if (token !== ',' && expectsKey) yield JSON.parse(token) as string;
-    expectsKey = depth === 1 && (token === '{' || token === ',');
-  }
 }
 
 function checkMetadata(path: string, value: unknown): Record<string, string> {
@@ -193,7 +182,7 @@ function checkChecksums(
 ): Map<string, string> {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch {
     json = undefined;
   }

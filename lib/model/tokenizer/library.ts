@@ -15,9 +15,16 @@ export interface Library {
 
 // The package has a CommonJS build, but declares its types for ES modules only (and in part as `any`), so a plain
 // import does not compile.
-const tokenizers = createRequire(__filename)('@huggingface/tokenizers') as {
+const requireHere = createRequire(__filename);
+const tokenizers = requireHere('@huggingface/tokenizers') as {
   Tokenizer: new (tokenizerJson: object, tokenizerConfig: object) => Library;
 };
+
+/** Version of `@huggingface/tokenizers`, whose package.json is not exported, but lies above what is. */
+export function libraryVersion(): string {
+  const main = requireHere.resolve('@huggingface/tokenizers');
+  return (createRequire(main)('../package.json') as { version: string }).version;
+}
 
 /** @throws Error when the objects are not what the library expects. */
 export function createLibrary(tokenizerJson: object, tokenizerConfig: object): Library {

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ForetokenError } from '../../errors';
-import { fileAccessError, isJsonObject, writeFileAtomic } from '../files';
+import { parseJson } from '../../json';
+import { isJsonObject, readText, writeFileAtomic } from '../files';
 import { ByteTokenizer, byteLevelSpecials } from './byte-level';
 import { GeneralTokenizer } from './general';
 import type { Tokenizer, TokenizerFiles } from './interface';
@@ -19,13 +19,18 @@ export async function loadTokenizer(directory: string): Promise<Tokenizer> {
   const files: Record<string, string> = {};
   for (const name of [MAIN_FILE, ...CONFIG_FILES]) {
     try {
-      files[name] = await readFile(join(directory, name), 'utf8');
-    } catch (cause) {
-      const optional = name !== MAIN_FILE && (cause as NodeJS.ErrnoException).code === 'ENOENT';
-      if (!optional) throw fileAccessError('read', join(directory, name), cause);
+      files[name] = await readText(join(directory, name), 'INVALID_CONFIG');
+    } catch (error) {
+      if (name === MAIN_FILE || !isMissingFile(error)) throw error;
     }
   }
   return createTokenizer(files, directory);
+}
+
+function isMissingFile(error: unknown): boolean {
+  const cause =
+    error instanceof ForetokenError ? (error.cause as NodeJS.ErrnoException | undefined) : undefined;
+  return cause?.code === 'ENOENT';
 }
 
 /** Writes a tokenizer's files into a directory, from where `loadTokenizer` makes the same one. */
@@ -75,7 +80,7 @@ export function createTokenizer(files: TokenizerFiles, directory = ''): Tokenize
 function parse(path: string, text: string): Record<string, unknown> {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch (cause) {
     throw invalid(path, `not JSON: ${(cause as Error).message}`, { cause });
   }

@@ -1,5 +1,5 @@
-export { findCorpusFiles, readDocuments } from './corpus';
 export { NO_TARGET, PackedRows, splitHeldOut, type PackedBatch, type TokenRange } from './packed-rows';
-export { prepareCorpus, type CorpusOptions } from './prepare';
+export { prepareCorpus, type CorpusOptions, type CorpusProgress } from './prepare';
 export { RowOrder, type OrderState } from './row-order';
+export { supersededTokenFiles } from './token-cache';
 export { TokenFile, writeTokenFile } from './token-file';

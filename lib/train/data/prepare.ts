@@ -1,73 +1,197 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import { ForetokenError } from '../../errors';
-import { fileAccessError } from '../../model/files';
-import type { Tokenizer } from '../../model/tokenizer';
-import { findCorpusFiles, readDocuments } from './corpus';
+import { encodingVersion, type Tokenizer } from '../../model/tokenizer';
+import { findCorpusFiles } from './corpus-files';
+import { fileKind, readDocuments } from './documents';
+import { readPieces } from './lines';
+import { Pauses } from './pauses';
+import { throwProblems, type FileProblem } from './problems';
+import { cachedTokenFile, isCachedTokenFile, openCachedTokenFile } from './token-cache';
 import { TOKEN_FILE_VERSION, TokenFile, writeTokenFile } from './token-file';
+
+/** To be raised whenever files give other documents than before, or documents are joined in another way. */
+const DOCUMENTS_VERSION = 2;
 
 /** What {@link prepareCorpus} tokenizes, and where it keeps the result. */
 export interface CorpusOptions {
-  /** Files, directories and globs of text. */
+  /**
+   * Files, directories and globs of text. `.jsonl`, `.ndjson` and `.jsonlines` files have a document on each line, in a
+   * field of a JSON object; so have `.json` files that hold an array of objects or an object on each line. Any other file
+   * is one document.
+   */
   readonly patterns: readonly string[];
   /** Globs of what to leave out. */
   readonly exclude?: readonly string[];
-  /** The field of a `.jsonl` line that holds the text (default `text`). */
+  /** The field of a JSON object that holds the text (default `text`). */
   readonly textField?: string;
   /** What makes the tokens. */
   readonly tokenizer: Tokenizer;
-  /** Where tokenized corpora are kept. */
+  /** Where tokenized corpora are kept. Those that it holds are never taken for text. */
   readonly cacheDirectory: string;
-  /** Told after every document how much has been tokenized; not called when the cache has the corpus. */
-  readonly onProgress?: (done: { documents: number; tokens: number }) => void;
+  /** Told again and again how far it is. */
+  readonly onProgress?: (progress: CorpusProgress) => void;
+  /** When aborted, the preparation is rejected with the signal's reason, and leaves nothing behind. */
+  readonly signal?: AbortSignal;
+}
+
+/** How far {@link prepareCorpus} is. */
+export interface CorpusProgress {
+  /**
+   * `reading` finds out what the files hold. Unless the cache has the corpus, `checking` then looks for what cannot be
+   * used, and `tokenizing` makes the tokens.
+   */
+  readonly phase: 'reading' | 'checking' | 'tokenizing';
+  /** Bytes of the files that are done in this phase. */
+  readonly bytes: number;
+  /** Bytes of all files. */
+  readonly totalBytes: number;
+  /** Documents that are done in this phase; 0 while reading. */
+  readonly documents: number;
+  /** Tokens made so far. */
+  readonly tokens: number;
 }
 
 /**
  * The corpus as a token file: every document followed by the tokenizer's end token. It is made once for each content of
- * the files and tokenizer and kept in the cache directory; what the cache holds is checked, and made again if damaged.
+ * the files, tokenizer and version of the code that reads and tokenizes them, and kept in the cache directory; what the
+ * cache holds is checked, and made again if damaged. All files are checked before the first is tokenized, and everything
+ * that is wrong with them is reported at once.
  *
- * @throws what `findCorpusFiles` and `readDocuments` throw; INVALID_DATA when there is no text in the files.
+ * @throws what `findCorpusFiles` throws; FILE_ACCESS and INVALID_DATA naming the files that cannot be read or used, and
+ *   byte or line; INVALID_DATA when there is no text in them; INVALID_ARGUMENT when the cache directory holds something
+ *   else under the name of the token file.
  */
 export async function prepareCorpus(options: CorpusOptions): Promise<TokenFile> {
-  const { patterns, exclude, textField, tokenizer, cacheDirectory, onProgress } = options;
-  const files = await findCorpusFiles(patterns, exclude);
-  const path = join(cacheDirectory, `${await corpusKey(files, textField, tokenizer)}.tokens`);
-  const cached = await openCached(path);
+  const { patterns, exclude, cacheDirectory } = options;
+  const found = await findCorpusFiles(patterns, exclude);
+  const corpus = new Corpus(
+    found.filter((path) => !isCachedTokenFile(path, resolve(cacheDirectory))),
+    options,
+  );
+  const path = cachedTokenFile(cacheDirectory, await corpus.key());
+  const cached = await openCachedTokenFile(path);
   if (cached) return cached;
-  await writeTokenFile(path, tokenizer.vocabSize, tokenize(files, textField, tokenizer, onProgress));
+  await corpus.check();
+  await writeTokenFile(path, options.tokenizer.vocabSize, corpus.tokenize());
   return TokenFile.open(path);
 }
 
-async function openCached(path: string): Promise<TokenFile | undefined> {
-  if (!(await stat(path).catch(() => undefined))) return undefined;
-  return TokenFile.open(path).catch((error: unknown) => {
-    if (error instanceof ForetokenError && error.code === 'CORRUPT_FILE') return undefined;
-    throw error;
-  });
+/** The files of a corpus on their way to tokens. */
+class Corpus {
+  private readonly pauses: Pauses;
+  private sizes: number[] = [];
+  private totalBytes = 0;
+  /** Of the files that are done in this phase. */
+  private bytes = 0;
+  private documents = 0;
+  private tokens = 0;
+
+  constructor(
+    private readonly files: readonly string[],
+    private readonly options: CorpusOptions,
+  ) {
+    this.pauses = new Pauses(options.signal);
+  }
+
+  /**
+   * A name for everything that the tokens depend on.
+   * @throws FILE_ACCESS naming all files that cannot be read.
+   */
+  async key(): Promise<string> {
+    const { tokenizer, textField } = this.options;
+    const versions = [TOKEN_FILE_VERSION, DOCUMENTS_VERSION, encodingVersion()];
+    const key = createHash('sha256');
+    key.update(JSON.stringify([...versions, tokenizer.files, tokenizer.eosId, textField]));
+    this.sizes = await Promise.all(this.files.map(sizeOf));
+    this.totalBytes = this.sizes.reduce((sum, size) => sum + size, 0);
+    await this.eachFile('reading', async (file) => {
+      const content = createHash('sha256');
+      let bytes = 0;
+      for await (const piece of readPieces(file)) {
+        content.update(piece);
+        bytes += piece.length;
+        await this.report('reading', bytes);
+      }
+      key.update(`${fileKind(file)} ${content.digest('hex')}\n`);
+    });
+    return key.digest('hex').slice(0, 32);
+  }
+
+  /** @throws INVALID_DATA naming all files that cannot be used, or when there is no text in any. */
+  async check(): Promise<void> {
+    await this.eachFile('checking', async (file) => {
+      for await (const { end } of readDocuments(file, this.options.textField)) {
+        this.documents += 1;
+        await this.report('checking', end);
+      }
+    });
+    if (this.documents === 0) throw this.noText();
+  }
+
+  /** The ids of each document, with its end token. */
+  async *tokenize(): AsyncGenerator<Int32Array> {
+    const { tokenizer, textField } = this.options;
+    this.bytes = 0;
+    this.documents = 0;
+    for (const [i, file] of this.files.entries()) {
+      for await (const { text, end } of readDocuments(file, textField)) {
+        const ids = withEnd(tokenizer.encode(text), tokenizer.eosId);
+        yield ids;
+        this.documents += 1;
+        this.tokens += ids.length;
+        await this.report('tokenizing', end);
+      }
+      this.bytes += this.sizes[i]!;
+    }
+    await this.report('tokenizing', 0);
+    if (this.tokens === 0) throw this.noText();
+  }
+
+  /** Does the same with each file, and throws what was wrong with any of them in the end. */
+  private async eachFile(
+    phase: CorpusProgress['phase'],
+    work: (file: string) => Promise<void>,
+  ): Promise<void> {
+    const problems: FileProblem[] = [];
+    this.bytes = 0;
+    for (const [i, file] of this.files.entries()) {
+      try {
+        await work(file);
+      } catch (error) {
+        if (!(error instanceof ForetokenError) || this.options.signal?.aborted) throw error;
+        problems.push({ path: file, error });
+      }
+      this.bytes += this.sizes[i]!;
+    }
+    throwProblems(problems, this.files);
+    await this.report(phase, 0);
+  }
+
+  /** @param bytes done of the file under way. */
+  private async report(phase: CorpusProgress['phase'], bytes: number): Promise<void> {
+    const { totalBytes, documents, tokens } = this;
+    this.options.onProgress?.({ phase, bytes: this.bytes + bytes, totalBytes, documents, tokens });
+    await this.pauses.pause();
+  }
+
+  private noText(): ForetokenError {
+    const [first, ...others] = this.files;
+    const where = others.length === 0 ? first : `${this.files.length} files, ${first} the first`;
+    return new ForetokenError(
+      'INVALID_DATA',
+      `the corpus is empty: no text in ${where ?? 'it, only token files'}`,
+    );
+  }
 }
 
-async function* tokenize(
-  files: readonly string[],
-  textField: string | undefined,
-  tokenizer: Tokenizer,
-  onProgress: CorpusOptions['onProgress'],
-): AsyncGenerator<Int32Array> {
-  let documents = 0;
-  let tokens = 0;
-  for (const file of files) {
-    for await (const text of readDocuments(file, textField)) {
-      const ids = withEnd(tokenizer.encode(text), tokenizer.eosId);
-      yield ids;
-      documents += 1;
-      tokens += ids.length;
-      onProgress?.({ documents, tokens });
-    }
-  }
-  if (tokens === 0) {
-    throw new ForetokenError('INVALID_DATA', `the corpus is empty: no text in ${describe(files)}`);
-  }
+/** 0 for what cannot be read, which shows when it is read. */
+async function sizeOf(path: string): Promise<number> {
+  return stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  );
 }
 
 /** The document with its end token, which some tokenizers add themselves. */
@@ -77,34 +201,4 @@ function withEnd(ids: Int32Array, eosId: number | undefined): Int32Array {
   ended.set(ids);
   ended[ids.length] = eosId;
   return ended;
-}
-
-function describe(files: readonly string[]): string {
-  return files.length === 1 ? files[0]! : `${files.length} files, ${files[0]} the first`;
-}
-
-/** A name for everything that the tokens depend on. */
-async function corpusKey(
-  files: readonly string[],
-  textField: string | undefined,
-  tokenizer: Tokenizer,
-): Promise<string> {
-  const hash = createHash('sha256');
-  hash.update(JSON.stringify([TOKEN_FILE_VERSION, tokenizer.files, tokenizer.eosId, textField]));
-  for (const file of files) {
-    const kind = file.endsWith('.jsonl') ? 'lines' : 'text';
-    hash.update(`${kind} ${await contentHash(file)}\n`);
-  }
-  return hash.digest('hex').slice(0, 32);
-}
-
-async function contentHash(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  try {
-    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 }))
-      hash.update(chunk as Buffer);
-  } catch (cause) {
-    throw fileAccessError('read', path, cause);
-  }
-  return hash.digest('hex');
 }

@@ -6,7 +6,8 @@ import { ForetokenError } from '../../errors';
 
 // A file is: 64 bytes of header | the tokens, 2 or 4 bytes each | the position of each document's first token, u64.
 // All little-endian. The checksum covers everything else in the file.
-const MAGIC = 'FTTOKENS';
+/** How every token file begins. */
+export const TOKEN_FILE_MAGIC = 'FTTOKENS';
 /** Version of the format: a part of what a cached file depends on. */
 export const TOKEN_FILE_VERSION = 1;
 const HEADER_BYTES = 64;
@@ -71,7 +72,7 @@ function bytesOf(array: ArrayBufferView): Uint8Array {
 
 function encodeHeader({ bytesPerToken, vocabSize, length, documentCount }: Header): Buffer {
   const header = Buffer.alloc(HEADER_BYTES);
-  header.write(MAGIC, 'latin1');
+  header.write(TOKEN_FILE_MAGIC, 'latin1');
   header.writeUInt32LE(TOKEN_FILE_VERSION, 8);
   header.writeUInt32LE(bytesPerToken, 12);
   header.writeBigUInt64LE(BigInt(vocabSize), 16);
@@ -81,7 +82,7 @@ function encodeHeader({ bytesPerToken, vocabSize, length, documentCount }: Heade
 }
 
 function parseHeader(path: string, header: Buffer, size: number): Header {
-  if (size < HEADER_BYTES || header.toString('latin1', 0, MAGIC.length) !== MAGIC) {
+  if (size < HEADER_BYTES || header.toString('latin1', 0, TOKEN_FILE_MAGIC.length) !== TOKEN_FILE_MAGIC) {
     throw corrupt(path, 'not a token file');
   }
   const version = header.readUInt32LE(8);

@@ -1,8 +1,25 @@
-import { readFileSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename } from 'node:path';
 import { byteTokenizerFiles, createTokenizer, type Tokenizer } from '../../../lib/model/tokenizer';
-import { prepareCorpus, type CorpusOptions } from '../../../lib/train/data';
+import * as library from '../../../lib/model/tokenizer/library';
+import {
+  prepareCorpus,
+  supersededTokenFiles,
+  type CorpusOptions,
+  type CorpusProgress,
+} from '../../../lib/train/data';
 import { foretokenError } from '../../support/errors';
-import { TemporaryDirectory } from '../../support/temporary';
+import { asOrdinaryUser, TemporaryDirectory } from '../../support/temporary';
 
 const directory = new TemporaryDirectory();
 const files = byteTokenizerFiles();
@@ -14,6 +31,8 @@ const options = (more: Partial<CorpusOptions> = {}): CorpusOptions => ({
   cacheDirectory: directory.at('cache'),
   ...more,
 });
+
+const filesIn = (name: string) => (existsSync(directory.at(name)) ? readdirSync(directory.at(name)) : []);
 
 async function prepared(more?: Partial<CorpusOptions>) {
   const file = await prepareCorpus(options(more));
@@ -46,7 +65,69 @@ describe('preparing a corpus', () => {
   it('tells how far it is', async () => {
     const onProgress = jest.fn();
     await prepared({ onProgress });
-    expect(onProgress.mock.calls).toEqual([[{ documents: 1, tokens: 4 }], [{ documents: 2, tokens: 6 }]]);
+    const calls = onProgress.mock.calls.map(([progress]) => progress as CorpusProgress);
+    const totalBytes = 3 + statSync(directory.at('text/b.jsonl')).size;
+    const of = (phase: string) => calls.filter((call) => call.phase === phase);
+    expect([...new Set(calls.map(({ phase }) => phase))]).toEqual(['reading', 'checking', 'tokenizing']);
+    for (const phase of ['reading', 'checking', 'tokenizing']) {
+      const bytes = of(phase).map((call) => call.bytes);
+      expect(bytes).toEqual([...bytes].sort((a, b) => a - b));
+      expect([bytes[0], bytes.at(-1)]).toEqual([3, totalBytes]);
+    }
+    expect(of('checking').at(-1)).toMatchObject({ documents: 2, tokens: 0, totalBytes });
+    expect(of('tokenizing')[0]).toMatchObject({ documents: 1, tokens: 4, totalBytes });
+    expect(of('tokenizing').at(-1)).toMatchObject({ documents: 2, tokens: 6, totalBytes });
+    onProgress.mockClear();
+    await prepared({ onProgress });
+    expect(new Set(onProgress.mock.calls.map(([{ phase }]) => phase as string))).toEqual(
+      new Set(['reading']),
+    );
+  });
+
+  describe('of many documents', () => {
+    beforeEach(() => {
+      const line = `${JSON.stringify({ text: 'x'.repeat(100) })}\n`;
+      directory.write('text/many.jsonl', line.repeat(20_000));
+    });
+
+    it('lets the event loop have its turns', async () => {
+      let longest = 0;
+      let last = performance.now();
+      const timer = setInterval(() => {
+        longest = Math.max(longest, performance.now() - last);
+        last = performance.now();
+      }, 5);
+      const phases: string[] = [];
+      const started = performance.now();
+      await prepared({ onProgress: ({ phase }) => phases.push(phase) });
+      clearInterval(timer);
+      expect(phases.length).toBeGreaterThan(40_000);
+      expect(longest).toBeGreaterThan(0);
+      expect(longest).toBeLessThan((performance.now() - started) / 2);
+    });
+
+    it.each(['reading', 'checking', 'tokenizing'])(
+      'stops when told to while %s, and leaves nothing',
+      async (when) => {
+        const controller = new AbortController();
+        const reason = new Error('enough');
+        let calls = 0;
+        const onProgress = ({ phase }: CorpusProgress) => {
+          if (phase !== when) return;
+          calls += 1;
+          if (calls === 1) controller.abort(reason);
+        };
+        await expect(prepared({ onProgress, signal: controller.signal })).rejects.toBe(reason);
+        expect(calls).toBe(1);
+        expect(filesIn('cache')).toEqual([]);
+      },
+    );
+
+    it('stops when a timer tells it to', async () => {
+      const signal = AbortSignal.timeout(30);
+      await expect(prepared({ signal })).rejects.toMatchObject({ name: 'TimeoutError' });
+      expect(filesIn('cache')).toEqual([]);
+    });
   });
 
   it('takes from the cache what has the same content, wherever it lies and whenever it was written', async () => {
@@ -102,7 +183,7 @@ describe('preparing a corpus', () => {
     await expect(prepared({ patterns: [directory.at('text/a.txt')] })).rejects.toEqual(
       foretokenError('INVALID_DATA', 'the corpus is empty', directory.at('text/a.txt')),
     );
-    expect(readdirSync(directory.at('cache'))).toEqual([]);
+    expect(filesIn('cache')).toEqual([]);
   });
 
   it('passes on what is wrong with a file', async () => {
@@ -112,6 +193,94 @@ describe('preparing a corpus', () => {
     );
     await expect(prepared({ patterns: [directory.at('none')] })).rejects.toEqual(
       foretokenError('INVALID_DATA', 'none'),
+    );
+  });
+
+  it('names every file that cannot be used, before anything is tokenized, and says what to exclude', async () => {
+    const encode = jest.fn((text: string) => tokenizer.encode(text));
+    const counting: Tokenizer = { ...tokenizer, encode, vocabSize: 257, eosId: 256 };
+    for (const name of ['1.png', '2.png', 'latin.txt'])
+      directory.write(`text/${name}`, Buffer.of(0x61, 0xff));
+    directory.write('text/c.jsonl', '{"text": "a"}\n{"content": "b"}');
+    await expect(prepared({ tokenizer: counting })).rejects.toEqual(
+      foretokenError(
+        'INVALID_DATA',
+        '4 files',
+        `${directory.at('text/1.png')}: not UTF-8: byte 0xff at offset 1`,
+        `${directory.at('text/2.png')}: not UTF-8`,
+        `${directory.at('text/latin.txt')}: not UTF-8`,
+        `${directory.at('text/c.jsonl')}:2: field "text" is missing`,
+        `exclude *.png, ${directory.at('text/c.jsonl')}, ${directory.at('text/latin.txt')}`,
+      ),
+    );
+    expect(encode).not.toHaveBeenCalled();
+    expect((await prepared({ exclude: ['*.png', 'c.jsonl', 'latin.txt'] })).starts).toEqual([0, 4]);
+  });
+
+  it('names the first of many files, and how many more there are', async () => {
+    for (let i = 10; i < 50; i += 1) directory.write(`text/${i}.bin`, Buffer.of(0xff));
+    await expect(prepared()).rejects.toEqual(
+      foretokenError('INVALID_DATA', '40 files', '10.bin', '29.bin', 'and 20 more', 'exclude *.bin'),
+    );
+    await expect(prepared()).rejects.not.toEqual(foretokenError('INVALID_DATA', '30.bin'));
+  });
+
+  it('names every file that may not be read', async () => {
+    await asOrdinaryUser(directory.path, async () => {
+      for (const name of ['x.txt', 'y.txt']) chmodSync(directory.write(`text/${name}`, name), 0);
+      await expect(prepared()).rejects.toEqual(
+        foretokenError(
+          'FILE_ACCESS',
+          '2 files',
+          `cannot read ${directory.at('text/x.txt')}: permission`,
+          'y.txt',
+        ),
+      );
+    });
+  });
+
+  it('makes another when the library of tokenizers is another version', async () => {
+    expect(library.libraryVersion()).toMatch(/^\d+\.\d+\.\d+/);
+    const before = await prepared();
+    const spy = jest.spyOn(library, 'libraryVersion').mockReturnValue('999.0.0');
+    try {
+      expect((await prepared()).path).not.toBe(before.path);
+    } finally {
+      spy.mockRestore();
+    }
+    expect((await prepared()).path).toBe(before.path);
+  });
+
+  it('does not take its own cache for text', async () => {
+    const everything = { patterns: [directory.path] };
+    const first = await prepared(everything);
+    expect(await prepared(everything)).toEqual(first);
+    await expect(prepared({ patterns: [first.path] })).rejects.toEqual(
+      foretokenError('INVALID_DATA', 'the corpus is empty', 'only token files'),
+    );
+  });
+
+  it('does not overwrite what is not its own', async () => {
+    const { path } = await prepared();
+    writeFileSync(path, 'a diary');
+    await expect(prepared()).rejects.toEqual(
+      foretokenError('INVALID_ARGUMENT', path, 'not a token file', 'another cache directory'),
+    );
+    expect(readFileSync(path, 'utf8')).toBe('a diary');
+    rmSync(path);
+    mkdirSync(path);
+    await expect(prepared()).rejects.toEqual(foretokenError('FILE_ACCESS', path, 'directory'));
+  });
+
+  it('can list what it has left in the cache, and nothing else', async () => {
+    const old = (await prepared({ textField: 'body' })).path;
+    const { path } = await prepared();
+    const unfinished = directory.write(`cache/.tmp-${basename(old)}-0123456789ab`, 'FTTO');
+    directory.write('cache/notes.tokens', 'FTTOKENS');
+    directory.write(`cache/${basename(old).replace(/\w{8}\./, '00000000.')}`, 'no tokens');
+    expect(await supersededTokenFiles(path)).toEqual([unfinished, old]);
+    await expect(supersededTokenFiles(directory.at('none/x'))).rejects.toEqual(
+      foretokenError('FILE_ACCESS', 'none'),
     );
   });
 });

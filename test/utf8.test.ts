@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { isUtf8 } from 'node:buffer';
-import { firstInvalidUtf8 } from '../../../lib/train/data/utf8';
+import { decodeUtf8, firstInvalidUtf8 } from '../lib/utf8';
+import { foretokenError } from './support/errors';
 
 describe('firstInvalidUtf8', () => {
   const bytes = fc.oneof(
@@ -31,6 +32,27 @@ describe('firstInvalidUtf8', () => {
           expect(index).toBe(Math.max(...beginnings.filter((end) => isUtf8(data.subarray(0, end)))));
         },
       ),
+    );
+  });
+});
+
+describe('decodeUtf8', () => {
+  it('gives back every text, without the byte order mark at its beginning', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), (text) => {
+        expect(decodeUtf8('x', Buffer.from(`\ufeff${text}`))).toBe(text);
+        expect(decodeUtf8('x', Buffer.from(`\ufeff${text}`), { offset: 5 })).toBe(`\ufeff${text}`);
+      }),
+    );
+  });
+
+  it('names the source, the byte and its offset, and replaces nothing', () => {
+    const bytes = Buffer.from('caf\xe9 au lait', 'latin1');
+    expect(() => decodeUtf8('menu.txt', bytes)).toThrow(
+      foretokenError('INVALID_DATA', 'menu.txt: not UTF-8: byte 0xe9 at offset 3'),
+    );
+    expect(() => decodeUtf8('a.json', bytes, { offset: 100, code: 'CORRUPT_FILE' })).toThrow(
+      foretokenError('CORRUPT_FILE', 'a.json', 'offset 103'),
     );
   });
 });

@@ -1,0 +1,87 @@
+import { createReadStream } from 'node:fs';
+import { ForetokenError } from '../../errors';
+import { fileAccessError } from '../../model/files';
+
+/**
+ * The largest part of a file that is parsed at once. Values of JSON take up to some twenty times their bytes, and V8 ends
+ * the process where they do not fit into its heap.
+ */
+export const MAX_PART_BYTES = 128 << 20;
+
+/** A part of a file: a line, or a value between others. */
+export interface FilePart {
+  readonly bytes: Uint8Array;
+  /** Where its bytes begin in the file. */
+  readonly offset: number;
+  /** The line that it begins on, from 1. */
+  readonly line: number;
+}
+
+/** The bytes of a file, piece by piece. */
+export async function* readPieces(path: string): AsyncGenerator<Buffer> {
+  try {
+    yield* createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>;
+  } catch (cause) {
+    throw fileAccessError('read', path, cause);
+  }
+}
+
+/** Gathers a part of a file that goes over several pieces, and refuses one that becomes too long. */
+export class PartBuilder {
+  private pieces: Uint8Array[] = [];
+  private length = 0;
+  private offset = 0;
+  private line: number | undefined;
+
+  constructor(
+    private readonly path: string,
+    /** For messages: `line` or `value`. */
+    private readonly kind: string,
+  ) {}
+
+  /** Says on which line the part begins. Only the first call for each part counts. */
+  beginsOn(line: number): void {
+    this.line ??= line;
+  }
+
+  /** @throws INVALID_DATA naming file and line, when the part has more than {@link MAX_PART_BYTES}. */
+  add(piece: Uint8Array): void {
+    this.pieces.push(piece);
+    this.length += piece.length;
+    if (this.length <= MAX_PART_BYTES) return;
+    const where = this.line === undefined ? this.path : `${this.path}:${this.line}`;
+    const problem = `the ${this.kind} has more than ${MAX_PART_BYTES >> 20} MiB, the most that one document may have here`;
+    throw new ForetokenError('INVALID_DATA', `${where}: ${problem}`);
+  }
+
+  /** Gives the part out. The next one begins `skip` bytes behind it. */
+  take(skip: number): FilePart {
+    const bytes = this.pieces.length === 1 ? this.pieces[0]! : Buffer.concat(this.pieces);
+    const part = { bytes, offset: this.offset, line: this.line ?? 1 };
+    this.pieces = [];
+    this.length = 0;
+    this.line = undefined;
+    this.offset += bytes.length + skip;
+    return part;
+  }
+}
+
+/** The lines of a file, without their line feeds, however long the file is. */
+export async function* readLines(path: string): AsyncGenerator<FilePart> {
+  const part = new PartBuilder(path, 'line');
+  let line = 1;
+  for await (const piece of readPieces(path)) {
+    let start = 0;
+    for (let end = piece.indexOf(0x0a); end >= 0; end = piece.indexOf(0x0a, start)) {
+      part.beginsOn(line);
+      part.add(piece.subarray(start, end));
+      yield part.take(1);
+      line += 1;
+      start = end + 1;
+    }
+    part.beginsOn(line);
+    part.add(piece.subarray(start));
+  }
+  const last = part.take(0);
+  if (last.bytes.length > 0) yield last;
+}

@@ -1,0 +1,49 @@
+import { extname } from 'node:path';
+import { ForetokenError } from '../../errors';
+
+/** Why a file or directory of the corpus cannot be used. */
+export interface FileProblem {
+  readonly path: string;
+  readonly error: ForetokenError;
+}
+
+/** More of them would only push the advice off the screen. */
+const MOST_NAMED = 20;
+
+/**
+ * Throws what is wrong with the files of a corpus, all of it at once, so that nobody mends one file only to hear about
+ * the next; does nothing when there are no problems.
+ *
+ * @param files all files of the corpus, for advice.
+ * @throws ForetokenError with the code of the first problem.
+ */
+export function throwProblems(problems: readonly FileProblem[], files: readonly string[]): void {
+  const [first, ...others] = problems;
+  if (!first) return;
+  const { code, message } = first.error;
+  const leaveOut = `exclude ${named(exclusions(problems, files), ', ')}`;
+  const text =
+    others.length === 0
+      ? `${message}; mend the file, or leave it out (${leaveOut})`
+      : `${problems.length} files of the corpus cannot be used:\n  ${named(
+          problems.map(({ error }) => error.message),
+          '\n  ',
+        )}\nmend them, or leave them out (${leaveOut})`;
+  throw new ForetokenError(code, text, { cause: first.error });
+}
+
+function named(list: readonly string[], separator: string): string {
+  const left = list.length - MOST_NAMED;
+  return [...list.slice(0, MOST_NAMED), ...(left > 0 ? [`and ${left} more`] : [])].join(separator);
+}
+
+/** What to exclude: all files of a kind when none of them can be used, paths otherwise. */
+function exclusions(problems: readonly FileProblem[], files: readonly string[]): string[] {
+  const bad = new Set(problems.map(({ path }) => path));
+  const kindsInUse = new Set(files.filter((path) => !bad.has(path)).map(extname));
+  const patterns = [...bad].map((path) => {
+    const kind = extname(path);
+    return kind === '' || kindsInUse.has(kind) || !files.includes(path) ? path : `*${kind}`;
+  });
+  return [...new Set(patterns)];
+}

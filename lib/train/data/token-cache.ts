@@ -1,0 +1,66 @@
+import { open, readdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { ForetokenError } from '../../errors';
+import { fileAccessError } from '../../model/files';
+import { TOKEN_FILE_MAGIC, TokenFile } from './token-file';
+
+/** What a cached token file is called, and what it is called while it is being written. */
+const CACHED = /^corpus-[0-9a-f]{32}\.tokens$/;
+const UNFINISHED = /^\.tmp-corpus-[0-9a-f]{32}\.tokens-[0-9a-f]{12}$/;
+
+/** @param key 32 hexadecimal digits that depend on everything that the tokens depend on. */
+export function cachedTokenFile(directory: string, key: string): string {
+  return join(directory, `corpus-${key}.tokens`);
+}
+
+/** Whether a path lies in the cache directory and has the name of a cached token file, which is no text. */
+export function isCachedTokenFile(path: string, directory: string): boolean {
+  return dirname(path) === directory && CACHED.test(basename(path));
+}
+
+/**
+ * Opens a cached token file; undefined when there is none, or a damaged one, which may be replaced.
+ * @throws INVALID_ARGUMENT when there is something of that name that is no token file.
+ */
+export async function openCachedTokenFile(path: string): Promise<TokenFile | undefined> {
+  try {
+    return await TokenFile.open(path);
+  } catch (error) {
+    if (!(error instanceof ForetokenError)) throw error;
+    if ((error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') return undefined;
+    if (error.code !== 'CORRUPT_FILE') throw error;
+    if (await isOurs(path)) return undefined;
+    const problem =
+      'it is not a token file, and would be overwritten; move it, or give another cache directory';
+    throw new ForetokenError('INVALID_ARGUMENT', `${path}: ${problem}`);
+  }
+}
+
+/**
+ * The cached token files in the directory of `current` that are not `current`, and those that a process did not finish:
+ * what a run may delete that has the directory for itself. Files of other names, or with another content, are not
+ * listed.
+ */
+export async function supersededTokenFiles(current: string): Promise<string[]> {
+  const directory = dirname(current);
+  const names = await readdir(directory).catch((cause: unknown) => {
+    throw fileAccessError('read', directory, cause);
+  });
+  const candidates = names.filter((name) => CACHED.test(name) || UNFINISHED.test(name)).sort();
+  const superseded: string[] = [];
+  for (const path of candidates.map((name) => join(directory, name))) {
+    if (path !== current && (UNFINISHED.test(basename(path)) || (await isOurs(path)))) superseded.push(path);
+  }
+  return superseded;
+}
+
+/** Whether a file begins as token files do, or is empty: nothing is lost with it. */
+async function isOurs(path: string): Promise<boolean> {
+  const handle = await open(path, 'r');
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(TOKEN_FILE_MAGIC.length), 0);
+    return bytesRead === 0 || buffer.toString('latin1') === TOKEN_FILE_MAGIC;
+  } finally {
+    await handle.close();
+  }
+}
