@@ -14,15 +14,13 @@ import { LinkedTree } from './tree';
  * @param patterns files, directories (everything inside, however deep) or globs. Names that begin with a dot are
  *   found only when they are written out.
  * @param exclude globs of what to leave out, files or directories. Without a slash, a name at any depth.
- * @throws INVALID_ARGUMENT unless both are arrays of strings that are not empty; INVALID_DATA when a pattern stands for
- *   no file; FILE_ACCESS naming every directory and link that cannot be read.
+ * @throws INVALID_DATA when a pattern stands for no file; FILE_ACCESS naming every directory and link that cannot be
+ *   read.
  */
 export async function findCorpusFiles(
   patterns: readonly string[],
   exclude: readonly string[] = [],
 ): Promise<string[]> {
-  checkPatterns('patterns', patterns);
-  checkPatterns('exclude', exclude);
   if (patterns.length === 0) {
     throw new ForetokenError('INVALID_DATA', 'the corpus is empty: no file, directory or pattern was given');
   }
@@ -45,20 +43,6 @@ export async function findCorpusFiles(
   }
   throwProblems(problems, []);
   return [...found.values()];
-}
-
-function checkPatterns(name: string, patterns: unknown): void {
-  const fail = (problem: string): never => {
-    throw new ForetokenError('INVALID_ARGUMENT', `prepareCorpus: ${problem}`);
-  };
-  if (!Array.isArray(patterns)) {
-    return fail(`${name} must be an array of strings, but is ${JSON.stringify(patterns) ?? typeof patterns}`);
-  }
-  patterns.forEach((pattern: unknown, i) => {
-    if (pattern === '') fail(`${name}[${i}] is empty; '.' stands for the current directory`);
-    if (typeof pattern !== 'string')
-      fail(`${name}[${i}] must be a string, but is ${JSON.stringify(pattern)}`);
-  });
 }
 
 /** What exists is taken by its name, even if that looks like a pattern. */

@@ -1,6 +1,18 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import {
+  arrayOf,
+  callback,
+  checker,
+  checkOptions,
+  path,
+  required,
+  shaped,
+  signal,
+  string,
+  type Schema,
+} from '../../check';
 import { ForetokenError } from '../../errors';
 import { encodingVersion, type Tokenizer } from '../../model/tokenizer';
 import { findCorpusFiles } from './corpus-files';
@@ -36,6 +48,22 @@ export interface CorpusOptions {
   readonly signal?: AbortSignal;
 }
 
+/** An empty one would stand for the current directory, which nobody asks for with an empty variable of a shell. */
+const pattern = checker<string>(
+  "a string that is not empty; '.' stands for the current directory",
+  (value) => typeof value === 'string' && value !== '',
+);
+
+const OPTIONS: Schema<CorpusOptions> = {
+  patterns: required(arrayOf(pattern)),
+  exclude: arrayOf(pattern),
+  textField: string,
+  tokenizer: required(shaped<Tokenizer>('a tokenizer', { encode: 'function', vocabSize: 'number' })),
+  cacheDirectory: required(path),
+  onProgress: callback,
+  signal,
+};
+
 /** How far {@link prepareCorpus} is. */
 export interface CorpusProgress {
   /**
@@ -59,23 +87,24 @@ export interface CorpusProgress {
  * cache holds is checked, and made again if damaged. All files are checked before the first is tokenized, and everything
  * that is wrong with them is reported at once.
  *
- * @throws what `findCorpusFiles` throws; FILE_ACCESS and INVALID_DATA naming the files that cannot be read or used, and
- *   byte or line; INVALID_DATA when there is no text in them; INVALID_ARGUMENT when the cache directory holds something
- *   else under the name of the token file.
+ * @throws INVALID_ARGUMENT naming an option that is not what it must be, or when the cache directory holds something else
+ *   under the name of the token file; FILE_ACCESS and INVALID_DATA naming the files and directories that cannot be read or
+ *   used, with byte or line; INVALID_DATA when a pattern stands for no file, or there is no text in the files.
  */
-export async function prepareCorpus(options: CorpusOptions): Promise<TokenFile> {
+export async function prepareCorpus(given: CorpusOptions): Promise<TokenFile> {
+  const options = checkOptions('prepareCorpus', given, OPTIONS);
   const { patterns, exclude, cacheDirectory } = options;
   const found = await findCorpusFiles(patterns, exclude);
   const corpus = new Corpus(
     found.filter((path) => !isCachedTokenFile(path, resolve(cacheDirectory))),
     options,
   );
-  const path = cachedTokenFile(cacheDirectory, await corpus.key());
-  const cached = await openCachedTokenFile(path);
+  const file = cachedTokenFile(cacheDirectory, await corpus.key());
+  const cached = await openCachedTokenFile(file);
   if (cached) return cached;
   await corpus.check();
-  await writeTokenFile(path, options.tokenizer.vocabSize, corpus.tokenize());
-  return TokenFile.open(path);
+  await writeTokenFile(file, options.tokenizer.vocabSize, corpus.tokenize());
+  return TokenFile.open(file);
 }
 
 /** The files of a corpus on their way to tokens. */

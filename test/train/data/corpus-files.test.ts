@@ -184,19 +184,6 @@ describe('finding files', () => {
     });
   });
 
-  it('refuses patterns that are not an array of strings with something in them', async () => {
-    const refused = (patterns: unknown, exclude: unknown, ...parts: string[]) =>
-      expect(findCorpusFiles(patterns as string[], exclude as string[])).rejects.toEqual(
-        foretokenError('INVALID_ARGUMENT', ...parts),
-      );
-    await refused('a/b', [], 'patterns must be an array of strings, but is "a/b"');
-    await refused(undefined, [], 'patterns must be an array of strings, but is undefined');
-    await refused(['a', ''], [], 'patterns[1] is empty', "'.'");
-    await refused(['a', 7], [], 'patterns[1] must be a string, but is 7');
-    await refused(['a'], '*.md', 'exclude must be an array of strings, but is "*.md"');
-    await refused(['a'], [''], 'exclude[0] is empty');
-  });
-
   it('refuses what is neither a file nor a directory', async () => {
     execFileSync('mkfifo', [directory.at('pipe')]);
     await expect(found(['pipe'])).rejects.toEqual(

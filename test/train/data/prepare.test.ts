@@ -239,6 +239,23 @@ describe('preparing a corpus', () => {
     });
   });
 
+  it('refuses patterns that are not an array of strings with something in them', async () => {
+    const refused = (more: object, ...parts: string[]) =>
+      expect(prepared(more)).rejects.toEqual(foretokenError('INVALID_ARGUMENT', 'prepareCorpus', ...parts));
+    await refused({ patterns: 'a/b' }, 'patterns must be an array', '"a/b"');
+    await refused({ patterns: undefined }, 'patterns is missing');
+    await refused(
+      { patterns: ['a', ''] },
+      'patterns[1] must be a string that is not empty',
+      "'.'",
+      'but is ""',
+    );
+    await refused({ patterns: ['a', 7] }, 'patterns[1]', 'but is 7');
+    await refused({ exclude: '*.md' }, 'exclude must be an array', '"*.md"');
+    await refused({ exclude: [''] }, 'exclude[0]', 'not empty');
+    await refused({ pattern: ['a'] }, 'pattern', 'do you mean patterns?');
+  });
+
   it('makes another when the library of tokenizers is another version', async () => {
     expect(library.libraryVersion()).toMatch(/^\d+\.\d+\.\d+/);
     const before = await prepared();
