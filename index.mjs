@@ -1,3 +1,29 @@
-// The package for `import`: the names of the one implementation, which is CommonJS.
+// The package for `import`: the names of the one implementation, which is CommonJS. Bundlers do not follow this way of loading
+// it. They could not bundle the native addon, and the bundled rest would fail with words that help no user.
+import { createRequire } from 'node:module';
+
+function load() {
+  try {
+    return createRequire(import.meta.url)('./dist/index.js');
+  } catch (error) {
+    // Bundlers to CommonJS leave no URL.
+    const place = import.meta.url ?? 'a bundle';
+    if (
+      import.meta.url &&
+      !(error.code === 'MODULE_NOT_FOUND' && error.message.includes("'./dist/index.js'"))
+    )
+      throw error;
+    throw new Error(
+      [
+        `foretoken does not find its own code from ${place}.`,
+        'If it was bundled, mark it as external, so that the program loads it from node_modules:',
+        '  esbuild --external:foretoken; for rollup and vite, external: ["foretoken"]; for webpack, externals',
+        'In a clone of its repository, `npm run build:ts` makes the code.',
+      ].join('\n'),
+      { cause: error },
+    );
+  }
+}
+
 // prettier-ignore
-export { Attention, Block, Capture, Device, ForetokenError, KvCache, LanguageModel, Linear, Mlp, MtpModel, PackedRows, Parameter, ParameterStore, RMSNorm, RankPathStatistics, RopeTable, Tensor, TokenFile, Trainer, adamw, add, addRmsNorm, attention, backwardHeadByHead, buildTree, byteTokenizerFiles, capture, clipCoefficient, concat, createTokenizer, devices, embedding, evaluate, expectedTokens, generate, headKindNames, keep, kvAppend, kvCompact, linear, linearCrossEntropy, linearCrossEntropyBackward, linearSample, loadModel, loadTokenizer, lossAllHeads, noGrad, openDevice, packWeight, plantTree, prepareCorpus, record, registerHeadKind, reshape, rmsNorm, rope, ropeTable, rows, sampleLogits, saveModel, saveTokenizer, scale, scope, silu, sliceColumns, splitHeldOut, sumSquares, swiglu, topK, treeAttention, uploadBatch, verifyTree } from './dist/index.js';
+export const { Attention, Block, Capture, Device, ForetokenError, KvCache, LanguageModel, Linear, Mlp, MtpModel, PackedRows, Parameter, ParameterStore, RMSNorm, RankPathStatistics, RopeTable, Tensor, TokenFile, Trainer, adamw, add, addRmsNorm, attention, backwardHeadByHead, buildTree, byteTokenizerFiles, capture, clipCoefficient, concat, createTokenizer, devices, embedding, evaluate, expectedTokens, generate, headKindNames, keep, kvAppend, kvCompact, linear, linearCrossEntropy, linearCrossEntropyBackward, linearSample, loadModel, loadTokenizer, lossAllHeads, noGrad, openDevice, packWeight, plantTree, prepareCorpus, record, registerHeadKind, reshape, rmsNorm, rope, ropeTable, rows, sampleLogits, saveModel, saveTokenizer, scale, scope, silu, sliceColumns, splitHeldOut, sumSquares, swiglu, topK, treeAttention, uploadBatch, verifyTree } = load();

@@ -2,25 +2,36 @@
 // Builds the addon, and the CUDA library where nvcc is found, into build/Release with cmake-js. CMakeLists.txt is the one
 // build definition: npm's install script, node-gyp (through binding.gyp) and prebuildify (as its node-gyp) all end here.
 //
-//   --all              the emulated CUDA libraries that tests need as well
+//   --all              for all GPUs instead of those of this machine, and the emulated CUDA libraries that tests need
 //   --CD<NAME>=<value> sets a CMake variable
 //
 // Every other argument is dropped, because prebuildify and node-gyp pass options that mean nothing to CMake.
-// FORETOKEN_CUDA_ARCHS=90a in the environment compiles kernels for these compute capabilities alone.
+// FORETOKEN_CUDA_ARCHS in the environment says which GPUs to compile kernels for: 90a or 80,89 or all or none.
 'use strict';
 const { spawnSync } = require('node:child_process');
 const { existsSync, rmSync } = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
+const { findBuildTools } = require('./build-tools.js');
+const { chooseArchs } = require('./cuda-archs.js');
 
 const root = path.resolve(__dirname, '..');
 const cache = path.join(root, 'build/cmake/CMakeCache.txt');
 
-requireTools();
-const definitions = process.argv.slice(2).filter((argument) => argument.startsWith('--CD'));
-const { FORETOKEN_CUDA_ARCHS: archs } = process.env;
-if (archs) definitions.push(`--CDFORETOKEN_CUDA_ARCHS=${archs}`);
-const target = process.argv.includes('--all') ? 'all' : 'package_libraries';
+const tools = findBuildTools(root);
+const all = process.argv.includes('--all');
+const archs = process.env.FORETOKEN_CUDA_ARCHS || (all ? 'all' : chooseArchs(root));
+console.log(
+  archs === 'none'
+    ? 'foretoken: building for the CPU, because no NVIDIA GPU answers here (FORETOKEN_CUDA_ARCHS=all builds for GPUs, too)'
+    : `foretoken: building for the CPU and, where nvcc is installed, for GPUs (FORETOKEN_CUDA_ARCHS=${archs})`,
+);
+// FORETOKEN_CUDA_ARCHS is given every time, or CMake would keep that of an earlier build.
+const definitions = [
+  `--CDFORETOKEN_CUDA_ARCHS=${archs}`,
+  ...process.argv.filter((word) => word.startsWith('--CD')),
+];
+const target = all ? 'all' : 'package_libraries';
 // `cmake-js build` alone ignores a changed variable once a cache exists, so configure first.
 let status = cmakeJs('configure', ...definitions);
 if (status !== 0 && existsSync(cache)) {
@@ -31,37 +42,13 @@ if (status !== 0 && existsSync(cache)) {
 process.exitCode =
   status || cmakeJs('build', '--target', target, '--parallel', String(os.availableParallelism()));
 
-/** Ends the process with advice, where cmake-js would end it with a stack trace. */
-function requireTools() {
-  const needs = {
-    cmake: ['cmake'],
-    'a C++20 compiler': ['c++', 'g++', 'clang++'],
-    'make or ninja': ['make', 'ninja'],
-  };
-  const runs = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
-  const missing = Object.keys(needs).filter((need) => !needs[need].some(runs));
-  if (missing.length === 0) return;
-  console.error(
-    [
-      `foretoken: cannot build the native addon, because these were not found: ${missing.join('; ')}.`,
-      'Install them, then run `npm rebuild foretoken` (in a clone of the repository: `npm ci`):',
-      '  Debian, Ubuntu   apt-get install g++ make cmake',
-      '  Fedora, RHEL     dnf install gcc-c++ make cmake',
-      '  Alpine           apk add g++ make cmake',
-      '  macOS            xcode-select --install && brew install cmake',
-    ].join('\n'),
-  );
-  process.exit(1);
-}
-
 /** Runs a command of cmake-js and returns its exit status. */
 function cmakeJs(command, ...options) {
-  const script = require.resolve('cmake-js/bin/cmake-js', { paths: [root] });
   const folders = ['--directory', root, '--out', path.dirname(cache)];
-  const env = { ...process.env };
+  const env = { ...process.env, ...tools.env };
   // Inherited from an outer make (node-gyp), these would make the inner build misbehave.
   for (const name of ['MAKEFLAGS', 'MFLAGS', 'MAKELEVEL', 'MAKEOVERRIDES']) delete env[name];
-  const { status, error } = spawnSync(process.execPath, [script, command, ...folders, ...options], {
+  const { status, error } = spawnSync(process.execPath, [tools.cmakeJs, command, ...folders, ...options], {
     cwd: root,
     env,
     stdio: 'inherit',

@@ -24,7 +24,7 @@ function crossCompileForArm64(out) {
     CMAKE_SYSTEM_NAME: 'Linux',
     CMAKE_SYSTEM_PROCESSOR: 'aarch64',
     CMAKE_CXX_COMPILER: `${TRIPLE}-g++`,
-    FORETOKEN_CUDA: 'OFF',
+    FORETOKEN_CUDA_ARCHS: 'none',
     FORETOKEN_OUTPUT: release,
   };
   const script = require.resolve('cmake-js/bin/cmake-js', { paths: [root] });

@@ -1,5 +1,5 @@
 // npm's install script: keep the package's prebuilt binary where this machine can load it, build from source
-// elsewhere. A clone has no prebuilt binary, so there this brings the build up to date.
+// elsewhere. A clone has no prebuilt binary, so there this brings the build up to date, for what this machine can use.
 'use strict';
 const path = require('node:path');
 

@@ -140,7 +140,7 @@ class Copy {
   async build(target = 'all'): Promise<string | null> {
     const { status, output } = existsSync(path.join(this.root, 'build/cmake/CMakeCache.txt'))
       ? await this.run('cmake', '--build', 'build/cmake', '--target', target)
-      : await this.run(process.execPath, 'scripts/build.js', '--all', '--CDFORETOKEN_CUDA=OFF');
+      : await this.run(process.execPath, 'scripts/build.js', '--all', '--CDFORETOKEN_CUDA_ARCHS=none');
     if (status === 0) return null;
     return output.split('\n').find((line) => line.includes('error')) ?? output.slice(-500);
   }

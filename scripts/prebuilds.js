@@ -22,6 +22,7 @@ function run(script, options, env = {}) {
 }
 
 // prebuildify drives node-gyp only; our build script stands in for it. (Its option --node-gyp has no effect.)
+process.env.FORETOKEN_CUDA_ARCHS ||= 'all';
 const options = ['--napi', '--strip', '--tag-libc', ...process.argv.slice(2)];
 run(require.resolve('prebuildify/bin.js', { paths: [root] }), options, { PREBUILD_NODE_GYP: build });
 // It takes every library in build/Release; those that run kernels on the emulator are for tests.

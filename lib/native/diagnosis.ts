@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
@@ -7,10 +7,29 @@ import { join } from 'node:path';
  * @param root folder of the package
  */
 export function explainLoadFailure(failure: Error, root: string): string {
+  if (!isPackage(root)) return explainBundle(root);
   return [
     `The native addon of foretoken cannot be loaded on this system (${describeSystem()}): ${findReason(failure, root)}.`,
     'It can be built here, with a C++20 compiler (g++ or clang++), cmake, and make or ninja:',
     `  node "${join(root, 'scripts', 'build.js')}"`,
+  ].join('\n');
+}
+
+function isPackage(root: string): boolean {
+  try {
+    return (
+      (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { name: unknown }).name === 'foretoken'
+    );
+  } catch {
+    return false;
+  }
+}
+
+function explainBundle(root: string): string {
+  return [
+    `The native addon of foretoken is not in ${root}: the code of foretoken was bundled, and that of the addon cannot be.`,
+    'Mark foretoken as external, so that the program loads it from node_modules:',
+    '  esbuild --external:foretoken; for rollup and vite, external: ["foretoken"]; for webpack, externals',
   ].join('\n');
 }
 
@@ -46,7 +65,13 @@ function listPrebuilds(root: string): string[] {
 }
 
 function describeSystem(): string {
-  const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
+  // Declarations of Node 20 do not have it yet.
+  const report = process.report as NodeJS.ProcessReport & { excludeNetwork: boolean };
+  const { excludeNetwork } = report;
+  // A report has the names of the hosts at the other ends of connections; asking for them can take seconds.
+  report.excludeNetwork = true;
+  const { header } = report.getReport() as { header: { glibcVersionRuntime?: string } };
+  report.excludeNetwork = excludeNetwork;
   const glibc = header.glibcVersionRuntime;
   const facts = [
     `${process.platform}-${process.arch}`,

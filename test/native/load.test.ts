@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { loadAddon } from '../../lib/native/load';
 import { foretokenError } from '../support/errors';
@@ -6,6 +6,7 @@ import { TemporaryDirectory } from '../support/temporary';
 
 describe('when the addon cannot be loaded', () => {
   const root = new TemporaryDirectory();
+  beforeEach(() => void root.write('package.json', '{ "name": "foretoken" }'));
 
   /** Puts the addon of this build there, with its bytes changed. */
   function writeChanged(change: (bytes: Buffer) => Buffer): void {
@@ -57,6 +58,31 @@ describe('when the addon cannot be loaded', () => {
       Buffer.from(bytes.toString('latin1').replaceAll('libstdc++.so.6', 'libstdcxx.so.9'), 'latin1'),
     );
     expectExplained('the system library libstdcxx.so.9 is missing');
+  });
+
+  test.each([
+    ['beside the package.json of a program', '{ "name": "program" }'],
+    ['beside none', undefined],
+  ])('code in a bundle, %s', (_, manifest) => {
+    rmSync(root.at('package.json'));
+    if (manifest) root.write('package.json', manifest);
+    expect(() => loadAddon(root.path)).toThrow(
+      foretokenError('ADDON_UNAVAILABLE', root.path, 'was bundled', 'esbuild --external:foretoken'),
+    );
+    expect(() => loadAddon(root.path)).not.toThrow('build.js');
+  });
+
+  test('no hosts of open connections are looked up for the message', () => {
+    const report = process.report as NodeJS.ProcessReport & { excludeNetwork: boolean };
+    const excluded: boolean[] = [];
+    const spy = jest.spyOn(report, 'getReport').mockImplementation(() => {
+      excluded.push(report.excludeNetwork);
+      return { header: {} };
+    });
+    expect(() => loadAddon(root.path)).toThrow('no binary');
+    spy.mockRestore();
+    expect(excluded).toEqual([true]);
+    expect(report.excludeNetwork).toBe(false);
   });
 
   test('what the loader said is the cause', () => {
