@@ -55,7 +55,8 @@ function checkFields<T extends object>(owner: string, separator: string, options
   const checked: Record<string, unknown> = {};
   for (const name of namesOf(owner, given)) {
     if (Object.hasOwn(checkers, name)) continue;
-    throw unknownName(owner, name, read(owner + separator + name, given, name), Object.keys(checkers));
+    const value = read(owner + separator + name, given, name);
+    if (value !== undefined) throw unknownName(owner, name, value, Object.keys(checkers));
   }
   // Not what `given` lists alone: options may be inherited, as from an object of defaults.
   for (const name of Object.keys(checkers)) {
@@ -170,11 +171,11 @@ export function shaped<T>(allowed: string, shape: Readonly<Partial<Record<keyof 
   );
 }
 
-/** An array, copied. */
-export function arrayOf<T>(element: Checker<T>): Checker<T[]> {
+/** An array of `most` elements at most, copied. */
+export function arrayOf<T>(element: Checker<T>, most = Infinity): Checker<T[]> {
   return {
-    allowed: `an array, each element ${element.allowed}`,
-    fits: Array.isArray,
+    allowed: `an array${most < Infinity ? ` of at most ${most}` : ''}, each element ${element.allowed}`,
+    fits: (value) => Array.isArray(value) && value.length <= most,
     parts: (what, value) => {
       const given = value as Readonly<Record<string, unknown>>;
       const length = read(`${what}.length`, given, 'length') as number;
@@ -281,7 +282,8 @@ function unknownName(owner: string, name: string, value: unknown, known: readonl
   const nearest = nearestName(name, known);
   const advice = nearest === undefined ? '' : `; do you mean ${nearest}?`;
   const list = known.length === 0 ? 'There is none' : `There are ${known.join(', ')}`;
-  const problem = `has no option ${show(name)} (given: ${show(value)})${advice || '.'} ${list}.`;
+  const called = /^[\w$-]{1,60}$/.test(name) ? name : show(name);
+  const problem = `has no option ${called} (given: ${show(value)})${advice || '.'} ${list}.`;
   return new ForetokenError('INVALID_ARGUMENT', `${owner} ${problem}`);
 }
 

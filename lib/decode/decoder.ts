@@ -2,7 +2,7 @@ import { ForetokenError } from '../errors';
 import type { MtpModel } from '../model/model';
 import { KvCache } from '../nn/kv-cache';
 import { noGrad } from '../tensor/autograd';
-import { needsHistory, samplingOptions, type SamplingOptions } from '../tensor/ops/sampling';
+import { needsHistory, type SamplingOptions } from '../tensor/ops/sampling';
 import { scope } from '../tensor/scope';
 import { makeDrafter, type Drafter } from './drafter';
 import { chainRows } from './rows';
@@ -14,7 +14,8 @@ import type { TreePlan } from './tree';
 const PREFILL_ROWS = 64;
 
 export interface DecoderOptions {
-  sampling: SamplingOptions;
+  /** Filled in, and checked. */
+  sampling: Required<SamplingOptions>;
   /** How many heads will draft, at most: the depth of the deepest tree. */
   maxDepth: number;
   /** Positions there must be room for: prompt, output and the nodes of one tree. */
@@ -33,7 +34,6 @@ export class Decoder implements Disposable {
   readonly #steps = new Map<string, TreeStep>();
   /** Prompt and output; the last one is the root of the next tree, not yet in the cache. */
   readonly #tokens: number[] = [];
-  readonly #sampling: Required<SamplingOptions>;
   /** Of the weights that captured steps read. */
   readonly #version: number;
   #promptLength = 0;
@@ -43,9 +43,8 @@ export class Decoder implements Disposable {
     private readonly model: MtpModel,
     private readonly options: DecoderOptions,
   ) {
-    const { numHiddenLayers, numKeyValueHeads, headDim, vocabSize, maxPositionEmbeddings } = model.config;
-    const { capacity, maxDepth } = options;
-    const sampling = (this.#sampling = samplingOptions(options.sampling, vocabSize));
+    const { numHiddenLayers, numKeyValueHeads, headDim, maxPositionEmbeddings } = model.config;
+    const { capacity, maxDepth, sampling } = options;
     const kvHeads = numKeyValueHeads;
     // Captured steps keep the weights and the table they have seen: all must be there before.
     model.parameters.packWeights();
@@ -62,10 +61,7 @@ export class Decoder implements Disposable {
   serves({ sampling, maxDepth, capacity }: DecoderOptions): boolean {
     const { model, options } = this;
     if (this.#version !== model.parameters.version || maxDepth !== options.maxDepth) return false;
-    return (
-      capacity <= options.capacity &&
-      isSame(this.#sampling, samplingOptions(sampling, model.config.vocabSize))
-    );
+    return capacity <= options.capacity && isSame(options.sampling, sampling);
   }
 
   /** Forgets its text, as a new one has none. */

@@ -1,13 +1,14 @@
+import { check, either, instance, integer, string } from '../check';
 import { ForetokenError } from '../errors';
-import type { MtpModel } from '../model/model';
-import type { Tokenizer } from '../model/tokenizer';
+import { MtpModel } from '../model/model';
+import { TOKENIZER, type Tokenizer } from '../model/tokenizer';
 import { Decoder } from './decoder';
 import { StatsRecorder, type GenerateStats } from './generate-stats';
 import type { IdleDecoder } from './idle-decoder';
-import { checkSpeculation, MAX_DRAFT_NODES, type GenerateOptions } from './options';
+import { checkGenerateOptions, MAX_DRAFT_NODES, type GenerateOptions } from './options';
 import { makePlanner, ROOT_ONLY, type Planner } from './planner';
 import { StopStrings } from './stop-strings';
-import { samplingOptions } from '../tensor/ops/sampling';
+import { fillSampling, TOKEN_IDS, type SamplingOptions } from '../tensor/ops/sampling';
 import { PHASES } from './step-clock';
 import type { TreePlan } from './tree';
 
@@ -65,9 +66,12 @@ interface Run {
   tokenizer: Tokenizer;
   prompt: ArrayLike<number>;
   maxTokens: number;
-  options: GenerateOptions;
+  sampling: Required<SamplingOptions>;
+  options: Pick<GenerateOptions, 'stop' | 'ignoreEos' | 'signal'>;
   planner: Planner;
 }
+
+const PROMPT = either<[string, ArrayLike<number>]>(string, TOKEN_IDS);
 
 /** Checks everything there is to check, so that a mistake shows at the call and not in the middle of a text. */
 function prepare(
@@ -76,10 +80,12 @@ function prepare(
   prompt: string | ArrayLike<number>,
   options: GenerateOptions,
 ): Run {
-  const speculation = options.speculation ?? (model.numHeads > 1 ? { tree: 'adaptive' } : 'none');
-  checkSpeculation(speculation, model.numHeads, model.config.vocabSize);
-  samplingOptions(options, model.config.vocabSize);
-  const ids = typeof prompt === 'string' ? tokenizer.encode(prompt) : prompt;
+  check('generate: model', model, instance(MtpModel));
+  check('generate: tokenizer', tokenizer, TOKENIZER);
+  const checked = checkGenerateOptions(options, model);
+  const sampling = fillSampling('generate', checked, model.config.vocabSize);
+  const given = check('generate: prompt', prompt, PROMPT);
+  const ids = typeof given === 'string' ? tokenizer.encode(given) : given;
   const fail = (message: string): never => {
     throw new ForetokenError('INVALID_ARGUMENT', `generate: ${message}`);
   };
@@ -88,22 +94,18 @@ function prepare(
   if (ids.length >= maxPositionEmbeddings) {
     fail(`prompt has ${ids.length} tokens, but the model has ${maxPositionEmbeddings} positions`);
   }
+  const id = integer(0, vocabSize - 1);
   for (let i = 0; i < ids.length; i++) {
-    const id = ids[i]!;
-    if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
-      fail(`prompt[${i}] is ${id}, but token ids are integers in 0 … ${vocabSize - 1}`);
-    }
+    if (!id.fits(ids[i])) check(`generate: prompt[${i}]`, ids[i], id);
   }
-  const maxTokens = options.maxTokens ?? 256;
-  if (!Number.isInteger(maxTokens) || maxTokens < 0) {
-    fail(`maxTokens must be an integer of at least 0, but is ${maxTokens}`);
-  }
+  const { maxTokens = 256, speculation = model.numHeads > 1 ? { tree: 'adaptive' } : 'none' } = checked;
   return {
     model,
     tokenizer,
     prompt: ids,
     maxTokens: Math.min(maxTokens, maxPositionEmbeddings - ids.length),
-    options,
+    sampling,
+    options: checked,
     planner: makePlanner(speculation, model),
   };
 }
@@ -113,10 +115,10 @@ async function* iterate(
   recorder: StatsRecorder,
   idle: IdleDecoder | null,
 ): AsyncGenerator<GeneratedPiece, void, undefined> {
-  const { model, prompt, maxTokens, options, planner } = run;
+  const { model, prompt, maxTokens, sampling, options, planner } = run;
   options.signal?.throwIfAborted();
   const wanted = {
-    sampling: options,
+    sampling,
     maxDepth: planner.maxDepth,
     capacity: prompt.length + maxTokens + MAX_DRAFT_NODES + 1,
   };

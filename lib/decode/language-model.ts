@@ -1,9 +1,11 @@
+import { check, checkOptions, either, instance, path, type Schema } from '../check';
 import { findModel, loadModel } from '../model/checkpoint';
-import type { MtpModel } from '../model/model';
-import type { Tokenizer } from '../model/tokenizer';
+import { MtpModel } from '../model/model';
+import { TOKENIZER, type Tokenizer } from '../model/tokenizer';
 import type { WeightDType } from '../native/binding';
+import { device, weightDType } from '../tensor/checks';
 import { Device, openDevice } from '../tensor/device';
-import type { DeviceName } from '../tensor/device-options';
+import { deviceName, type DeviceName } from '../tensor/device-options';
 import { generateWith, type Generation } from './generate';
 import { IdleDecoder } from './idle-decoder';
 import type { GenerateOptions } from './options';
@@ -20,6 +22,11 @@ export interface LoadOptions {
   dtype?: WeightDType;
 }
 
+const LOAD_OPTIONS: Schema<LoadOptions> = {
+  device: either<[Device, DeviceName]>(device, deviceName),
+  dtype: weightDType,
+};
+
 /** A model with its tokenizer: text in, text out. */
 export class LanguageModel implements Disposable {
   #ownDevice: Device | null = null;
@@ -30,19 +37,26 @@ export class LanguageModel implements Disposable {
     readonly model: MtpModel,
     /** Its tokenizer. */
     readonly tokenizer: Tokenizer,
-  ) {}
+  ) {
+    check('LanguageModel: model', model, instance(MtpModel));
+    check('LanguageModel: tokenizer', tokenizer, TOKENIZER);
+  }
 
   /**
    * Opens a model's directory, or the newest checkpoint in a training run's.
    * @param options a device alone may be given instead
-   * @throws ForetokenError FILE_ACCESS, CORRUPT_FILE naming the tensor, INVALID_CONFIG naming the field
+   * @throws ForetokenError INVALID_ARGUMENT naming the option; FILE_ACCESS, CORRUPT_FILE naming the tensor, INVALID_CONFIG naming
+   * the field
    */
   static async load(
     directory: string,
     options: LoadOptions | Device | DeviceName = {},
   ): Promise<LanguageModel> {
+    const where = 'LanguageModel.load';
+    check(`${where}: directory`, directory, path);
     const isDevice = typeof options === 'string' || options instanceof Device;
-    const { device = 'auto', dtype } = isDevice ? { device: options } : options;
+    const all = isDevice ? { device: options } : options;
+    const { device = 'auto', dtype } = checkOptions(where, all, LOAD_OPTIONS);
     const opened = typeof device === 'string' ? openDevice(device) : null;
     try {
       const init = { dtype, masters: false };

@@ -1,5 +1,20 @@
-import { ForetokenError } from '../errors';
-import type { SamplingOptions } from '../tensor/ops/sampling';
+import {
+  arrayOf,
+  boolean,
+  check,
+  checkOptions,
+  either,
+  integer,
+  oneOf,
+  required,
+  signal,
+  string,
+  variants,
+  type Checker,
+} from '../check';
+import type { MtpModel } from '../model/model';
+import { SAMPLING_OPTIONS, type SamplingOptions } from '../tensor/ops/sampling';
+import { countNodes } from './tree';
 
 /** Largest draft tree, the root not counted. */
 export const MAX_DRAFT_NODES = 63;
@@ -33,61 +48,56 @@ export type Speculation =
     };
 
 export interface GenerateOptions extends SamplingOptions {
-  /** Most tokens to generate. Default 256. */
+  /** Most tokens to generate; Infinity: as many as the model has positions for. Default 256. */
   maxTokens?: number;
   /** Ends the text right before any of these. */
   stop?: string | readonly string[];
   /** Goes on behind the end-of-text token. Default false. */
   ignoreEos?: boolean;
-  /** Rejects the iteration with the signal's reason. */
+  /** Rejects the iteration with the signal's reason. Looked at after every step. */
   signal?: AbortSignal;
   /** Default: adaptive for models with several heads. */
   speculation?: Speculation;
 }
 
-/** Checks what the kernels do not. */
-export function checkSpeculation(speculation: Speculation, heads: number, vocabSize: number): void {
-  const fail = (message: string): never => {
-    throw new ForetokenError('INVALID_ARGUMENT', `speculation: ${message}`);
-  };
-  const integer = (name: string, value: number | undefined, lowest: number, highest: number): void => {
-    if (value === undefined) return;
-    if (!Number.isInteger(value) || value < lowest || value > highest) {
-      fail(`${name} must be an integer in ${lowest} … ${highest}, but is ${value}`);
-    }
-  };
-  if (speculation === 'none') return;
-  if (typeof speculation !== 'object' || speculation === null) fail(`must be 'none' or { tree: … }`);
+/** What there is to choose in trees of a model. */
+function speculationOf(heads: number, vocabSize: number): Checker<Speculation> {
   const deepest = heads - 1;
-  switch (speculation.tree) {
-    case 'chain':
-      integer('depth', speculation.depth, 0, deepest);
-      break;
-    case 'full': {
-      const { widths } = speculation;
-      if (!Array.isArray(widths) || widths.length > deepest) {
-        fail(`widths must be an array of at most ${deepest} numbers, one for each head after the first`);
-      }
-      let nodes = 0;
-      let level = 1;
-      for (const width of widths as readonly number[]) {
-        integer('widths', width, 1, Math.min(MAX_DRAFT_NODES, vocabSize));
-        level *= width;
-        nodes += level;
-      }
-      if (nodes > MAX_DRAFT_NODES)
-        fail(`widths make a tree of ${nodes} nodes, but at most ${MAX_DRAFT_NODES} are allowed`);
-      break;
-    }
-    case 'best':
-      integer('nodes', speculation.nodes, 0, MAX_DRAFT_NODES);
-      break;
-    case 'adaptive':
-      integer('maxNodes', speculation.maxNodes, 0, MAX_DRAFT_NODES);
-      break;
-    default:
-      fail(
-        `tree must be chain, full, best or adaptive, but is ${JSON.stringify((speculation as { tree: unknown }).tree)}`,
-      );
+  const nodes = integer(0, MAX_DRAFT_NODES);
+  return either<['none', Exclude<Speculation, 'none'>]>(
+    oneOf('none'),
+    variants<Exclude<Speculation, 'none'>, 'tree'>('tree', {
+      chain: { depth: integer(0, deepest) },
+      full: { widths: required(arrayOf(integer(1, Math.min(MAX_DRAFT_NODES, vocabSize)), deepest)) },
+      best: { nodes },
+      adaptive: { maxNodes: nodes },
+    }),
+  );
+}
+
+/**
+ * Checks everything that can be told without the prompt.
+ * @throws ForetokenError INVALID_ARGUMENT naming the option, what was given and what is allowed
+ */
+export function checkGenerateOptions(
+  options: GenerateOptions,
+  { numHeads, config }: MtpModel,
+): GenerateOptions {
+  const checked = checkOptions<GenerateOptions>('generate', options, {
+    ...SAMPLING_OPTIONS,
+    maxTokens: either<[number, number]>(integer(0), oneOf(Infinity)),
+    stop: either<[string, readonly string[]]>(string, arrayOf(string)),
+    ignoreEos: boolean,
+    signal,
+    speculation: speculationOf(numHeads, config.vocabSize),
+  });
+  const { speculation } = checked;
+  if (typeof speculation === 'object' && speculation.tree === 'full') {
+    check(
+      'generate: nodes of speculation.widths',
+      countNodes(speculation.widths),
+      integer(0, MAX_DRAFT_NODES),
+    );
   }
+  return checked;
 }

@@ -1,3 +1,4 @@
+import { check, either, integer, oneOf } from '../check';
 import type { TreePlan } from './tree';
 
 /** Share of the first choice that heads are believed to hit before anything was counted. */
@@ -19,6 +20,8 @@ export function isTimeToReplan(steps: number): boolean {
 
 /** Ranks beyond this are never drafted. */
 export const MAX_RANK = 7;
+
+const VOCAB_SIZE = either<[number, number]>(integer(1), oneOf(Infinity));
 
 /** What was counted of one rank path, and of those that go on from it. */
 interface Counts {
@@ -48,6 +51,8 @@ export class RankPathStatistics {
     readonly maxDepth: number,
     vocabSize = Infinity,
   ) {
+    check('RankPathStatistics: maxDepth', maxDepth, integer(0));
+    check('RankPathStatistics: vocabSize', vocabSize, VOCAB_SIZE);
     this.#maxRank = Math.min(MAX_RANK, vocabSize - 1);
   }
 

@@ -1,5 +1,6 @@
-import { ForetokenError } from '../errors';
-import type { RankPathStatistics } from './rank-path-statistics';
+import { types } from 'node:util';
+import { arrayOf, check, checker, instance, integer, required, variants, type Checker } from '../check';
+import { RankPathStatistics } from './rank-path-statistics';
 
 /**
  * The shape of a draft tree. Node 0 is the root, the last committed token; every other node holds one of the tokens that the
@@ -41,17 +42,19 @@ export function chain(depth: number): TreePlan {
   return full(new Array<number>(depth).fill(1));
 }
 
+/** Draft nodes of a {@link full} tree. */
+export function countNodes(widths: readonly number[]): number {
+  let level = 1;
+  let nodes = 0;
+  for (const width of widths) nodes += level *= width;
+  return nodes;
+}
+
 /** widths[i] alternatives at depth i+1, under every node above. */
 export function full(widths: readonly number[]): TreePlan {
   const nodes: Node[] = [ROOT];
   let level = [0];
   widths.forEach((width, index) => {
-    if (!Number.isInteger(width) || width < 1) {
-      throw new ForetokenError(
-        'INVALID_ARGUMENT',
-        `full: widths[${index}] must be a positive integer, but is ${width}`,
-      );
-    }
     level = level.flatMap((parent) =>
       Array.from({ length: width }, (_, rank) => nodes.push({ parent, depth: index + 1, rank }) - 1),
     );
@@ -117,8 +120,20 @@ export function expectedTokensBySize(tree: TreePlan, statistics: RankPathStatist
   return expected;
 }
 
-/** Tokens that a step with this tree is expected to commit. */
+const TREE_PLAN: Checker<TreePlan> = checker('a TreePlan, as buildTree makes it', (value) => {
+  if (typeof value !== 'object' || value === null) return false;
+  const { parents, depths, ranks } = value as TreePlan;
+  const sizes = [parents, depths, ranks].map((each) => (types.isInt32Array(each) ? each.length : 0));
+  return sizes.every((size) => size === sizes[0] && size > 0) && parents.every((parent, i) => parent < i);
+});
+
+/**
+ * Tokens that a step with this tree is expected to commit.
+ * @throws ForetokenError INVALID_ARGUMENT naming the argument
+ */
 export function expectedTokens(tree: TreePlan, statistics: RankPathStatistics): number {
+  check('expectedTokens: tree', tree, TREE_PLAN);
+  check('expectedTokens: statistics', statistics, instance(RankPathStatistics));
   return expectedTokensBySize(tree, statistics).at(-1)!;
 }
 
@@ -145,14 +160,30 @@ export type TreeShape =
       statistics: RankPathStatistics;
     };
 
-/** Plans a draft tree: a chain, a full tree, or the best one under acceptance statistics. */
+/** Largest tree that is planned: far more than kernels verify at once, and than pays. */
+const MAX_PLANNED_NODES = 4096;
+
+const nodes = integer(0, MAX_PLANNED_NODES);
+
+const TREE_SHAPE = variants<TreeShape, 'tree'>('tree', {
+  chain: { depth: required(nodes) },
+  full: { widths: required(arrayOf(integer(1, MAX_PLANNED_NODES), MAX_PLANNED_NODES)) },
+  best: { nodes: required(nodes), statistics: required(instance(RankPathStatistics)) },
+});
+
+/**
+ * Plans a draft tree: a chain, a full tree, or the best one under acceptance statistics; of 4096 draft nodes at most.
+ * @throws ForetokenError INVALID_ARGUMENT naming the option, what was given and what is allowed
+ */
 export function buildTree(shape: TreeShape): TreePlan {
-  switch (shape.tree) {
+  const checked = check('buildTree: shape', shape, TREE_SHAPE);
+  switch (checked.tree) {
     case 'chain':
-      return chain(shape.depth);
+      return chain(checked.depth);
     case 'full':
-      return full(shape.widths);
+      check('buildTree: nodes of shape.widths', countNodes(checked.widths), nodes);
+      return full(checked.widths);
     case 'best':
-      return best(shape.nodes, shape.statistics);
+      return best(checked.nodes, checked.statistics);
   }
 }

@@ -1,4 +1,4 @@
-import { ForetokenError } from '../errors';
+import { boolean, checker, checkOptions, integer, object, oneOf, type Checker, type Schema } from '../check';
 
 /** `auto` takes a GPU when one answers and the CPU otherwise; `cuda:1` is the second GPU. */
 export type DeviceName = 'auto' | 'cpu' | 'cuda' | `cuda:${number}` | 'cuda-emulated';
@@ -44,18 +44,41 @@ export interface EmulatorOptions {
   computeCapability?: number;
 }
 
-const CPU_OPTIONS = ['threads', 'isa', 'memoryLimit'] as const;
+export const deviceName: Checker<DeviceName> = checker(
+  'one of auto, cpu, cuda, cuda:N, cuda-emulated',
+  (value) => typeof value === 'string' && /^(auto|cpu|cuda(:\d{1,9})?|cuda-emulated)$/.test(value),
+);
 
-/** @throws INVALID_ARGUMENT naming an option that the named device does not have */
-export function checkDeviceOptions(name: DeviceName, options: DeviceOptions): void {
+const CPU_OPTIONS: Schema<Omit<DeviceOptions, 'emulator'>> = {
+  threads: integer(1, 1024),
+  isa: oneOf('baseline', 'avx2', 'avx2vnni', 'avx512', 'avx512vnni', 'avx512bf16', 'dotprod'),
+  memoryLimit: integer(1),
+};
+
+const EMULATOR_OPTIONS: Schema<EmulatorOptions> = {
+  checked: boolean,
+  schedule: oneOf('in-order', 'reverse', 'random', 'starve'),
+  asyncCopies: oneOf('early', 'late', 'random'),
+  seed: integer(0),
+  residentBlocks: integer(1, 64),
+  memory: integer(1),
+  cublas: boolean,
+  refused: integer(0),
+  driver: integer(0, 1e6),
+  devices: oneOf(0, 1),
+  computeCapability: integer(10, 200),
+};
+
+/**
+ * @param name checked
+ * @throws INVALID_ARGUMENT naming an option that the named device does not have, or what is not allowed of one that it has
+ */
+export function checkDeviceOptions(name: DeviceName, options: DeviceOptions): DeviceOptions {
   // `auto` may be the CPU.
-  const allowed =
-    name === 'cpu' || name === 'auto' ? CPU_OPTIONS : name === 'cuda-emulated' ? ['emulator'] : [];
-  for (const [option, value] of Object.entries(options)) {
-    if (value === undefined || allowed.some((one) => one === option)) continue;
-    const known = allowed.length > 0 ? `there are ${allowed.join(', ')}` : 'there is none';
-    throw new ForetokenError('INVALID_ARGUMENT', `openDevice: ${name} has no option ${option}; ${known}`);
-  }
+  const hasCpu = name === 'cpu' || name === 'auto';
+  const emulator: Schema<Pick<DeviceOptions, 'emulator'>> = { emulator: object(EMULATOR_OPTIONS) };
+  const schema = hasCpu ? CPU_OPTIONS : name === 'cuda-emulated' ? emulator : {};
+  return checkOptions<DeviceOptions>(`openDevice: ${name}`, options, schema as Schema<DeviceOptions>);
 }
 
 /** The options as the emulator reads them, and refuses them by name. */

@@ -1,8 +1,10 @@
+import { check } from '../check';
 import { ForetokenError } from '../errors';
 import type { DeviceHandle, DType, HostArray, MachineRates, MemoryStatistics } from '../native/binding';
 import { native } from '../native/load';
 import {
   checkDeviceOptions,
+  deviceName,
   emulatorText,
   type DeviceName,
   type DeviceOptions,
@@ -39,24 +41,19 @@ export function devices(): DeviceListing[] {
 /**
  * Opens a device: one ordered stream and the memory it uses. `cuda-emulated` runs the kernels of the GPU on the CPU, thread
  * by thread: for tests. Packages do not have it.
- * @throws ForetokenError DEVICE_UNAVAILABLE with the reason, when a GPU is asked for and none can be used
+ * @throws ForetokenError INVALID_ARGUMENT naming the option, what was given and what is allowed; DEVICE_UNAVAILABLE with the
+ * reason, when a GPU is asked for and none can be used
  */
 export function openDevice(name: DeviceName = 'auto', options: DeviceOptions = {}): Device {
+  check('openDevice: name', name, deviceName);
+  const { isa, threads, memoryLimit, emulator } = checkDeviceOptions(name, options);
   const index = /^cuda(?::(\d+))?$/.exec(name);
-  if (!index && name !== 'auto' && name !== 'cpu' && name !== 'cuda-emulated') {
-    throw new ForetokenError(
-      'INVALID_ARGUMENT',
-      `openDevice: name must be auto, cpu, cuda, cuda:N or cuda-emulated, but is ${String(name)}`,
-    );
-  }
-  checkDeviceOptions(name, options);
   if (index) {
     const ordinal = Number(index[1] ?? 0);
     return new Device(`cuda:${ordinal}`, native.openCuda(ordinal));
   }
-  if (name === 'cuda-emulated') return openEmulated(options.emulator ?? {});
+  if (name === 'cuda-emulated') return openEmulated(emulator ?? {});
   if (name === 'auto' && native.cudaInfo().devices.length > 0) return openDevice('cuda');
-  const { isa, threads, memoryLimit } = options;
   return new Device('cpu', native.openCpu(isa, threads, memoryLimit));
 }
 

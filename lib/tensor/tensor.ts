@@ -51,6 +51,14 @@ export class Tensor implements Surviving, Disposable {
     else this.released();
   }
 
+  /**
+   * Whether a value is a tensor of this copy of the package.
+   * @internal
+   */
+  static isTensor(value: unknown): value is Tensor {
+    return typeof value === 'object' && value !== null && #handle in value;
+  }
+
   /** No scope owns this tensor: should it be forgotten, the collector frees it. */
   released(): void {
     forgotten.register(this, this.#handle, this);

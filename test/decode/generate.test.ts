@@ -135,7 +135,7 @@ describe('generate', () => {
 
   it.each([
     [{ temperature: -1 }, 'temperature'],
-    [{ topP: 2 }, 'samplingOptions: topP must be'],
+    [{ topP: 2 }, 'generate: topP must be a number from 0 to 1, but is 2'],
     [{ topK: 1.5 }, 'topK'],
     [{ seed: -1 }, 'seed'],
     [{ maxTokens: -1 }, 'maxTokens'],
@@ -143,6 +143,14 @@ describe('generate', () => {
     [{ speculation: { tree: 'chain', depth: 9 } }, 'depth'],
     [{ speculation: { tree: 'full', widths: [9, 9, 9] } }, 'nodes'],
     [{ speculation: { tree: 'bush' } }, 'bush'],
+    [{ speculation: { tree: 'best', depth: 2 } }, 'speculation has no option depth'],
+    [{ max_tokens: 5 }, 'generate has no option max_tokens (given: 5); do you mean maxTokens?'],
+    [{ maxTokens: '5' }, 'generate: maxTokens must be an integer of at least 0, or Infinity, but is "5"'],
+    [{ stop: 5 }, 'generate: stop must be a string, or an array'],
+    [{ stop: ['a', null] }, 'generate: stop[1] must be a string, but is null'],
+    [{ signal: new AbortController() }, 'generate: signal must be an AbortSignal, but is an AbortController'],
+    [{ logitBias: [[1, 2]] }, 'generate: logitBias must be a Map of token ids to numbers, but is […]'],
+    [{ logitBias: { 1: 2 } }, 'generate: logitBias must be a Map of token ids to numbers'],
   ])('refuses %j at the call, naming it', (options, name) => {
     expect(() => run('abc', options as GenerateOptions)).toThrow(name);
   });
@@ -168,13 +176,21 @@ describe('generate', () => {
     expect(generation).toHaveLength(40);
     expect(generation).toEqual(await tokensOf({ speculation: 'none' }));
     expect(() => generate(tiny, tokenizer, [1], { speculation: { tree: 'full', widths: [2, 6] } })).toThrow(
-      'speculation: widths must be an integer in 1 … 5, but is 6',
+      'generate: speculation.widths[1] must be an integer from 1 to 5, but is 6',
     );
+  });
+
+  it('generates as many tokens as there are positions', async () => {
+    const generation = run('abc', { maxTokens: Infinity, ignoreEos: true });
+    await collect(generation);
+    expect(generation.stats.tokens).toBe(model.config.maxPositionEmbeddings - 3);
   });
 
   it('refuses prompts that cannot be continued', () => {
     expect(() => run('', {})).toThrow('prompt must have at least one token');
     expect(() => run('a'.repeat(128), {})).toThrow('prompt has 128 tokens, but the model has 128 positions');
-    expect(() => generate(model, tokenizer, [1, 700], {})).toThrow('prompt[1] is 700');
+    expect(() => generate(model, tokenizer, [1, 700], {})).toThrow(
+      'generate: prompt[1] must be an integer from 0 to',
+    );
   });
 });

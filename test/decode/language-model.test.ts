@@ -46,21 +46,28 @@ test.each<[string, () => LoadOptions | Device | DeviceName | undefined, boolean]
   expect(used.closed).toBe(isOwn);
 });
 
-test.each([['float16', 'INVALID_ARGUMENT', 'dtype must be float32, bfloat16 or int8, but is float16']])(
-  'the CPU has no models in %s, and nothing is left open',
-  async (dtype, code, message) => {
-    const directory = await saved();
-    const closeDevice = jest.spyOn(native, 'closeDevice');
-    const before = native.liveTensors();
-    const options = { device: 'cpu', dtype } as LoadOptions;
-    await expect(LanguageModel.load(directory, options)).rejects.toEqual(
-      foretokenError(code as never, message),
-    );
-    expect(closeDevice).toHaveBeenCalledTimes(1);
-    expect(native.liveTensors()).toBe(before);
-    closeDevice.mockRestore();
-  },
-);
+test('there are no models in float16, and nothing is opened for one', async () => {
+  const directory = await saved();
+  const openCpu = jest.spyOn(native, 'openCpu');
+  const before = native.liveTensors();
+  const options = { device: 'cpu', dtype: 'float16' } as object as LoadOptions;
+  await expect(LanguageModel.load(directory, options)).rejects.toEqual(
+    foretokenError(
+      'INVALID_ARGUMENT',
+      'LanguageModel.load: dtype must be one of float32, bfloat16, int8, but is "float16"',
+    ),
+  );
+  expect(openCpu).not.toHaveBeenCalled();
+  expect(native.liveTensors()).toBe(before);
+  openCpu.mockRestore();
+});
+
+test('a device that is opened for a model is closed when the model cannot be loaded', async () => {
+  const closeDevice = jest.spyOn(native, 'closeDevice');
+  await expect(LanguageModel.load('no/such/directory', 'cpu')).rejects.toEqual(foretokenError('FILE_ACCESS'));
+  expect(closeDevice).toHaveBeenCalledTimes(1);
+  closeDevice.mockRestore();
+});
 
 test('on the CPU a model in bfloat16 is kept packed alone, and is saved as it is', async () => {
   const directory = await saved();

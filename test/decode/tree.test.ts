@@ -9,6 +9,7 @@ import {
   expectedTokensBySize,
   full,
   type TreePlan,
+  type TreeShape,
 } from '../../lib/decode/tree';
 import { foretokenError } from '../support/errors';
 
@@ -91,7 +92,6 @@ describe('shapes', () => {
         expect(plan.parents).toHaveLength(nodes);
       }),
     );
-    expect(() => full([2, 0])).toThrow(foretokenError('INVALID_ARGUMENT', 'widths[1]', '0'));
   });
 
   it('by name', () => {
@@ -99,6 +99,20 @@ describe('shapes', () => {
     expect(buildTree({ tree: 'chain', depth: 2 })).toEqual(chain(2));
     expect(buildTree({ tree: 'full', widths: [2, 2] })).toEqual(full([2, 2]));
     expect(buildTree({ tree: 'best', nodes: 9, statistics: shared })).toEqual(best(9, shared));
+  });
+
+  it.each<[unknown, ...string[]]>([
+    [
+      { tree: 'full', widths: [2, 0] },
+      'buildTree: shape.widths[1] must be an integer from 1 to 4096, but is 0',
+    ],
+    [{ tree: 'full', widths: [64, 64] }, 'buildTree: nodes of shape.widths must be', '4160'],
+    [{ tree: 'chain', depth: 1e9 }, 'buildTree: shape.depth must be an integer from 0 to 4096'],
+    [{ tree: 'best', nodes: 3 }, 'buildTree: shape.statistics is missing'],
+    [{ tree: 'bush' }, 'buildTree: shape.tree must be one of chain, full, best, but is "bush"'],
+    [undefined, 'buildTree: shape is missing'],
+  ])('refuses %j by name', (shape, ...parts) => {
+    expect(() => buildTree(shape as TreeShape)).toThrow(foretokenError('INVALID_ARGUMENT', ...parts));
   });
 });
 

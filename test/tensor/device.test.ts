@@ -192,14 +192,14 @@ test('the CPU computes in float32, whatever else it stores', async () => {
 describe('options', () => {
   test.each<[DeviceName, object, string[]]>([
     ['cpu', { emulator: {} }, ['cpu has no option emulator', 'threads, isa, memoryLimit']],
-    ['cpu', { thread: 2 }, ['cpu has no option thread;']],
+    ['cpu', { thread: 2 }, ['cpu has no option thread (given: 2); do you mean threads?']],
     ['auto', { emulator: {} }, ['auto has no option emulator']],
-    ['cuda', { threads: 2 }, ['cuda has no option threads', 'there is none']],
+    ['cuda', { threads: 2 }, ['cuda has no option threads', 'There is none.']],
     ['cuda:1', { isa: 'avx2' }, ['cuda:1 has no option isa']],
     [
       'cuda-emulated',
       { memoryLimit: 1e9 },
-      ['cuda-emulated has no option memoryLimit', 'there are emulator'],
+      ['cuda-emulated has no option memoryLimit', 'There are emulator.'],
     ],
   ])('of %s: %j is refused', (name, options, parts) => {
     expect(() => openDevice(name, options)).toThrow(

@@ -1,4 +1,10 @@
 export { byteTokenizerFiles, byteTokenizerJson } from './byte-level';
-export type { DecodeOptions, StreamDecoder, Tokenizer, TokenizerFiles } from './interface';
+export {
+  TOKENIZER,
+  type DecodeOptions,
+  type StreamDecoder,
+  type Tokenizer,
+  type TokenizerFiles,
+} from './interface';
 export { createTokenizer, loadTokenizer, saveTokenizer } from './load';
 export { encodingVersion } from './version';

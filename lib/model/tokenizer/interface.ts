@@ -1,3 +1,4 @@
+import { shaped, type Checker } from '../../check';
 import { ForetokenError } from '../../errors';
 
 /** Turns text into token ids and back. */
@@ -29,6 +30,14 @@ export interface Tokenizer {
   /** Decodes one text as its tokens arrive. */
   streamDecoder(options?: DecodeOptions): StreamDecoder;
 }
+
+/** One of one's own is taken, too. */
+export const TOKENIZER: Checker<Tokenizer> = shaped<Tokenizer>('a Tokenizer', {
+  vocabSize: 'number',
+  encode: 'function',
+  decode: 'function',
+  streamDecoder: 'function',
+});
 
 /** How token ids become text. */
 export interface DecodeOptions {

@@ -1,4 +1,7 @@
+import type { TensorHandle } from '../../native/binding';
 import { native } from '../../native/load';
+import { check, object, type Schema } from '../../check';
+import { handleOf, tensors } from '../checks';
 import type { Tensor } from '../tensor';
 
 /**
@@ -14,6 +17,16 @@ export interface TreeRows {
   parents: Tensor;
 }
 
+export const TREE_ROWS: Schema<TreeRows> = tensors('rowOffsets', 'lengths', 'parents');
+
+const TREE = object(TREE_ROWS);
+
+/** The handles of the trees that a function was given. */
+export function treeHandles(where: string, tree: TreeRows): [TensorHandle, TensorHandle, TensorHandle] {
+  const { rowOffsets, lengths, parents } = check(`${where}: tree`, tree, TREE);
+  return [rowOffsets.handle, lengths.handle, parents.handle];
+}
+
 /**
  * Writes the keys and values of each row into its slot of one layer of the cache.
  * @param cache [layers, 2, sequences, kvHeads, capacity, headDim], zeros at first; within one head the device
@@ -22,8 +35,7 @@ export interface TreeRows {
  * @param heads query heads of a row
  */
 export function kvAppend(cache: Tensor, layer: number, qkv: Tensor, tree: TreeRows, heads: number): void {
-  const { rowOffsets, lengths, parents } = tree;
-  native.kvAppend(cache.handle, layer, qkv.handle, rowOffsets.handle, lengths.handle, parents.handle, heads);
+  native.kvAppend(handleOf(cache), layer, handleOf(qkv), ...treeHandles('kvAppend', tree), heads);
 }
 
 /**
@@ -40,5 +52,8 @@ export function kvCompact(
   path: Tensor,
   counts: Tensor,
 ): void {
-  native.kvCompact(cache.handle, rowOffsets.handle, lengths.handle, path.handle, counts.handle);
+  native.kvCompact(
+    ...[handleOf(cache), handleOf(rowOffsets), handleOf(lengths)],
+    ...[handleOf(path), handleOf(counts)],
+  );
 }

@@ -1,6 +1,19 @@
+import { types } from 'node:util';
+import {
+  check,
+  checker,
+  checkOptions,
+  integer,
+  number,
+  object,
+  required,
+  type Checker,
+  type Schema,
+} from '../../check';
 import { ForetokenError } from '../../errors';
 import type { SamplingArguments, SamplingNumbers } from '../../native/binding';
 import { native } from '../../native/load';
+import { handleOf, LARGEST_INT, tensor } from '../checks';
 import type { Device } from '../device';
 import { scope } from '../scope';
 import { Tensor } from '../tensor';
@@ -40,12 +53,79 @@ export interface SamplingHistory {
 
 /** Beyond it a bias would swallow the digits of a logit. */
 const LARGEST_BIAS = 1e6;
+const LARGEST_TEMPERATURE = 1e6;
+const LARGEST_PENALTY = 1e4;
+const LARGEST_SOFTCAP = 1e30;
+
+const temperature: Checker<number> = checker(
+  `0, or a number from 0.000001 to ${LARGEST_TEMPERATURE}`,
+  (value) => value === 0 || (typeof value === 'number' && value >= 1e-6 && value <= LARGEST_TEMPERATURE),
+);
+
+const seed: Checker<number | bigint> = checker('an integer from 0 to 2^64-1', (value) =>
+  typeof value === 'bigint'
+    ? value >= 0n && value < 2n ** 64n
+    : Number.isSafeInteger(value) && (value as number) >= 0,
+);
+
+export const softcap: Checker<number> = number(0, LARGEST_SOFTCAP);
+
+const anyBias: Checker<number> = checker(
+  `-Infinity or a number from -${LARGEST_BIAS} to ${LARGEST_BIAS}`,
+  (value) => value === -Infinity || (typeof value === 'number' && Math.abs(value) <= LARGEST_BIAS),
+);
+
+const logitBias: Checker<ReadonlyMap<number, number>> = {
+  allowed: 'a Map of token ids to numbers',
+  fits: types.isMap,
+  parts: (what, value) => {
+    // By the language's own method, whatever became of the map's; and a copy, which does not change any more.
+    const biases = new Map(Map.prototype.entries.call(value as Map<number, number>));
+    for (const [token, bias] of biases) {
+      check(`${what}: token`, token, integer(0, LARGEST_INT));
+      check(`${what} of token ${token}`, bias, anyBias);
+    }
+    return biases;
+  },
+};
+
+export const SAMPLING_OPTIONS: Schema<SamplingOptions> = {
+  temperature,
+  topK: integer(0, LARGEST_INT),
+  topP: number(0, 1),
+  minP: number(0, 1),
+  repetitionPenalty: number(0.001, 1000),
+  frequencyPenalty: number(-LARGEST_PENALTY, LARGEST_PENALTY),
+  presencePenalty: number(-LARGEST_PENALTY, LARGEST_PENALTY),
+  logitBias,
+  seed,
+};
+
+/** Arrays, typed ones, and whatever else has a length and elements. */
+export const TOKEN_IDS: Checker<ArrayLike<number>> = checker(
+  'an array of token ids',
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    Number.isSafeInteger((value as ArrayLike<number>).length) &&
+    (value as ArrayLike<number>).length >= 0,
+);
+
+export const HISTORY: Checker<SamplingHistory> = object<SamplingHistory>({
+  tokens: required(TOKEN_IDS),
+  promptLength: required(integer(0, LARGEST_INT)),
+});
 
 /**
- * Fills in defaults and checks ranges.
- * @throws ForetokenError INVALID_ARGUMENT naming the option, what was given and what is allowed
+ * Fills in defaults of options that were checked.
+ * @param where the function's name for the message
+ * @throws ForetokenError INVALID_ARGUMENT naming a token of `logitBias` that is not in the vocabulary
  */
-export function samplingOptions(options: SamplingOptions, vocabSize: number): Required<SamplingOptions> {
+export function fillSampling(
+  where: string,
+  options: SamplingOptions,
+  vocabSize: number,
+): Required<SamplingOptions> {
   const filled: Required<SamplingOptions> = {
     temperature: options.temperature ?? 0,
     topK: options.topK ?? 0,
@@ -57,20 +137,10 @@ export function samplingOptions(options: SamplingOptions, vocabSize: number): Re
     logitBias: options.logitBias ?? new Map<number, number>(),
     seed: options.seed ?? 0,
   };
-  native.samplingOptions(...numbersOf(filled));
-  for (const [token, bias] of filled.logitBias) {
-    if (!Number.isInteger(token) || token < 0 || token >= vocabSize) {
-      fail(`logitBias has token ${token}, but tokens are integers in 0 … ${vocabSize - 1}`);
-    }
-    if (typeof bias !== 'number' || !(bias === -Infinity || Math.abs(bias) <= LARGEST_BIAS)) {
-      fail(`logitBias of token ${token} must be -Infinity or in -1000000 … 1000000, but is ${bias}`);
-    }
+  for (const token of filled.logitBias.keys()) {
+    check(`${where}: token of logitBias`, token, integer(0, vocabSize - 1));
   }
   return filled;
-}
-
-function fail(message: string): never {
-  throw new ForetokenError('INVALID_ARGUMENT', `samplingOptions: ${message}`);
 }
 
 function numbersOf(options: Required<SamplingOptions>): SamplingNumbers {
@@ -132,7 +202,7 @@ export function topK(
   /** float32 [..., k]: the entries themselves. */
   values: Tensor;
 } {
-  const [indices, values] = native.topK(x.handle, k);
+  const [indices, values] = native.topK(handleOf(x), k);
   return { indices: new Tensor(x.device, indices), values: new Tensor(x.device, values) };
 }
 
@@ -150,6 +220,14 @@ export interface LinearSampleOptions {
   softcap?: number;
 }
 
+const LINEAR_SAMPLE_OPTIONS: Schema<LinearSampleOptions> = {
+  bias: tensor,
+  positions: tensor,
+  temperature,
+  seed,
+  softcap,
+};
+
 /**
  * Unembedding and draw in one; logits are never written.
  * @param hidden [rows, dim]
@@ -157,15 +235,15 @@ export interface LinearSampleOptions {
  * @returns int32 [rows]
  */
 export function linearSample(hidden: Tensor, weight: Tensor, options: LinearSampleOptions = {}): Tensor {
-  const { bias, positions, temperature = 0, seed = 0, softcap = 0 } = options;
+  const checked = checkOptions('linearSample', options, LINEAR_SAMPLE_OPTIONS);
   const tokens = native.linearSample(
-    hidden.handle,
-    weight.handle,
-    bias?.handle,
-    positions?.handle,
-    softcap,
-    temperature,
-    seed,
+    handleOf(hidden),
+    handleOf(weight),
+    handleOf(checked.bias),
+    handleOf(checked.positions),
+    checked.softcap ?? 0,
+    checked.temperature ?? 0,
+    checked.seed ?? 0,
   );
   return new Tensor(hidden.device, tokens);
 }
@@ -184,16 +262,18 @@ export function sampleLogits(
   options: SamplingOptions = {},
   history?: SamplingHistory,
 ): Tensor {
-  const { device } = logits;
-  const checked = samplingOptions(options, logits.shape.at(-1)!);
+  const { device, shape } = check('sampleLogits: logits', logits, tensor);
+  const checked = checkOptions('sampleLogits', options, SAMPLING_OPTIONS);
+  const sampling = fillSampling('sampleLogits', checked, shape.at(-1) ?? 0);
+  const past = history === undefined ? undefined : check('sampleLogits: history', history, HISTORY);
   return scope(() => {
-    const tokens = history ? device.tensor(historyTokens(history, 'sampleLogits: history')) : undefined;
+    const tokens = past ? device.tensor(historyTokens(past, 'sampleLogits: history')) : undefined;
     const drawn = native.sampleLogits(
       logits.handle,
-      positions.handle,
+      handleOf(positions),
       tokens?.handle,
-      history?.promptLength ?? 0,
-      ...samplingArguments(device, checked),
+      past?.promptLength ?? 0,
+      ...samplingArguments(device, sampling),
     );
     return new Tensor(device, drawn);
   });

@@ -1,14 +1,18 @@
-import { ForetokenError } from '../../errors';
+import { arrayOf, checkOptions, either, integer, object, required, type Schema } from '../../check';
 import { native } from '../../native/load';
+import { LARGEST_INT, tensor, tensors } from '../checks';
 import type { Device } from '../device';
 import { scope } from '../scope';
 import { Tensor } from '../tensor';
-import type { TreeRows } from './kv-cache';
+import { TREE_ROWS, type TreeRows } from './kv-cache';
 import {
+  fillSampling,
+  HISTORY,
   historyTokens,
   needsHistory,
+  SAMPLING_OPTIONS,
   samplingArguments,
-  samplingOptions,
+  softcap,
   type SamplingHistory,
   type SamplingOptions,
 } from './sampling';
@@ -29,6 +33,15 @@ export interface PlantTreeInputs {
   lengths: Tensor;
 }
 
+const PLANT_TREE_INPUTS = tensors<PlantTreeInputs>(
+  'roots',
+  'drafts',
+  'depths',
+  'ranks',
+  'rowOffsets',
+  'lengths',
+);
+
 /** Fills draft trees with tokens. */
 export function plantTree(inputs: PlantTreeInputs): {
   /** int32 [rows]: the token each node holds. */
@@ -36,7 +49,11 @@ export function plantTree(inputs: PlantTreeInputs): {
   /** int32 [rows]: `lengths` of its sequence plus its depth. */
   positions: Tensor;
 } {
-  const { roots, drafts, depths, ranks, rowOffsets, lengths } = inputs;
+  const { roots, drafts, depths, ranks, rowOffsets, lengths } = checkOptions(
+    'plantTree',
+    inputs,
+    PLANT_TREE_INPUTS,
+  );
   const [tokens, positions] = native.plantTree(
     roots.handle,
     drafts.handle,
@@ -80,6 +97,20 @@ export interface VerifyTreeInputs {
   maxDepth?: number;
 }
 
+const DEVICE_HISTORY = object<DeviceHistory>(tensors('tokens', 'lengths', 'promptLengths'));
+
+const VERIFY_TREE_INPUTS: Schema<VerifyTreeInputs> = {
+  hidden: required(tensor),
+  weight: required(tensor),
+  bias: tensor,
+  softcap,
+  tokens: required(tensor),
+  tree: required(object(TREE_ROWS)),
+  sampling: object(SAMPLING_OPTIONS),
+  history: either<[readonly SamplingHistory[], DeviceHistory]>(arrayOf(HISTORY), DEVICE_HISTORY),
+  maxDepth: integer(0, LARGEST_INT - 1),
+};
+
 /** What {@link verifyTree} accepted. */
 export interface VerifyTreeResult {
   /** int32 [sequences, maxDepth + 1]: accepted rows, root first; -1 behind them. */
@@ -97,16 +128,17 @@ export interface VerifyTreeResult {
  * @throws ForetokenError INDEX_OUT_OF_RANGE for a malformed tree; INVALID_ARGUMENT naming a sampling option
  */
 export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
+  const checked = checkOptions('verifyTree', inputs, VERIFY_TREE_INPUTS);
   return scope(() => {
-    const { hidden, weight, bias, softcap = 0, tokens, tree, history } = inputs;
+    const { hidden, weight, bias, tokens, tree, history } = checked;
     const { device } = hidden;
-    const sampling = samplingOptions(inputs.sampling ?? {}, weight.shape[0]!);
+    const sampling = fillSampling('verifyTree', checked.sampling ?? {}, weight.shape[0] ?? 0);
     const past = history && needsHistory(sampling) ? onDevice(device, history) : undefined;
     const [path, drawn, counts] = native.verifyTree(
       hidden.handle,
       weight.handle,
       bias?.handle,
-      softcap,
+      checked.softcap ?? 0,
       tokens.handle,
       tree.rowOffsets.handle,
       tree.lengths.handle,
@@ -114,7 +146,7 @@ export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
       past?.tokens.handle,
       past?.lengths.handle,
       past?.promptLengths.handle,
-      inputs.maxDepth,
+      checked.maxDepth,
       ...samplingArguments(device, sampling),
     );
     return {
@@ -131,10 +163,6 @@ function onDevice(device: Device, history: readonly SamplingHistory[] | DeviceHi
   const packed = new Int32Array(history.length * stride);
   history.forEach((each, sequence) => {
     packed.set(historyTokens(each, `verifyTree: history[${sequence}]`), sequence * stride);
-    if ((each.promptLength | 0) !== each.promptLength) {
-      const problem = `promptLength is ${String(each.promptLength)}, but must be a 32-bit integer`;
-      throw new ForetokenError('INVALID_ARGUMENT', `verifyTree: history[${sequence}].${problem}`);
-    }
   });
   return {
     tokens: device.tensor(packed, [history.length, stride]),
