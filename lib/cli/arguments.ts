@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { nearestName } from './nearest-name';
 
 /** A mistake in how a command was called: exit code 2. */
 export class UsageError extends Error {
@@ -10,6 +11,8 @@ interface ValueOf {
   /** May be given several times. */
   strings: string[];
   integer: number;
+  /** An integer of any size. */
+  bigint: bigint;
   number: number;
   boolean: boolean;
 }
@@ -21,6 +24,8 @@ export interface Flag {
   readonly value?: string;
   /** One line, with the default where there is one. */
   readonly help: string;
+  /** The option of the library that it becomes, where that is not called the same in camelCase. */
+  readonly option?: string;
 }
 
 export type Flags = Readonly<Record<string, Flag>>;
@@ -42,7 +47,12 @@ export interface CommandLine<F extends Flags> {
 const HELP: Flag = { type: 'boolean', short: 'h', help: 'show this help' };
 
 export const DEVICE_FLAGS = {
-  device: { type: 'string', value: 'NAME', help: 'auto, cpu, cuda, cuda:N or cuda-emulated (default auto)' },
+  device: {
+    type: 'string',
+    option: 'name',
+    value: 'NAME',
+    help: 'auto, cpu, cuda, cuda:N or cuda-emulated (default auto)',
+  },
   threads: { type: 'integer', value: 'N', help: 'threads of the CPU (default: its processors)' },
   dtype: {
     type: 'string',
@@ -55,6 +65,12 @@ export const JSON_FLAG = {
   json: { type: 'boolean', help: 'print JSON to standard output, for programs' },
 } as const satisfies Flags;
 
+/** What a command was called with. */
+export interface Parsed<F extends Flags> {
+  readonly values: Values<F>;
+  readonly positionals: string[];
+}
+
 /**
  * The arguments of a command, or null when its help was asked for and is printed.
  * @throws UsageError naming the argument
@@ -62,45 +78,72 @@ export const JSON_FLAG = {
 export function parseCommand<F extends Flags>(
   command: CommandLine<F>,
   argv: readonly string[],
-): { values: Values<F>; positionals: string[] } | null {
+): Parsed<F> | null {
   const flags: Flags = { ...command.flags, help: HELP };
   const options = Object.fromEntries(
     Object.entries(flags).map(([name, { type, short }]) => [
       name,
-      {
-        type: type === 'boolean' ? ('boolean' as const) : ('string' as const),
-        multiple: type === 'strings',
-        ...(short && { short }),
-      },
+      { type: type === 'boolean' ? ('boolean' as const) : ('string' as const), ...(short && { short }) },
     ]),
   );
-  let parsed;
-  try {
-    parsed = parseArgs({ args: [...argv], options, allowPositionals: true });
-  } catch (error) {
-    // Node explains at length; its first sentence says what is wrong.
-    const [sentence] = (error as Error).message.split(/\.(?:\s|$)|\n/);
-    throw new UsageError(sentence!.charAt(0).toLowerCase() + sentence!.slice(1));
-  }
-  if (parsed.values.help) {
+  // Node's strict mode refuses every value that begins with a dash, as `--seed -1` and `--prompt '- item'` have.
+  const { tokens, positionals } = parseArgs({
+    args: [...argv],
+    options,
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  });
+  const given = tokens.filter((token) => token.kind === 'option');
+  if (given.some(({ name }) => name === 'help')) {
     process.stdout.write(helpOf(command));
     return null;
   }
-  const values = Object.entries(parsed.values).map(([name, value]) => [
-    name,
-    convert(name, flags[name]!, value),
-  ]);
-  return { values: Object.fromEntries(values) as Values<F>, positionals: parsed.positionals };
+  const values: Record<string, unknown> = {};
+  for (const { name, rawName, value, inlineValue } of given) {
+    const flag = Object.hasOwn(flags, name) ? flags[name]! : unknownFlag(rawName, flags);
+    if (flag.type === 'boolean') {
+      if (value !== undefined) throw new UsageError(`--${name} takes no value, but is given '${value}'`);
+      values[name] = true;
+      continue;
+    }
+    if (value === undefined) throw new UsageError(`${rawName} needs a value`);
+    if (!inlineValue && isFlag(value, flags)) {
+      const remedy = `if '${value}' is meant as its value, write --${name}=${value}`;
+      throw new UsageError(`${rawName} needs a value, but is followed by the option ${value}; ${remedy}`);
+    }
+    const converted = convert(name, flag, value);
+    if (flag.type === 'strings')
+      values[name] = [...((values[name] as string[] | undefined) ?? []), converted];
+    else if (!Object.hasOwn(values, name)) values[name] = converted;
+    else throw new UsageError(`--${name} is given more than once; it takes one value`);
+  }
+  return { values: values as Values<F>, positionals };
 }
 
-function convert(name: string, { type }: Flag, value: unknown): unknown {
-  if (type !== 'integer' && type !== 'number') return value;
-  const number = parseNumber(value as string);
-  if (number === undefined || (type === 'integer' && !Number.isSafeInteger(number))) {
-    throw new UsageError(
-      `--${name} must be ${type === 'integer' ? 'an integer' : 'a number'}, but is '${value as string}'`,
-    );
-  }
+function unknownFlag(rawName: string, flags: Flags): never {
+  const names = Object.keys(flags);
+  const near = nearestName(rawName.replace(/^-+/, ''), names);
+  throw new UsageError(`there is no option '${rawName}'${near ? `; is --${near} meant?` : ''}`);
+}
+
+/** Whether a word is one of the options of a command, so that it is hardly meant as the value of the option before it. */
+function isFlag(word: string, flags: Flags): boolean {
+  return Object.entries(flags).some(
+    ([name, { short }]) => word === `--${name}` || word.startsWith(`--${name}=`) || word === `-${short}`,
+  );
+}
+
+function convert(name: string, { type }: Flag, value: string): unknown {
+  if (type === 'string' || type === 'strings') return value;
+  const fail = (allowed: string): never => {
+    throw new UsageError(`--${name} must be ${allowed}, but is '${value}'`);
+  };
+  if (type === 'bigint') return /^[+-]?\d+$/.test(value) ? BigInt(value) : fail('an integer');
+  const number = parseNumber(value);
+  if (type === 'number') return number ?? fail('a number');
+  if (number === undefined || !Number.isInteger(number)) return fail('an integer');
+  if (!Number.isSafeInteger(number)) return fail(`an integer within ±${Number.MAX_SAFE_INTEGER} (2^53 - 1)`);
   return number;
 }
 

@@ -1,23 +1,10 @@
 import type { MachineRates } from '../native/binding';
 import { devices, openDevice } from '../tensor/device';
 import type { DeviceName } from '../tensor/device-options';
-import { JSON_FLAG, parseCommand, UsageError } from './arguments';
+import { UsageError, type Parsed } from './arguments';
+import type { DEVICES } from './devices-flags';
 
-const COMMAND = {
-  name: 'devices',
-  positionals: '',
-  summary: 'Lists the devices that can compute here, and says why others cannot.',
-  example: 'foretoken devices --measure',
-  flags: {
-    measure: { type: 'boolean', help: 'measure what each device can do at most' },
-    ...JSON_FLAG,
-  },
-} as const;
-
-export async function devicesCommand(argv: readonly string[]): Promise<number> {
-  const parsed = parseCommand(COMMAND, argv);
-  if (!parsed) return 0;
-  const { values, positionals } = parsed;
+export async function devicesCommand({ values, positionals }: Parsed<typeof DEVICES.flags>): Promise<number> {
   if (positionals.length > 0)
     throw new UsageError(`'${positionals[0]}' is not expected; devices takes options only`);
   const listings = [];

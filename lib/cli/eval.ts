@@ -7,33 +7,11 @@ import type { Tokenizer } from '../model/tokenizer';
 import { PackedRows, prepareCorpus, splitHeldOut } from '../train/data';
 import { evaluate, type Evaluation } from '../train/evaluate';
 import { openCommandDevice } from './open-device';
-import { DEVICE_FLAGS, JSON_FLAG, parseCommand, UsageError, type Flags, type Values } from './arguments';
+import { UsageError, type Parsed } from './arguments';
+import type { EVAL, EvalValues } from './eval-flags';
 import { describeEvaluation } from './evaluation';
 
-const FLAGS = {
-  'held-out': { type: 'number', value: 'X', help: 'only this part of the text, from its end (default: all)' },
-  rows: { type: 'integer', value: 'N', help: 'only so many rows (default: all)' },
-  'batch-size': { type: 'integer', value: 'N', help: 'rows at a time (default 8)' },
-  'sequence-length': { type: 'integer', value: 'N', help: 'tokens in a row (default 256)' },
-  exclude: { type: 'strings', value: 'GLOB', help: 'files to leave out; may be repeated' },
-  'text-field': { type: 'string', value: 'NAME', help: 'field of JSON lines and arrays (default text)' },
-  cache: { type: 'string', value: 'DIR', help: 'keep the tokenized text here' },
-  ...DEVICE_FLAGS,
-  ...JSON_FLAG,
-} as const satisfies Flags;
-
-const COMMAND = {
-  name: 'eval',
-  positionals: 'MODEL TEXT…',
-  summary: 'Measures how well each head of a model, or of the newest checkpoint of a run, predicts text.',
-  example: "foretoken eval runs/first 'docs/**/*.md' --held-out 0.05",
-  flags: FLAGS,
-};
-
-export async function evalCommand(argv: readonly string[]): Promise<number> {
-  const parsed = parseCommand(COMMAND, argv);
-  if (!parsed) return 0;
-  const { values, positionals } = parsed;
+export async function evalCommand({ values, positionals }: Parsed<typeof EVAL.flags>): Promise<number> {
   const [directory, ...patterns] = positionals;
   if (directory === undefined) throw new UsageError("give a model's directory and the text to evaluate with");
   if (patterns.length === 0)
@@ -57,7 +35,7 @@ async function evaluateText(
   tokenizer: Tokenizer,
   patterns: readonly string[],
   cacheDirectory: string,
-  values: Values<typeof FLAGS>,
+  values: EvalValues,
 ): Promise<Evaluation> {
   const { exclude, 'text-field': textField, 'held-out': heldOut, rows } = values;
   const file = await prepareCorpus({ patterns, exclude, textField, tokenizer, cacheDirectory });

@@ -2,33 +2,60 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ForetokenError } from '../errors';
-import { UsageError } from './arguments';
+import { parseCommand, UsageError, type CommandLine, type Flags, type Parsed } from './arguments';
 import type * as devices from './devices';
+import { DEVICES } from './devices-flags';
 import type * as evaluation from './eval';
+import { EVAL } from './eval-flags';
+import { inFlags } from './flag-names';
 import type * as generation from './generate';
+import { GENERATE } from './generate-flags';
+import { nearestName } from './nearest-name';
+import { endWithoutOutput } from './standard-output';
 import type * as train from './train';
+import { TRAIN } from './train-flags';
 
-/** A command: arguments in, exit code out. */
-type Run = (argv: readonly string[]) => Promise<number>;
+interface Command {
+  readonly summary: string;
+  /** Arguments in, exit code out. */
+  readonly run: (argv: readonly string[]) => Promise<number>;
+}
 
-// Loaded when they are called: help, and the reason why the addon cannot be loaded, must not need the addon.
-const COMMANDS: Record<string, { summary: string; load: () => Run }> = {
-  train: {
-    summary: 'train a model on text',
-    load: () => (require('./train') as typeof train).trainCommand,
-  },
-  generate: {
-    summary: 'continue a text with a model',
-    load: () => (require('./generate') as typeof generation).generateCommand,
-  },
-  eval: {
-    summary: 'measure how well each head predicts text',
-    load: () => (require('./eval') as typeof evaluation).evalCommand,
-  },
-  devices: {
-    summary: 'list the devices that can compute here',
-    load: () => (require('./devices') as typeof devices).devicesCommand,
-  },
+/** @param load loads what the command does; only then the addon is needed, which help and usage errors are not to wait for */
+function command<F extends Flags>(
+  line: CommandLine<F>,
+  summary: string,
+  load: () => (parsed: Parsed<F>) => Promise<number>,
+): Command {
+  const run = async (argv: readonly string[]): Promise<number> => {
+    const parsed = parseCommand(line, argv);
+    if (!parsed) return 0;
+    try {
+      return await load()(parsed);
+    } catch (error) {
+      throw inFlags(error, line.flags, parsed.values);
+    }
+  };
+  return { summary, run };
+}
+
+const COMMANDS: Record<string, Command> = {
+  train: command(TRAIN, 'train a model on text', () => (require('./train') as typeof train).trainCommand),
+  generate: command(
+    GENERATE,
+    'continue a text with a model',
+    () => (require('./generate') as typeof generation).generateCommand,
+  ),
+  eval: command(
+    EVAL,
+    'measure how well each head predicts text',
+    () => (require('./eval') as typeof evaluation).evalCommand,
+  ),
+  devices: command(
+    DEVICES,
+    'list the devices that can compute here',
+    () => (require('./devices') as typeof devices).devicesCommand,
+  ),
 };
 
 function help(): string {
@@ -54,6 +81,7 @@ function version(): string {
 /** Runs the command line; what goes wrong is printed. Returns the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
+  const command = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   try {
     if (name === '--help' || name === '-h') {
       process.stdout.write(help());
@@ -63,33 +91,33 @@ export async function main(argv: readonly string[]): Promise<number> {
       console.log(version());
       return 0;
     }
-    if (name === undefined) throw new UsageError(`give a command: ${Object.keys(COMMANDS).join(', ')}`);
-    if (!Object.hasOwn(COMMANDS, name)) {
-      throw new UsageError(`there is no command '${name}', only ${Object.keys(COMMANDS).join(', ')}`);
-    }
-    return await COMMANDS[name]!.load()(rest);
+    if (!command) throw noCommand(name);
+    return await command.run(rest);
   } catch (error) {
-    const known = name !== undefined && Object.hasOwn(COMMANDS, name);
-    report(error, known ? `foretoken ${name}` : 'foretoken', rest.includes('--json'));
+    report(error, command ? `foretoken ${name} --help` : 'foretoken --help', rest.includes('--json'));
     return error instanceof UsageError ? 2 : 1;
   }
 }
 
-function report(error: unknown, command: string, json: boolean): void {
+function noCommand(name: string | undefined): UsageError {
+  const names = Object.keys(COMMANDS);
+  if (name === undefined) return new UsageError(`give a command: ${names.join(', ')}`);
+  const near = nearestName(name, names);
+  const advice = near ? `is ${near} meant?` : `there are ${names.join(', ')}`;
+  return new UsageError(`there is no command '${name}'; ${advice}`);
+}
+
+function report(error: unknown, help: string, json: boolean): void {
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
   const code =
     error instanceof ForetokenError ? error.code : error instanceof UsageError ? 'USAGE' : 'INTERNAL';
   if (json) console.error(JSON.stringify({ error: { code, message } }));
-  else if (code === 'USAGE') console.error(`${command}: ${message}; see ${command} --help`);
-  // What nobody raised on purpose is a mistake of ours, and worth its stack.
-  else console.error(`${command}: ${error instanceof ForetokenError ? message : (stack ?? message)}`);
+  else if (code === 'USAGE') console.error(`foretoken: ${message}; see ${help}`);
+  // What was not raised on purpose is a mistake of ours, and worth its stack.
+  else console.error(`foretoken: ${error instanceof ForetokenError ? message : (stack ?? message)}`);
 }
 
 if (require.main === module) {
-  // Whoever reads the output, `head` for instance, has seen enough: no error of ours.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit(0);
-  });
+  process.stdout.on('error', endWithoutOutput);
   void main(process.argv.slice(2)).then((code) => (process.exitCode = code));
 }

@@ -7,17 +7,36 @@ import { DEVICE_FLAGS, JSON_FLAG, parseNumber, UsageError, type Flags, type Valu
 /** What shapes a new model; not to be given together with --model. */
 const MODEL_FLAGS = {
   'hidden-size': { type: 'integer', value: 'N', help: 'width of the model (default 256)' },
-  layers: { type: 'integer', value: 'N', help: 'layers of the trunk (default 4)' },
-  'attention-heads': { type: 'integer', value: 'N', help: 'attention heads (default 4)' },
-  'kv-heads': { type: 'integer', value: 'N', help: 'key and value heads (default: as many)' },
+  layers: { type: 'integer', option: 'numHiddenLayers', value: 'N', help: 'layers of the trunk (default 4)' },
+  'attention-heads': {
+    type: 'integer',
+    option: 'numAttentionHeads',
+    value: 'N',
+    help: 'attention heads (default 4)',
+  },
+  'kv-heads': {
+    type: 'integer',
+    option: 'numKeyValueHeads',
+    value: 'N',
+    help: 'key and value heads (default: as many)',
+  },
   'intermediate-size': { type: 'integer', value: 'N', help: 'width of the MLPs (default: 8/3 of the model)' },
-  'tie-embeddings': { type: 'boolean', help: 'one matrix for embedding and unembedding' },
-  heads: { type: 'integer', value: 'N', help: 'tokens predicted at once, the next included (default 4)' },
+  'tie-embeddings': {
+    type: 'boolean',
+    option: 'tieWordEmbeddings',
+    help: 'one matrix for embedding and unembedding',
+  },
+  heads: {
+    type: 'integer',
+    option: 'mtp.numHeads',
+    value: 'N',
+    help: 'tokens predicted at once, the next included (default 4)',
+  },
   'head-kind': { type: 'string', value: 'KIND', help: 'parallel, medusa or sequential (default parallel)' },
   tokenizer: { type: 'string', value: 'DIR', help: 'directory of a tokenizer.json (default: bytes)' },
 } as const satisfies Flags;
 
-export const TRAIN_FLAGS = {
+const TRAIN_FLAGS = {
   output: { type: 'string', short: 'o', value: 'DIR', help: 'where the log and the checkpoints go' },
   resume: { type: 'boolean', help: 'go on from the newest checkpoint in the output directory' },
   steps: { type: 'integer', value: 'N', help: 'steps of the whole run (default 1000)' },
@@ -26,7 +45,12 @@ export const TRAIN_FLAGS = {
   'batch-size': { type: 'integer', value: 'N', help: 'rows at a time (default 8)' },
   'sequence-length': { type: 'integer', value: 'N', help: 'tokens in a row (default 256)' },
   accumulation: { type: 'integer', value: 'N', help: 'batches that make one step (default 1)' },
-  'learning-rate': { type: 'number', value: 'X', help: 'highest learning rate (default 1e-3)' },
+  'learning-rate': {
+    type: 'number',
+    option: 'peak',
+    value: 'X',
+    help: 'highest learning rate (default 1e-3)',
+  },
   schedule: { type: 'string', value: 'NAME', help: 'cosine, wsd or constant (default cosine)' },
   'warmup-steps': {
     type: 'integer',
@@ -65,7 +89,7 @@ export const TRAIN_FLAGS = {
   'eval-every': { type: 'integer', value: 'N', help: 'steps between evaluations (default: at the end)' },
   'eval-rows': { type: 'integer', value: 'N', help: 'rows to evaluate with (default: all held out)' },
   'save-every': { type: 'integer', value: 'N', help: 'steps between checkpoints (default: at the end)' },
-  keep: { type: 'integer', value: 'N', help: 'checkpoints to keep (default 2)' },
+  keep: { type: 'integer', option: 'keepCheckpoints', value: 'N', help: 'checkpoints to keep (default 2)' },
   seed: { type: 'integer', value: 'N', help: 'of weights and order of rows (default 0)' },
   exclude: { type: 'strings', value: 'GLOB', help: 'files to leave out; may be repeated' },
   'text-field': { type: 'string', value: 'NAME', help: 'field of JSON lines and arrays (default text)' },
@@ -73,6 +97,15 @@ export const TRAIN_FLAGS = {
   ...DEVICE_FLAGS,
   ...JSON_FLAG,
 } as const satisfies Flags;
+
+export const TRAIN = {
+  name: 'train',
+  positionals: 'TEXT…',
+  summary:
+    'Trains a model on files, directories or globs of text. JSON lines and arrays hold a document in each object.',
+  example: "foretoken train 'docs/**/*.md' --output runs/first --steps 500 --heads 4",
+  flags: TRAIN_FLAGS,
+} as const;
 
 export type TrainValues = Values<typeof TRAIN_FLAGS>;
 

@@ -6,25 +6,13 @@ import type { ActivationDType } from '../native/binding';
 import { prepareCorpus, type TokenFile } from '../train/data';
 import { Progress } from '../train/progress';
 import { Trainer, type RunResult } from '../train/trainer';
-import { parseCommand, required, UsageError } from './arguments';
+import { required, UsageError, type Parsed } from './arguments';
 import { describeEvaluation, summarizeEvaluation } from './evaluation';
 import { openCommandDevice, type Computing } from './open-device';
 import { interruptible } from './signals';
-import { checkModelFlags, modelOptions, TRAIN_FLAGS, trainingOptions, type TrainValues } from './train-flags';
+import { checkModelFlags, modelOptions, trainingOptions, type TRAIN, type TrainValues } from './train-flags';
 
-const COMMAND = {
-  name: 'train',
-  positionals: 'TEXT…',
-  summary:
-    'Trains a model on files, directories or globs of text. JSON lines and arrays hold a document in each object.',
-  example: "foretoken train 'docs/**/*.md' --output runs/first --steps 500 --heads 4",
-  flags: TRAIN_FLAGS,
-};
-
-export async function trainCommand(argv: readonly string[]): Promise<number> {
-  const parsed = parseCommand(COMMAND, argv);
-  if (!parsed) return 0;
-  const { values, positionals } = parsed;
+export async function trainCommand({ values, positionals }: Parsed<typeof TRAIN.flags>): Promise<number> {
   const output = required('output', values.output);
   if (positionals.length === 0)
     throw new UsageError('give the text to train on: files, directories or globs');

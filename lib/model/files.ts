@@ -2,23 +2,21 @@ import { constants } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { getSystemErrorMap } from 'node:util';
 import { ForetokenError, type ErrorCode } from '../errors';
 import { parseJson } from '../json';
 import { decodeUtf8 } from '../utf8';
 
 /** What the system said about `path`, as a ForetokenError with code FILE_ACCESS. */
 export function fileAccessError(action: 'read' | 'write', path: string, cause: unknown): ForetokenError {
-  const reasons: Record<string, string> = {
-    ENOENT: 'no such file or directory',
-    EACCES: 'permission denied',
-    EISDIR: 'it is a directory',
-    ENOTDIR: 'a part of the path is not a directory',
-    ENOSPC: 'no space left on the device',
-  };
-  const { code, message } = cause as NodeJS.ErrnoException;
-  return new ForetokenError('FILE_ACCESS', `cannot ${action} ${path}: ${reasons[code ?? ''] ?? message}`, {
-    cause,
-  });
+  return new ForetokenError('FILE_ACCESS', `cannot ${action} ${path}: ${systemReason(cause)}`, { cause });
+}
+
+/** Why the system refused something, in the system's own words, or the message of an error that is not the system's. */
+export function systemReason(cause: unknown): string {
+  const { errno, message } = cause as NodeJS.ErrnoException;
+  const [, words] = getSystemErrorMap().get(errno ?? 0) ?? [];
+  return words ?? message;
 }
 
 /** Opens a file for reading; throws FILE_ACCESS, naming it, when that fails. */
@@ -110,6 +108,30 @@ export async function writeFully(
   }
 }
 
+/**
+ * Makes a directory, with those that it lies in. Node's own recursive mkdir says ENOENT on a read-only file system, and on some
+ * others it never ends.
+ */
+export async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (await isDirectory(path)) return;
+    const parent = dirname(path);
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || parent === path || (await isDirectory(parent)))
+      throw error;
+    await makeDirectory(parent);
+    await makeDirectory(path);
+  }
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return stat(path).then(
+    (status) => status.isDirectory(),
+    () => false,
+  );
+}
+
 /** A name beside `path` that nobody else uses; hidden, so that file patterns do not pick it up. */
 function temporaryBeside(path: string): string {
   return join(dirname(path), `.tmp-${basename(path)}-${randomBytes(6).toString('hex')}`);
@@ -138,7 +160,7 @@ export async function writeFileAtomic(
 ): Promise<void> {
   const temporary = temporaryBeside(path);
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeDirectory(dirname(path));
     const handle = await open(temporary, 'wx');
     try {
       if (typeof content === 'function') await content(handle);
@@ -169,7 +191,7 @@ export async function writeDirectoryAtomic(
   const temporary = temporaryBeside(path);
   const replaced = temporaryBeside(path);
   try {
-    await mkdir(temporary, { recursive: true });
+    await makeDirectory(temporary);
     await fill(temporary);
     await syncDirectory(temporary);
     await rename(path, replaced).catch((cause: unknown) => {

@@ -11,6 +11,7 @@ const COMMAND = {
     heat: { type: 'number', value: 'X', help: 'how hot' },
     seed: { type: 'strings', help: 'on top' },
     oven: { type: 'string', help: 'where' },
+    batch: { type: 'bigint', help: 'which' },
     steam: { type: 'boolean', help: 'moist' },
   },
 } as const;
@@ -25,23 +26,61 @@ it('reads every type of flag, in any order', () => {
 });
 
 it.each([
-  ['--minutes 1.5', '--minutes must be an integer'],
-  ['--minutes 99999999999999999999', '--minutes must be an integer'],
+  ['--minutes 1.5', "--minutes must be an integer, but is '1.5'"],
+  ['--minutes 9007199254740993', '--minutes must be an integer within ±9007199254740991 (2^53 - 1), but is'],
   ['--heat hot', "--heat must be a number, but is 'hot'"],
   ['--heat=', '--heat must be a number'],
   ['--heat 0x10', '--heat must be a number'],
-  ['--minuts 3', "unknown option '--minuts'"],
-  ['--oven', '--oven'],
-  ['--steam=yes', '--steam'],
+  ['--batch 1.5', "--batch must be an integer, but is '1.5'"],
+  ['--minuts 3', "there is no option '--minuts'; is --minutes meant?"],
+  ['--colour red', "there is no option '--colour'"],
+  ['-x', "there is no option '-x'"],
+  ['--constructor', "there is no option '--constructor'"],
+  ['--__proto__=1', "there is no option '--__proto__'"],
+  ['--oven', '--oven needs a value'],
+  ['-m', '-m needs a value'],
+  ['--steam=yes', "--steam takes no value, but is given 'yes'"],
+  ['--heat 1 --heat 1', '--heat is given more than once; it takes one value'],
+  ['-m 1 --minutes=2', '--minutes is given more than once; it takes one value'],
+  [
+    '--oven --steam',
+    "--oven needs a value, but is followed by the option --steam; if '--steam' is meant as its value, write --oven=--steam",
+  ],
+  ['--oven -m 3', 'write --oven=-m'],
+  ['--oven --heat=3', 'write --oven=--heat=3'],
 ])('refuses %s', (argv, message) => {
   const parse = (): unknown => parseCommand(COMMAND, argv.split(' '));
   expect(parse).toThrow(UsageError);
   expect(parse).toThrow(message);
 });
 
+it.each<[string[], object]>([
+  [['--oven', '- item'], { oven: '- item' }],
+  [['--oven', '-'], { oven: '-' }],
+  [['--oven', '--unheard-of'], { oven: '--unheard-of' }],
+  [['--oven', ''], { oven: '' }],
+  [['--heat', '-0.5'], { heat: -0.5 }],
+  [['--heat=-0.5'], { heat: -0.5 }],
+  [['-m', '-1'], { minutes: -1 }],
+  [['-m-1'], { minutes: -1 }],
+  [['--batch', '-1'], { batch: -1n }],
+  [['--batch', '18446744073709551615'], { batch: 2n ** 64n - 1n }],
+  [['--seed', '-x', '--seed', '--steam-rolled'], { seed: ['-x', '--steam-rolled'] }],
+  [['--steam', '--steam'], { steam: true }],
+])('takes values that begin with a dash: %j', (argv, values) => {
+  expect(parseCommand(COMMAND, argv)).toEqual({ values, positionals: [] });
+});
+
+it('takes everything behind -- as it is', () => {
+  expect(parseCommand(COMMAND, ['--', '--steam', '-m'])).toEqual({
+    values: {},
+    positionals: ['--steam', '-m'],
+  });
+});
+
 it('shows help with an example', () => {
   const write = jest.spyOn(process.stdout, 'write').mockReturnValue(true);
-  expect(parseCommand(COMMAND, ['--help', '--minutes', '3'])).toBeNull();
+  expect(parseCommand(COMMAND, ['--help', '--minutes', 'three', '--unknown'])).toBeNull();
   const text = String(write.mock.calls[0]![0]);
   write.mockRestore();
   expect(text).toContain('Usage: foretoken bake DOUGH… [options]');

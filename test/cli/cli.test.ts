@@ -4,18 +4,25 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Evaluation } from '../../lib/train/evaluate';
 import { runCli, startCli, type Ended } from '../support/cli';
+import { startScript } from '../support/process';
 import { TemporaryDirectory } from '../support/temporary';
+
+const root = join(__dirname, '../..');
 
 jest.setTimeout(120_000);
 const temporary = new TemporaryDirectory();
 
 /** A text, and flags that make training take milliseconds a step. */
-function tiny(): string[] {
+function tiny(heldOut = 0.1): string[] {
   const text = temporary.write('text/one.txt', 'All work and no play makes Jack a dull boy. '.repeat(60));
   temporary.write('text/two.jsonl', `{"text":"${'Größe zählt nicht. '.repeat(40)}"}\n`);
   const flags =
     '--hidden-size 16 --layers 2 --attention-heads 2 --heads 3 --batch-size 2 --sequence-length 32';
-  return [text.replace('/one.txt', ''), ...flags.split(' '), ...'--held-out 0.1 --threads 2'.split(' ')];
+  return [
+    text.replace('/one.txt', ''),
+    ...flags.split(' '),
+    ...`--held-out ${heldOut} --threads 2`.split(' '),
+  ];
 }
 
 interface Line {
@@ -37,6 +44,28 @@ const { version } = JSON.parse(readFileSync(join(__dirname, '../../package.json'
 >;
 
 describe('help and mistakes', () => {
+  it('help and mistakes of usage need no addon', async () => {
+    const hidden = temporary.write(
+      'hidden.js',
+      `
+      const Module = require('node:module');
+      const load = Module._load;
+      Module._load = (name, ...rest) => {
+        if (name === 'node-gyp-build') throw new Error('the addon was asked for');
+        return load(name, ...rest);
+      };
+      const { main } = require(${JSON.stringify(join(root, 'lib/cli/main.ts'))});
+      void main(process.argv.slice(2)).then((code) => (process.exitCode = code));
+    `,
+    );
+    const run = (...argv: string[]): Promise<Ended> => startScript(hidden, argv).ended;
+    for (const name of ['train', 'generate', 'eval', 'devices']) {
+      expect(await run(name, '--help')).toMatchObject({ code: 0, stderr: '' });
+      expect(await run(name, '--hlep')).toMatchObject({ code: 2, stdout: '' });
+    }
+    expect(await run('devices')).toMatchObject({ code: 1 });
+  });
+
   it.each([
     [['--help'], 'foretoken COMMAND'],
     [['--version'], version],
@@ -52,7 +81,9 @@ describe('help and mistakes', () => {
 
   it.each([
     [[], 2, 'give a command'],
-    [['fly'], 2, "no command 'fly'"],
+    [['fly'], 2, "foretoken: there is no command 'fly'; there are train"],
+    [['trian'], 2, "there is no command 'trian'; is train meant?; see foretoken --help"],
+    [['eval', '--row', '3'], 2, "there is no option '--row'; is --rows meant?; see foretoken eval --help"],
     [['train', 'x'], 2, '--output is missing'],
     [['train', '--output', 'o'], 2, 'give the text'],
     [['train', 'x', '-o', 'o', '--model', 'm', '--layers', '3'], 2, '--layers is for new models'],
@@ -61,10 +92,18 @@ describe('help and mistakes', () => {
     [['generate', 'a', 'b'], 2, "give one model's directory, not 2"],
     [['devices', 'x'], 2, "'x' is not expected"],
     [['train', 'x', '-o', 'o', '--device', 'cpu', '--dtype', 'bfloat16'], 1, 'in float32 only'],
-    [['eval', 'm', 'x', '--dtype', 'fp8'], 1, 'dtype must be float32, bfloat16 or int8, but is fp8'],
+    [
+      ['eval', 'm', 'x', '--dtype', 'fp8'],
+      1,
+      'foretoken: --dtype must be float32, bfloat16 or int8, but is fp8',
+    ],
     [['train', 'x', '-o', 'o', '--dtype', 'int8'], 1, 'int8, in which nothing can be trained'],
-    [['eval', 'm', 'x', '--device', 'tpu'], 1, 'name must be auto, cpu, cuda, cuda:N or cuda-emulated'],
-    [['eval', 'm', 'x', '--device', 'cuda', '--threads', '2'], 1, 'cuda has no option threads'],
+    [
+      ['eval', 'm', 'x', '--device', 'tpu'],
+      1,
+      'foretoken: --device must be auto, cpu, cuda, cuda:N or cuda-emulated, but is tpu',
+    ],
+    [['eval', 'm', 'x', '--device', 'cuda', '--threads', '2'], 1, 'cuda has no option --threads'],
     [['train', '/no/such/text', '-o', '/no/such/output'], 1, 'no file matches /no/such/text'],
     [['eval', '/no/such/model', 'x'], 1, 'cannot read /no/such/model'],
   ])('%j ends with %d and one line', async (argv, expected, part) => {
@@ -136,11 +175,11 @@ it('trains, then evaluates what it saved', async () => {
 
 it('ends quietly when nobody reads the output any longer', async () => {
   const output = temporary.at('run');
-  const { code } = await runCli('train', ...tiny(), '-o', output, ...'--steps 1 --held-out 0'.split(' '));
+  const { code } = await runCli('train', ...tiny(0), '-o', output, '--steps', '1');
   expect(code).toBe(0);
   const { child, ended } = startCli('generate', output, '-p', 'All', '-n', '2000', '--ignore-eos');
   child.stdout!.once('data', () => child.stdout!.destroy());
-  expect(await ended).toMatchObject({ code: 0, stderr: '' });
+  expect(await ended).toMatchObject({ code: 141, stderr: '' });
 });
 
 /** Starts a run and sends it a signal after its third step. */

@@ -1,7 +1,15 @@
-import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
-import { chmod, writeFile } from 'node:fs/promises';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import promises, { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openForReading, readJson, writeDirectoryAtomic, writeFileAtomic } from '../../lib/model/files';
+import { getSystemErrorMap } from 'node:util';
+import {
+  fileAccessError,
+  makeDirectory,
+  openForReading,
+  readJson,
+  writeDirectoryAtomic,
+  writeFileAtomic,
+} from '../../lib/model/files';
 import { foretokenError } from '../support/errors';
 import { TemporaryDirectory } from '../support/temporary';
 
@@ -43,7 +51,7 @@ describe('writeFileAtomic', () => {
     );
     mkdirSync(directory.at('directory'));
     await expect(writeFileAtomic(directory.at('directory'), 'x')).rejects.toEqual(
-      foretokenError('FILE_ACCESS', directory.at('directory'), 'it is a directory'),
+      foretokenError('FILE_ACCESS', directory.at('directory'), 'illegal operation on a directory'),
     );
     expect(readdirSync(directory.path)).toEqual(['directory', 'not-a-directory']);
   });
@@ -81,6 +89,57 @@ describe('writeDirectoryAtomic', () => {
     await expect(failing).rejects.toThrow(RangeError);
     expect(readdirSync(path)).toEqual(['old']);
     expect(readdirSync(directory.path)).toEqual(['last']);
+  });
+});
+
+describe('what the system says', () => {
+  it.each([...getSystemErrorMap()])('is passed on in its own words: %d', (errno, [code, words]) => {
+    const cause = Object.assign(new Error(`${code}: text for programmers, open 'x'`), { code, errno });
+    expect(fileAccessError('write', 'a/b', cause)).toEqual(
+      foretokenError('FILE_ACCESS', `cannot write a/b: ${words}`),
+    );
+  });
+
+  it('is the message of an error that is not of the system', () => {
+    expect(fileAccessError('read', 'a', new Error('the stream is closed')).message).toBe(
+      'cannot read a: the stream is closed',
+    );
+  });
+});
+
+describe('makeDirectory', () => {
+  it('makes a directory with those that it lies in, and leaves one that is there', async () => {
+    await makeDirectory(directory.at('a/b/c'));
+    writeFileSync(directory.at('a/b/c/file'), '');
+    await makeDirectory(directory.at('a/b/c'));
+    expect(readdirSync(directory.at('a/b/c'))).toEqual(['file']);
+  });
+
+  it('passes on why the system refuses', async () => {
+    const file = directory.write('file', '');
+    await expect(makeDirectory(join(file, 'a/b'))).rejects.toMatchObject({ code: 'ENOTDIR' });
+    await expect(makeDirectory(file)).rejects.toMatchObject({ code: 'EEXIST' });
+  });
+
+  // Node's recursive mkdir turns this into ENOENT.
+  it('says that a file system is read-only', async () => {
+    const mkdir = jest.spyOn(promises, 'mkdir');
+    mkdir.mockRejectedValue(
+      Object.assign(new Error('EROFS'), { code: 'EROFS', errno: -30, syscall: 'mkdir' }),
+    );
+    try {
+      await expect(writeFileAtomic(directory.at('a/b/file'), 'x')).rejects.toEqual(
+        foretokenError('FILE_ACCESS', 'cannot write', 'read-only file system'),
+      );
+    } finally {
+      mkdir.mockRestore();
+    }
+  });
+
+  // Node's recursive mkdir never ends there.
+  it('ends where the system refuses to make anything', async () => {
+    if (process.platform !== 'linux') return;
+    await expect(makeDirectory('/proc/foretoken/a')).rejects.toMatchObject({ code: 'ENOENT' });
   });
 });
 

@@ -1,0 +1,67 @@
+import type { Flags } from '../../lib/cli/arguments';
+import { inFlags } from '../../lib/cli/flag-names';
+import { nearestName } from '../../lib/cli/nearest-name';
+import { ForetokenError, type ErrorCode } from '../../lib/errors';
+
+const FLAGS = {
+  'top-p': { type: 'number', help: '' },
+  layers: { type: 'integer', option: 'numHiddenLayers', help: '' },
+  heads: { type: 'integer', option: 'mtp.numHeads', help: '' },
+  rows: { type: 'integer', help: '' },
+  threads: { type: 'integer', help: '' },
+  speculation: { type: 'string', help: '' },
+  'head-weights': { type: 'string', help: '' },
+} as const satisfies Flags;
+
+function translate(message: string, values: object, code: ErrorCode = 'INVALID_ARGUMENT'): string {
+  const error = new ForetokenError(code, message);
+  const translated = inFlags(error, FLAGS, values as Record<string, unknown>) as ForetokenError;
+  expect(translated.code).toBe(code);
+  return translated.message;
+}
+
+it.each<[string, object, string]>([
+  ['samplingOptions: topP must be in 0 … 1, but is 7', { 'top-p': 7 }, '--top-p must be in 0 … 1, but is 7'],
+  ['numHiddenLayers must be positive, but is 0', { layers: 0 }, '--layers must be positive, but is 0'],
+  ['mtp.numHeads must be in 1 … 16, but is 99', { heads: 99 }, '--heads must be in 1 … 16, but is 99'],
+  ['evaluate: rows must be at least 1, but is 0', { rows: 0 }, '--rows must be at least 1, but is 0'],
+  ['openDevice: cuda has no option threads', { threads: 2 }, 'cuda has no option --threads'],
+  [
+    'speculation: depth must be at most 3',
+    { speculation: 'chain:9' },
+    '--speculation: depth must be at most 3',
+  ],
+  [
+    'head weights: steps must be 1 or more',
+    { 'head-weights': 'ramp:0:0:1' },
+    '--head-weights: steps must be 1 or more',
+  ],
+])('%s', (message, values, expected) => {
+  expect(translate(message, values)).toBe(expected);
+});
+
+it.each<[string, object]>([
+  ['samplingOptions: topP must be in 0 … 1, but is 7', {}],
+  ['samplingOptions: topP must be in 0 … 1, but is 7', { 'top-p': 0.5 }],
+  ['evaluate: the rows are for 3 heads, but the model has 4', { rows: 4, heads: 3 }],
+  ['/data/rows: not a model', { rows: 4 }],
+])('leaves alone: %s', (message, values) => {
+  expect(translate(message, values)).toBe(message);
+});
+
+it('leaves errors of other kinds alone', () => {
+  expect(translate('topP is gone', { 'top-p': 1 }, 'CORRUPT_FILE')).toBe('topP is gone');
+  const error = new Error('topP');
+  expect(inFlags(error, FLAGS, { 'top-p': 1 })).toBe(error);
+});
+
+it.each([
+  ['temprature', 'temperature'],
+  ['max_tokens', 'max-tokens'],
+  ['topk', 'top-k'],
+  ['promt', 'prompt'],
+  ['colour', undefined],
+  ['', undefined],
+])('nearest to %j is %j', (name, expected) => {
+  expect(nearestName(name, ['temperature', 'top-k', 'top-p', 'max-tokens', 'prompt', 'seed'])).toBe(expected);
+});
