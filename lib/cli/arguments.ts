@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { nearestName } from './nearest-name';
+import { nearestName } from '../nearest-name';
 
 /** A mistake in how a command was called: exit code 2. */
 export class UsageError extends Error {

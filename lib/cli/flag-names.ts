@@ -17,12 +17,15 @@ export function inFlags(error: unknown, flags: Flags, values: Readonly<Record<st
   const [, caller = '', problem = ''] = /^(?:([a-z][\w ]*): )?(.*)$/s.exec(message)!;
   const subject = flagOf.get(camelCased(caller));
   const translated = problem.replace(/[a-z]\w*(?:\.\w+)*/gi, (word, at: number) => {
-    const name = flagOf.get(word);
+    const [first = '', ...inner] = word.split('.');
+    const name = flagOf.get(word) ?? flagOf.get(inner.at(-1) ?? '') ?? flagOf.get(first);
     if (name === undefined) return word;
     // A word such as `rows` is an option where it is the subject or is called one; elsewhere it is English.
     const isSubject = (at === 0 && !subject) || /[A-Z.]/.test(word);
     const isMeant = isSubject ? speaksOf(message, values[name]) : problem.slice(0, at).endsWith('option ');
-    return isMeant ? `--${name}` : word;
+    if (!isMeant) return word;
+    const isWhole = flagOf.get(first) !== name || inner.length === 0;
+    return isWhole ? `--${name}` : `--${name}: ${inner.join('.')}`;
   });
   if (!subject && translated === problem) return error;
   return new ForetokenError(error.code, subject ? `--${subject}: ${translated}` : translated, {

@@ -10,7 +10,7 @@ import { EVAL } from './eval-flags';
 import { inFlags } from './flag-names';
 import type * as generation from './generate';
 import { GENERATE } from './generate-flags';
-import { nearestName } from './nearest-name';
+import { nearestName } from '../nearest-name';
 import { endWithoutOutput } from './standard-output';
 import type * as train from './train';
 import { TRAIN } from './train-flags';

@@ -1,6 +1,5 @@
 import type { Flags } from '../../lib/cli/arguments';
 import { inFlags } from '../../lib/cli/flag-names';
-import { nearestName } from '../../lib/cli/nearest-name';
 import { ForetokenError, type ErrorCode } from '../../lib/errors';
 
 const FLAGS = {
@@ -53,15 +52,4 @@ it('leaves errors of other kinds alone', () => {
   expect(translate('topP is gone', { 'top-p': 1 }, 'CORRUPT_FILE')).toBe('topP is gone');
   const error = new Error('topP');
   expect(inFlags(error, FLAGS, { 'top-p': 1 })).toBe(error);
-});
-
-it.each([
-  ['temprature', 'temperature'],
-  ['max_tokens', 'max-tokens'],
-  ['topk', 'top-k'],
-  ['promt', 'prompt'],
-  ['colour', undefined],
-  ['', undefined],
-])('nearest to %j is %j', (name, expected) => {
-  expect(nearestName(name, ['temperature', 'top-k', 'top-p', 'max-tokens', 'prompt', 'seed'])).toBe(expected);
 });
