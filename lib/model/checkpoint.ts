@@ -6,7 +6,7 @@ import type { DType } from '../native/binding';
 import type { Device } from '../tensor/device';
 import { embedding } from '../tensor/ops/embedding';
 import type { Tensor } from '../tensor/tensor';
-import { configFromJson, configToJson } from './config';
+import { configFromJson, configToJson, type ModelConfig } from './config';
 import { fileAccessError, isJsonObject, readJson, writeDirectoryAtomic, writeFileAtomic } from './files';
 import { MtpModel, type ModelInit } from './model';
 import {
@@ -94,14 +94,32 @@ export async function loadModel(
     throw new ForetokenError('INVALID_CONFIG', `${path}: ${problem}`);
   }
   const { dtype, masters } = init;
-  const model = new MtpModel(device, config, { dtype, masters });
+  const file = await readSafetensors(directory);
+  let model: MtpModel | undefined;
   try {
-    await loadWeights(model, directory);
+    if (config.numHiddenLayers > file.names.length) {
+      const problem = `num_hidden_layers is ${config.numHiddenLayers}, but ${file.path} holds ${file.names.length} tensors`;
+      throw new ForetokenError('INVALID_CONFIG', `${path}: ${problem}`);
+    }
+    // Checked before there is memory for the parameters: the sizes of a config may be anything.
+    model = new MtpModel(device, config, { dtype, masters }, (parameters) => {
+      checkPieces(file, namesFor(file, config), piecesOfParameters(parameters));
+    });
+    await fillFrom(file, model);
   } catch (error) {
-    model.dispose();
+    model?.dispose();
     throw error;
+  } finally {
+    await file.close();
   }
   return { model, tokenizer };
+}
+
+/** The tensors of a file that a model has to have a place for. */
+function namesFor(file: SafetensorsFile, { tieWordEmbeddings }: ModelConfig): string[] {
+  return file.names.filter(
+    (name) => !name.endsWith(IGNORED) && !(tieWordEmbeddings && name === 'lm_head.weight'),
+  );
 }
 
 /**
@@ -112,31 +130,23 @@ export async function loadWeights(model: MtpModel, directory: string): Promise<v
   const { parameters, config } = model;
   const file = await readSafetensors(directory);
   try {
-    const names = file.names.filter(
-      (name) => !name.endsWith(IGNORED) && !(config.tieWordEmbeddings && name === 'lm_head.weight'),
-    );
-    const flats = parameters.buckets.map((bucket) => ({
-      flat: bucket.value,
-      pieces: parameters.pieces(bucket),
-    }));
-    const packed = parameters.packedAlone.map((parameter) => ({
-      parameter,
-      pieces: piecesOfParameters([parameter]),
-    }));
-    checkPieces(
-      file,
-      names,
-      [...flats, ...packed].flatMap(({ pieces }) => pieces),
-    );
-    for (const each of flats) await readPieces(file, each);
-    // One at a time, so that there is never more than one matrix in another type.
-    for (const { parameter, pieces } of packed) {
-      using flat = model.device.empty([parameter.size]);
-      await readPieces(file, { flat, pieces });
-      parameters.pack(parameter, flat);
-    }
+    checkPieces(file, namesFor(file, config), piecesOfParameters(parameters.parameters));
+    await fillFrom(file, model);
   } finally {
     await file.close();
+  }
+}
+
+/** Fills a model with the tensors of a file, which were checked to be exactly the model's. */
+async function fillFrom(file: SafetensorsFile, { parameters, device }: MtpModel): Promise<void> {
+  for (const bucket of parameters.buckets) {
+    await readPieces(file, { flat: bucket.value, pieces: parameters.pieces(bucket) });
+  }
+  // One at a time, so that there is never more than one matrix in another type.
+  for (const parameter of parameters.packedAlone) {
+    using flat = device.empty([parameter.size]);
+    await readPieces(file, { flat, pieces: piecesOfParameters([parameter]) });
+    parameters.pack(parameter, flat);
   }
   parameters.changed();
 }

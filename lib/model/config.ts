@@ -52,6 +52,21 @@ export interface ModelConfig {
   };
 }
 
+/**
+ * The largest sizes that make sense, some ten times those of the largest models there are. What is built from a config
+ * takes memory of JavaScript for each layer, and V8 ends the process when that runs out.
+ */
+const LIMITS = {
+  vocabSize: 2 ** 24,
+  hiddenSize: 2 ** 18,
+  intermediateSize: 2 ** 20,
+  numHiddenLayers: 2 ** 12,
+  numAttentionHeads: 2 ** 12,
+  numKeyValueHeads: 2 ** 12,
+  headDim: 2 ** 14,
+  maxPositionEmbeddings: 2 ** 31 - 1,
+} as const satisfies Partial<Record<keyof ModelConfig, number>>;
+
 type Json = Record<string, unknown>;
 
 const DEFAULTS = {
@@ -96,19 +111,10 @@ function check(config: ModelConfig): void {
   const fail = (message: string): never => {
     throw new ForetokenError('INVALID_CONFIG', message);
   };
-  const integers = [
-    'vocabSize',
-    'hiddenSize',
-    'intermediateSize',
-    'numHiddenLayers',
-    'numAttentionHeads',
-    'numKeyValueHeads',
-    'headDim',
-    'maxPositionEmbeddings',
-  ] as const;
-  for (const name of integers) {
+  for (const [name, limit] of Object.entries(LIMITS) as [keyof typeof LIMITS, number][]) {
     const value = config[name];
-    if (!Number.isInteger(value) || value < 1) fail(`${name} must be a positive integer, but is ${value}`);
+    if (Number.isInteger(value) && value >= 1 && value <= limit) continue;
+    fail(`${name} must be an integer from 1 to ${limit}, but is ${value}`);
   }
   for (const name of ['rmsNormEps', 'ropeTheta', 'initializerRange'] as const) {
     if (!(config[name] > 0)) fail(`${name} must be positive, but is ${config[name]}`);

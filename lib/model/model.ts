@@ -70,6 +70,8 @@ export class MtpModel implements Disposable {
     readonly device: Device,
     options: ModelOptions,
     init: ModelInit = {},
+    /** Sees all parameters before they have memory; what it throws ends the construction. */
+    inspect?: (parameters: readonly Parameter[]) => void,
   ) {
     const config = modelConfig(options);
     checkDtype(device, init);
@@ -95,7 +97,23 @@ export class MtpModel implements Disposable {
       numHeads: config.mtp.numHeads,
       embed: (tokens) => this.embed(tokens),
     });
-    store.allocate(init.seed);
+    inspect?.(store.parameters);
+    this.#allocate(init.seed);
+  }
+
+  #allocate(seed: number | undefined): void {
+    const { parameters } = this;
+    try {
+      parameters.allocate(seed);
+    } catch (cause) {
+      parameters.dispose();
+      if (!(cause instanceof ForetokenError) || cause.code !== 'OUT_OF_MEMORY') throw cause;
+      const sizes = (['vocabSize', 'hiddenSize', 'intermediateSize', 'numHiddenLayers'] as const).map(
+        (name) => `${name} ${this.config[name]}`,
+      );
+      const what = `${parameters.size} parameters (${sizes.join(', ')}, ${this.numHeads} heads)`;
+      throw new ForetokenError('OUT_OF_MEMORY', `model: ${what} do not fit: ${cause.message}`, { cause });
+    }
   }
 
   /** Number of heads n, the next-token head included. */

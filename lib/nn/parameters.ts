@@ -115,7 +115,7 @@ export interface Bucket {
   /** One-dimensional: the parameters one after another. float32, but for matrices that keep no {@link StoreOptions.masters}. */
   readonly value: Tensor;
   /** The same rounded to what the model computes in, where that is not what they are. */
-  readonly rounded: Tensor | null;
+  rounded: Tensor | null;
   /** Their gradients in the same places; null before `allocateGradients`. */
   grad: Tensor | null;
 }
@@ -229,12 +229,15 @@ export class ParameterStore {
       this.pack(parameter, values);
     }
     const kinds = this.packedDtype ? [false] : [true, false];
-    this.buckets = kinds.flatMap((decay) => {
+    for (const decay of kinds) {
       const members = this.parameters.filter((parameter) => parameter.decay === decay);
-      if (members.length === 0) return [];
+      if (members.length === 0) continue;
       const value = keep(this.#initialValue(members, decay ? this.storedDtype : 'float32', seed));
+      const bucket: Bucket = { decay, value, rounded: null, grad: null };
+      this.buckets.push(bucket);
       const isRounded = decay && this.trainable && this.dtype !== 'float32';
-      const rounded = isRounded ? keep(this.device.empty(value.shape, this.dtype)) : null;
+      if (isRounded) bucket.rounded = keep(this.device.empty(value.shape, this.dtype));
+      const { rounded } = bucket;
       let offset = 0;
       for (const parameter of members) {
         parameter.value = keep(value.view(offset, parameter.shape));
@@ -242,16 +245,29 @@ export class ParameterStore {
         if (rounded) parameter.rounded = keep(rounded.view(offset, parameter.shape));
         offset += parameter.size;
       }
-      return [{ decay, value, rounded, grad: null }];
-    });
+    }
     this.changed();
   }
 
   #initialValue(members: readonly Parameter[], dtype: WeightDType, seed?: number): Tensor {
     const size = members.reduce((sum, parameter) => sum + parameter.size, 0);
     if (seed === undefined) return this.device.zeros([size], dtype);
-    using values = this.device.tensor(initial(members, size, seed));
-    return dtype === 'float32' ? values.detach() : values.cast(dtype);
+    const all = this.device.empty([size], dtype);
+    try {
+      let offset = 0;
+      // One parameter at a time, and only once the device has room for all: the host may have less memory.
+      for (const parameter of members) {
+        using drawn = this.device.tensor(initialValues(parameter, seed));
+        using values = dtype === 'float32' ? drawn.detach() : drawn.cast(dtype);
+        using part = all.view(offset, [parameter.size]);
+        part.copyFrom(values);
+        offset += parameter.size;
+      }
+      return all;
+    } catch (error) {
+      all.dispose();
+      throw error;
+    }
   }
 
   /** Makes room for gradients, zero at first; the parameters' `grad` are views of it. */
@@ -316,20 +332,18 @@ export class ParameterStore {
   }
 }
 
-function initial(members: readonly Parameter[], size: number, seed: number): Float32Array {
+function initialValues({ parts, init, size }: Parameter, seed: number): Float32Array {
   const values = new Float32Array(size);
   let offset = 0;
-  for (const { parts, init } of members) {
-    for (const part of parts) {
-      const count = part.shape.reduce((product, dim) => product * dim, 1);
-      const target = values.subarray(offset, offset + count);
-      if ('value' in init) target.fill(init.value);
-      else {
-        const random = new Random(seed, part.name);
-        for (let i = 0; i < count; i++) target[i] = init.std * random.normal();
-      }
-      offset += count;
+  for (const part of parts) {
+    const count = part.shape.reduce((product, dim) => product * dim, 1);
+    const target = values.subarray(offset, offset + count);
+    if ('value' in init) target.fill(init.value);
+    else {
+      const random = new Random(seed, part.name);
+      for (let i = 0; i < count; i++) target[i] = init.std * random.normal();
     }
+    offset += count;
   }
   return values;
 }

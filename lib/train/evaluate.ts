@@ -6,7 +6,7 @@ import { noGrad } from '../tensor/autograd';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { checkInteger } from '../check';
-import { NO_TARGET, type PackedBatch, type PackedRows } from './data';
+import { MOST_ROWS, NO_TARGET, type PackedBatch, type PackedRows } from './data';
 
 /** How well one head predicts. */
 export interface HeadEvaluation {
@@ -69,7 +69,7 @@ export async function evaluate(
   rows: PackedRows,
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
-  const batchSize = checkInteger('evaluate: batchSize', options.batchSize ?? 8, 1);
+  const batchSize = checkInteger('evaluate: batchSize', options.batchSize ?? 8, 1, MOST_ROWS);
   const limit = Math.min(rows.length, checkInteger('evaluate: rows', options.rows ?? rows.length, 1));
   if (rows.heads !== model.numHeads) {
     const problem = `the rows are for ${rows.heads} heads, but the model has ${model.numHeads}`;

@@ -7,7 +7,7 @@ import type { ActivationDType } from '../native/binding';
 import type { Tokenizer } from '../model/tokenizer';
 import type { Device } from '../tensor/device';
 import { checkInteger, checkNumber } from '../check';
-import type { TokenFile } from './data';
+import { checkRowsFit, MOST_ROWS, type TokenFile } from './data';
 import type { CurriculumOptions, HeadWeightOptions } from './head-schedule';
 import { adamwOptions, type AdamWOptions } from './optimizer';
 import type { LearningRateOptions } from './schedule';
@@ -118,9 +118,9 @@ export function recipeOf(
     model,
     dtype,
     data: options.data.checksum,
-    batchSize: checkInteger('trainer: batchSize', options.batchSize ?? 8, 1),
+    batchSize: checkInteger('trainer: batchSize', options.batchSize ?? 8, 1, MOST_ROWS),
     sequenceLength: checkInteger('trainer: sequenceLength', options.sequenceLength ?? 256, 1),
-    accumulation: checkInteger('trainer: accumulation', options.accumulation ?? 1, 1),
+    accumulation: checkInteger('trainer: accumulation', options.accumulation ?? 1, 1, MOST_ROWS),
     heldOut: checkNumber('trainer: heldOut', options.heldOut ?? 0.05, 0, 1),
     learningRate: { ...learningRate, warmupSteps: learningRate.warmupSteps ?? warmupSteps },
     optimizer: adamwOptions(options.optimizer ?? {}),
@@ -139,6 +139,13 @@ export function recipeOf(
       `trainer: sequenceLength is ${recipe.sequenceLength}, but the model has ${model.maxPositionEmbeddings} positions`,
     );
   }
+  const { batchSize, accumulation } = recipe;
+  checkRowsFit(
+    `trainer: batchSize ${batchSize} and accumulation ${accumulation}`,
+    batchSize * accumulation,
+    recipe.sequenceLength,
+    model.mtp.numHeads,
+  );
   return recipe;
 }
 

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findModel, loadModel, loadWeights, saveModel } from '../../lib/model/checkpoint';
 import type { ModelOptions } from '../../lib/model/config';
-import { MtpModel } from '../../lib/model/model';
+import { MtpModel, type ModelInit } from '../../lib/model/model';
 import { readSafetensors, writeSafetensors, type NamedTensor } from '../../lib/model/safetensors';
 import { native } from '../../lib/native/load';
 import { openDevice, type Device } from '../../lib/tensor/device';
@@ -19,6 +19,10 @@ const vocabSize = tokenizer.vocabSize;
 
 function makeModel(kind: string, numHeads: number, more: Partial<ModelOptions> = {}): MtpModel {
   return new MtpModel(device, { ...tinyModel(kind, numHeads), vocabSize, ...more }, { seed: 3 });
+}
+
+function makeHuge(sizes: ModelOptions, init: ModelInit): void {
+  new MtpModel(device, sizes, init).dispose();
 }
 
 async function saved(model: MtpModel): Promise<string> {
@@ -261,6 +265,49 @@ describe('refuses', () => {
     changeConfig(directory, { mtp: { kind: 'parallel', num_heads: 3 } });
     await expect(loadModel(device, directory)).rejects.toEqual(
       foretokenError('CORRUPT_FILE', 'mtp.heads.3.'),
+    );
+  });
+
+  it.each<[object, 'INVALID_CONFIG' | 'CORRUPT_FILE', string[]]>([
+    [{ num_hidden_layers: 1e9 }, 'INVALID_CONFIG', ['numHiddenLayers must be', '1000000000']],
+    [{ num_hidden_layers: 4000 }, 'INVALID_CONFIG', ['num_hidden_layers is 4000', 'holds 31 tensors']],
+    [{ num_hidden_layers: 3 }, 'CORRUPT_FILE', ['"model.layers.2.', 'missing']],
+    [{ vocab_size: 1e9 }, 'INVALID_CONFIG', ['vocabSize must be', '1000000000']],
+    [{ vocab_size: 10e6 }, 'CORRUPT_FILE', ['"model.embed_tokens.weight"', '[10000000, 16]']],
+    [{ hidden_size: 1e12 }, 'INVALID_CONFIG', ['hiddenSize must be']],
+    [{ hidden_size: 2 ** 18 }, 'CORRUPT_FILE', ['[257, 262144]']],
+    [{ intermediate_size: 2 ** 20 }, 'CORRUPT_FILE', ['mlp', '1048576']],
+    [{ intermediate_size: 2 ** 53 }, 'INVALID_CONFIG', ['intermediateSize must be']],
+    [{ num_attention_heads: 4096, num_key_value_heads: 4096 }, 'CORRUPT_FILE', ['self_attn', '32768']],
+    [{ head_dim: 1e300 }, 'INVALID_CONFIG', ['headDim must be']],
+    [{ max_position_embeddings: 2 ** 31 }, 'INVALID_CONFIG', ['maxPositionEmbeddings must be']],
+  ])('a config.json with %j, before it takes memory', async (change, code, parts) => {
+    changeConfig(directory, change);
+    const { peak } = device.memory();
+    await expect(loadModel(device, directory)).rejects.toEqual(foretokenError(code, ...parts));
+    expect(device.memory().peak).toBe(peak);
+  });
+
+  it('to make a model that does not fit into memory, and says what makes it so large', () => {
+    const before = native.liveTensors();
+    const sizes = { hiddenSize: 2 ** 17, numHiddenLayers: 100, numAttentionHeads: 128, vocabSize: 2 ** 20 };
+    for (const init of [{ seed: 1 }, {}, { masters: false, dtype: 'bfloat16' }] as const) {
+      expect(() => makeHuge(sizes, init)).toThrow(
+        foretokenError('OUT_OF_MEMORY', 'parameters', 'hiddenSize 131072', 'numHiddenLayers 100', '1 heads'),
+      );
+      expect(native.liveTensors()).toBe(before);
+    }
+  });
+
+  it('a config.json that is nested too deep, or not UTF-8', async () => {
+    const path = join(directory, 'config.json');
+    writeFileSync(path, `{"hidden_act": ${'['.repeat(1e5)}${']'.repeat(1e5)}}`);
+    await expect(loadModel(device, directory)).rejects.toEqual(
+      foretokenError('CORRUPT_FILE', path, 'not JSON', 'nested more than 256 deep'),
+    );
+    writeFileSync(path, Buffer.from('{"model_type": "ll\xe4ma"}', 'latin1'));
+    await expect(loadModel(device, directory)).rejects.toEqual(
+      foretokenError('CORRUPT_FILE', path, 'not UTF-8: byte 0xe4 at offset 18'),
     );
   });
 

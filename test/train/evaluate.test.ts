@@ -187,10 +187,13 @@ it('leaves no tensors behind and the model as it was', async () => {
   expect(native.liveTensors()).toBe(before);
 });
 
-it('refuses rows for another number of heads, and stops when told to', async () => {
+it('refuses rows for another number of heads and absurd batches, and stops when told to', async () => {
   using model = makeModel('parallel', 3);
   const rows = new PackedRows(data, { rowLength: LENGTH, heads: 2 });
   await expect(evaluate(model, rows)).rejects.toEqual(foretokenError('INVALID_ARGUMENT', '2 heads', 'has 3'));
   const right = new PackedRows(data, { rowLength: LENGTH, heads: 3 });
+  await expect(evaluate(model, right, { batchSize: 1e9 })).rejects.toEqual(
+    foretokenError('INVALID_ARGUMENT', 'evaluate: batchSize must be', '1048576', '1000000000'),
+  );
   await expect(evaluate(model, right, { signal: AbortSignal.abort() })).rejects.toThrow('aborted');
 });

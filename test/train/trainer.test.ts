@@ -244,6 +244,20 @@ describe('refuses', () => {
     expect(native.liveTensors()).toBe(before);
   });
 
+  it.each<[Partial<TrainerOptions>, 'INVALID_ARGUMENT' | 'OUT_OF_MEMORY', string[]]>([
+    [{ batchSize: 1e9 }, 'INVALID_ARGUMENT', ['batchSize must be', '1048576', '1000000000']],
+    [{ accumulation: 1e9 }, 'INVALID_ARGUMENT', ['accumulation must be', '1000000000']],
+    [
+      { batchSize: 2 ** 20, accumulation: 2 ** 20 },
+      'OUT_OF_MEMORY',
+      ['batchSize 1048576 and accumulation 1048576', 'rows of 16 tokens, with targets of 3 heads', 'GiB'],
+    ],
+  ])('%j, before it takes memory', async (more, code, parts) => {
+    const { peak } = device.memory();
+    await expect(create(more)).rejects.toEqual(foretokenError(code, ...parts));
+    expect(device.memory().peak).toBe(peak);
+  });
+
   it('a corpus too short to hold anything out', async () => {
     await expect(create({ heldOut: 0.001 })).rejects.toEqual(foretokenError('INVALID_DATA', 'a row of 16'));
   });

@@ -1,4 +1,12 @@
-export { NO_TARGET, PackedRows, splitHeldOut, type PackedBatch, type TokenRange } from './packed-rows';
+export {
+  checkRowsFit,
+  MOST_ROWS,
+  NO_TARGET,
+  PackedRows,
+  splitHeldOut,
+  type PackedBatch,
+  type TokenRange,
+} from './packed-rows';
 export { prepareCorpus, type CorpusOptions, type CorpusProgress } from './prepare';
 export { RowOrder, type OrderState } from './row-order';
 export { supersededTokenFiles } from './token-cache';

@@ -1,9 +1,29 @@
-import { ForetokenError } from '../../errors';
+import { totalmem } from 'node:os';
 import { checkInteger } from '../../check';
+import { ForetokenError } from '../../errors';
 import type { TokenFile } from './token-file';
 
 /** The target of a position that has none; the loss leaves it out. */
 export const NO_TARGET = -100;
+
+/** The most rows of a batch, and batches of a step: more than anyone uses, and few enough for an array of JavaScript. */
+export const MOST_ROWS = 2 ** 20;
+
+/**
+ * Makes sure that rows of tokens, with their starts and the targets of all heads, fit into the memory of the machine.
+ * @param where what is asked for, for the message, as in `trainer: batchSize 8 × accumulation 2`
+ * @throws OUT_OF_MEMORY
+ */
+export function checkRowsFit(where: string, rows: number, rowLength: number, heads: number): void {
+  const bytes = rows * rowLength * (2 + heads) * Int32Array.BYTES_PER_ELEMENT;
+  if (bytes <= totalmem()) return;
+  const [needed, there] = [bytes, totalmem()].map((size) => (size / 2 ** 30).toFixed(1));
+  const what = `${rows} rows of ${rowLength} tokens, with targets of ${heads} heads`;
+  throw new ForetokenError(
+    'OUT_OF_MEMORY',
+    `${where}: ${what}, take ${needed} GiB; the machine has ${there}`,
+  );
+}
 
 /** Tokens `start` … `end` − 1 of a token file. */
 export interface TokenRange {
@@ -85,9 +105,10 @@ export class PackedRows {
 
   /**
    * Reads some rows, in the order given.
-   * @throws INDEX_OUT_OF_RANGE when a row does not exist.
+   * @throws INDEX_OUT_OF_RANGE when a row does not exist; OUT_OF_MEMORY when so many do not fit into memory.
    */
   batch(rows: readonly number[]): PackedBatch {
+    checkRowsFit(this.file.path, rows.length, this.rowLength, this.heads);
     const size = rows.length * this.rowLength;
     const tokens = new Int32Array(size);
     const starts = new Int32Array(size);

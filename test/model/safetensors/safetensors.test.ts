@@ -229,9 +229,29 @@ describe('a malformed file', () => {
       0,
       ['"z"', 'no data'],
     ],
+    [
+      'a header that is nested too deep',
+      `{"x":{"dtype":"U8","shape":${'['.repeat(1e5)}${']'.repeat(1e5)},"data_offsets":[0,1]}}`,
+      1,
+      ['header is not JSON', 'nested more than 256 deep'],
+    ],
+    [
+      'checksums that are nested too deep',
+      { __metadata__: { 'foretoken.checksums': `{"x":${'['.repeat(1e5)}${']'.repeat(1e5)}}` }, ...x({}) },
+      8,
+      ['foretoken.checksums', 'not a JSON object'],
+    ],
   ])('with %s is refused', async (_, header, dataBytes, parts) => {
     const path = handmade(header, dataBytes);
     await expect(readSafetensors(path)).rejects.toEqual(foretokenError('CORRUPT_FILE', path, ...parts));
+  });
+
+  it('is not one whose metadata is long and full of escapes', async () => {
+    const metadata = { notes: '"\\\n'.repeat(3_000_000) };
+    const file = await readSafetensors(handmade({ __metadata__: metadata, ...x({}) }, 8));
+    await file.close();
+    expect(file.metadata.notes === metadata.notes).toBe(true);
+    expect(file.names).toEqual(['x']);
   });
 
   it('with an element type from the future is refused as unsupported', async () => {

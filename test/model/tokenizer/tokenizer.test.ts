@@ -151,6 +151,17 @@ describe('loading', () => {
     expect([...copy.encode('ab')]).toEqual([1, 264]);
   });
 
+  it('refuses files that are not UTF-8, or nested too deep', async () => {
+    const path = directory.write('tokenizer.json', Buffer.of(0x7b, 0xff));
+    await expect(loadTokenizer(directory.path)).rejects.toEqual(
+      foretokenError('INVALID_CONFIG', path, 'not UTF-8: byte 0xff at offset 1'),
+    );
+    directory.write('tokenizer.json', `{"model": ${'['.repeat(1e5)}${']'.repeat(1e5)}}`);
+    await expect(loadTokenizer(directory.path)).rejects.toEqual(
+      foretokenError('INVALID_CONFIG', path, 'nested more than 256 deep'),
+    );
+  });
+
   it('names a tokenizer.json that is missing', async () => {
     await expect(loadTokenizer(directory.path)).rejects.toEqual(
       foretokenError('FILE_ACCESS', directory.at('tokenizer.json'), 'no such file'),
