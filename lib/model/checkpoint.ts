@@ -1,5 +1,5 @@
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, readlink, realpath, rm, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { ForetokenError } from '../errors';
 import { piecesOfParameters, type BucketPiece, type Parameter } from '../nn/parameters';
 import type { DType } from '../native/binding';
@@ -9,20 +9,24 @@ import type { Tensor } from '../tensor/tensor';
 import { configFromJson, configToJson, type ModelConfig } from './config';
 import { fileAccessError, isJsonObject, readJson, writeDirectoryAtomic, writeFileAtomic } from './files';
 import { MtpModel, type ModelInit } from './model';
+import { replaceFiles } from './replace-files';
 import {
   readSafetensors,
+  shardFiles,
   writeSafetensors,
   type NamedTensor,
   type SafetensorsDType,
   type SafetensorsFile,
 } from './safetensors';
-import { loadTokenizer, saveTokenizer, type Tokenizer } from './tokenizer';
+import { loadTokenizer, saveTokenizer, TOKENIZER_FILES, type Tokenizer } from './tokenizer';
 
 // A model's directory, as Hugging Face lays it out: config.json, model.safetensors (or shards with an index) and
 // tokenizer.json. Ours add the `mtp` object of config.json and the `mtp.*` tensors, which other readers do not see.
 
 const CONFIG_NAME = 'config.json';
 const WEIGHTS_NAME = 'model.safetensors';
+/** Says where a training run stands; the optimizer's state lies beside it. */
+const STATE_NAME = 'trainer_state.json';
 
 /** Tensors of other people's checkpoints that the model has no use for: rotary frequencies follow from the config. */
 const IGNORED = '.rotary_emb.inv_freq';
@@ -56,17 +60,41 @@ export async function writeModelFiles(
 }
 
 /**
- * Writes a model's directory, all at once. An older one at the same place is replaced.
- * @throws INVALID_ARGUMENT when there is something else in the directory; UNSUPPORTED for a model in int8; FILE_ACCESS when the
- * system refuses
+ * Writes a model's directory. A new one appears all at once. In one that is there the model is replaced (its config.json, weights
+ * in one file or in shards, and the tokenizer's files), and everything else stays; until all of the new model is on the disk, the
+ * old one can be loaded. A link to a directory is followed.
+ * @throws INVALID_ARGUMENT when there is something else than a model in the directory, or a checkpoint of a training run, whose
+ * other files would no longer belong to the weights; UNSUPPORTED for a model in int8; FILE_ACCESS when the system refuses
  */
 export async function saveModel(directory: string, model: MtpModel, tokenizer: Tokenizer): Promise<void> {
-  const entries = await namesIn(directory);
-  if (entries.length > 0 && !(entries.includes(CONFIG_NAME) && entries.includes(WEIGHTS_NAME))) {
-    const problem = 'it holds other files than a model; give a new or empty directory';
+  const target = await followLinks(directory);
+  const fill = (temporary: string): Promise<void> => writeModelFiles(temporary, model, tokenizer);
+  const exists = await stat(target).catch(() => undefined);
+  if (!exists) return writeDirectoryAtomic(target, fill);
+  // Hidden files, such as those of git, are part of no model.
+  const entries = (await namesIn(target)).filter((name) => !name.startsWith('.'));
+  const shards = await shardFiles(target);
+  const hasModel = entries.includes(CONFIG_NAME) && (entries.includes(WEIGHTS_NAME) || shards.length > 0);
+  const problem = entries.includes(STATE_NAME)
+    ? 'it holds a checkpoint of a training run; give another directory'
+    : 'it holds other files than a model; give a new or empty directory';
+  if (entries.includes(STATE_NAME) || (entries.length > 0 && !hasModel)) {
     throw new ForetokenError('INVALID_ARGUMENT', `cannot save a model to ${directory}: ${problem}`);
   }
-  await writeDirectoryAtomic(directory, (temporary) => writeModelFiles(temporary, model, tokenizer));
+  const obsolete = TOKENIZER_FILES.filter((name) => !Object.hasOwn(tokenizer.files, name));
+  await replaceFiles(target, CONFIG_NAME, obsolete, fill);
+  // Readers take the one file where there is one, so nothing depends on when these go.
+  for (const name of shards) if (name !== WEIGHTS_NAME) await rm(join(target, name), { force: true });
+}
+
+/** Where a path leads, through links whose end need not be there yet. */
+async function followLinks(path: string): Promise<string> {
+  return realpath(path).catch(async (error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw fileAccessError('read', path, error);
+    const link = await readlink(path).catch(() => undefined);
+    if (link === undefined) return path;
+    return followLinks(resolve(await realpath(dirname(path)), link));
+  });
 }
 
 /**

@@ -133,12 +133,12 @@ async function isDirectory(path: string): Promise<boolean> {
 }
 
 /** A name beside `path` that nobody else uses; hidden, so that file patterns do not pick it up. */
-function temporaryBeside(path: string): string {
+export function temporaryBeside(path: string): string {
   return join(dirname(path), `.tmp-${basename(path)}-${randomBytes(6).toString('hex')}`);
 }
 
 /** Makes a rename or a new name in `directory` survive a power cut. */
-async function syncDirectory(directory: string): Promise<void> {
+export async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, 'r');
   try {
     await handle.sync();
@@ -207,10 +207,10 @@ export async function writeDirectoryAtomic(
 }
 
 /** Tidying up must not hide the error that made it necessary. */
-async function removeQuietly(path: string): Promise<void> {
+export async function removeQuietly(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true }).catch(() => undefined);
 }
 
-function isSystemError(error: unknown): boolean {
+export function isSystemError(error: unknown): boolean {
   return typeof (error as NodeJS.ErrnoException | null)?.syscall === 'string';
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findModel, loadModel, loadWeights, saveModel } from '../../lib/model/checkpoint';
 import type { ModelOptions } from '../../lib/model/config';
@@ -322,23 +322,6 @@ describe('refuses', () => {
       foretokenError('INVALID_CONFIG', 'config.json'),
     );
   });
-
-  it('to replace what is not a model', async () => {
-    const path = temporary.write('home/thesis.tex', 'all my work').replace('/thesis.tex', '');
-    using model = makeModel('parallel', 1);
-    await expect(saveModel(path, model, tokenizer)).rejects.toEqual(foretokenError('INVALID_ARGUMENT', path));
-    expect(existsSync(join(path, 'thesis.tex'))).toBe(true);
-  });
-});
-
-it('replaces an older model, and fills an empty directory', async () => {
-  mkdirSync(temporary.at('model'));
-  using first = makeModel('parallel', 2);
-  await saved(first);
-  using second = makeModel('medusa', 2);
-  const loaded = await loadModel(device, await saved(second));
-  expect(loaded.model.config.mtp.kind).toBe('medusa');
-  loaded.model.dispose();
 });
 
 describe('findModel', () => {

@@ -1,3 +1,3 @@
 export type { SafetensorsDType, TensorData, TensorInfo } from './format';
-export { readSafetensors, type SafetensorsFile } from './read';
+export { readSafetensors, shardFiles, type SafetensorsFile } from './read';
 export { writeSafetensors, type NamedTensor } from './write';

@@ -48,6 +48,13 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   return path.endsWith('.json') ? openShards(path) : openSingle(path);
 }
 
+/** The files of a model's directory that hold its weights in shards, the index first; none where there is no index. */
+export async function shardFiles(directory: string): Promise<string[]> {
+  const path = join(directory, INDEX_NAME);
+  if (!(await stat(path).catch(() => undefined))) return [];
+  return [INDEX_NAME, ...new Set(checkWeightMap(path, await readJson(path)).values())];
+}
+
 async function isDirectory(path: string): Promise<boolean> {
   return stat(path).then(
     (status) => status.isDirectory(),

@@ -11,13 +11,16 @@ const MAIN_FILE = 'tokenizer.json';
 /** Where the special tokens are named, by precedence. Neither file is required. */
 const CONFIG_FILES = ['tokenizer_config.json', 'special_tokens_map.json'];
 
+/** All files that a tokenizer is made from. */
+export const TOKENIZER_FILES: readonly string[] = [MAIN_FILE, ...CONFIG_FILES];
+
 /**
  * Loads the tokenizer of a model's directory, as Hugging Face writes it.
  * @throws FILE_ACCESS without a readable tokenizer.json; INVALID_CONFIG, naming the file, when one makes no sense.
  */
 export async function loadTokenizer(directory: string): Promise<Tokenizer> {
   const files: Record<string, string> = {};
-  for (const name of [MAIN_FILE, ...CONFIG_FILES]) {
+  for (const name of TOKENIZER_FILES) {
     try {
       files[name] = await readText(join(directory, name), 'INVALID_CONFIG');
     } catch (error) {
