@@ -1,6 +1,11 @@
-import { backward, noGrad } from '../tensor/autograd';
+import { backwardTakingOver, noGrad } from '../tensor/autograd';
 import type { Device } from '../tensor/device';
-import { linearCrossEntropy, type LinearCrossEntropyOptions } from '../tensor/ops/linear-cross-entropy';
+import {
+  linearCrossEntropy,
+  linearCrossEntropyWithGrad,
+  type LinearCrossEntropyOptions,
+  type LinearCrossEntropyResult,
+} from '../tensor/ops/linear-cross-entropy';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import type { Heads } from '../heads/heads';
@@ -75,22 +80,15 @@ export type HeadLossOptions = Pick<
 };
 
 /** Results of one head, by head; null for heads that were left out. */
-export type HeadLoss = ReturnType<typeof linearCrossEntropy>;
+export type HeadLoss = LinearCrossEntropyResult;
 
-function headLoss(
-  model: MtpModel,
-  hidden: Tensor,
-  targets: Tensor,
+/** What one head's loss is computed with: `weight` times the sum over its valid rows. */
+function optionsOfHead(
+  { device }: MtpModel,
   weight: number,
-  options: HeadLossOptions,
-): HeadLoss {
-  const { weights: _, ...rest } = options;
-  const headWeights = model.device.tensor(Float32Array.of(weight));
-  return linearCrossEntropy(hidden, model.unembedding.operand, targets, {
-    ...rest,
-    reduction: 'sum',
-    headWeights,
-  });
+  { weights: _, ...rest }: HeadLossOptions,
+): LinearCrossEntropyOptions {
+  return { ...rest, reduction: 'sum', headWeights: device.tensor(Float32Array.of(weight)) };
 }
 
 /**
@@ -109,9 +107,14 @@ export function backwardHeadByHead(
     const hidden = model.heads.readHidden ? model.nextTokenHidden(dz, batch.rows) : null;
     const dHidden = hidden?.detach().requireGrad() ?? null;
     const losses: (HeadLoss | null)[] = batch.targets.map(() => null);
-    const learn = (k: number, of: Tensor, more: readonly (readonly [Tensor, Tensor?])[] = []): void => {
-      const loss = headLoss(model, of, batch.targets[k - 1]!, options.weights[k - 1]!, options);
-      backward([[loss.loss], ...more]);
+    const learn = (k: number, of: Tensor, more: readonly (readonly [Tensor, Tensor])[] = []): void => {
+      const { hiddenGrad, ...loss } = linearCrossEntropyWithGrad(
+        of,
+        model.unembedding.operand,
+        batch.targets[k - 1]!,
+        optionsOfHead(model, options.weights[k - 1]!, options),
+      );
+      backwardTakingOver([[of, hiddenGrad], ...more]);
       losses[k - 1] = loss;
     };
 
@@ -134,15 +137,14 @@ export function backwardHeadByHead(
         });
         const gradOfState = previous[k]?.grad;
         const more = gradOfState ? [[out.state!, gradOfState] as const] : [];
-        if (options.weights[k - 1] === 0) backward(more);
+        if (options.weights[k - 1] === 0) backwardTakingOver(more);
         else learn(k, out.hidden, more);
-        gradOfState?.dispose();
         previous[k]?.dispose();
         return losses[k - 1];
       });
     }
-    if (dHidden?.grad) hidden!.backward(dHidden.grad);
-    if (dz.grad) z.backward(dz.grad);
+    if (dHidden?.grad) backwardTakingOver([[hidden!, dHidden.grad]]);
+    if (dz.grad) backwardTakingOver([[z, dz.grad]]);
     return losses;
   });
 }
@@ -198,6 +200,7 @@ export function lossAllHeads(
       if (out.state) previous = out.state;
     }
     const weight = options.weights[index]!;
-    return weight === 0 ? null : headLoss(model, of, targets, weight, options);
+    if (weight === 0) return null;
+    return linearCrossEntropy(of, model.unembedding.operand, targets, optionsOfHead(model, weight, options));
   });
 }

@@ -131,6 +131,12 @@ export function isRecording(inputs: readonly (Tensor | null | undefined)[]): boo
   return recording && inputs.some((input) => input?.requiresGrad);
 }
 
+/** Where the gradient of a tensor gathers; null where none is wanted. */
+export function gradTarget(tensor: Tensor | null | undefined): GradNode | LeafTarget | null {
+  if (!tensor?.requiresGrad) return null;
+  return tensor.node ?? new LeafTarget(tensor.master ?? tensor);
+}
+
 /**
  * Records how to pass a gradient from `output` back to `inputs`, when one of them wants it.
  * @param save tensors that `backward` needs; they stay readable for it whoever disposes them
@@ -144,9 +150,7 @@ export function record(
   backward: Backward,
 ): Tensor {
   if (!isRecording(inputs)) return output;
-  const targets = inputs.map((input) =>
-    input?.requiresGrad ? (input.node ?? new LeafTarget(input.master ?? input)) : null,
-  );
+  const targets = inputs.map(gradTarget);
   // Aliases share memory but not fate: the scope of the originals may end before backward runs.
   const saved = save.map((tensor) => tensor.detach());
   const { device, shape, dtype } = output;
@@ -160,11 +164,27 @@ export function record(
  * @param roots each tensor with its gradient, or without one where it is a single element (1 is meant)
  */
 export function backward(roots: readonly (readonly [Tensor, Tensor?])[]): void {
-  const nodes = roots.map(([output, grad]) => {
-    checkRoot(output, grad);
-    return output.node!;
-  });
-  const graph = reachableFrom(nodes);
+  for (const [output, grad] of roots) checkRoot(output, grad);
+  runBackward(roots, ({ device, shape, dtype }, grad) =>
+    grad ? grad.cast(dtype) : device.empty(shape, dtype).fill(1),
+  );
+}
+
+/**
+ * As {@link backward}, but takes the gradients over, which saves a copy of each: their contents are lost. A root may also be
+ * a leaf, whose `grad` the gradient is added to.
+ */
+export function backwardTakingOver(roots: readonly (readonly [Tensor, Tensor])[]): void {
+  runBackward(roots, (_, grad) => grad);
+}
+
+/** @param gradientOf makes the gradient that is accumulated into in place from then on */
+function runBackward<Grad extends Tensor | undefined>(
+  roots: readonly (readonly [Tensor, Grad])[] | readonly (readonly [Tensor, Grad?])[],
+  gradientOf: (output: Tensor, grad: Grad) => Tensor,
+): void {
+  const targets = roots.map(([output]) => gradTarget(output)!);
+  const graph = reachableFrom(targets.filter((target) => target instanceof GradNode));
   const consumed = graph.find((node) => node.consumed);
   if (consumed) {
     throw new ForetokenError('INVALID_ARGUMENT', `backward: the graph of ${consumed.op} was used already`);
@@ -172,11 +192,7 @@ export function backward(roots: readonly (readonly [Tensor, Tensor?])[]): void {
   try {
     noGrad(() =>
       scope(() => {
-        roots.forEach(([output, grad], i) => {
-          const { device, shape, dtype } = output;
-          // A copy in any case, because gradients are accumulated into in place.
-          nodes[i]!.add(grad ? grad.cast(dtype) : device.empty(shape, dtype).fill(1));
-        });
+        roots.forEach(([output, grad], i) => targets[i]!.add(gradientOf(output, grad as Grad)));
         for (const node of graph) node.run();
       }),
     );

@@ -1,7 +1,7 @@
 import { ForetokenError } from '../../errors';
 import type { Optional, TensorHandle } from '../../native/binding';
 import { native } from '../../native/load';
-import { isRecording, record } from '../autograd';
+import { gradTarget, isRecording, record } from '../autograd';
 import { scope } from '../scope';
 import { Tensor } from '../tensor';
 
@@ -147,10 +147,7 @@ export function linearCrossEntropy(
   // What the graph does not keep goes with the scope, whether the call succeeds or fails.
   return scope(() => {
     const gradients: LinearCrossEntropyGradients = {
-      // In the type that it gathers in: that of the operation behind it, or a leaf's float32.
-      hidden: hidden.requiresGrad
-        ? hidden.device.empty(hidden.shape, hidden.node ? hidden.dtype : 'float32')
-        : undefined,
+      hidden: hidden.requiresGrad ? hiddenGradient(hidden) : undefined,
       weight: weight.requiresGrad ? weight.device.zeros(weight.shape) : undefined,
       bias: bias?.requiresGrad ? bias.device.zeros(bias.shape) : undefined,
     };
@@ -166,6 +163,34 @@ export function linearCrossEntropy(
       });
     });
     return result;
+  });
+}
+
+/** Room for it in the type that it gathers in: that of the operation behind the hidden states, or a leaf's float32. */
+function hiddenGradient(hidden: Tensor): Tensor {
+  return hidden.device.empty(hidden.shape, hidden.node ? hidden.dtype : 'float32');
+}
+
+/**
+ * The loss with its gradients at once, outside the recorded graph: for training, where a gradient of the unembedding that
+ * waits for `backward` in memory of its own would be the largest tensor of a step. What {@link linearCrossEntropy} and
+ * `backward` would add to the `grad` of the leaves weight and bias is added there in place.
+ * @returns the loss, and the gradient of the hidden states, to go on with
+ */
+export function linearCrossEntropyWithGrad(
+  hidden: Tensor,
+  weight: Tensor,
+  targets: Tensor,
+  options: LinearCrossEntropyOptions = {},
+): LinearCrossEntropyResult & { hiddenGrad: Tensor } {
+  return scope(() => {
+    const gradients = {
+      hidden: hiddenGradient(hidden),
+      weight: gradTarget(weight)?.buffer(),
+      bias: gradTarget(options.bias)?.buffer(),
+    };
+    const result = call('lossAndGrad', hidden, weight, targets, options, gradients);
+    return { ...result, hiddenGrad: gradients.hidden };
   });
 }
 
