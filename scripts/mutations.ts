@@ -203,6 +203,13 @@ export const mutations: readonly Mutation[] = [
       gradients,
     ],
     [
+      'loss-one-accumulator',
+      'the gradient of a hidden state has one accumulator for the whole vocabulary',
+      '.residual = chunk.residual};',
+      '.residual = nullptr};',
+      'linear-cross-entropy-long-sums',
+    ],
+    [
       'loss-ignored-gradient',
       'the last column of the gradient of an ignored row is left as it was',
       'static_cast<size_t>(row) * row_bytes, 0, row_bytes);',
@@ -227,8 +234,15 @@ export const mutations: readonly Mutation[] = [
     [
       'gemm-overwrites-block',
       'a later block of k overwrites the sums of the earlier ones',
-      'const bool accumulate = g.accumulate || first > 0,',
-      'const bool accumulate = g.accumulate,',
+      '(g.accumulate || first > 0),',
+      'g.accumulate,',
+    ],
+    [
+      'gemm-residual',
+      'what additions to a long sum round off is lost',
+      'store_n(residual, load_n(residual, n) + ((before - (sum - added)) + (x - added)), n);',
+      'store_n(residual, load_n(residual, n), n);',
+      'linear-cross-entropy-long-sums',
     ],
     [
       'gemm-column-sums',

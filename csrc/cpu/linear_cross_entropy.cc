@@ -4,10 +4,11 @@
 //
 //   gather hidden rows -> logits = h W^T + b -> each row: loss, statistics, dz in place of z -> dW += dz^T h, dh = dz W
 //
-// Sums over the vocabulary belong to one row, sums over rows run in row order, and the GEMM keeps one accumulator an
-// element, so no bit of a result depends on the chunk or on the threads. kBackward differs from kLossAndGrad in nothing
-// but that it leaves lse alone: it computes each row's denominator anew from the logits that it needs anyway, for the
-// same bits, while a saved float32 lse of logits near 1e4 would be good to three digits.
+// Sums over the vocabulary belong to one row and are cut at the same places for all, sums over rows run in row order,
+// and the GEMM keeps one accumulator an element for each such piece, so no bit of a result depends on the chunk or on
+// the threads. kBackward differs from kLossAndGrad in nothing but that it leaves lse alone: it computes each row's
+// denominator anew from the logits that it needs anyway, for the same bits, while a saved float32 lse of logits near
+// 1e4 would be good to three digits.
 #include <math.h>
 
 #include "csrc/cpu/gemm.h"
@@ -46,6 +47,7 @@ struct Chunk {
   double* weights;             // [capacity]: what each row's loss counts in the total
   double* losses;              // [capacity]
   float* hidden;               // [capacity, dim], later its gradient
+  float* residual;             // [capacity, dim]: what additions to that gradient have rounded off
   float* logits;               // [capacity, stride], later their gradient
   float* gemm;                 // of the threads
   int64_t bytes;               // of all this
@@ -66,6 +68,7 @@ struct Chunk {
     weights = reinterpret_cast<double*>(take(capacity * static_cast<int64_t>(sizeof(double))));
     losses = reinterpret_cast<double*>(take(capacity * static_cast<int64_t>(sizeof(double))));
     hidden = floats(capacity * args.dim);
+    residual = floats(args.grad_hidden ? capacity * args.dim : 0);
     logits = floats(capacity * stride);
     int64_t most = gemm_scratch(capacity, args.dim, transposed(args.weight, args.dim));
     for (const int64_t floats_needed : {gemm_scratch(capacity, args.vocab), gemm_scratch(args.vocab, capacity)}) {
@@ -291,12 +294,16 @@ void process_chunk(const LinearCrossEntropyArgs& args, const Chunk& chunk, const
                               .a = {chunk.logits, DType::kFloat32, chunk.stride, 1},
                               .b = as_is(args.weight, dim),
                               .c = chunk.hidden,
-                              .c_stride = dim};
+                              .c_stride = dim,
+                              .residual = chunk.residual};
+    const size_t bytes = static_cast<size_t>(size * dim) * sizeof(float);
+    __builtin_memset(chunk.hidden, 0, bytes);
+    __builtin_memset(chunk.residual, 0, bytes);
     multiply(context, grad_hidden, chunk.gemm);
     with_type(args.grad_hidden, args.grad_hidden_dtype, [&](auto gradient) {
       for (int64_t i = 0; i < size; ++i) {
-        const auto same = [](Vec x) { return x; };
-        map_range(0, dim, gradient + chunk.rows[i] * dim, same, chunk.hidden + i * dim);
+        const auto add = [](Vec x, Vec y) { return x + y; };
+        map_range(0, dim, gradient + chunk.rows[i] * dim, add, chunk.hidden + i * dim, chunk.residual + i * dim);
       }
     });
   }
