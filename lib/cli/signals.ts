@@ -6,6 +6,7 @@ const SAME_REQUEST_SECONDS = 1;
 /**
  * Runs `work`, which ends early, and in order, when its signal is aborted: by Ctrl-C or SIGTERM. A later one ends the
  * process at once.
+ * @param work may throw the signal's reason to end.
  * @returns the exit code: 0, or the one that stands for the signal
  */
 export async function interruptible(work: (signal: AbortSignal) => Promise<void>): Promise<number> {
@@ -25,6 +26,8 @@ export async function interruptible(work: (signal: AbortSignal) => Promise<void>
   process.on('SIGTERM', onSignal);
   try {
     await work(controller.signal);
+  } catch (error) {
+    if (error !== controller.signal.reason) throw error;
   } finally {
     process.off('SIGINT', onSignal);
     process.off('SIGTERM', onSignal);

@@ -37,3 +37,16 @@ it('leaves no listeners behind', async () => {
   expect(await interruptible(async () => undefined)).toBe(0);
   expect(process.listenerCount('SIGINT')).toBe(before);
 });
+
+it('lets work end by the reason of its signal, but by no other error', async () => {
+  const interrupted = async (signal: AbortSignal): Promise<void> => {
+    process.emit('SIGINT', 'SIGINT');
+    signal.throwIfAborted();
+  };
+  expect(await interruptible(interrupted)).toBe(130);
+  const mistake = new Error('mistake');
+  const broken = async (): Promise<void> => {
+    throw mistake;
+  };
+  await expect(interruptible(broken)).rejects.toBe(mistake);
+});

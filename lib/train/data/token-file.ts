@@ -40,16 +40,31 @@ export async function writeTokenFile(
     const hash = createHash('sha256');
     const starts: number[] = [];
     let length = 0;
+    let written = HEADER_BYTES;
+    // Gathered, because documents may be short, and a write costs some time.
+    let pending: Uint8Array[] = [];
+    let pendingBytes = 0;
+    const append = async (bytes: Uint8Array, least: number): Promise<void> => {
+      pending.push(bytes);
+      pendingBytes += bytes.length;
+      if (pendingBytes < least) return;
+      await writeFully(handle, Buffer.concat(pending), written, (piece) => hash.update(piece));
+      written += pendingBytes;
+      pending = [];
+      pendingBytes = 0;
+    };
     for await (const tokens of documents) {
       if (tokens.length === 0) continue;
       checkTokens(tokens, vocabSize, starts.length);
-      const bytes = bytesOf(bytesPerToken === 2 ? new Uint16Array(tokens) : tokens);
-      await writeFully(handle, bytes, HEADER_BYTES + length * bytesPerToken, (piece) => hash.update(piece));
+      // A copy in either case: the array is the caller's.
+      await append(
+        bytesOf(bytesPerToken === 2 ? new Uint16Array(tokens) : new Int32Array(tokens)),
+        CHUNK_BYTES,
+      );
       starts.push(length);
       length += tokens.length;
     }
-    const table = bytesOf(BigUint64Array.from(starts, BigInt));
-    await writeFully(handle, table, HEADER_BYTES + length * bytesPerToken, (piece) => hash.update(piece));
+    await append(bytesOf(BigUint64Array.from(starts, BigInt)), 0);
     const header = encodeHeader({ bytesPerToken, vocabSize, length, documentCount: starts.length });
     hash.update(header.subarray(0, CHECKSUM_AT)).digest().copy(header, CHECKSUM_AT, 0, CHECKSUM_BYTES);
     await writeFully(handle, header, 0);

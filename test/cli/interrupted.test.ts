@@ -1,0 +1,76 @@
+// Ctrl-C while text is prepared or evaluated: the command ends at once, and leaves nothing behind.
+import { readdirSync } from 'node:fs';
+import os from 'node:os';
+import { saveModel } from '../../lib/model/checkpoint';
+import { MtpModel } from '../../lib/model/model';
+import { openDevice } from '../../lib/tensor/device';
+import { runCli, type Ended } from '../support/cli';
+import { TemporaryDirectory } from '../support/temporary';
+import { tinyModel, tokenizer } from '../support/training';
+
+jest.setTimeout(120_000);
+const temporary = new TemporaryDirectory();
+let model: string;
+let text: string;
+
+beforeEach(async () => {
+  model = temporary.at('model');
+  using device = openDevice('cpu', { threads: 1 });
+  using made = new MtpModel(
+    device,
+    { ...tinyModel('parallel', 2), vocabSize: tokenizer.vocabSize },
+    { seed: 1 },
+  );
+  await saveModel(model, made, tokenizer);
+  // As much as takes some pauses to tokenize, and minutes to evaluate.
+  text = temporary.write(
+    'text/many.jsonl',
+    `${JSON.stringify({ text: 'All work and no play.' })}\n`.repeat(50_000),
+  );
+  temporary.write('tmp/.keep', '');
+  jest.spyOn(os, 'tmpdir').mockReturnValue(temporary.at('tmp'));
+});
+afterEach(() => jest.restoreAllMocks());
+
+const filesIn = (directory: string) => readdirSync(directory, { recursive: true, encoding: 'utf8' });
+
+/** Runs a command, and presses Ctrl-C once there is a file of this kind in the directory. */
+async function interruptedAt(kind: RegExp, directory: string, ...argv: string[]): Promise<Ended> {
+  const timer = setInterval(() => {
+    if (filesIn(directory).some((name) => kind.test(name))) {
+      clearInterval(timer);
+      process.emit('SIGINT', 'SIGINT');
+    }
+  }, 10);
+  try {
+    return await runCli(...argv);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+it.each([
+  ['tokenizing', /\.tmp-corpus-/],
+  ['evaluating', /\/corpus-\w+\.tokens$/],
+])('eval, while %s', async (_, kind) => {
+  const { code, stdout, stderr } = await interruptedAt(
+    kind,
+    temporary.at('tmp'),
+    'eval',
+    model,
+    text,
+    '--threads',
+    '1',
+  );
+  expect([code, stdout]).toEqual([130, '']);
+  expect(stderr).not.toContain('foretoken');
+  expect(filesIn(temporary.at('tmp'))).toEqual(['.keep']);
+});
+
+it('eval, which keeps a cache that it was given, but nothing unfinished', async () => {
+  const cache = temporary.at('cache');
+  temporary.write('cache/.keep', '');
+  const argv = ['eval', model, text, '--cache', cache];
+  expect((await interruptedAt(/\.tmp-corpus-/, cache, ...argv)).code).toBe(130);
+  expect(filesIn(cache)).toEqual(['.keep']);
+});
