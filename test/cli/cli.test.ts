@@ -1,6 +1,7 @@
 // The command line as a user meets it: exit codes, signals, what is printed where.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Evaluation } from '../../lib/train/evaluate';
 import { runCli, startCli, type Ended } from '../support/cli';
@@ -118,6 +119,28 @@ describe('help and mistakes', () => {
     expect(code).toBe(1);
     expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'FILE_ACCESS' } });
   });
+});
+
+it('refuses a prompt that is not UTF-8, with the byte', async () => {
+  const bytes = Buffer.from('caf\xe9 au lait', 'latin1');
+  const file = temporary.write('prompt.txt', bytes);
+  const where = (name: string) => `${name}: not UTF-8: byte 0xe9 at offset 3`;
+  const read = await runCli('generate', 'm', '--prompt-file', file);
+  expect([read.code, read.stderr.includes(where(file))]).toEqual([1, true]);
+  const stdin = jest.spyOn(process, 'stdin', 'get').mockReturnValue(Readable.from([bytes]) as never);
+  try {
+    const piped = await runCli('generate', 'm', '--prompt-file', '-');
+    expect([piped.code, piped.stderr.includes(where('standard input'))]).toEqual([1, true]);
+  } finally {
+    stdin.mockRestore();
+  }
+});
+
+it('refuses an empty pattern, such as an unset variable of a shell', async () => {
+  const { code, stderr } = await runCli('train', '', '-o', temporary.at('run'));
+  expect([code, stderr.includes('must be a string that is not empty')]).toEqual([1, true]);
+  expect(stderr).toContain("'.' stands for the current directory");
+  expect(existsSync(temporary.at('run'))).toBe(false);
 });
 
 it('devices lists the CPU', async () => {
