@@ -1,12 +1,14 @@
 // The C++ and CUDA sources: formatted by clang-format, and no inline assembly outside csrc/cuda/ptx*.cuh, where each
 // instruction stands beside the twin that the emulator runs, but for how the emulator switches stacks. In csrc/addon, nothing
-// of node-addon-api that can end the process (csrc/addon/javascript.h says when). `--fix` formats instead of checking.
+// of node-addon-api that can end the process (csrc/addon/javascript.h says when). In csrc/cuda, no result that a cast throws away:
+// compilers refuse those that nothing looks at (csrc/simt/runtime_api.h), and `discard` says why one does not matter. `--fix` formats instead of checking.
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
 const assemblyFiles = /^csrc\/cuda\/ptx\w*\.cuh$/;
 const stackSwitch = 'csrc/simt/fiber.cc';
+const discardFile = 'csrc/cuda/context.h';
 
 /** `source` with comments and string literals blanked, line breaks kept. */
 function codeOf(source: string): string {
@@ -34,6 +36,10 @@ const unsafe = new RegExp(
 
 /** Lines of `source` with functions of node-addon-api that can run JavaScript. */
 export const findUnsafeCalls = (source: string): number[] => linesWith(unsafe, source);
+
+/** Lines of `source` that throw a result away by a cast, where `discard` of csrc/cuda/context.h would say why. */
+export const findCasts = (source: string): number[] =>
+  linesWith(/\(\s*void\s*\)|static_cast<\s*void\s*>/, source);
 
 function nativeSources(root: string): string[] {
   return readdirSync(path.join(root, 'csrc'), { recursive: true, encoding: 'utf8' })
@@ -65,6 +71,8 @@ function main(): boolean {
     const source = readFileSync(path.join(root, file), 'utf8');
     if (!assemblyFiles.test(file) && file !== stackSwitch)
       report(file, findAssembly(source), 'inline assembly belongs in csrc/cuda/ptx*.cuh');
+    if (file.startsWith('csrc/cuda/') && file !== discardFile)
+      report(file, findCasts(source), `say why the result does not matter, with discard of ${discardFile}`);
     if (file.startsWith('csrc/addon/')) {
       report(
         file,

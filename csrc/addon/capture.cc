@@ -30,7 +30,7 @@ napi_value begin_capture(Call& call) {
 // endCapture(capture): from here on the device runs what it is given, and the capture can be replayed
 napi_value end_capture(Call& call) {
   Capture& capture = capture_argument(call);
-  if (capture.finished()) call.fail(ErrorCode::kInvalidArgument, "the capture has ended already");
+  if (capture.device().capture != &capture) call.fail(ErrorCode::kInvalidArgument, "the capture has ended already");
   capture.finish();
   return call.nothing();
 }
@@ -39,6 +39,7 @@ napi_value end_capture(Call& call) {
 napi_value replay(Call& call) {
   Capture& capture = capture_argument(call);
   call.check_not_capturing(capture.device());
+  if (!capture.finished()) call.fail(ErrorCode::kInvalidArgument, "the capture failed: there is nothing to replay");
   capture.replay();
   return call.nothing();
 }

@@ -80,14 +80,15 @@ napi_value open_cpu(Call& call) {
   return open_device(call, std::make_unique<cpu::CpuBackend>(*kernels, static_cast<int>(threads)), limit);
 }
 
-// openCuda(index, library?, options?): device
+// openCuda(index, library?, options?, memoryLimit?): device
 napi_value open_cuda(Call& call) {
   const int64_t index = call.integer(0, "index", 0, INT32_MAX);
   const CudaLibrary library = cuda_library(call, 1);
   const std::string options = call.present(2) ? call.string(2, "options") : "";
   int64_t memory = 0;
   std::unique_ptr<Backend> backend = library.open(static_cast<int>(index), options, &memory);
-  return open_device(call, std::move(backend), memory);
+  const int64_t limit = call.value(3).IsUndefined() ? memory : call.integer(3, "memoryLimit", 0, memory);
+  return open_device(call, std::move(backend), limit);
 }
 
 // closeDevice(device): its tensors become invalid

@@ -16,7 +16,7 @@ int64_t rounded(int64_t bytes) {
 
 }  // namespace
 
-Allocator::~Allocator() { trim(); }
+Allocator::~Allocator() { release_cached(); }
 
 void* Allocator::allocate(int64_t bytes, const char* purpose) {
   const auto out_of_memory = [&] {
@@ -76,9 +76,13 @@ void Allocator::dissolve(Pool& pool) noexcept {
 }
 
 void Allocator::trim() {
-  auto& free = everybodys_.free_by_size;
-  if (free.empty()) return;
+  if (everybodys_.free_by_size.empty()) return;
   backend_.wait();
+  release_cached();
+}
+
+void Allocator::release_cached() noexcept {
+  auto& free = everybodys_.free_by_size;
   for (const auto& [size, memory] : free) {
     backend_.release(memory);
     blocks_.erase(memory);

@@ -22,6 +22,7 @@ class Allocator {
  public:
   // `limit` bounds `reserved`, in bytes.
   Allocator(Backend& backend, int64_t limit) : backend_(backend), limit_(limit) {}
+  // The backend has stopped.
   ~Allocator();
   Allocator(const Allocator&) = delete;
   Allocator& operator=(const Allocator&) = delete;
@@ -41,7 +42,9 @@ class Allocator {
   // Gives the pool's blocks to everybody.
   void dissolve(Pool& pool) noexcept;
 
-  // Gives cached blocks back to the system; waits for the stream, since queued work may still use them.
+  // Gives cached blocks back to the system; waits for the stream, since queued work may still use them. While a capture
+  // is made, that is the work from before it: blocks that captured work uses are a pool's, and not among them. Throws
+  // what the wait throws, and gives nothing back then.
   void trim();
 
   const MemoryStatistics& statistics() const { return statistics_; }
@@ -53,6 +56,7 @@ class Allocator {
     Pool* pool;
   };
   static void* take_cached(Pool& pool, int64_t size);
+  void release_cached() noexcept;
 
   Backend& backend_;
   const int64_t limit_;

@@ -94,7 +94,8 @@ class Backend {
   virtual const char* kind() const = 0;
   virtual std::string description() const = 0;
 
-  // Device memory, 64-byte aligned; null when there is none left. The allocator caches on top of this.
+  // Device memory, 64-byte aligned; null when there is none left. The allocator caches on top of this. Throws Error
+  // where the device fails for another reason.
   virtual void* allocate(size_t bytes) = 0;
   virtual void release(void* memory) noexcept = 0;
 
@@ -111,11 +112,12 @@ class Backend {
   virtual std::shared_ptr<CapturedWork> end_capture() = 0;
   virtual void replay(std::shared_ptr<CapturedWork> work) = 0;
 
-  // Blocks until everything enqueued has finished. Only for when memory has run out.
+  // Blocks until everything enqueued has finished; while a capture is made, everything enqueued before it. Only for
+  // when memory has run out. Throws Error where the device has failed.
   virtual void wait() = 0;
 
   // Teardown: drops what is queued and waits for what is running. Nothing may be enqueued after it.
-  virtual void stop() = 0;
+  virtual void stop() noexcept = 0;
 
   // Achievable rates of this device, measured now: the ceilings that benchmarks divide by.
   virtual void measure(MachineRates* rates, Completion done) = 0;

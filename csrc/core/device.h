@@ -30,14 +30,16 @@ class Device {
   Allocator allocator_;
 };
 
-// Runs an op that needs scratch: sizes it, takes it, enqueues the op and frees it for whatever comes next.
+// Runs an op that needs scratch: sizes it, takes it, enqueues the op and frees it for whatever comes next, also where
+// the op is not taken.
 template <typename Args>
 void run_with_workspace(Device& device, Args args, const char* op) {
   const int64_t bytes = device.backend().workspace(args);
-  void* memory = bytes > 0 ? device.allocator().allocate(bytes, op) : nullptr;
-  args.workspace = {memory, bytes};
+  const auto free = [&](void* memory) { device.allocator().free(memory); };
+  const std::unique_ptr<void, decltype(free)> memory(bytes > 0 ? device.allocator().allocate(bytes, op) : nullptr,
+                                                     free);
+  args.workspace = {memory.get(), bytes};
   device.backend().run(args);
-  device.allocator().free(memory);
 }
 
 }  // namespace foretoken

@@ -3,7 +3,8 @@
 
 using namespace foretoken::simt;
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
+  if (mode != cudaStreamCaptureModeRelaxed) return returned(cudaErrorNotSupported);
   if (!stream) return returned(cudaErrorStreamCaptureUnsupported);  // the default stream cannot be captured
   if (stream->capture) return returned(cudaErrorInvalidValue);
   if (refuses(*stream)) return returned(cudaErrorLaunchOutOfResources);
@@ -15,13 +16,16 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   if (!stream || !stream->capture) return returned(cudaErrorInvalidValue);
   std::unique_ptr<CUgraph_st> capture = std::move(stream->capture);
   *graph = nullptr;
-  if (capture->invalid) return returned(cudaErrorStreamCaptureInvalidated);
+  if (*capture->invalid) return returned(cudaErrorStreamCaptureInvalidated);
   *graph = capture.release();
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
-  *status = stream_of(stream).capture ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+  const CUgraph_st* const capture = stream_of(stream).capture.get();
+  *status = !capture            ? cudaStreamCaptureStatusNone
+            : *capture->invalid ? cudaStreamCaptureStatusInvalidated
+                                : cudaStreamCaptureStatusActive;
   return cudaSuccess;
 }
 

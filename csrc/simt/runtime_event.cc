@@ -16,23 +16,40 @@ struct Mark {
   std::mutex mutex;
   std::condition_variable reached;
   bool is_reached = false;
+  const char* failure = nullptr;  // of the stream, when it came here
   Clock::time_point time;
+  std::shared_ptr<std::atomic<bool>> capture_invalid;  // of the capture that the recording is part of; null: of none
 
-  void reach() {
+  void reach(const char* report) {
     const std::lock_guard lock(mutex);
     time = Clock::now();
+    failure = report;
     is_reached = true;
     reached.notify_all();
   }
-  void wait() {
+  cudaError_t wait() {
     std::unique_lock lock(mutex);
     reached.wait(lock, [this] { return is_reached; });
+    return outcome();
   }
-  bool query() {
+  cudaError_t query() {
     const std::lock_guard lock(mutex);
-    return is_reached;
+    return is_reached ? outcome() : cudaErrorNotReady;
+  }
+
+ private:
+  cudaError_t outcome() const {
+    if (!failure) return cudaSuccess;
+    set_report(failure);
+    return returned(cudaErrorLaunchFailure);
   }
 };
+
+// Asks for what has no answer: a captured event is reached only by replays.
+cudaError_t captured(Mark& mark) {
+  *mark.capture_invalid = true;
+  return returned(cudaErrorCapturedEvent);
+}
 
 }  // namespace
 
@@ -58,8 +75,10 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
   const auto mark = std::make_shared<Mark>();
-  const cudaError_t error = enqueue(handle, [mark](CUstream_st&) { mark->reach(); });
-  if (error) return returned(error, &stream_of(handle));
+  CUstream_st& target = stream_of(handle);
+  if (target.capture) mark->capture_invalid = target.capture->invalid;
+  const cudaError_t error = enqueue(handle, [mark](CUstream_st& stream) { mark->reach(stream.failure); });
+  if (error) return returned(error, &target);
   const std::lock_guard lock(event->mutex);
   event->mark = mark;
   return cudaSuccess;
@@ -67,24 +86,32 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   const auto mark = event->latest();
-  return !mark || mark->query() ? cudaSuccess : cudaErrorNotReady;
+  if (!mark) return cudaSuccess;
+  return mark->capture_invalid ? captured(*mark) : mark->query();
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  if (const auto mark = event->latest()) mark->wait();
-  return cudaSuccess;
+  const auto mark = event->latest();
+  if (!mark) return cudaSuccess;
+  return mark->capture_invalid ? captured(*mark) : mark->wait();
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned) {
   const auto mark = event->latest();
   if (!mark) return cudaSuccess;
-  return returned(enqueue(handle, [mark](CUstream_st&) { mark->wait(); }), &stream_of(handle));
+  CUstream_st& target = stream_of(handle);
+  if (target.capture && target.capture->invalid == mark->capture_invalid) return cudaSuccess;  // in order anyway
+  if (target.capture) return invalidate(target, cudaErrorStreamCaptureIsolation);
+  if (mark->capture_invalid) return returned(cudaErrorNotSupported);  // would make the stream part of the capture
+  return returned(enqueue(handle, [mark](CUstream_st&) { static_cast<void>(mark->wait()); }), &target);
 }
 
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
   const auto first = start->latest(), last = end->latest();
   if (!first || !last) return returned(cudaErrorInvalidResourceHandle);
-  if (!first->query() || !last->query()) return cudaErrorNotReady;
+  for (const auto& mark : {first, last}) {
+    if (const cudaError_t error = mark->capture_invalid ? captured(*mark) : mark->query()) return error;
+  }
   *milliseconds = std::chrono::duration<float, std::milli>(last->time - first->time).count();
   return cudaSuccess;
 }

@@ -57,10 +57,7 @@ cudaError_t enqueue_kernel(const cudaLaunchConfig_t& config, KernelCall call) {
   const auto run = [shape, call = std::move(call)](CUstream_st& stream) {
     if (stream.failure) return;
     const std::string failure = run_kernel(shape, call, stream.options);
-    if (failure.empty()) return;
-    const char* const report = keep(failure);
-    stream.failure = report;
-    set_report(report);
+    if (!failure.empty()) fail(stream, failure);
   };
   return returned(enqueue(config.stream, run), &stream_of(config.stream));
 }

@@ -23,6 +23,9 @@ cudaError_t release(void* memory, MemoryKind kind) {
   return returned(free_memory(memory, kind) ? cudaSuccess : cudaErrorInvalidValue);
 }
 
+// Whether memory has been freed since it was given to a call.
+bool is_gone(const void* address) { return is_in_device_range(address) && !find_allocation(address); }
+
 bool is_device_memory(const void* address) {
   const Allocation* const allocation = find_allocation(address);
   return allocation && allocation->kind == MemoryKind::kDevice;
@@ -52,7 +55,10 @@ cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
 }
 cudaError_t cudaFreeHost(void* memory) { return release(memory, MemoryKind::kPinned); }
 
-cudaError_t cudaMallocAsync(void** memory, size_t bytes, cudaStream_t) {
+cudaError_t cudaMallocAsync(void** memory, size_t bytes, cudaStream_t handle) {
+  CUstream_st& stream = stream_of(handle);
+  if (stream.capture) return invalidate(stream, cudaErrorNotSupported);
+  stream.worker.wait();  // what was freed in its order before is there again
   return allocate(memory, bytes, MemoryKind::kDevice);
 }
 
@@ -60,17 +66,19 @@ cudaError_t cudaFreeAsync(void* memory, cudaStream_t handle) {
   if (!memory) return cudaSuccess;
   if (!is_device_memory(memory)) return returned(cudaErrorInvalidValue);
   CUstream_st& stream = stream_of(handle);
+  if (stream.capture) return invalidate(stream, cudaErrorNotSupported);
   // Memory is given back also after a failure.
-  if (!stream.capture && stream.failure) return cudaFree(memory);
-  return returned(enqueue(handle, [memory](CUstream_st&) { free_memory(memory, MemoryKind::kDevice); }), &stream);
+  submit(stream, [memory](CUstream_st&) { free_memory(memory, MemoryKind::kDevice); });
+  return cudaSuccess;
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t handle) {
   if (bytes == 0) return cudaSuccess;
   if (const cudaError_t error = check_copy(to, from, bytes, kind)) return returned(error);
   CUstream_st& target = stream_of(handle);
+  if (target.capture && (!find_allocation(from) || !find_allocation(to))) return invalidate(target);
   std::shared_ptr<const char[]> staged;
-  if (!target.capture && !find_allocation(from)) {
+  if (!find_allocation(from)) {
     // Pageable memory of the host may change as soon as this returns.
     const std::shared_ptr<char[]> copy(new char[bytes]);
     std::memcpy(copy.get(), from, bytes);
@@ -78,7 +86,11 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   }
   const auto copy = [=](CUstream_st& stream) {
     if (stream.failure) return;
-    std::memcpy(to, staged ? staged.get() : from, bytes);
+    const void* const source = staged ? staged.get() : from;
+    for (const void* address : {source, const_cast<const void*>(to)}) {
+      if (is_gone(address)) return fail(stream, "cudaMemcpyAsync: " + describe_device_memory(address, bytes));
+    }
+    std::memcpy(to, source, bytes);
     if (find_allocation(to)) mark_written(to, bytes);
   };
   return returned(enqueue(handle, copy), &target);
@@ -90,6 +102,7 @@ cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t 
   if (!allocation || !allocation->holds(memory, bytes)) return returned(cudaErrorInvalidValue);
   const auto fill = [=](CUstream_st& stream) {
     if (stream.failure) return;
+    if (is_gone(memory)) return fail(stream, "cudaMemsetAsync: " + describe_device_memory(memory, bytes));
     std::memset(memory, value, bytes);
     mark_written(memory, bytes);
   };

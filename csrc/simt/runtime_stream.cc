@@ -24,6 +24,8 @@ CUstream_st* make_stream() {
   return stream;
 }
 
+}  // namespace
+
 void submit(CUstream_st& stream, Task task) {
   stream.unfinished.fetch_add(1);
   stream.worker.enqueue([&stream, task = std::move(task)] {
@@ -31,8 +33,6 @@ void submit(CUstream_st& stream, Task task) {
     stream.unfinished.fetch_sub(1);
   });
 }
-
-}  // namespace
 
 CUstream_st& stream_of(cudaStream_t stream) {
   if (stream) return *stream;
@@ -42,16 +42,27 @@ CUstream_st& stream_of(cudaStream_t stream) {
   return *known.default_stream;
 }
 
+cudaError_t invalidate(CUstream_st& stream, cudaError_t error) {
+  *stream.capture->invalid = true;
+  return returned(error);
+}
+
+void fail(CUstream_st& stream, const std::string& report) {
+  const char* const kept = keep(report);
+  stream.failure = kept;
+  set_report(kept);
+}
+
 bool refuses(CUstream_st& stream) { return ++stream.given == stream.options.refused; }
 
 cudaError_t enqueue(cudaStream_t handle, Task task) {
   CUstream_st& stream = stream_of(handle);
   const bool refused = refuses(stream);
   if (stream.capture) {
-    if (stream.capture->invalid) return cudaErrorStreamCaptureInvalidated;
-    stream.capture->invalid = refused;
+    if (*stream.capture->invalid) return cudaErrorStreamCaptureInvalidated;
+    if (refused) return invalidate(stream, cudaErrorLaunchOutOfResources);
     stream.capture->tasks.push_back(std::move(task));
-    return refused ? cudaErrorLaunchOutOfResources : cudaSuccess;
+    return cudaSuccess;
   }
   if (refused) return cudaErrorLaunchOutOfResources;
   if (stream.failure) return cudaErrorLaunchFailure;
@@ -90,21 +101,21 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   CUstream_st& stream = stream_of(handle);
-  if (stream.capture) return returned(cudaErrorStreamCaptureUnsupported);
+  if (stream.capture) return invalidate(stream);
   stream.worker.wait();
   return returned(stream.failure ? cudaErrorLaunchFailure : cudaSuccess, &stream);
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t handle) {
   CUstream_st& stream = stream_of(handle);
-  if (stream.capture) return returned(cudaErrorStreamCaptureUnsupported);
+  if (stream.capture) return invalidate(stream);
   if (stream.failure) return returned(cudaErrorLaunchFailure, &stream);
   return stream.unfinished.load() == 0 ? cudaSuccess : cudaErrorNotReady;
 }
 
 cudaError_t cudaStreamAddCallback(cudaStream_t handle, cudaStreamCallback_t callback, void* data, unsigned) {
   CUstream_st& target = stream_of(handle);
-  if (target.capture) return returned(cudaErrorStreamCaptureUnsupported);
+  if (target.capture) return invalidate(target);
   if (refuses(target)) return returned(cudaErrorLaunchOutOfResources);
   // Also after a failure: whoever waits for the callback must hear of it.
   submit(target, [handle, callback, data](CUstream_st& stream) {

@@ -16,7 +16,9 @@ using Task = std::function<void(CUstream_st& stream)>;
 
 struct CUgraph_st {
   std::vector<Task> tasks;
-  bool invalid = false;  // a piece of work was refused: nothing comes of the capture
+  // Whether a call that a capture does not allow was made meanwhile: nothing comes of it then. Events that were
+  // recorded in it know of this.
+  std::shared_ptr<std::atomic<bool>> invalid = std::make_shared<std::atomic<bool>>(false);
 };
 
 struct CUgraphExec_st {
@@ -41,8 +43,17 @@ CUstream_st& stream_of(cudaStream_t stream);
 // a kernel of this stream has failed, cudaErrorLaunchOutOfResources where this piece of work is the one to refuse.
 cudaError_t enqueue(cudaStream_t stream, Task task);
 
+// Runs the task after what was enqueued before, also after a failure, and while the stream is captured.
+void submit(CUstream_st& stream, Task task);
+
 // Counts a piece of work; whether it is the one that the options say to refuse.
 bool refuses(CUstream_st& stream);
+
+// `error`, of a call that the capture of this stream does not allow.
+cudaError_t invalidate(CUstream_st& stream, cudaError_t error = cudaErrorStreamCaptureUnsupported);
+
+// The stream has done what is wrong: nothing runs on it any more.
+void fail(CUstream_st& stream, const std::string& report);
 
 // Waits for all streams, as freeing memory does.
 void wait_for_streams();

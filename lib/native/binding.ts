@@ -64,7 +64,7 @@ interface DeviceBinding {
    * Libraries are those of {@link cudaInfo}: a file in the addon's folder, or a path. `options` are what the library
    * takes: `name=value name=value …`.
    */
-  openCuda(index: number, library?: string, options?: string): DeviceHandle;
+  openCuda(index: number, library?: string, options?: string, memoryLimit?: number): DeviceHandle;
   closeDevice(device: DeviceHandle): void;
   describeDevice(device: DeviceHandle): {
     kind: string;

@@ -61,7 +61,8 @@ export interface CaptureOptions {
  * they are by then: to give it new input, `write` to them before. What `fn` itself uploads is captured with its contents.
  * Inside `fn` nothing can be read back and no gradients are recorded.
  * @param fn synchronous
- * @throws whatever `fn` throws; nothing is left of the capture then
+ * @throws whatever `fn` throws; nothing is left of the capture then, and the device works on
+ * @throws ForetokenError INTERNAL where a call of the device failed in `fn`, also if `fn` caught its error
  */
 export function capture<T extends Readonly<Record<string, Tensor>>>(
   device: Device,
@@ -70,8 +71,13 @@ export function capture<T extends Readonly<Record<string, Tensor>>>(
 ): Capture<T> {
   const handle = native.beginCapture(device.handle, sharesMemoryWith?.handle);
   try {
-    const result = noGrad(() => scope(fn));
-    native.endCapture(handle);
+    const result = noGrad(() =>
+      scope(() => {
+        const results = fn();
+        native.endCapture(handle); // where it throws, the scope frees the results
+        return results;
+      }),
+    );
     return new Capture(device, handle, result);
   } catch (error) {
     if (!device.closed) native.disposeCapture(handle);

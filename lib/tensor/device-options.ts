@@ -12,7 +12,10 @@ export interface DeviceOptions {
    * beside what the others have, `avx512bf16` for int8 and bfloat16.
    */
   isa?: 'baseline' | 'avx2' | 'avx2vnni' | 'avx512' | 'avx512vnni' | 'avx512bf16' | 'dotprod';
-  /** CPU: bytes the device may take from the system; default: the memory of the machine or cgroup. */
+  /**
+   * Bytes that tensors and what operations need beside them may take of the device's memory, cached ones included; default and most:
+   * the memory of the GPU, machine or cgroup. Beyond that is an error, OUT_OF_MEMORY, after which the device works.
+   */
   memoryLimit?: number;
   /** `cuda-emulated`: how the emulator runs kernels. */
   emulator?: EmulatorOptions;
@@ -49,10 +52,9 @@ export const deviceName: Checker<DeviceName> = checker(
   (value) => typeof value === 'string' && /^(auto|cpu|cuda(:\d{1,9})?|cuda-emulated)$/.test(value),
 );
 
-const CPU_OPTIONS: Schema<Omit<DeviceOptions, 'emulator'>> = {
+const CPU_OPTIONS: Schema<Omit<DeviceOptions, 'emulator' | 'memoryLimit'>> = {
   threads: integer(1, 1024),
   isa: oneOf('baseline', 'avx2', 'avx2vnni', 'avx512', 'avx512vnni', 'avx512bf16', 'dotprod'),
-  memoryLimit: integer(1),
 };
 
 const EMULATOR_OPTIONS: Schema<EmulatorOptions> = {
@@ -76,9 +78,10 @@ const EMULATOR_OPTIONS: Schema<EmulatorOptions> = {
 export function checkDeviceOptions(name: DeviceName, options: DeviceOptions): DeviceOptions {
   // `auto` may be the CPU.
   const hasCpu = name === 'cpu' || name === 'auto';
-  const emulator: Schema<Pick<DeviceOptions, 'emulator'>> = { emulator: object(EMULATOR_OPTIONS) };
-  const schema = hasCpu ? CPU_OPTIONS : name === 'cuda-emulated' ? emulator : {};
-  return checkOptions<DeviceOptions>(`openDevice: ${name}`, options, schema as Schema<DeviceOptions>);
+  const emulator = { emulator: object(EMULATOR_OPTIONS) };
+  const own = hasCpu ? CPU_OPTIONS : name === 'cuda-emulated' ? emulator : {};
+  const schema = { ...own, memoryLimit: integer(1) } as Schema<DeviceOptions>;
+  return checkOptions<DeviceOptions>(`openDevice: ${name}`, options, schema);
 }
 
 /** The options as the emulator reads them, and refuses them by name. */

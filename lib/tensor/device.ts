@@ -50,14 +50,14 @@ export function openDevice(name: DeviceName = 'auto', options: DeviceOptions = {
   const index = /^cuda(?::(\d+))?$/.exec(name);
   if (index) {
     const ordinal = Number(index[1] ?? 0);
-    return new Device(`cuda:${ordinal}`, native.openCuda(ordinal));
+    return new Device(`cuda:${ordinal}`, native.openCuda(ordinal, undefined, undefined, memoryLimit));
   }
-  if (name === 'cuda-emulated') return openEmulated(emulator ?? {});
-  if (name === 'auto' && native.cudaInfo().devices.length > 0) return openDevice('cuda');
+  if (name === 'cuda-emulated') return openEmulated(emulator ?? {}, memoryLimit);
+  if (name === 'auto' && native.cudaInfo().devices.length > 0) return openDevice('cuda', { memoryLimit });
   return new Device('cpu', native.openCpu(isa, threads, memoryLimit));
 }
 
-function openEmulated(options: EmulatorOptions): Device {
+function openEmulated(options: EmulatorOptions, memoryLimit?: number): Device {
   const text = emulatorText(options);
   const library = `libforetoken_cuda_emulated${options.checked ? '_checked' : ''}.so`;
   const { reason } = native.cudaInfo(library);
@@ -65,7 +65,7 @@ function openEmulated(options: EmulatorOptions): Device {
     const advice = 'in a clone of the repository, `npm run build` makes it';
     throw new ForetokenError('DEVICE_UNAVAILABLE', `openDevice: cuda-emulated: ${reason}; ${advice}`);
   }
-  return new Device('cuda-emulated', native.openCuda(0, library, text));
+  return new Device('cuda-emulated', native.openCuda(0, library, text, memoryLimit));
 }
 
 /** One ordered stream of work and the memory it uses. */
@@ -137,7 +137,11 @@ export class Device implements Disposable {
     native.resetPeak(this.handle);
   }
 
-  /** Gives cached memory back to the system. */
+  /**
+   * Gives cached memory back to the system; waits for the work that was enqueued, which may still use it. Inside a capture,
+   * that is the work from before it, and the memory of captures is not given back.
+   * @throws ForetokenError INTERNAL where the device has failed; nothing is given back then
+   */
   trim(): void {
     native.trim(this.handle);
   }

@@ -1,6 +1,6 @@
 import { native } from '../../lib/native/load';
 import { devices, openDevice } from '../../lib/tensor/device';
-import type { DeviceName } from '../../lib/tensor/device-options';
+import type { DeviceName, DeviceOptions } from '../../lib/tensor/device-options';
 import { linear } from '../../lib/tensor/ops/linear';
 import { add, silu } from '../../lib/tensor/ops/elementwise';
 import { embedding } from '../../lib/tensor/ops/embedding';
@@ -189,17 +189,31 @@ test('the CPU computes in float32, whatever else it stores', async () => {
   });
 });
 
+describe('a limit of memory', () => {
+  test.each<[DeviceName, DeviceOptions, number]>([
+    ['cpu', {}, 1e18],
+    ['cuda-emulated', { emulator: { memory: 1e6 } }, 1e6 + 1],
+  ])('of %s holds, and is no more than there is', (name, options, tooMuch) => {
+    using device = openDevice(name, { ...options, memoryLimit: 100_000 });
+    device.empty([20_000]).dispose();
+    expect(() => device.empty([30_000])).toThrow(foretokenError('OUT_OF_MEMORY', 'limit 100000'));
+    expect(() => openDevice(name, { ...options, memoryLimit: tooMuch })).toThrow(
+      foretokenError('INVALID_ARGUMENT', 'memoryLimit', String(tooMuch)),
+    );
+  });
+});
+
 describe('options', () => {
   test.each<[DeviceName, object, string[]]>([
     ['cpu', { emulator: {} }, ['cpu has no option emulator', 'threads, isa, memoryLimit']],
     ['cpu', { thread: 2 }, ['cpu has no option thread (given: 2); do you mean threads?']],
     ['auto', { emulator: {} }, ['auto has no option emulator']],
-    ['cuda', { threads: 2 }, ['cuda has no option threads', 'There is none.']],
+    ['cuda', { threads: 2 }, ['cuda has no option threads', 'There are memoryLimit.']],
     ['cuda:1', { isa: 'avx2' }, ['cuda:1 has no option isa']],
     [
       'cuda-emulated',
-      { memoryLimit: 1e9 },
-      ['cuda-emulated has no option memoryLimit', 'There are emulator.'],
+      { isa: 'avx2' },
+      ['cuda-emulated has no option isa', 'There are emulator, memoryLimit.'],
     ],
   ])('of %s: %j is refused', (name, options, parts) => {
     expect(() => openDevice(name, options)).toThrow(

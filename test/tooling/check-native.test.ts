@@ -1,4 +1,4 @@
-import { findAssembly, findUnsafeCalls } from '../../scripts/check-native';
+import { findAssembly, findCasts, findUnsafeCalls } from '../../scripts/check-native';
 
 test('inline assembly is found in all its spellings', () => {
   const source = [
@@ -46,4 +46,13 @@ test('those that cannot are fine', () => {
     'napi_value result = pointer.get();',
   ];
   expect(findUnsafeCalls(source.join('\n'))).toEqual([]);
+});
+
+test('results that a cast throws away are found', () => {
+  const source = [
+    '(void)cudaFree(memory);',
+    'static_cast<void>(cudaFree(memory));',
+    'discard(cudaFree(memory), "(void)");',
+  ];
+  expect(findCasts([...source, 'int f(void);'].join('\n'))).toEqual([1, 2, 4]);
 });

@@ -24,7 +24,7 @@ class CpuBackend final : public Backend {
   std::shared_ptr<CapturedWork> end_capture() override;
   void replay(std::shared_ptr<CapturedWork> work) override;
   void wait() override { stream_.wait(); }
-  void stop() override { stream_.stop(); }
+  void stop() noexcept override { stream_.stop(); }
   void measure(MachineRates* rates, Completion done) override;
 
   bool computes_in(DType dtype) const override { return dtype == DType::kFloat32; }

@@ -18,7 +18,7 @@ namespace foretoken::cuda {
 namespace {
 
 // What cublas_v2.h and library_types.h call them. There need not be such files where this is built.
-enum Status { kSuccess = 0, kAllocationFailed = 3 };
+enum [[nodiscard]] Status{kSuccess = 0, kAllocationFailed = 3};
 enum Operation { kAsItIs = 0, kTransposed = 1 };
 enum PointerMode { kOnHost = 0, kOnDevice = 1 };
 enum DataType { kReal32 = 0, kReal16 = 2, kRealBFloat16 = 14 };
@@ -26,8 +26,8 @@ constexpr int kCompute32 = 68, kDefaultAlgorithm = -1;
 // Sums of slices of k are not to be rounded to bfloat16 or float16 on their way.
 constexpr int kNoReducedReduction = 16;
 
-const char* name_of(int status) {
-  switch (status) {
+const char* name_of(Status status) {
+  switch (static_cast<int>(status)) {
     case 1: return "CUBLAS_STATUS_NOT_INITIALIZED";
     case kAllocationFailed: return "CUBLAS_STATUS_ALLOC_FAILED";
     case 7: return "CUBLAS_STATUS_INVALID_VALUE";
@@ -45,11 +45,13 @@ int data_type_of(DType dtype) {
   return dtype == DType::kBFloat16 ? kRealBFloat16 : dtype == DType::kFloat16 ? kReal16 : kReal32;
 }
 
-void check_cublas(int status, const char* op, const char* call) {
+void check_cublas(Status status, const char* op, const char* call) {
   if (status == kSuccess) return;
   const ErrorCode code = status == kAllocationFailed ? ErrorCode::kOutOfMemory : ErrorCode::kInternal;
   throw make_error(code, "%s: %s failed with %s (%d)", op, call, name_of(status), status);
 }
+
+void discard(Status, [[maybe_unused]] const char* reason) {}
 
 // Whether cuBLAS has it: both operands of one type, and sizes that fit into its int.
 bool has(const CublasProduct& product) {
@@ -63,15 +65,15 @@ bool has(const CublasProduct& product) {
 }  // namespace
 
 struct Cublas::Functions {
-  int (*create)(void** handle);
-  int (*destroy)(void* handle);
-  int (*set_stream)(void* handle, cudaStream_t stream);
-  int (*set_workspace)(void* handle, void* workspace, size_t bytes);
-  int (*set_math_mode)(void* handle, int mode);
-  int (*set_pointer_mode)(void* handle, int mode);
-  int (*gemm)(void* handle, int operation_a, int operation_b, int m, int n, int k, const void* alpha, const void* a,
-              int a_type, int a_stride, const void* b, int b_type, int b_stride, const void* beta, void* c, int c_type,
-              int c_stride, int compute_type, int algorithm);
+  Status (*create)(void** handle);
+  Status (*destroy)(void* handle);
+  Status (*set_stream)(void* handle, cudaStream_t stream);
+  Status (*set_workspace)(void* handle, void* workspace, size_t bytes);
+  Status (*set_math_mode)(void* handle, int mode);
+  Status (*set_pointer_mode)(void* handle, int mode);
+  Status (*gemm)(void* handle, int operation_a, int operation_b, int m, int n, int k, const void* alpha, const void* a,
+                 int a_type, int a_stride, const void* b, int b_type, int b_stride, const void* beta, void* c,
+                 int c_type, int c_stride, int compute_type, int algorithm);
 
   // Null where no candidate is cuBLAS.
   static std::unique_ptr<Functions> find(const Candidates& candidates, const char* op) {
@@ -123,20 +125,32 @@ Cublas::Candidates Cublas::candidates() {
 Cublas::Cublas(int compute_capability, const ErrorRecord* record)
     : compute_capability_(compute_capability), record_(record), candidates_(candidates()) {}
 
-Cublas::~Cublas() {
-  if (handle_) functions_->destroy(handle_);
-  if (workspace_) cudaFree(workspace_);
-}
+Cublas::~Cublas() { close(); }
 
+// Either all of it is set up, or nothing is left: a handle without its stream would multiply out of order.
 void Cublas::open(cudaStream_t stream, const char* op) {
-  check_cublas(functions_->create(&handle_), op, "cublasCreate");
   // As much as NVIDIA recommends; with memory of its own cuBLAS allocates none in a captured stream.
   const size_t bytes = compute_capability_ >= 90 ? size_t{32} << 20 : size_t{8} << 20;
-  check(cudaMalloc(&workspace_, bytes), "cudaMalloc");
-  // Choosing a stream takes the workspace away.
-  check_cublas(functions_->set_stream(handle_, stream), op, "cublasSetStream");
-  check_cublas(functions_->set_workspace(handle_, workspace_, bytes), op, "cublasSetWorkspace");
-  check_cublas(functions_->set_math_mode(handle_, kNoReducedReduction), op, "cublasSetMathMode");
+  try {
+    check_cublas(functions_->create(&handle_), op, "cublasCreate");
+    check(cudaMalloc(&workspace_, bytes), "cudaMalloc");
+    // Choosing a stream takes the workspace away.
+    check_cublas(functions_->set_stream(handle_, stream), op, "cublasSetStream");
+    check_cublas(functions_->set_workspace(handle_, workspace_, bytes), op, "cublasSetWorkspace");
+    check_cublas(functions_->set_math_mode(handle_, kNoReducedReduction), op, "cublasSetMathMode");
+  } catch (...) {
+    close();
+    throw;
+  }
+}
+
+void Cublas::close() {
+  if (void* const handle = std::exchange(handle_, nullptr)) {
+    discard(functions_->destroy(handle), "it is not used again");
+  }
+  if (void* const workspace = std::exchange(workspace_, nullptr)) {
+    discard(cudaFree(workspace), "nothing uses it any more");
+  }
 }
 
 bool Cublas::multiply(const CublasProduct& product, cudaStream_t stream, const char* op) {

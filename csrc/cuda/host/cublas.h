@@ -50,6 +50,7 @@ class Cublas {
 
   static Candidates candidates();
   void open(cudaStream_t stream, const char* op);
+  void close();
 
   const int compute_capability_;
   const ErrorRecord* const record_;

@@ -43,12 +43,8 @@ class CudaBackend::Graph final : public CapturedWork {
   explicit Graph(CudaBackend& backend) : backend_(backend) {}
   ~Graph() override {
     // It may be running: CUDA frees it when it is done, and so do the blocks.
-    if (executable) cudaGraphExecDestroy(executable);
-    try {
-      for (PinnedMemory::Owned& block : uploads) backend_.pinned_.release_after(std::move(block), backend_.stream_);
-    } catch (const CudaFailure&) {
-      // The device is lost; nothing runs any more.
-    }
+    if (executable) discard(cudaGraphExecDestroy(executable), "it is not launched again");
+    backend_.release_uploads(std::move(uploads));
   }
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
@@ -61,13 +57,25 @@ class CudaBackend::Graph final : public CapturedWork {
 };
 
 CudaBackend::CudaBackend(int index) : index_(index) {
+  try {
+    open();
+  } catch (...) {
+    close();
+    throw;
+  }
+}
+
+CudaBackend::~CudaBackend() { close(); }
+
+void CudaBackend::open() {
   use();
   cudaDeviceProp properties;
-  check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+  check(cudaGetDeviceProperties(&properties, index_), "cudaGetDeviceProperties");
   description_ = describe(properties);
   memory_size_ = static_cast<int64_t>(properties.totalGlobalMem);
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
   check(cudaStreamCreateWithFlags(&memory_stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  check(cudaEventCreateWithFlags(&before_capture_, cudaEventDisableTiming), "cudaEventCreateWithFlags");
   record_ = static_cast<ErrorRecord*>(allocate(sizeof(ErrorRecord)));
   if (record_ == nullptr) throw CudaFailure(cudaErrorMemoryAllocation, "cudaMallocAsync");
   const ErrorRecord empty = empty_record();
@@ -83,32 +91,43 @@ CudaBackend::CudaBackend(int index) : index_(index) {
               .launch = 0};
 }
 
-CudaBackend::~CudaBackend() {
+void CudaBackend::close() noexcept {
   stop();
-  release(record_);
+  const char* const reason = "nothing uses it any more";
+  if (record_) release(record_);
   cublas_.reset();
-  cudaStreamDestroy(stream_);
-  cudaStreamDestroy(memory_stream_);
+  if (before_capture_) discard(cudaEventDestroy(before_capture_), reason);
+  if (stream_) discard(cudaStreamDestroy(stream_), reason);
+  if (memory_stream_) discard(cudaStreamDestroy(memory_stream_), reason);
 }
 
 // The current device belongs to the calling thread, and other devices' backends change it.
 void CudaBackend::use() const { check(cudaSetDevice(index_), "cudaSetDevice"); }
 
 void* CudaBackend::allocate(size_t bytes) {
-  use();
-  void* memory = nullptr;
-  if (cudaMallocAsync(&memory, bytes, memory_stream_) == cudaSuccess &&
-      cudaStreamSynchronize(memory_stream_) == cudaSuccess) {
+  return checked("allocate", [&]() -> void* {
+    use();
+    void* memory = nullptr;
+    const cudaError_t code = cudaMallocAsync(&memory, bytes, memory_stream_);
+    if (code == cudaErrorMemoryAllocation) {
+      discard(code, "it is what null stands for");
+      return nullptr;
+    }
+    check(code, "cudaMallocAsync");
+    try {
+      check(cudaStreamSynchronize(memory_stream_), "cudaStreamSynchronize");
+    } catch (const CudaFailure&) {
+      release(memory);
+      throw;
+    }
     return memory;
-  }
-  cudaGetLastError();
-  return nullptr;
+  });
 }
 
 void CudaBackend::release(void* memory) noexcept {
-  cudaSetDevice(index_);
+  discard(cudaSetDevice(index_), "where there is no device, there is no memory of it");
   // The allocator releases only what the other stream is done with.
-  cudaFreeAsync(memory, memory_stream_);
+  discard(cudaFreeAsync(memory, memory_stream_), "it fails where the device is lost, and its memory with it");
 }
 
 void CudaBackend::upload(void* out, const void* in, int64_t bytes) {
@@ -133,7 +152,7 @@ void CudaBackend::read_back(const char* op, F&& f) {
     try {
       f();
     } catch (...) {
-      wait();
+      settle();
       throw;
     }
   });
@@ -199,9 +218,11 @@ void CudaBackend::synchronize(Completion done) {
 void CudaBackend::begin_capture() {
   checked("capture", [&] {
     use();
-    // Relaxed, because memory is allocated on another stream meanwhile.
+    auto graph = std::make_shared<Graph>(*this);
+    check(cudaEventRecord(before_capture_, stream_), "cudaEventRecord");
+    // Relaxed, because memory is allocated on another stream meanwhile, and the event may be waited for.
     check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
-    capture_ = std::make_shared<Graph>(*this);
+    capture_ = std::move(graph);
   });
 }
 
@@ -210,12 +231,26 @@ std::shared_ptr<CapturedWork> CudaBackend::end_capture() {
     use();
     const std::shared_ptr<Graph> captured = std::move(capture_);
     cudaGraph_t graph = nullptr;
-    check(cudaStreamEndCapture(stream_, &graph), "cudaStreamEndCapture");
+    // The stream leaves the capture, also where nothing comes of it.
+    const cudaError_t ended = cudaStreamEndCapture(stream_, &graph);
+    release_uploads(std::exchange(kept_, {}));
+    check(ended, "cudaStreamEndCapture");
     const cudaError_t made = cudaGraphInstantiate(&captured->executable, graph, 0);
-    cudaGraphDestroy(graph);
+    discard(cudaGraphDestroy(graph), "what was made of it does not need it");
     check(made, "cudaGraphInstantiate");
     return captured;
   });
+}
+
+void CudaBackend::release_uploads(std::vector<PinnedMemory::Owned> blocks) noexcept {
+  for (PinnedMemory::Owned& block : blocks) {
+    try {
+      if (capture_) kept_.push_back(std::move(block));
+      else pinned_.release_after(std::move(block), stream_);
+    } catch (const CudaFailure&) {
+      // It has waited for the stream instead.
+    }
+  }
 }
 
 void CudaBackend::replay(std::shared_ptr<CapturedWork> work) {
@@ -226,29 +261,41 @@ void CudaBackend::replay(std::shared_ptr<CapturedWork> work) {
 }
 
 void CudaBackend::wait() {
-  cudaSetDevice(index_);
-  cudaStreamSynchronize(stream_);
+  checked("trim", [&] {
+    use();
+    // A stream cannot be waited for while it is captured; but nothing has begun on it since.
+    if (capture_) check(cudaEventSynchronize(before_capture_), "cudaEventSynchronize");
+    else check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  });
 }
 
-void CudaBackend::stop() {
-  if (std::exchange(stopped_, true)) return;
-  wait();
+void CudaBackend::settle() const noexcept {
+  discard(cudaSetDevice(index_), "where there is no device, nothing runs on it");
+  discard(cudaStreamSynchronize(stream_), "where it fails, nothing runs any more");
+}
+
+void CudaBackend::stop() noexcept {
+  if (std::exchange(stopped_, true) || stream_ == nullptr) return;
+  settle();
 }
 
 void CudaBackend::measure(MachineRates* rates, Completion done) {
   read_back("measure", [&] {
     int64_t bytes = Measurement::kScratchBytes;
-    void* scratch = allocate(static_cast<size_t>(bytes));
-    while (scratch == nullptr && bytes > 1 << 20) scratch = allocate(static_cast<size_t>(bytes /= 2));
-    if (scratch == nullptr) throw make_error(ErrorCode::kOutOfMemory, "measure: no memory to read");
+    void* memory = allocate(static_cast<size_t>(bytes));
+    while (memory == nullptr && bytes > 1 << 20) memory = allocate(static_cast<size_t>(bytes /= 2));
+    if (memory == nullptr) throw make_error(ErrorCode::kOutOfMemory, "measure: no memory to read");
+    // Freed in the order of the stream: nothing waits for the measurement.
+    const auto free = [&](void* scratch) {
+      discard(cudaFreeAsync(scratch, stream_), "it fails where the device is lost, and its memory with it");
+    };
+    const std::unique_ptr<void, decltype(free)> scratch(memory, free);
     std::vector<PinnedMemory::Owned> blocks;
     blocks.push_back(pinned_.take(sizeof(ErrorRecord)));
     blocks.push_back(pinned_.take(Measurement::kTimes * sizeof(uint64_t)));
     auto* const times = reinterpret_cast<uint64_t*>(blocks[1]->data());
     context_.op = "measure";
-    cuda::measure(context_, scratch, bytes, times);
-    // Freed in the order of the stream: nothing waits for the measurement.
-    check(cudaFreeAsync(scratch, stream_), "cudaFreeAsync");
+    cuda::measure(context_, scratch.get(), bytes, times);
     take_error(context_, reinterpret_cast<ErrorRecord*>(blocks[0]->data()));
     deliver(
         std::move(blocks), [=, this] { *rates = rates_of(context_, bytes, times); }, std::move(done));

@@ -33,7 +33,7 @@ class CudaBackend final : public Backend {
   std::shared_ptr<CapturedWork> end_capture() override;
   void replay(std::shared_ptr<CapturedWork> work) override;
   void wait() override;
-  void stop() override;
+  void stop() noexcept override;
   void measure(MachineRates* rates, Completion done) override;
 
 #define FORETOKEN_DECLARE(Name) void run(const Name##Args& args) override;
@@ -50,7 +50,13 @@ class CudaBackend final : public Backend {
   class Graph;
   struct Delivery;
 
+  void open();
+  void close() noexcept;
   void use() const;
+  // Waits for the stream where a failure changes nothing: nothing runs on it then.
+  void settle() const noexcept;
+  // Lets go of a graph's blocks once it has run for the last time.
+  void release_uploads(std::vector<PinnedMemory::Owned> blocks) noexcept;
   template <typename F>
   void read_back(const char* op, F&& f);
   // Once everything enqueued before has run, `copy_out` (which may be empty) and then `done` are called on a thread of
@@ -69,6 +75,9 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Cublas> cublas_;
   Context context_;
   std::shared_ptr<Graph> capture_;  // while there is one
+  cudaEvent_t before_capture_ = nullptr;
+  // Blocks of graphs that went while a capture was made, when the stream took no event for them.
+  std::vector<PinnedMemory::Owned> kept_;
   int64_t memory_size_ = 0;
   bool stopped_ = false;
 };

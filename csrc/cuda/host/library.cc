@@ -30,7 +30,7 @@ std::string reason_of(cudaError_t code) {
     case cudaErrorInsufficientDriver:
       if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
         return "there is no NVIDIA driver on this system";
-      cudaRuntimeGetVersion(&runtime);
+      discard(cudaRuntimeGetVersion(&runtime), "it only reads a constant of the library");
       return "the NVIDIA driver is for CUDA " + version_text(driver) + ", but foretoken needs one for CUDA " +
              version_text(runtime) + " or later";
     default: return std::string("CUDA does not start: ") + cudaGetErrorName(code) + ": " + cudaGetErrorString(code);
@@ -63,7 +63,7 @@ int device_count(std::string* reason) {
   int count = 0;
   const cudaError_t code = cudaGetDeviceCount(&count);
   if (code == cudaSuccess && count > 0) return count;
-  cudaGetLastError();
+  discard(code, "it becomes the reason");
   *reason = reason_of(code == cudaSuccess ? cudaErrorNoDevice : code);
   return 0;
 }

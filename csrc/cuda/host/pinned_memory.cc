@@ -19,13 +19,17 @@ int64_t rounded_size(int64_t bytes) {
 void PinnedMemory::Release::operator()(Block* block) const { block->in_use_.store(false, std::memory_order_release); }
 
 PinnedMemory::Block::~Block() {
-  if (done_) cudaEventDestroy(done_);
-  cudaFreeHost(data_);
+  if (done_) discard(cudaEventDestroy(done_), "nothing waits for it any more");
+  if (data_) discard(cudaFreeHost(data_), "nothing uses it any more");
 }
 
 bool PinnedMemory::is_free(Block& block) {
   if (block.in_use_.load(std::memory_order_acquire)) return false;
-  if (block.pending_) block.pending_ = cudaEventQuery(block.done_) == cudaErrorNotReady;
+  if (!block.pending_) return true;
+  const cudaError_t state = cudaEventQuery(block.done_);
+  block.pending_ = state == cudaErrorNotReady;
+  discard(state,
+          "another error is the device's, on which nothing runs then: the next call that enqueues meets it, too");
   return !block.pending_;
 }
 
@@ -49,11 +53,16 @@ PinnedMemory::Owned PinnedMemory::take(int64_t bytes) {
 }
 
 void PinnedMemory::release_after(Owned block, cudaStream_t stream) {
-  if (block->done_ == nullptr) {
-    check(cudaEventCreateWithFlags(&block->done_, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+  try {
+    if (block->done_ == nullptr) {
+      check(cudaEventCreateWithFlags(&block->done_, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+    }
+    check(cudaEventRecord(block->done_, stream), "cudaEventRecord");
+    block->pending_ = true;
+  } catch (const CudaFailure&) {
+    discard(cudaStreamSynchronize(stream), "where it fails, nothing runs any more");
+    throw;
   }
-  check(cudaEventRecord(block->done_, stream), "cudaEventRecord");
-  block->pending_ = true;
 }
 
 void PinnedMemory::free_unused_large_blocks() {

@@ -42,7 +42,7 @@ class PinnedMemory {
 
   // A block of at least `bytes`. This and the next are called by the thread that enqueues.
   Owned take(int64_t bytes);
-  // Lets go of a block once everything that is on the stream by now has run.
+  // Lets go of a block once everything that is on the stream by now has run. The stream is not being captured.
   void release_after(Owned block, cudaStream_t stream);
 
  private:

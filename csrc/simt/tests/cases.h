@@ -13,6 +13,7 @@
 namespace foretoken::simt::tests {
 
 using cuda::check;
+using cuda::discard;
 
 // A stream with memory for one case, and what came of it.
 class Bench {
@@ -22,9 +23,10 @@ class Bench {
     context_.op = "case";
   }
   ~Bench() {
-    cudaStreamSynchronize(context_.stream);
-    for (void* memory : memory_) cudaFree(memory);
-    cudaStreamDestroy(context_.stream);
+    const char* const reason = "the case is over";
+    discard(cudaStreamSynchronize(context_.stream), reason);
+    for (void* memory : memory_) discard(cudaFree(memory), reason);
+    discard(cudaStreamDestroy(context_.stream), reason);
   }
   Bench(const Bench&) = delete;
   Bench& operator=(const Bench&) = delete;

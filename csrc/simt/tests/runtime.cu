@@ -87,12 +87,6 @@ CASE("what is captured runs as often as it is launched", [](Bench& bench) {
   bench.launch(add, dim3(1), dim3(32), 0, x, 2.0f);
   check(cudaStreamIsCapturing(bench.stream(), &status), "cudaStreamIsCapturing");
   bench.expect(status == cudaStreamCaptureStatusActive, "the stream is not captured");
-  Answer answer;
-  bench.expect(cudaStreamAddCallback(bench.stream(), Answer::take, &answer, 0) == cudaErrorStreamCaptureUnsupported,
-               "a callback is captured");
-  bench.expect(cudaStreamSynchronize(bench.stream()) == cudaErrorStreamCaptureUnsupported,
-               "a captured stream is waited for");
-  cudaGetLastError();
   check(cudaStreamEndCapture(bench.stream(), &graph), "cudaStreamEndCapture");
   check(cudaGraphInstantiate(&executable, graph, 0), "cudaGraphInstantiate");
   check(cudaGraphDestroy(graph), "cudaGraphDestroy");
@@ -100,6 +94,119 @@ CASE("what is captured runs as often as it is launched", [](Bench& bench) {
   for (int i = 0; i < 4; ++i) check(cudaGraphLaunch(executable, bench.stream()), "cudaGraphLaunch");
   check(cudaGraphExecDestroy(executable), "cudaGraphExecDestroy");
   bench.expect(bench.download(x, 32)[0] == 12, "a sum is wrong");
+});
+
+// What a capture does not allow is an error, and so is everything after it until the capture has ended.
+void expect_invalid(Bench& bench, const char* what, cudaError_t expected, cudaError_t (*call)(cudaStream_t)) {
+  cudaGraph_t graph;
+  cudaStreamCaptureStatus status;
+  float* const x = bench.zeros<float>(32);
+  bench.finish();
+  check(cudaStreamBeginCapture(bench.stream(), cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
+  bench.launch(add, dim3(1), dim3(32), 0, x, 1.0f);
+  const cudaError_t answer = call(bench.stream());
+  bench.expect(answer == expected, std::string(what) + " gives " + cudaGetErrorName(answer));
+  check(cudaStreamIsCapturing(bench.stream(), &status), "cudaStreamIsCapturing");
+  bench.expect(status == cudaStreamCaptureStatusInvalidated, std::string(what) + " leaves the capture valid");
+  bench.expect(cudaMemsetAsync(x, 0, 4, bench.stream()) == cudaErrorStreamCaptureInvalidated, "the capture goes on");
+  bench.expect(cudaStreamEndCapture(bench.stream(), &graph) == cudaErrorStreamCaptureInvalidated && !graph,
+               std::string(what) + " does not end the capture");
+  bench.launch(add, dim3(1), dim3(32), 0, x, 1.0f);
+  bench.expect(bench.download(x, 32)[0] == 1, "what was captured has run, or nothing does any more");
+}
+
+// An event of its own for a call that must fail.
+template <typename F>
+cudaError_t with_event(F&& f) {
+  cudaEvent_t event;
+  check(cudaEventCreateWithFlags(&event, cudaEventDefault), "cudaEventCreateWithFlags");
+  const cudaError_t error = f(event);
+  check(cudaEventDestroy(event), "cudaEventDestroy");
+  return error;
+}
+
+CASE("what a capture does not allow", [](Bench& bench) {
+  constexpr cudaError_t unsupported = cudaErrorStreamCaptureUnsupported;
+  expect_invalid(bench, "waiting", unsupported, cudaStreamSynchronize);
+  expect_invalid(bench, "a query", unsupported, cudaStreamQuery);
+  expect_invalid(bench, "a callback", unsupported, [](cudaStream_t stream) {
+    const auto none = [](cudaStream_t, cudaError_t, void*) {};
+    return cudaStreamAddCallback(stream, none, nullptr, 0);
+  });
+  expect_invalid(bench, "pageable memory", unsupported, [](cudaStream_t stream) {
+    static float host[4];
+    void* memory = nullptr;
+    check(cudaMalloc(&memory, sizeof host), "cudaMalloc");
+    const cudaError_t error = cudaMemcpyAsync(memory, host, sizeof host, cudaMemcpyHostToDevice, stream);
+    check(cudaFree(memory), "cudaFree");
+    return error;
+  });
+  expect_invalid(bench, "an event of the capture", cudaErrorCapturedEvent, [](cudaStream_t stream) {
+    return with_event([&](cudaEvent_t event) {
+      check(cudaEventRecord(event, stream), "cudaEventRecord");
+      return cudaEventQuery(event);
+    });
+  });
+  expect_invalid(bench, "waiting for an event of the capture", cudaErrorCapturedEvent, [](cudaStream_t stream) {
+    return with_event([&](cudaEvent_t event) {
+      check(cudaEventRecord(event, stream), "cudaEventRecord");
+      return cudaEventSynchronize(event);
+    });
+  });
+  expect_invalid(bench, "an event of another stream", cudaErrorStreamCaptureIsolation, [](cudaStream_t stream) {
+    Bench other;
+    return with_event([&](cudaEvent_t event) {
+      check(cudaEventRecord(event, other.stream()), "cudaEventRecord");
+      return cudaStreamWaitEvent(stream, event);
+    });
+  });
+  expect_invalid(bench, "allocating in its order", cudaErrorNotSupported, [](cudaStream_t stream) {
+    void* memory = nullptr;
+    return cudaMallocAsync(&memory, 4, stream);
+  });
+  bench.expect(cudaStreamBeginCapture(bench.stream(), cudaStreamCaptureModeGlobal) == cudaErrorNotSupported,
+               "a global capture");
+});
+
+CASE("what a relaxed capture allows", [](Bench& bench) {
+  Bench other;
+  float* const x = bench.zeros<float>(32);
+  cudaEvent_t before;
+  check(cudaEventCreateWithFlags(&before, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+  check(cudaEventRecord(before, bench.stream()), "cudaEventRecord");
+  check(cudaStreamBeginCapture(bench.stream(), cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
+  bench.launch(add, dim3(1), dim3(32), 0, x, 1.0f);
+  check(cudaEventSynchronize(before), "cudaEventSynchronize");
+  check(cudaEventQuery(before), "cudaEventQuery");
+  void* memory = nullptr;
+  check(cudaMallocAsync(&memory, 64, other.stream()), "cudaMallocAsync");
+  check(cudaStreamSynchronize(other.stream()), "cudaStreamSynchronize");
+  check(cudaFreeAsync(memory, other.stream()), "cudaFreeAsync");
+  check(cudaHostAlloc(&memory, 64, cudaHostAllocDefault), "cudaHostAlloc");
+  check(cudaMemcpyAsync(memory, x, 64, cudaMemcpyDeviceToHost, bench.stream()), "cudaMemcpyAsync");
+  cudaGraph_t graph;
+  check(cudaStreamEndCapture(bench.stream(), &graph), "cudaStreamEndCapture");
+  check(cudaGraphDestroy(graph), "cudaGraphDestroy");
+  check(cudaEventDestroy(before), "cudaEventDestroy");
+  check(cudaFreeHost(memory), "cudaFreeHost");
+});
+
+CASE("memory that is freed before a copy of it runs", [](Bench& bench) {
+  void *memory = nullptr, *pinned = nullptr;
+  check(cudaMalloc(&memory, 64), "cudaMalloc");
+  check(cudaHostAlloc(&pinned, 64, cudaHostAllocDefault), "cudaHostAlloc");
+  Gate gate;
+  Bench other;
+  check(cudaLaunchHostFunc(bench.stream(), Gate::wait, &gate), "cudaLaunchHostFunc");
+  check(cudaMemcpyAsync(memory, pinned, 64, cudaMemcpyHostToDevice, bench.stream()), "cudaMemcpyAsync");
+  check(cudaFreeAsync(memory, other.stream()), "cudaFreeAsync");
+  other.finish();
+  gate.open();
+  const cudaError_t error = cudaStreamSynchronize(bench.stream());
+  bench.expect(error == cudaErrorLaunchFailure, "the copy has run");
+  const std::string report = cudaGetErrorString(error);
+  bench.expect(report.find("cudaMemcpyAsync: bytes 0 … 63 of freed memory of 64 bytes") == 0, report);
+  check(cudaFreeHost(pinned), "cudaFreeHost");
 });
 
 CASE("pageable memory may change at once, pinned memory only when it is copied", [](Bench& bench) {
@@ -125,7 +232,7 @@ CASE("copies in the wrong direction or out of bounds are refused", [](Bench& ben
   float host[64] = {};
   const auto copy = [&](void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
     const cudaError_t error = cudaMemcpyAsync(to, from, bytes, kind, bench.stream());
-    cudaGetLastError();
+    discard(cudaGetLastError(), "it was expected");
     return error;
   };
   bench.expect(copy(x, host, 128, cudaMemcpyHostToDevice) == cudaSuccess, "a copy is refused");
@@ -143,7 +250,7 @@ CASE("memory: what does not fit is refused, and what was freed fits again", [](B
   void *most = nullptr, *more = nullptr;
   check(cudaMalloc(&most, free - 1000), "cudaMalloc");
   bench.expect(cudaMalloc(&more, 1001) == cudaErrorMemoryAllocation && !more, "more memory than there is");
-  cudaGetLastError();
+  discard(cudaGetLastError(), "it was expected");
   // It is poisoned from end to end.
   unsigned char ends[2] = {};
   check(cudaMemcpyAsync(&ends[0], most, 1, cudaMemcpyDeviceToHost, bench.stream()), "cudaMemcpyAsync");
@@ -154,7 +261,7 @@ CASE("memory: what does not fit is refused, and what was freed fits again", [](B
   check(cudaFree(most), "cudaFree");
   check(cudaMalloc(&more, 1001), "cudaMalloc");
   bench.expect(cudaFree(static_cast<char*>(more) + 1) == cudaErrorInvalidValue, "the middle of memory is freed");
-  cudaGetLastError();
+  discard(cudaGetLastError(), "it was expected");
   check(cudaFree(more), "cudaFree");
 });
 
@@ -167,7 +274,7 @@ CASE("launches that no GPU takes are refused", [](Bench& bench) {
     config.dynamicSmemBytes = shared;
     config.stream = bench.stream();
     const cudaError_t error = cudaLaunchKernelEx(&config, add, x, 1.0f);
-    cudaGetLastError();
+    discard(cudaGetLastError(), "it was expected");
     return error;
   };
   bench.expect(launch(dim3(1), dim3(32), 48 * 1024) == cudaSuccess, "48 KiB are refused");
@@ -178,7 +285,7 @@ CASE("launches that no GPU takes are refused", [](Bench& bench) {
   bench.expect(
       cudaFuncSetAttribute(add, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 * 1024) == cudaErrorInvalidValue,
       "228 KiB are granted");
-  cudaGetLastError();
+  discard(cudaGetLastError(), "it was expected");
 });
 
 CASE("a fault ends its stream", [](Bench& bench) {
