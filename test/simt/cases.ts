@@ -55,7 +55,6 @@ export const sound = [
   'what is captured runs as often as it is launched',
   'what a capture does not allow',
   'what a relaxed capture allows',
-  'memory that is freed before a copy of it runs',
   'pageable memory may change at once, pinned memory only when it is copied',
   'copies in the wrong direction or out of bounds are refused',
   'memory: what does not fit is refused, and what was freed fits again',
@@ -131,6 +130,8 @@ export const faults: Record<string, RegExp> = {
   'device memory: read behind the end': outOfBounds,
   'device memory: vector behind the end': outOfBounds,
   'device memory: misaligned': /multiple of 16 points to byte 4 of an allocation[^]*memory\.cu:\d+/,
+  'memory that is freed before a copy of it runs':
+    /cudaMemcpyAsync: bytes 0 … 63 of freed memory of 64 bytes/,
   'device memory: null': /neither device memory nor shared memory/,
   'device memory: freed': /freed memory of 256 bytes/,
   'device memory: of the host': /neither device memory nor shared memory/,

@@ -36,6 +36,7 @@ const seen: [name: string, options: string][] = [
   ['bulk copies: no wait between in and out', 'asyncCopies=late'],
   ['wgmma: wrong parity', ''],
   ['deadlock', ''],
+  ['memory that is freed before a copy of it runs', ''],
   ['syncthreads: divergent', ''],
   ['masks: overlapping', 'schedule=random'],
 ];
