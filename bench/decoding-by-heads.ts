@@ -65,17 +65,18 @@ export const decodingByHeads: Bench = {
 function onHeldOutText({ parameters, evaluation }: Trained, n: number, dtype: Setup['dtype']): Result[] {
   let perStep = 1;
   return evaluation.heads.flatMap(({ head, loss, acceptance }) => {
-    const own = bare('decoding-by-heads/loss', { n, head, dtype }, 'nats', [loss]);
+    const own = bare('decoding-by-heads/loss', { n, head, dtype }, 'nats', [loss!]);
     // Head 1, which verifies.
     if (!acceptance) {
       const bits = [evaluation.bitsPerByte!];
       return [bare('decoding-by-heads/model', { n, parameters, dtype }, 'bits/byte', bits), own];
     }
-    perStep += acceptance.cumulative;
+    const accepted = acceptance.cumulative!;
+    perStep += accepted;
     const chain = { n, heads: head, tree: 'chain', dtype };
     return [
       own,
-      bare('decoding-by-heads/acceptance', { n, depth: head - 1, dtype }, 'share', [acceptance.cumulative]),
+      bare('decoding-by-heads/acceptance', { n, depth: head - 1, dtype }, 'share', [accepted]),
       bare('decoding-by-heads/tokens-on-text', chain, 'tokens', [perStep]),
     ];
   });

@@ -113,7 +113,7 @@ async function main(): Promise<void> {
 }
 
 function print(evaluation: Evaluation, seconds: number, greedy: Comparison, sampled: Comparison): void {
-  const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+  const percent = (share: number | null): string => (share === null ? '-' : `${(100 * share).toFixed(1)} %`);
   console.log(
     `\nTrained in ${seconds.toFixed(0)} s. Held-out text: ${evaluation.bitsPerByte!.toFixed(3)} bits per byte\n`,
   );

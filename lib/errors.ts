@@ -23,7 +23,7 @@ export type ErrorCode =
   | 'INVALID_CONFIG'
   /** Text to train on that cannot be used: not UTF-8, empty, too short, a missing field. */
   | 'INVALID_DATA'
-  /** Training whose loss or gradient is no longer a number. */
+  /** Training whose loss or gradient is no longer a number, or a model whose logits are none. */
   | 'DIVERGED';
 
 /** Every error that foretoken raises on purpose. Branch on `code`; the message is for people. */

@@ -12,16 +12,16 @@ import { MOST_ROWS, NO_TARGET, type PackedBatch, type PackedRows } from './data'
 export interface HeadEvaluation {
   /** Which head, from 1. */
   readonly head: number;
-  /** Tokens that it had to predict. */
+  /** Tokens that it had to predict; with none, as in documents too short for the head, there is nothing to say of it. */
   readonly count: number;
-  /** Mean of -log p(token), in nats. */
-  readonly loss: number;
-  /** exp(loss). */
-  readonly perplexity: number;
-  /** How often the token was its first guess. */
-  readonly top1: number;
-  /** How often the token was among its five first guesses. */
-  readonly top5: number;
+  /** Mean of -log p(token), in nats; null without tokens. */
+  readonly loss: number | null;
+  /** exp(loss); null without tokens. */
+  readonly perplexity: number | null;
+  /** How often the token was its first guess; null without tokens. */
+  readonly top1: number | null;
+  /** How often the token was among its five first guesses; null without tokens. */
+  readonly top5: number | null;
   /**
    * How often greedy decoding would accept its draft, measured on the text itself: head k's first guess at t agrees
    * with head 1's at t+k-1. Null for head 1, which verifies.
@@ -33,19 +33,19 @@ export interface HeadEvaluation {
 export interface Acceptance {
   /** Places that can be compared: t+k-1 and its token are in the same row and document. */
   readonly count: number;
-  /** Heads 2 … k all agree. */
-  readonly cumulative: number;
-  /** Head k agrees where heads 2 … k-1 do; NaN where they never do. */
-  readonly conditional: number;
+  /** Heads 2 … k all agree; null without places. */
+  readonly cumulative: number | null;
+  /** Head k agrees where heads 2 … k-1 do; null where they never do. */
+  readonly conditional: number | null;
 }
 
 /** What {@link evaluate} measures. */
 export interface Evaluation {
-  /** Of head 1, in nats for a token. */
-  readonly loss: number;
-  /** Of head 1: exp(loss). */
-  readonly perplexity: number;
-  /** Bits that head 1 needs for a byte of the text; null without a tokenizer, which knows the bytes. */
+  /** Of head 1, in nats for a token; null where it had no tokens to predict. */
+  readonly loss: number | null;
+  /** Of head 1: exp(loss); null without tokens. */
+  readonly perplexity: number | null;
+  /** Bits that head 1 needs for a byte of the text; null without tokens, or without a tokenizer, which knows the bytes. */
   readonly bitsPerByte: number | null;
   /** One for each head, head 1 first. */
   readonly heads: readonly HeadEvaluation[];
@@ -63,7 +63,10 @@ export interface EvaluateOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Evaluates every head of a model on packed rows, which must have been made for as many heads. */
+/**
+ * Evaluates every head of a model on packed rows, which must have been made for as many heads.
+ * @throws DIVERGED where a head gives logits that are not numbers
+ */
 export async function evaluate(
   model: MtpModel,
   rows: PackedRows,
@@ -88,11 +91,11 @@ export async function evaluate(
     bytes?.add(batch);
   }
   const [first] = heads;
-  const bits = first!.nll / Math.LN2;
+  const { loss, perplexity } = first!.result();
   return {
-    loss: first!.result().loss,
-    perplexity: first!.result().perplexity,
-    bitsPerByte: bytes ? bits / bytes.finish() : null,
+    loss,
+    perplexity,
+    bitsPerByte: bytes && share(first!.nll / Math.LN2, bytes.finish()),
     heads: heads.map((head) => head.result()),
   };
 }
@@ -131,6 +134,9 @@ async function forward(model: MtpModel, batch: PackedBatch, count: number): Prom
   }
 }
 
+/** `part` of `whole`; null of nothing. */
+const share = (part: number, whole: number): number | null => (whole === 0 ? null : part / whole);
+
 /** What was seen of one head so far. */
 class HeadTotals {
   count = 0;
@@ -148,6 +154,13 @@ class HeadTotals {
   add({ nll, rank }: HeadResult, targets: Int32Array): void {
     for (let i = 0; i < targets.length; i++) {
       if (targets[i] === NO_TARGET) continue;
+      if (!Number.isFinite(nll[i])) {
+        const problem = `head ${this.head} gives logits that are not numbers (-log p of a token is ${nll[i]})`;
+        throw new ForetokenError(
+          'DIVERGED',
+          `evaluate: ${problem}; the weights are damaged or training diverged`,
+        );
+      }
       this.count += 1;
       this.nll += nll[i]!;
       if (rank[i]! < 1) this.top1 += 1;
@@ -156,21 +169,21 @@ class HeadTotals {
   }
 
   result(): HeadEvaluation {
-    const loss = this.nll / this.count;
+    const loss = share(this.nll, this.count);
     return {
       head: this.head,
       count: this.count,
       loss,
-      perplexity: Math.exp(loss),
-      top1: this.top1 / this.count,
-      top5: this.top5 / this.count,
+      perplexity: loss === null ? null : Math.exp(loss),
+      top1: share(this.top1, this.count),
+      top5: share(this.top5, this.count),
       acceptance:
         this.head === 1
           ? null
           : {
               count: this.compared,
-              cumulative: this.agreed / this.compared,
-              conditional: this.agreed / this.reached,
+              cumulative: share(this.agreed, this.compared),
+              conditional: share(this.agreed, this.reached),
             },
     };
   }

@@ -54,6 +54,9 @@ export function headWeightSchedule(heads: number, options: HeadWeightOptions): (
         throw new ForetokenError('INVALID_ARGUMENT', `head weights: ${problem}`);
       }
       weights.forEach((weight, i) => checkNumber(`head weights: weight of head ${i + 1}`, weight, 0));
+      if (weights.every((weight) => weight === 0)) {
+        throw new ForetokenError('INVALID_ARGUMENT', 'head weights: all are 0, so nothing would be trained');
+      }
       return () => [...weights];
     }
     case 'beta': {

@@ -1,3 +1,5 @@
+import type { StepResult } from './trainer';
+
 const TERMINAL_INTERVAL_MS = 100;
 const PLAIN_INTERVAL_MS = 10_000;
 /** Rates are those of about the last half minute. */
@@ -42,9 +44,16 @@ export class Progress {
   /**
    * Takes note of what was done since the last call.
    * @param done.step how many steps are done in all.
+   * @param done.loss what was minimised: a weighted sum over the heads.
+   * @param done.headLosses mean loss of each head in nats; that of head 1 is what evaluations show, too.
    * @param done.tokens how many tokens were trained on since the last call.
    */
-  update({ step, loss, tokens }: { step: number; loss: number; tokens: number }): void {
+  update({
+    step,
+    loss,
+    headLosses,
+    tokens,
+  }: Pick<StepResult, 'step' | 'loss' | 'headLosses' | 'tokens'>): void {
     const now = performance.now();
     const elapsed = now - this.last;
     const kept = Math.exp(-elapsed / MEMORY_MS);
@@ -53,7 +62,7 @@ export class Progress {
     this.recent.steps = this.recent.steps * kept + (step - this.step);
     this.last = now;
     this.step = step;
-    this.line = this.describe(loss);
+    this.line = this.describe(loss, headLosses[0] ?? null);
     this.lineShown = false;
     const interval = this.stream.isTTY ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS;
     if (step >= this.steps || now - this.lastShown >= interval) this.show(now);
@@ -84,10 +93,11 @@ export class Progress {
     return `${bar} ${this.line}`.slice(0, (this.stream.columns ?? 80) - 1);
   }
 
-  private describe(loss: number): string {
+  private describe(loss: number, ofHead1: number | null): string {
     const { milliseconds, tokens, steps } = this.recent;
     const left = (this.steps - this.step) * (milliseconds / steps);
-    const parts = [`step ${this.step}/${this.steps}`, `loss ${loss.toFixed(4)}`];
+    const parts = [`step ${this.step}/${this.steps}`, `weighted loss ${loss.toFixed(4)}`];
+    if (ofHead1 !== null) parts.push(`head 1 ${ofHead1.toFixed(4)}`);
     if (milliseconds > 0 && this.step > this.first) {
       parts.push(`${formatCount((tokens / milliseconds) * 1000)} tokens/s`, `${formatDuration(left)} left`);
     }

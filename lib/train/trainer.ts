@@ -28,9 +28,9 @@ import {
 export interface StepResult {
   /** Steps done, this one included. */
   readonly step: number;
-  /** What was minimised: the sum of the heads' losses, weighted. */
+  /** What was minimised: the sum of the heads' losses, weighted, with z-loss, label smoothing and entropy term. */
   readonly loss: number;
-  /** Mean loss of each head in nats; null for heads that did not learn in this step. */
+  /** Mean of -log p(token) of each head in nats, without any such term; null for heads that did not learn in this step. */
   readonly headLosses: readonly (number | null)[];
   /** The learning rate of this step. */
   readonly learningRate: number;
@@ -134,6 +134,10 @@ export class Trainer implements Disposable {
     this.#learningRate = learningRateSchedule({ ...recipe.learningRate, steps: options.steps });
     const weights = headWeightSchedule(heads, recipe.headWeights);
     const active = recipe.curriculum ? headCurriculum(heads, recipe.curriculum) : () => heads;
+    if (recipe.curriculum && weights(0)[0] === 0) {
+      const problem = 'a curriculum has steps in which head 1 alone is trained, but head 1 weighs 0';
+      throw new ForetokenError('INVALID_ARGUMENT', `head weights: ${problem}`);
+    }
     this.#headWeights = (step) => weights(step).map((weight, i) => (i < active(step) ? weight : 0));
     // Last, because from here on there is memory to give back.
     this.model =
@@ -209,17 +213,14 @@ export class Trainer implements Disposable {
     const learningRate = this.#learningRate(this.step);
     const weights = this.#headWeights(this.step);
     const counts = weights.map((_, i) => validCount(batches.map((batch) => batch.targets[i]!)));
-    const sums = this.#enqueueStep(batches, weights, counts, learningRate);
-    const values = [...(await sums.data())];
-    sums.dispose();
-    const gradientNorm = values.pop()!;
-    const headLosses = values.map((sum, i) =>
-      weights[i] === 0 || counts[i] === 0 ? null : sum / counts[i]!,
-    );
-    const loss = headLosses.reduce(
-      (total: number, mean, i) => total + (mean === null ? 0 : weights[i]! * mean),
-      0,
-    );
+    const { sums, nll } = this.#enqueueStep(batches, weights, counts, learningRate);
+    const [values, nllSums] = await Promise.all([sums.data(), sumsByHead(nll)]);
+    for (const tensor of [sums, ...nll.flat()]) tensor.dispose();
+    const gradientNorm = values[weights.length]!;
+    const means = (sumOf: ArrayLike<number>): (number | null)[] =>
+      weights.map((weight, i) => (weight === 0 || counts[i] === 0 ? null : sumOf[i]! / counts[i]!));
+    const headLosses = means(nllSums ?? values);
+    const loss = means(values).reduce((total: number, mean, i) => total + weights[i]! * (mean ?? 0), 0);
     this.#step += 1;
     const tokens = accumulation * batchSize * sequenceLength;
     this.#tokens += tokens;
@@ -231,13 +232,16 @@ export class Trainer implements Disposable {
     return { step: this.step, loss, headLosses, learningRate, gradientNorm, tokens, seconds };
   }
 
-  /** Returns [heads + 1]: the sum of each head's losses, and the norm of the gradient. */
+  /**
+   * Returns [heads + 1], the sum of each head's losses and the norm of the gradient; and where losses have terms beside
+   * -log p(token), that of every row by head and batch.
+   */
   #enqueueStep(
     batches: readonly PackedBatch[],
     weights: readonly number[],
     counts: readonly number[],
     learningRate: number,
-  ): Tensor {
+  ): { sums: Tensor; nll: Tensor[][] } {
     const { model, recipe } = this;
     const { batchSize, sequenceLength } = recipe;
     // Means over all batches of the step, so that accumulating is the same as one large batch.
@@ -245,19 +249,23 @@ export class Trainer implements Disposable {
     return scope(() => {
       model.parameters.zeroGradients();
       const sums = model.device.zeros([weights.length + 1]);
+      const hasTerms = Object.values(recipe.loss).some((term) => term !== 0);
+      const outputs = hasTerms ? (['nll'] as const) : [];
+      const options = { ...recipe.loss, weights: rowWeights, outputs };
+      const nll: Tensor[][] = weights.map(() => []);
       for (const batch of batches) {
-        scope(() => {
+        const losses = scope(() => {
           const rows = { ...batch, batch: batchSize, length: sequenceLength };
-          const onDevice = uploadBatch(model.device, rows, model.heads);
-          const losses = backwardHeadByHead(model, onDevice, { ...recipe.loss, weights: rowWeights });
-          losses.forEach((loss, i) => {
-            if (loss) native.accumulate(sums.view(i, [1]).handle, loss.headLoss.handle, 1);
-          });
+          return backwardHeadByHead(model, uploadBatch(model.device, rows, model.heads), options);
+        });
+        losses.forEach((loss, i) => {
+          if (loss) native.accumulate(sums.view(i, [1]).handle, loss.headLoss.handle, 1);
+          if (loss?.nll) nll[i]!.push(loss.nll);
         });
       }
       const norm = this.#optimizer.update(learningRate);
       sums.view(weights.length, [1]).copyFrom(norm);
-      return sums;
+      return { sums, nll };
     });
   }
 
@@ -303,6 +311,19 @@ export class Trainer implements Disposable {
 
 function isDue(step: number, every: number): boolean {
   return every > 0 && step % every === 0;
+}
+
+/** The sum over all rows of each head; null where there are none of any head. */
+async function sumsByHead(rows: readonly (readonly Tensor[])[]): Promise<number[] | null> {
+  if (rows.flat().length === 0) return null;
+  return Promise.all(
+    rows.map(async (ofHead) => {
+      const arrays = await Promise.all(ofHead.map((tensor) => tensor.data()));
+      let sum = 0;
+      for (const array of arrays) for (const value of array) sum += value;
+      return sum;
+    }),
+  );
 }
 
 function validCount(targets: readonly Int32Array[]): number {

@@ -109,7 +109,7 @@ test('predicts text nearly as well', async () => {
     using language = await load(directory, dtype);
     const rows = new PackedRows(data, { rowLength: 32, heads: 4 });
     const { loss, heads } = await evaluate(language.model, rows, { tokenizer });
-    losses.push([loss, ...heads.map((head) => head.loss)]);
+    losses.push([loss!, ...heads.map((head) => head.loss!)]);
   }
   await data.close();
   losses[0]!.forEach((loss, i) => {

@@ -7,6 +7,7 @@ import { scope } from '../../lib/tensor/scope';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { PackedRows, TokenFile, writeTokenFile } from '../../lib/train/data';
 import { evaluate } from '../../lib/train/evaluate';
+import { describeEvaluation, summarizeEvaluation } from '../../lib/cli/evaluation';
 import { foretokenError } from '../support/errors';
 import { TemporaryDirectory } from '../support/temporary';
 import { tinyCorpus, tinyModel, tokenizer } from '../support/training';
@@ -126,7 +127,7 @@ it.each([
     expect(head.head).toBe(i + 1);
     expect(head.count).toBe(nll.length);
     expect(head.loss).toBeCloseTo(mean(nll), 4);
-    expect(head.perplexity / Math.exp(mean(nll))).toBeCloseTo(1, 4);
+    expect(head.perplexity! / Math.exp(mean(nll))).toBeCloseTo(1, 4);
     expect(head.top1).toBe(share(ranks.map((rank) => rank === 0)));
     expect(head.top5).toBe(share(ranks.map((rank) => rank < 5)));
     if (i === 0) {
@@ -156,6 +157,44 @@ it('heads that copy head 1 are accepted where the text repeats itself', async ()
   // Every place sees nothing but one token, so head 1 says the same everywhere.
   expect(heads[1]!.acceptance).toEqual({ count: rows.length * (LENGTH - 1), cumulative: 1, conditional: 1 });
   await same.close();
+});
+
+it('says nothing of heads without targets, rather than NaN', async () => {
+  using model = makeModel('medusa', 4);
+  const path = temporary.at('short.tokens');
+  // Documents of two tokens: head 1 has a target in each, and the others have none.
+  await writeTokenFile(
+    path,
+    tokenizer.vocabSize,
+    new Array<Int32Array>(40).fill(Int32Array.of(65, tokenizer.eosId!)),
+  );
+  const short = await TokenFile.open(path);
+  const evaluation = await evaluate(model, new PackedRows(short, { rowLength: LENGTH, heads: 4 }), {
+    tokenizer,
+  });
+  await short.close();
+  expect(evaluation.loss).toBeGreaterThan(0);
+  for (const head of evaluation.heads.slice(1)) {
+    expect(head).toEqual({
+      ...{ head: head.head, count: 0, loss: null, perplexity: null, top1: null, top5: null },
+      acceptance: { count: 0, cumulative: null, conditional: null },
+    });
+  }
+  expect(JSON.stringify(evaluation)).not.toContain('NaN');
+  const text = describeEvaluation(evaluation) + summarizeEvaluation(evaluation);
+  expect(text).not.toMatch(/NaN|Infinity/);
+  expect(text).toContain('no targets for: head 2, 3, 4');
+});
+
+it('refuses a model whose logits are not numbers', async () => {
+  using model = makeModel('parallel', 2);
+  const { value } = model.parameters.buckets[0]!;
+  value.write(new Float32Array(value.size).fill(NaN));
+  model.parameters.changed();
+  const rows = new PackedRows(data, { rowLength: LENGTH, heads: 2 });
+  await expect(evaluate(model, rows)).rejects.toEqual(
+    foretokenError('DIVERGED', 'head 1', 'logits that are not numbers'),
+  );
 });
 
 it('does not depend on the batch', async () => {

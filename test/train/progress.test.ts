@@ -12,7 +12,7 @@ function stream(isTTY: boolean, columns?: number) {
 function run(progress: Progress, from: number, to: number, milliseconds: number): void {
   for (let step = from; step <= to; step += 1) {
     jest.advanceTimersByTime(milliseconds);
-    progress.update({ step, loss: 4 / step, tokens: 1000 });
+    progress.update({ step, loss: 4 / step, headLosses: [3 / step, null], tokens: 1000 });
   }
 }
 
@@ -20,7 +20,9 @@ describe('progress', () => {
   it('gives step, loss, rate and time left', () => {
     const out = stream(false);
     run(new Progress(241, out), 1, 1, 500);
-    expect(out.written).toEqual(['step 1/241  loss 4.0000  2.0k tokens/s  2m 0s left\n']);
+    expect(out.written).toEqual([
+      'step 1/241  weighted loss 4.0000  head 1 3.0000  2.0k tokens/s  2m 0s left\n',
+    ]);
   });
 
   it('in a file is a line every ten seconds, and at the end', () => {
@@ -73,7 +75,9 @@ describe('progress', () => {
   it('does not count the steps before a resumed run', () => {
     const out = stream(false);
     run(new Progress(5003, out, 5000), 5001, 5001, 1000);
-    expect(out.written).toEqual(['step 5001/5003  loss 0.0008  1.0k tokens/s  2s left\n']);
+    expect(out.written).toEqual([
+      'step 5001/5003  weighted loss 0.0008  head 1 0.0006  1.0k tokens/s  2s left\n',
+    ]);
   });
 
   it('gives long times in hours and days, and large rates in millions', () => {
@@ -91,8 +95,8 @@ describe('progress', () => {
     const out = stream(false);
     const progress = new Progress(9, out);
     jest.advanceTimersByTime(1);
-    progress.update({ step: 1, loss: NaN, tokens: 2500 });
-    expect(out.written[0]).toContain('loss NaN  2.50M tokens/s');
+    progress.update({ step: 1, loss: NaN, headLosses: [null, 1], tokens: 2500 });
+    expect(out.written[0]).toContain('weighted loss NaN  2.50M tokens/s');
   });
 
   it('lets a note stand above the bar', () => {

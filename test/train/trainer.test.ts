@@ -141,6 +141,22 @@ it.each([{ labelSmoothing: 0.1 }, { zLoss: 0.1 }, { entropyWeight: 0.1 }])(
   },
 );
 
+it('losses of heads are in nats, whatever else is minimised', async () => {
+  const accumulated = { batchSize: 2, accumulation: 2 };
+  using plain = await create(accumulated);
+  using other = await create({
+    ...accumulated,
+    loss: { labelSmoothing: 0.1, zLoss: 0.2, entropyWeight: 0.3 },
+  });
+  const [expected, actual] = [await plain.trainStep(), await other.trainStep()];
+  expect(expected.loss).toBeCloseTo(
+    expected.headLosses.reduce((sum: number, loss) => sum + loss!, 0),
+    10,
+  );
+  actual.headLosses.forEach((loss, i) => expect(loss! / expected.headLosses[i]!).toBeCloseTo(1, 6));
+  expect(Math.abs(actual.loss - expected.loss)).toBeGreaterThan(1);
+});
+
 it('clips the gradient to the norm it is given', async () => {
   const learningRate = { schedule: 'constant', peak: 1 } as const;
   // With a large eps the update is nearly proportional to the gradient, so clipping shows in how far weights go.
@@ -231,6 +247,15 @@ describe('refuses', () => {
     ['beta of 1', { optimizer: { beta1: 1 } }, 'beta1'],
     ['a negative z-loss', { loss: { zLoss: -1 } }, 'zLoss'],
     ['as many weights as not heads', { headWeights: { kind: 'constant', weights: [1] } }, '3 heads'],
+    ['weights that train nothing', { headWeights: { kind: 'constant', weights: [0, 0, 0] } }, 'all are 0'],
+    [
+      'a curriculum of a head that weighs nothing',
+      {
+        headWeights: { kind: 'constant', weights: [0, 1, 1] },
+        curriculum: { kind: 'forward', steps: 3 },
+      },
+      'head 1 weighs 0',
+    ],
     ['a seed that is none', { seed: NaN }, 'seed'],
     ['to keep no checkpoint', { keepCheckpoints: 0 }, 'keepCheckpoints'],
     [
