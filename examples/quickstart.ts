@@ -1,6 +1,6 @@
 /**
  * Trains a byte-level model with four heads on the TypeScript declaration files in node_modules, then continues held-out
- * text with and without speculation and reports what speculation gives. No download; about three minutes on two cores.
+ * text with and without speculation and reports what speculation gives. No download; about two minutes on two cores.
  *
  *   npm run quickstart
  */
@@ -18,7 +18,7 @@ import { prepareDeclarations } from './quickstart/corpus';
 import { stream, table } from './quickstart/show';
 
 const DIRECTORY = join('.foretoken', 'quickstart');
-const STEPS = 3600;
+const STEPS = 2000;
 // Prompt and continuation stay within the length of the rows that were trained on.
 const PROMPT_BYTES = 112;
 const NEW_TOKENS = 128;
@@ -50,7 +50,7 @@ async function main(): Promise<void> {
       mtp: { kind: 'rooted', numHeads: 4 },
     },
     steps: STEPS,
-    // Small batches: in three minutes many steps teach more than large ones.
+    // Small batches: in a minute or two many steps teach more than large ones.
     batchSize: 2,
     sequenceLength: 256,
     learningRate: { schedule: 'cosine', peak: 3e-3, warmupSteps: 200, minimumRatio: 0.05 },

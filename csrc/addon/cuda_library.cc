@@ -28,7 +28,8 @@ std::string path_of(const std::string& name) {
 CudaLibrary::CudaLibrary(const std::string& name) {
   const std::string path = path_of(name);
   if (access(path.c_str(), F_OK) != 0) {
-    reason_ = "this build of foretoken has no CUDA library (" + path + " does not exist)";
+    reason_ = "this build of foretoken has no CUDA library (" + path +
+              " does not exist); in a clone of the repository, `npm run build` makes it";
     return;
   }
   // Never unloaded: a backend made by it may outlive this object.

@@ -62,8 +62,7 @@ function openEmulated(options: EmulatorOptions, memoryLimit?: number): Device {
   const library = `libforetoken_cuda_emulated${options.checked ? '_checked' : ''}.so`;
   const { reason } = native.cudaInfo(library);
   if (reason !== undefined) {
-    const advice = 'in a clone of the repository, `npm run build` makes it';
-    throw new ForetokenError('DEVICE_UNAVAILABLE', `openDevice: cuda-emulated: ${reason}; ${advice}`);
+    throw new ForetokenError('DEVICE_UNAVAILABLE', `openDevice: cuda-emulated: ${reason}`);
   }
   return new Device('cuda-emulated', native.openCuda(0, library, text, memoryLimit));
 }

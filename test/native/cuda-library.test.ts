@@ -40,7 +40,8 @@ function refusal(path: string): string {
 describe('a CUDA library', () => {
   test('that is not there', () => {
     expect(refusal('/nowhere/lib.so')).toBe(
-      'this build of foretoken has no CUDA library (/nowhere/lib.so does not exist)',
+      'this build of foretoken has no CUDA library (/nowhere/lib.so does not exist); ' +
+        'in a clone of the repository, `npm run build` makes it',
     );
   });
 
@@ -102,13 +103,14 @@ describe('a GPU', () => {
     );
   });
 
-  test('takes no options', () => {
+  test('takes no options, and the emulator none that it does not know', () => {
     if (hasGpu) {
       expect(() => native.openCuda(0, real, 'speed=11')).toThrow(
         foretokenError('DEVICE_UNAVAILABLE', 'speed=11'),
       );
     }
-    expect(() => openDevice('cuda-emulated', { emulator: { schedule: 'fast' as never } })).toThrow(
+    const emulated = join(build, 'libforetoken_cuda_emulated.so');
+    expect(() => native.openCuda(0, emulated, 'schedule=fast')).toThrow(
       foretokenError('DEVICE_UNAVAILABLE', 'schedule', 'fast'),
     );
   });

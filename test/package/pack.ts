@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   readdirSync,
   realpathSync,
   rmSync,
@@ -19,6 +20,9 @@ const root = path.join(__dirname, '../..');
 const work = mkdtempSync(path.join(tmpdir(), 'foretoken-pack-'));
 const npmOptions = ['--no-audit', '--no-fund', '--prefer-offline'];
 
+/** The package itself, and what it needs at run time; nothing to build with. */
+const maxPackages = 8;
+
 /** Every user downloads every byte, so the package grows beyond this only on purpose. Most of it is kernels for GPUs. */
 const maxPackedBytes = 50e6;
 
@@ -26,7 +30,8 @@ const wanted = [
   /^(package\.json|README\.md|LICENSE|index\.mjs|index\.d\.mts|binding\.gyp|CMakeLists\.txt)$/,
   /^dist\/.*\.(js|d\.ts)$/,
   /^csrc\/(addon|core|cpu|cuda)\/.*\.(h|cc|cu|cuh)$/,
-  /^scripts\/(build\.js|install\.js|nvcc\.sh)$/,
+  /^scripts\/(build|build-tools|cuda-archs|install)\.js$/,
+  /^scripts\/nvcc\.sh$/,
   /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/(foretoken\.[a-z]+\.node|libforetoken_cuda\.so)$/,
 ];
 
@@ -110,6 +115,12 @@ function install(tarball: string, name: string, env: NodeJS.ProcessEnv, ...optio
 
 const report =
   'console.log(JSON.stringify({ names: Object.keys(foretoken).sort(), devices: foretoken.devices() }))';
+
+/** The packages of a project, as its node_modules holds them. */
+function packagesOf(project: string): string[] {
+  const lock = path.join(project, 'node_modules/.package-lock.json');
+  return Object.keys((JSON.parse(readFileSync(lock, 'utf8')) as { packages: object }).packages);
+}
 
 /** Loads the installed package through require and through import, and makes a call into the addon. */
 function load(cwd: string, env: NodeJS.ProcessEnv): string {
@@ -238,6 +249,76 @@ function checkTypes(project: string): undefined {
   run(process.execPath, [tsc, ...options, ...typeRoots, 'types.cts', 'types.mts'], { cwd: project });
 }
 
+function checkPackages(project: string): string {
+  const packages = packagesOf(project);
+  expect(
+    packages.length <= maxPackages,
+    `an installation brings ${packages.length}:\n${packages.join('\n')}`,
+  );
+  return `${packages.length} packages`;
+}
+
+/** README's example as a file of a project as `npm init` makes it, with a model that the command line trained there. */
+function runExample(project: string): string {
+  const [, example] = /^```js\n([^]*?)^```/m.exec(readFileSync(path.join(root, 'README.md'), 'utf8'))!;
+  run('npm', ['init', '--yes'], { cwd: project });
+  const output = /LanguageModel\.load\('(.*)'\)/.exec(example!)![1]!;
+  const size = ['--hidden-size', '16', '--layers', '1', '--steps', '2', '--eval-rows', '4'];
+  run('npx', ['foretoken', 'train', path.join(root, 'lib/heads'), '--output', output, ...size], {
+    cwd: project,
+  });
+  writeFileSync(path.join(project, 'example.mjs'), example!);
+  const text = run('node', ['example.mjs'], { cwd: project });
+  const rate = /\d\.\d\d tokens per step\n$/.exec(text)?.[0];
+  expect(rate !== undefined, `it printed ${text}`);
+  return rate!.trim();
+}
+
+/** What a program says that has foretoken in its bundle, and that one runs which has not. */
+function checkBundles(project: string): string {
+  const esbuild = path.join(project, 'node_modules/.bin/esbuild');
+  const { status } = spawnSync('npm', ['install', ...npmOptions, '--no-save', 'esbuild@0.25.12'], {
+    cwd: project,
+  });
+  if (status !== 0 || !existsSync(esbuild)) return 'not checked: esbuild could not be installed';
+  const sources = {
+    'bundled.mjs': `import { devices } from 'foretoken'; console.log(devices().length > 0);`,
+    'bundled.cjs': `console.log(require('foretoken').devices().length > 0);`,
+  };
+  for (const [source, code] of Object.entries(sources)) {
+    writeFileSync(path.join(project, source), code);
+    for (const format of source === 'bundled.mjs' ? ['esm', 'cjs'] : ['cjs']) {
+      const file = `out/${source}.${format === 'esm' ? 'mjs' : 'cjs'}`;
+      const options = [source, '--bundle', '--platform=node', `--format=${format}`, `--outfile=${file}`];
+      run(esbuild, [...options, '--log-level=error'], { cwd: project });
+      const bundled = spawnSync('node', [file], { cwd: project, encoding: 'utf8' });
+      const advice = 'esbuild --external:foretoken';
+      expect(
+        bundled.status === 1 && bundled.stderr.includes(advice),
+        `${file} ends with:\n${bundled.stderr}`,
+      );
+      run(esbuild, [...options, '--log-level=error', '--external:foretoken'], { cwd: project });
+      expect(run('node', [file], { cwd: project }) === 'true\n', `${file} does not run with ${advice}`);
+    }
+  }
+  return 'esm, cjs';
+}
+
+/** Without a binary and without install scripts the error has a command, and that command mends it. */
+function buildAsAdvised(project: string): string {
+  const { status, stderr } = spawnSync('node', ['-e', `require('foretoken')`], {
+    cwd: project,
+    encoding: 'utf8',
+  });
+  const command = /^ {2}(node ".*")$/m.exec(stderr)?.[1];
+  const script = path.join(realpathSync(project), 'node_modules/foretoken/scripts/build.js');
+  expect(status === 1 && command === `node "${script}"`, `the error was:\n${stderr}`);
+  // For the CPU: the CUDA library is built by the installation below.
+  const env = { ...process.env, FORETOKEN_CUDA_ARCHS: 'none' };
+  run('sh', ['-c', command!], { cwd: tmpdir(), env });
+  return load(project, env);
+}
+
 function main(): void {
   let tarballs: ReturnType<typeof packBoth> | undefined;
   check('packing', () => {
@@ -261,6 +342,9 @@ function main(): void {
   check('prebuilt binary, without install scripts', () => {
     return load(install(prebuilt, 'scriptless-project', poor, '--ignore-scripts'), poor);
   });
+  check('few packages', () => checkPackages(path.join(work, 'prebuilt-project')));
+  check("README's example in a new project", () => runExample(path.join(work, 'scriptless-project')));
+  check('bundles', () => checkBundles(path.join(work, 'scriptless-project')));
   check('what the binaries need', () => checkGlibc(path.join(work, 'prebuilt-project')));
   check('prebuilt binary for arm64, emulated', () => loadOnArm64(path.join(work, 'prebuilt-project')));
   check('types in a strict project', () => checkTypes(path.join(work, 'prebuilt-project')));
@@ -273,8 +357,11 @@ function main(): void {
     }
     throw new CheckFailed('the installation did not fail');
   });
+  check('no binary, without install scripts: built as advised', () => {
+    return buildAsAdvised(install(bare, 'advised-project', process.env, '--ignore-scripts'));
+  });
   check('no binary: built on installation', () => {
-    // Headers of Node come from npm; an address that refuses shows that nothing else is fetched.
+    // Build tools and headers of Node come from npm; an address that refuses shows that nothing else is fetched.
     // Kernels for one GPU are enough to show that they are built.
     const env = {
       ...process.env,

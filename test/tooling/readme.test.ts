@@ -5,56 +5,52 @@ import { globSync } from 'tinyglobby';
 import ts from 'typescript';
 import * as foretoken from '../../lib';
 import { runCli } from '../support/cli';
+import { readmeBlocks, readmeCommands, wordsOf } from '../support/readme';
 import { startScript } from '../support/process';
 import { TemporaryDirectory } from '../support/temporary';
 
 jest.setTimeout(60_000);
 const temporary = new TemporaryDirectory();
 const root = path.join(__dirname, '../..');
-const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
-
-/** The code blocks of one language. */
-function blocks(language: string): string[] {
-  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\``, 'gm'))].map(
-    ([, code]) => code!,
-  );
-}
-
-/** The words of a line of shell. */
-function wordsOf(line: string): string[] {
-  const words = line.replace(/ #.*/, '').matchAll(/'([^']*)'|(\S+)/g);
-  return [...words].map(([, quoted, bare]) => (quoted ?? bare)!);
-}
-
-/** Flags that make a command take moments; the last of several wins. */
-const SMALL: Record<string, string> = {
-  train: '--steps 2 --hidden-size 16 --layers 2 --heads 2 --batch-size 2 --sequence-length 32 --eval-rows 4',
-  eval: '--rows 4 --sequence-length 32',
+/** Flags that make a command take moments. */
+const SMALL: Record<string, Record<string, string>> = {
+  train: {
+    '--steps': '2',
+    '--hidden-size': '16',
+    '--layers': '2',
+    '--heads': '2',
+    '--batch-size': '2',
+    '--sequence-length': '32',
+    '--eval-rows': '4',
+  },
+  eval: { '--rows': '4', '--sequence-length': '32' },
 };
 
 /** Runs a command as it is shown, but small, and with the temporary directory for its output. */
-async function expectToWork(line: string): Promise<void> {
-  const [, name, ...argv] = wordsOf(line);
-  const here = argv.map((word) => word.replace(/^runs\//, `${temporary.path}/runs/`));
-  const { code, stderr } = await runCli(name!, ...here, ...(SMALL[name!]?.split(' ') ?? []));
-  expect([line, code, code === 0 ? '' : stderr]).toEqual([line, 0, '']);
+async function expectToWork(name: string, ...argv: string[]): Promise<void> {
+  const small = SMALL[name] ?? {};
+  const kept = argv.filter((word, i) => !(word in small) && !(i > 0 && argv[i - 1]! in small));
+  const here = kept.map((word) => word.replace(/^runs\//, `${temporary.path}/runs/`));
+  const { code, stderr } = await runCli(name, ...here, ...Object.entries(small).flat());
+  expect([name, ...argv, code, code === 0 ? '' : stderr]).toEqual([name, ...argv, 0, '']);
 }
 
 it('its commands work, in their order', async () => {
-  const lines = blocks('sh').flatMap((block) => block.match(/(?<=^npx )foretoken .*/gm) ?? []);
-  expect(lines.length).toBeGreaterThanOrEqual(4);
-  for (const line of lines) await expectToWork(line);
+  const commands = readmeCommands();
+  expect(commands.length).toBeGreaterThanOrEqual(4);
+  for (const [name, ...argv] of commands) await expectToWork(name!, ...argv);
 });
 
 it('the examples of --help work, too', async () => {
   for (const name of ['train', 'generate', 'eval', 'devices']) {
     const { stdout } = await runCli(name, '--help');
-    await expectToWork(/^Example: (.*)$/m.exec(stdout)![1]!);
+    const [, ...argv] = wordsOf(/^Example: foretoken (.*)$/m.exec(stdout)![1]!);
+    await expectToWork(name, ...argv);
   }
 });
 
 describe('its library example', () => {
-  const [example] = blocks('ts');
+  const [example] = readmeBlocks('js');
 
   it('type-checks', () => {
     const file = temporary.write('example.mts', example!);
@@ -72,7 +68,7 @@ describe('its library example', () => {
 
   it('runs', async () => {
     const directory = /LanguageModel\.load\('(.*)'\)/.exec(example!)![1]!;
-    const flags = [...SMALL.train!.split(' '), '--held-out', '0'];
+    const flags = [...Object.entries(SMALL.train!).flat(), '--held-out', '0'];
     const trained = await runCli(
       'train',
       path.join(root, 'lib/heads'),
