@@ -3,6 +3,7 @@ import { generate } from '../../lib/decode/generate';
 import type { GenerateOptions } from '../../lib/decode/options';
 import type { MtpModel } from '../../lib/model/model';
 import type { Tokenizer } from '../../lib/model/tokenizer';
+import { showsColours } from '../../lib/terminal';
 
 /** Bytes of the prompt that are shown. */
 const SHOWN = 120;
@@ -15,7 +16,7 @@ export async function stream(
   options: GenerateOptions,
 ): Promise<void> {
   const out = process.stdout;
-  out.write(out.isTTY ? `\u001b[2m${prompt.slice(-SHOWN)}\u001b[0m` : `${prompt.slice(-SHOWN)}|`);
+  out.write(showsColours(out) ? `\u001b[2m${prompt.slice(-SHOWN)}\u001b[0m` : `${prompt.slice(-SHOWN)}|`);
   await showGeneration(generate(model, tokenizer, prompt, options), out, '|');
   out.write('\n');
 }

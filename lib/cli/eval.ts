@@ -1,15 +1,16 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { findModel, loadModel } from '../model/checkpoint';
 import type { MtpModel } from '../model/model';
 import { PackedRows, prepareCorpus, splitHeldOut, type CorpusOptions } from '../train/data';
 import { evaluate, type Evaluation } from '../train/evaluate';
 import { describeCorpus, StatusLine } from '../train/status-line';
-import { openCommandDevice } from './open-device';
 import { UsageError, type Parsed } from './arguments';
 import type { EVAL, EvalValues } from './eval-flags';
 import { describeEvaluation } from './evaluation';
+import { openCommandDevice } from './open-device';
+import { openCommandModel } from './open-model';
 import { interruptible } from './signals';
 
 export async function evalCommand({ values, positionals }: Parsed<typeof EVAL.flags>): Promise<number> {
@@ -18,19 +19,33 @@ export async function evalCommand({ values, positionals }: Parsed<typeof EVAL.fl
   if (patterns.length === 0)
     throw new UsageError('give the text to evaluate with: files, directories or globs');
   using computing = openCommandDevice(values, { masters: false });
-  const { device, dtype } = computing;
-  const { model, tokenizer } = await loadModel(device, await findModel(directory), { dtype, masters: false });
+  const { model, tokenizer } = await openCommandModel(computing, directory, { masters: false });
   using owned = model;
-  return await interruptible(async (signal) => {
-    const temporary = values.cache ?? (await mkdtemp(join(tmpdir(), 'foretoken-')));
+  let evaluation: Evaluation | undefined;
+  const exitCode = await interruptible(async (signal) => {
+    using cache = await openCache(values.cache);
     const corpus = { patterns, exclude: values.exclude, textField: values['text-field'], tokenizer };
-    try {
-      const evaluation = await evaluateText(owned, { ...corpus, cacheDirectory: temporary, signal }, values);
-      console.log(values.json ? JSON.stringify(evaluation) : describeEvaluation(evaluation));
-    } finally {
-      if (values.cache === undefined) await rm(temporary, { recursive: true, force: true });
-    }
+    evaluation = await evaluateText(owned, { ...corpus, cacheDirectory: cache.path, signal }, values);
   });
+  if (evaluation) console.log(values.json ? JSON.stringify(evaluation) : describeEvaluation(evaluation));
+  // A signal that came when all was done has stopped nothing.
+  return evaluation ? 0 : exitCode;
+}
+
+/** Where the tokenized text is kept: the directory that was given, or one that is gone in the end, however that comes. */
+async function openCache(given: string | undefined): Promise<{ path: string } & Disposable> {
+  if (given !== undefined) return { path: given, [Symbol.dispose]: () => undefined };
+  const path = await mkdtemp(join(tmpdir(), 'foretoken-'));
+  const remove = (): void => rmSync(path, { recursive: true, force: true });
+  // A second Ctrl-C ends the process without a return from here.
+  process.on('exit', remove);
+  return {
+    path,
+    [Symbol.dispose]: () => {
+      process.off('exit', remove);
+      remove();
+    },
+  };
 }
 
 async function evaluateText(model: MtpModel, corpus: CorpusOptions, values: EvalValues): Promise<Evaluation> {

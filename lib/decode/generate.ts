@@ -31,7 +31,7 @@ export interface Generation extends AsyncIterable<GeneratedPiece> {
 /**
  * Continues a prompt. The output depends on the prompt, the sampling options and the seed alone, never on `speculation`,
  * the machine's load or the number of threads.
- * @param prompt text, or token ids
+ * @param prompt text, or token ids; an empty one stands for the token that begins a text, where the model has one
  * @throws ForetokenError INVALID_ARGUMENT naming the option; the signal's reason when aborted
  */
 export function generate(
@@ -85,12 +85,12 @@ function prepare(
   const checked = checkGenerateOptions(options, model);
   const sampling = fillSampling('generate', checked, model.config.vocabSize);
   const given = check('generate: prompt', prompt, PROMPT);
-  const ids = typeof given === 'string' ? tokenizer.encode(given) : given;
+  const encoded = typeof given === 'string' ? tokenizer.encode(given) : given;
   const fail = (message: string): never => {
     throw new ForetokenError('INVALID_ARGUMENT', `generate: ${message}`);
   };
   const { vocabSize, maxPositionEmbeddings } = model.config;
-  if (ids.length === 0) fail('prompt must have at least one token');
+  const ids = encoded.length > 0 ? encoded : beginning(model, tokenizer);
   if (ids.length >= maxPositionEmbeddings) {
     fail(`prompt has ${ids.length} tokens, but the model has ${maxPositionEmbeddings} positions`);
   }
@@ -108,6 +108,18 @@ function prepare(
     options: checked,
     planner: makePlanner(speculation, model),
   };
+}
+
+/** What an empty prompt stands for: the token that begins a text. */
+function beginning({ config }: MtpModel, { bosId, eosId }: Tokenizer): number[] {
+  const bos = bosId ?? config.bosTokenId;
+  if (bos !== null) return [bos];
+  const eos = eosId ?? config.eosTokenId;
+  const advice = eos === null ? '' : `, or [${eos}], the token that ends one`;
+  throw new ForetokenError(
+    'INVALID_ARGUMENT',
+    `generate: prompt is empty, and the model names no token that begins a text (bos_token); give a prompt${advice}`,
+  );
 }
 
 async function* iterate(

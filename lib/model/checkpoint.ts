@@ -97,6 +97,12 @@ async function followLinks(path: string): Promise<string> {
   });
 }
 
+/** What a model that is loaded is to compute in, and who is told how far that is. */
+export interface LoadInit extends Omit<ModelInit, 'seed'> {
+  /** Told after every tensor how many weights are loaded, of how many. */
+  onProgress?: (done: { weights: number; of: number }) => void;
+}
+
 /**
  * Opens a model's directory: ours, or another's of the Llama family.
  * @param init what it is to compute in; whatever the files hold becomes float32, or without masters bfloat16 or int8
@@ -105,7 +111,7 @@ async function followLinks(path: string): Promise<string> {
 export async function loadModel(
   device: Device,
   directory: string,
-  init: Omit<ModelInit, 'seed'> = {},
+  init: LoadInit = {},
 ): Promise<{
   /** The model, on the device; the caller disposes it. */
   model: MtpModel;
@@ -121,7 +127,7 @@ export async function loadModel(
     const problem = `vocab_size is ${config.vocabSize}, but the tokenizer has ${tokenizer.vocabSize} tokens`;
     throw new ForetokenError('INVALID_CONFIG', `${path}: ${problem}`);
   }
-  const { dtype, masters } = init;
+  const { dtype, masters, onProgress } = init;
   const file = await readSafetensors(directory);
   let model: MtpModel | undefined;
   try {
@@ -133,7 +139,7 @@ export async function loadModel(
     model = new MtpModel(device, config, { dtype, masters }, (parameters) => {
       checkPieces(file, namesFor(file, config), piecesOfParameters(parameters));
     });
-    await fillFrom(file, model);
+    await fillFrom(file, model, onProgress);
   } catch (error) {
     model?.dispose();
     throw error;
@@ -166,14 +172,23 @@ export async function loadWeights(model: MtpModel, directory: string): Promise<v
 }
 
 /** Fills a model with the tensors of a file, which were checked to be exactly the model's. */
-async function fillFrom(file: SafetensorsFile, { parameters, device }: MtpModel): Promise<void> {
+async function fillFrom(
+  file: SafetensorsFile,
+  { parameters, device }: MtpModel,
+  onProgress?: LoadInit['onProgress'],
+): Promise<void> {
+  let weights = 0;
+  const onPiece = (size: number): void => {
+    weights += size;
+    onProgress?.({ weights, of: parameters.size });
+  };
   for (const bucket of parameters.buckets) {
-    await readPieces(file, { flat: bucket.value, pieces: parameters.pieces(bucket) });
+    await readPieces(file, { flat: bucket.value, pieces: parameters.pieces(bucket) }, onPiece);
   }
   // One at a time, so that there is never more than one matrix in another type.
   for (const parameter of parameters.packedAlone) {
     using flat = device.empty([parameter.size]);
-    await readPieces(file, { flat, pieces: piecesOfParameters([parameter]) });
+    await readPieces(file, { flat, pieces: piecesOfParameters([parameter]) }, onPiece);
     parameters.pack(parameter, flat);
   }
   parameters.changed();
@@ -244,15 +259,21 @@ export function checkPieces(
 
 /**
  * Reads pieces, which were checked, into a flat tensor.
+ * @param onPiece told the elements of each piece that was read
  * @throws CORRUPT_FILE naming the tensor whose data are damaged
  */
-export async function readPieces(file: SafetensorsFile, { flat, pieces }: FlatPieces): Promise<void> {
+export async function readPieces(
+  file: SafetensorsFile,
+  { flat, pieces }: FlatPieces,
+  onPiece?: (size: number) => void,
+): Promise<void> {
   for (const { name, shape, offset } of pieces) {
     const data = (await file.read(name)) as Float32Array | Uint16Array;
     using stored = flat.device.tensor(data, shape, FLOATS[file.info(name).dtype]);
     using values = stored.dtype === flat.dtype ? stored.detach() : stored.cast(flat.dtype);
     using view = flat.view(offset, shape);
     view.copyFrom(values);
+    onPiece?.(view.size);
   }
 }
 

@@ -1,3 +1,4 @@
+import { redrawsLines } from '../terminal';
 import type { CorpusProgress } from './data';
 import type { ProgressStream } from './progress';
 
@@ -17,17 +18,18 @@ export class StatusLine {
   constructor(private readonly stream: ProgressStream) {}
 
   update(text: string): void {
-    const { isTTY, columns = 80 } = this.stream;
+    const { columns = 80 } = this.stream;
+    const redraws = redrawsLines(this.stream);
     const now = performance.now();
-    if (now - this.lastShown < (isTTY ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS)) return;
+    if (now - this.lastShown < (redraws ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS)) return;
     this.lastShown = now;
     this.shown = true;
-    this.stream.write(isTTY ? CLEAR_LINE + text.slice(0, columns - 1) : `${text}\n`);
+    this.stream.write(redraws ? CLEAR_LINE + text.slice(0, columns - 1) : `${text}\n`);
   }
 
   /** Takes the line off a terminal, for what comes next. */
   clear(): void {
-    if (this.stream.isTTY && this.shown) this.stream.write(CLEAR_LINE);
+    if (redrawsLines(this.stream) && this.shown) this.stream.write(CLEAR_LINE);
     this.shown = false;
   }
 }

@@ -186,8 +186,27 @@ describe('generate', () => {
     expect(generation.stats.tokens).toBe(model.config.maxPositionEmbeddings - 3);
   });
 
+  it('begins an empty prompt with the token that begins a text', async () => {
+    const tokens = async (generation: Generation): Promise<number[]> =>
+      (await collect(generation)).flatMap((piece) => piece.tokens);
+    const options = { maxTokens: 5, ignoreEos: true };
+    const expected = await tokens(generate(model, tokenizer, [tokenizer.bosId!], options));
+    expect(expected).toHaveLength(5);
+    expect(await tokens(run('', options))).toEqual(expected);
+    expect(await tokens(generate(model, tokenizer, [], options))).toEqual(expected);
+  });
+
+  it('says how to begin from nothing where no token begins a text', () => {
+    const files = { 'tokenizer.json': byteTokenizerFiles()['tokenizer.json']! };
+    const none = createTokenizer(files);
+    expect(() => generate(model, none, '')).toThrow(
+      'prompt is empty, and the model names no token that begins a text (bos_token); give a prompt',
+    );
+    const ends = createTokenizer({ ...files, 'tokenizer_config.json': '{"eos_token": "<|endoftext|>"}' });
+    expect(() => generate(model, ends, '')).toThrow('give a prompt, or [256], the token that ends one');
+  });
+
   it('refuses prompts that cannot be continued', () => {
-    expect(() => run('', {})).toThrow('prompt must have at least one token');
     expect(() => run('a'.repeat(128), {})).toThrow('prompt has 128 tokens, but the model has 128 positions');
     expect(() => generate(model, tokenizer, [1, 700], {})).toThrow(
       'generate: prompt[1] must be an integer from 0 to',

@@ -161,6 +161,22 @@ it.each<MtpModelOptions>([
   expect(native.liveTensors()).toBe(before);
 });
 
+it.each(['float32', 'int8'] as const)('tells how far loading is, up to all weights, in %s', async (dtype) => {
+  using model = makeModel('parallel', 2);
+  const seen: number[] = [];
+  const loaded = await loadModel(device, await saved(model), {
+    ...{ dtype, masters: false },
+    onProgress: ({ weights, of }) => {
+      expect(of).toBe(model.parameters.size);
+      seen.push(weights);
+    },
+  });
+  loaded.model.dispose();
+  expect(seen.length).toBeGreaterThan(10);
+  expect(seen).toEqual([...seen].sort((a, b) => a - b));
+  expect(seen.at(-1)).toBe(model.parameters.size);
+});
+
 it('puts each stored tensor where its layer reads it', async () => {
   using model = makeModel('parallel', 1);
   const directory = await saved(model);

@@ -1,0 +1,24 @@
+import { findModel, loadModel } from '../model/checkpoint';
+import type { MtpModel } from '../model/model';
+import type { Tokenizer } from '../model/tokenizer';
+import { StatusLine } from '../train/status-line';
+import type { Computing } from './open-device';
+
+/**
+ * Opens a model's directory, or the newest checkpoint of a run, and shows how far that is.
+ * @param masters whether it is to be trained
+ */
+export async function openCommandModel(
+  { device, dtype }: Computing,
+  path: string,
+  { masters }: { masters: boolean },
+): Promise<{ model: MtpModel; tokenizer: Tokenizer }> {
+  const status = new StatusLine(process.stderr);
+  const onProgress = ({ weights, of }: { weights: number; of: number }): void =>
+    status.update(`loading ${path}: ${Math.floor((100 * weights) / of)} %`);
+  try {
+    return await loadModel(device, await findModel(path), { dtype, masters, onProgress });
+  } finally {
+    status.clear();
+  }
+}
