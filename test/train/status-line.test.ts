@@ -1,6 +1,9 @@
 import { describeCorpus, StatusLine } from '../../lib/train/status-line';
 
 describe('a status line', () => {
+  beforeEach(() => void jest.replaceProperty(process, 'env', { TERM: 'xterm' }));
+  afterEach(() => jest.restoreAllMocks());
+
   const written = (
     isTTY: boolean,
     work: (line: StatusLine, pass: (milliseconds: number) => void) => void,
@@ -32,8 +35,12 @@ describe('a status line', () => {
     expect(texts).toEqual([`${clear}a text too `, `${clear}later`, clear]);
   });
 
-  it('is a line every ten seconds elsewhere', () => {
-    const texts = written(false, (line, pass) => {
+  it.each([
+    ['elsewhere', false, 'xterm'],
+    ['on a terminal that moves no cursor', true, 'dumb'],
+  ])('is a line every ten seconds %s', (_, isTTY, TERM) => {
+    jest.replaceProperty(process, 'env', { TERM });
+    const texts = written(isTTY, (line, pass) => {
       line.update('at once');
       pass(10_000);
       line.update('first');
