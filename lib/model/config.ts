@@ -53,8 +53,8 @@ export interface ModelConfig {
 }
 
 /**
- * The largest sizes that make sense, some ten times those of the largest models there are. What is built from a config
- * takes memory of JavaScript for each layer, and V8 ends the process when that runs out.
+ * The largest sizes that make sense: ten times those of the largest models there are, and more. What is built from a
+ * config takes memory of JavaScript for each layer, and V8 ends the process when that runs out.
  */
 const LIMITS = {
   vocabSize: 2 ** 24,

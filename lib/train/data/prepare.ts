@@ -58,7 +58,9 @@ const OPTIONS: Schema<CorpusOptions> = {
   patterns: required(arrayOf(pattern)),
   exclude: arrayOf(pattern),
   textField: string,
-  tokenizer: required(shaped<Tokenizer>('a tokenizer', { encode: 'function', vocabSize: 'number' })),
+  tokenizer: required(
+    shaped<Tokenizer>('a tokenizer', { encode: 'function', vocabSize: 'number', files: 'object' }),
+  ),
   cacheDirectory: required(path),
   onProgress: callback,
   signal,

@@ -1,4 +1,5 @@
 import { extname } from 'node:path';
+import { escapePath } from 'tinyglobby';
 import { ForetokenError } from '../../errors';
 
 /** Why a file or directory of the corpus cannot be used. */
@@ -37,13 +38,15 @@ function named(list: readonly string[], separator: string): string {
   return [...list.slice(0, MOST_NAMED), ...(left > 0 ? [`and ${left} more`] : [])].join(separator);
 }
 
-/** What to exclude: all files of a kind when none of them can be used, paths otherwise. */
+/** Globs to exclude: all files of a kind when none of them can be used, paths otherwise. */
 function exclusions(problems: readonly FileProblem[], files: readonly string[]): string[] {
+  const all = new Set(files);
   const bad = new Set(problems.map(({ path }) => path));
   const kindsInUse = new Set(files.filter((path) => !bad.has(path)).map(extname));
   const patterns = [...bad].map((path) => {
     const kind = extname(path);
-    return kind === '' || kindsInUse.has(kind) || !files.includes(path) ? path : `*${kind}`;
+    const isLeftOut = kind !== '' && all.has(path) && !kindsInUse.has(kind);
+    return isLeftOut ? `*${escapePath(kind)}` : escapePath(path);
   });
   return [...new Set(patterns)];
 }

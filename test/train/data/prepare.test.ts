@@ -217,6 +217,14 @@ describe('preparing a corpus', () => {
     expect((await prepared({ exclude: ['*.png', 'c.jsonl', 'latin.txt'] })).starts).toEqual([0, 4]);
   });
 
+  it('says what to exclude so that it can be copied', async () => {
+    const path = directory.write('text/[a] {1}.txt', Buffer.of(0xff));
+    const { message } = (await prepared().catch((error: unknown) => error as Error)) as Error;
+    const [, exclude] = /\(exclude (.*)\)$/.exec(message)!;
+    expect(message).toContain(`${path}: not UTF-8`);
+    expect((await prepared({ exclude: [exclude!] })).starts).toEqual([0, 4]);
+  });
+
   it('names the first of many files, and how many more there are', async () => {
     for (let i = 10; i < 50; i += 1) directory.write(`text/${i}.bin`, Buffer.of(0xff));
     await expect(prepared()).rejects.toEqual(
