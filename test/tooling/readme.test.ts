@@ -29,7 +29,7 @@ const SMALL: Record<string, Record<string, string>> = {
 /** Runs a command as it is shown, but small, and with the temporary directory for its output. */
 async function expectToWork(name: string, ...argv: string[]): Promise<void> {
   const small = SMALL[name] ?? {};
-  const kept = argv.filter((word, i) => !(word in small) && !(i > 0 && argv[i - 1]! in small));
+  const kept = argv.filter((word, i) => !(word in small) && !((argv[i - 1] ?? '') in small));
   const here = kept.map((word) => word.replace(/^runs\//, `${temporary.path}/runs/`));
   const { code, stderr } = await runCli(name, ...here, ...Object.entries(small).flat());
   expect([name, ...argv, code, code === 0 ? '' : stderr]).toEqual([name, ...argv, 0, '']);
