@@ -2,7 +2,7 @@
 // there and expects the tests named for that mutation to notice. Only a failed expectation counts; what does not build,
 // crashes or hangs is a fault of the mutation, because it says nothing about tolerances.
 //
-//   npm run mutate                     all of scripts/mutations.ts, cuda-mutations.ts and cuda-tile-mutations.ts
+//   npm run mutate                     all of scripts/mutations.ts, memory-, cuda- and cuda-tile-mutations.ts
 //   npm run mutate -- rope top-k-tie   those whose name is one of these or begins with it
 //   npm run mutate -- cuda             those of CUDA kernels, whose tests run on the emulator with its race checker
 //   npm run mutate -- --list           their names
@@ -15,10 +15,16 @@ import os from 'node:os';
 import path from 'node:path';
 import { cudaMutations } from './cuda-mutations';
 import { cudaTileMutations } from './cuda-tile-mutations';
+import { memoryMutations } from './memory-mutations';
 import { mutations as cpuMutations, type Mutation } from './mutations';
 
 /** All there are. */
-export const mutations: readonly Mutation[] = [...cpuMutations, ...cudaMutations, ...cudaTileMutations];
+export const mutations: readonly Mutation[] = [
+  ...cpuMutations,
+  ...memoryMutations,
+  ...cudaMutations,
+  ...cudaTileMutations,
+];
 
 /** What became of a mutation. */
 export type Verdict =

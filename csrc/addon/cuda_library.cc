@@ -1,7 +1,11 @@
 #include "csrc/addon/cuda_library.h"
 
 #include <dlfcn.h>
+#include <elf.h>
 #include <unistd.h>
+
+#include <cstring>
+#include <fstream>
 
 #include "csrc/core/backend_library.h"
 
@@ -23,6 +27,19 @@ std::string path_of(const std::string& name) {
   return file.substr(0, file.rfind('/') + 1) + name;
 }
 
+// Whether a file ends before its own headers say, as after a copy that was broken off: loading it would end the process
+// with a bus error. The table of sections is what linkers write last.
+bool is_cut_off(const std::string& path) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file) return false;  // the loader says why
+  const auto size = static_cast<uint64_t>(file.tellg());
+  Elf64_Ehdr header;
+  file.seekg(0);
+  if (!file.read(reinterpret_cast<char*>(&header), sizeof header)) return true;
+  const bool is_elf = std::memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 && header.e_ident[EI_CLASS] == ELFCLASS64;
+  return is_elf && header.e_shoff + uint64_t{header.e_shentsize} * header.e_shnum > size;
+}
+
 }  // namespace
 
 CudaLibrary::CudaLibrary(const std::string& name) {
@@ -30,6 +47,11 @@ CudaLibrary::CudaLibrary(const std::string& name) {
   if (access(path.c_str(), F_OK) != 0) {
     reason_ = "this build of foretoken has no CUDA library (" + path +
               " does not exist); in a clone of the repository, `npm run build` makes it";
+    return;
+  }
+  if (is_cut_off(path)) {
+    reason_ = path + " is not complete: it ends before its own headers say, as after a copy that was broken off; " +
+              "install foretoken again, or build it with scripts/build.js";
     return;
   }
   // Never unloaded: a backend made by it may outlive this object.

@@ -39,6 +39,9 @@ function findReason({ message }: Error, root: string): string {
     const others = prebuilds.length > 0 ? `, only ${prebuilds.join(', ')}` : '';
     return `there is no binary for it${others}, and none was built when the package was installed`;
   }
+  const cutOff = /^(.*): file is cut off$/.exec(message)?.[1];
+  if (cutOff)
+    return `${cutOff} is not complete: it ends before its own headers say, as after a copy that was broken off`;
   const version = /version `([^']+)' not found/.exec(message)?.[1];
   if (version) return `the binary needs ${version}, which the system's libraries are too old to have`;
   const library = /^([^/\s]+): cannot open shared object file/.exec(message)?.[1];

@@ -3,10 +3,13 @@ import nodeGypBuild = require('node-gyp-build');
 import { ForetokenError } from '../errors';
 import type { NativeBinding } from './binding';
 import { explainLoadFailure } from './diagnosis';
+import { isCutOff } from './elf';
 
 /** Loads the addon of the package in `root`: what was built there, or else a prebuilt binary. */
 export function loadAddon(root: string): NativeBinding {
   try {
+    const file = nodeGypBuild.resolve(root);
+    if (isCutOff(file)) throw new Error(`${file}: file is cut off`);
     return nodeGypBuild(root) as NativeBinding;
   } catch (cause) {
     throw new ForetokenError('ADDON_UNAVAILABLE', explainLoadFailure(cause as Error, root), { cause });

@@ -1,10 +1,11 @@
 // The seam between the addon and the library that holds the CUDA backend: what is wrong with it or with the GPU is a sentence.
 import { execFileSync } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { native } from '../../lib/native/load';
 import { openDevice } from '../../lib/tensor/device';
 import { foretokenError } from '../support/errors';
+import { startScript } from '../support/process';
 import { TemporaryDirectory } from '../support/temporary';
 
 const temporary = new TemporaryDirectory();
@@ -47,8 +48,27 @@ describe('a CUDA library', () => {
 
   test('that is no library', () => {
     const file = join(temporary.path, 'text.so');
-    writeFileSync(file, 'not a library');
+    writeFileSync(file, 'not a library, but longer than the header of one would be'.repeat(4));
     expect(refusal(file)).toMatch(/^the CUDA library does not load: .*text\.so/);
+  });
+
+  // In a process of its own: what loads it anyway ends with a bus error.
+  test.each([10, 64, 4096, 0.5, 0.99])('that is cut off after %s', async (length) => {
+    const whole = readFileSync(join(build, 'libforetoken_cuda_emulated.so'));
+    const file = join(temporary.path, 'cut-off.so');
+    writeFileSync(file, whole.subarray(0, length < 1 ? whole.length * length : length));
+    const script = join(temporary.path, 'open.ts');
+    writeFileSync(
+      script,
+      `
+        import { native } from ${JSON.stringify(join(__dirname, '../../lib/native/load'))};
+        console.log(native.cudaInfo(${JSON.stringify(file)}).reason);
+        try { native.openCuda(0, ${JSON.stringify(file)}); } catch (error) { console.log(error.code); }
+      `,
+    );
+    const { code, stdout } = await startScript(script).ended;
+    expect(stdout).toMatch(/^.*cut-off\.so is not complete: .*build\.js\nDEVICE_UNAVAILABLE\n$/);
+    expect(code).toBe(0);
   });
 
   test('that is another library', () => {

@@ -2,6 +2,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { loadAddon } from '../../lib/native/load';
 import { foretokenError } from '../support/errors';
+import { startScript } from '../support/process';
 import { TemporaryDirectory } from '../support/temporary';
 
 describe('when the addon cannot be loaded', () => {
@@ -51,6 +52,23 @@ describe('when the addon cannot be loaded', () => {
       'not a library, but longer than the header of one would be'.repeat(4),
     );
     expectExplained('the binary was built for another one');
+  });
+
+  // In a process of its own: what loads it anyway ends with a bus error.
+  test.each([0, 10, 64, 4096, 0.5, 0.99])('a binary that is cut off after %s', async (length) => {
+    writeChanged((bytes) => bytes.subarray(0, length < 1 ? bytes.length * length : length));
+    root.write(
+      'load.ts',
+      `
+        import { loadAddon } from ${JSON.stringify(path.join(__dirname, '../../lib/native/load'))};
+        try { loadAddon(${JSON.stringify(root.path)}); } catch (error) { console.log(error.code, error.message); }
+      `,
+    );
+    const { code, stdout } = await startScript(root.at('load.ts')).ended;
+    const file = root.at('build/Release/foretoken.node');
+    expect(stdout).toMatch(/^ADDON_UNAVAILABLE .*\n.*\n {2}node .*build\.js/);
+    if (length >= 6) expect(stdout).toContain(`${file} is not complete: it ends before its own headers say`);
+    expect(code).toBe(0);
   });
 
   test('a system library that is missing', () => {
