@@ -41,26 +41,32 @@ export function check<T>(what: string, value: unknown, by: Checker<T>): T {
 /**
  * Checks the options of a function, each of which is read once.
  * @param where the function's name for the message, as in `generate`
+ * @param owner who has no such option when one is unknown
  * @returns a copy of what was given; options that were given as undefined are left out
  * @throws ForetokenError INVALID_ARGUMENT naming an option that is unknown, missing or not what it must be
  */
-export function checkOptions<T extends object>(where: string, options: T, schema: Schema<T>): T {
+export function checkOptions<T extends object>(
+  where: string,
+  options: T,
+  schema: Schema<T>,
+  owner = where,
+): T {
   if (!isOptions(options)) throw refused(`${where}: options`, 'an object', options);
-  return checkFields(where, ': ', options, schema);
+  return checkFields(`${where}: `, options, schema, owner);
 }
 
-function checkFields<T extends object>(owner: string, separator: string, options: T, schema: Schema<T>): T {
+function checkFields<T extends object>(prefix: string, options: T, schema: Schema<T>, owner: string): T {
   const checkers = schema as Readonly<Record<string, Checker<unknown> & Partial<Required<unknown>>>>;
   const given = options as Readonly<Record<string, unknown>>;
   const checked: Record<string, unknown> = {};
   for (const name of namesOf(owner, given)) {
     if (Object.hasOwn(checkers, name)) continue;
-    const value = read(owner + separator + name, given, name);
+    const value = read(prefix + name, given, name);
     if (value !== undefined) throw unknownName(owner, name, value, Object.keys(checkers));
   }
   // Not what `given` lists alone: options may be inherited, as from an object of defaults.
   for (const name of Object.keys(checkers)) {
-    const what = owner + separator + name;
+    const what = prefix + name;
     const value = read(what, given, name);
     const each = checkers[name]!;
     if (value !== undefined || each.isRequired) checked[name] = check(what, value, each);
@@ -226,7 +232,7 @@ export function object<T extends object>(schema: Schema<T>): Checker<T> {
   return {
     allowed: `an object with ${Object.keys(schema).join(', ')}`,
     fits: isOptions,
-    parts: (what, value) => checkFields(what, '.', value as T, schema),
+    parts: (what, value) => checkFields(`${what}.`, value as T, schema, what),
   };
 }
 
@@ -246,7 +252,7 @@ export function variants<T extends object, Tag extends keyof T & string>(
       const at = `${what}.${tag}`;
       const given = check(at, read(at, value as Record<string, unknown>, tag), kind);
       const schema = { [tag]: kind, ...schemas[given as keyof typeof schemas] };
-      return checkFields(what, '.', value as T, schema as unknown as Schema<T>);
+      return checkFields(`${what}.`, value as T, schema as unknown as Schema<T>, what);
     },
   };
 }

@@ -14,7 +14,7 @@ export function inFlags(error: unknown, flags: Flags, values: Readonly<Record<st
   const { message } = error;
   const given = Object.entries(flags).filter(([name]) => values[name] !== undefined);
   const flagOf = new Map(given.map(([name, { option }]) => [option ?? camelCased(name), name]));
-  const [, caller = '', problem = ''] = /^(?:([a-z][\w ]*): )?(.*)$/s.exec(message)!;
+  const [, caller = '', problem = ''] = /^(?:([a-z][\w. ]*): )?(.*)$/is.exec(message)!;
   const subject = flagOf.get(camelCased(caller));
   const translated = problem.replace(/[a-z]\w*(?:\.\w+)*/gi, (word, at: number) => {
     const [first = '', ...inner] = word.split('.');

@@ -1,3 +1,4 @@
+import { check, checker, type Checker } from '../check';
 import { ForetokenError } from '../errors';
 import type { HeadKind } from './heads';
 import { medusa } from './medusa';
@@ -9,8 +10,22 @@ const kinds = new Map<string, HeadKind>(
   [parallel, medusa, rooted, sequential].map((kind) => [kind.kind, kind]),
 );
 
-/** Makes a head architecture known under its name, for config.json and `mtp.kind`. */
+const HEAD_KIND: Checker<HeadKind> = checker(
+  'a HeadKind: an object with a name, kind, and a function, create',
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as HeadKind).kind === 'string' &&
+    (value as HeadKind).kind !== '' &&
+    typeof (value as HeadKind).create === 'function',
+);
+
+/**
+ * Makes a head architecture known under its name, for config.json and `mtp.kind`.
+ * @throws ForetokenError INVALID_ARGUMENT for what is no head kind, and for a name that is taken
+ */
 export function registerHeadKind(kind: HeadKind): void {
+  check('registerHeadKind: kind', kind, HEAD_KIND);
   if (kinds.has(kind.kind)) {
     throw new ForetokenError('INVALID_ARGUMENT', `registerHeadKind: there is a kind '${kind.kind}' already`);
   }

@@ -1,8 +1,11 @@
 import { readdir, readlink, realpath, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { check, checkOptions, instance, path as pathChecker } from '../check';
 import { ForetokenError } from '../errors';
 import { piecesOfParameters, type BucketPiece, type Parameter } from '../nn/parameters';
 import type { DType } from '../native/binding';
+import { STORE_OPTIONS } from '../nn/checks';
+import { device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
 import { embedding } from '../tensor/ops/embedding';
 import type { Tensor } from '../tensor/tensor';
@@ -18,7 +21,7 @@ import {
   type SafetensorsDType,
   type SafetensorsFile,
 } from './safetensors';
-import { loadTokenizer, saveTokenizer, TOKENIZER_FILES, type Tokenizer } from './tokenizer';
+import { loadTokenizer, saveTokenizer, TOKENIZER, TOKENIZER_FILES, type Tokenizer } from './tokenizer';
 
 // A model's directory, as Hugging Face lays it out: config.json, model.safetensors (or shards with an index) and
 // tokenizer.json. Ours add the `mtp` object of config.json and the `mtp.*` tensors, which other readers do not see.
@@ -67,6 +70,9 @@ export async function writeModelFiles(
  * other files would no longer belong to the weights; UNSUPPORTED for a model in int8; FILE_ACCESS when the system refuses
  */
 export async function saveModel(directory: string, model: MtpModel, tokenizer: Tokenizer): Promise<void> {
+  check('saveModel: directory', directory, pathChecker);
+  check('saveModel: model', model, instance(MtpModel));
+  check('saveModel: tokenizer', tokenizer, TOKENIZER);
   const target = await followLinks(directory);
   const fill = (temporary: string): Promise<void> => writeModelFiles(temporary, model, tokenizer);
   const exists = await stat(target).catch(() => undefined);
@@ -118,6 +124,9 @@ export async function loadModel(
   /** The tokenizer in the same directory. */
   tokenizer: Tokenizer;
 }> {
+  check('loadModel: device', device, deviceChecker);
+  check('loadModel: directory', directory, pathChecker);
+  checkOptions('loadModel', init, STORE_OPTIONS);
   const path = join(directory, CONFIG_NAME);
   const json = await readJson(path);
   if (!isJsonObject(json)) throw new ForetokenError('INVALID_CONFIG', `${path}: not a JSON object`);

@@ -1,3 +1,15 @@
+import {
+  boolean,
+  checkOptions,
+  integer,
+  nullable,
+  number,
+  object,
+  oneOf,
+  required,
+  string,
+  type Schema,
+} from '../check';
 import { ForetokenError } from '../errors';
 import { headKind } from '../heads';
 import type { ActivationDType } from '../native/binding';
@@ -90,9 +102,7 @@ export type ModelOptions = Partial<ModelConfig> &
  * @throws ForetokenError INVALID_CONFIG naming the field, its value and what is allowed
  */
 export function modelConfig(options: ModelOptions): ModelConfig {
-  const given = Object.fromEntries(
-    Object.entries(options).filter(([, value]) => value !== undefined),
-  ) as ModelOptions;
+  const given = checkModelOptions(options);
   const { hiddenSize, numAttentionHeads } = given;
   const config: ModelConfig = {
     ...DEFAULTS,
@@ -105,6 +115,40 @@ export function modelConfig(options: ModelOptions): ModelConfig {
   };
   check(config);
   return config;
+}
+
+const size = integer(1, 2 ** 31 - 1);
+const token = nullable(integer(0, 2 ** 31 - 1));
+const positive = number(Number.MIN_VALUE);
+
+export const MODEL_OPTIONS: Schema<ModelOptions> = {
+  modelType: oneOf('llama', 'qwen2', 'qwen3'),
+  vocabSize: required(size),
+  hiddenSize: required(size),
+  intermediateSize: size,
+  numHiddenLayers: required(size),
+  numAttentionHeads: required(size),
+  numKeyValueHeads: size,
+  headDim: size,
+  maxPositionEmbeddings: size,
+  rmsNormEps: positive,
+  ropeTheta: positive,
+  tieWordEmbeddings: boolean,
+  attentionBias: boolean,
+  initializerRange: positive,
+  bosTokenId: token,
+  eosTokenId: token,
+  mtp: object<ModelConfig['mtp']>({ kind: required(string), numHeads: required(integer(1, MAX_HEADS)) }),
+};
+
+/** A configuration may come from a file, so what is wrong with it is wrong with the configuration. */
+function checkModelOptions(options: ModelOptions): ModelOptions {
+  try {
+    return checkOptions('model', options, MODEL_OPTIONS);
+  } catch (error) {
+    if (!(error instanceof ForetokenError)) throw error;
+    throw new ForetokenError('INVALID_CONFIG', error.message, { cause: error.cause });
+  }
 }
 
 function check(config: ModelConfig): void {

@@ -1,13 +1,16 @@
+import { check, checkOptions, integer, type Schema } from '../check';
 import { ForetokenError } from '../errors';
 import { headKind } from '../heads';
 import type { Heads } from '../heads/heads';
 import { Block } from '../nn/block';
+import { STORE_OPTIONS } from '../nn/checks';
 import { weightFor } from '../nn/linear';
 import { ParameterStore, type Parameter, type StoreOptions } from '../nn/parameters';
 import { RMSNorm } from '../nn/rms-norm';
 import { RopeTable } from '../nn/rope-table';
 import type { Rows } from '../nn/rows';
-import type { ActivationDType, WeightDType } from '../native/binding';
+import type { ActivationDType } from '../native/binding';
+import { device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
 import { embedding } from '../tensor/ops/embedding';
 import { scope } from '../tensor/scope';
@@ -20,23 +23,19 @@ export interface ModelInit extends StoreOptions {
   seed?: number;
 }
 
-const DTYPES: readonly unknown[] = ['float32', 'bfloat16', 'int8'] satisfies WeightDType[];
+const MODEL_INIT: Schema<ModelInit> = { ...STORE_OPTIONS, seed: integer(0) };
 
 /**
  * Makes sure that a model in `dtype` can be on this device: one that computes in it, or to be read from only, without
  * `masters`, any; in int8 without them, one that multiplies with it.
  * @throws INVALID_ARGUMENT for what no device computes in; UNSUPPORTED for what this one does not
  */
-export function checkDtype(
-  device: Device,
-  { dtype = 'float32', masters = true }: Pick<ModelInit, 'dtype' | 'masters'>,
-): void {
+export function checkDtype(device: Device, init: ModelInit): void {
+  check('model: device', device, deviceChecker);
+  const { dtype = 'float32', masters = true } = checkOptions('model', init, MODEL_INIT);
   const fail = (code: 'INVALID_ARGUMENT' | 'UNSUPPORTED', problem: string): never => {
     throw new ForetokenError(code, `model: ${problem}`);
   };
-  if (!DTYPES.includes(dtype)) {
-    fail('INVALID_ARGUMENT', `dtype must be float32, bfloat16 or int8, but is ${String(dtype)}`);
-  }
   const here = `this device (${device.name})`;
   if (dtype === 'int8') {
     if (masters) fail('INVALID_ARGUMENT', 'dtype is int8, in which nothing can be trained (masters: false)');
@@ -76,7 +75,10 @@ export class MtpModel implements Disposable {
     const config = modelConfig(options);
     checkDtype(device, init);
     this.config = config;
-    const store = (this.parameters = new ParameterStore(device, init));
+    const store = (this.parameters = new ParameterStore(device, {
+      dtype: init.dtype,
+      masters: init.masters,
+    }));
     this.table = new RopeTable(device, config.headDim, config.ropeTheta, config.maxPositionEmbeddings);
     const shape = [config.vocabSize, config.hiddenSize];
     const std = config.initializerRange;

@@ -1,3 +1,4 @@
+import { check, instance } from '../check';
 import { attention, treeAttention, type AttentionShape } from '../tensor/ops/attention';
 import { concat } from '../tensor/ops/elementwise';
 import { kvAppend } from '../tensor/ops/kv-cache';
@@ -6,9 +7,10 @@ import { rope } from '../tensor/ops/rope';
 import type { Tensor } from '../tensor/tensor';
 import type { BlockConfig } from './block';
 import { Linear } from './linear';
-import type { ParameterStore } from './parameters';
+import { checkBlockConfig, checkPlace, layerIndex } from './checks';
+import { ParameterStore } from './parameters';
 import { RMSNorm } from './rms-norm';
-import type { RopeTable } from './rope-table';
+import { RopeTable } from './rope-table';
 import type { Rows } from './rows';
 
 /** Causal self-attention with grouped key/value heads and rotary positions (Llama; Qwen's biases and q/k norms). */
@@ -28,7 +30,13 @@ export class Attention {
     private readonly table: RopeTable,
     private readonly layer: number,
   ) {
-    const { hiddenSize, heads, kvHeads, headDim, initStd, residualStd } = config;
+    checkPlace('Attention', store, ParameterStore, prefix);
+    check('Attention: table', table, instance(RopeTable));
+    check('Attention: layer', layer, layerIndex);
+    const { hiddenSize, heads, kvHeads, headDim, initStd, residualStd } = checkBlockConfig(
+      'Attention',
+      config,
+    );
     this.#shape = { heads, kvHeads, headDim, scale: 1 / Math.sqrt(headDim) };
     this.qkv = new Linear(
       store,

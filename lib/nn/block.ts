@@ -1,11 +1,13 @@
+import { check, instance } from '../check';
 import { scope } from '../tensor/scope';
 import { add } from '../tensor/ops/elementwise';
 import type { Tensor } from '../tensor/tensor';
 import { Attention } from './attention';
 import { Mlp } from './mlp';
-import type { ParameterStore } from './parameters';
+import { checkBlockConfig, checkPlace, layerIndex } from './checks';
+import { ParameterStore } from './parameters';
 import { RMSNorm } from './rms-norm';
-import type { RopeTable } from './rope-table';
+import { RopeTable } from './rope-table';
 import type { Rows } from './rows';
 
 /** Sizes and flags of one {@link Block}. */
@@ -48,6 +50,10 @@ export class Block {
    * @param layer which layer of the KV cache is this one's
    */
   constructor(store: ParameterStore, prefix: string, config: BlockConfig, table: RopeTable, layer: number) {
+    checkPlace('Block', store, ParameterStore, prefix);
+    checkBlockConfig('Block', config);
+    check('Block: table', table, instance(RopeTable));
+    check('Block: layer', layer, layerIndex);
     this.#inputNorm = new RMSNorm(store, `${prefix}input_layernorm`, config.hiddenSize, config.rmsNormEps);
     this.attention = new Attention(store, `${prefix}self_attn.`, config, table, layer);
     this.#postAttentionNorm = new RMSNorm(

@@ -1,9 +1,12 @@
+import { check, checkOptions, required, type Schema } from '../check';
 import { ForetokenError } from '../errors';
 import type { ActivationDType } from '../native/binding';
+import { activationDType, device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
 import { kvCompact, type TreeRows } from '../tensor/ops/kv-cache';
 import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
+import { size } from './checks';
 
 /** Sizes of a {@link KvCache}. */
 export interface KvCacheOptions {
@@ -21,6 +24,15 @@ export interface KvCacheOptions {
   dtype?: ActivationDType;
 }
 
+const KV_CACHE_OPTIONS: Schema<KvCacheOptions> = {
+  layers: required(size),
+  kvHeads: required(size),
+  headDim: required(size),
+  capacity: required(size),
+  sequences: size,
+  dtype: activationDType,
+};
+
 /**
  * Keys and values of the committed positions of some sequences, and room behind them for the nodes of one draft tree.
  */
@@ -34,18 +46,15 @@ export class KvCache implements Disposable {
   /** Committed positions of each sequence. */
   readonly lengths: Int32Array;
 
+  /** @throws ForetokenError INVALID_ARGUMENT naming the option, what was given and what is allowed; OUT_OF_MEMORY */
   constructor(
     /** Where the cache lies. */
     readonly device: Device,
     options: KvCacheOptions,
   ) {
-    const { layers, kvHeads, headDim, capacity, sequences = 1, dtype } = options;
-    if (!Number.isInteger(capacity) || capacity < 1) {
-      throw new ForetokenError(
-        'INVALID_ARGUMENT',
-        `KvCache: capacity must be a positive integer, but is ${capacity}`,
-      );
-    }
+    check('KvCache: device', device, deviceChecker);
+    const checked = checkOptions('KvCache', options, KV_CACHE_OPTIONS);
+    const { layers, kvHeads, headDim, capacity, sequences = 1, dtype } = checked;
     this.capacity = capacity;
     this.sequences = sequences;
     this.lengths = new Int32Array(sequences);

@@ -1,7 +1,9 @@
+import { boolean, check } from '../check';
 import { isRecording } from '../tensor/autograd';
 import { linear } from '../tensor/ops/linear';
 import type { Tensor } from '../tensor/tensor';
-import type { Init, Parameter, ParameterStore } from './parameters';
+import { checkPlace, LINEAR_PARTS, size } from './checks';
+import { ParameterStore, type Init, type Parameter } from './parameters';
 
 /** Rows up to which a packed weight pays: those of a decoding step. */
 const PACKED_ROWS = 64;
@@ -33,6 +35,10 @@ export class Linear {
     init: Init,
     bias = false,
   ) {
+    checkPlace('Linear', store, ParameterStore, prefix);
+    check('Linear: parts', parts, LINEAR_PARTS);
+    check('Linear: inputs', inputs, size);
+    check('Linear: bias', bias, boolean);
     this.weight = store.create(
       parts.map(({ name, rows }) => ({ name: `${prefix}${name}.weight`, shape: [rows, inputs] })),
       init,

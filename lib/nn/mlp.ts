@@ -2,7 +2,8 @@ import { swiglu } from '../tensor/ops/elementwise';
 import type { Tensor } from '../tensor/tensor';
 import { Linear } from './linear';
 import type { BlockConfig } from './block';
-import type { ParameterStore } from './parameters';
+import { checkBlockConfig, checkPlace } from './checks';
+import { ParameterStore } from './parameters';
 
 /** down(silu(gate x) · up x): the feed-forward part of a Llama block (Shazeer 2020, SwiGLU). */
 export class Mlp {
@@ -12,7 +13,8 @@ export class Mlp {
   readonly down: Linear;
 
   constructor(store: ParameterStore, prefix: string, config: BlockConfig) {
-    const { hiddenSize, intermediateSize, initStd, residualStd } = config;
+    checkPlace('Mlp', store, ParameterStore, prefix);
+    const { hiddenSize, intermediateSize, initStd, residualStd } = checkBlockConfig('Mlp', config);
     this.gateUp = new Linear(
       store,
       prefix,

@@ -1,10 +1,13 @@
+import { boolean, check, checkOptions } from '../check';
 import { ForetokenError } from '../errors';
 import type { ActivationDType, WeightDType, WordDType } from '../native/binding';
+import { device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
 import { packWeight } from '../tensor/ops/linear';
 import { Random } from '../tensor/random';
 import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
+import { INIT, PARAMETER_PARTS, STORE_OPTIONS } from './checks';
 
 /** A named piece of a parameter, as checkpoints store it. */
 export interface ParameterPart {
@@ -47,6 +50,9 @@ export class Parameter {
     /** Whether weight decay applies: matrices, but neither norms nor biases. */
     readonly decay: boolean,
   ) {
+    check('Parameter: parts', parts, PARAMETER_PARTS);
+    check('Parameter: init', init, INIT);
+    check('Parameter: decay', decay, boolean);
     const first = parts[0]!.shape;
     this.shape = [parts.reduce((rows, part) => rows + part.shape[0]!, 0), ...first.slice(1)];
     this.size = this.shape.reduce((product, dim) => product * dim, 1);
@@ -178,8 +184,10 @@ export class ParameterStore {
   constructor(
     /** Where the parameters lie. */
     readonly device: Device,
-    { dtype = 'float32', masters = true }: StoreOptions = {},
+    options: StoreOptions = {},
   ) {
+    check('ParameterStore: device', device, deviceChecker);
+    const { dtype = 'float32', masters = true } = checkOptions('ParameterStore', options, STORE_OPTIONS);
     this.trainable = masters || dtype === 'float32';
     this.dtype = dtype !== 'int8' && (this.trainable || device.computesIn(dtype)) ? dtype : 'float32';
     this.storedDtype = this.trainable ? 'float32' : dtype;
@@ -190,6 +198,7 @@ export class ParameterStore {
   /** Registers a parameter; `parts` as in {@link Parameter}. */
   create(parts: readonly ParameterPart[], init: Init): Parameter {
     if (this.buckets.length > 0) throw new ForetokenError('INTERNAL', 'parameters are allocated already');
+    check('ParameterStore.create: parts', parts, PARAMETER_PARTS);
     const parameter = new Parameter(parts, init, parts[0]!.shape.length > 1);
     this.parameters.push(parameter);
     return parameter;

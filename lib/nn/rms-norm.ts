@@ -1,6 +1,8 @@
+import { check, number } from '../check';
 import { addRmsNorm, rmsNorm } from '../tensor/ops/rms-norm';
 import type { Tensor } from '../tensor/tensor';
-import type { Parameter, ParameterStore } from './parameters';
+import { checkPlace, size } from './checks';
+import { ParameterStore, type Parameter } from './parameters';
 
 /** x / rms(x) · weight, over the last dimension (Zhang & Sennrich 2019). */
 export class RMSNorm {
@@ -14,6 +16,9 @@ export class RMSNorm {
     /** Added to the mean square. */
     readonly eps: number,
   ) {
+    checkPlace('RMSNorm', store, ParameterStore, name);
+    check('RMSNorm: dim', dim, size);
+    check('RMSNorm: eps', eps, number(0));
     this.weight = store.create([{ name: `${name}.weight`, shape: [dim] }], { value: 1 });
   }
 

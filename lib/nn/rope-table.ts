@@ -1,8 +1,11 @@
+import { check, number } from '../check';
 import { ForetokenError } from '../errors';
+import { device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
 import { ropeTable } from '../tensor/ops/rope';
 import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
+import { size } from './checks';
 
 /** Cosines and sines of all rotary positions, shared by the layers of a model; grows as longer texts come. */
 export class RopeTable {
@@ -14,7 +17,12 @@ export class RopeTable {
     private readonly theta: number,
     /** Positions the model was made for; there is no table beyond. */
     readonly maxPositions: number,
-  ) {}
+  ) {
+    check('RopeTable: device', device, deviceChecker);
+    check('RopeTable: headDim', headDim, size);
+    check('RopeTable: theta', theta, number(0));
+    check('RopeTable: maxPositions', maxPositions, size);
+  }
 
   /** The table as `rope` reads it, of as many positions as were reserved; another tensor once it has grown. */
   get tensor(): Tensor {

@@ -9,7 +9,7 @@ export const LARGEST_INT = 2 ** 31 - 1;
 /** One dimension of a tensor, as far as it can be told without the others. */
 export const dimension: Checker<number> = integer(0, 2 ** 48);
 
-export const tensor: Checker<Tensor> = checker('a Tensor', (value) => Tensor.isTensor(value));
+export const tensor: Checker<Tensor> = checker('a tensor', (value) => Tensor.isTensor(value));
 export const device: Checker<Device> = instance(Device);
 export const activationDType: Checker<ActivationDType> = oneOf('float32', 'bfloat16');
 export const weightDType: Checker<WeightDType> = oneOf('float32', 'bfloat16', 'int8');

@@ -81,7 +81,7 @@ export function checkDeviceOptions(name: DeviceName, options: DeviceOptions): De
   const emulator = { emulator: object(EMULATOR_OPTIONS) };
   const own = hasCpu ? CPU_OPTIONS : name === 'cuda-emulated' ? emulator : {};
   const schema = { ...own, memoryLimit: integer(1) } as Schema<DeviceOptions>;
-  return checkOptions<DeviceOptions>(`openDevice: ${name}`, options, schema);
+  return checkOptions<DeviceOptions>('openDevice', options, schema, `openDevice: ${name}`);
 }
 
 /** The options as the emulator reads them, and refuses them by name. */

@@ -96,13 +96,13 @@ describe('help and mistakes', () => {
     [
       ['eval', 'm', 'x', '--dtype', 'fp8'],
       1,
-      'foretoken: --dtype must be float32, bfloat16 or int8, but is fp8',
+      'foretoken: --dtype must be one of float32, bfloat16, int8, but is "fp8"',
     ],
     [['train', 'x', '-o', 'o', '--dtype', 'int8'], 1, 'int8, in which nothing can be trained'],
     [
       ['eval', 'm', 'x', '--device', 'tpu'],
       1,
-      'foretoken: --device must be auto, cpu, cuda, cuda:N or cuda-emulated, but is tpu',
+      'foretoken: --device must be one of auto, cpu, cuda, cuda:N, cuda-emulated, but is "tpu"',
     ],
     [['eval', 'm', 'x', '--device', 'cuda', '--threads', '2'], 1, 'cuda has no option --threads'],
     [['train', '/no/such/text', '-o', '/no/such/output'], 1, 'no file matches /no/such/text'],

@@ -24,6 +24,7 @@ it.each<[string, object, string]>([
   ['numHiddenLayers must be positive, but is 0', { layers: 0 }, '--layers must be positive, but is 0'],
   ['mtp.numHeads must be in 1 … 16, but is 99', { heads: 99 }, '--heads must be in 1 … 16, but is 99'],
   ['evaluate: rows must be at least 1, but is 0', { rows: 0 }, '--rows must be at least 1, but is 0'],
+  ['Trainer.create: rows must be at least 1, but is 0', { rows: 0 }, '--rows must be at least 1, but is 0'],
   ['openDevice: cuda has no option threads', { threads: 2 }, 'cuda has no option --threads'],
   [
     'speculation: depth must be at most 3',

@@ -1,10 +1,11 @@
 import { join } from 'node:path';
+import { check, checker, path as pathChecker, string, type Checker } from '../../check';
 import { ForetokenError } from '../../errors';
 import { parseJson } from '../../json';
 import { isJsonObject, readText, writeFileAtomic } from '../files';
 import { ByteTokenizer, byteLevelSpecials } from './byte-level';
 import { GeneralTokenizer } from './general';
-import type { Tokenizer, TokenizerFiles } from './interface';
+import { TOKENIZER, type Tokenizer, type TokenizerFiles } from './interface';
 import { createLibrary, type Library } from './library';
 
 const MAIN_FILE = 'tokenizer.json';
@@ -19,6 +20,7 @@ export const TOKENIZER_FILES: readonly string[] = [MAIN_FILE, ...CONFIG_FILES];
  * @throws FILE_ACCESS without a readable tokenizer.json; INVALID_CONFIG, naming the file, when one makes no sense.
  */
 export async function loadTokenizer(directory: string): Promise<Tokenizer> {
+  check('loadTokenizer: directory', directory, pathChecker);
   const files: Record<string, string> = {};
   for (const name of TOKENIZER_FILES) {
     try {
@@ -38,10 +40,21 @@ function isMissingFile(error: unknown): boolean {
 
 /** Writes a tokenizer's files into a directory, from where `loadTokenizer` makes the same one. */
 export async function saveTokenizer(directory: string, tokenizer: Tokenizer): Promise<void> {
+  check('saveTokenizer: directory', directory, pathChecker);
+  check('saveTokenizer: tokenizer', tokenizer, TOKENIZER);
   for (const [name, text] of Object.entries(tokenizer.files)) {
     await writeFileAtomic(join(directory, name), text);
   }
 }
+
+const FILES: Checker<TokenizerFiles> = checker(
+  `the texts of files by name, ${MAIN_FILE} among them`,
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as TokenizerFiles)[MAIN_FILE] === 'string' &&
+    Object.values(value).every((text) => typeof text === 'string'),
+);
 
 /**
  * Makes a tokenizer from the texts of its files.
@@ -50,6 +63,8 @@ export async function saveTokenizer(directory: string, tokenizer: Tokenizer): Pr
  * @throws INVALID_CONFIG naming the file.
  */
 export function createTokenizer(files: TokenizerFiles, directory = ''): Tokenizer {
+  check('createTokenizer: files', files, FILES);
+  check('createTokenizer: directory', directory, string);
   const path = (name: string) => join(directory, name);
   const json = parse(path(MAIN_FILE), files[MAIN_FILE] ?? '');
   const configs = CONFIG_FILES.filter((name) => files[name] !== undefined).map((name) => ({

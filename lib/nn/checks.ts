@@ -1,0 +1,77 @@
+import {
+  arrayOf,
+  boolean,
+  check,
+  checkOptions,
+  integer,
+  instance,
+  number,
+  object,
+  required,
+  string,
+  type Checker,
+  type Schema,
+} from '../check';
+import { LARGEST_INT, dimension, weightDType } from '../tensor/checks';
+import type { BlockConfig } from './block';
+import type { LinearPart } from './linear';
+import type { Init, ParameterPart, StoreOptions } from './parameters';
+
+/** A size that something has. */
+export const size: Checker<number> = integer(1, LARGEST_INT);
+
+/** How many layers a cache may have. */
+export const layerIndex: Checker<number> = integer(0, LARGEST_INT);
+
+export const STORE_OPTIONS: Schema<StoreOptions> = { dtype: weightDType, masters: boolean };
+
+const finite = number(-Infinity);
+const NORMAL = object<Extract<Init, { std: number }>>({ std: required(number(0)) });
+const CONSTANT = object<Extract<Init, { value: number }>>({ value: required(finite) });
+
+/** Which of the two it is shows in what it has. */
+export const INIT: Checker<Init> = {
+  allowed: 'an object with std or value',
+  fits: NORMAL.fits,
+  parts: (what, init) => check<Init>(what, init, 'value' in (init as object) ? CONSTANT : NORMAL),
+};
+
+export const PARAMETER_PARTS: Checker<ParameterPart[]> = {
+  ...arrayOf(object<ParameterPart>({ name: required(string), shape: required(arrayOf(dimension, 6)) })),
+  allowed: 'an array of at least one part, an object with name and shape',
+  fits: (value) => Array.isArray(value) && value.length > 0,
+};
+
+export const LINEAR_PARTS: Checker<LinearPart[]> = arrayOf(
+  object<LinearPart>({ name: required(string), rows: required(size) }),
+);
+
+const BLOCK_CONFIG: Schema<BlockConfig> = {
+  hiddenSize: required(size),
+  intermediateSize: required(size),
+  heads: required(size),
+  kvHeads: required(size),
+  headDim: required(size),
+  rmsNormEps: required(number(0)),
+  qkvBias: required(boolean),
+  outBias: required(boolean),
+  qkNorm: required(boolean),
+  initStd: required(number(0)),
+  residualStd: required(number(0)),
+};
+
+/** Checks the sizes and flags that a layer is made from. */
+export function checkBlockConfig(where: string, config: BlockConfig): BlockConfig {
+  return checkOptions(where, config, BLOCK_CONFIG);
+}
+
+/** Checks where a layer registers its parameters, and under which name. */
+export function checkPlace(
+  where: string,
+  store: unknown,
+  type: { readonly prototype: unknown; readonly name: string },
+  name: unknown,
+): void {
+  check(`${where}: store`, store, instance(type));
+  check(`${where}: name`, name, string);
+}
