@@ -8,6 +8,7 @@ import {
   oneOf,
   required,
   string,
+  type Checker,
   type Schema,
 } from '../check';
 import { ForetokenError } from '../errors';
@@ -113,24 +114,24 @@ export function modelConfig(options: ModelOptions): ModelConfig {
     mtp: { kind: 'parallel', numHeads: 1 },
     ...given,
   };
-  check(config);
+  checkTogether(config);
   return config;
 }
 
-const size = integer(1, 2 ** 31 - 1);
+const size = (name: keyof typeof LIMITS): Checker<number> => integer(1, LIMITS[name]);
 const token = nullable(integer(0, 2 ** 31 - 1));
 const positive = number(Number.MIN_VALUE);
 
 export const MODEL_OPTIONS: Schema<ModelOptions> = {
   modelType: oneOf('llama', 'qwen2', 'qwen3'),
-  vocabSize: required(size),
-  hiddenSize: required(size),
-  intermediateSize: size,
-  numHiddenLayers: required(size),
-  numAttentionHeads: required(size),
-  numKeyValueHeads: size,
-  headDim: size,
-  maxPositionEmbeddings: size,
+  vocabSize: required(size('vocabSize')),
+  hiddenSize: required(size('hiddenSize')),
+  intermediateSize: size('intermediateSize'),
+  numHiddenLayers: required(size('numHiddenLayers')),
+  numAttentionHeads: required(size('numAttentionHeads')),
+  numKeyValueHeads: size('numKeyValueHeads'),
+  headDim: size('headDim'),
+  maxPositionEmbeddings: size('maxPositionEmbeddings'),
   rmsNormEps: positive,
   ropeTheta: positive,
   tieWordEmbeddings: boolean,
@@ -151,21 +152,13 @@ function checkModelOptions(options: ModelOptions): ModelOptions {
   }
 }
 
-function check(config: ModelConfig): void {
+/** Checks what options that are right each for itself make together. */
+function checkTogether(config: ModelConfig): void {
   const fail = (message: string): never => {
-    throw new ForetokenError('INVALID_CONFIG', message);
+    throw new ForetokenError('INVALID_CONFIG', `model: ${message}`);
   };
-  for (const [name, limit] of Object.entries(LIMITS) as [keyof typeof LIMITS, number][]) {
-    const value = config[name];
-    if (Number.isInteger(value) && value >= 1 && value <= limit) continue;
-    fail(`${name} must be an integer from 1 to ${limit}, but is ${value}`);
-  }
-  for (const name of ['rmsNormEps', 'ropeTheta', 'initializerRange'] as const) {
-    if (!(config[name] > 0)) fail(`${name} must be positive, but is ${config[name]}`);
-  }
-  if (!['llama', 'qwen2', 'qwen3'].includes(config.modelType)) {
-    fail(`modelType must be llama, qwen2 or qwen3, but is ${config.modelType}`);
-  }
+  const headDim = size('headDim');
+  if (!headDim.fits(config.headDim)) fail(`headDim must be ${headDim.allowed}, but is ${config.headDim}`);
   if (config.numAttentionHeads % config.numKeyValueHeads !== 0) {
     fail(
       `numAttentionHeads (${config.numAttentionHeads}) must be a multiple of ` +
@@ -173,11 +166,7 @@ function check(config: ModelConfig): void {
     );
   }
   if (config.headDim % 2 !== 0) fail(`headDim must be even for rotary positions, but is ${config.headDim}`);
-  const { numHeads, kind } = config.mtp;
-  if (!Number.isInteger(numHeads) || numHeads < 1 || numHeads > MAX_HEADS) {
-    fail(`mtp.numHeads must be an integer in 1 … ${MAX_HEADS}, but is ${numHeads}`);
-  }
-  headKind(kind);
+  headKind(config.mtp.kind);
 }
 
 /** What every block of the model is built from. */

@@ -1,6 +1,21 @@
+import {
+  arrayOf,
+  check,
+  checkOptions,
+  instance,
+  integer,
+  number,
+  object,
+  oneOf,
+  required,
+  shaped,
+  type Schema,
+} from '../check';
 import { backwardTakingOver, noGrad } from '../tensor/autograd';
+import { device as deviceChecker, int32Array, LARGEST_INT } from '../tensor/checks';
 import type { Device } from '../tensor/device';
 import {
+  LINEAR_CROSS_ENTROPY_OPTIONS,
   linearCrossEntropy,
   linearCrossEntropyWithGrad,
   type LinearCrossEntropyOptions,
@@ -10,7 +25,7 @@ import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import type { Heads } from '../heads/heads';
 import type { PackedRows } from '../nn/rows';
-import type { MtpModel } from './model';
+import { MtpModel } from './model';
 
 /** Marks a row without a target. */
 export const IGNORE_INDEX = -100;
@@ -43,6 +58,16 @@ export interface DeviceBatch {
   root: Tensor | null;
 }
 
+const TRAINING_BATCH = object<TrainingBatch>({
+  batch: required(integer(1, LARGEST_INT)),
+  length: required(integer(1, LARGEST_INT)),
+  tokens: required(int32Array),
+  starts: required(int32Array),
+  targets: required(arrayOf(int32Array)),
+});
+
+const READING_HEADS = shaped<Heads>('the heads of a model', { chained: 'boolean', readRoot: 'boolean' });
+
 /**
  * Puts a batch on a device.
  * @param heads whose tokens are wanted: `model.heads`
@@ -50,8 +75,11 @@ export interface DeviceBatch {
 export function uploadBatch(
   device: Device,
   batch: TrainingBatch,
-  { chained, readRoot }: Pick<Heads, 'chained' | 'readRoot'>,
+  heads: Pick<Heads, 'chained' | 'readRoot'>,
 ): DeviceBatch {
+  check('uploadBatch: device', device, deviceChecker);
+  check('uploadBatch: batch', batch, TRAINING_BATCH);
+  const { chained, readRoot } = check('uploadBatch: heads', heads, READING_HEADS);
   const positions = batch.starts.map((start, i) => (i % batch.length) - start);
   // The target of head k-1 is what head k reads; where there is none head k has no target either, and any token does.
   const tokensAhead = (distance: number): Tensor =>
@@ -79,6 +107,36 @@ export type HeadLossOptions = Pick<
   weights: readonly number[];
 };
 
+const HEAD_LOSS_OPTIONS: Schema<HeadLossOptions> = {
+  labelSmoothing: LINEAR_CROSS_ENTROPY_OPTIONS.labelSmoothing,
+  zLoss: LINEAR_CROSS_ENTROPY_OPTIONS.zLoss,
+  entropyWeight: LINEAR_CROSS_ENTROPY_OPTIONS.entropyWeight,
+  chunkRows: LINEAR_CROSS_ENTROPY_OPTIONS.chunkRows,
+  outputs: LINEAR_CROSS_ENTROPY_OPTIONS.outputs,
+  weights: required(arrayOf(number(-Infinity))),
+};
+
+const DEVICE_BATCH = shaped<DeviceBatch>('a batch, as uploadBatch makes it', {
+  rows: 'object',
+  tokens: 'object',
+  targets: 'object',
+  inputs: 'object',
+});
+
+/** Checks what both ways to the loss of all heads are called with. */
+function checkLoss(
+  where: string,
+  model: MtpModel,
+  batch: DeviceBatch,
+  options: HeadLossOptions,
+): HeadLossOptions {
+  check(`${where}: model`, model, instance(MtpModel));
+  check(`${where}: batch`, batch, DEVICE_BATCH);
+  const checked = checkOptions(where, options, HEAD_LOSS_OPTIONS);
+  check(`${where}: number of weights`, checked.weights.length, oneOf(batch.targets.length));
+  return checked;
+}
+
 /** Results of one head, by head; null for heads that were left out. */
 export type HeadLoss = LinearCrossEntropyResult;
 
@@ -99,8 +157,9 @@ function optionsOfHead(
 export function backwardHeadByHead(
   model: MtpModel,
   batch: DeviceBatch,
-  options: HeadLossOptions,
+  given: HeadLossOptions,
 ): (HeadLoss | null)[] {
+  const options = checkLoss('backwardHeadByHead', model, batch, given);
   return scope(() => {
     const z = model.trunk(batch.tokens, batch.rows); // kept
     const dz = z.detach().requireGrad(); // gradients gather here
@@ -185,8 +244,9 @@ function chainedStates(
 export function lossAllHeads(
   model: MtpModel,
   batch: DeviceBatch,
-  options: HeadLossOptions,
+  given: HeadLossOptions,
 ): (HeadLoss | null)[] {
+  const options = checkLoss('lossAllHeads', model, batch, given);
   const z = model.trunk(batch.tokens, batch.rows);
   const hidden = model.nextTokenHidden(z, batch.rows);
   let previous = hidden;

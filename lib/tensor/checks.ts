@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { checker, instance, integer, oneOf, required, type Checker, type Schema } from '../check';
 import type { ActivationDType, TensorHandle, WeightDType } from '../native/binding';
 import { Device } from './device';
@@ -11,6 +12,7 @@ export const dimension: Checker<number> = integer(0, 2 ** 48);
 
 export const tensor: Checker<Tensor> = checker('a tensor', (value) => Tensor.isTensor(value));
 export const device: Checker<Device> = instance(Device);
+export const int32Array: Checker<Int32Array> = checker('an Int32Array', types.isInt32Array);
 export const activationDType: Checker<ActivationDType> = oneOf('float32', 'bfloat16');
 export const weightDType: Checker<WeightDType> = oneOf('float32', 'bfloat16', 'int8');
 

@@ -1,12 +1,12 @@
 import { ForetokenError } from '../errors';
 import { uploadBatch, lossAllHeads } from '../model/loss';
-import type { MtpModel } from '../model/model';
-import type { Tokenizer } from '../model/tokenizer';
+import { MtpModel } from '../model/model';
+import { TOKENIZER, type Tokenizer } from '../model/tokenizer';
 import { noGrad } from '../tensor/autograd';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
-import { checkInteger } from '../check';
-import { MOST_ROWS, NO_TARGET, type PackedBatch, type PackedRows } from './data';
+import { check, checkOptions, instance, integer, signal, type Schema } from '../check';
+import { MOST_ROWS, NO_TARGET, PackedRows, type PackedBatch } from './data';
 
 /** How well one head predicts. */
 export interface HeadEvaluation {
@@ -63,17 +63,27 @@ export interface EvaluateOptions {
   readonly signal?: AbortSignal;
 }
 
+const EVALUATE_OPTIONS: Schema<EvaluateOptions> = {
+  batchSize: integer(1, MOST_ROWS),
+  rows: integer(1),
+  tokenizer: TOKENIZER,
+  signal,
+};
+
 /**
  * Evaluates every head of a model on packed rows, which must have been made for as many heads.
- * @throws DIVERGED where a head gives logits that are not numbers
+ * @throws ForetokenError INVALID_ARGUMENT naming the option; DIVERGED where a head gives logits that are not numbers
  */
 export async function evaluate(
   model: MtpModel,
   rows: PackedRows,
-  options: EvaluateOptions = {},
+  given: EvaluateOptions = {},
 ): Promise<Evaluation> {
-  const batchSize = checkInteger('evaluate: batchSize', options.batchSize ?? 8, 1, MOST_ROWS);
-  const limit = Math.min(rows.length, checkInteger('evaluate: rows', options.rows ?? rows.length, 1));
+  check('evaluate: model', model, instance(MtpModel));
+  check('evaluate: rows', rows, instance(PackedRows));
+  const options = checkOptions('evaluate', given, EVALUATE_OPTIONS);
+  const { batchSize = 8 } = options;
+  const limit = Math.min(rows.length, options.rows ?? rows.length);
   if (rows.heads !== model.numHeads) {
     const problem = `the rows are for ${rows.heads} heads, but the model has ${model.numHeads}`;
     throw new ForetokenError('INVALID_ARGUMENT', `evaluate: ${problem}`);

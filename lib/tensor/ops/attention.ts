@@ -1,7 +1,9 @@
+import { check, integer, number, object, required, type Schema } from '../../check';
 import { native } from '../../native/load';
 import { record } from '../autograd';
+import { handleOf, LARGEST_INT } from '../checks';
 import { Tensor } from '../tensor';
-import type { TreeRows } from './kv-cache';
+import { treeHandles, type TreeRows } from './kv-cache';
 
 /** Query heads share key/value heads in groups of heads / kvHeads; scores are scale · q · k. */
 export interface AttentionShape {
@@ -15,6 +17,17 @@ export interface AttentionShape {
   scale: number;
 }
 
+const count = required(integer(1, LARGEST_INT));
+
+const ATTENTION_SHAPE: Schema<AttentionShape> = {
+  heads: count,
+  kvHeads: count,
+  headDim: count,
+  scale: required(number(-Infinity)),
+};
+
+const SHAPE = object(ATTENTION_SHAPE);
+
 /**
  * Causal self-attention of training: a row attends to the rows of its own document up to itself.
  * @param qkv [batch · length, (heads + 2 · kvHeads) · headDim]: query heads, key heads, value heads
@@ -22,9 +35,9 @@ export interface AttentionShape {
  * @returns [batch · length, heads · headDim]
  */
 export function attention(qkv: Tensor, starts: Tensor, batch: number, shape: AttentionShape): Tensor {
-  const { heads, kvHeads, headDim, scale } = shape;
+  const { heads, kvHeads, headDim, scale } = check('attention: shape', shape, SHAPE);
   const [outHandle, lseHandle] = native.attention(
-    ...[qkv.handle, starts.handle, batch],
+    ...[handleOf(qkv), handleOf(starts), batch],
     ...[heads, kvHeads, headDim, scale],
   );
   const out = new Tensor(qkv.device, outHandle);
@@ -62,15 +75,12 @@ export function treeAttention(
   tree: TreeRows,
   shape: AttentionShape,
 ): Tensor {
-  const { heads, kvHeads, headDim, scale } = shape;
-  const { rowOffsets, lengths, parents } = tree;
+  const { heads, kvHeads, headDim, scale } = check('treeAttention: shape', shape, SHAPE);
   const out = native.treeAttention(
-    cache.handle,
+    handleOf(cache),
     layer,
-    qkv.handle,
-    rowOffsets.handle,
-    lengths.handle,
-    parents.handle,
+    handleOf(qkv),
+    ...treeHandles('treeAttention', tree),
     heads,
     kvHeads,
     headDim,

@@ -1,7 +1,7 @@
-import { ForetokenError } from '../../errors';
-import type { Optional, TensorHandle } from '../../native/binding';
+import { arrayOf, check, checkOptions, integer, number, object, oneOf, type Schema } from '../../check';
 import { native } from '../../native/load';
 import { gradTarget, isRecording, record } from '../autograd';
+import { handleOf, LARGEST_INT, tensor } from '../checks';
 import { scope } from '../scope';
 import { Tensor } from '../tensor';
 
@@ -67,10 +67,22 @@ export interface LinearCrossEntropyGradients {
   bias?: Tensor;
 }
 
-/** What is no tensor goes to the native side as it is, to be refused there by name. */
-function handleOf<T extends Tensor | undefined>(tensor: T): T extends Tensor ? TensorHandle : Optional {
-  return (tensor instanceof Tensor ? tensor.handle : tensor) as never;
-}
+export const LINEAR_CROSS_ENTROPY_OPTIONS: Schema<LinearCrossEntropyOptions> = {
+  bias: tensor,
+  coefficients: tensor,
+  heads: integer(1, LARGEST_INT),
+  headWeights: tensor,
+  reduction: oneOf('mean', 'meanPerHead', 'sum'),
+  ignoreIndex: integer(-LARGEST_INT - 1, LARGEST_INT),
+  labelSmoothing: number(0, 1),
+  zLoss: number(0),
+  entropyWeight: number(-Infinity),
+  softcap: number(0),
+  chunkRows: integer(0),
+  outputs: arrayOf(oneOf(...LOSS_OUTPUTS)),
+};
+
+const GRADIENTS = object<LinearCrossEntropyGradients>({ hidden: tensor, weight: tensor, bias: tensor });
 
 function call(
   mode: 'loss' | 'lossAndGrad' | 'backward',
@@ -82,12 +94,6 @@ function call(
   savedLse?: Tensor,
 ): LinearCrossEntropyResult {
   const { outputs = [] } = options;
-  if (!Array.isArray(outputs) || !outputs.every((output) => LOSS_OUTPUTS.includes(output as LossOutput))) {
-    throw new ForetokenError(
-      'INVALID_ARGUMENT',
-      `linearCrossEntropy: outputs must be an array of ${LOSS_OUTPUTS.join(', ')}, but is ${String(outputs)}`,
-    );
-  }
   const wanted = LOSS_OUTPUTS.filter((output) => outputs.includes(output));
   const handles = native.linearCrossEntropy(
     mode,
@@ -141,9 +147,10 @@ export function linearCrossEntropy(
   targets: Tensor,
   options: LinearCrossEntropyOptions = {},
 ): LinearCrossEntropyResult {
-  const { bias } = options;
+  const checked = checkOptions('linearCrossEntropy', options, LINEAR_CROSS_ENTROPY_OPTIONS);
+  const { bias } = checked;
   const inputs = [hidden, weight, bias];
-  if (!isRecording(inputs)) return call('loss', hidden, weight, targets, options, {});
+  if (!isRecording(inputs)) return call('loss', hidden, weight, targets, checked, {});
   // What the graph does not keep goes with the scope, whether the call succeeds or fails.
   return scope(() => {
     const gradients: LinearCrossEntropyGradients = {
@@ -151,7 +158,7 @@ export function linearCrossEntropy(
       weight: weight.requiresGrad ? weight.device.zeros(weight.shape) : undefined,
       bias: bias?.requiresGrad ? bias.device.zeros(bias.shape) : undefined,
     };
-    const result = call('lossAndGrad', hidden, weight, targets, options, gradients);
+    const result = call('lossAndGrad', hidden, weight, targets, checked, gradients);
     const present = [gradients.hidden, gradients.weight, gradients.bias];
     const saved = present.filter((gradient): gradient is Tensor => gradient !== undefined);
     record('linearCrossEntropy', inputs, result.loss, saved, (upstream, kept, targetsOfGrad) => {
@@ -206,6 +213,11 @@ export function linearCrossEntropyBackward(
   gradients: LinearCrossEntropyGradients,
   options: Omit<LinearCrossEntropyOptions, 'outputs'> = {},
 ): void {
-  const { loss, headLoss, headCount } = call('backward', hidden, weight, targets, options, gradients, lse);
+  const where = 'linearCrossEntropyBackward';
+  const { outputs: _, ...schema } = LINEAR_CROSS_ENTROPY_OPTIONS;
+  const checked = checkOptions(where, options, schema);
+  const wanted = check(`${where}: gradients`, gradients, GRADIENTS);
+  check(`${where}: lse`, lse, tensor);
+  const { loss, headLoss, headCount } = call('backward', hidden, weight, targets, checked, wanted, lse);
   for (const unused of [loss, headLoss, headCount]) unused.dispose();
 }

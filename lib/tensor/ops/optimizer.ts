@@ -1,9 +1,11 @@
+import { checkOptions, integer, number, required, type Schema } from '../../check';
 import { native } from '../../native/load';
+import { handleOf, LARGEST_INT } from '../checks';
 import { Tensor } from '../tensor';
 
 /** Σ x², float32 [1], summed in float64. */
 export function sumSquares(x: Tensor): Tensor {
-  return new Tensor(x.device, native.sumSquares(x.handle));
+  return new Tensor(x.device, native.sumSquares(handleOf(x)));
 }
 
 /**
@@ -20,7 +22,7 @@ export function clipCoefficient(
   /** float32 [1]: maxNorm / (norm + 1e-6), but at most 1. */
   coefficient: Tensor;
 } {
-  const [norm, coefficient] = native.clipCoefficient(squares.handle, maxNorm);
+  const [norm, coefficient] = native.clipCoefficient(handleOf(squares), maxNorm);
   return { norm: new Tensor(squares.device, norm), coefficient: new Tensor(squares.device, coefficient) };
 }
 
@@ -40,6 +42,17 @@ export interface AdamwOptions {
   step: number;
 }
 
+const unit = number(0, 1);
+
+const ADAMW_OPTIONS: Schema<AdamwOptions> = {
+  lr: required(number(0)),
+  beta1: required(unit),
+  beta2: required(unit),
+  eps: required(number(0)),
+  weightDecay: required(number(0)),
+  step: required(integer(1, LARGEST_INT)),
+};
+
 /**
  * One AdamW step in place (Loshchilov & Hutter 2019).
  * @param m running mean of the gradient; v of its square; both zeros at first
@@ -55,19 +68,19 @@ export function adamw(
   options: AdamwOptions,
   rounded?: Tensor,
 ): void {
-  const { lr, beta1, beta2, eps, weightDecay, step } = options;
+  const { lr, beta1, beta2, eps, weightDecay, step } = checkOptions('adamw', options, ADAMW_OPTIONS);
   native.adamw(
-    param.handle,
-    grad.handle,
-    m.handle,
-    v.handle,
-    gradScale?.handle,
+    handleOf(param),
+    handleOf(grad),
+    handleOf(m),
+    handleOf(v),
+    handleOf(gradScale),
     lr,
     beta1,
     beta2,
     eps,
     weightDecay,
     step,
-    rounded?.handle,
+    handleOf(rounded),
   );
 }

@@ -1,11 +1,16 @@
 import { ForetokenError } from '../../errors';
+import { arrayOf, check } from '../../check';
 import { native } from '../../native/load';
 import { record } from '../autograd';
+import { dimension, handleOf, tensor } from '../checks';
 import { Tensor } from '../tensor';
+
+const SHAPE = arrayOf(dimension);
 
 /** The same elements under another shape; no copy. */
 export function reshape(x: Tensor, shape: readonly number[]): Tensor {
-  const before = x.shape;
+  const before = check('reshape: x', x, tensor).shape;
+  check('reshape: shape', shape, SHAPE);
   if (shape.reduce((product, dim) => product * dim, 1) !== x.size) {
     const [from, to] = [before.join(', '), shape.join(', ')];
     throw new ForetokenError(
@@ -21,14 +26,14 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
 
 /** Rows start … start + count - 1 of the first dimension; no copy. Not differentiable. */
 export function rows(x: Tensor, start: number, count: number): Tensor {
-  const inner = x.shape.slice(1);
+  const inner = check('rows: x', x, tensor).shape.slice(1);
   const stride = inner.reduce((product, dim) => product * dim, 1);
   return new Tensor(x.device, native.view(x.handle, start * stride, [count, ...inner]));
 }
 
 /** Columns start … start + dim - 1 of the last dimension, as a copy. */
 export function sliceColumns(x: Tensor, start: number, dim: number): Tensor {
-  const out = new Tensor(x.device, native.sliceColumns(x.handle, start, dim));
+  const out = new Tensor(x.device, native.sliceColumns(handleOf(x), start, dim));
   const [outer, total] = [x.shape.slice(0, -1), x.shape.at(-1)!];
   return record('sliceColumns', [x], out, [], (grad, _saved, [toX]) => {
     if (!toX) return;

@@ -1,5 +1,7 @@
+import { check } from '../../check';
 import { native } from '../../native/load';
 import { record, type Backward } from '../autograd';
+import { handleOf, tensor } from '../checks';
 import { Tensor } from '../tensor';
 import { addBackward } from './elementwise';
 
@@ -9,7 +11,7 @@ import { addBackward } from './elementwise';
  * @param weight [dim]
  */
 export function rmsNorm(x: Tensor, weight: Tensor, eps: number): Tensor {
-  const [y, rstdHandle] = native.rmsNorm(x.handle, weight.handle, eps);
+  const [y, rstdHandle] = native.rmsNorm(handleOf(x), handleOf(weight), eps);
   const out = new Tensor(x.device, y);
   using rstd = new Tensor(x.device, rstdHandle);
   return record('rmsNorm', [x, weight], out, [x, weight, rstd], rmsNormBackward);
@@ -30,7 +32,10 @@ export function addRmsNorm(
   /** What {@link rmsNorm} makes of it. */
   out: Tensor;
 } {
-  const [y, rstdHandle, sumHandle] = native.rmsNorm(x.handle, weight.handle, eps, residual.handle);
+  const [y, rstdHandle, sumHandle] = native.rmsNorm(
+    ...[handleOf(x), handleOf(weight), eps],
+    handleOf(check('addRmsNorm: residual', residual, tensor)),
+  );
   const [out, sum] = [new Tensor(x.device, y), new Tensor(x.device, sumHandle)];
   using rstd = new Tensor(x.device, rstdHandle);
   record('add', [x, residual], sum, [], addBackward);

@@ -1,5 +1,7 @@
+import { check, integer, object, required } from '../../check';
 import { native } from '../../native/load';
 import { record } from '../autograd';
+import { device as deviceChecker, handleOf, LARGEST_INT } from '../checks';
 import type { Device } from '../device';
 import { Tensor } from '../tensor';
 
@@ -8,6 +10,7 @@ import { Tensor } from '../tensor';
  * @returns `[maxPositions, headDim]`: headDim/2 cosines, then headDim/2 sines
  */
 export function ropeTable(device: Device, maxPositions: number, headDim: number, theta: number): Tensor {
+  check('ropeTable: device', device, deviceChecker);
   const half = headDim / 2;
   const table = new Float32Array(maxPositions * headDim);
   for (let position = 0; position < maxPositions; position++) {
@@ -28,6 +31,11 @@ export interface RopeHeads {
   rotatedHeads: number;
 }
 
+const ROPE_HEADS = object<RopeHeads>({
+  heads: required(integer(1, LARGEST_INT)),
+  rotatedHeads: required(integer(0, LARGEST_INT)),
+});
+
 /**
  * Rotates heads by the position of their row: element i of a head's first half and element i of its second half form
  * pair i, as in Hugging Face's Llama.
@@ -35,15 +43,11 @@ export interface RopeHeads {
  * @param positions int32 [rows]
  * @param table from {@link ropeTable}
  */
-export function rope(
-  x: Tensor,
-  positions: Tensor,
-  table: Tensor,
-  { heads, rotatedHeads }: RopeHeads,
-): Tensor {
+export function rope(x: Tensor, positions: Tensor, table: Tensor, rowHeads: RopeHeads): Tensor {
+  const { heads, rotatedHeads } = check('rope: heads', rowHeads, ROPE_HEADS);
   const out = new Tensor(
     x.device,
-    native.rope(x.handle, positions.handle, table.handle, heads, rotatedHeads, false),
+    native.rope(handleOf(x), handleOf(positions), handleOf(table), heads, rotatedHeads, false),
   );
   return record('rope', [x], out, [positions, table], (grad, [at, angles], [toX]) => {
     const gradX = native.rope(grad.handle, at!.handle, angles!.handle, heads, rotatedHeads, true);

@@ -1,7 +1,7 @@
 import { totalmem } from 'node:os';
-import { checkInteger } from '../../check';
 import { ForetokenError } from '../../errors';
-import type { TokenFile } from './token-file';
+import { check, checkInteger, checkOptions, instance, integer, number, object, required } from '../../check';
+import { TokenFile } from './token-file';
 
 /** The target of a position that has none; the loss leaves it out. */
 export const NO_TARGET = -100;
@@ -56,6 +56,8 @@ export function splitHeldOut(
   /** The rest: the last `fraction` of all tokens, rounded down. */
   heldOut: TokenRange;
 } {
+  checkInteger('splitHeldOut: length', length, 0);
+  check('splitHeldOut: fraction', fraction, number(0, 1));
   if (!(fraction > 0 && fraction < 1)) {
     throw new ForetokenError(
       'INVALID_ARGUMENT',
@@ -65,6 +67,19 @@ export function splitHeldOut(
   const border = length - Math.floor(length * fraction);
   return { training: { start: 0, end: border }, heldOut: { start: border, end: length } };
 }
+
+/** How a token file is cut into rows. */
+interface PackedRowsOptions {
+  /** T. */
+  readonly rowLength: number;
+  /** n: targets are made for heads 1 … n. */
+  readonly heads: number;
+  /** The whole file unless given. */
+  readonly range?: TokenRange;
+}
+
+const size = integer(1, 2 ** 31 - 1);
+const place = integer(0);
 
 /**
  * A range of a token file cut into rows of T tokens, without gaps; documents run on from row to row. Targets are
@@ -85,11 +100,16 @@ export class PackedRows {
    * @param options.range the whole file unless given.
    * @throws INVALID_DATA when the range is shorter than one row.
    */
-  constructor(file: TokenFile, options: { rowLength: number; heads: number; range?: TokenRange }) {
-    this.file = file;
-    this.rowLength = checkInteger('PackedRows: rowLength', options.rowLength, 1);
-    this.heads = checkInteger('PackedRows: heads', options.heads, 1);
-    this.range = options.range ?? { start: 0, end: file.length };
+  constructor(file: TokenFile, options: PackedRowsOptions) {
+    this.file = check('PackedRows: file', file, instance(TokenFile));
+    const checked = checkOptions<PackedRowsOptions>('PackedRows', options, {
+      rowLength: required(size),
+      heads: required(size),
+      range: object<TokenRange>({ start: required(place), end: required(place) }),
+    });
+    this.rowLength = checked.rowLength;
+    this.heads = checked.heads;
+    this.range = checked.range ?? { start: 0, end: file.length };
     const { start, end } = this.range;
     if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end < start || end > file.length) {
       const problem = `tokens ${start} to ${end} are not a range of its ${file.length} tokens`;

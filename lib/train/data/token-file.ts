@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { openForReading, readFully, writeFileAtomic, writeFully } from '../../model/files';
+import { check, path as pathChecker } from '../../check';
 import { ForetokenError } from '../../errors';
 
 // A file is: 64 bytes of header | the tokens, 2 or 4 bytes each | the position of each document's first token, u64.
@@ -140,6 +141,7 @@ export class TokenFile {
    * @throws FILE_ACCESS when it cannot be read; CORRUPT_FILE when it is not what was written.
    */
   static async open(path: string): Promise<TokenFile> {
+    check('TokenFile.open: path', path, pathChecker);
     const handle = await openForReading(path);
     try {
       return await TokenFile.check(path, handle);
