@@ -28,14 +28,23 @@ export type Schema<T> = {
  */
 export function check<T>(what: string, value: unknown, by: Checker<T>): T {
   const { allowed, fits, parts } = by;
-  let isFit: boolean;
+  let isRight: boolean;
   try {
-    isFit = fits(value);
+    isRight = fits(value);
   } catch (cause) {
     throw unreadable(what, cause);
   }
-  if (!isFit) throw refused(what, allowed, value);
+  if (!isRight) throw refused(what, allowed, value);
   return parts ? parts(what, value) : (value as T);
+}
+
+/** Whether a value is of the kind, whatever it is. */
+export function isFit<T>(value: unknown, by: Checker<T>): value is T {
+  try {
+    return by.fits(value);
+  } catch {
+    return false;
+  }
 }
 
 /**

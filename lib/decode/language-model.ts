@@ -1,10 +1,10 @@
-import { check, checkOptions, either, instance, path, type Schema } from '../check';
+import { check, checkOptions, either, instance, isFit, path, type Schema } from '../check';
 import { findModel, loadModel } from '../model/checkpoint';
 import { MtpModel } from '../model/model';
 import { TOKENIZER, type Tokenizer } from '../model/tokenizer';
 import type { WeightDType } from '../native/binding';
 import { device, weightDType } from '../tensor/checks';
-import { Device, openDevice } from '../tensor/device';
+import { openDevice, type Device } from '../tensor/device';
 import { deviceName, type DeviceName } from '../tensor/device-options';
 import { generateWith, type Generation } from './generate';
 import { IdleDecoder } from './idle-decoder';
@@ -54,14 +54,13 @@ export class LanguageModel implements Disposable {
   ): Promise<LanguageModel> {
     const where = 'LanguageModel.load';
     check(`${where}: directory`, directory, path);
-    const isDevice = typeof options === 'string' || options instanceof Device;
-    const all = isDevice ? { device: options } : options;
-    const { device = 'auto', dtype } = checkOptions(where, all, LOAD_OPTIONS);
-    const opened = typeof device === 'string' ? openDevice(device) : null;
+    const all = typeof options === 'string' || isFit(options, device) ? { device: options } : options;
+    const { device: on = 'auto', dtype } = checkOptions(where, all, LOAD_OPTIONS);
+    const opened = typeof on === 'string' ? openDevice(on) : null;
     try {
       const init = { dtype, masters: false };
       const { model, tokenizer } = await loadModel(
-        opened ?? (device as Device),
+        opened ?? (on as Device),
         await findModel(directory),
         init,
       );

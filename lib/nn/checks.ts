@@ -71,7 +71,8 @@ export function checkPlace(
   store: unknown,
   type: { readonly prototype: unknown; readonly name: string },
   name: unknown,
+  called = 'prefix',
 ): void {
   check(`${where}: store`, store, instance(type));
-  check(`${where}: name`, name, string);
+  check(`${where}: ${called}`, name, string);
 }

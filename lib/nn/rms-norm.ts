@@ -16,7 +16,7 @@ export class RMSNorm {
     /** Added to the mean square. */
     readonly eps: number,
   ) {
-    checkPlace('RMSNorm', store, ParameterStore, name);
+    checkPlace('RMSNorm', store, ParameterStore, name, 'name');
     check('RMSNorm: dim', dim, size);
     check('RMSNorm: eps', eps, number(0));
     this.weight = store.create([{ name: `${name}.weight`, shape: [dim] }], { value: 1 });

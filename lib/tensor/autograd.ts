@@ -1,3 +1,4 @@
+import { callback, check, checker, string } from '../check';
 import { ForetokenError } from '../errors';
 import type { DType } from '../native/binding';
 import { native } from '../native/load';
@@ -117,6 +118,7 @@ let recording = true;
 
 /** Runs `fn` without recording anything for `backward`. */
 export function noGrad<T>(fn: () => T): T {
+  check('noGrad: fn', fn, callback);
   const before = recording;
   recording = false;
   try {
@@ -137,6 +139,12 @@ export function gradTarget(tensor: Tensor | null | undefined): GradNode | LeafTa
   return tensor.node ?? new LeafTarget(tensor.master ?? tensor);
 }
 
+const ARRAY = checker<readonly unknown[]>('an array of tensors', Array.isArray);
+const OUTPUT = checker<Tensor>(
+  'a tensor',
+  (value) => typeof value === 'object' && value !== null && 'requiresGrad' in value,
+);
+
 /**
  * Records how to pass a gradient from `output` back to `inputs`, when one of them wants it.
  * @param save tensors that `backward` needs; they stay readable for it whoever disposes them
@@ -149,6 +157,11 @@ export function record(
   save: readonly Tensor[],
   backward: Backward,
 ): Tensor {
+  check('record: op', op, string);
+  check('record: inputs', inputs, ARRAY);
+  check('record: output', output, OUTPUT);
+  check('record: save', save, ARRAY);
+  check('record: backward', backward, callback);
   if (!isRecording(inputs)) return output;
   const targets = inputs.map(gradTarget);
   // Aliases share memory but not fate: the scope of the originals may end before backward runs.

@@ -1,6 +1,8 @@
+import { callback, check, checkOptions, instance, type Schema } from '../check';
 import type { CaptureHandle } from '../native/binding';
 import { native } from '../native/load';
 import { noGrad } from './autograd';
+import { device as deviceChecker } from './checks';
 import type { Device } from './device';
 import { keep, scope } from './scope';
 import type { Tensor } from './tensor';
@@ -56,6 +58,8 @@ export interface CaptureOptions {
   sharesMemoryWith?: Capture<Readonly<Record<string, Tensor>>>;
 }
 
+const CAPTURE_OPTIONS: Schema<CaptureOptions> = { sharesMemoryWith: instance(Capture) };
+
 /**
  * Gathers the operations that `fn` enqueues on `device`, without running them. A replay reads the tensors that `fn` used as
  * they are by then: to give it new input, `write` to them before. What `fn` itself uploads is captured with its contents.
@@ -67,8 +71,11 @@ export interface CaptureOptions {
 export function capture<T extends Readonly<Record<string, Tensor>>>(
   device: Device,
   fn: () => T,
-  { sharesMemoryWith }: CaptureOptions = {},
+  options: CaptureOptions = {},
 ): Capture<T> {
+  check('capture: device', device, deviceChecker);
+  check('capture: fn', fn, callback);
+  const { sharesMemoryWith } = checkOptions('capture', options, CAPTURE_OPTIONS);
   const handle = native.beginCapture(device.handle, sharesMemoryWith?.handle);
   try {
     const result = noGrad(() =>

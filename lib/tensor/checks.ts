@@ -23,6 +23,11 @@ export function tensors<T extends Readonly<Record<keyof T, Tensor>>>(
   return Object.fromEntries(names.map((name) => [name, required(tensor)])) as unknown as Schema<T>;
 }
 
+/** The result of an operation, beside one of its arguments. The handle is made first: by then the argument is known to be a tensor. */
+export function tensorOf(handle: TensorHandle, beside: Tensor): Tensor {
+  return new Tensor(beside.device, handle);
+}
+
 /** The handle of a tensor; what is none goes to the native side as it is, to be refused there by the argument's name. */
 export function handleOf(value: Tensor): TensorHandle;
 export function handleOf(value: Tensor | null | undefined): TensorHandle | undefined;

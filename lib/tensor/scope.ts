@@ -1,3 +1,4 @@
+import { callback, check, checker } from '../check';
 /**
  * Lifetimes. `scope(fn)` frees every tensor made inside, except what `fn` returns, which then belongs to the scope
  * around it. Outside every scope a tensor lives until it is disposed (`using` or `dispose()`).
@@ -30,8 +31,14 @@ export function own<T extends Scoped>(value: T): T {
   return value;
 }
 
+const SCOPED = checker<Scoped>(
+  'something to dispose, as a tensor',
+  (value) => typeof value === 'object' && value !== null && typeof (value as Scoped).dispose === 'function',
+);
+
 /** Takes `value` out of its scope: from now on its lifetime is the caller's affair. */
 export function keep<T extends Scoped>(value: T): T {
+  check('keep: value', value, SCOPED);
   if (ownerOf(value)?.delete(value)) value.released?.();
   return value;
 }
@@ -54,6 +61,7 @@ function ownerOf(value: Scoped): Set<Scoped> | undefined {
  * plain objects of them. `fn` must be synchronous; to read values back, return the tensors and await them outside.
  */
 export function scope<T>(fn: () => T): T {
+  check('scope: fn', fn, callback);
   const owned = new Set<Scoped>();
   stack.push(owned);
   let result: T | undefined;

@@ -60,11 +60,12 @@ export class AdamW implements Disposable {
    */
   update(learningRate: number): Tensor {
     this.step += 1;
-    const { store, options, step } = this;
+    const { store, step } = this;
+    const { maxGradNorm, ...options } = this.options;
     const norm = scope(() => {
       const squares = store.device.empty([this.#moments.length]);
       this.#moments.forEach(({ bucket }, i) => squares.view(i, [1]).copyFrom(sumSquares(bucket.grad!)));
-      const clip = clipCoefficient(squares, options.maxGradNorm);
+      const clip = clipCoefficient(squares, maxGradNorm);
       for (const { bucket, m, v } of this.#moments) {
         const weightDecay = bucket.decay ? options.weightDecay : 0;
         const numbers = { ...options, lr: learningRate, weightDecay, step };

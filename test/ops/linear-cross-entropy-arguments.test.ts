@@ -162,12 +162,12 @@ test.each<[keyof LinearCrossEntropyOptions, readonly unknown[]]>([
 ])('option %s refuses %p', (name, values) => {
   for (const value of values) {
     expect(() => lossWith({ [name]: value })).toThrow(
-      foretokenError('INVALID_ARGUMENT', `linearCrossEntropy: ${name} must be `, 'but is '),
+      foretokenError('INVALID_ARGUMENT', `linearCrossEntropy: ${name}`, ' must be '),
     );
   }
 });
 
-test.each([4, 5, 7, 2 ** 53])('%i heads do not divide 6 rows', (count) => {
+test.each([4, 5, 7, 2 ** 31 - 1])('%i heads do not divide 6 rows', (count) => {
   expect(() => lossWith({ heads: count })).toThrow(
     foretokenError('SHAPE_MISMATCH', 'hidden has 6 rows', `heads = ${count}`),
   );
@@ -176,7 +176,7 @@ test.each([4, 5, 7, 2 ** 53])('%i heads do not divide 6 rows', (count) => {
 test.each(['hidden', 'weight', 'targets', 'lse'] as const)('%s that is no tensor', (name) => {
   for (const value of junk) {
     expect(() => backwardWith({ [name]: value as unknown as Tensor })).toThrow(
-      foretokenError('INVALID_ARGUMENT', `linearCrossEntropy: ${called(name)} must be a tensor`),
+      foretokenError('INVALID_ARGUMENT', `linearCrossEntropyBackward: ${name} `, 'must be a tensor'),
     );
   }
 });

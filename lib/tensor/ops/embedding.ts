@@ -1,7 +1,7 @@
 import type { ActivationDType } from '../../native/binding';
 import { native } from '../../native/load';
 import { record } from '../autograd';
-import { handleOf } from '../checks';
+import { handleOf, tensorOf } from '../checks';
 import { Tensor } from '../tensor';
 
 /**
@@ -12,7 +12,7 @@ import { Tensor } from '../tensor';
  * @throws ForetokenError INDEX_OUT_OF_RANGE, here or, for indices that only the device knows, at the next readback
  */
 export function embedding(tokens: Tensor, weight: Tensor, dtype: ActivationDType = 'float32'): Tensor {
-  const out = new Tensor(weight.device, native.embedding(handleOf(tokens), handleOf(weight), dtype));
+  const out = tensorOf(native.embedding(handleOf(tokens), handleOf(weight), dtype), weight);
   return record('embedding', [weight], out, [tokens], (grad, [indices], [toWeight]) => {
     if (toWeight) native.embeddingBackward(indices!.handle, grad.handle, toWeight.buffer().handle);
   });

@@ -149,6 +149,8 @@ export function linearCrossEntropy(
 ): LinearCrossEntropyResult {
   const checked = checkOptions('linearCrossEntropy', options, LINEAR_CROSS_ENTROPY_OPTIONS);
   const { bias } = checked;
+  check('linearCrossEntropy: hidden', hidden, tensor);
+  check('linearCrossEntropy: weight', weight, tensor);
   const inputs = [hidden, weight, bias];
   if (!isRecording(inputs)) return call('loss', hidden, weight, targets, checked, {});
   // What the graph does not keep goes with the scope, whether the call succeeds or fails.
@@ -217,7 +219,9 @@ export function linearCrossEntropyBackward(
   const { outputs: _, ...schema } = LINEAR_CROSS_ENTROPY_OPTIONS;
   const checked = checkOptions(where, options, schema);
   const wanted = check(`${where}: gradients`, gradients, GRADIENTS);
-  check(`${where}: lse`, lse, tensor);
+  for (const [name, value] of Object.entries({ hidden, weight, targets, lse })) {
+    check(`${where}: ${name}`, value, tensor);
+  }
   const { loss, headLoss, headCount } = call('backward', hidden, weight, targets, checked, wanted, lse);
   for (const unused of [loss, headLoss, headCount]) unused.dispose();
 }

@@ -1,7 +1,7 @@
 import type { ActivationDType, WordDType } from '../../native/binding';
 import { native } from '../../native/load';
 import { record } from '../autograd';
-import { handleOf } from '../checks';
+import { handleOf, tensorOf } from '../checks';
 import { Tensor } from '../tensor';
 
 /**
@@ -14,7 +14,7 @@ import { Tensor } from '../tensor';
  * @returns [..., out]; each row depends on that row of x alone, to the bit
  */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null, dtype?: ActivationDType): Tensor {
-  const out = new Tensor(x.device, native.linear(handleOf(x), handleOf(weight), handleOf(bias), dtype));
+  const out = tensorOf(native.linear(handleOf(x), handleOf(weight), handleOf(bias), dtype), x);
   return record(
     'linear',
     [x, weight, bias],
@@ -44,5 +44,5 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null, dtype?: 
  * @throws UNSUPPORTED where the device does not have that ({@link Device.packs})
  */
 export function packWeight(weight: Tensor, dtype?: WordDType): Tensor {
-  return new Tensor(weight.device, native.packWeight(handleOf(weight), dtype));
+  return tensorOf(native.packWeight(handleOf(weight), dtype), weight);
 }

@@ -1,11 +1,11 @@
 import { checkOptions, integer, number, required, type Schema } from '../../check';
 import { native } from '../../native/load';
-import { handleOf, LARGEST_INT } from '../checks';
+import { handleOf, tensorOf, LARGEST_INT } from '../checks';
 import { Tensor } from '../tensor';
 
 /** Σ x², float32 [1], summed in float64. */
 export function sumSquares(x: Tensor): Tensor {
-  return new Tensor(x.device, native.sumSquares(handleOf(x)));
+  return tensorOf(native.sumSquares(handleOf(x)), x);
 }
 
 /**

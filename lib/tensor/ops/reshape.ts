@@ -2,7 +2,7 @@ import { ForetokenError } from '../../errors';
 import { arrayOf, check } from '../../check';
 import { native } from '../../native/load';
 import { record } from '../autograd';
-import { dimension, handleOf, tensor } from '../checks';
+import { dimension, handleOf, tensorOf, tensor } from '../checks';
 import { Tensor } from '../tensor';
 
 const SHAPE = arrayOf(dimension);
@@ -33,7 +33,7 @@ export function rows(x: Tensor, start: number, count: number): Tensor {
 
 /** Columns start … start + dim - 1 of the last dimension, as a copy. */
 export function sliceColumns(x: Tensor, start: number, dim: number): Tensor {
-  const out = new Tensor(x.device, native.sliceColumns(handleOf(x), start, dim));
+  const out = tensorOf(native.sliceColumns(handleOf(x), start, dim), x);
   const [outer, total] = [x.shape.slice(0, -1), x.shape.at(-1)!];
   return record('sliceColumns', [x], out, [], (grad, _saved, [toX]) => {
     if (!toX) return;

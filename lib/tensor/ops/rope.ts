@@ -1,7 +1,7 @@
 import { check, integer, object, required } from '../../check';
 import { native } from '../../native/load';
 import { record } from '../autograd';
-import { device as deviceChecker, handleOf, LARGEST_INT } from '../checks';
+import { device as deviceChecker, handleOf, tensorOf, LARGEST_INT } from '../checks';
 import type { Device } from '../device';
 import { Tensor } from '../tensor';
 
@@ -45,9 +45,9 @@ const ROPE_HEADS = object<RopeHeads>({
  */
 export function rope(x: Tensor, positions: Tensor, table: Tensor, rowHeads: RopeHeads): Tensor {
   const { heads, rotatedHeads } = check('rope: heads', rowHeads, ROPE_HEADS);
-  const out = new Tensor(
-    x.device,
+  const out = tensorOf(
     native.rope(handleOf(x), handleOf(positions), handleOf(table), heads, rotatedHeads, false),
+    x,
   );
   return record('rope', [x], out, [positions, table], (grad, [at, angles], [toX]) => {
     const gradX = native.rope(grad.handle, at!.handle, angles!.handle, heads, rotatedHeads, true);

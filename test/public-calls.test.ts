@@ -1,0 +1,215 @@
+// Every public function and constructor refuses what it was not made for at the call, by name: unknown options, misspelt
+// ones, wrong types, missing arguments. A function that is exported anew must be entered in test/support/public-calls.ts.
+import fc from 'fast-check';
+import * as foretoken from '../lib';
+import { Device } from '../lib/tensor/device';
+import { NOT_CALLED, publicCalls, type PublicCall, type Stage } from './support/public-calls';
+import { TemporaryDirectory } from './support/temporary';
+import { tinyCorpus, tinyModel, tokenizer } from './support/training';
+
+const temporary = new TemporaryDirectory();
+let stage: Stage;
+
+beforeEach(async () => {
+  const device = foretoken.openDevice('cpu', { threads: 1, memoryLimit: 64e6 });
+  const model = new foretoken.MtpModel(device, { vocabSize: 300, ...tinyModel('medusa', 3) }, { seed: 1 });
+  model.table.reserve(16);
+  const saved = temporary.at('saved');
+  await foretoken.saveModel(saved, model, tokenizer);
+  const store = new foretoken.ParameterStore(device);
+  stage = {
+    device,
+    model,
+    store,
+    data: await tinyCorpus(temporary.path),
+    directory: temporary.at('new'),
+    saved,
+  };
+});
+
+afterEach(async () => {
+  await stage.data.close();
+  stage.device.dispose();
+});
+
+/** What a call throws, or rejects with; undefined where it succeeds. */
+async function failure({ call, args }: PublicCall): Promise<unknown> {
+  try {
+    const result: unknown = await call(...(Object.values(args) as never[]));
+    if (result instanceof Device || result instanceof foretoken.Trainer) result.dispose();
+    else if (result instanceof foretoken.LanguageModel && result.model !== stage.model) result.dispose();
+    else if (result instanceof foretoken.TokenFile) await result.close();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+const thrower = (): never => {
+  throw new RangeError('not to be read');
+};
+const trap = new Proxy(
+  {},
+  {
+    get: thrower,
+    has: thrower,
+    ownKeys: thrower,
+    getPrototypeOf: thrower,
+    getOwnPropertyDescriptor: thrower,
+  },
+);
+
+/** What no argument is. */
+const wrong = (): [string, unknown][] => [
+  ['a symbol', Symbol('x')],
+  ['a proxy that throws', trap],
+  ['NaN', NaN],
+  ['a date', new Date()],
+];
+
+/** What some arguments are and others are not. */
+const doubtful = fc.oneof(
+  fc.constantFrom<unknown>(
+    null,
+    '',
+    'text',
+    true,
+    -1,
+    0.5,
+    2 ** 53,
+    -Infinity,
+    10n ** 30n,
+    [],
+    {},
+    [{}],
+    [NaN],
+  ),
+  fc.constantFrom<unknown>(new Map(), new Float64Array(2), Object.create(null), () => 1, class {}, /x/),
+  fc.anything({
+    withBigInt: true,
+    withDate: true,
+    withMap: true,
+    withTypedArray: true,
+    withSparseArray: true,
+  }),
+);
+
+/** Refused by name, and neither a slip of JavaScript's nor of the code. */
+function expectRefusal(error: unknown, name: string, argument: string): void {
+  expect(error).toMatchObject({ name: 'ForetokenError' });
+  const { code, message } = error as foretoken.ForetokenError;
+  expect(['INVALID_ARGUMENT', 'INVALID_CONFIG']).toContain(code);
+  expect(message).toContain(
+    name.split(/[:.]/)[0]!.toLowerCase() === 'mtpmodel' ? 'model' : name.split(':')[0]!,
+  );
+  expect(message).toContain(argument);
+}
+
+/** The name of an option in another way of writing. */
+const snakeCase = (name: string): string =>
+  name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`) + '_';
+
+test('every public function is there', () => {
+  const functions = Object.entries(foretoken).filter(([, value]) => typeof value === 'function');
+  const covered = new Set(Object.keys(publicCalls(stage)).map((name) => name.split(/[.:]/)[0]!));
+  const missing = functions
+    .map(([name]) => name)
+    .filter((name) => !covered.has(name) && !NOT_CALLED.includes(name));
+  expect(missing).toEqual([]);
+});
+
+test('the valid calls succeed', async () => {
+  const failed: string[] = [];
+  for (const [name, entry] of Object.entries(publicCalls(stage))) {
+    const error = await failure(entry);
+    if (error !== undefined) failed.push(`${name}: ${String(error)}`);
+  }
+  await stage.device.synchronize();
+  expect(failed).toEqual([]);
+});
+
+/** Runs a check on every entry, and names those that do not pass. */
+async function forEvery(check: (name: string, entry: PublicCall) => Promise<void>): Promise<void> {
+  const problems: string[] = [];
+  for (const [name, entry] of Object.entries(publicCalls(stage))) {
+    try {
+      await check(name, entry);
+    } catch (error) {
+      problems.push(`${name}: ${(error as Error).message}`);
+    }
+  }
+  expect(problems).toEqual([]);
+}
+
+const withArgument = (entry: PublicCall, argument: string, value: unknown): PublicCall => ({
+  ...entry,
+  args: { ...entry.args, [argument]: value },
+});
+
+/** A message calls options that are no object at all simply options. */
+const isOptions = ({ options }: PublicCall, argument: string): boolean =>
+  argument === options || argument === 'init';
+
+test('missing and wrong arguments are refused by name', async () => {
+  await forEvery(async (name, entry) => {
+    for (const argument of Object.keys(entry.args)) {
+      if (!entry.optional?.includes(argument)) {
+        expectRefusal(
+          await failure(withArgument(entry, argument, undefined)),
+          name,
+          isOptions(entry, argument) ? '' : argument,
+        );
+      }
+      for (const [, value] of wrong()) {
+        expectRefusal(
+          await failure(withArgument(entry, argument, value)),
+          name,
+          isOptions(entry, argument) ? '' : argument,
+        );
+      }
+    }
+  });
+});
+
+test('unknown, misspelt and wrong options are refused by name', async () => {
+  await forEvery(async (name, entry) => {
+    const { options } = entry;
+    if (options === undefined) return;
+    const given = entry.args[options] as Record<string, unknown>;
+    const called = (more: object): Promise<unknown> =>
+      failure(withArgument(entry, options, { ...given, ...more }));
+    expectRefusal(await called({ elephants: 2 }), name, 'has no option elephants (given: 2)');
+    for (const option of Object.keys(given)) {
+      const misspelt = snakeCase(option);
+      expectRefusal(await called({ [misspelt]: 1 }), name, `${misspelt} (given: 1); do you mean ${option}?`);
+      for (const [, value] of wrong()) expectRefusal(await called({ [option]: value }), name, option);
+      const getter = Object.defineProperty({ ...given }, option, { get: thrower, enumerable: true });
+      expectRefusal(await failure(withArgument(entry, options, getter)), name, `${option} cannot be read`);
+    }
+  });
+});
+
+test('whatever is given, a call succeeds or is refused by name', async () => {
+  const calls = publicCalls(stage);
+  const arguments_ = Object.entries(calls).flatMap(([name, { args, options }]) => [
+    ...Object.keys(args).map((argument) => ({ name, argument, option: undefined as string | undefined })),
+    ...Object.keys(options === undefined ? {} : (args[options] as object)).map((option) => ({
+      name,
+      argument: options!,
+      option,
+    })),
+  ]);
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(...arguments_), doubtful, async ({ name, argument, option }, value) => {
+      const entry = publicCalls(stage)[name]!;
+      const given = entry.args[argument] as object;
+      const error = await failure(
+        withArgument(entry, argument, option === undefined ? value : { ...given, [option]: value }),
+      );
+      if (error === undefined) return;
+      expect(error).toMatchObject({ name: 'ForetokenError' });
+      expect((error as foretoken.ForetokenError).code).not.toBe('INTERNAL');
+    }),
+    { numRuns: 1500 },
+  );
+});
