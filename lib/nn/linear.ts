@@ -2,7 +2,7 @@ import { boolean, check } from '../check';
 import { isRecording } from '../tensor/autograd';
 import { linear } from '../tensor/ops/linear';
 import type { Tensor } from '../tensor/tensor';
-import { checkPlace, LINEAR_PARTS, size } from './checks';
+import { checkPlace, INIT, LINEAR_PARTS, size } from './checks';
 import { ParameterStore, type Init, type Parameter } from './parameters';
 
 /** Rows up to which a packed weight pays: those of a decoding step. */
@@ -38,6 +38,7 @@ export class Linear {
     checkPlace('Linear', store, ParameterStore, prefix);
     check('Linear: parts', parts, LINEAR_PARTS);
     check('Linear: inputs', inputs, size);
+    check('Linear: init', init, INIT);
     check('Linear: bias', bias, boolean);
     this.weight = store.create(
       parts.map(({ name, rows }) => ({ name: `${prefix}${name}.weight`, shape: [rows, inputs] })),

@@ -27,7 +27,7 @@ export interface Stage {
 }
 
 /** What is no function to call, or made by other functions alone. */
-export const NOT_CALLED = ['ForetokenError', 'Device', 'Tensor', 'Capture'];
+export const NOT_CALLED = ['ForetokenError', 'Device', 'Tensor', 'Capture', 'Trainer'];
 
 let kinds = 0;
 
@@ -341,36 +341,6 @@ export function publicCalls({
       args: { model, rows: rows(), options: { batchSize: 1, rows: 1, tokenizer, signal } },
       options: 'options',
       optional: ['options'],
-    },
-    'Trainer.create': {
-      call: foretoken.Trainer.create,
-      args: {
-        options: {
-          ...{
-            device,
-            model: tinyModel('medusa', 2),
-            dtype: 'float32',
-            tokenizer,
-            data,
-            steps: 2,
-            batchSize: 1,
-          },
-          ...{ sequenceLength: 8, accumulation: 1, heldOut: 0.2, optimizer: { beta1: 0.9 }, seed: 1 },
-          learningRate: { schedule: 'constant', peak: 1e-3, warmupSteps: 1 },
-          headWeights: { kind: 'beta', beta: 0.5 },
-          curriculum: { kind: 'forward', steps: 2 },
-          loss: { labelSmoothing: 0.1, zLoss: 0.1, entropyWeight: 0.1 },
-          ...{
-            evalEvery: 1,
-            evalRows: 1,
-            saveEvery: 1,
-            keepCheckpoints: 1,
-            resume: undefined,
-            output: undefined,
-          },
-        },
-      },
-      options: 'options',
     },
     generate: {
       call: foretoken.generate,

@@ -1,5 +1,5 @@
 import { ForetokenError } from '../../errors';
-import { arrayOf, check } from '../../check';
+import { arrayOf, check, checkInteger } from '../../check';
 import { native } from '../../native/load';
 import { record } from '../autograd';
 import { dimension, handleOf, tensorOf, tensor } from '../checks';
@@ -26,7 +26,9 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
 
 /** Rows start … start + count - 1 of the first dimension; no copy. Not differentiable. */
 export function rows(x: Tensor, start: number, count: number): Tensor {
-  const inner = check('rows: x', x, tensor).shape.slice(1);
+  const [total = 0, ...inner] = check('rows: x', x, tensor).shape;
+  checkInteger('rows: start', start, 0, total);
+  checkInteger('rows: count', count, 0, total - start);
   const stride = inner.reduce((product, dim) => product * dim, 1);
   return new Tensor(x.device, native.view(x.handle, start * stride, [count, ...inner]));
 }

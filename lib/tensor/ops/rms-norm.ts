@@ -1,4 +1,4 @@
-import { check } from '../../check';
+import { check, checkNumber } from '../../check';
 import { native } from '../../native/load';
 import { record, type Backward } from '../autograd';
 import { handleOf, tensor } from '../checks';
@@ -32,10 +32,15 @@ export function addRmsNorm(
   /** What {@link rmsNorm} makes of it. */
   out: Tensor;
 } {
-  const [y, rstdHandle, sumHandle] = native.rmsNorm(
-    ...[handleOf(x), handleOf(weight), eps],
-    handleOf(check('addRmsNorm: residual', residual, tensor)),
-  );
+  for (const [name, value] of [
+    ['x', x],
+    ['residual', residual],
+    ['weight', weight],
+  ] as const) {
+    check(`addRmsNorm: ${name}`, value, tensor);
+  }
+  checkNumber('addRmsNorm: eps', eps, 0);
+  const [y, rstdHandle, sumHandle] = native.rmsNorm(x.handle, weight.handle, eps, residual.handle);
   const [out, sum] = [new Tensor(x.device, y), new Tensor(x.device, sumHandle)];
   using rstd = new Tensor(x.device, rstdHandle);
   record('add', [x, residual], sum, [], addBackward);

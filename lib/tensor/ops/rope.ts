@@ -1,4 +1,4 @@
-import { check, integer, object, required } from '../../check';
+import { check, checkInteger, checkNumber, integer, object, required } from '../../check';
 import { native } from '../../native/load';
 import { record } from '../autograd';
 import { device as deviceChecker, handleOf, tensorOf, LARGEST_INT } from '../checks';
@@ -11,6 +11,9 @@ import { Tensor } from '../tensor';
  */
 export function ropeTable(device: Device, maxPositions: number, headDim: number, theta: number): Tensor {
   check('ropeTable: device', device, deviceChecker);
+  checkInteger('ropeTable: maxPositions', maxPositions, 0);
+  checkInteger('ropeTable: headDim', headDim, 2);
+  checkNumber('ropeTable: theta', theta, Number.MIN_VALUE);
   const half = headDim / 2;
   const table = new Float32Array(maxPositions * headDim);
   for (let position = 0; position < maxPositions; position++) {
