@@ -57,7 +57,7 @@ export function isFit<T>(value: unknown, by: Checker<T>): value is T {
 export function checkOptions<T extends object>(
   where: string,
   options: T,
-  schema: Schema<T>,
+  schema: Schema<NoInfer<T>>,
   owner = where,
 ): T {
   if (!isOptions(options)) throw refused(`${where}: options`, 'an object', options);

@@ -1,6 +1,6 @@
 import { readdir, readlink, realpath, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { check, checkOptions, instance, path as pathChecker } from '../check';
+import { callback, check, checkOptions, instance, path as pathChecker, type Schema } from '../check';
 import { ForetokenError } from '../errors';
 import { piecesOfParameters, type BucketPiece, type Parameter } from '../nn/parameters';
 import type { DType } from '../native/binding';
@@ -109,10 +109,12 @@ export interface LoadInit extends Omit<ModelInit, 'seed'> {
   onProgress?: (done: { weights: number; of: number }) => void;
 }
 
+const LOAD_INIT: Schema<LoadInit> = { ...STORE_OPTIONS, onProgress: callback };
+
 /**
  * Opens a model's directory: ours, or another's of the Llama family.
  * @param init what it is to compute in; whatever the files hold becomes float32, or without masters bfloat16 or int8
- * @throws FILE_ACCESS, CORRUPT_FILE naming the tensor, INVALID_CONFIG naming the field
+ * @throws INVALID_ARGUMENT naming the option; FILE_ACCESS, CORRUPT_FILE naming the tensor, INVALID_CONFIG naming the field
  */
 export async function loadModel(
   device: Device,
@@ -126,7 +128,7 @@ export async function loadModel(
 }> {
   check('loadModel: device', device, deviceChecker);
   check('loadModel: directory', directory, pathChecker);
-  checkOptions('loadModel', init, STORE_OPTIONS);
+  const { dtype, masters, onProgress } = checkOptions('loadModel', init, LOAD_INIT);
   const path = join(directory, CONFIG_NAME);
   const json = await readJson(path);
   if (!isJsonObject(json)) throw new ForetokenError('INVALID_CONFIG', `${path}: not a JSON object`);
@@ -136,7 +138,6 @@ export async function loadModel(
     const problem = `vocab_size is ${config.vocabSize}, but the tokenizer has ${tokenizer.vocabSize} tokens`;
     throw new ForetokenError('INVALID_CONFIG', `${path}: ${problem}`);
   }
-  const { dtype, masters, onProgress } = init;
   const file = await readSafetensors(directory);
   let model: MtpModel | undefined;
   try {

@@ -1,7 +1,7 @@
 // One valid call of every public function and constructor, with each of its options given.
 import * as foretoken from '../../lib';
 import type { HeadKind } from '../../lib';
-import { randomBatch, tinyModel, tokenizer } from './training';
+import { randomBatch, tokenizer } from './training';
 
 /** A call that succeeds. */
 export interface PublicCall {
@@ -78,7 +78,10 @@ export function publicCalls({
     weights: [1, 1, 1],
   };
   const headKind: HeadKind = { kind: `kind ${kinds++}`, create: () => model.heads };
-  const made = <T>(maker: new (...args: never[]) => T) => ((...args: never[]) => new maker(...args)) as never;
+  const made =
+    (maker: new (...args: never[]) => unknown) =>
+    (...args: never[]): unknown =>
+      new maker(...args);
   return {
     noGrad: { call: foretoken.noGrad, args: { fn: () => 1 } },
     scope: { call: foretoken.scope, args: { fn: () => 1 } },
@@ -279,7 +282,11 @@ export function publicCalls({
     registerHeadKind: { call: foretoken.registerHeadKind, args: { kind: headKind } },
     loadModel: {
       call: foretoken.loadModel,
-      args: { device, directory: saved, init: { dtype: 'float32', masters: true } },
+      args: {
+        device,
+        directory: saved,
+        init: { dtype: 'float32', masters: true, onProgress: () => undefined },
+      },
       options: 'init',
       optional: ['init'],
     },
@@ -335,7 +342,7 @@ export function publicCalls({
       options: 'options',
     },
     splitHeldOut: { call: foretoken.splitHeldOut, args: { length: 100, fraction: 0.1 } },
-    'TokenFile.open': { call: foretoken.TokenFile.open, args: { path: data.path } },
+    'TokenFile.open': { call: (path: string) => foretoken.TokenFile.open(path), args: { path: data.path } },
     evaluate: {
       call: foretoken.evaluate,
       args: { model, rows: rows(), options: { batchSize: 1, rows: 1, tokenizer, signal } },
@@ -350,7 +357,8 @@ export function publicCalls({
     },
     LanguageModel: { call: made(foretoken.LanguageModel), args: { model, tokenizer } },
     'LanguageModel.load': {
-      call: foretoken.LanguageModel.load,
+      call: (...args: Parameters<typeof foretoken.LanguageModel.load>) =>
+        foretoken.LanguageModel.load(...args),
       args: { directory: saved, options: { device: 'cpu', dtype: 'float32' } },
       options: 'options',
       optional: ['options'],

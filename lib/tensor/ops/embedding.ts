@@ -2,7 +2,7 @@ import type { ActivationDType } from '../../native/binding';
 import { native } from '../../native/load';
 import { record } from '../autograd';
 import { handleOf, tensorOf } from '../checks';
-import { Tensor } from '../tensor';
+import type { Tensor } from '../tensor';
 
 /**
  * Rows of `weight`, by index.
