@@ -22,25 +22,13 @@ export const memoryMutations: readonly Mutation[] = [
       find: 'if (capture_) check(cudaEventSynchronize(before_capture_), "cudaEventSynchronize");\n    else check(',
       replace: 'check(',
     },
+  ]),
+  ...inFile('csrc/cuda/host/cuda_backend.cc', 'test/cuda/capture-memory.test.ts', [
     {
       name: 'cuda-memory-captured-uploads',
       breaks: 'uploads of a graph that goes are let go of in a capture',
       find: 'if (capture_) kept_.push_back(std::move(block));\n      else pinned_',
       replace: 'pinned_',
-    },
-    {
-      name: 'cuda-memory-end-of-capture',
-      breaks: 'a capture that failed is replayed',
-      find: 'check(ended, "cudaStreamEndCapture");',
-      replace: 'discard(ended, "");',
-    },
-  ]),
-  ...inFile('csrc/cuda/host/pinned_memory.cc', programs, [
-    {
-      name: 'cuda-memory-pending-uploads',
-      breaks: 'contents are overwritten before they are copied',
-      find: 'block.pending_ = state == cudaErrorNotReady;',
-      replace: 'block.pending_ = false;',
     },
   ]),
 ];
