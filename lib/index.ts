@@ -1,3 +1,13 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+// The published types stand on the language alone: a project may have neither Node's types nor the DOM's.
+declare global {
+  /** What {@link GenerateOptions} and others take. Where Node's types or the DOM's are there, it is theirs. */
+  interface AbortSignal {
+    readonly aborted: boolean;
+    throwIfAborted(): void;
+  }
+}
+
 export { ForetokenError, type ErrorCode } from './errors';
 export type {
   ActivationDType,
