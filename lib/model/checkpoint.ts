@@ -80,11 +80,13 @@ export async function saveModel(directory: string, model: MtpModel, tokenizer: T
   // Hidden files, such as those of git, are part of no model.
   const entries = (await namesIn(target)).filter((name) => !name.startsWith('.'));
   const shards = await shardFiles(target);
-  const hasModel = entries.includes(CONFIG_NAME) && (entries.includes(WEIGHTS_NAME) || shards.length > 0);
+  // A save that was killed may have left a model without its config.json, or only some of its small files.
+  const isOurs = (name: string): boolean => name === CONFIG_NAME || TOKENIZER_FILES.includes(name);
+  const hasModel = entries.includes(WEIGHTS_NAME) || shards.length > 0 || entries.every(isOurs);
   const problem = entries.includes(STATE_NAME)
     ? 'it holds a checkpoint of a training run; give another directory'
     : 'it holds other files than a model; give a new or empty directory';
-  if (entries.includes(STATE_NAME) || (entries.length > 0 && !hasModel)) {
+  if (entries.includes(STATE_NAME) || !hasModel) {
     throw new ForetokenError('INVALID_ARGUMENT', `cannot save a model to ${directory}: ${problem}`);
   }
   const obsolete = TOKENIZER_FILES.filter((name) => !Object.hasOwn(tokenizer.files, name));

@@ -42,7 +42,8 @@ it(`${KILLS} times`, async () => {
   const seen = [0, 0, 0];
   for (let kill = 0; kill < KILLS; kill++) {
     const { child, ended } = startScript(script);
-    await new Promise((resolve) => child.stdout!.once('data', resolve));
+    const began = new Promise((resolve) => child.stdout!.once('data', () => resolve('began')));
+    expect(await Promise.race([began, ended])).toBe('began');
     await sleep(Math.random() * 100);
     child.kill('SIGKILL');
     await ended;

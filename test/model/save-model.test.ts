@@ -174,6 +174,15 @@ it("removes the older tokenizer's files that the new one does not have", async (
   await expectModel(directory, first);
 });
 
+it.each([['config.json'], ['config.json', 'model.safetensors'], ['config.json', 'tokenizer.json']])(
+  'a save that was killed when %s was not there yet can be done again',
+  async (...missing) => {
+    for (const name of missing) rmSync(`${directory}/${name}`);
+    await saveModel(directory, first, tokenizer);
+    await expectModel(directory, first);
+  },
+);
+
 it('refuses a directory of other files, and a checkpoint of a training run', async () => {
   temporary.write('home/thesis.tex', 'all my work');
   await expect(saveModel(temporary.at('home'), first, tokenizer)).rejects.toEqual(
