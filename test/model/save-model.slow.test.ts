@@ -10,7 +10,7 @@ import { tinyModel, tokenizer, weightsOf } from '../support/training';
 
 jest.setTimeout(600_000);
 const temporary = new TemporaryDirectory();
-const KILLS = 25;
+const KILLS = 12;
 
 it(`${KILLS} times`, async () => {
   using device = openDevice('cpu', { threads: 1 });
