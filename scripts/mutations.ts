@@ -694,4 +694,12 @@ export const mutations: readonly Mutation[] = [
       '(bits + 0x8000) >> 16',
     ],
   ]),
+  ...faults('core/tensor.h', 'zero-sizes', [
+    [
+      'tensor-rows-without-elements',
+      'a tensor without columns has no rows',
+      'int64_t rows() const { return product(rank - 1); }',
+      'int64_t rows() const { return count() == 0 ? 0 : product(rank - 1); }',
+    ],
+  ]),
 ];

@@ -21,7 +21,8 @@ napi_value set_error_class(Call& call) {
   return call.nothing();
 }
 
-// cpuInfo(): { processor, processors, isaLevels }
+// cpuInfo(root?): { processor, processors, isaLevels, memory: { all, free } }; tests have a `root` of their own, in
+// which /proc and /sys are looked for
 napi_value cpu_info(Call& call) {
   const Napi::Object info = Napi::Object::New(call.env());
   set(info, "processor", Napi::String::New(call.env(), cpu::processor_name()));
@@ -31,6 +32,11 @@ napi_value cpu_info(Call& call) {
     set(names, names.Length(), Napi::String::New(call.env(), level->isa));
   }
   set(info, "isaLevels", names);
+  const cpu::MemorySize size = cpu::memory_size(call.present(0) ? call.string(0, "root") : "");
+  const Napi::Object memory = Napi::Object::New(call.env());
+  set(memory, "all", Napi::Number::New(call.env(), static_cast<double>(size.all)));
+  set(memory, "free", Napi::Number::New(call.env(), static_cast<double>(size.free)));
+  set(info, "memory", memory);
   return info;
 }
 
@@ -50,13 +56,18 @@ napi_value cuda_info(Call& call) {
   return info;
 }
 
-napi_value open_device(Call& call, std::unique_ptr<Backend> backend, int64_t memory_limit) {
+napi_value open_device(Call& call, std::unique_ptr<Backend> backend, int64_t memory_limit, bool poison) {
   Environment& environment = call.environment();
-  const int64_t handle = environment.devices.insert(std::make_shared<Device>(std::move(backend), memory_limit));
+  const int64_t handle = environment.devices.insert(std::make_shared<Device>(std::move(backend), memory_limit, poison));
   return Napi::Number::New(call.env(), static_cast<double>(handle));
 }
 
-// openCpu(isa | undefined, threads | undefined, memoryLimit | undefined): device
+// An argument of tests: whether memory holds no numbers until it is written.
+bool poison_argument(const Call& call, size_t index) {
+  return !call.value(index).IsUndefined() && call.boolean(index, "poison");
+}
+
+// openCpu(isa?, threads?, memoryLimit?, poison?): device
 napi_value open_cpu(Call& call) {
   const auto& levels = cpu::usable_isa_levels();
   const cpu::KernelTable* kernels = levels.front();
@@ -75,20 +86,23 @@ napi_value open_cpu(Call& call) {
   }
   const bool threads_given = !call.value(1).IsUndefined();
   const auto threads = threads_given ? call.integer(1, "threads", 1, kMaxThreads) : available_processors();
+  const cpu::MemorySize memory = cpu::memory_size();
   const int64_t limit =
-      call.value(2).IsUndefined() ? cpu::memory_size() : call.integer(2, "memoryLimit", 0, cpu::memory_size());
-  return open_device(call, std::make_unique<cpu::CpuBackend>(*kernels, static_cast<int>(threads)), limit);
+      call.value(2).IsUndefined() ? memory.free - memory.free / 16 : call.integer(2, "memoryLimit", 0, memory.all);
+  const bool poison = poison_argument(call, 3);
+  return open_device(call, std::make_unique<cpu::CpuBackend>(*kernels, static_cast<int>(threads)), limit, poison);
 }
 
-// openCuda(index, library?, options?, memoryLimit?): device
+// openCuda(index, library?, options?, memoryLimit?, poison?): device
 napi_value open_cuda(Call& call) {
   const int64_t index = call.integer(0, "index", 0, INT32_MAX);
   const CudaLibrary library = cuda_library(call, 1);
   const std::string options = call.present(2) ? call.string(2, "options") : "";
+  const bool poison = poison_argument(call, 4);
   int64_t memory = 0;
   std::unique_ptr<Backend> backend = library.open(static_cast<int>(index), options, &memory);
   const int64_t limit = call.value(3).IsUndefined() ? memory : call.integer(3, "memoryLimit", 0, memory);
-  return open_device(call, std::move(backend), limit);
+  return open_device(call, std::move(backend), limit, poison);
 }
 
 // closeDevice(device): its tensors become invalid

@@ -1,4 +1,5 @@
-// Elementwise ops: add, accumulate, scale, silu, swiglu, concat and their gradients.
+// Elementwise ops: add, accumulate, scale, silu, swiglu, concat and their gradients. Those over rows run nothing where
+// there is no element to write, because any number of rows may be empty.
 #include "csrc/addon/families.h"
 
 namespace foretoken {
@@ -82,7 +83,9 @@ napi_value swiglu(Call& call) {
   const Tensor& gate_up = call.activations(0, "gateUp");
   const int64_t dim = half_of_last(call, gate_up);
   Tensor out = call.output(gate_up.dtype, gate_up.shape.with_last(dim));
-  call.device().backend().run(SwigluArgs{gate_up.data(), out.data(), gate_up.shape.rows(), dim, gate_up.dtype});
+  if (out.shape.count() > 0) {
+    call.device().backend().run(SwigluArgs{gate_up.data(), out.data(), gate_up.shape.rows(), dim, gate_up.dtype});
+  }
   return call.handle(std::move(out));
 }
 
@@ -93,8 +96,10 @@ napi_value swiglu_backward(Call& call) {
   const int64_t dim = half_of_last(call, gate_up);
   call.check_shape(grad_out, "gradOut", gate_up.shape.with_last(dim));
   Tensor grad = call.output(gate_up.dtype, gate_up.shape);
-  call.device().backend().run(
-      SwigluBackwardArgs{grad_out.data(), gate_up.data(), grad.data(), gate_up.shape.rows(), dim, gate_up.dtype});
+  if (grad.shape.count() > 0) {
+    call.device().backend().run(
+        SwigluBackwardArgs{grad_out.data(), gate_up.data(), grad.data(), gate_up.shape.rows(), dim, gate_up.dtype});
+  }
   return call.handle(std::move(grad));
 }
 
@@ -109,8 +114,10 @@ napi_value concat(Call& call) {
               a.shape.text().c_str(), b.shape.text().c_str());
   }
   Tensor out = call.output(a.dtype, a.shape.with_last(a.shape[-1] + b.shape[-1]));
-  call.device().backend().run(
-      ConcatArgs{a.data(), b.data(), out.data(), a.shape.rows(), a.shape[-1], b.shape[-1], a.dtype});
+  if (out.shape.count() > 0) {
+    call.device().backend().run(
+        ConcatArgs{a.data(), b.data(), out.data(), a.shape.rows(), a.shape[-1], b.shape[-1], a.dtype});
+  }
   return call.handle(std::move(out));
 }
 
@@ -121,7 +128,10 @@ napi_value slice_columns(Call& call) {
   const int64_t start = call.integer(1, "start", 0, x.shape[-1]);
   const int64_t dim = call.integer(2, "dim", 0, x.shape[-1] - start);
   Tensor out = call.output(x.dtype, x.shape.with_last(dim));
-  call.device().backend().run(SliceColumnsArgs{x.data(), out.data(), x.shape.rows(), x.shape[-1], start, dim, x.dtype});
+  if (out.shape.count() > 0) {
+    call.device().backend().run(
+        SliceColumnsArgs{x.data(), out.data(), x.shape.rows(), x.shape[-1], start, dim, x.dtype});
+  }
   return call.handle(std::move(out));
 }
 

@@ -66,11 +66,13 @@ napi_value linear(Call& call) {
               name_of(x.dtype), name_of(y_dtype));
   }
   Tensor y = call.output(y_dtype, x.shape.with_last(n));
-  run_with_workspace(
-      call.device(),
-      LinearArgs{
-          x.data(), weight.matrix(), bias ? bias->as<float>() : nullptr, y.data(), m, n, k, x.dtype, y_dtype, {}},
-      call.op());
+  if (y.shape.count() > 0) {
+    run_with_workspace(
+        call.device(),
+        LinearArgs{
+            x.data(), weight.matrix(), bias ? bias->as<float>() : nullptr, y.data(), m, n, k, x.dtype, y_dtype, {}},
+        call.op());
+  }
   return call.handle(std::move(y));
 }
 
@@ -85,10 +87,12 @@ napi_value linear_backward_input(Call& call) {
   call.check_shape(grad_y, "gradY", grad_y.shape.with_last(n));
   if (weight.dtype == DType::kInt32) call.fail(ErrorCode::kDTypeMismatch, "weight must be floating, but is int32");
   Tensor grad_x = call.output(grad_y.dtype, grad_y.shape.with_last(k));
-  run_with_workspace(call.device(),
-                     LinearBackwardInputArgs{
-                         grad_y.data(), weight.matrix(), grad_x.data(), grad_y.shape.rows(), n, k, grad_y.dtype, {}},
-                     call.op());
+  if (grad_x.shape.count() > 0) {
+    run_with_workspace(call.device(),
+                       LinearBackwardInputArgs{
+                           grad_y.data(), weight.matrix(), grad_x.data(), grad_y.shape.rows(), n, k, grad_y.dtype, {}},
+                       call.op());
+  }
   return call.handle(std::move(grad_x));
 }
 
@@ -101,17 +105,19 @@ napi_value linear_backward_weight(Call& call) {
   const auto [m, n, k] = linear_shape(call, x, grad_weight);
   call.check_shape(grad_y, "gradY", x.shape.with_last(n));
   if (grad_bias != nullptr) call.check_shape(*grad_bias, "gradBias", {n});
-  run_with_workspace(call.device(),
-                     LinearBackwardWeightArgs{grad_y.data(),
-                                              x.data(),
-                                              grad_weight.as<float>(),
-                                              grad_bias ? grad_bias->as<float>() : nullptr,
-                                              m,
-                                              n,
-                                              k,
-                                              x.dtype,
-                                              {}},
-                     call.op());
+  if (m > 0 && n > 0) {
+    run_with_workspace(call.device(),
+                       LinearBackwardWeightArgs{grad_y.data(),
+                                                x.data(),
+                                                grad_weight.as<float>(),
+                                                grad_bias ? grad_bias->as<float>() : nullptr,
+                                                m,
+                                                n,
+                                                k,
+                                                x.dtype,
+                                                {}},
+                       call.op());
+  }
   return call.nothing();
 }
 

@@ -20,8 +20,9 @@ struct MemoryStatistics {
 
 class Allocator {
  public:
-  // `limit` bounds `reserved`, in bytes.
-  Allocator(Backend& backend, int64_t limit) : backend_(backend), limit_(limit) {}
+  // `limit` bounds `reserved`, in bytes. With `poison` memory that is handed out holds no numbers: tests find out what
+  // no kernel has written.
+  Allocator(Backend& backend, int64_t limit, bool poison) : backend_(backend), limit_(limit), poison_(poison) {}
   // The backend has stopped.
   ~Allocator();
   Allocator(const Allocator&) = delete;
@@ -60,6 +61,7 @@ class Allocator {
 
   Backend& backend_;
   const int64_t limit_;
+  const bool poison_;
   MemoryStatistics statistics_;
   std::unordered_map<const void*, Block> blocks_;  // every block there is
   Pool everybodys_;

@@ -106,6 +106,10 @@ class Backend {
   // Calls `done` when everything enqueued before has finished.
   virtual void synchronize(Completion done) = 0;
 
+  // Sets all bits: what is not a number in every type of float, and -1 in every integer, until something is written
+  // there. An operation like others.
+  virtual void poison(void* memory, int64_t bytes) = 0;
+
   // From here to end_capture() uploads and operations are gathered instead of run, the contents of uploads with them;
   // nothing else may be enqueued. What was gathered can then run any number of times, for the price of one call each.
   virtual void begin_capture() = 0;

@@ -10,7 +10,7 @@
 namespace foretoken {
 
 // Changes whenever csrc/core/ops.h or csrc/core/backend.h do.
-constexpr uint32_t kBackendAbiVersion = 4;
+constexpr uint32_t kBackendAbiVersion = 5;
 
 // foretoken_backend_abi_version
 using BackendAbiVersion = uint32_t();

@@ -13,8 +13,8 @@ class Capture;
 
 class Device {
  public:
-  Device(std::unique_ptr<Backend> backend, int64_t memory_limit)
-      : backend_(std::move(backend)), allocator_(*backend_, memory_limit) {}
+  Device(std::unique_ptr<Backend> backend, int64_t memory_limit, bool poison)
+      : backend_(std::move(backend)), allocator_(*backend_, memory_limit, poison) {}
   ~Device() { backend_->stop(); }
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;

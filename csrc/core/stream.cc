@@ -3,6 +3,7 @@
 #include <chrono>
 #include <future>
 
+#include "csrc/core/start_thread.h"
 #include "csrc/core/thread_pool.h"
 
 namespace foretoken {
@@ -14,7 +15,7 @@ constexpr auto kSpin = std::chrono::microseconds(100);
 
 }  // namespace
 
-Stream::Stream() : thread_([this] { work(); }) {}
+Stream::Stream() : thread_(start_thread([this] { work(); })) {}
 
 void Stream::stop() {
   if (!thread_.joinable()) return;

@@ -26,13 +26,10 @@ struct Shape {
     for (const int64_t dim : list) dims[rank++] = dim;
   }
   int64_t operator[](int i) const { return dims[i < 0 ? rank + i : i]; }
-  int64_t count() const {
-    int64_t product = 1;
-    for (int i = 0; i < rank; ++i) product *= dims[i];
-    return product;
-  }
-  // All dimensions but the last, multiplied: what an op over the last dimension calls rows.
-  int64_t rows() const { return rank == 0 ? 1 : dims[rank - 1] == 0 ? 0 : count() / dims[rank - 1]; }
+  int64_t count() const { return product(rank); }
+  // All dimensions but the last, multiplied: an op over the last dimension calls them rows. There are rows where the
+  // last dimension is 0, too: without elements.
+  int64_t rows() const { return product(rank - 1); }
   // The same shape with another last dimension.
   Shape with_last(int64_t last) const {
     Shape shape = *this;
@@ -41,6 +38,14 @@ struct Shape {
   }
   bool operator==(const Shape& other) const;
   std::string text() const;  // "[512, 256]"
+
+ private:
+  // Of the first dimensions.
+  int64_t product(int dimensions) const {
+    int64_t product = 1;
+    for (int i = 0; i < dimensions; ++i) product *= dims[i];
+    return product;
+  }
 };
 
 // A block of device memory; goes back to the device's allocator with the last tensor that uses it.

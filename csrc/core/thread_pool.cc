@@ -2,6 +2,8 @@
 
 #include <chrono>
 
+#include "csrc/core/start_thread.h"
+
 namespace foretoken {
 
 namespace {
@@ -17,7 +19,7 @@ uint64_t generation_of(uint64_t ticket) { return ticket >> 32; }
 
 ThreadPool::ThreadPool(int threads) {
   try {
-    for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { work(thread); });
+    for (int thread = 1; thread < threads; ++thread) workers_.push_back(start_thread([this, thread] { work(thread); }));
   } catch (...) {  // the system has no more threads
     stop_workers();
     throw;

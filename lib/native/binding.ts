@@ -57,14 +57,27 @@ export interface MachineRates {
 
 interface DeviceBinding {
   setErrorClass(errorClass: new (code: never, message: string) => Error): void;
-  cpuInfo(): { processor: string; processors: number; isaLevels: string[] };
+  /** `memory` in bytes: of the machine or cgroup, and how much of it can be had now. Tests say where /proc and /sys are. */
+  cpuInfo(root?: string): {
+    processor: string;
+    processors: number;
+    isaLevels: string[];
+    memory: { all: number; free: number };
+  };
   cudaInfo(library?: string): { devices: string[]; reason?: string };
-  openCpu(isa?: string, threads?: number, memoryLimit?: number): DeviceHandle;
+  /** With `poison` memory that an operation has not written holds NaN, and -1 in integers: for tests. */
+  openCpu(isa?: string, threads?: number, memoryLimit?: number, poison?: boolean): DeviceHandle;
   /**
    * Libraries are those of {@link cudaInfo}: a file in the addon's folder, or a path. `options` are what the library
    * takes: `name=value name=value …`.
    */
-  openCuda(index: number, library?: string, options?: string, memoryLimit?: number): DeviceHandle;
+  openCuda(
+    index: number,
+    library?: string,
+    options?: string,
+    memoryLimit?: number,
+    poison?: boolean,
+  ): DeviceHandle;
   closeDevice(device: DeviceHandle): void;
   describeDevice(device: DeviceHandle): {
     kind: string;

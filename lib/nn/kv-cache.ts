@@ -1,4 +1,4 @@
-import { check, checkOptions, required, type Schema } from '../check';
+import { check, checkInteger, checkOptions, required, type Schema } from '../check';
 import { ForetokenError } from '../errors';
 import type { ActivationDType } from '../native/binding';
 import { activationDType, device as deviceChecker } from '../tensor/checks';
@@ -57,8 +57,8 @@ export class KvCache implements Disposable {
     const { layers, kvHeads, headDim, capacity, sequences = 1, dtype } = checked;
     this.capacity = capacity;
     this.sequences = sequences;
-    this.lengths = new Int32Array(sequences);
     this.tensor = keep(device.zeros([layers, 2, sequences, kvHeads, capacity, headDim], dtype));
+    this.lengths = new Int32Array(sequences);
   }
 
   /**
@@ -74,6 +74,7 @@ export class KvCache implements Disposable {
   /** Commits rows that lie in place: those of a chain, or of a tree after `compact`. */
   advance(accepted: ArrayLike<number>): void {
     for (let sequence = 0; sequence < this.sequences; sequence++) {
+      checkInteger(`KvCache: accepted[${sequence}]`, accepted[sequence]!, 0);
       const length = this.lengths[sequence]! + accepted[sequence]!;
       if (length > this.capacity) {
         throw new ForetokenError(
@@ -87,6 +88,8 @@ export class KvCache implements Disposable {
 
   /** Forgets all positions from `length` on. */
   truncate(sequence: number, length: number): void {
+    checkInteger('KvCache: sequence', sequence, 0, this.sequences - 1);
+    checkInteger('KvCache: length', length, 0);
     this.lengths[sequence] = Math.min(this.lengths[sequence]!, length);
   }
 

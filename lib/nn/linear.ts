@@ -61,6 +61,7 @@ export class Linear {
 
 /** The form of `weight` to multiply x with: packed for a decoding step, whose weights do not change. */
 export function weightFor(x: Tensor, weight: Parameter): Tensor {
-  const decoding = x.size / x.shape.at(-1)! <= PACKED_ROWS && !isRecording([x, weight.operand]);
+  const rows = x.shape.slice(0, -1).reduce((product, dim) => product * dim, 1);
+  const decoding = rows <= PACKED_ROWS && !isRecording([x, weight.operand]);
   return decoding ? weight.packed() : weight.operand;
 }

@@ -41,6 +41,7 @@ export class Parameter {
   #rounded: Tensor | null = null;
   #packed: Tensor | null = null;
   #isPacked = false;
+  #disposed = false;
 
   constructor(
     /** What checkpoints call its pieces, first rows first. */
@@ -60,7 +61,9 @@ export class Parameter {
 
   /** The tensor itself, a leaf that gathers gradients; what optimizers change and checkpoints store. May be packed. */
   get value(): Tensor {
-    if (!this.#value) throw new ForetokenError('INTERNAL', `${this.parts[0]!.name}: not allocated yet`);
+    const { name } = this.parts[0]!;
+    if (this.#disposed) throw new ForetokenError('INVALID_HANDLE', `${name} was disposed, with its model`);
+    if (!this.#value) throw new ForetokenError('INTERNAL', `${name}: not allocated yet`);
     return this.#value;
   }
 
@@ -111,6 +114,7 @@ export class Parameter {
     this.#value?.grad?.dispose();
     this.#value?.dispose();
     this.#value = null;
+    this.#disposed = true;
   }
 }
 
@@ -168,8 +172,8 @@ export class ParameterStore {
   readonly parameters: Parameter[] = [];
   /** Those that `linear` multiplies with. */
   readonly #weights = new Set<Parameter>();
-  /** At most two, with weight decay and without; none before `allocate`. Matrices that are kept packed alone are in none. */
-  buckets: Bucket[] = [];
+  #buckets: Bucket[] = [];
+  #disposed = false;
   /** Type of activations. */
   readonly dtype: ActivationDType;
   /** Type that matrices are stored in. */
@@ -193,6 +197,16 @@ export class ParameterStore {
     this.storedDtype = this.trainable ? 'float32' : dtype;
     const { storedDtype } = this;
     this.packedDtype = storedDtype !== 'float32' && device.packs(storedDtype) ? storedDtype : null;
+  }
+
+  /**
+   * At most two, with weight decay and without; none before `allocate`. Matrices that are kept packed alone are in none.
+   * @throws ForetokenError INVALID_HANDLE once disposed
+   */
+  get buckets(): readonly Bucket[] {
+    if (this.#disposed)
+      throw new ForetokenError('INVALID_HANDLE', 'the parameters were disposed, with their model');
+    return this.#buckets;
   }
 
   /** Registers a parameter; `parts` as in {@link Parameter}. */
@@ -243,7 +257,7 @@ export class ParameterStore {
       if (members.length === 0) continue;
       const value = keep(this.#initialValue(members, decay ? this.storedDtype : 'float32', seed));
       const bucket: Bucket = { decay, value, rounded: null, grad: null };
-      this.buckets.push(bucket);
+      this.#buckets.push(bucket);
       const isRounded = decay && this.trainable && this.dtype !== 'float32';
       if (isRounded) bucket.rounded = keep(this.device.empty(value.shape, this.dtype));
       const { rounded } = bucket;
@@ -332,12 +346,13 @@ export class ParameterStore {
   /** Frees values and gradients of all parameters. */
   dispose(): void {
     for (const parameter of this.parameters) parameter.dispose();
-    for (const bucket of this.buckets) {
+    for (const bucket of this.#buckets) {
       bucket.value.dispose();
       bucket.rounded?.dispose();
       bucket.grad?.dispose();
     }
-    this.buckets = [];
+    this.#buckets = [];
+    this.#disposed = true;
   }
 }
 

@@ -1,4 +1,4 @@
-import { check, number } from '../check';
+import { check, checkInteger, number } from '../check';
 import { ForetokenError } from '../errors';
 import { device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
@@ -32,6 +32,7 @@ export class RopeTable {
 
   /** Makes sure that positions 0 … count - 1 are there. */
   reserve(count: number): void {
+    checkInteger('RopeTable: count', count, 0);
     if (count > this.maxPositions) {
       throw new ForetokenError(
         'INVALID_ARGUMENT',

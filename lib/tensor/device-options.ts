@@ -13,12 +13,19 @@ export interface DeviceOptions {
    */
   isa?: 'baseline' | 'avx2' | 'avx2vnni' | 'avx512' | 'avx512vnni' | 'avx512bf16' | 'dotprod';
   /**
-   * Bytes that tensors and what operations need beside them may take of the device's memory, cached ones included; default and most:
-   * the memory of the GPU, machine or cgroup. Beyond that is an error, OUT_OF_MEMORY, after which the device works.
+   * Bytes that tensors and what operations need beside them may take of the device's memory, cached ones included; at most the memory
+   * of the GPU, machine or cgroup. Beyond that is an error, OUT_OF_MEMORY, after which the device works. Default: all memory of a GPU;
+   * on the CPU 15/16 of what is free when the device is opened, so that the error comes before the system ends the process. What
+   * other programs, other devices and JavaScript itself take later is not foreseen.
    */
   memoryLimit?: number;
   /** `cuda-emulated`: how the emulator runs kernels. */
   emulator?: EmulatorOptions;
+  /**
+   * Whether memory holds NaN, and -1 in integers, until an operation has written it, even where it was in use before: for tests,
+   * which then see what is read too early. Default false.
+   */
+  poison?: boolean;
 }
 
 /** How the emulated GPU runs kernels: for tests of kernels, whose results none of this may change. */
@@ -52,7 +59,7 @@ export const deviceName: Checker<DeviceName> = checker(
   (value) => typeof value === 'string' && /^(auto|cpu|cuda(:\d{1,9})?|cuda-emulated)$/.test(value),
 );
 
-const CPU_OPTIONS: Schema<Omit<DeviceOptions, 'emulator' | 'memoryLimit'>> = {
+const CPU_OPTIONS: Schema<Omit<DeviceOptions, 'emulator' | 'memoryLimit' | 'poison'>> = {
   threads: integer(1, 1024),
   isa: oneOf('baseline', 'avx2', 'avx2vnni', 'avx512', 'avx512vnni', 'avx512bf16', 'dotprod'),
 };
@@ -80,7 +87,7 @@ export function checkDeviceOptions(name: DeviceName, options: DeviceOptions): De
   const hasCpu = name === 'cpu' || name === 'auto';
   const emulator = { emulator: object(EMULATOR_OPTIONS) };
   const own = hasCpu ? CPU_OPTIONS : name === 'cuda-emulated' ? emulator : {};
-  const schema = { ...own, memoryLimit: integer(1) } as Schema<DeviceOptions>;
+  const schema = { ...own, memoryLimit: integer(1), poison: boolean } as Schema<DeviceOptions>;
   return checkOptions<DeviceOptions>('openDevice', options, schema, `openDevice: ${name}`);
 }
 

@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { check } from '../check';
 import { ForetokenError } from '../errors';
 import type { DeviceHandle, DType, HostArray, MachineRates, MemoryStatistics } from '../native/binding';
@@ -46,25 +47,26 @@ export function devices(): DeviceListing[] {
  */
 export function openDevice(name: DeviceName = 'auto', options: DeviceOptions = {}): Device {
   check('openDevice: name', name, deviceName);
-  const { isa, threads, memoryLimit, emulator } = checkDeviceOptions(name, options);
+  const { isa, threads, memoryLimit, emulator, poison } = checkDeviceOptions(name, options);
   const index = /^cuda(?::(\d+))?$/.exec(name);
   if (index) {
     const ordinal = Number(index[1] ?? 0);
-    return new Device(`cuda:${ordinal}`, native.openCuda(ordinal, undefined, undefined, memoryLimit));
+    return new Device(`cuda:${ordinal}`, native.openCuda(ordinal, undefined, undefined, memoryLimit, poison));
   }
-  if (name === 'cuda-emulated') return openEmulated(emulator ?? {}, memoryLimit);
-  if (name === 'auto' && native.cudaInfo().devices.length > 0) return openDevice('cuda', { memoryLimit });
-  return new Device('cpu', native.openCpu(isa, threads, memoryLimit));
+  if (name === 'cuda-emulated') return openEmulated(emulator ?? {}, memoryLimit, poison);
+  if (name === 'auto' && native.cudaInfo().devices.length > 0)
+    return openDevice('cuda', { memoryLimit, poison });
+  return new Device('cpu', native.openCpu(isa, threads, memoryLimit, poison));
 }
 
-function openEmulated(options: EmulatorOptions, memoryLimit?: number): Device {
+function openEmulated(options: EmulatorOptions, memoryLimit?: number, poison?: boolean): Device {
   const text = emulatorText(options);
   const library = `libforetoken_cuda_emulated${options.checked ? '_checked' : ''}.so`;
   const { reason } = native.cudaInfo(library);
   if (reason !== undefined) {
     throw new ForetokenError('DEVICE_UNAVAILABLE', `openDevice: cuda-emulated: ${reason}`);
   }
-  return new Device('cuda-emulated', native.openCuda(0, library, text, memoryLimit));
+  return new Device('cuda-emulated', native.openCuda(0, library, text, memoryLimit, poison));
 }
 
 /** One ordered stream of work and the memory it uses. */
@@ -169,11 +171,18 @@ export class Device implements Disposable {
   }
 }
 
+/** By what the array is, not by its constructor: every realm, such as those that Jest runs tests in, has its own. */
 function dtypeOf(data: HostArray): DType {
-  if (data instanceof Float32Array) return 'float32';
-  if (data instanceof Int32Array) return 'int32';
+  if (types.isFloat32Array(data)) return 'float32';
+  if (types.isInt32Array(data)) return 'int32';
+  if (types.isUint16Array(data)) {
+    throw new ForetokenError(
+      'INVALID_ARGUMENT',
+      'tensor: give the dtype with a Uint16Array: bfloat16 or float16',
+    );
+  }
   throw new ForetokenError(
     'INVALID_ARGUMENT',
-    'tensor: give the dtype with a Uint16Array: bfloat16 or float16',
+    'tensor: data must be a Float32Array, an Int32Array or, with its dtype, a Uint16Array',
   );
 }

@@ -1,4 +1,7 @@
+import { types } from 'node:util';
 import { callback, check, checker } from '../check';
+import { ForetokenError } from '../errors';
+
 /**
  * Lifetimes. `scope(fn)` frees every tensor made inside, except what `fn` returns, which then belongs to the scope
  * around it. Outside every scope a tensor lives until it is disposed (`using` or `dispose()`).
@@ -67,8 +70,11 @@ export function scope<T>(fn: () => T): T {
   let result: T | undefined;
   try {
     result = fn();
-    if (result instanceof Promise) {
-      throw new TypeError('scope: the function must be synchronous, but it returned a promise');
+    if (types.isPromise(result)) {
+      throw new ForetokenError(
+        'INVALID_ARGUMENT',
+        'scope: the function must be synchronous, but it returned a promise',
+      );
     }
     return result;
   } finally {
@@ -97,9 +103,15 @@ function collect(value: unknown, owned: Set<Scoped>, survivors: Set<Scoped>, vis
     }
   } else if (Array.isArray(value)) {
     for (const element of value) collect(element, owned, survivors, visited);
-  } else if (Object.getPrototypeOf(value) === Object.prototype) {
+  } else if (isPlain(value)) {
     for (const element of Object.values(value)) collect(element, owned, survivors, visited);
   }
+}
+
+/** Whether it is an object of no class; every realm has an Object.prototype of its own. */
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 function isSurviving(value: object): value is Surviving {

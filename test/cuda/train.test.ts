@@ -33,7 +33,7 @@ describe.each(bfloat16Targets)('a training run on %s', (target) => {
   it.each(['parallel', 'medusa', 'rooted', 'sequential'])(
     'has the losses and gradients of the CPU: %s heads',
     async (kind) => {
-      using cpu = openDevice('cpu', { threads: 1 });
+      using cpu = openDevice('cpu', { threads: 1, poison: true });
       const expected = await curve(cpu, kind);
       // AdamW's first steps are signs of gradients, so what rounding turns around shows at once.
       const allowed = { float32: 2e-4, bfloat16: 4e-2 };

@@ -14,18 +14,18 @@ const large: Scale = {
 
 describe.each(isaLevels)('on %s', (isa) => {
   test.each([1, 2, 3, 4])('with %i threads', async (threads) => {
-    using device = openDevice('cpu', { isa, threads });
+    using device = openDevice('cpu', { isa, threads, poison: true });
     await checkExact(device, { runs: 40 });
   });
 
   test.each(['bfloat16', 'int8'] as const)('with weights in %s', async (dtype) => {
-    using device = openDevice('cpu', { isa, threads: 2 });
+    using device = openDevice('cpu', { isa, threads: 2, poison: true });
     await checkExact(device, { runs: 40, dtype });
     await checkExact(device, { runs: 8, dtype, scale: large });
   });
 
   test.each(headKinds)('large models with %s heads', async (kind) => {
-    using device = openDevice('cpu', { isa, threads: 2 });
+    using device = openDevice('cpu', { isa, threads: 2, poison: true });
     await checkExact(device, { runs: 16, scale: large, kinds: [kind] });
   });
 });

@@ -6,7 +6,7 @@ describe('output with any speculation is the output with none, token for token',
   for (const isa of isaLevels) {
     for (const threads of [1, 2, 3]) {
       it(`on ${isa} with ${threads} threads`, async () => {
-        using device = openDevice('cpu', { isa, threads });
+        using device = openDevice('cpu', { isa, threads, poison: true });
         await checkExact(device, { runs: 12 });
       }, 60_000);
     }
@@ -17,7 +17,7 @@ describe('output with any speculation is the output with none, token for token',
   )(
     'on %s with weights in %s',
     async (isa, dtype) => {
-      using device = openDevice('cpu', { isa, threads: 2 });
+      using device = openDevice('cpu', { isa, threads: 2, poison: true });
       await checkExact(device, { runs: 12, dtype });
     },
     60_000,
@@ -26,7 +26,7 @@ describe('output with any speculation is the output with none, token for token',
   it('and does not depend on the number of threads', async () => {
     const outputs = [];
     for (const threads of [1, 2, 4]) {
-      using device = openDevice('cpu', { threads });
+      using device = openDevice('cpu', { threads, poison: true });
       const description: ModelCase = {
         kind: 'sequential',
         numHeads: 4,

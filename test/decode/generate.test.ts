@@ -12,7 +12,7 @@ let device: Device;
 let model: MtpModel;
 
 beforeAll(() => {
-  device = openDevice('cpu', { threads: 2 });
+  device = openDevice('cpu', { threads: 2, poison: true });
   model = new MtpModel(
     device,
     {

@@ -8,7 +8,7 @@ import { headKinds, randomModel } from '../support/exact';
 import { tokenizer } from '../support/training';
 
 let device: Device;
-beforeEach(() => (device = openDevice('cpu', { threads: 1 })));
+beforeEach(() => (device = openDevice('cpu', { threads: 1, poison: true })));
 afterEach(() => device.dispose());
 
 const languageModel = (kind = 'rooted', seed = 5): LanguageModel =>

@@ -15,7 +15,7 @@ import { tinyCorpus, tokenizer } from '../support/training';
 
 const temporary = new TemporaryDirectory();
 let device: Device;
-beforeEach(() => (device = openDevice('cpu', { threads: 2 })));
+beforeEach(() => (device = openDevice('cpu', { threads: 2, poison: true })));
 afterEach(() => device.dispose());
 
 const HIDDEN = 64;

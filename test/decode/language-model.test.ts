@@ -13,7 +13,7 @@ import { tinyModel, tokenizer } from '../support/training';
 
 const temporary = new TemporaryDirectory();
 let device: Device;
-beforeEach(() => (device = openDevice('cpu', { threads: 1 })));
+beforeEach(() => (device = openDevice('cpu', { threads: 1, poison: true })));
 afterEach(() => device.dispose());
 
 /** The directory of a saved model. */

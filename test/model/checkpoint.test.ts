@@ -12,7 +12,7 @@ import { tinyModel, tokenizer, weightsOf } from '../support/training';
 
 const temporary = new TemporaryDirectory();
 let device: Device;
-beforeEach(() => (device = openDevice('cpu', { threads: 1 })));
+beforeEach(() => (device = openDevice('cpu', { threads: 1, poison: true })));
 afterEach(() => device.dispose());
 
 const vocabSize = tokenizer.vocabSize;

@@ -8,7 +8,7 @@ import { scope } from '../../lib/tensor/scope';
 import { gradientsOf, randomBatch, relativeError, tinyModel } from '../support/training';
 
 let device: Device;
-beforeEach(() => (device = openDevice('cpu', { threads: 2 })));
+beforeEach(() => (device = openDevice('cpu', { threads: 2, poison: true })));
 afterEach(() => device.dispose());
 
 const vocab = 50;
@@ -126,7 +126,7 @@ describe('memory', () => {
 
   async function peak(kind: string, heads: number, learn = backwardHeadByHead): Promise<number> {
     // A device of its own: blocks that others left behind are larger than what is asked for.
-    using own = openDevice('cpu', { threads: 2 });
+    using own = openDevice('cpu', { threads: 2, poison: true });
     const model = makeModel(kind, heads, { vocabSize: 256, hiddenSize }, own);
     const batch = randomBatch(3, { batch: 4, length: 64, heads, vocab: 256 });
     const onDevice = uploadBatch(own, batch, model.heads);

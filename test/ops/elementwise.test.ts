@@ -1,7 +1,7 @@
 import { native } from '../../lib/native/load';
 import type { Device } from '../../lib/tensor/device';
 import { add, concat, scale, silu, swiglu } from '../../lib/tensor/ops/elementwise';
-import { reshape, sliceColumns } from '../../lib/tensor/ops/reshape';
+import { reshape, rows, sliceColumns } from '../../lib/tensor/ops/reshape';
 import { Tensor } from '../../lib/tensor/tensor';
 import { expectRoundedOnce, expectSameBits, expectWithinRoundings } from '../support/accuracy';
 import { onCpu, take } from '../support/cpu';
@@ -226,6 +226,9 @@ describe.each(targets)('%s', (target) => {
       await checkGradients(device, [input([3, 14])], swiglu);
       await checkGradients(device, [input([2, 3]), input([2, 5])], concat);
       await checkGradients(device, [input([3, 9])], (x) => sliceColumns(x, 2, 4));
+      await checkGradients(device, [input([5, 3])], (x) => rows(x, 1, 2));
+      await checkGradients(device, [input([2, 3, 4])], (x) => rows(silu(x), 1, 1));
+      await checkGradients(device, [input([5, 3])], (x) => add(rows(x, 0, 3), silu(rows(silu(x), 1, 3))));
       await checkGradients(device, [input([3, 4])], (x) => silu(reshape(x, [2, 6])));
     });
   });

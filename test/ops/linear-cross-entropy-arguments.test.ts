@@ -32,8 +32,8 @@ let good: Record<
 >;
 
 beforeAll(() => {
-  device = openDevice('cpu', { threads: 2 });
-  other = openDevice('cpu', { threads: 1 });
+  device = openDevice('cpu', { threads: 2, poison: true });
+  other = openDevice('cpu', { threads: 1, poison: true });
   good = {
     hidden: device.zeros([rows, dim]),
     weight: device.zeros([vocab, dim]),

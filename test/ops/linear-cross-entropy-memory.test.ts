@@ -208,7 +208,7 @@ for (const target of limited)
 async function within<T>(target: Target, bytes: number, fn: (small: Device) => Promise<T>): Promise<T> {
   const small = isEmulated(target)
     ? openDevice('cuda-emulated', { emulator: { checked: target === 'cuda-checked', memory: bytes } })
-    : openDevice('cpu', { isa: target as Isa, threads: 1, memoryLimit: bytes });
+    : openDevice('cpu', { isa: target as Isa, threads: 1, memoryLimit: bytes, poison: true });
   try {
     return await fn(small);
   } finally {

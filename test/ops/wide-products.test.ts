@@ -76,7 +76,7 @@ describe.each(bfloat16Targets)('%s', (target) => {
     ['the gradient of the weight', backwardWeight, wide - 3, narrow * 4],
   ] as const)('%s', async (_, product, inputs, outputs) => {
     const run = product(inputs, outputs, operandsOf(inputs, outputs));
-    using cpu = openDevice('cpu');
+    using cpu = openDevice('cpu', { poison: true });
     const expected = await take(scope(() => run(cpu, 'float32')));
     const [actual] = await onAllVariants(target, (device) => [run(device, 'bfloat16')]);
     // Gradients of x are bfloat16, as x is.
@@ -93,7 +93,7 @@ describe.each(bfloat16Targets)('%s', (target) => {
     problem.weight = representable(problem.weight, 'bfloat16');
     // More valid rows than a block has threads.
     problem.targets = Int32Array.from({ length: rows }, () => random.integer(wide));
-    using cpu = openDevice('cpu');
+    using cpu = openDevice('cpu', { poison: true });
     const expected = await runLoss(cpu, problem);
     const how = { dtypes: { hidden: 'bfloat16', weight: 'bfloat16' }, outputs } as const;
     await onEachVariant(target, async (device) => {

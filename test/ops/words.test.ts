@@ -224,7 +224,7 @@ test.each([
   ['bfloat16', 2],
   ['int8', 1 + 2 / 32],
 ] as const)('%s takes %d bytes a number', (dtype, bytes) => {
-  using device = openDevice('cpu');
+  using device = openDevice('cpu', { poison: true });
   using weight = device.zeros([1024, 1024]);
   const before = device.memory().live;
   using packed = packWeight(weight, dtype);
@@ -233,7 +233,7 @@ test.each([
 });
 
 describe('is refused', () => {
-  const device = openDevice('cpu');
+  const device = openDevice('cpu', { poison: true });
   const weight = device.zeros([5, 3]);
   const packed = packWeight(weight, 'int8');
   const x = device.zeros([2, 3]);

@@ -14,9 +14,9 @@ export const isaLevels = allIsaLevels.filter((_, i) => {
   return floats.indexOf(floats[i]!) === i;
 });
 
-/** Runs `fn` on a CPU device of its own. */
+/** Runs `fn` on a CPU device of its own, whose memory holds no numbers before it is written. */
 export async function onCpu<T>(options: DeviceOptions, fn: (device: Device) => Promise<T>): Promise<T> {
-  const device = openDevice('cpu', options);
+  const device = openDevice('cpu', { ...options, poison: true });
   try {
     return await fn(device);
   } finally {

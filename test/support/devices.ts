@@ -25,8 +25,21 @@ export function isEmulated(target: Target): boolean {
   return target === 'cuda-emulated' || target === 'cuda-checked';
 }
 
-/** Ways to run the same work that must not change a bit of it. */
-function variants(target: Target): { name: Parameters<typeof openDevice>[0]; options: DeviceOptions }[] {
+interface Variant {
+  name: Parameters<typeof openDevice>[0];
+  options: DeviceOptions;
+}
+
+/**
+ * Ways to run the same work that must not change a bit of it. Memory holds no numbers before it is written; the checked
+ * emulator itself reports what is read too early, and would take poison for something written.
+ */
+function variants(target: Target): Variant[] {
+  const poison = target !== 'cuda-checked';
+  return kinds(target).map(({ name, options }) => ({ name, options: { ...options, poison } }));
+}
+
+function kinds(target: Target): Variant[] {
   switch (target) {
     case 'cuda':
       return [{ name: 'cuda', options: {} }];

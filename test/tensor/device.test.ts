@@ -208,12 +208,12 @@ describe('options', () => {
     ['cpu', { emulator: {} }, ['cpu has no option emulator', 'threads, isa, memoryLimit']],
     ['cpu', { thread: 2 }, ['cpu has no option thread (given: 2); do you mean threads?']],
     ['auto', { emulator: {} }, ['auto has no option emulator']],
-    ['cuda', { threads: 2 }, ['cuda has no option threads', 'There are memoryLimit.']],
+    ['cuda', { threads: 2 }, ['cuda has no option threads', 'There are memoryLimit, poison.']],
     ['cuda:1', { isa: 'avx2' }, ['cuda:1 has no option isa']],
     [
       'cuda-emulated',
       { isa: 'avx2' },
-      ['cuda-emulated has no option isa', 'There are emulator, memoryLimit.'],
+      ['cuda-emulated has no option isa', 'There are emulator, memoryLimit, poison.'],
     ],
   ])('of %s: %j is refused', (name, options, parts) => {
     expect(() => openDevice(name, options)).toThrow(
@@ -235,8 +235,14 @@ describe('options', () => {
         emulator: { checked: true, schedule: 'starve', seed: 3, asyncCopies: undefined, memory: 2 ** 33 },
       });
       expect(openCuda.mock.calls).toEqual([
-        [0, 'libforetoken_cuda_emulated.so', ''],
-        [0, 'libforetoken_cuda_emulated_checked.so', 'schedule=starve seed=3 memory=8589934592'],
+        [0, 'libforetoken_cuda_emulated.so', '', undefined, undefined],
+        [
+          0,
+          'libforetoken_cuda_emulated_checked.so',
+          'schedule=starve seed=3 memory=8589934592',
+          undefined,
+          undefined,
+        ],
       ]);
     } finally {
       cudaInfo.mockRestore();

@@ -67,6 +67,24 @@ test('an uncaught error while work is queued', async () => {
   expect(ended.output).toContain('mine');
 });
 
+test('a device for which there are not threads enough', async () => {
+  // Every thread has a stack in the process's address space, which is limited from here on to little more than it has.
+  const ended = await run(`
+    const { readFileSync } = require('node:fs');
+    const { execFileSync } = require('node:child_process');
+    const used = Number(/VmSize:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;
+    execFileSync('prlimit', ['--pid', String(process.pid), '--as=' + (used + 2 ** 29)]);
+    try {
+      native.openCpu(undefined, 1024);
+    } catch (error) {
+      console.log(error.code, error.message);
+    }
+    native.read(fill(native.openCpu(undefined, 2), 1, 3)).then(([value]) => console.log(value));
+  `);
+  expect(ended).toMatchObject({ code: 0, signal: null });
+  expect(ended.output).toMatch(/^DEVICE_UNAVAILABLE .*no more threads.*\n3\n$/);
+});
+
 test('two environments at once, each with handles of its own', async () => {
   const ended = await run(
     `

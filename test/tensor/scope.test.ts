@@ -5,6 +5,7 @@ import { openDevice, type Device } from '../../lib/tensor/device';
 import { add, scale } from '../../lib/tensor/ops/elementwise';
 import { inScope, keep, keepWith, scope } from '../../lib/tensor/scope';
 import type { Tensor } from '../../lib/tensor/tensor';
+import { foretokenError } from '../support/errors';
 
 let device: Device;
 beforeEach(() => {
@@ -89,7 +90,7 @@ test('frees everything when the function throws, also deep inside', () => {
 test('refuses a function that returns a promise, and frees what it made', () => {
   const before = native.liveTensors();
   expect(() => scope(() => Promise.resolve(make()))).toThrow(
-    new TypeError('scope: the function must be synchronous, but it returned a promise'),
+    foretokenError('INVALID_ARGUMENT', 'scope: the function must be synchronous, but it returned a promise'),
   );
   expect(native.liveTensors()).toBe(before);
 });

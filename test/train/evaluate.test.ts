@@ -17,7 +17,7 @@ let device: Device;
 let data: TokenFile;
 
 beforeEach(async () => {
-  device = openDevice('cpu', { threads: 2 });
+  device = openDevice('cpu', { threads: 2, poison: true });
   data = await tinyCorpus(temporary.path);
 });
 afterEach(async () => {

@@ -12,7 +12,7 @@ import { decode, nearest } from '../support/half';
 import { relativeError } from '../support/training';
 
 let device: Device;
-beforeEach(() => (device = openDevice('cpu', { threads: 1 })));
+beforeEach(() => (device = openDevice('cpu', { threads: 1, poison: true })));
 afterEach(() => device.dispose());
 
 function makeStore(options?: StoreOptions): ParameterStore {

@@ -72,7 +72,7 @@ async function outcomeOf(recipe: Recipe, stops: readonly number[], name: string)
   let tokens = 0;
   const pieces = [...stops, STEPS];
   for (const [i, end] of pieces.entries()) {
-    using device = openDevice('cpu', { threads: 1 + (i % 4) });
+    using device = openDevice('cpu', { threads: 1 + (i % 4), poison: true });
     using trainer = await Trainer.create({
       ...{ ...recipe, device, tokenizer, data, steps: STEPS },
       ...{ sequenceLength: 16, heldOut: 0.1, seed: 5, resume: checkpoint },

@@ -15,7 +15,7 @@ let device: Device;
 let data: TokenFile;
 
 beforeEach(async () => {
-  device = openDevice('cpu', { threads: 2 });
+  device = openDevice('cpu', { threads: 2, poison: true });
   data = await tinyCorpus(temporary.path);
 });
 afterEach(async () => {
@@ -54,7 +54,7 @@ describe('a resumed run goes on as if it had never stopped', () => {
     using straight = await create();
     const expected = untimed(await trainSteps(straight, 6)).slice(3);
     const checkpoint = await stopped();
-    using other = openDevice('cpu', { threads });
+    using other = openDevice('cpu', { threads, poison: true });
     using resumed = await create({ device: other, resume: checkpoint });
     expect(resumed.step).toBe(3);
     expect(untimed(await trainSteps(resumed, 3))).toEqual(expected);

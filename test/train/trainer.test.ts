@@ -13,7 +13,7 @@ let device: Device;
 let data: TokenFile;
 
 beforeEach(async () => {
-  device = openDevice('cpu', { threads: 2 });
+  device = openDevice('cpu', { threads: 2, poison: true });
   data = await tinyCorpus(temporary.path);
 });
 afterEach(async () => {
@@ -61,7 +61,7 @@ it.each(['parallel', 'medusa', 'rooted', 'sequential'])('learns a tiny corpus by
 
 describe('the same options give the same losses to the bit', () => {
   it.each([1, 2, 3])('with %d threads', async (threads) => {
-    using other = openDevice('cpu', { threads });
+    using other = openDevice('cpu', { threads, poison: true });
     using trainer = await create();
     using again = await create({ device: other });
     expect(await losses(again, 4)).toEqual(await losses(trainer, 4));

@@ -52,6 +52,10 @@ void CpuBackend::synchronize(Completion done) {
   stream_.enqueue([=, this] { done(errors_.take()); });
 }
 
+void CpuBackend::poison(void* memory, int64_t bytes) {
+  enqueue([=] { std::memset(memory, 0xff, static_cast<size_t>(bytes)); });
+}
+
 struct CpuBackend::CapturedTasks final : CapturedWork {
   std::vector<Stream::Task> tasks;
 };

@@ -143,6 +143,13 @@ void CudaBackend::upload(void* out, const void* in, int64_t bytes) {
   });
 }
 
+void CudaBackend::poison(void* memory, int64_t bytes) {
+  checked("poison", [&] {
+    use();
+    check(cudaMemsetAsync(memory, 0xff, static_cast<size_t>(bytes), stream_), "cudaMemsetAsync");
+  });
+}
+
 // Runs `f`, which has the device write to blocks. Where it fails halfway the blocks are free to be taken again, so that
 // what was enqueued has to be over before.
 template <typename F>

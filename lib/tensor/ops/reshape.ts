@@ -24,13 +24,19 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
   );
 }
 
-/** Rows start … start + count - 1 of the first dimension; no copy. Not differentiable. */
+/** Rows start … start + count - 1 of the first dimension; no copy. */
 export function rows(x: Tensor, start: number, count: number): Tensor {
-  const [total = 0, ...inner] = check('rows: x', x, tensor).shape;
+  const [total, ...inner] = check('rows: x', x, tensor).shape;
+  if (total === undefined)
+    throw new ForetokenError('SHAPE_MISMATCH', 'rows: x is a scalar, which has no rows');
   checkInteger('rows: start', start, 0, total);
   checkInteger('rows: count', count, 0, total - start);
-  const stride = inner.reduce((product, dim) => product * dim, 1);
-  return new Tensor(x.device, native.view(x.handle, start * stride, [count, ...inner]));
+  const offset = start * inner.reduce((product, dim) => product * dim, 1);
+  const shape = [count, ...inner];
+  const out = new Tensor(x.device, native.view(x.handle, offset, shape));
+  return record('rows', [x], out, [], (grad, _saved, [toX]) => {
+    if (toX) native.accumulate(toX.buffer().view(offset, shape).handle, grad.handle, 1);
+  });
 }
 
 /** Columns start … start + dim - 1 of the last dimension, as a copy. */

@@ -1,4 +1,5 @@
 import { check, checkInteger, checkNumber, integer, object, required } from '../../check';
+import { ForetokenError } from '../../errors';
 import { native } from '../../native/load';
 import { record } from '../autograd';
 import { device as deviceChecker, handleOf, tensorOf, LARGEST_INT } from '../checks';
@@ -7,15 +8,22 @@ import { Tensor } from '../tensor';
 
 /**
  * Cosines and sines of rotary positions (Su et al. 2021): angle position · theta^(-2i/headDim) for pair i.
+ * @param headDim even
  * @returns `[maxPositions, headDim]`: headDim/2 cosines, then headDim/2 sines
+ * @throws ForetokenError INVALID_ARGUMENT; OUT_OF_MEMORY, before anything is computed
  */
 export function ropeTable(device: Device, maxPositions: number, headDim: number, theta: number): Tensor {
   check('ropeTable: device', device, deviceChecker);
   checkInteger('ropeTable: maxPositions', maxPositions, 0);
   checkInteger('ropeTable: headDim', headDim, 2);
   checkNumber('ropeTable: theta', theta, Number.MIN_VALUE);
+  if (headDim % 2 !== 0) {
+    throw new ForetokenError('INVALID_ARGUMENT', `ropeTable: headDim must be even, but is ${headDim}`);
+  }
   const half = headDim / 2;
-  const table = new Float32Array(maxPositions * headDim);
+  const shape = [maxPositions, headDim];
+  const tensor = device.empty(shape);
+  const table = new Float32Array(tensor.size);
   for (let position = 0; position < maxPositions; position++) {
     for (let i = 0; i < half; i++) {
       const angle = position * theta ** (-i / half);
@@ -23,7 +31,8 @@ export function ropeTable(device: Device, maxPositions: number, headDim: number,
       table[position * headDim + half + i] = Math.sin(angle);
     }
   }
-  return device.tensor(table, [maxPositions, headDim]);
+  tensor.write(table);
+  return tensor;
 }
 
 /** How a row of {@link rope} is divided. */

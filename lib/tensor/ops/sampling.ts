@@ -162,7 +162,7 @@ function numbersOf(options: Required<SamplingOptions>): SamplingNumbers {
  * @throws ForetokenError INVALID_ARGUMENT for what is no int32, which a typed array would turn into another token
  */
 export function historyTokens({ tokens }: SamplingHistory, name: string): Int32Array {
-  if (tokens instanceof Int32Array) return tokens;
+  if (types.isInt32Array(tokens)) return tokens;
   return Int32Array.from(tokens, (token, i) => {
     if ((token | 0) !== token) {
       throw new ForetokenError(
