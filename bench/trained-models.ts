@@ -6,7 +6,8 @@ import { byteTokenizerFiles, createTokenizer } from '../lib/model/tokenizer';
 import { prepareCorpus, splitHeldOut, type TokenFile } from '../lib/train/data';
 import type { Evaluation } from '../lib/train/evaluate';
 import { Progress } from '../lib/train/progress';
-import { Trainer, type RunResult } from '../lib/train/trainer';
+import type { RunResult } from '../lib/train/run';
+import { Trainer } from '../lib/train/trainer';
 import { sizeFor, type Setup } from './harness';
 
 /** Share of the text, from its end, that is not trained on. */

@@ -124,8 +124,9 @@ export {
 export type { CurriculumOptions, HeadWeightOptions } from './train/head-schedule';
 export type { AdamWOptions } from './train/optimizer';
 export type { LearningRateOptions } from './train/schedule';
-export { Trainer, type RunOptions, type RunResult, type StepResult } from './train/trainer';
-export type { LossTerms, Recipe, TrainerOptions } from './train/options';
+export { Trainer } from './train/trainer';
+export type { EvaluationProgress, RunOptions, RunResult, StepResult } from './train/run';
+export type { LossTerms, Recipe, RunSettings, TrainerOptions } from './train/options';
 
 export { generate, type GeneratedPiece, type Generation } from './decode/generate';
 export type { FinishReason, GenerateStats } from './decode/generate-stats';

@@ -493,7 +493,7 @@ struct SumSquaresArgs {
   Workspace workspace;
 };
 
-// norm[0] = sqrt(Σ sum_squares); coefficient[0] = min(1, max_norm / (norm + 1e-6)), 1 when max_norm is 0 (off)
+// norm[0] = sqrt(Σ sum_squares); coefficient[0] = min(1, max_norm / (norm + 1e-6)); max_norm 0: 1; norm not finite: NaN
 struct ClipCoefficientArgs {
   const float* sum_squares;  // [buckets]
   int64_t buckets;
@@ -502,7 +502,7 @@ struct ClipCoefficientArgs {
   float max_norm;
 };
 
-// AdamW (Loshchilov & Hutter 2019) on one flat bucket; grad is multiplied by *grad_scale first.
+// AdamW (Loshchilov & Hutter 2019) on one flat bucket; grad is multiplied by *grad_scale first; NaN there skips the step.
 struct AdamwArgs {
   float* param;
   void* rounded;  // [count] or null: the new param in bfloat16, for a forward pass that computes in it

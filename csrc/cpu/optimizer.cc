@@ -51,11 +51,13 @@ void run(const ClipCoefficientArgs& args, const Context& context) {
   const double norm = __builtin_sqrt(squares);
   const double coefficient = static_cast<double>(args.max_norm) / (norm + 1e-6);
   *args.norm = static_cast<float>(norm);
-  // A norm of NaN stays visible in what it scales.
-  *args.coefficient = args.max_norm == 0 || coefficient > 1 ? 1.0f : static_cast<float>(coefficient);
+  const bool clips = args.max_norm != 0 && coefficient <= 1;
+  // NaN tells AdamW to leave the parameters alone. inf - inf and NaN - NaN are NaN, all other differences are 0.
+  *args.coefficient = (clips ? static_cast<float>(coefficient) : 1.0f) + static_cast<float>(norm - norm);
 }
 
 void run(const AdamwArgs& args, const Context& context) {
+  if (args.grad_scale && __builtin_isnan(*args.grad_scale)) return;
   const Vec decay = broadcast(static_cast<float>(1 - args.lr * args.weight_decay));
   const Vec beta1 = broadcast(static_cast<float>(args.beta1)), rest1 = broadcast(static_cast<float>(1 - args.beta1));
   const Vec beta2 = broadcast(static_cast<float>(args.beta2)), rest2 = broadcast(static_cast<float>(1 - args.beta2));

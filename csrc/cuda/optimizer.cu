@@ -49,8 +49,9 @@ __global__ void clip_coefficient_kernel(ClipCoefficientArgs args) {
   const double norm = sqrt(squares);
   const double coefficient = static_cast<double>(args.max_norm) / (norm + 1e-6);
   *args.norm = static_cast<float>(norm);
-  // A norm of NaN stays visible in what it scales.
-  *args.coefficient = args.max_norm == 0 || coefficient > 1 ? 1.0f : static_cast<float>(coefficient);
+  const bool clips = args.max_norm != 0 && coefficient <= 1;
+  // NaN tells AdamW to leave the parameters alone. inf - inf and NaN - NaN are NaN, all other differences are 0.
+  *args.coefficient = (clips ? static_cast<float>(coefficient) : 1.0f) + static_cast<float>(norm - norm);
 }
 
 // The coefficients of a step, each rounded once.
@@ -95,6 +96,7 @@ __global__ void __launch_bounds__(kMapThreads) adamw_kernel(const ErrorRecord* r
   const int64_t threads = static_cast<int64_t>(gridDim.x) * kMapThreads;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kMapThreads + threadIdx.x;
   const float scale = args.grad_scale ? *args.grad_scale : 1.0f;
+  if (isnan(scale)) return;
   for (int64_t i = first; i < args.count / N; i += threads) adamw_at<N>(args, step, scale, i * N);
   for (int64_t i = args.count / N * N + first; i < args.count; i += threads) adamw_at<1>(args, step, scale, i);
 }

@@ -2,7 +2,11 @@ import { DEVICE_FLAGS, JSON_FLAG, type Flags, type Values } from './arguments';
 
 const FLAGS = {
   'held-out': { type: 'number', value: 'X', help: 'only this part of the text, from its end (default: all)' },
-  rows: { type: 'integer', value: 'N', help: 'only so many rows (default: all)' },
+  rows: {
+    type: 'integer',
+    value: 'N',
+    help: 'rows to evaluate with, from the beginning, 0 for all (default 256)',
+  },
   'batch-size': { type: 'integer', value: 'N', help: 'rows at a time (default 8)' },
   'sequence-length': { type: 'integer', value: 'N', help: 'tokens in a row (default 256)' },
   exclude: { type: 'strings', value: 'GLOB', help: 'files to leave out; may be repeated' },

@@ -49,7 +49,7 @@ async function openCache(given: string | undefined): Promise<{ path: string } & 
 }
 
 async function evaluateText(model: MtpModel, corpus: CorpusOptions, values: EvalValues): Promise<Evaluation> {
-  const { 'held-out': heldOut, rows, 'batch-size': batchSize } = values;
+  const { 'held-out': heldOut, rows = 256, 'batch-size': batchSize } = values;
   const { tokenizer, signal } = corpus;
   const status = new StatusLine(process.stderr);
   const file = await prepareCorpus({
@@ -62,7 +62,10 @@ async function evaluateText(model: MtpModel, corpus: CorpusOptions, values: Eval
       heads: model.numHeads,
       range: heldOut === undefined ? undefined : splitHeldOut(file.length, heldOut).heldOut,
     });
-    return await evaluate(model, packed, { batchSize, rows, tokenizer, signal });
+    return await evaluate(model, packed, {
+      ...{ batchSize, rows: rows === 0 ? undefined : rows, tokenizer, signal },
+      onProgress: ({ rows: done, of }) => status.update(`evaluating: ${done} of ${of} rows`),
+    });
   } finally {
     status.clear();
     await file.close();

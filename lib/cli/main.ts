@@ -68,7 +68,7 @@ function help(): string {
     ...lines,
     '',
     'foretoken COMMAND --help says more, with an example; foretoken --version says which version this is.',
-    'Exit codes: 0 done, 1 error, 2 wrong usage, 130 and 143 stopped by Ctrl-C and SIGTERM.',
+    'Exit codes: 0 done, 1 error, 2 wrong usage, 129, 130 and 143 stopped by SIGHUP, Ctrl-C and SIGTERM.',
     '',
   ].join('\n');
 }
@@ -118,6 +118,12 @@ function report(error: unknown, help: string, json: boolean): void {
 }
 
 if (require.main === module) {
-  process.stdout.on('error', endWithoutOutput);
+  // Training is for its model, whoever reads: a reader or a terminal that is gone ends nothing there.
+  const gone = process.argv[2] === 'train' ? ['EPIPE', 'EIO'] : [];
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (!gone.includes(error.code ?? '')) endWithoutOutput(error);
+  });
+  // There is nowhere else to report to.
+  process.stderr.on('error', () => undefined);
   void main(process.argv.slice(2)).then((code) => (process.exitCode = code));
 }

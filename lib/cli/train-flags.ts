@@ -1,4 +1,4 @@
-import type { ModelOptions } from '../model/config';
+import type { ModelConfig, ModelOptions } from '../model/config';
 import type { CurriculumOptions, HeadWeightOptions } from '../train/head-schedule';
 import type { TrainerOptions } from '../train/options';
 import type { LearningRateOptions } from '../train/schedule';
@@ -38,7 +38,10 @@ const MODEL_FLAGS = {
 
 const TRAIN_FLAGS = {
   output: { type: 'string', short: 'o', value: 'DIR', help: 'where the log and the checkpoints go' },
-  resume: { type: 'boolean', help: 'go on from the newest checkpoint in the output directory' },
+  resume: {
+    type: 'boolean',
+    help: 'go on from the newest checkpoint in the output directory, if there is one, with its options',
+  },
   steps: { type: 'integer', value: 'N', help: 'steps of the whole run (default 1000)' },
   model: { type: 'string', value: 'DIR', help: 'go on training this model instead of a new one' },
   ...MODEL_FLAGS,
@@ -87,8 +90,13 @@ const TRAIN_FLAGS = {
     help: 'part of the text to evaluate with, 0 for none (default 0.05)',
   },
   'eval-every': { type: 'integer', value: 'N', help: 'steps between evaluations (default: at the end)' },
-  'eval-rows': { type: 'integer', value: 'N', help: 'rows to evaluate with (default: all held out)' },
-  'save-every': { type: 'integer', value: 'N', help: 'steps between checkpoints (default: at the end)' },
+  'eval-rows': { type: 'integer', value: 'N', help: 'rows to evaluate with, 0 for all (default 256)' },
+  'save-every': { type: 'integer', value: 'N', help: 'steps between checkpoints (default: by time alone)' },
+  'save-every-minutes': {
+    type: 'number',
+    value: 'X',
+    help: 'minutes between checkpoints, 0 for the end only (default 10)',
+  },
   keep: { type: 'integer', option: 'keepCheckpoints', value: 'N', help: 'checkpoints to keep (default 2)' },
   seed: { type: 'integer', value: 'N', help: 'of weights and order of rows (default 0)' },
   exclude: { type: 'strings', value: 'GLOB', help: 'files to leave out; may be repeated' },
@@ -109,21 +117,59 @@ export const TRAIN = {
 
 export type TrainValues = Values<typeof TRAIN_FLAGS>;
 
-/** The shape of a new model. */
-export function modelOptions(values: TrainValues): Omit<ModelOptions, 'vocabSize'> {
-  const hiddenSize = values['hidden-size'] ?? 256;
+/** The shape of a new model; where flags say nothing, that of `before`. */
+export function modelOptions(values: TrainValues, before?: ModelConfig): Omit<ModelOptions, 'vocabSize'> {
+  const hiddenSize = values['hidden-size'] ?? before?.hiddenSize ?? 256;
   return {
-    hiddenSize,
-    numHiddenLayers: values.layers ?? 4,
-    numAttentionHeads: values['attention-heads'] ?? 4,
-    numKeyValueHeads: values['kv-heads'],
-    intermediateSize: values['intermediate-size'],
-    tieWordEmbeddings: values['tie-embeddings'],
     // The customary 0.02 suits a width of 2,500, but narrow models hardly learn from it.
     initializerRange: 1 / Math.sqrt(hiddenSize),
-    maxPositionEmbeddings: Math.max(2048, values['sequence-length'] ?? 0),
-    mtp: { kind: values['head-kind'] ?? 'parallel', numHeads: values.heads ?? 4 },
+    ...before,
+    hiddenSize,
+    numHiddenLayers: values.layers ?? before?.numHiddenLayers ?? 4,
+    numAttentionHeads: values['attention-heads'] ?? before?.numAttentionHeads ?? 4,
+    numKeyValueHeads: values['kv-heads'] ?? before?.numKeyValueHeads,
+    intermediateSize: values['intermediate-size'] ?? before?.intermediateSize,
+    tieWordEmbeddings: values['tie-embeddings'] ?? before?.tieWordEmbeddings,
+    maxPositionEmbeddings: before?.maxPositionEmbeddings ?? Math.max(2048, values['sequence-length'] ?? 0),
+    mtp: {
+      kind: values['head-kind'] ?? before?.mtp.kind ?? 'parallel',
+      numHeads: values.heads ?? before?.mtp.numHeads ?? 4,
+    },
   };
+}
+
+/** Flags by the names that their values have in a recipe. */
+const FLAGS_OF_RECIPE: Readonly<Record<string, keyof typeof TRAIN_FLAGS>> = {
+  'model.hiddenSize': 'hidden-size',
+  'model.numHiddenLayers': 'layers',
+  'model.numAttentionHeads': 'attention-heads',
+  'model.numKeyValueHeads': 'kv-heads',
+  'model.intermediateSize': 'intermediate-size',
+  'model.tieWordEmbeddings': 'tie-embeddings',
+  'model.mtp.kind': 'head-kind',
+  'model.mtp.numHeads': 'heads',
+  batchSize: 'batch-size',
+  sequenceLength: 'sequence-length',
+  accumulation: 'accumulation',
+  heldOut: 'held-out',
+  'optimizer.weightDecay': 'weight-decay',
+  'optimizer.beta1': 'beta1',
+  'optimizer.beta2': 'beta2',
+  'optimizer.eps': 'eps',
+  'optimizer.maxGradNorm': 'max-grad-norm',
+  headWeights: 'head-weights',
+  curriculum: 'curriculum',
+  'loss.labelSmoothing': 'label-smoothing',
+  'loss.zLoss': 'z-loss',
+  'loss.entropyWeight': 'entropy-weight',
+  seed: 'seed',
+  dtype: 'dtype',
+};
+
+/** The flag that a number of a recipe comes from, or the number's own name. */
+export function flagOf(name: string): string {
+  const flag = FLAGS_OF_RECIPE[name] ?? FLAGS_OF_RECIPE[name.split('.')[0]!];
+  return flag ? `--${flag}` : name;
 }
 
 /** @throws UsageError when a model's directory is given together with what only a new model takes */
@@ -140,14 +186,14 @@ export function trainingOptions(
   values: TrainValues,
 ): Omit<TrainerOptions, 'device' | 'model' | 'tokenizer' | 'data'> {
   return {
-    steps: values.steps ?? 1000,
+    steps: values.steps,
     batchSize: values['batch-size'],
     sequenceLength: values['sequence-length'],
     accumulation: values.accumulation,
     heldOut: values['held-out'],
     learningRate: {
-      schedule: (values.schedule ?? 'cosine') as LearningRateOptions['schedule'],
-      peak: values['learning-rate'] ?? 1e-3,
+      schedule: values.schedule as LearningRateOptions['schedule'] | undefined,
+      peak: values['learning-rate'],
       warmupSteps: values['warmup-steps'],
       decaySteps: values['decay-steps'],
       minimumRatio: values['minimum-ratio'],
@@ -170,6 +216,7 @@ export function trainingOptions(
     evalEvery: values['eval-every'],
     evalRows: values['eval-rows'],
     saveEvery: values['save-every'],
+    saveEveryMinutes: values['save-every-minutes'],
     keepCheckpoints: values.keep,
   };
 }

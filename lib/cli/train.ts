@@ -1,83 +1,162 @@
-import { join } from 'node:path';
-import { loadModel } from '../model/checkpoint';
+import { rm } from 'node:fs/promises';
+import { isAbsolute, join, relative, resolve } from 'node:path';
+import { escapePath } from 'tinyglobby';
+import { findModel, listCheckpoints, loadModel } from '../model/checkpoint';
 import type { MtpModel } from '../model/model';
 import { byteTokenizerFiles, createTokenizer, loadTokenizer, type Tokenizer } from '../model/tokenizer';
 import type { ActivationDType } from '../native/binding';
-import { prepareCorpus, type TokenFile } from '../train/data';
+import { prepareCorpus, supersededTokenFiles, type TokenFile } from '../train/data';
+import { RecipeError } from '../train/plan';
 import { Progress } from '../train/progress';
-import { Trainer, type RunResult } from '../train/trainer';
+import type { RunResult } from '../train/run';
+import { readState, type SavedState } from '../train/state';
+import { Trainer } from '../train/trainer';
 import { required, UsageError, type Parsed } from './arguments';
 import { describeEvaluation, summarizeEvaluation } from './evaluation';
 import { openCommandDevice, type Computing } from './open-device';
 import { interruptible } from './signals';
-import { checkModelFlags, modelOptions, trainingOptions, type TRAIN, type TrainValues } from './train-flags';
+import {
+  checkModelFlags,
+  flagOf,
+  modelOptions,
+  trainingOptions,
+  type TRAIN,
+  type TrainValues,
+} from './train-flags';
 
-export async function trainCommand({ values, positionals }: Parsed<typeof TRAIN.flags>): Promise<number> {
+export async function trainCommand({
+  values,
+  positionals: patterns,
+}: Parsed<typeof TRAIN.flags>): Promise<number> {
+  if (values.resume) await refuseRuns(patterns);
   const output = required('output', values.output);
-  if (positionals.length === 0)
-    throw new UsageError('give the text to train on: files, directories or globs');
+  if (patterns.length === 0) throw new UsageError('give the text to train on: files, directories or globs');
   checkModelFlags(values);
-  const options = trainingOptions(values);
+  refuseTextIn(output, patterns);
+  const resumed = values.resume ? await newestState(output) : undefined;
   using computing = openCommandDevice(values, { masters: true });
-  // Nothing else can be trained in, as was made sure of.
-  const dtype = computing.dtype as ActivationDType | undefined;
-  const { model, tokenizer } = await startingPoint(computing, values);
-  const data = await prepareCorpus({
-    patterns: positionals,
-    exclude: values.exclude,
-    textField: values['text-field'],
-    tokenizer,
-    cacheDirectory: values.cache ?? join(output, 'corpus'),
-  });
+  const { model, tokenizer } = await startingPoint(computing, values, resumed);
+  const cacheDirectory = values.cache ?? join(output, 'corpus');
+  let data: TokenFile | undefined;
+  const prepare = async (): Promise<TokenFile> => {
+    // With what a run writes, and what is put beside it, no resumed run would have the same corpus.
+    const exclude = [...(values.exclude ?? []), escapePath(resolve(output))];
+    const corpus = { patterns, exclude, textField: values['text-field'], tokenizer, cacheDirectory };
+    return (data = await prepareCorpus(corpus));
+  };
   try {
     using trainer = await Trainer.create({
-      ...{ ...options, device: computing.device, dtype, tokenizer, data, output },
-      model: model ?? modelOptions(values),
-      resume: values.resume ? output : undefined,
+      ...trainingOptions(values),
+      // A run of before there were settings in checkpoints must be told how long it is.
+      steps: values.steps ?? resumed?.state.settings?.steps ?? 1000,
+      device: computing.device,
+      // Nothing else can be trained in, as was made sure of.
+      dtype: computing.dtype as ActivationDType | undefined,
+      ...{ tokenizer, output, data: prepare, resume: resumed?.checkpoint },
+      model: model ?? modelOptions(values, resumed?.state.recipe.model),
     });
-    return await run(trainer, options.steps, data, values);
+    // A cache of the run's own has no use for what was tokenized of other text before.
+    const superseded = values.cache === undefined ? await supersededTokenFiles(data!.path) : [];
+    for (const path of superseded) await rm(path, { force: true });
+    return await run(trainer, data!, values);
+  } catch (error) {
+    if (!(error instanceof RecipeError)) throw error;
+    throw new RecipeError(error.checkpoint, error.differences, flagOf);
   } finally {
     model?.dispose();
-    await data.close();
+    await data?.close();
   }
 }
 
-/** The model to go on with, if there is one, and the tokenizer. */
+/** @throws UsageError when the text is a run's directory, which somebody means to be resumed */
+async function refuseRuns(patterns: readonly string[]): Promise<void> {
+  for (const path of patterns) {
+    const isRun = await readState(path).then(
+      () => true,
+      () => false,
+    );
+    if (isRun) {
+      const advice = `it goes on from the newest checkpoint in --output; ${path} would be text to train on`;
+      throw new UsageError(`--resume takes no path: ${advice}`);
+    }
+  }
+}
+
+/** @throws UsageError when the text lies in the output directory, which is no part of the corpus */
+function refuseTextIn(output: string, patterns: readonly string[]): void {
+  const inside = patterns.find((pattern) => {
+    const path = relative(resolve(output), resolve(pattern));
+    return path.split('/')[0] !== '..' && !isAbsolute(path);
+  });
+  if (inside === undefined) return;
+  throw new UsageError(`--output ${output} holds the text ${inside}: give a directory of its own`);
+}
+
+/** Undefined when the run has no checkpoint yet, and begins. */
+async function newestState(output: string): Promise<SavedState | undefined> {
+  if ((await listCheckpoints(output)).length > 0) return readState(output);
+  console.error(`there is no checkpoint in ${output} yet: the run begins`);
+  return undefined;
+}
+
+/** The model to go on with, if there is one, and the tokenizer; those of a resumed run are in its checkpoint. */
 async function startingPoint(
   { device, dtype }: Computing,
   { model, tokenizer }: TrainValues,
+  resumed?: SavedState,
 ): Promise<{ model?: MtpModel; tokenizer: Tokenizer }> {
-  if (model !== undefined) return loadModel(device, model, { dtype });
   if (tokenizer !== undefined) return { tokenizer: await loadTokenizer(tokenizer) };
+  if (resumed) return { tokenizer: await loadTokenizer(resumed.checkpoint) };
+  if (model !== undefined) return loadModel(device, await findModel(model), { dtype });
   return { tokenizer: createTokenizer(byteTokenizerFiles()) };
 }
 
-async function run(trainer: Trainer, steps: number, data: TokenFile, values: TrainValues): Promise<number> {
-  const { model, step } = trainer;
+async function run(trainer: Trainer, data: TokenFile, values: TrainValues): Promise<number> {
+  const { model, step, settings } = trainer;
+  const { steps } = settings;
   const progress = new Progress(steps, process.stderr, step);
-  progress.note(
-    `${model.parameters.size} parameters, ${model.numHeads} heads, ${model.device.name}; ` +
-      `${data.length} tokens in ${data.documentCount} documents${step > 0 ? `; from step ${step} on` : ''}`,
-  );
+  if (step < steps) {
+    progress.note(
+      `${model.parameters.size} parameters, ${model.numHeads} heads, ${model.device.name}; ` +
+        `${data.length} tokens in ${data.documentCount} documents${step > 0 ? `; from step ${step} on` : ''}`,
+    );
+  }
   let result: RunResult | undefined;
   const exitCode = await interruptible(async (signal) => {
     result = await trainer.run({
       signal,
       onStep: (done) => progress.update(done),
+      onEvaluationProgress: (done) => progress.evaluating(done),
       onEvaluation: (evaluation, at) => progress.note(`step ${at}: ${summarizeEvaluation(evaluation)}`),
       onCheckpoint: (path) => progress.note(`saved ${path}`),
+      onWarning: (message) => progress.note(`warning: ${message}`),
     });
     progress.finish();
   });
-  const { completed, checkpoint, evaluation } = result!;
+  const { completed, evaluation } = result!;
+  const evaluates = step < steps && trainer.recipe.heldOut > 0;
+  const unfinished = !completed || (evaluates && evaluation === null);
   if (values.json) {
     console.log(JSON.stringify({ ...result, tokens: trainer.tokens }));
-  } else if (completed) {
-    if (evaluation) console.log(describeEvaluation(evaluation));
-    console.log(`trained ${steps} steps: ${checkpoint}`);
   } else {
-    console.log(`stopped after step ${trainer.step}: ${checkpoint ?? 'nothing saved'}; go on with --resume`);
+    if (evaluation) console.log(describeEvaluation(evaluation));
+    console.log(describe(result!, step, steps, unfinished));
   }
   // A signal that came when all was done has stopped nothing.
-  return completed ? 0 : exitCode;
+  return unfinished ? exitCode : 0;
+}
+
+/** What became of a run, on one line. */
+function describe(
+  { step, completed, checkpoint }: RunResult,
+  from: number,
+  steps: number,
+  unfinished: boolean,
+): string {
+  if (!completed) return `stopped after step ${step}: ${checkpoint ?? 'nothing saved'}; go on with --resume`;
+  if (from >= steps) {
+    const asked = from > steps ? `; --steps is ${steps}` : '';
+    return `nothing left to do: the run has done its ${from} steps${asked}: ${checkpoint}`;
+  }
+  return `trained ${steps} steps: ${checkpoint}${unfinished ? '; the evaluation was stopped' : ''}`;
 }

@@ -28,8 +28,10 @@ import { loadTokenizer, saveTokenizer, TOKENIZER, TOKENIZER_FILES, type Tokenize
 
 const CONFIG_NAME = 'config.json';
 const WEIGHTS_NAME = 'model.safetensors';
-/** Says where a training run stands; the optimizer's state lies beside it. */
-const STATE_NAME = 'trainer_state.json';
+/** Says where a training run stands. */
+export const STATE_NAME = 'trainer_state.json';
+/** The optimizer's state, beside the model of a training run. */
+export const OPTIMIZER_NAME = 'optimizer.safetensors';
 
 /** Tensors of other people's checkpoints that the model has no use for: rotary frequencies follow from the config. */
 const IGNORED = '.rotary_emb.inv_freq';
@@ -299,15 +301,20 @@ async function namesIn(directory: string): Promise<string[]> {
 
 const CHECKPOINT_NAME = /^checkpoint-(\d+)$/;
 
-/** The checkpoints in a training run's directory, oldest first. */
+const CHECKPOINT_FILES = [CONFIG_NAME, WEIGHTS_NAME, OPTIMIZER_NAME, STATE_NAME];
+
+/** The whole checkpoints in a training run's directory, oldest first; other directories of such names do not count. */
 export async function listCheckpoints(directory: string): Promise<{ step: number; path: string }[]> {
-  const names = await namesIn(directory);
-  return names
-    .flatMap((name) => {
-      const step = CHECKPOINT_NAME.exec(name)?.[1];
-      return step === undefined ? [] : [{ step: Number(step), path: join(directory, name) }];
-    })
-    .sort((a, b) => a.step - b.step);
+  const found = [];
+  for (const name of await namesIn(directory)) {
+    const step = CHECKPOINT_NAME.exec(name)?.[1];
+    if (step === undefined) continue;
+    const path = join(directory, name);
+    // What is no directory holds nothing, and neither does one that was deleted just now.
+    const files = await readdir(path).catch((): string[] => []);
+    if (CHECKPOINT_FILES.every((file) => files.includes(file))) found.push({ step: Number(step), path });
+  }
+  return found.sort((a, b) => a.step - b.step);
 }
 
 /**
@@ -323,6 +330,6 @@ export async function findModel(path: string): Promise<string> {
   if (newest) return newest.path;
   throw new ForetokenError(
     'FILE_ACCESS',
-    `${path}: there is neither a ${CONFIG_NAME} nor a checkpoint in it`,
+    `${path}: there is neither a ${CONFIG_NAME} nor a whole checkpoint in it`,
   );
 }

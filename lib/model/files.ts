@@ -1,6 +1,6 @@
 import { constants } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
 import { ForetokenError, type ErrorCode } from '../errors';
@@ -135,6 +135,20 @@ async function isDirectory(path: string): Promise<boolean> {
 /** A name beside `path` that nobody else uses; hidden, so that file patterns do not pick it up. */
 export function temporaryBeside(path: string): string {
   return join(dirname(path), `.tmp-${basename(path)}-${randomBytes(6).toString('hex')}`);
+}
+
+const TEMPORARY_NAME = /^\.tmp-(.+)-[0-9a-f]{12}$/;
+
+/**
+ * Removes what killed processes left in a directory of what they wrote under temporary names. Only for a directory that
+ * no other process writes into.
+ * @param published the names under which it would have been published
+ */
+export async function removeTemporaries(directory: string, published: RegExp): Promise<void> {
+  for (const name of await readdir(directory).catch(() => [])) {
+    const what = TEMPORARY_NAME.exec(name)?.[1];
+    if (what !== undefined && published.test(what)) await removeQuietly(join(directory, name));
+  }
 }
 
 /** Makes a rename or a new name in `directory` survive a power cut. */

@@ -59,8 +59,10 @@ export interface EvaluateOptions {
   readonly rows?: number;
   /** Counts the bytes of the text; only `bitsPerByte` needs it. */
   readonly tokenizer?: Tokenizer;
-  /** Looked at after every batch. */
+  /** Looked at before every batch; when it is aborted, its reason is thrown. */
   readonly signal?: AbortSignal;
+  /** Told after every batch how many rows are done. */
+  readonly onProgress?: (done: { rows: number; of: number }) => void;
 }
 
 const EVALUATE_OPTIONS: Schema<EvaluateOptions> = {
@@ -99,6 +101,7 @@ export async function evaluate(
     results.forEach((result, i) => heads[i]!.add(result, batch.targets[i]!));
     compareWithHead1(heads, results, batch, length);
     bytes?.add(batch);
+    options.onProgress?.({ rows: first + count, of: limit });
   }
   const [first] = heads;
   const { loss, perplexity } = first!.result();

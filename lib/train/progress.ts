@@ -1,4 +1,4 @@
-import type { StepResult } from './trainer';
+import type { StepResult } from './run';
 
 const TERMINAL_INTERVAL_MS = 100;
 const PLAIN_INTERVAL_MS = 10_000;
@@ -66,6 +66,16 @@ export class Progress {
     this.lineShown = false;
     const interval = this.stream.isTTY ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS;
     if (step >= this.steps || now - this.lastShown >= interval) this.show(now);
+  }
+
+  /** Shows how far an evaluation is, where the bar is otherwise. */
+  evaluating({ rows, of }: { rows: number; of: number }): void {
+    const now = performance.now();
+    const interval = this.stream.isTTY ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS;
+    if (now - this.lastShown < interval) return;
+    this.lastShown = now;
+    const text = `evaluating: ${rows} of ${of} rows`;
+    this.stream.write(this.stream.isTTY ? `${CLEAR_LINE}${text}` : `${text}\n`);
   }
 
   /** Writes a line of its own, above the bar. */

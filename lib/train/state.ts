@@ -1,17 +1,15 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ForetokenError } from '../errors';
-import { findModel, listCheckpoints, writeModelFiles } from '../model/checkpoint';
-import { isJsonObject, readJson, writeDirectoryAtomic, writeFileAtomic } from '../model/files';
+import { findModel, OPTIMIZER_NAME, STATE_NAME, writeModelFiles } from '../model/checkpoint';
+import { modelConfig } from '../model/config';
+import { isJsonObject, readJson, writeFileAtomic } from '../model/files';
 import type { MtpModel } from '../model/model';
 import type { Tokenizer } from '../model/tokenizer';
 import type { OrderState } from './data';
 import type { AdamW } from './optimizer';
-import type { Recipe } from './options';
+import type { Recipe, RunSettings } from './options';
 
 // A checkpoint of a run is a model's directory with two files more: the optimizer's running means and this state.
-const OPTIMIZER_NAME = 'optimizer.safetensors';
-const STATE_NAME = 'trainer_state.json';
 const VERSION = 1;
 
 /** Where a training run stands. */
@@ -24,6 +22,8 @@ export interface TrainerState {
   /** Position in the data. */
   readonly order: OrderState;
   readonly recipe: Recipe;
+  /** Undefined in checkpoints of earlier versions. */
+  readonly settings?: RunSettings;
 }
 
 /** A state and the directory it was found in. */
@@ -39,23 +39,16 @@ export interface Trained {
   readonly optimizer: AdamW;
 }
 
-/** Publishes `checkpoint-<step>` in `output`, then deletes all but the newest `keep` of them. Returns its path. */
-export async function saveCheckpoint(
-  output: string,
+/** Writes the files of a checkpoint into a directory. */
+export async function writeCheckpointFiles(
+  directory: string,
   { model, tokenizer, optimizer }: Trained,
   state: Omit<TrainerState, 'version'>,
-  keep: number,
-): Promise<string> {
-  const path = join(output, `checkpoint-${state.step}`);
-  await writeDirectoryAtomic(path, async (directory) => {
-    await writeModelFiles(directory, model, tokenizer);
-    await optimizer.save(join(directory, OPTIMIZER_NAME));
-    const json = `${JSON.stringify({ version: VERSION, ...state }, null, 2)}\n`;
-    await writeFileAtomic(join(directory, STATE_NAME), json);
-  });
-  const checkpoints = await listCheckpoints(output);
-  for (const old of checkpoints.slice(0, -keep)) await rm(old.path, { recursive: true, force: true });
-  return path;
+): Promise<void> {
+  await writeModelFiles(directory, model, tokenizer);
+  await optimizer.save(join(directory, OPTIMIZER_NAME));
+  const json = `${JSON.stringify({ version: VERSION, ...state }, null, 2)}\n`;
+  await writeFileAtomic(join(directory, STATE_NAME), json);
 }
 
 /**
@@ -78,11 +71,13 @@ export async function readState(path: string): Promise<SavedState> {
     if (!Number.isSafeInteger(state[name]) || (state[name] as number) < 0) fail(`${name} is not a count`);
   }
   for (const name of ['order', 'recipe'] as const) if (!isJsonObject(state[name])) fail(`${name} is missing`);
-  const { learningRate } = state.recipe as Partial<Recipe>;
-  if (!isJsonObject(learningRate)) fail('recipe.learningRate is missing');
-  // There was no choice once.
-  const recipe = { dtype: 'float32', ...(state.recipe as object) };
-  return { checkpoint, state: { ...state, recipe } as unknown as TrainerState };
+  const recipe = state.recipe as Recipe;
+  for (const name of ['learningRate', 'model'] as const) {
+    if (!isJsonObject(recipe[name])) fail(`recipe.${name} is missing`);
+  }
+  // There was no choice of dtype once, and a model's configuration may have had fewer fields.
+  const complete = { ...recipe, dtype: recipe.dtype ?? 'float32', model: modelConfig(recipe.model) };
+  return { checkpoint, state: { ...state, recipe: complete } as unknown as TrainerState };
 }
 
 /** Fills an optimizer from a checkpoint. */
@@ -97,19 +92,4 @@ export async function loadOptimizer(
     const problem = `it is of step ${optimizer.step}, but ${STATE_NAME} of step ${state.step}`;
     throw new ForetokenError('CORRUPT_FILE', `${path}: ${problem}`);
   }
-}
-
-/**
- * Makes sure that a run may write into `output`: nobody's checkpoints are overwritten or thrown away.
- * @param step how far the run is: 0 for a new one
- */
-export async function checkOutput(output: string, step: number): Promise<void> {
-  const newest = (await listCheckpoints(output)).at(-1);
-  if (!newest || newest.step <= step) return;
-  const advice =
-    step === 0 ? 'resume it, or give another output directory' : 'delete it, or resume from the newest one';
-  throw new ForetokenError(
-    'INVALID_ARGUMENT',
-    `${output}: there is a later checkpoint already, of step ${newest.step}; ${advice}`,
-  );
 }

@@ -1,153 +1,109 @@
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import { ForetokenError } from '../errors';
 import { loadWeights } from '../model/checkpoint';
-import { modelConfig } from '../model/config';
 import { backwardHeadByHead, uploadBatch } from '../model/loss';
 import { MtpModel } from '../model/model';
 import { native } from '../native/load';
+import { sumSquares } from '../tensor/ops/optimizer';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
-import { checkInteger } from '../check';
-import { NO_TARGET, PackedRows, RowOrder, splitHeldOut, type PackedBatch } from './data';
+import { NO_TARGET, PackedRows, RowOrder, splitHeldOut, type PackedBatch, type TokenFile } from './data';
 import { evaluate, type Evaluation } from './evaluate';
-import { headCurriculum, headWeightSchedule } from './head-schedule';
-import { TrainingLog } from './log';
 import { AdamW } from './optimizer';
-import { checkSameRecipe, recipeOf, type Recipe, type TrainerOptions } from './options';
-import { learningRateSchedule } from './schedule';
-import {
-  checkOutput,
-  loadOptimizer,
-  readState,
-  saveCheckpoint,
-  type SavedState,
-  type TrainerState,
-} from './state';
-
-/** What one training step did. */
-export interface StepResult {
-  /** Steps done, this one included. */
-  readonly step: number;
-  /** What was minimised: the sum of the heads' losses, weighted, with z-loss, label smoothing and entropy term. */
-  readonly loss: number;
-  /** Mean of -log p(token) of each head in nats, without any such term; null for heads that did not learn in this step. */
-  readonly headLosses: readonly (number | null)[];
-  /** The learning rate of this step. */
-  readonly learningRate: number;
-  /** Global norm of the gradient before clipping. */
-  readonly gradientNorm: number;
-  /** Tokens trained on in this step. */
-  readonly tokens: number;
-  /** Wall-clock time, the reading of its rows included. */
-  readonly seconds: number;
-}
-
-/** How {@link Trainer.run} can be stopped and followed. */
-export interface RunOptions {
-  /** When aborted, the step under way is finished and a checkpoint saved. */
-  readonly signal?: AbortSignal;
-  /** Called after every step. */
-  readonly onStep?: (result: StepResult) => void;
-  /** Called after every evaluation, with the steps done by then. */
-  readonly onEvaluation?: (evaluation: Evaluation, step: number) => void;
-  /** Called after every checkpoint, with its directory and the steps done by then. */
-  readonly onCheckpoint?: (path: string, step: number) => void;
-}
-
-/** What {@link Trainer.run} has come to. */
-export interface RunResult {
-  /** Steps done in all. */
-  readonly step: number;
-  /** False when the run was aborted. */
-  readonly completed: boolean;
-  /** The last checkpoint, if there is an output directory. */
-  readonly checkpoint: string | null;
-  /** The evaluation at the end of a completed run, if anything is held out. */
-  readonly evaluation: Evaluation | null;
-}
+import type { Recipe, RunSettings, TrainerOptions } from './options';
+import { planOf, type Plan } from './plan';
+import { Run, type RunOptions, type RunResult, type StepResult, type Work } from './run';
+import { RunDirectory, type Checkpoint } from './run-directory';
+import { loadOptimizer, readState, type SavedState } from './state';
+import { Turns } from './turns';
 
 /**
  * Trains a model, step by step. The same options give the same losses to the bit, whatever the number of threads, and
- * whether the run was interrupted and resumed or not.
+ * whether the run was interrupted and resumed or not. Steps, evaluations and checkpoints that are asked for at the same
+ * time follow one another, so that a checkpoint is always one of a step that was finished.
  */
 export class Trainer implements Disposable {
   /** The model that learns: the one that was given, or a new one, which is disposed with the trainer. */
   readonly model: MtpModel;
   /** What decides the run's numbers, defaults filled in. */
   readonly recipe: Recipe;
+  /** What a resumed run may be told otherwise, defaults filled in. */
+  readonly settings: RunSettings;
   readonly #options: TrainerOptions;
+  readonly #plan: Plan;
+  /** The output directory. */
+  readonly #directory: RunDirectory | null;
+  /** The output directory and others that were saved to, by their absolute paths. */
+  readonly #directories = new Map<string, RunDirectory>();
+  /** The checkpoint that the run went on from. */
+  #resumed: SavedState | undefined;
   readonly #ownsModel: boolean;
   readonly #optimizer: AdamW;
   readonly #training: PackedRows;
   readonly #heldOut: PackedRows | null;
-  readonly #learningRate: (step: number) => number;
-  readonly #headWeights: (step: number) => number[];
+  readonly #turns = new Turns();
   #order: RowOrder;
   #step = 0;
   #tokens = 0;
-  #saved: { step: number; path: string } | null = null;
+  #saved: Checkpoint | null = null;
+  #running = false;
+  #warn = emitWarning;
+  /** Why the weights are of no use, once they are. */
+  #divergence: ForetokenError | null = null;
 
-  /** Checks the options and, when resuming, loads the checkpoint. */
+  /**
+   * Checks the options, locks the output directory, prepares the corpus and, when resuming, loads the checkpoint.
+   * @throws INVALID_ARGUMENT naming the option; FILE_ACCESS or CORRUPT_FILE naming the file
+   */
   static async create(options: TrainerOptions): Promise<Trainer> {
-    const saved = options.resume === undefined ? undefined : await readState(options.resume);
-    const trainer = new Trainer(options, saved?.state.recipe);
+    const { resume, output } = options;
+    const resumed = resume === undefined ? undefined : await readState(resume);
+    const plan = planOf(options, resumed);
+    const directory =
+      output === undefined ? null : await RunDirectory.open(output, resumed?.state.step ?? 0, resumed);
+    let trainer: Trainer | undefined;
     try {
-      if (saved) await trainer.#resume(saved);
-      if (options.output !== undefined) await checkOutput(options.output, trainer.step);
+      const data = typeof options.data === 'function' ? await options.data() : options.data;
+      if (resumed && data.checksum !== resumed.state.recipe.data) throw otherCorpus(resumed);
+      trainer = new Trainer(options, plan, data, directory);
+      if (resumed) await trainer.#resume(resumed);
+      return trainer;
     } catch (error) {
-      trainer.dispose();
+      trainer?.dispose();
+      directory?.close();
       throw error;
     }
-    return trainer;
   }
 
-  private constructor(options: TrainerOptions, before?: Recipe) {
-    const { device, data, tokenizer, model, dtype = 'float32' } = options;
+  private constructor(options: TrainerOptions, plan: Plan, data: TokenFile, directory: RunDirectory | null) {
+    const { device, model } = options;
     this.#options = options;
+    this.#plan = plan;
+    this.#directory = directory;
+    if (directory) this.#directories.set(resolve(directory.path), directory);
     this.#ownsModel = !(model instanceof MtpModel);
-    const config =
-      model instanceof MtpModel
-        ? model.config
-        : modelConfig({
-            vocabSize: tokenizer.vocabSize,
-            bosTokenId: tokenizer.bosId ?? null,
-            eosTokenId: tokenizer.eosId ?? null,
-            ...model,
-          });
-    if (data.vocabSize > config.vocabSize) {
-      const problem = `the corpus has ${data.vocabSize} different tokens, but the model's vocabSize is ${config.vocabSize}`;
+    const recipe = (this.recipe = { ...plan.recipe, data: data.checksum });
+    this.settings = plan.settings;
+    const { vocabSize, mtp } = recipe.model;
+    if (data.vocabSize > vocabSize) {
+      const problem = `the corpus has ${data.vocabSize} different tokens, but the model's vocabSize is ${vocabSize}`;
       throw new ForetokenError('INVALID_ARGUMENT', `trainer: ${problem}`);
     }
-    for (const name of ['evalEvery', 'saveEvery'] as const)
-      checkInteger(`trainer: ${name}`, options[name] ?? 0, 0);
-    for (const name of ['evalRows', 'keepCheckpoints'] as const) {
-      checkInteger(`trainer: ${name}`, options[name] ?? 1, 1);
-    }
-    const computes = { config, dtype: model instanceof MtpModel ? model.dtype : dtype };
-    const recipe = (this.recipe = recipeOf(options, computes, before));
-    const heads = config.mtp.numHeads;
-    const rows = { rowLength: recipe.sequenceLength, heads };
+    const rows = { rowLength: recipe.sequenceLength, heads: mtp.numHeads };
     const split = recipe.heldOut > 0 ? splitHeldOut(data.length, recipe.heldOut) : null;
     this.#training = new PackedRows(data, { ...rows, range: split?.training });
     this.#heldOut = split && new PackedRows(data, { ...rows, range: split.heldOut });
     this.#order = new RowOrder(this.#training.length, recipe.seed);
-    this.#learningRate = learningRateSchedule({ ...recipe.learningRate, steps: options.steps });
-    const weights = headWeightSchedule(heads, recipe.headWeights);
-    const active = recipe.curriculum ? headCurriculum(heads, recipe.curriculum) : () => heads;
-    if (recipe.curriculum && weights(0)[0] === 0) {
-      const problem = 'a curriculum has steps in which head 1 alone is trained, but head 1 weighs 0';
-      throw new ForetokenError('INVALID_ARGUMENT', `head weights: ${problem}`);
-    }
-    this.#headWeights = (step) => weights(step).map((weight, i) => (i < active(step) ? weight : 0));
     // Last, because from here on there is memory to give back.
-    this.model =
-      model instanceof MtpModel ? model : new MtpModel(device, config, { seed: recipe.seed, dtype });
+    const { seed, dtype } = recipe;
+    this.model = model instanceof MtpModel ? model : new MtpModel(device, recipe.model, { seed, dtype });
     this.model.table.reserve(recipe.sequenceLength);
     this.#optimizer = new AdamW(this.model.parameters, recipe.optimizer);
   }
 
-  async #resume({ checkpoint, state }: SavedState): Promise<void> {
-    checkSameRecipe(state.recipe, this.recipe, checkpoint);
+  async #resume(saved: SavedState): Promise<void> {
+    const { checkpoint, state } = saved;
+    this.#resumed = saved;
     await loadWeights(this.model, checkpoint);
     await loadOptimizer(this.#optimizer, checkpoint, state);
     this.#order = new RowOrder(this.#training.length, this.recipe.seed, state.order);
@@ -166,52 +122,72 @@ export class Trainer implements Disposable {
     return this.#tokens;
   }
 
-  /** Steps, with evaluations and checkpoints in between, until all are done or the signal says stop. */
+  /**
+   * Steps, with evaluations and checkpoints in between, until all are done or the signal says stop.
+   * @throws INVALID_ARGUMENT while the trainer is running already; DIVERGED; FILE_ACCESS when the last checkpoint cannot be
+   * written. The message says which checkpoint is kept
+   */
   async run(run: RunOptions = {}): Promise<RunResult> {
-    const { steps, output, evalEvery = 0, saveEvery = 0 } = this.#options;
-    const log = output === undefined ? null : await this.#openLog(output);
-    let evaluation: Evaluation | null = null;
+    this.#checkIdle('run');
+    this.#running = true;
+    if (run.onWarning) this.#warn = run.onWarning;
     try {
-      while (this.step < steps && !run.signal?.aborted) {
-        const result = await this.trainStep();
-        log?.write({ ...result });
-        run.onStep?.(result);
-        const last = this.step === steps;
-        if (this.#heldOut && (last || isDue(this.step, evalEvery))) {
-          evaluation = await this.evaluate();
-          log?.write({ step: this.step, evaluation });
-          run.onEvaluation?.(evaluation, this.step);
-        }
-        const stopping = last || run.signal?.aborted;
-        if (output !== undefined && (stopping || isDue(this.step, saveEvery))) {
-          const path = await this.save(output);
-          run.onCheckpoint?.(path, this.step);
-        }
+      // A run that is done already leaves its log as it is.
+      const done = this.step >= this.settings.steps;
+      const log = done ? null : ((await this.#directory?.openLog(this.step)) ?? null);
+      try {
+        const evaluation = await new Run(
+          this.#work(),
+          this.settings,
+          this.#directory,
+          log,
+          run,
+          this.#warn,
+        ).toEnd();
+        // Those that were asked for meanwhile.
+        await this.#turns.take(() => Promise.resolve());
+        const completed = this.step >= this.settings.steps;
+        return { step: this.step, completed, checkpoint: this.#saved?.path ?? null, evaluation };
+      } catch (error) {
+        throw this.#withAdvice(error);
+      } finally {
+        await log?.close().catch((error: unknown) => this.#warn((error as Error).message));
       }
     } finally {
-      await log?.close();
+      this.#warn = emitWarning;
+      this.#running = false;
     }
-    const completed = this.step >= steps;
-    return { step: this.step, completed, checkpoint: this.#saved?.path ?? null, evaluation };
   }
 
-  #openLog(output: string): Promise<TrainingLog> {
-    const path = join(output, 'train.jsonl');
-    return this.step === 0 ? TrainingLog.create(path) : TrainingLog.resume(path, this.step);
+  #work(): Work {
+    return {
+      step: () => this.step,
+      trainStep: () => this.#turns.take(() => this.#trainStep()),
+      evaluate: this.#heldOut && ((run) => this.#turns.take(() => this.#evaluate(run))),
+      save: () => this.#turns.take(() => this.#save(this.#directory!)),
+      diverged: (problem) => this.#turns.take(() => this.#diverge(`step ${this.step}: ${problem}`)),
+    };
   }
 
   /**
    * One step of the optimizer. Everything is enqueued at once and one small tensor read back.
-   * @throws DIVERGED when the loss or the gradient is not a number any more
+   * @throws DIVERGED when the loss or the gradient is not a number any more: the weights are those of before the step then,
+   * and neither trained further nor saved; INVALID_ARGUMENT during a {@link run}
    */
   async trainStep(): Promise<StepResult> {
+    this.#checkIdle('trainStep');
+    return this.#turns.take(() => this.#trainStep());
+  }
+
+  async #trainStep(): Promise<StepResult> {
+    if (this.#divergence) throw this.#divergence;
     const started = performance.now();
     const { accumulation, batchSize, sequenceLength } = this.recipe;
     const batches = Array.from({ length: accumulation }, () =>
       this.#training.batch(this.#order.next(batchSize)),
     );
-    const learningRate = this.#learningRate(this.step);
-    const weights = this.#headWeights(this.step);
+    const learningRate = this.#plan.learningRate(this.step);
+    const weights = this.#plan.headWeights(this.step);
     const counts = weights.map((_, i) => validCount(batches.map((batch) => batch.targets[i]!)));
     const { sums, nll } = this.#enqueueStep(batches, weights, counts, learningRate);
     const [values, nllSums] = await Promise.all([sums.data(), sumsByHead(nll)]);
@@ -221,13 +197,15 @@ export class Trainer implements Disposable {
       weights.map((weight, i) => (weight === 0 || counts[i] === 0 ? null : sumOf[i]! / counts[i]!));
     const headLosses = means(nllSums ?? values);
     const loss = means(values).reduce((total: number, mean, i) => total + weights[i]! * (mean ?? 0), 0);
+    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
+      const problem = `step ${this.step + 1}: the loss is ${loss} and the norm of the gradient ${gradientNorm}`;
+      await this.#diverge(problem, Number.isFinite(loss));
+    }
     this.#step += 1;
     const tokens = accumulation * batchSize * sequenceLength;
     this.#tokens += tokens;
-    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
-      const problem = `the loss is ${loss} and the norm of the gradient ${gradientNorm}`;
-      throw new ForetokenError('DIVERGED', `step ${this.step}: ${problem}; lower the learning rate`);
-    }
+    // Its weights have given a loss: it is a good one.
+    await this.#rotate(this.settings.keepCheckpoints);
     const seconds = (performance.now() - started) / 1000;
     return { step: this.step, loss, headLosses, learningRate, gradientNorm, tokens, seconds };
   }
@@ -271,34 +249,120 @@ export class Trainer implements Disposable {
 
   /**
    * Evaluates all heads on the held-out part of the corpus.
+   * @param run its `signal` gives the evaluation up, which rejects with the signal's reason
    * @throws INVALID_ARGUMENT when nothing is held out
    */
-  async evaluate(): Promise<Evaluation> {
+  async evaluate(run: Pick<RunOptions, 'signal' | 'onEvaluationProgress'> = {}): Promise<Evaluation> {
     if (!this.#heldOut)
       throw new ForetokenError('INVALID_ARGUMENT', 'evaluate: nothing is held out (heldOut is 0)');
-    return evaluate(this.model, this.#heldOut, {
+    return this.#turns.take(() => this.#evaluate(run));
+  }
+
+  async #evaluate({ signal, onEvaluationProgress }: RunOptions): Promise<Evaluation> {
+    const evaluation = await evaluate(this.model, this.#heldOut!, {
       batchSize: this.recipe.batchSize,
-      rows: this.#options.evalRows,
+      rows: this.settings.evalRows || undefined,
       tokenizer: this.#options.tokenizer,
+      signal,
+      onProgress: onEvaluationProgress,
+    });
+    // The weights have given a loss: the newest checkpoint is a good one.
+    await this.#rotate(this.settings.keepCheckpoints);
+    return evaluation;
+  }
+
+  /**
+   * Publishes `checkpoint-<step>` in `output`, when the step under way is finished, and returns its path.
+   * @throws DIVERGED when the weights are of no use; INVALID_ARGUMENT while another training writes into `output`;
+   * FILE_ACCESS
+   */
+  async save(output: string): Promise<string> {
+    return this.#turns.take(async () => {
+      const directory = await this.#directoryOf(output);
+      try {
+        return (await this.#save(directory)).path;
+      } finally {
+        // Only the output directory is the trainer's for as long as it lives.
+        if (directory !== this.#directory) directory.close();
+      }
     });
   }
 
-  /** Publishes `checkpoint-<step>` in `output` and returns its path. */
-  async save(output: string): Promise<string> {
-    const state: Omit<TrainerState, 'version'> = {
-      step: this.step,
-      tokens: this.tokens,
-      order: this.#order.state,
-      recipe: this.recipe,
-    };
+  async #save(directory: RunDirectory): Promise<Checkpoint> {
+    if (this.#divergence) throw this.#divergence;
+    if (!Number.isFinite(await this.#sumOfSquares())) {
+      await this.#diverge(`step ${this.step}: the weights are not finite, or near it, and not saved`);
+    }
     const trained = { model: this.model, tokenizer: this.#options.tokenizer, optimizer: this.#optimizer };
-    const path = await saveCheckpoint(output, trained, state, this.#options.keepCheckpoints ?? 2);
-    this.#saved = { step: this.step, path };
-    return path;
+    const { step, tokens, recipe, settings } = this;
+    const state = { step, tokens, order: this.#order.state, settings, recipe };
+    this.#saved = await directory.save(trained, state, this.#warn);
+    // No loss has shown yet that these weights are good.
+    await this.#rotate(Math.max(2, settings.keepCheckpoints));
+    return this.#saved;
   }
 
-  /** Frees the optimizer's memory, and the model unless it was given. */
+  /** Σ w² of all weights. */
+  async #sumOfSquares(): Promise<number> {
+    using squares = scope(() => {
+      const { buckets } = this.model.parameters;
+      const sums = this.model.device.empty([buckets.length]);
+      buckets.forEach(({ value }, i) => sums.view(i, [1]).copyFrom(sumSquares(value)));
+      return sums;
+    });
+    return [...(await squares.data())].reduce((sum, part) => sum + part, 0);
+  }
+
+  async #directoryOf(output: string): Promise<RunDirectory> {
+    const path = resolve(output);
+    const directory =
+      this.#directories.get(path) ?? (await RunDirectory.open(output, this.step, this.#resumed));
+    this.#directories.set(path, directory);
+    await directory.lock();
+    return directory;
+  }
+
+  async #rotate(keep: number): Promise<void> {
+    for (const directory of this.#directories.values()) {
+      await directory.rotate(keep).catch((error: unknown) => this.#warn((error as Error).message));
+    }
+  }
+
+  /**
+   * Ends training: nothing goes on from weights that give no loss.
+   * @param areGood whether the weights are, and only the gradient is not
+   */
+  async #diverge(problem: string, areGood = false): Promise<never> {
+    let aside = '';
+    for (const directory of this.#directories.values()) {
+      const { newest } = directory;
+      if (areGood || newest?.step !== this.step) continue;
+      aside += `; ${newest.path} has these weights and is ${await directory.setAside(newest)} now`;
+      this.#saved = directory.newest;
+    }
+    const { peak } = this.recipe.learningRate;
+    const from = this.#saved ? `resume from ${this.#saved.path}` : 'nothing else is saved: begin again';
+    const message = `${problem}${aside}; ${from} with a lower learning rate than ${peak}`;
+    throw (this.#divergence = new ForetokenError('DIVERGED', message));
+  }
+
+  /** What ended a run, and what is kept of it. */
+  #withAdvice(error: unknown): unknown {
+    if (!(error instanceof ForetokenError) || error.code === 'DIVERGED' || !this.#directory) return error;
+    const kept = this.#saved
+      ? `${this.#saved.path} is kept: resume from it`
+      : 'nothing was saved: begin again';
+    return new ForetokenError(error.code, `step ${this.step}: ${error.message}; ${kept}`, { cause: error });
+  }
+
+  #checkIdle(what: string): void {
+    if (!this.#running) return;
+    throw new ForetokenError('INVALID_ARGUMENT', `${what}: the trainer is running; wait for run() to end`);
+  }
+
+  /** Frees the optimizer's memory and the output directory, and the model unless it was given. */
   dispose(): void {
+    for (const directory of this.#directories.values()) directory.close();
     this.#optimizer.dispose();
     if (this.#ownsModel) this.model.dispose();
   }
@@ -309,8 +373,13 @@ export class Trainer implements Disposable {
   }
 }
 
-function isDue(step: number, every: number): boolean {
-  return every > 0 && step % every === 0;
+function emitWarning(message: string): void {
+  process.emitWarning(message);
+}
+
+function otherCorpus({ checkpoint }: SavedState): ForetokenError {
+  const problem = 'the corpus is another than that of the run; give the same text, tokenizer and exclusions';
+  return new ForetokenError('INVALID_ARGUMENT', `cannot resume from ${checkpoint}: ${problem}`);
 }
 
 /** The sum over all rows of each head; null where there are none of any head. */

@@ -32,7 +32,7 @@ interface Line {
 }
 
 function logOf(output: string): Line[] {
-  const lines = readFileSync(`${output}/train.jsonl`, 'utf8').trim().split('\n');
+  const lines = readFileSync(`${output}/foretoken-log.jsonl`, 'utf8').trim().split('\n');
   return lines.map((line) => {
     const { seconds: _, ...rest } = JSON.parse(line) as Line & { seconds?: number };
     return rest;
@@ -168,7 +168,12 @@ it('trains, then evaluates what it saved', async () => {
     checkpoint: `${output}/checkpoint-4`,
     tokens: 4 * 64,
   });
-  expect(readdirSync(output).sort()).toEqual(['checkpoint-2', 'checkpoint-4', 'corpus', 'train.jsonl']);
+  expect(readdirSync(output).sort()).toEqual([
+    'checkpoint-2',
+    'checkpoint-4',
+    'corpus',
+    'foretoken-log.jsonl',
+  ]);
   expect(trained.stderr).toContain('step 4/4');
 
   const flags = '--held-out 0.1 --sequence-length 32 --batch-size 2 --threads 1'.split(' ');
@@ -208,7 +213,7 @@ it('ends quietly when nobody reads the output any longer', async () => {
 /** Starts a run and sends it a signal after its third step. */
 async function interrupted(signal: NodeJS.Signals, output: string, argv: string[]): Promise<Ended> {
   const { child, ended } = startCli(...argv);
-  const log = `${output}/train.jsonl`;
+  const log = `${output}/foretoken-log.jsonl`;
   while (child.exitCode === null && (!existsSync(log) || readFileSync(log, 'utf8').split('\n').length < 4)) {
     await sleep(5);
   }

@@ -72,8 +72,10 @@ describe.each(targets)('%s', (target) => {
     { squares: [9, 16], maxNorm: 10, norm: 5, coefficient: 1 },
     { squares: [9, 16], maxNorm: 0, norm: 5, coefficient: 1 },
     { squares: [0], maxNorm: 1, norm: 0, coefficient: 1 },
-    { squares: [Infinity], maxNorm: 1, norm: Infinity, coefficient: 0 },
+    { squares: [Infinity], maxNorm: 1, norm: Infinity, coefficient: NaN },
+    { squares: [Infinity], maxNorm: 0, norm: Infinity, coefficient: NaN },
     { squares: [1, NaN], maxNorm: 1, norm: NaN, coefficient: NaN },
+    { squares: [1, NaN], maxNorm: 0, norm: NaN, coefficient: NaN },
   ])('clipping $squares to $maxNorm', async ({ squares, maxNorm, norm, coefficient }) => {
     const results = await onAllVariants(target, (device) => {
       const clip = clipCoefficient(device.tensor(Float32Array.from(squares)), maxNorm);
@@ -166,6 +168,18 @@ describe.each(targets)('%s', (target) => {
       rounded!,
       param!.map((value) => nearest(value, 'bfloat16')),
     );
+  });
+
+  test.each(counts)('a scale of NaN leaves %i parameters and their means alone', async (count) => {
+    const start = [0, 1, 2].map(() => random.floats(count).map(Math.abs));
+    const results = await onAllVariants(target, (device) => {
+      const [p, m, v] = start.map((values) => device.tensor(values));
+      const rounded = device.empty([count], 'bfloat16').fill(1);
+      const grad = device.tensor(random.floats(count).fill(Infinity, count >> 1));
+      adamw(p!, grad, m!, v!, device.tensor(Float32Array.of(NaN)), defaults, rounded);
+      return [p!, m!, v!, rounded.cast('float32')];
+    });
+    [...start, new Float32Array(count).fill(1)].forEach((values, i) => expectSameBits(results[i]!, values));
   });
 
   test('a learning rate of 0 changes no parameter, and a gradient of NaN shows', async () => {

@@ -4,7 +4,8 @@ import type { TrainingBatch } from '../../lib/model/loss';
 import { byteTokenizerFiles, createTokenizer } from '../../lib/model/tokenizer';
 import { Random } from '../../lib/tensor/random';
 import { TokenFile, writeTokenFile } from '../../lib/train/data';
-import type { StepResult, Trainer } from '../../lib/train/trainer';
+import type { StepResult } from '../../lib/train/run';
+import type { Trainer } from '../../lib/train/trainer';
 
 export const tokenizer = createTokenizer(byteTokenizerFiles());
 

@@ -211,12 +211,12 @@ describe('run', () => {
       onCheckpoint: (path, step) => seen.push(`${path.slice(output.length + 1)} ${step}`),
     });
     expect(seen).toEqual([
-      ...['step 1', 'step 2', 'checkpoint-2 2', 'step 3', 'step 4', 'evaluation 4', 'checkpoint-4 4'],
-      ...['step 5', 'step 6', 'evaluation 6', 'checkpoint-6 6'],
+      ...['step 1', 'step 2', 'checkpoint-2 2', 'step 3', 'step 4', 'checkpoint-4 4', 'evaluation 4'],
+      ...['step 5', 'step 6', 'checkpoint-6 6', 'evaluation 6'],
     ]);
     expect(result).toMatchObject({ step: 6, completed: true, checkpoint: `${output}/checkpoint-6` });
     expect(result.evaluation).toEqual(await trainer.evaluate());
-    const log = readFileSync(`${output}/train.jsonl`, 'utf8').trim().split('\n');
+    const log = readFileSync(`${output}/foretoken-log.jsonl`, 'utf8').trim().split('\n');
     const steps = log.map((line) => (JSON.parse(line) as { step: number }).step);
     expect(steps).toEqual([1, 2, 3, 4, 4, 5, 6, 6]);
   });

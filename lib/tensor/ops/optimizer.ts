@@ -19,7 +19,7 @@ export function clipCoefficient(
 ): {
   /** float32 [1]: the global norm before clipping. */
   norm: Tensor;
-  /** float32 [1]: maxNorm / (norm + 1e-6), but at most 1. */
+  /** float32 [1]: maxNorm / (norm + 1e-6), but at most 1; NaN when the norm is not finite. */
   coefficient: Tensor;
 } {
   const [norm, coefficient] = native.clipCoefficient(handleOf(squares), maxNorm);
@@ -56,7 +56,7 @@ const ADAMW_OPTIONS: Schema<AdamwOptions> = {
 /**
  * One AdamW step in place (Loshchilov & Hutter 2019).
  * @param m running mean of the gradient; v of its square; both zeros at first
- * @param gradScale [1]: multiplies the gradient
+ * @param gradScale [1]: multiplies the gradient; when it is NaN, the step changes nothing
  * @param rounded bfloat16, of the shape of `param`: becomes the new parameter, rounded to nearest even
  */
 export function adamw(
