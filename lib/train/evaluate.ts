@@ -5,7 +5,7 @@ import { TOKENIZER, type Tokenizer } from '../model/tokenizer';
 import { noGrad } from '../tensor/autograd';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
-import { check, checkOptions, instance, integer, signal, type Schema } from '../check';
+import { callback, check, checkOptions, instance, integer, signal, type Schema } from '../check';
 import { MOST_ROWS, NO_TARGET, PackedRows, type PackedBatch } from './data';
 
 /** How well one head predicts. */
@@ -70,6 +70,7 @@ const EVALUATE_OPTIONS: Schema<EvaluateOptions> = {
   rows: integer(1),
   tokenizer: TOKENIZER,
   signal,
+  onProgress: callback,
 };
 
 /**

@@ -1,7 +1,8 @@
 // Models of every type are trained, and learn alike.
 import { openDevice, type Device } from '../../lib/tensor/device';
 import type { TokenFile } from '../../lib/train/data';
-import { Trainer, type StepResult } from '../../lib/train/trainer';
+import type { StepResult } from '../../lib/train/run';
+import { Trainer } from '../../lib/train/trainer';
 import { TemporaryDirectory } from '../support/temporary';
 import { tinyCorpus, tinyModel, tokenizer, trainSteps } from '../support/training';
 

@@ -232,7 +232,7 @@ describe('a run that diverges', () => {
     }
     {
       using trainer = await create({ ...plan, resume: output, learningRate: { peak: 1e12 } });
-      const message = await trainer.run().catch((error: Error) => error.message);
+      const message = await trainer.run().catch((error: unknown) => (error as Error).message);
       expect(message).toMatch(/checkpoint-4 has these weights and is .*diverged-checkpoint-4 now/);
       expect(message).toContain(
         `resume from ${output}/checkpoint-3 with a lower learning rate than 1000000000000`,
