@@ -45,6 +45,9 @@ napi_value embedding_backward(Call& call) {
   return call.nothing();
 }
 
+// The rows that have a norm: any number of them may be without elements.
+int64_t normed_rows(const Tensor& x) { return x.shape.count() > 0 ? x.shape.rows() : 0; }
+
 // rmsNorm(x, weight, eps, residual?): [y, rstd], and with a residual [y, rstd, sum]: what was normed is x + residual
 napi_value rms_norm(Call& call) {
   const Tensor& x = call.activations(0, "x");
@@ -57,11 +60,11 @@ napi_value rms_norm(Call& call) {
   if (residual != nullptr) call.check_shape(*residual, "residual", x.shape);
   std::vector<Tensor> results;
   results.push_back(call.output(x.dtype, x.shape));
-  results.push_back(call.output(DType::kFloat32, {x.shape.rows()}));
+  results.push_back(call.output(DType::kFloat32, {normed_rows(x)}));
   if (residual != nullptr) results.push_back(call.output(x.dtype, x.shape));
   call.device().backend().run(RmsNormArgs{x.data(), residual ? residual->data() : nullptr,
                                           residual ? results[2].data() : nullptr, weight.as<float>(), results[0].data(),
-                                          results[1].as<float>(), x.shape.rows(), x.shape[-1], eps, x.dtype});
+                                          results[1].as<float>(), normed_rows(x), x.shape[-1], eps, x.dtype});
   return call.handles(std::move(results));
 }
 
@@ -75,7 +78,7 @@ napi_value rms_norm_backward(Call& call) {
   call.check_rank(x, "x", 1, kMaxRank);
   call.check_shape(grad_y, "gradY", x.shape);
   call.check_shape(weight, "weight", {x.shape[-1]});
-  call.check_shape(rstd, "rstd", {x.shape.rows()});
+  call.check_shape(rstd, "rstd", {normed_rows(x)});
   if (grad_weight != nullptr) call.check_shape(*grad_weight, "gradWeight", weight.shape);
   Tensor grad_x = call.output(x.dtype, x.shape);
   run_with_workspace(call.device(),
@@ -85,7 +88,7 @@ napi_value rms_norm_backward(Call& call) {
                                          rstd.as<float>(),
                                          grad_x.data(),
                                          grad_weight ? grad_weight->as<float>() : nullptr,
-                                         x.shape.rows(),
+                                         normed_rows(x),
                                          x.shape[-1],
                                          x.dtype,
                                          {}},

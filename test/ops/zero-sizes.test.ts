@@ -265,6 +265,7 @@ const operations: Record<string, Case[]> = {
   rmsNorm: [
     [0, 3],
     [3, 0],
+    [MANY, 0],
   ].map(([count, dim]) => [
     `of ${count} rows of ${dim}`,
     ({ exact, floats }) => {
@@ -278,6 +279,7 @@ const operations: Record<string, Case[]> = {
   addRmsNorm: [
     [0, 3],
     [3, 0],
+    [MANY, 0],
   ].map(([count, dim]) => [
     `of ${count} rows of ${dim}`,
     ({ exact, floats }) => {
