@@ -1,0 +1,97 @@
+// Runs as a user resumes, ends and loses sight of them.
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { runCli, startCli, type Ended } from '../support/cli';
+import { TemporaryDirectory } from '../support/temporary';
+
+const temporary = new TemporaryDirectory();
+
+/** A run whose steps take milliseconds. */
+function tiny(...more: string[]): string[] {
+  temporary.write('text/one.txt', 'All work and no play makes Jack a dull boy. '.repeat(60));
+  const flags = '--hidden-size 16 --layers 2 --attention-heads 2 --heads 2 --sequence-length 32 --threads 1';
+  const run = ['-o', temporary.at('text/run'), '--batch-size', '2', '--held-out', '0.1'];
+  return ['train', temporary.at('text'), ...flags.split(' '), ...run, ...more];
+}
+
+/** The same run again, with nothing but where it is. */
+const again = (...more: string[]): Promise<Ended> =>
+  runCli(
+    'train',
+    temporary.at('text'),
+    '-o',
+    temporary.at('text/run'),
+    '--resume',
+    '--threads',
+    '1',
+    ...more,
+  );
+
+const checkpoint = (step: number): string => temporary.at(`text/run/checkpoint-${step}`);
+
+it('a resumed run needs no flags, has its own output in its corpus never, and says when nothing is left', async () => {
+  expect((await runCli(...tiny('--steps', '2', '--resume'))).stderr).toContain('the run begins');
+  const done = await again();
+  expect([done.code, done.stdout]).toEqual([
+    0,
+    `nothing left to do: the run has done its 2 steps: ${checkpoint(2)}\n`,
+  ]);
+  temporary.write('text/run/corpus/old.txt', 'Not part of the corpus.');
+  const longer = await again('--steps', '4');
+  expect([longer.code, longer.stderr]).toEqual([0, expect.stringContaining('from step 2 on')]);
+  expect(longer.stdout).toContain(`trained 4 steps: ${checkpoint(4)}`);
+  expect((await again('--steps', '1')).stdout).toContain('has done its 4 steps; --steps is 1');
+});
+
+it('a resumed run that is told otherwise names the flags that differ, and nothing else', async () => {
+  await runCli(...tiny('--steps', '2'));
+  const { code, stderr } = await again('--steps', '4', '--batch-size', '3', '--hidden-size', '32');
+  expect([code, stderr]).toEqual([
+    1,
+    `foretoken: cannot resume from ${checkpoint(2)}: --hidden-size was 16 and is 32; --batch-size was 2 and is 3\n`,
+  ]);
+  expect((await again('--steps', '4', '--learning-rate', '1e-4')).code).toBe(0);
+});
+
+it.each([
+  [['--resume', 'RUN'], '--resume takes no path'],
+  [['RUN/notes.txt'], 'give a directory of its own'],
+])('%j is refused', async (more, part) => {
+  await runCli(...tiny('--steps', '1'));
+  const { code, stderr } = await runCli(
+    ...tiny(),
+    ...more.map((word) => word.replace('RUN', temporary.at('text/run'))),
+  );
+  expect([code, stderr]).toEqual([2, expect.stringContaining(part)]);
+});
+
+it('options are checked before text is tokenized', async () => {
+  const { code } = await runCli(...tiny('--warmup-steps', '9', '--steps', '3'));
+  expect([code, existsSync(temporary.at('text/run/corpus'))]).toEqual([1, false]);
+});
+
+/** Waits until a run has done some steps. */
+async function steps(count: number): Promise<void> {
+  const log = temporary.at('text/run/foretoken-log.jsonl');
+  while (!existsSync(log) || readFileSync(log, 'utf8').split('\n').length <= count) await sleep(5);
+}
+
+it('a terminal that is closed ends a run in order', async () => {
+  const { child, ended } = startCli(...tiny('--steps', '100000'));
+  await steps(3);
+  child.stdout!.destroy();
+  child.stderr!.destroy();
+  child.kill('SIGHUP');
+  expect((await ended).code).toBe(129);
+  expect(readdirSync(temporary.at('text/run')).filter((name) => name.startsWith('checkpoint-'))).toHaveLength(
+    1,
+  );
+});
+
+it('a run goes on when nobody reads what it says', async () => {
+  const { child, ended } = startCli(...tiny('--steps', '40', '--save-every', '5'));
+  child.stdout!.destroy();
+  child.stderr!.destroy();
+  expect((await ended).code).toBe(0);
+  expect(existsSync(checkpoint(40))).toBe(true);
+});
