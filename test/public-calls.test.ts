@@ -9,7 +9,11 @@ import { tinyCorpus, tinyModel, tokenizer } from './support/training';
 const temporary = new TemporaryDirectory();
 let stage: Stage;
 
+const before = process.cwd();
+
 beforeEach(async () => {
+  // Where paths lead that are made up.
+  process.chdir(temporary.path);
   const device = foretoken.openDevice('cpu', { threads: 1, memoryLimit: 512e6 });
   const model = new foretoken.MtpModel(device, { vocabSize: 300, ...tinyModel('medusa', 3) }, { seed: 1 });
   model.table.reserve(16);
@@ -27,6 +31,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  process.chdir(before);
   await stage.data.close();
   stage.device.dispose();
 });

@@ -1,7 +1,7 @@
 // One valid call of every public function and constructor, with each of its options given.
 import * as foretoken from '../../lib';
 import type { HeadKind } from '../../lib';
-import { randomBatch, tokenizer } from './training';
+import { randomBatch, tinyModel, tokenizer } from './training';
 
 /** A call that succeeds. */
 export interface PublicCall {
@@ -27,7 +27,7 @@ export interface Stage {
 }
 
 /** What is no function to call, or made by other functions alone. */
-export const NOT_CALLED = ['ForetokenError', 'Device', 'Tensor', 'Capture', 'Trainer'];
+export const NOT_CALLED = ['ForetokenError', 'Device', 'Tensor', 'Capture'];
 
 let kinds = 0;
 
@@ -345,9 +345,36 @@ export function publicCalls({
     'TokenFile.open': { call: (path: string) => foretoken.TokenFile.open(path), args: { path: data.path } },
     evaluate: {
       call: foretoken.evaluate,
-      args: { model, rows: rows(), options: { batchSize: 1, rows: 1, tokenizer, signal } },
+      args: {
+        model,
+        rows: rows(),
+        options: { batchSize: 1, rows: 1, tokenizer, signal, onProgress: () => undefined },
+      },
       options: 'options',
       optional: ['options'],
+    },
+    'Trainer.create': {
+      call: (options: foretoken.TrainerOptions) => foretoken.Trainer.create(options),
+      args: {
+        options: {
+          ...{
+            device,
+            model: tinyModel('medusa', 2),
+            dtype: 'float32',
+            tokenizer,
+            data,
+            steps: 2,
+            batchSize: 1,
+          },
+          ...{ sequenceLength: 8, accumulation: 1, heldOut: 0.2, optimizer: { beta1: 0.9 }, seed: 1 },
+          learningRate: { schedule: 'constant', peak: 1e-3, warmupSteps: 1 },
+          headWeights: { kind: 'beta', beta: 0.5 },
+          curriculum: { kind: 'forward', steps: 2 },
+          loss: { labelSmoothing: 0.1, zLoss: 0.1, entropyWeight: 0.1 },
+          ...{ evalEvery: 1, evalRows: 1, saveEvery: 1, saveEveryMinutes: 1, keepCheckpoints: 1 },
+        },
+      },
+      options: 'options',
     },
     generate: {
       call: foretoken.generate,
