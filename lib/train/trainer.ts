@@ -8,6 +8,7 @@ import { sumSquares } from '../tensor/ops/optimizer';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { NO_TARGET, PackedRows, RowOrder, splitHeldOut, type PackedBatch, type TokenFile } from './data';
+import { checkRunOptions, checkTrainerOptions } from './check-options';
 import { evaluate, type Evaluation } from './evaluate';
 import { AdamW } from './optimizer';
 import type { Recipe, RunSettings, TrainerOptions } from './options';
@@ -55,7 +56,8 @@ export class Trainer implements Disposable {
    * Checks the options, locks the output directory, prepares the corpus and, when resuming, loads the checkpoint.
    * @throws INVALID_ARGUMENT naming the option; FILE_ACCESS or CORRUPT_FILE naming the file
    */
-  static async create(options: TrainerOptions): Promise<Trainer> {
+  static async create(given: TrainerOptions): Promise<Trainer> {
+    const options = checkTrainerOptions(given);
     const { resume, output } = options;
     const resumed = resume === undefined ? undefined : await readState(resume);
     const plan = planOf(options, resumed);
@@ -127,7 +129,8 @@ export class Trainer implements Disposable {
    * @throws INVALID_ARGUMENT while the trainer is running already; DIVERGED; FILE_ACCESS when the last checkpoint cannot be
    * written. The message says which checkpoint is kept
    */
-  async run(run: RunOptions = {}): Promise<RunResult> {
+  async run(given: RunOptions = {}): Promise<RunResult> {
+    const run = checkRunOptions(given);
     this.#checkIdle('run');
     this.#running = true;
     if (run.onWarning) this.#warn = run.onWarning;
