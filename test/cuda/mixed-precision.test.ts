@@ -131,8 +131,9 @@ describe.each(bfloat16Targets)('on %s', (target) => {
           const store = new ParameterStore(device, { dtype });
           const table = store.create([{ name: 'table', shape: [vocab, hiddenSize] }], { std: 1 });
           const mlp = new Mlp(store, 'mlp.', {
-            ...{ hiddenSize, intermediateSize: 48, initStd: 0.2, residualStd: 0.2 },
-          } as ConstructorParameters<typeof Mlp>[2]);
+            ...{ hiddenSize, intermediateSize: 48, initStd: 0.2, residualStd: 0.2, rmsNormEps: 1e-5 },
+            ...{ heads: 1, kvHeads: 1, headDim: hiddenSize, qkvBias: false, outBias: false, qkNorm: false },
+          });
           const norm = new RMSNorm(store, 'norm', hiddenSize, 1e-5);
           store.allocate(3);
           store.allocateGradients();

@@ -344,8 +344,10 @@ describe('findModel', () => {
   it('takes a model, or the newest checkpoint of a run', async () => {
     const model = temporary.write('model/config.json', '{}').replace('/config.json', '');
     expect(await findModel(model)).toBe(model);
-    for (const step of [2, 10, 9]) temporary.write(`run/checkpoint-${step}/config.json`, '{}');
-    temporary.write('run/checkpoint-old/config.json', '{}');
+    const files = ['config.json', 'model.safetensors', 'optimizer.safetensors', 'trainer_state.json'];
+    for (const name of ['checkpoint-2', 'checkpoint-10', 'checkpoint-9', 'checkpoint-old'])
+      for (const file of files) temporary.write(`run/${name}/${file}`, '{}');
+    temporary.write('run/checkpoint-11/config.json', '{}');
     expect(await findModel(temporary.at('run'))).toBe(temporary.at('run/checkpoint-10'));
   });
 

@@ -447,8 +447,10 @@ describe('attention', () => {
       expect(attempt(2, { headDim: 4 })).toThrow(
         mismatch('qkv is [6, 12]', '2 query, 1 key', '4 dimensions'),
       );
-      expect(attempt(2, { heads: 2 ** 53 })).toThrow(mismatch('qkv is [6, 12]'));
-      expect(attempt(2, { kvHeads: 2 ** 52, heads: 2 ** 53 })).toThrow(mismatch('qkv is [6, 12]'));
+      const most = 2 ** 31 - 1;
+      expect(attempt(2, { heads: most, headDim: most })).toThrow(mismatch('qkv is [6, 12]'));
+      expect(attempt(2, { heads: most, kvHeads: most })).toThrow(mismatch('qkv is [6, 12]'));
+      expect(attempt(2, { heads: 2 ** 53 })).toThrow(invalid('heads', String(most), String(2 ** 53)));
       expect(attempt(2, { heads: 3, kvHeads: 2 })).toThrow(invalid('heads must be a multiple of kvHeads'));
       expect(attempt(2, { kvHeads: 0 })).toThrow(invalid('kvHeads', '0'));
       expect(attempt(2, { scale: NaN })).toThrow(invalid('scale'));
