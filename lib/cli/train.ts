@@ -5,9 +5,10 @@ import { findModel, listCheckpoints, loadModel } from '../model/checkpoint';
 import type { MtpModel } from '../model/model';
 import { byteTokenizerFiles, createTokenizer, loadTokenizer, type Tokenizer } from '../model/tokenizer';
 import type { ActivationDType } from '../native/binding';
-import { prepareCorpus, supersededTokenFiles, type TokenFile } from '../train/data';
+import { prepareCorpus, supersededTokenFiles, type CorpusProgress, type TokenFile } from '../train/data';
 import { RecipeError } from '../train/plan';
 import { Progress } from '../train/progress';
+import { describeCorpus, StatusLine } from '../train/status-line';
 import type { RunResult } from '../train/run';
 import { readState, type SavedState } from '../train/state';
 import { Trainer } from '../train/trainer';
@@ -37,35 +38,46 @@ export async function trainCommand({
   using computing = openCommandDevice(values, { masters: true });
   const { model, tokenizer } = await startingPoint(computing, values, resumed);
   const cacheDirectory = values.cache ?? join(output, 'corpus');
+  const status = new StatusLine(process.stderr);
   let data: TokenFile | undefined;
-  const prepare = async (): Promise<TokenFile> => {
+  const prepare = async (signal: AbortSignal): Promise<TokenFile> => {
     // With what a run writes, and what is put beside it, no resumed run would have the same corpus.
     const exclude = [...(values.exclude ?? []), escapePath(resolve(output))];
     const corpus = { patterns, exclude, textField: values['text-field'], tokenizer, cacheDirectory };
-    return (data = await prepareCorpus(corpus));
+    const onProgress = (progress: CorpusProgress): void => status.update(describeCorpus(progress));
+    try {
+      return (data = await prepareCorpus({ ...corpus, signal, onProgress }));
+    } finally {
+      status.clear();
+    }
   };
-  try {
-    using trainer = await Trainer.create({
-      ...trainingOptions(values),
-      // A run of before there were settings in checkpoints must be told how long it is.
-      steps: values.steps ?? resumed?.state.settings?.steps ?? 1000,
-      device: computing.device,
-      // Nothing else can be trained in, as was made sure of.
-      dtype: computing.dtype as ActivationDType | undefined,
-      ...{ tokenizer, output, data: prepare, resume: resumed?.checkpoint },
-      model: model ?? modelOptions(values, resumed?.state.recipe.model),
-    });
-    // A cache of the run's own has no use for what was tokenized of other text before.
-    const superseded = values.cache === undefined ? await supersededTokenFiles(data!.path) : [];
-    for (const path of superseded) await rm(path, { force: true });
-    return await run(trainer, data!, values);
-  } catch (error) {
-    if (!(error instanceof RecipeError)) throw error;
-    throw new RecipeError(error.checkpoint, error.differences, flagOf);
-  } finally {
-    model?.dispose();
-    await data?.close();
-  }
+  let finished = false;
+  const exitCode = await interruptible(async (signal) => {
+    try {
+      using trainer = await Trainer.create({
+        ...trainingOptions(values),
+        // A run of before there were settings in checkpoints must be told how long it is.
+        steps: values.steps ?? resumed?.state.settings?.steps ?? 1000,
+        device: computing.device,
+        // Nothing else can be trained in, as was made sure of.
+        dtype: computing.dtype as ActivationDType | undefined,
+        ...{ tokenizer, output, data: () => prepare(signal), resume: resumed?.checkpoint },
+        model: model ?? modelOptions(values, resumed?.state.recipe.model),
+      });
+      // A cache of the run's own has no use for what was tokenized of other text before.
+      const superseded = values.cache === undefined ? await supersededTokenFiles(data!.path) : [];
+      for (const path of superseded) await rm(path, { force: true });
+      finished = await run(trainer, data!, values, signal);
+    } catch (error) {
+      if (!(error instanceof RecipeError)) throw error;
+      throw new RecipeError(error.checkpoint, error.differences, flagOf);
+    } finally {
+      model?.dispose();
+      await data?.close();
+    }
+  });
+  // A signal that came when all was done has stopped nothing.
+  return finished ? 0 : exitCode;
 }
 
 /** @throws UsageError when the text is a run's directory, which somebody means to be resumed */
@@ -111,7 +123,13 @@ async function startingPoint(
   return { tokenizer: createTokenizer(byteTokenizerFiles()) };
 }
 
-async function run(trainer: Trainer, data: TokenFile, values: TrainValues): Promise<number> {
+/** @returns whether nothing is left to do */
+async function run(
+  trainer: Trainer,
+  data: TokenFile,
+  values: TrainValues,
+  signal: AbortSignal,
+): Promise<boolean> {
   const { model, step, settings } = trainer;
   const { steps } = settings;
   const progress = new Progress(steps, process.stderr, step);
@@ -121,29 +139,25 @@ async function run(trainer: Trainer, data: TokenFile, values: TrainValues): Prom
         `${data.length} tokens in ${data.documentCount} documents${step > 0 ? `; from step ${step} on` : ''}`,
     );
   }
-  let result: RunResult | undefined;
-  const exitCode = await interruptible(async (signal) => {
-    result = await trainer.run({
-      signal,
-      onStep: (done) => progress.update(done),
-      onEvaluationProgress: (done) => progress.evaluating(done),
-      onEvaluation: (evaluation, at) => progress.note(`step ${at}: ${summarizeEvaluation(evaluation)}`),
-      onCheckpoint: (path) => progress.note(`saved ${path}`),
-      onWarning: (message) => progress.note(`warning: ${message}`),
-    });
-    progress.finish();
+  const result = await trainer.run({
+    signal,
+    onStep: (done) => progress.update(done),
+    onEvaluationProgress: (done) => progress.evaluating(done),
+    onEvaluation: (evaluation, at) => progress.note(`step ${at}: ${summarizeEvaluation(evaluation)}`),
+    onCheckpoint: (path) => progress.note(`saved ${path}`),
+    onWarning: (message) => progress.note(`warning: ${message}`),
   });
-  const { completed, evaluation } = result!;
+  progress.finish();
+  const { completed, evaluation } = result;
   const evaluates = step < steps && trainer.recipe.heldOut > 0;
   const unfinished = !completed || (evaluates && evaluation === null);
   if (values.json) {
     console.log(JSON.stringify({ ...result, tokens: trainer.tokens }));
   } else {
     if (evaluation) console.log(describeEvaluation(evaluation));
-    console.log(describe(result!, step, steps, unfinished));
+    console.log(describe(result, step, steps, unfinished));
   }
-  // A signal that came when all was done has stopped nothing.
-  return unfinished ? exitCode : 0;
+  return !unfinished;
 }
 
 /** What became of a run, on one line. */

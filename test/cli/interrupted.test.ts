@@ -1,5 +1,5 @@
-// Ctrl-C while text is prepared or evaluated: the command ends at once, and leaves nothing behind.
-import { readdirSync } from 'node:fs';
+// Ctrl-C while text is prepared or evaluated: a command ends at once, and leaves nothing behind.
+import { existsSync, readdirSync } from 'node:fs';
 import os from 'node:os';
 import { saveModel } from '../../lib/model/checkpoint';
 import { MtpModel } from '../../lib/model/model';
@@ -32,7 +32,8 @@ beforeEach(async () => {
 });
 afterEach(() => jest.restoreAllMocks());
 
-const filesIn = (directory: string) => readdirSync(directory, { recursive: true, encoding: 'utf8' });
+const filesIn = (directory: string): string[] =>
+  existsSync(directory) ? readdirSync(directory, { recursive: true, encoding: 'utf8' }) : [];
 
 /** Runs a command, and presses Ctrl-C once there is a file of this kind in the directory. */
 async function interruptedAt(kind: RegExp, directory: string, ...argv: string[]): Promise<Ended> {
@@ -73,4 +74,24 @@ it('eval, which keeps a cache that it was given, but nothing unfinished', async 
   const argv = ['eval', model, text, '--cache', cache];
   expect((await interruptedAt(/\.tmp-corpus-/, cache, ...argv)).code).toBe(130);
   expect(filesIn(cache)).toEqual(['.keep']);
+});
+
+it('train, while tokenizing', async () => {
+  const output = temporary.at('run');
+  const argv = [
+    'train',
+    text,
+    '-o',
+    output,
+    '--hidden-size',
+    '16',
+    '--attention-heads',
+    '2',
+    '--threads',
+    '1',
+  ];
+  const { code, stdout, stderr } = await interruptedAt(/\.tmp-corpus-/, output, ...argv);
+  expect([code, stdout]).toEqual([130, '']);
+  expect(stderr).not.toContain('foretoken');
+  expect(filesIn(output).filter((name) => /tokens|\.tmp|checkpoint/.test(name))).toEqual([]);
 });
