@@ -166,6 +166,14 @@ export function onlyPositional(positionals: readonly string[], what: string): st
   );
 }
 
+/** @throws UsageError unless there is text, which the help says is for `purpose` */
+export function checkTexts(patterns: readonly string[], purpose: string): void {
+  if (patterns.length === 0) throw new UsageError(`give the text to ${purpose}: files, directories or globs`);
+  if (patterns.includes('')) {
+    throw new UsageError(`the text to ${purpose} must not be ''; . stands for the current directory`);
+  }
+}
+
 function helpOf<F extends Flags>({ name, positionals, summary, example, flags }: CommandLine<F>): string {
   const lines = Object.entries({ ...flags, help: HELP }).map(([flag, { type, short, value, help }]) => {
     const left = `${short ? `-${short}, ` : '    '}--${flag}${type === 'boolean' ? '' : ` ${value ?? 'VALUE'}`}`;

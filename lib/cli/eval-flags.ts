@@ -1,7 +1,12 @@
 import { DEVICE_FLAGS, JSON_FLAG, type Flags, type Values } from './arguments';
 
 const FLAGS = {
-  'held-out': { type: 'number', value: 'X', help: 'only this part of the text, from its end (default: all)' },
+  'held-out': {
+    type: 'number',
+    option: 'fraction',
+    value: 'X',
+    help: 'only this part of the text, from its end (default: all)',
+  },
   rows: {
     type: 'integer',
     value: 'N',
@@ -11,7 +16,7 @@ const FLAGS = {
   'sequence-length': { type: 'integer', value: 'N', help: 'tokens in a row (default 256)' },
   exclude: { type: 'strings', value: 'GLOB', help: 'files to leave out; may be repeated' },
   'text-field': { type: 'string', value: 'NAME', help: 'field of JSON lines and arrays (default text)' },
-  cache: { type: 'string', value: 'DIR', help: 'keep the tokenized text here' },
+  cache: { type: 'string', option: 'cacheDirectory', value: 'DIR', help: 'keep the tokenized text here' },
   ...DEVICE_FLAGS,
   ...JSON_FLAG,
 } as const satisfies Flags;

@@ -6,7 +6,7 @@ import type { MtpModel } from '../model/model';
 import { PackedRows, prepareCorpus, splitHeldOut, type CorpusOptions } from '../train/data';
 import { evaluate, type Evaluation } from '../train/evaluate';
 import { describeCorpus, StatusLine } from '../train/status-line';
-import { UsageError, type Parsed } from './arguments';
+import { checkTexts, UsageError, type Parsed } from './arguments';
 import type { EVAL, EvalValues } from './eval-flags';
 import { describeEvaluation } from './evaluation';
 import { openCommandDevice } from './open-device';
@@ -16,8 +16,7 @@ import { interruptible } from './signals';
 export async function evalCommand({ values, positionals }: Parsed<typeof EVAL.flags>): Promise<number> {
   const [directory, ...patterns] = positionals;
   if (directory === undefined) throw new UsageError("give a model's directory and the text to evaluate with");
-  if (patterns.length === 0)
-    throw new UsageError('give the text to evaluate with: files, directories or globs');
+  checkTexts(patterns, 'evaluate with');
   using computing = openCommandDevice(values, { masters: false });
   const { model, tokenizer } = await openCommandModel(computing, directory, { masters: false });
   using owned = model;

@@ -6,7 +6,7 @@ const ABOUT_OPTIONS: readonly ErrorCode[] = ['INVALID_ARGUMENT', 'INVALID_CONFIG
 
 /**
  * An error of the library in the words of the command line: it names the flags that were typed in place of the options that
- * they became. Every other error passes as it is.
+ * they became, and beside them flags that could have been. Every other error passes as it is.
  * @param values those of the flags that were given
  */
 export function inFlags(error: unknown, flags: Flags, values: Readonly<Record<string, unknown>>): unknown {
@@ -28,9 +28,15 @@ export function inFlags(error: unknown, flags: Flags, values: Readonly<Record<st
     return isWhole ? `--${name}` : `--${name}: ${inner.join('.')}`;
   });
   if (!subject && translated === problem) return error;
-  return new ForetokenError(error.code, subject ? `--${subject}: ${translated}` : translated, {
-    cause: error,
+  // An option that keeps its default may be what is to be changed.
+  const optionNames = new Map(
+    Object.entries(flags).map(([name, { option }]) => [option ?? camelCased(name), name]),
+  );
+  const named = translated.replace(/(?<![-\w])[a-z]+(?:[A-Z]\w*)+/g, (word) => {
+    const name = optionNames.get(word);
+    return name === undefined ? word : `--${name}`;
   });
+  return new ForetokenError(error.code, subject ? `--${subject}: ${named}` : named, { cause: error });
 }
 
 /** Whether a message is about a value, as far as that can be looked for. */

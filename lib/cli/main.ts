@@ -68,7 +68,9 @@ function help(): string {
     ...lines,
     '',
     'foretoken COMMAND --help says more, with an example; foretoken --version says which version this is.',
-    'Exit codes: 0 done, 1 error, 2 wrong usage, 129, 130 and 143 stopped by SIGHUP, Ctrl-C and SIGTERM.',
+    'Exit codes: 0 done; 1 error; 2 wrong usage; 128 + N stopped by signal N: 129 by a closed terminal, 130 by Ctrl-C,',
+    '143 by SIGTERM; 141 when nobody reads the output any longer. An error is the last line on standard error; with --json',
+    'it is {"error": {"code": …, "message": …}}.',
     '',
   ].join('\n');
 }

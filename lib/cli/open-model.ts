@@ -1,6 +1,6 @@
 import { findModel, loadModel } from '../model/checkpoint';
 import type { MtpModel } from '../model/model';
-import type { Tokenizer } from '../model/tokenizer';
+import { loadTokenizer, type Tokenizer } from '../model/tokenizer';
 import { StatusLine } from '../train/status-line';
 import type { Computing } from './open-device';
 
@@ -21,4 +21,9 @@ export async function openCommandModel(
   } finally {
     status.clear();
   }
+}
+
+/** Opens the tokenizer in a directory, or that of the newest checkpoint of a run. */
+export async function openCommandTokenizer(path: string): Promise<Tokenizer> {
+  return loadTokenizer(await findModel(path, 'tokenizer.json'));
 }

@@ -32,8 +32,17 @@ const MODEL_FLAGS = {
     value: 'N',
     help: 'tokens predicted at once, the next included (default 4)',
   },
-  'head-kind': { type: 'string', value: 'KIND', help: 'parallel, medusa or sequential (default parallel)' },
-  tokenizer: { type: 'string', value: 'DIR', help: 'directory of a tokenizer.json (default: bytes)' },
+  'head-kind': {
+    type: 'string',
+    option: 'mtp.kind',
+    value: 'KIND',
+    help: 'parallel, medusa, rooted or sequential (default parallel)',
+  },
+  tokenizer: {
+    type: 'string',
+    value: 'DIR',
+    help: 'directory of a tokenizer.json, or a run (default: bytes)',
+  },
 } as const satisfies Flags;
 
 const TRAIN_FLAGS = {
@@ -43,7 +52,7 @@ const TRAIN_FLAGS = {
     help: 'go on from the newest checkpoint in the output directory, if there is one, with its options',
   },
   steps: { type: 'integer', value: 'N', help: 'steps of the whole run (default 1000)' },
-  model: { type: 'string', value: 'DIR', help: 'go on training this model instead of a new one' },
+  model: { type: 'string', value: 'DIR', help: 'go on training this model, or the newest of a run' },
   ...MODEL_FLAGS,
   'batch-size': { type: 'integer', value: 'N', help: 'rows at a time (default 8)' },
   'sequence-length': { type: 'integer', value: 'N', help: 'tokens in a row (default 256)' },
@@ -101,7 +110,12 @@ const TRAIN_FLAGS = {
   seed: { type: 'integer', value: 'N', help: 'of weights and order of rows (default 0)' },
   exclude: { type: 'strings', value: 'GLOB', help: 'files to leave out; may be repeated' },
   'text-field': { type: 'string', value: 'NAME', help: 'field of JSON lines and arrays (default text)' },
-  cache: { type: 'string', value: 'DIR', help: 'for the tokenized text (default: in the output directory)' },
+  cache: {
+    type: 'string',
+    option: 'cacheDirectory',
+    value: 'DIR',
+    help: 'for the tokenized text (default: in the output directory)',
+  },
   ...DEVICE_FLAGS,
   ...JSON_FLAG,
 } as const satisfies Flags;

@@ -1,9 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve } from 'node:path';
 import { escapePath } from 'tinyglobby';
-import { findModel, listCheckpoints, loadModel } from '../model/checkpoint';
+import { listCheckpoints } from '../model/checkpoint';
 import type { MtpModel } from '../model/model';
-import { byteTokenizerFiles, createTokenizer, loadTokenizer, type Tokenizer } from '../model/tokenizer';
+import { byteTokenizerFiles, createTokenizer, type Tokenizer } from '../model/tokenizer';
 import type { ActivationDType } from '../native/binding';
 import { prepareCorpus, supersededTokenFiles, type CorpusProgress, type TokenFile } from '../train/data';
 import { RecipeError } from '../train/plan';
@@ -12,9 +12,10 @@ import { describeCorpus, StatusLine } from '../train/status-line';
 import type { RunResult } from '../train/run';
 import { readState, type SavedState } from '../train/state';
 import { Trainer } from '../train/trainer';
-import { required, UsageError, type Parsed } from './arguments';
+import { checkTexts, required, UsageError, type Parsed } from './arguments';
 import { describeEvaluation, summarizeEvaluation } from './evaluation';
 import { openCommandDevice, type Computing } from './open-device';
+import { openCommandModel, openCommandTokenizer } from './open-model';
 import { interruptible } from './signals';
 import {
   checkModelFlags,
@@ -31,7 +32,7 @@ export async function trainCommand({
 }: Parsed<typeof TRAIN.flags>): Promise<number> {
   if (values.resume) await refuseRuns(patterns);
   const output = required('output', values.output);
-  if (patterns.length === 0) throw new UsageError('give the text to train on: files, directories or globs');
+  checkTexts(patterns, 'train on');
   checkModelFlags(values);
   refuseTextIn(output, patterns);
   const resumed = values.resume ? await newestState(output) : undefined;
@@ -113,13 +114,13 @@ async function newestState(output: string): Promise<SavedState | undefined> {
 
 /** The model to go on with, if there is one, and the tokenizer; those of a resumed run are in its checkpoint. */
 async function startingPoint(
-  { device, dtype }: Computing,
+  computing: Computing,
   { model, tokenizer }: TrainValues,
   resumed?: SavedState,
 ): Promise<{ model?: MtpModel; tokenizer: Tokenizer }> {
-  if (tokenizer !== undefined) return { tokenizer: await loadTokenizer(tokenizer) };
-  if (resumed) return { tokenizer: await loadTokenizer(resumed.checkpoint) };
-  if (model !== undefined) return loadModel(device, await findModel(model), { dtype });
+  if (tokenizer !== undefined) return { tokenizer: await openCommandTokenizer(tokenizer) };
+  if (resumed) return { tokenizer: await openCommandTokenizer(resumed.checkpoint) };
+  if (model !== undefined) return openCommandModel(computing, model, { masters: true });
   return { tokenizer: createTokenizer(byteTokenizerFiles()) };
 }
 

@@ -318,18 +318,16 @@ export async function listCheckpoints(directory: string): Promise<{ step: number
 }
 
 /**
- * The model's directory that `path` stands for: itself, or the newest checkpoint of a training run's directory.
+ * The directory that `path` stands for: itself, or the newest checkpoint of a training run's directory.
+ * @param file must lie in a directory that is meant itself. Default: config.json, which models have.
  * @throws FILE_ACCESS when it is neither
  */
-export async function findModel(path: string): Promise<string> {
+export async function findModel(path: string, file = CONFIG_NAME): Promise<string> {
   const entries = await readdir(path).catch((cause: unknown) => {
     throw fileAccessError('read', path, cause);
   });
-  if (entries.includes(CONFIG_NAME)) return path;
+  if (entries.includes(file)) return path;
   const newest = (await listCheckpoints(path)).at(-1);
   if (newest) return newest.path;
-  throw new ForetokenError(
-    'FILE_ACCESS',
-    `${path}: there is neither a ${CONFIG_NAME} nor a whole checkpoint in it`,
-  );
+  throw new ForetokenError('FILE_ACCESS', `${path}: there is neither a ${file} nor a whole checkpoint in it`);
 }

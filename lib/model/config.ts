@@ -114,7 +114,7 @@ export function modelConfig(options: ModelOptions): ModelConfig {
     mtp: { kind: 'parallel', numHeads: 1 },
     ...given,
   };
-  checkTogether(config);
+  checkTogether(config, given.headDim === undefined);
   return config;
 }
 
@@ -152,20 +152,28 @@ function checkModelOptions(options: ModelOptions): ModelOptions {
   }
 }
 
-/** Checks what options that are right each for itself make together. */
-function checkTogether(config: ModelConfig): void {
+/**
+ * Checks what options that are right each for itself make together.
+ * @param divided whether headDim was not given, but follows from two other options, which errors name instead
+ */
+function checkTogether(config: ModelConfig, divided: boolean): void {
   const fail = (message: string): never => {
     throw new ForetokenError('INVALID_CONFIG', `model: ${message}`);
   };
-  const headDim = size('headDim');
-  if (!headDim.fits(config.headDim)) fail(`headDim must be ${headDim.allowed}, but is ${config.headDim}`);
-  if (config.numAttentionHeads % config.numKeyValueHeads !== 0) {
+  const { hiddenSize, numAttentionHeads } = config;
+  const { fits, allowed } = size('headDim');
+  const headDim = divided
+    ? `hiddenSize (${hiddenSize}) divided by numAttentionHeads (${numAttentionHeads})`
+    : 'headDim';
+  if (!fits(config.headDim)) fail(`${headDim} must be ${allowed}, but is ${config.headDim}`);
+  if (numAttentionHeads % config.numKeyValueHeads !== 0) {
     fail(
-      `numAttentionHeads (${config.numAttentionHeads}) must be a multiple of ` +
+      `numAttentionHeads (${numAttentionHeads}) must be a multiple of ` +
         `numKeyValueHeads (${config.numKeyValueHeads})`,
     );
   }
-  if (config.headDim % 2 !== 0) fail(`headDim must be even for rotary positions, but is ${config.headDim}`);
+  if (config.headDim % 2 !== 0)
+    fail(`${headDim} must be even for rotary positions, but is ${config.headDim}`);
   headKind(config.mtp.kind);
 }
 

@@ -26,8 +26,10 @@ import type { RunOptions } from './run';
 
 const count = integer(0);
 const positive = integer(1);
-const weight = number(0);
-const anyNumber = number(-Infinity);
+/** Operations compute with such numbers in float32, and refuse larger ones. */
+const LARGEST = 1e29;
+const weight = number(0, LARGEST);
+const anyNumber = number(-LARGEST, LARGEST);
 
 const NEW_MODEL: Schema<Omit<ModelOptions, 'vocabSize'> & { vocabSize?: number }> = {
   ...MODEL_OPTIONS,

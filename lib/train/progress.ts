@@ -1,3 +1,4 @@
+import { redrawsLines, type TextStream } from '../terminal';
 import type { StepResult } from './run';
 
 const TERMINAL_INTERVAL_MS = 100;
@@ -5,18 +6,18 @@ const PLAIN_INTERVAL_MS = 10_000;
 /** Rates are those of about the last half minute. */
 const MEMORY_MS = 30_000;
 const BAR_WIDTH = 24;
+/** Where the line is long, the bar is shorter, but not shorter than this. */
+const LEAST_BAR_WIDTH = 10;
 const CLEAR_LINE = '\r\u001b[K';
 
 /** Where progress is shown: a terminal or anything else that takes text. */
-export interface ProgressStream {
-  readonly isTTY?: boolean;
+export interface ProgressStream extends TextStream {
   readonly columns?: number;
-  write(text: string): unknown;
 }
 
 /**
  * Shows how far a training run is: in a terminal as a bar that is drawn again in place, ten times a second at most;
- * elsewhere as a line every ten seconds.
+ * elsewhere, and in a terminal that moves no cursor, as a line every ten seconds.
  */
 export class Progress {
   private readonly first: number;
@@ -24,8 +25,11 @@ export class Progress {
   private last = performance.now();
   private lastShown = -Infinity;
   private step: number;
-  private line = '';
+  /** The line, and what of it is left in narrower terminals. */
+  private lines: string[] = [];
   private lineShown = true;
+  private readonly redraws: boolean;
+  private readonly interval: number;
 
   /**
    * @param steps the steps of the whole run.
@@ -39,6 +43,8 @@ export class Progress {
   ) {
     this.first = firstStep;
     this.step = firstStep;
+    this.redraws = redrawsLines(stream);
+    this.interval = this.redraws ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS;
   }
 
   /**
@@ -62,56 +68,71 @@ export class Progress {
     this.recent.steps = this.recent.steps * kept + (step - this.step);
     this.last = now;
     this.step = step;
-    this.line = this.describe(loss, headLosses[0] ?? null);
+    this.lines = this.describe(loss, headLosses[0] ?? null);
     this.lineShown = false;
-    const interval = this.stream.isTTY ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS;
-    if (step >= this.steps || now - this.lastShown >= interval) this.show(now);
+    if (step >= this.steps || now - this.lastShown >= this.interval) this.show(now);
   }
 
   /** Shows how far an evaluation is, where the bar is otherwise. */
   evaluating({ rows, of }: { rows: number; of: number }): void {
     const now = performance.now();
-    const interval = this.stream.isTTY ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS;
-    if (now - this.lastShown < interval) return;
+    if (now - this.lastShown < this.interval) return;
     this.lastShown = now;
     const text = `evaluating: ${rows} of ${of} rows`;
-    this.stream.write(this.stream.isTTY ? `${CLEAR_LINE}${text}` : `${text}\n`);
+    this.stream.write(this.redraws ? `${CLEAR_LINE}${text.slice(0, this.room())}` : `${text}\n`);
   }
 
   /** Writes a line of its own, above the bar. */
   note(text: string): void {
-    this.stream.write(this.stream.isTTY ? `${CLEAR_LINE}${text}\n${this.shown()}` : `${text}\n`);
+    this.stream.write(this.redraws ? `${CLEAR_LINE}${text}\n${this.shown()}` : `${text}\n`);
   }
 
   /** Shows the last state, if that is not on the screen yet, and leaves it there. */
   finish(): void {
     if (!this.lineShown) this.show(performance.now());
-    if (this.stream.isTTY && this.line !== '') this.stream.write('\n');
+    if (this.redraws && this.lines.length > 0) this.stream.write('\n');
   }
 
   private show(now: number): void {
     this.lastShown = now;
     this.lineShown = true;
-    this.stream.write(this.stream.isTTY ? CLEAR_LINE + this.shown() : `${this.line}\n`);
+    this.stream.write(this.redraws ? CLEAR_LINE + this.shown() : `${this.lines[0]}\n`);
   }
 
-  /** The bar and the line, cut where the terminal's line ends. */
+  /** How many letters a line of the terminal takes. */
+  private room(): number {
+    const { columns = 80 } = this.stream;
+    return (columns > 0 ? columns : 80) - 1;
+  }
+
+  /** The bar and as much of the line as fits beside it; where no bar fits, the shortest line, cut at the end. */
   private shown(): string {
-    if (this.line === '') return '';
-    const filled = Math.round(BAR_WIDTH * Math.min(1, this.step / this.steps));
-    const bar = `[${'='.repeat(filled)}${' '.repeat(BAR_WIDTH - filled)}]`;
-    return `${bar} ${this.line}`.slice(0, (this.stream.columns ?? 80) - 1);
+    if (this.lines.length === 0) return '';
+    const room = this.room();
+    const line = this.lines.find(({ length }) => LEAST_BAR_WIDTH + length + '[] '.length <= room);
+    if (line === undefined) return this.lines.at(-1)!.slice(0, room);
+    const width = Math.min(BAR_WIDTH, room - line.length - '[] '.length);
+    const filled = Math.round(width * Math.min(1, this.step / this.steps));
+    return `[${'='.repeat(filled)}${' '.repeat(width - filled)}] ${line}`;
   }
 
-  private describe(loss: number, ofHead1: number | null): string {
+  /** All there is to say; then the same without the rate, without the weighted loss, and without any loss. */
+  private describe(loss: number, ofHead1: number | null): string[] {
     const { milliseconds, tokens, steps } = this.recent;
     const left = (this.steps - this.step) * (milliseconds / steps);
-    const parts = [`step ${this.step}/${this.steps}`, `weighted loss ${loss.toFixed(4)}`];
-    if (ofHead1 !== null) parts.push(`head 1 ${ofHead1.toFixed(4)}`);
-    if (milliseconds > 0 && this.step > this.first) {
-      parts.push(`${formatCount((tokens / milliseconds) * 1000)} tokens/s`, `${formatDuration(left)} left`);
-    }
-    return parts.join('  ');
+    const isTimed = milliseconds > 0 && this.step > this.first;
+    const done = `step ${this.step}/${this.steps}`;
+    const weighted = `weighted loss ${loss.toFixed(4)}`;
+    const head1 = ofHead1 === null ? [] : [`head 1 ${ofHead1.toFixed(4)}`];
+    const rate = isTimed ? [`${formatCount((tokens / milliseconds) * 1000)} tokens/s`] : [];
+    const time = isTimed ? [`${formatDuration(left)} left`] : [];
+    const lines = [
+      [done, weighted, ...head1, ...rate, ...time],
+      [done, weighted, ...head1, ...time],
+      [done, ...head1, ...time],
+      [done, ...time],
+    ];
+    return lines.map((parts) => parts.join('  '));
   }
 }
 

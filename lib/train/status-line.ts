@@ -24,7 +24,7 @@ export class StatusLine {
     if (now - this.lastShown < (redraws ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS)) return;
     this.lastShown = now;
     this.shown = true;
-    this.stream.write(redraws ? CLEAR_LINE + text.slice(0, columns - 1) : `${text}\n`);
+    this.stream.write(redraws ? CLEAR_LINE + text.slice(0, (columns > 0 ? columns : 80) - 1) : `${text}\n`);
   }
 
   /** Takes the line off a terminal, for what comes next. */

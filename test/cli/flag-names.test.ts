@@ -5,6 +5,8 @@ import { ForetokenError, type ErrorCode } from '../../lib/errors';
 const FLAGS = {
   'top-p': { type: 'number', help: '' },
   layers: { type: 'integer', option: 'numHiddenLayers', help: '' },
+  'hidden-size': { type: 'integer', help: '' },
+  'attention-heads': { type: 'integer', option: 'numAttentionHeads', help: '' },
   heads: { type: 'integer', option: 'mtp.numHeads', help: '' },
   rows: { type: 'integer', help: '' },
   threads: { type: 'integer', help: '' },
@@ -22,6 +24,11 @@ function translate(message: string, values: object, code: ErrorCode = 'INVALID_A
 it.each<[string, object, string]>([
   ['samplingOptions: topP must be in 0 … 1, but is 7', { 'top-p': 7 }, '--top-p must be in 0 … 1, but is 7'],
   ['numHiddenLayers must be positive, but is 0', { layers: 0 }, '--layers must be positive, but is 0'],
+  [
+    'model: hiddenSize (256) divided by numAttentionHeads (3) must be even',
+    { 'attention-heads': 3 },
+    '--hidden-size (256) divided by --attention-heads (3) must be even',
+  ],
   ['mtp.numHeads must be in 1 … 16, but is 99', { heads: 99 }, '--heads must be in 1 … 16, but is 99'],
   ['evaluate: rows must be at least 1, but is 0', { rows: 0 }, '--rows must be at least 1, but is 0'],
   ['Trainer.create: rows must be at least 1, but is 0', { rows: 0 }, '--rows must be at least 1, but is 0'],

@@ -1,6 +1,7 @@
 // Runs as a user resumes, ends and loses sight of them.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { StatusLine } from '../../lib/train/status-line';
 import { runCli, startCli, type Ended } from '../support/cli';
 import { TemporaryDirectory } from '../support/temporary';
 
@@ -63,6 +64,52 @@ it.each([
     ...more.map((word) => word.replace('RUN', temporary.at('text/run'))),
   );
   expect([code, stderr]).toEqual([2, expect.stringContaining(part)]);
+});
+
+it.each([
+  [
+    '--hidden-size 100 --attention-heads 3',
+    '--hidden-size (100) divided by --attention-heads (3) must be an integer',
+  ],
+  [
+    '--hidden-size 100 --attention-heads 4',
+    '--hidden-size (100) divided by --attention-heads (4) must be even',
+  ],
+  ['--attention-heads 3', '--hidden-size (256) divided by --attention-heads (3) must be an integer'],
+  ['--attention-heads 8 --kv-heads 3', '--attention-heads (8) must be a multiple of --kv-heads (3)'],
+])('sizes that do not fit together are named as they were typed: %s', async (sizes, message) => {
+  const text = temporary.write('text/one.txt', 'All work and no play.');
+  const { code, stderr } = await runCli('train', text, '-o', temporary.at('run'), ...sizes.split(' '));
+  expect([code, stderr]).toEqual([1, expect.stringContaining(`foretoken: ${message}`)]);
+});
+
+it('a run stands for its newest checkpoint, as a model and as a tokenizer, and what takes long is shown', async () => {
+  await runCli(...tiny('--steps', '2', '--save-every', '1'));
+  const run = temporary.at('text/run');
+  const status = jest.spyOn(StatusLine.prototype, 'update');
+  const argv = [
+    'train',
+    temporary.at('text/one.txt'),
+    '--sequence-length',
+    '32',
+    '--steps',
+    '1',
+    '--threads',
+    '1',
+  ];
+  const model = await runCli(...argv, '-o', temporary.at('model'), '--model', run);
+  expect([model.code, model.stdout]).toEqual([0, expect.stringContaining('trained 1 steps')]);
+  expect(status).toHaveBeenCalledWith(`loading ${run}: 100 %`);
+
+  const sizes = ['--hidden-size', '16', '--attention-heads', '2'];
+  const tokenizer = await runCli(...argv, ...sizes, '-o', temporary.at('tokenizer'), '--tokenizer', run);
+  expect([tokenizer.code, tokenizer.stdout]).toEqual([0, expect.stringContaining('trained 1 steps')]);
+  const none = await runCli(...argv, '-o', temporary.at('none'), '--tokenizer', temporary.path);
+  expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('neither a tokenizer.json nor')]);
+
+  expect((await runCli('eval', run, temporary.at('text/one.txt'), '--threads', '1')).code).toBe(0);
+  expect(status).toHaveBeenLastCalledWith(expect.stringMatching(/^evaluating: (\d+) of \1 rows$/));
+  status.mockRestore();
 });
 
 it('options are checked before text is tokenized', async () => {

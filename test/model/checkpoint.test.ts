@@ -349,6 +349,9 @@ describe('findModel', () => {
       for (const file of files) temporary.write(`run/${name}/${file}`, '{}');
     temporary.write('run/checkpoint-11/config.json', '{}');
     expect(await findModel(temporary.at('run'))).toBe(temporary.at('run/checkpoint-10'));
+    expect(await findModel(temporary.at('run'), 'tokenizer.json')).toBe(temporary.at('run/checkpoint-10'));
+    const tokenizer = temporary.write('tokenizer/tokenizer.json', '{}').replace('/tokenizer.json', '');
+    expect(await findModel(tokenizer, 'tokenizer.json')).toBe(tokenizer);
   });
 
   it('says so when there is neither', async () => {

@@ -1,7 +1,13 @@
 import { Progress } from '../../lib/train/progress';
 
-beforeEach(() => jest.useFakeTimers());
-afterEach(() => jest.useRealTimers());
+beforeEach(() => {
+  jest.useFakeTimers();
+  jest.replaceProperty(process, 'env', { TERM: 'xterm' });
+});
+afterEach(() => {
+  jest.useRealTimers();
+  jest.restoreAllMocks();
+});
 
 function stream(isTTY: boolean, columns?: number) {
   const written: string[] = [];
@@ -44,11 +50,11 @@ describe('progress', () => {
       out.written.slice(0, -1).every((text) => text.startsWith('\r\u001b[K[') && !text.includes('\n')),
     ).toBe(true);
     expect(out.written.at(-1)).toBe('\n');
-    expect(out.written.at(-2)).toContain(`[${'='.repeat(24)}] step 1000/1000`);
+    expect(out.written.at(-2)).toContain(`[${'='.repeat(20)}] step 1000/1000`);
   });
 
   it('fills its bar', () => {
-    const out = stream(true);
+    const out = stream(true, 120);
     run(new Progress(2, out), 1, 1, 1000);
     expect(out.written[0]).toContain(`[${'='.repeat(12)}${' '.repeat(12)}]`);
   });
@@ -56,9 +62,49 @@ describe('progress', () => {
   it('never fills a line of the terminal', () => {
     for (const columns of [1, 20, 40, 200]) {
       const out = stream(true, columns);
-      run(new Progress(10, out), 1, 1, 1000);
-      expect(out.written[0]!.replace('\r\u001b[K', '').length).toBeLessThan(columns);
+      const progress = new Progress(10, out);
+      run(progress, 1, 1, 1000);
+      jest.advanceTimersByTime(1000);
+      progress.evaluating({ rows: 1, of: 100_000 });
+      for (const text of out.written) expect(text.replace('\r\u001b[K', '').length).toBeLessThan(columns);
     }
+  });
+
+  it('keeps bar, step and time left in narrow terminals, and the losses as long as they fit', () => {
+    const shown = (columns: number): string => {
+      const out = stream(true, columns);
+      const progress = new Progress(123_456, out, 99_999);
+      run(progress, 100_000, 100_000, 1000);
+      return out.written[0]!.replace('\r\u001b[K', '');
+    };
+    const step = 'step 100000/123456';
+    expect(shown(120)).toBe(
+      `[${'='.repeat(19)}     ] ${step}  weighted loss 0.0000  head 1 0.0000  1.0k tokens/s  6h 30m left`,
+    );
+    expect(shown(80)).toBe(`[${'='.repeat(19)}     ] ${step}  head 1 0.0000  6h 30m left`);
+    expect(shown(90)).toBe(
+      `[${'='.repeat(15)}   ] ${step}  weighted loss 0.0000  head 1 0.0000  6h 30m left`,
+    );
+    expect(shown(46)).toBe(`[=========  ] ${step}  6h 30m left`);
+    expect(shown(40)).toBe(`${step}  6h 30m left`);
+    // Some terminals do not say how wide they are.
+    expect(shown(0)).toBe(shown(80));
+  });
+
+  it('in a terminal that moves no cursor is as in a file', () => {
+    jest.replaceProperty(process, 'env', { TERM: 'dumb' });
+    const out = stream(true, 80);
+    const progress = new Progress(250, out);
+    progress.note('before');
+    run(progress, 1, 250, 100);
+    jest.advanceTimersByTime(10_000);
+    progress.evaluating({ rows: 1, of: 2 });
+    progress.finish();
+    expect(out.written).toHaveLength(1 + 4 + 1);
+    expect(out.written.at(-1)).toBe('evaluating: 1 of 2 rows\n');
+    expect(out.written.every((text) => text.endsWith('\n'))).toBe(true);
+    expect(out.written.join('')).not.toContain('\r');
+    expect(out.written[1]).toContain('weighted loss 4.0000  head 1 3.0000  10.0k tokens/s');
   });
 
   it('follows a change of speed within a minute', () => {
