@@ -12,6 +12,8 @@ export type ErrorCode =
   | 'OUT_OF_MEMORY'
   | 'UNSUPPORTED'
   | 'DEVICE_UNAVAILABLE'
+  /** Training whose loss or gradient is no longer a number, or a model whose logits are none. */
+  | 'DIVERGED'
   | 'INTERNAL'
   /** The native addon cannot be loaded on this system; the message says why and how to build it. */
   | 'ADDON_UNAVAILABLE'
@@ -22,9 +24,7 @@ export type ErrorCode =
   /** A model, tokenizer or training configuration that is malformed or contradicts itself. */
   | 'INVALID_CONFIG'
   /** Text to train on that cannot be used: not UTF-8, empty, too short, a missing field. */
-  | 'INVALID_DATA'
-  /** Training whose loss or gradient is no longer a number, or a model whose logits are none. */
-  | 'DIVERGED';
+  | 'INVALID_DATA';
 
 /** Every error that foretoken raises on purpose. Branch on `code`; the message is for people. */
 export class ForetokenError extends Error {

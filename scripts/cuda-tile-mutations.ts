@@ -381,7 +381,17 @@ const attention: readonly Mutation[] = [
   ]),
 ];
 
+const nothingToDraw = 'nothing-to-draw';
+
 const draws: readonly Mutation[] = [
+  ...faults('cuda/sampling.cu', nothingToDraw, [
+    [
+      'cuda-sampling-nothing-to-draw',
+      'a row without a token to draw is not reported',
+      'if (token == kNoToken) reporter',
+      'if (token == kNoToken && row < 0) reporter',
+    ],
+  ]),
   ...faults('cuda/select.cuh', 'top-k', [
     [
       'cuda-select-bins-barrier',
@@ -430,6 +440,20 @@ const draws: readonly Mutation[] = [
       'a draw has the noise of the position before',
       'path_stride) + 1);',
       'path_stride));',
+    ],
+    [
+      'cuda-verify-tree-nothing-to-draw',
+      'a root without a token to draw is not reported',
+      'if (row == root && threadIdx.x == 0) reporter',
+      'if (row < 0 && threadIdx.x == 0) reporter',
+      nothingToDraw,
+    ],
+    [
+      'cuda-verify-tree-nothing-below-root',
+      'a node without a token to draw is reported, although no text may come there',
+      'if (row == root && threadIdx.x == 0) reporter',
+      'if (threadIdx.x == 0) reporter',
+      nothingToDraw,
     ],
   ]),
 ];

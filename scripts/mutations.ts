@@ -25,6 +25,7 @@ export function faults(source: string, test: string, list: readonly Fault[]): Mu
 }
 
 const extremes = 'linear-cross-entropy-extremes';
+const nothingToDraw = 'nothing-to-draw';
 const heads = 'linear-cross-entropy-heads';
 const gradients = 'linear-cross-entropy-gradients';
 
@@ -544,6 +545,14 @@ export const mutations: readonly Mutation[] = [
       'gumbel_noise(seed, position + 1, i - offset, noise);',
     ],
   ]),
+  ...faults('cpu/sampling.cc', nothingToDraw, [
+    [
+      'sampling-nothing-to-draw',
+      'a row without a token to draw is not reported',
+      'if (tokens[r] != kNoToken) continue;',
+      'if (tokens[r] != kNoToken || r >= 0) continue;',
+    ],
+  ]),
   ...faults('cpu/fused_draw.cc', 'fused-draw', [
     [
       'fused-draw-noise-tile',
@@ -570,6 +579,20 @@ export const mutations: readonly Mutation[] = [
       'the token of the root counts twice in the penalties',
       'if (has_penalties(args.options) && row != args.tree.row_offsets[s]) seen.add',
       'if (has_penalties(args.options)) seen.add',
+    ],
+    [
+      'verify-tree-nothing-to-draw',
+      'a root without a token to draw is not reported',
+      'return report_nothing_to_draw(context, "verifyTree",',
+      'if (s < 0) report_nothing_to_draw(context, "verifyTree",',
+      nothingToDraw,
+    ],
+    [
+      'verify-tree-nothing-below-root',
+      'a node without a token to draw is part of the path',
+      'if (token == kNoToken) break;',
+      'if (token == kNoToken && row == root) break;',
+      nothingToDraw,
     ],
   ]),
   ...faults('cpu/top_k.cc', 'top-k', [

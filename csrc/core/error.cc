@@ -13,6 +13,7 @@ const char* name_of(ErrorCode code) {
     case ErrorCode::kOutOfMemory: return "OUT_OF_MEMORY";
     case ErrorCode::kUnsupported: return "UNSUPPORTED";
     case ErrorCode::kDeviceUnavailable: return "DEVICE_UNAVAILABLE";
+    case ErrorCode::kDiverged: return "DIVERGED";
     case ErrorCode::kInternal: return "INTERNAL";
   }
   return "INTERNAL";

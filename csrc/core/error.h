@@ -23,6 +23,7 @@ enum class ErrorCode {
   kOutOfMemory,
   kUnsupported,
   kDeviceUnavailable,
+  kDiverged,  // numbers that are none any more
   kInternal,
 };
 
@@ -37,8 +38,9 @@ class Error : public std::runtime_error {
 // printf-style, because messages carry names, shapes and numbers.
 [[gnu::format(printf, 2, 3)]] Error make_error(ErrorCode code, const char* format, ...);
 
-// The first error that a kernel met while it ran (an index that only the device could see). Later kernels
-// are skipped until the error has been reported by the next readback, so nothing is computed from bad data.
+// The first error that a kernel met while it ran (an index that only the device could see, a row without a token to
+// draw). Later kernels are skipped until the error has been reported by the next readback, so nothing is computed from
+// bad data.
 class ErrorSlot {
  public:
   void set(Error error);

@@ -1,6 +1,19 @@
 #include "csrc/core/sampling.h"
 
+#include "csrc/core/error.h"
+
 namespace foretoken {
+
+Error nothing_to_draw(const char* op, int64_t row, int64_t position) {
+  char where[64] = "";
+  if (position != kNoPosition) {
+    std::snprintf(where, sizeof where, " for position %lld", static_cast<long long>(position));
+  }
+  return make_error(ErrorCode::kDiverged,
+                    "%s: no token can be drawn%s: the logits of row %lld are not numbers (all are NaN or -Infinity); "
+                    "the weights are damaged, training diverged, or logitBias rules out every token",
+                    op, where, static_cast<long long>(row));
+}
 
 bool has_penalties(const SamplingOptions& options) {
   return options.repetition_penalty != 1 || options.frequency_penalty != 0 || options.presence_penalty != 0;

@@ -5,10 +5,10 @@
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 
-// The largest entry so far, lowest id on ties. NaN and -inf never win; where nothing wins, token 0 is drawn.
+// The largest entry so far, lowest id on ties. NaN and -inf never win.
 struct Best {
   float value = -__builtin_inff();
-  int32_t id = 0;
+  int32_t id = kNoToken;
 
   // `other` is of higher ids.
   void take(const Best& other) {

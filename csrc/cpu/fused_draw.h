@@ -18,7 +18,8 @@ struct FusedDraw {
 
   int64_t workspace_bytes(const Context& context) const;
 
-  // tokens[r] = the draw of row r, for position positions[r]; positions may be null at temperature 0
+  // tokens[r] = the draw of row r, for position positions[r], or kNoToken where nothing can be drawn; positions may be
+  // null at temperature 0
   void run(const Context& context, void* workspace, const int32_t* positions, int32_t* tokens) const;
 };
 

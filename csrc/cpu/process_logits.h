@@ -34,7 +34,8 @@ struct RowScratch {
   static RowScratch of_thread(void* memory, int64_t vocab, int thread);
 };
 
-// One draw. Overwrites scratch.logits, which hold the row; scratch.seen is only read, and only for penalties.
+// One draw, or kNoToken where nothing can be drawn. Overwrites scratch.logits, which hold the row; scratch.seen is only
+// read, and only for penalties.
 int32_t draw(const RowScratch& scratch, int64_t vocab, int32_t position, const SamplingOptions& options,
              const LogitBias& bias);
 

@@ -2,6 +2,7 @@
 #include "csrc/cpu/fused_draw.h"
 #include "csrc/cpu/indices.h"
 #include "csrc/cpu/kernels.h"
+#include "csrc/cpu/nothing_to_draw.h"
 #include "csrc/cpu/process_logits.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
@@ -19,12 +20,22 @@ FusedDraw fused(const LinearSampleArgs& args) {
           .seed = args.seed};
 }
 
+// Reports the first row from which no token was drawn. `positions` may be null.
+void report_missing_tokens(const Context& context, const char* op, const int32_t* tokens, const int32_t* positions,
+                           int64_t rows) {
+  for (int64_t r = 0; r < rows; ++r) {
+    if (tokens[r] != kNoToken) continue;
+    return report_nothing_to_draw(context, op, r, positions ? positions[r] : kNoPosition);
+  }
+}
+
 }  // namespace
 
 int64_t workspace(const LinearSampleArgs& args, const Context& context) { return fused(args).workspace_bytes(context); }
 
 void run(const LinearSampleArgs& args, const Context& context) {
   fused(args).run(context, args.workspace.data, args.positions, args.tokens);
+  report_missing_tokens(context, "linearSample", args.tokens, args.positions, args.rows);
 }
 
 int64_t workspace(const SampleLogitsArgs& args, const Context& context) {
@@ -44,6 +55,7 @@ void run(const SampleLogitsArgs& args, const Context& context) {
     }
     args.tokens[r] = draw(scratch, vocab, args.positions[r], args.options, args.bias);
   });
+  report_missing_tokens(context, "sampleLogits", args.tokens, args.positions, args.rows);
 }
 
 }  // namespace foretoken::cpu::FORETOKEN_ISA

@@ -5,6 +5,7 @@
 #include "csrc/cpu/fused_draw.h"
 #include "csrc/cpu/indices.h"
 #include "csrc/cpu/kernels.h"
+#include "csrc/cpu/nothing_to_draw.h"
 #include "csrc/cpu/process_logits.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
@@ -90,7 +91,8 @@ int64_t child_with(const VerifyTreeArgs& args, int64_t row, int64_t end, int32_t
   return -1;
 }
 
-// draw_at(row) is the token drawn at that row; called for the rows of the accepted path, in order.
+// draw_at(row) is the token drawn at that row; called for the rows of the accepted path, in order. The path ends before
+// a row from which nothing can be drawn.
 template <typename DrawAt>
 void walk(const VerifyTreeArgs& args, int64_t sequence, DrawAt draw_at) {
   const int64_t root = args.tree.row_offsets[sequence], end = args.tree.row_offsets[sequence + 1];
@@ -99,11 +101,22 @@ void walk(const VerifyTreeArgs& args, int64_t sequence, DrawAt draw_at) {
   for (int64_t i = 0; i < args.path_stride; ++i) path[i] = drawn[i] = -1;
   int32_t count = 0;
   for (int64_t row = root < end ? root : -1; row >= 0; ++count) {
+    const int32_t token = draw_at(row);
+    if (token == kNoToken) break;
     path[count] = static_cast<int32_t>(row);
-    drawn[count] = draw_at(row);
-    row = child_with(args, row, end, drawn[count]);
+    drawn[count] = token;
+    row = child_with(args, row, end, token);
   }
   args.counts[sequence] = count;
+}
+
+// Reports the first root from which nothing could be drawn.
+void report_roots_without_token(const VerifyTreeArgs& args, const Context& context) {
+  const TreeRows& tree = args.tree;
+  for (int64_t s = 0; s < tree.sequences; ++s) {
+    if (args.counts[s] > 0 || tree.row_offsets[s] == tree.row_offsets[s + 1]) continue;
+    return report_nothing_to_draw(context, "verifyTree", tree.row_offsets[s], int64_t{tree.lengths[s]} + 1);
+  }
 }
 
 void verify_fused(const VerifyTreeArgs& args, const Context& context, const Scratch& scratch) {
@@ -156,6 +169,7 @@ void run(const VerifyTreeArgs& args, const Context& context) {
   } else {
     verify_fused(args, context, scratch);
   }
+  report_roots_without_token(args, context);
 }
 
 void run(const PlantTreeArgs& args, const Context& context) {

@@ -1,6 +1,7 @@
-// Errors that only the data can show (an index out of range), met by a kernel. The first operation that meets one keeps
-// it in a record in device memory; the next readback hands it to the host and clears it. Until then kernels that change
-// what was there before (weights, caches, gradients that are added to) do nothing: `has_error`.
+// Errors that only the data can show (an index out of range, a row without a token to draw), met by a kernel. The first
+// operation that meets one keeps it in a record in device memory; the next readback hands it to the host and clears it.
+// Until then kernels that change what was there before (weights, caches, gradients that are added to) do nothing:
+// `has_error`.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +30,10 @@ enum class Argument : uint32_t {
   kLogitBias,
   kHistoryLengths,
   kHistory,
+  kNothingToDraw,  // not an index: `position` is the row, `value` the position of the token
   kEnd,
 };
+static_assert(static_cast<int>(Argument::kEnd) <= 16);  // the key has 4 bits for them
 
 struct ErrorRecord {
   uint32_t launch;         // the operation that met it, counted from 1; 0: there is none
@@ -61,9 +64,12 @@ struct Reporter {
   // argument.
   __device__ bool check(Argument argument, int64_t position, int64_t value, int64_t lowest, int64_t highest,
                         Bound bound = Bound::kPlain) const;
-  // Reports it. Any thread that reports an argument sets its limits, so they must be the same for all.
+  // Reports it whatever the value. Any thread that reports an argument sets its limits, so they must be the same for
+  // all.
   __device__ void report(Argument argument, int64_t position, int64_t value, int64_t lowest, int64_t highest,
                          Bound bound = Bound::kPlain) const;
+  // Reports that no token can be drawn for `position` from a row: nothing_to_draw of csrc/core/sampling.h.
+  __device__ void report_nothing_to_draw(int64_t row, int64_t position) const;
 };
 
 #if defined(__CUDACC__) || defined(FORETOKEN_EMULATED)
@@ -93,6 +99,10 @@ __device__ inline void Reporter::report(Argument argument, int64_t position, int
   atomicMin(&record->key, static_cast<unsigned long long>(argument) << 60 |
                               (static_cast<unsigned long long>(position) & 0xfffffff) << 32 |
                               static_cast<uint32_t>(value));
+}
+
+__device__ inline void Reporter::report_nothing_to_draw(int64_t row, int64_t position) const {
+  report(Argument::kNothingToDraw, row, position, 0, 0);
 }
 
 #endif

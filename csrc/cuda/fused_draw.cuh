@@ -75,13 +75,13 @@ struct BestOfStrip {
   }
 };
 
-// The token that a row draws, in all threads of the block; `shared` is one element a warp.
+// The token that a row draws, or kNoToken, in all threads of the block; `shared` is one element a warp.
 template <int kThreads>
 FORETOKEN_DEVICE int32_t draw_of_row(const Rank* bests, int64_t strips, int64_t row, Rank* shared) {
   Rank best = kNoRank;
   for_ranks<kThreads, 16>(
       strips, [&](int64_t i) { return bests[row * strips + i]; }, [&](Rank rank) { best = Max()(best, rank); });
-  return drawn_token(reduce_block<kThreads>(best, Max(), kNoRank, shared));
+  return index_of(reduce_block<kThreads>(best, Max(), kNoRank, shared));
 }
 
 }  // namespace foretoken::cuda

@@ -98,25 +98,25 @@ class Draw {
   FORETOKEN_DEVICE Draw(const LogitRow& row, int32_t position, DrawScratch<kThreads>& scratch, Rank* list)
       : row_(row), options_(row.options), position_(position), scratch_(scratch), list_(list) {}
 
-  // The drawn token, in every thread.
+  // The drawn token, in every thread; kNoToken where nothing can be drawn.
   FORETOKEN_DEVICE int32_t operator()() {
     const bool is_greedy = options_.temperature == 0;
     if (!is_greedy && !keeps_top_k() && options_.top_p == 1 && options_.min_p == 0) {
-      return drawn_token(best_of_row_with_noise());
+      return index_of(best_of_row_with_noise());
     }
     Rank best;
     if (is_greedy || !keeps_top_k()) {
       best = best_of_row();
-      if (is_greedy || !has_probabilities(best)) return drawn_token(best);
+      if (is_greedy || !has_probabilities(best)) return index_of(best);
       list_likely(value_of(best));
     } else {
       list_top_k();
       best = best_of_list([](Rank rank) { return rank; });
-      if (!has_probabilities(best)) return drawn_token(best);
+      if (!has_probabilities(best)) return index_of(best);
     }
     if (options_.top_p < 1) keep_top_p(value_of(best));
     if (options_.min_p > 0) keep_min_p(value_of(best));
-    return drawn_token(best_of_list([&](Rank rank) {
+    return index_of(best_of_list([&](Rank rank) {
       const int32_t token = index_of(rank);
       const PhiloxWords words = noise_words(options_.seed, position_, token / kNoiseGroup);
       return rank_of(noisy(value_of(rank), word_of(words, token % kNoiseGroup)), token);

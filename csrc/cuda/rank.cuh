@@ -32,12 +32,9 @@ FORETOKEN_DEVICE int32_t index_of(Rank rank) { return static_cast<int32_t>(~stat
 
 FORETOKEN_DEVICE float value_of(Rank rank) { return from_ordered(static_cast<uint32_t>(rank >> 32)); }
 
-// The rank of what can be drawn: NaN and -inf never are.
+// The rank of what can be drawn: NaN and -inf never are. The index of kNoRank is kNoToken.
 FORETOKEN_DEVICE Rank draw_rank(float value, int64_t index) {
   return value > -__builtin_inff() ? rank_of(value, index) : kNoRank;
 }
-
-// Where there is nothing to draw, the token is 0.
-FORETOKEN_DEVICE int32_t drawn_token(Rank best) { return best == kNoRank ? 0 : index_of(best); }
 
 }  // namespace foretoken::cuda

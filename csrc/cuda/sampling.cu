@@ -12,12 +12,20 @@ struct GivenPositions {
   FORETOKEN_DEVICE int32_t operator()(int64_t row) const { return positions[row]; }
 };
 
+// By one thread: writes the token that a row draws, or reports that there is none. `positions` may be null.
+FORETOKEN_DEVICE void take_token(int32_t token, int64_t row, int32_t* tokens, const int32_t* positions,
+                                 const Reporter& reporter) {
+  tokens[row] = token;
+  if (token == kNoToken) reporter.report_nothing_to_draw(row, positions ? positions[row] : kNoPosition);
+}
+
 // A block a row.
 template <int kThreads>
-__global__ void __launch_bounds__(kThreads) draw_rows_kernel(const Rank* bests, int64_t strips, int32_t* tokens) {
+__global__ void __launch_bounds__(kThreads)
+    draw_rows_kernel(const Rank* bests, int64_t strips, const int32_t* positions, int32_t* tokens, Reporter reporter) {
   FORETOKEN_SHARED(Rank, shared, [kThreads / kWarp]);
   const int32_t token = draw_of_row<kThreads>(bests, strips, blockIdx.x, shared);
-  if (threadIdx.x == 0) tokens[blockIdx.x] = token;
+  if (threadIdx.x == 0) take_token(token, blockIdx.x, tokens, positions, reporter);
 }
 
 constexpr int kHistoryThreads = 1024;
@@ -29,13 +37,13 @@ __global__ void __launch_bounds__(kHistoryThreads)
 
 template <int kThreads>
 __global__ void __launch_bounds__(kThreads, 1)  // of its own accord ptxas would take so few registers that they spill
-    sample_logits_kernel(SampleLogitsArgs args, DrawMemory memory) {
+    sample_logits_kernel(SampleLogitsArgs args, DrawMemory memory, Reporter reporter) {
   FORETOKEN_SHARED(DrawScratch<kThreads>, scratch);
   for (int64_t r = blockIdx.x; r < args.rows; r += gridDim.x) {
     const LogitRow row = {args.logits + r * args.vocab, memory.bias, memory.seen, args.vocab, 0, args.options};
     Draw<kThreads> draw(row, args.positions[r], scratch, memory.lists + blockIdx.x * args.vocab);
     const int32_t token = draw();
-    if (threadIdx.x == 0) args.tokens[r] = token;
+    if (threadIdx.x == 0) take_token(token, r, args.tokens, args.positions, reporter);
   }
 }
 
@@ -66,7 +74,7 @@ void run(const LinearSampleArgs& args, const Context& context) {
   multiply_rows(context, draw.product(), best);
   const auto merge = [&](auto threads) {
     launch(context, draw_rows_kernel<threads()>, dim3(static_cast<unsigned>(args.rows)), dim3(threads()), 0, best.bests,
-           best.strips, args.tokens);
+           best.strips, args.positions, args.tokens, context.reporter());
   };
   if (best.strips <= 8 * kWarp) merge(std::integral_constant<int, kWarp>());
   else merge(std::integral_constant<int, 256>());
@@ -82,7 +90,7 @@ void run(const SampleLogitsArgs& args, const Context& context) {
   }
   with_draw_threads(args.vocab, [&](auto threads) {
     launch(context, sample_logits_kernel<threads()>, dim3(static_cast<unsigned>(draw_blocks(context, args.rows))),
-           dim3(threads()), 0, args, memory);
+           dim3(threads()), 0, args, memory, context.reporter());
   });
 }
 

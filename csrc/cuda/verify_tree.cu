@@ -41,15 +41,20 @@ FORETOKEN_DEVICE int32_t child_with(const VerifyTreeArgs& args, int32_t row, int
 }
 
 // draw_at(row, depth) is the token drawn at that row; called by all threads of the block, for the rows of the accepted
-// path in order.
+// path in order. The path ends before a row from which nothing can be drawn, and a root of that kind is reported.
 template <int kThreads, typename DrawAt>
-FORETOKEN_DEVICE void walk(const VerifyTreeArgs& args, int64_t sequence, int32_t* shared, DrawAt draw_at) {
+FORETOKEN_DEVICE void walk(const VerifyTreeArgs& args, int64_t sequence, int32_t* shared, const Reporter& reporter,
+                           DrawAt draw_at) {
   const int32_t root = args.tree.row_offsets[sequence], end = args.tree.row_offsets[sequence + 1];
   int32_t* const path = args.path + sequence * args.path_stride;
   int32_t* const drawn = args.drawn + sequence * args.path_stride;
   int32_t count = 0;
   for (int32_t row = root < end ? root : -1; row >= 0; ++count) {
     const int32_t token = draw_at(row, count);
+    if (token == kNoToken) {
+      if (row == root && threadIdx.x == 0) reporter.report_nothing_to_draw(row, args.tree.lengths[sequence] + 1);
+      break;
+    }
     if (threadIdx.x == 0) {
       path[count] = row;
       drawn[count] = token;
@@ -80,7 +85,7 @@ FORETOKEN_DEVICE void walk_strips(const VerifyTreeArgs& args, const Rank* bests,
   FORETOKEN_SHARED(int32_t, of_walk, [kThreads / kWarp]);
   if (!is_good<kThreads>(args, reporter, of_check)) return;
   for (int64_t s = first; s < end; ++s) {
-    walk<kThreads>(args, s, of_walk,
+    walk<kThreads>(args, s, of_walk, reporter,
                    [&](int32_t row, int32_t) { return draw_of_row<kThreads>(bests, strips, row, of_draw); });
   }
 }
@@ -125,7 +130,7 @@ __global__ void __launch_bounds__(kThreads, 1)  // of its own accord ptxas would
       count_history<kThreads>(seen, vocab, has_text ? args.history + s * args.history_stride : nullptr,
                               has_text ? args.history_lengths[s] : 0, has_text ? args.prompt_lengths[s] : 0, reporter);
     }
-    walk<kThreads>(args, s, shared, [&](int32_t row, int32_t depth) {
+    walk<kThreads>(args, s, shared, reporter, [&](int32_t row, int32_t depth) {
       if (seen != nullptr && depth > 0) {  // the root's token is the last one of the history
         if (threadIdx.x == 0) add_to_output(seen, args.tokens[row]);
         __syncthreads();

@@ -27,7 +27,11 @@ export async function generateCommand({
       if (values.json) await printJson(generation);
       else await showGeneration(generation, process.stdout);
     } catch (error) {
-      if (!signal.aborted) throw error;
+      if (!signal.aborted) {
+        // The text so far stays on a line of its own.
+        if (!values.json && generation.stats.tokens > 0) process.stdout.write('\n');
+        throw error;
+      }
     }
     if (values.json) console.log(JSON.stringify({ stats: generation.stats }));
     else process.stdout.write('\n');

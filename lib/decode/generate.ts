@@ -32,7 +32,8 @@ export interface Generation extends AsyncIterable<GeneratedPiece> {
  * Continues a prompt. The output depends on the prompt, the sampling options and the seed alone, never on `speculation`,
  * the machine's load or the number of threads.
  * @param prompt text, or token ids; an empty one stands for the token that begins a text, where the model has one
- * @throws ForetokenError INVALID_ARGUMENT naming the option; the signal's reason when aborted
+ * @throws ForetokenError INVALID_ARGUMENT naming the option; the signal's reason when aborted; DIVERGED, behind the text up
+ * to there, where the logits of a token are not numbers
  */
 export function generate(
   model: MtpModel,

@@ -146,9 +146,6 @@ describe.each(targets)('edges on %s', (target) => {
     { temperature: 1, topK: 3, topP: 0.9, minP: 0.1, logitBias: new Map([[0, 0]]) },
   ];
   const cases: [string, number[], number[]][] = [
-    ['nothing but -inf', [-inf, -inf, -inf, -inf], [0]],
-    ['nothing but NaN', [nan, nan, nan], [0]],
-    ['NaN and -inf', [nan, -inf, -inf], [0]],
     ['one number among NaN', [nan, nan, -300, nan, nan], [2]],
     ['one number among -inf', [-inf, -inf, -inf, -1e30, -inf], [3]],
     ['+inf', [1, 2, inf, 5], [2]],
@@ -166,8 +163,7 @@ describe.each(targets)('edges on %s', (target) => {
         const wide = new Set(await drawMany(device, [...logits, ...padding], 5, options));
         expect(wide).toEqual(new Set(expected));
         const last = new Set(await drawMany(device, [...padding, ...logits], 5, options));
-        const nothing = logits.every((z) => !(z > -inf));
-        expect(last).toEqual(new Set(expected.map((token) => (nothing ? 0 : 600 + token))));
+        expect(last).toEqual(new Set(expected.map((token) => 600 + token)));
       }
     });
   });

@@ -7,9 +7,11 @@
 #include <memory>
 #include <new>
 
+#include "csrc/core/sampling.h"
 #include "csrc/core/tree.h"
 #include "csrc/cpu/host/isa.h"
 #include "csrc/cpu/host/measure_rates.h"
+#include "csrc/cpu/nothing_to_draw.h"
 
 namespace foretoken::cpu {
 
@@ -111,6 +113,10 @@ void report_index(const Context& context, const char* op, const char* argument, 
 
 void report_problem(const Context& context, const char* op, const IndexProblem& problem) {
   context.errors->set(make_error(ErrorCode::kIndexOutOfRange, "%s: %s", op, text_of(problem).c_str()));
+}
+
+void report_nothing_to_draw(const Context& context, const char* op, int64_t row, int64_t position) {
+  context.errors->set(nothing_to_draw(op, row, position));
 }
 
 }  // namespace foretoken::cpu

@@ -1,5 +1,7 @@
 #include "csrc/cuda/error_record.h"
 
+#include "csrc/core/sampling.h"
+
 namespace foretoken::cuda {
 
 namespace {
@@ -21,6 +23,7 @@ const char* name_of(Argument argument) {
     case Argument::kLogitBias: return "logitBias";
     case Argument::kHistoryLengths: return "historyLengths";
     case Argument::kHistory: return "history";
+    case Argument::kNothingToDraw:
     case Argument::kEnd: break;
   }
   return "?";
@@ -40,9 +43,11 @@ std::optional<Error> error_of(const ErrorRecord& record) {
   const auto argument = static_cast<Argument>(record.key >> 60);
   const ErrorRecord::Limits& limits = record.limits[static_cast<int>(argument)];
   const auto position = static_cast<int64_t>(record.key >> 32 & 0xfffffff);
+  const auto value = static_cast<int32_t>(record.key);
+  if (argument == Argument::kNothingToDraw) return nothing_to_draw(record.op, position, value);
   // A document starts no later than at its row, counted within the sequence.
   const int64_t highest = argument == Argument::kStarts ? position % (limits.highest + 1) : limits.highest;
-  const IndexProblem problem = {name_of(argument), position, static_cast<int32_t>(record.key),
+  const IndexProblem problem = {name_of(argument), position, value,
                                 limits.lowest,     highest,  static_cast<Bound>(limits.bound)};
   return make_error(ErrorCode::kIndexOutOfRange, "%s: %s", record.op, text_of(problem).c_str());
 }

@@ -229,7 +229,8 @@ const LINEAR_SAMPLE_OPTIONS: Schema<LinearSampleOptions> = {
 };
 
 /**
- * Unembedding and draw in one; logits are never written.
+ * Unembedding and draw in one; logits are never written. NaN and -Infinity are never drawn; where a row holds nothing else,
+ * the next readback rejects with DIVERGED.
  * @param hidden [rows, dim]
  * @param weight [vocab, dim], row-major or packed
  * @returns int32 [rows]
@@ -249,8 +250,8 @@ export function linearSample(hidden: Tensor, weight: Tensor, options: LinearSamp
 }
 
 /**
- * One draw from each row of logits, as plain decoding makes it. NaN and -Infinity are never drawn; of a row that holds
- * nothing else, token 0 is.
+ * One draw from each row of logits, as plain decoding makes it. NaN and -Infinity are never drawn; where a row holds
+ * nothing else, the next readback rejects with DIVERGED.
  * @param logits [rows, vocab]; not modified
  * @param positions int32 [rows]: position of the drawn token
  * @param history the text before the draws, the same for every row; only penalties need it

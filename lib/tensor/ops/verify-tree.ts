@@ -124,7 +124,8 @@ export interface VerifyTreeResult {
 /**
  * Verifies draft trees: draws a token at the root as plain decoding would; while a child holds the drawn token, steps to
  * it and draws there. A draw depends on the node's path, its position and the seed alone, so the output is that of plain
- * decoding whatever was drafted.
+ * decoding whatever was drafted. NaN and -Infinity are never drawn; where a root's logits are nothing else, the next
+ * readback rejects with DIVERGED. Below a root, a path ends before such a node.
  * @throws ForetokenError INDEX_OUT_OF_RANGE for a malformed tree; INVALID_ARGUMENT naming a sampling option
  */
 export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
