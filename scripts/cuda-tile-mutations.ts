@@ -195,6 +195,20 @@ const losses: readonly Mutation[] = [
       'linear-cross-entropy-extremes',
     ],
   ]),
+  ...faults('cuda/linear_cross_entropy.cu', 'linear-cross-entropy-long-sums', [
+    [
+      'cuda-loss-one-accumulator',
+      'a slice of the vocabulary has one accumulator, however long it is',
+      'return {slices.count, std::min(slices.depth, kPiece)};',
+      'return slices;',
+    ],
+    [
+      'cuda-loss-first-piece',
+      'all pieces of the vocabulary are multiplied by the weights of the first',
+      'gemm.b.data = advance(gemm.b, first * gemm.b.stride);',
+      '',
+    ],
+  ]),
   ...faults('cuda/linear_cross_entropy_gradient.cu', 'linear-cross-entropy-dtypes', [
     [
       'cuda-loss-in-place',

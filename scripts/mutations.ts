@@ -206,8 +206,8 @@ export const mutations: readonly Mutation[] = [
     [
       'loss-one-accumulator',
       'the gradient of a hidden state has one accumulator for the whole vocabulary',
-      '.residual = chunk.residual};',
-      '.residual = nullptr};',
+      '.pieces = true};',
+      '.pieces = false};',
       'linear-cross-entropy-long-sums',
     ],
     [
@@ -235,14 +235,14 @@ export const mutations: readonly Mutation[] = [
     [
       'gemm-overwrites-block',
       'a later block of k overwrites the sums of the earlier ones',
-      '(g.accumulate || first > 0),',
-      'g.accumulate,',
+      'const bool accumulate = g.accumulate || first > 0,',
+      'const bool accumulate = g.accumulate,',
     ],
     [
-      'gemm-residual',
-      'what additions to a long sum round off is lost',
-      'store_n(residual, load_n(residual, n) + ((before - (sum - added)) + (x - added)), n);',
-      'store_n(residual, load_n(residual, n), n);',
+      'gemm-pieces',
+      'the pieces of a sum have one accumulator',
+      'if (g.pieces && accumulate) {',
+      'if (g.pieces && accumulate && depth < kPiece) {',
       'linear-cross-entropy-long-sums',
     ],
     [

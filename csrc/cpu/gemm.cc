@@ -3,6 +3,7 @@
 #include "csrc/cpu/gemm_words.h"
 #include "csrc/cpu/pack.h"
 #include "csrc/cpu/sizes.h"
+#include "csrc/cpu/split.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
@@ -39,19 +40,10 @@ struct PlainRows {
   };
 };
 
-// c += x, and what that rounds off to residual (Knuth 1997, The Art of Computer Programming 2, 4.2.2, theorem B).
-inline void add_exactly(float* c, float* residual, Vec x, int n) {
-  const Vec before = load_n(c, n);
-  const Vec sum = before + x, added = sum - before;
-  store_n(residual, load_n(residual, n) + ((before - (sum - added)) + (x - added)), n);
-  store_n(c, sum, n);
-}
-
 // C[kRows, cols] of one panel: b [k][kPanel], cols ≤ kPanel.
 template <int kRows, typename Rows, typename T>
 [[gnu::noinline]] void multiply_tile(int64_t k, const Rows& rows, const T* __restrict b, float* __restrict c,
-                                     int64_t c_stride, int cols, bool accumulate, const float* bias,
-                                     float* __restrict residual) {
+                                     int64_t c_stride, int cols, bool accumulate, const float* bias) {
   typename Rows::template Reader<kRows> a(rows);
   Vec sums[kRows][kPanelVectors];
 #pragma GCC unroll 16
@@ -105,9 +97,7 @@ template <int kRows, typename Rows, typename T>
 #pragma GCC unroll 4
     for (int v = 0; v < kPanelVectors; ++v) {
       float* to = c + r * c_stride + v * kLanes;
-      if (residual) {
-        add_exactly(to, residual + r * c_stride + v * kLanes, sums[r][v], lanes(v));
-      } else if (whole) {
+      if (whole) {
         store(to, sums[r][v]);
       } else {
         store_n(to, sums[r][v], lanes(v));
@@ -118,9 +108,17 @@ template <int kRows, typename Rows, typename T>
 
 template <int kRows, typename Rows, typename T>
 inline void multiply_rows(int count, int64_t k, const Rows& a, const T* b, float* c, int64_t c_stride, int cols,
-                          bool accumulate, const float* bias, float* residual) {
-  if (count == kRows) return multiply_tile<kRows>(k, a, b, c, c_stride, cols, accumulate, bias, residual);
-  if constexpr (kRows > 1) multiply_rows<kRows - 1>(count, k, a, b, c, c_stride, cols, accumulate, bias, residual);
+                          bool accumulate, const float* bias) {
+  if (count == kRows) return multiply_tile<kRows>(k, a, b, c, c_stride, cols, accumulate, bias);
+  if constexpr (kRows > 1) multiply_rows<kRows - 1>(count, k, a, b, c, c_stride, cols, accumulate, bias);
+}
+
+// C += sums [rows, kPanel]
+void add_tile(const float* sums, int rows, int cols, float* c, int64_t c_stride) {
+  for (int r = 0; r < rows; ++r) {
+    const auto add = [](Vec x, Vec y) { return x + y; };
+    map_range(0, cols, c + r * c_stride, add, c + r * c_stride, sums + r * kPanel);
+  }
 }
 
 // Tiles [k][rows of the tile], one after another.
@@ -171,15 +169,20 @@ void multiply_panel(const Gemm& g, const float* a, const T* panel, int64_t row, 
     const int64_t begin = tile_begin(rows, tiles, i);
     const int count = static_cast<int>(tile_begin(rows, tiles, i + 1) - begin);
     prefetch(ahead, i, tiles);
-    const int64_t at = (row + begin) * g.c_stride + col;
-    const int64_t next = i + 1 < tiles ? at + count * g.c_stride : row * g.c_stride + smaller(col + kPanel, g.n);
-    const auto prefetch_sums = [&](const float* sums) {
-      prefetch({reinterpret_cast<const char*>(sums + next), count, g.c_stride * 4, kPanel * 4}, 0, 1);
-    };
-    if (accumulate || g.residual) prefetch_sums(g.c);
-    if (g.residual) prefetch_sums(g.residual);
-    multiply_rows<kTileRows>(count, depth, PackedRows{a + begin * depth}, panel, g.c + at, g.c_stride, cols, accumulate,
-                             bias, g.residual ? g.residual + at : nullptr);
+    if (accumulate) {
+      const float* next = i + 1 < tiles ? g.c + (row + begin + count) * g.c_stride + col
+                                        : g.c + row * g.c_stride + smaller(col + kPanel, g.n);
+      prefetch({reinterpret_cast<const char*>(next), count, g.c_stride * 4, kPanel * 4}, 0, 1);
+    }
+    const PackedRows tile{a + begin * depth};
+    float* const c = g.c + (row + begin) * g.c_stride + col;
+    if (g.pieces && accumulate) {
+      alignas(64) float sums[kTileRows * kPanel];
+      multiply_rows<kTileRows>(count, depth, tile, panel, sums, kPanel, cols, false, bias);
+      add_tile(sums, count, cols, c, g.c_stride);
+    } else {
+      multiply_rows<kTileRows>(count, depth, tile, panel, c, g.c_stride, cols, accumulate, bias);
+    }
   }
 }
 
@@ -188,10 +191,10 @@ struct Blocks {
   int64_t rows, depth;
 };
 
-Blocks blocks_of(int64_t m, int64_t k, bool panels, bool residual) {
+Blocks blocks_of(int64_t m, int64_t k, bool panels, bool pieces) {
   const int64_t deepest = panels ? kBlockFloats / kTileRows : kDepth;
   const int64_t wanted = smaller(deepest, larger(kDepth / 2, kBlockFloats / larger(m, 1)));
-  const int64_t depth = residual ? smaller(k, kSumDepth) : divide_up(k, larger(1, divide_up(k, wanted)));
+  const int64_t depth = pieces ? smaller(k, kPiece) : divide_up(k, larger(1, divide_up(k, wanted)));
   const int64_t highest = kBlockFloats / larger(1, depth) / kTileRows * kTileRows;
   return {divide_up(m, larger(1, divide_up(m, highest))), depth};
 }
@@ -220,7 +223,6 @@ Gemm block_of(const Gemm& gemm, int64_t row, int64_t rows, int64_t col, int64_t 
   }
   block.c = gemm.c + row * gemm.c_stride + col;
   if (gemm.bias) block.bias = gemm.bias + col;
-  if (gemm.residual) block.residual = gemm.residual + row * gemm.c_stride + col;
   return block;
 }
 
@@ -247,7 +249,7 @@ void multiply_decoding(const Gemm& g) {
     for (int64_t col = 0; col < g.n; col += kPanel) {
       const int cols = static_cast<int>(smaller(kPanel, g.n - col));
       multiply_rows<kTileRows>(static_cast<int>(g.m), g.k, a, data + col * g.k, g.c + col, g.c_stride, cols,
-                               g.accumulate, g.bias ? g.bias + col : nullptr, nullptr);
+                               g.accumulate, g.bias ? g.bias + col : nullptr);
     }
   });
 }
@@ -258,13 +260,13 @@ void multiply_here(const Gemm& g, float* scratch) {
   if (g.b.layout == Layout::kWords) return multiply_words_here(g, scratch);
   if (is_decoding(g)) return multiply_decoding(g);
   const bool panels = g.b.layout == Layout::kPanels;
-  const Blocks blocks = blocks_of(g.m, g.k, panels, g.residual != nullptr);
+  const Blocks blocks = blocks_of(g.m, g.k, panels, g.pieces);
   float* const a = scratch;
   float* const packed = scratch + block_floats(blocks.rows, blocks.depth);
   int64_t first = 0;
   do {
     const int64_t depth = smaller(blocks.depth, g.k - first);
-    const bool accumulate = !g.residual && (g.accumulate || first > 0), last = first + depth == g.k;
+    const bool accumulate = g.accumulate || first > 0, last = first + depth == g.k;
     for (int64_t row = 0; row < g.m; row += blocks.rows) {
       const int64_t rows = smaller(blocks.rows, g.m - row);
       pack_block(g.a, row, rows, first, depth, a);

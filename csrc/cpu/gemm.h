@@ -2,8 +2,8 @@
 //
 // Every element of C is one float32 accumulator that runs over k in order, with the same instruction everywhere: its
 // bits depend on its row of A and its column of B alone, not on m, on n, on the number of threads, on how the work is
-// split or on whether B was packed beforehand. A sum over a vocabulary is too long for one accumulator: `residual`
-// makes it a sum of short ones.
+// split or on whether B was packed beforehand. A sum over a vocabulary is too long for one accumulator: with `pieces`,
+// each piece of it has one, and the pieces are added in their order.
 #pragma once
 
 #include "csrc/cpu/context.h"
@@ -49,14 +49,12 @@ struct Gemm {
   int64_t c_stride;             // from row to row
   const float* bias = nullptr;  // [n], added last
   bool accumulate = false;      // the accumulators start from C instead of from zero; not with B in words
-  // [m, n], rows as far apart as those of C. If present, every kSumDepth elements of k have an accumulator of their
-  // own, which is added to C, and what that addition rounds off is added here; C + residual is the sum. Without bias,
-  // and only with B row-major.
-  float* residual = nullptr;
+  bool pieces = false;          // each kPiece elements of k have an accumulator of their own; only with B row-major
 };
 
-// Elements of k that one accumulator takes where there is a residual.
-inline constexpr int64_t kSumDepth = 256;
+// The rounding errors of a sum of k elements grow with kPiece + k / kPiece, which is least for k near 65,536: the size
+// of a vocabulary.
+inline constexpr int64_t kPiece = 256;
 
 // `weight` [n, k] as B of x * weight^T, and as B of y * weight.
 Operand transposed(const Matrix& weight, int64_t k);

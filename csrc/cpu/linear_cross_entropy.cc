@@ -47,7 +47,6 @@ struct Chunk {
   double* weights;             // [capacity]: what each row's loss counts in the total
   double* losses;              // [capacity]
   float* hidden;               // [capacity, dim], later its gradient
-  float* residual;             // [capacity, dim]: what additions to that gradient have rounded off
   float* logits;               // [capacity, stride], later their gradient
   float* gemm;                 // of the threads
   int64_t bytes;               // of all this
@@ -68,7 +67,6 @@ struct Chunk {
     weights = reinterpret_cast<double*>(take(capacity * static_cast<int64_t>(sizeof(double))));
     losses = reinterpret_cast<double*>(take(capacity * static_cast<int64_t>(sizeof(double))));
     hidden = floats(capacity * args.dim);
-    residual = floats(args.grad_hidden ? capacity * args.dim : 0);
     logits = floats(capacity * stride);
     int64_t most = gemm_scratch(capacity, args.dim, transposed(args.weight, args.dim));
     for (const int64_t floats_needed : {gemm_scratch(capacity, args.vocab), gemm_scratch(args.vocab, capacity)}) {
@@ -295,15 +293,12 @@ void process_chunk(const LinearCrossEntropyArgs& args, const Chunk& chunk, const
                               .b = as_is(args.weight, dim),
                               .c = chunk.hidden,
                               .c_stride = dim,
-                              .residual = chunk.residual};
-    const size_t bytes = static_cast<size_t>(size * dim) * sizeof(float);
-    __builtin_memset(chunk.hidden, 0, bytes);
-    __builtin_memset(chunk.residual, 0, bytes);
+                              .pieces = true};
     multiply(context, grad_hidden, chunk.gemm);
     with_type(args.grad_hidden, args.grad_hidden_dtype, [&](auto gradient) {
       for (int64_t i = 0; i < size; ++i) {
-        const auto add = [](Vec x, Vec y) { return x + y; };
-        map_range(0, dim, gradient + chunk.rows[i] * dim, add, chunk.hidden + i * dim, chunk.residual + i * dim);
+        const auto same = [](Vec x) { return x; };
+        map_range(0, dim, gradient + chunk.rows[i] * dim, same, chunk.hidden + i * dim);
       }
     });
   }

@@ -41,6 +41,18 @@ struct StoreSlice {
   }
 };
 
+// The same, added to what is there.
+struct AddSlice : StoreSlice {
+  const ErrorRecord* record;
+
+  FORETOKEN_DEVICE bool wanted() const { return !has_error(record); }
+
+  template <typename Fragment>
+  FORETOKEN_DEVICE void operator()(const Fragment& fragment) const {
+    AddTo{sums + blockIdx.y * m * n, n, record}(fragment);
+  }
+};
+
 // A warp adds the slices of 16 rows and one strip.
 template <typename Epilogue>
 __global__ void __launch_bounds__(kWarp)

@@ -27,6 +27,8 @@ namespace {
 // With this many rows the product for dW takes several times as long as reading and writing dW, whatever its size.
 constexpr int64_t kEnoughRows = 2048;
 constexpr int64_t kChunkBytes = 768 << 20;  // which kEnoughRows of exponentials of 128k logits fit into
+// Elements of the vocabulary that a float32 accumulator takes in the product for the gradient of hidden states.
+constexpr int64_t kPiece = 1024;
 // Rows that the tensor cores add up in one step.
 constexpr int64_t kStep = 16;
 
@@ -54,6 +56,12 @@ bool keeps_exponentials(const LinearCrossEntropyArgs& args, const Context& conte
   return runs_on_hopper(context, gemm);
 }
 
+Slices slices_of_vocabulary(const LinearCrossEntropyArgs& args) {
+  const Slices slices = slices_of(kEnoughRows, args.dim, args.vocab);
+  if (compute_type(args) == DType::kBFloat16) return slices;
+  return {slices.count, std::min(slices.depth, kPiece)};
+}
+
 }  // namespace
 
 Chunk::Chunk(const LinearCrossEntropyArgs& args, const Context& context)
@@ -64,7 +72,7 @@ Chunk::Chunk(const LinearCrossEntropyArgs& args, const Context& context, int64_t
       hidden_stride(round_up(args.dim, 8)),
       stride(round_up(args.vocab, 32)),
       strips(divide_up(args.vocab, kStripWidth)),
-      slices(slices_of(kEnoughRows, args.dim, args.vocab)) {
+      slices(slices_of_vocabulary(args)) {
   char* const begin = static_cast<char*>(args.workspace.data);
   bytes = 0;
   const auto take = [&]<typename T>(T*& memory, int64_t count) {
@@ -141,15 +149,26 @@ void add_weight_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk,
   multiply_tiles_on_hopper<Form::kTN>(context, gemm, add, 1, gemm.k);
 }
 
+const void* advance(const Operand& operand, int64_t elements) {
+  return static_cast<const char*>(operand.data) + elements * static_cast<int64_t>(size_of(operand.dtype));
+}
+
+// Where the slices do not reach over the vocabulary, they are moved along it, and what they give is added up.
 void write_hidden_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
-  const Gemm gemm = {.m = chunk.capacity,
-                     .n = args.dim,
-                     .k = args.vocab,
-                     .a = gradient(args, chunk),
-                     .b = unembedding(args),
-                     .m_count = &chunk.progress->size};
+  const auto [count, depth] = chunk.slices;
   const StoreSlice store{chunk.grad_hidden, chunk.capacity, args.dim};
-  multiply_slices<Form::kNN>(context, gemm, store, chunk.slices.count, chunk.slices.depth);
+  for (int64_t first = 0; first < args.vocab; first += count * depth) {
+    Gemm gemm = {.m = chunk.capacity,
+                 .n = args.dim,
+                 .k = std::min(args.vocab - first, count * depth),
+                 .a = gradient(args, chunk),
+                 .b = unembedding(args),
+                 .m_count = &chunk.progress->size};
+    gemm.a.data = advance(gemm.a, first);
+    gemm.b.data = advance(gemm.b, first * gemm.b.stride);
+    if (first == 0) multiply_slices<Form::kNN>(context, gemm, store, count, depth);
+    else multiply_slices<Form::kNN>(context, gemm, AddSlice{store, context.record}, count, depth);
+  }
   scatter_hidden(args, chunk, context);
 }
 

@@ -77,7 +77,7 @@ struct Chunk {
   int64_t hidden_stride;  // elements
   int64_t stride;         // of logits, floats
   int64_t strips;         // of a row of logits
-  Slices slices;          // of the vocabulary, in the product for the gradient of hidden states
+  Slices slices;          // of the vocabulary, or of a piece of it, in the product for the gradient of hidden states
   Progress* progress;
   int64_t* rows;              // [capacity]
   int32_t* targets;           // [capacity]

@@ -47,6 +47,7 @@ const models: (Partial<ModelOptions> & { modelType: ModelType })[] = [
   { modelType: 'llama' },
   { modelType: 'llama', attentionBias: true, tieWordEmbeddings: true },
   { modelType: 'qwen2' },
+  { modelType: 'qwen3' },
 ];
 const cases = models.flatMap((model) =>
   ['parallel', 'medusa', 'rooted', 'sequential', 'added'].map((kind) => ({ ...model, kind })),
