@@ -9,17 +9,22 @@ const SAME_REQUEST_SECONDS = 1;
  * closed. A later Ctrl-C, which only a person presses, ends the process at once; a system that shuts down may well send
  * several of the other signals, and what was begun in order is then to be finished.
  * @param work may throw the signal's reason to end.
+ * @param atOnce what to say when a later Ctrl-C ends the process.
  * @returns the exit code: 0, or the one that stands for the signal
  */
-export async function interruptible(work: (signal: AbortSignal) => Promise<void>): Promise<number> {
+export async function interruptible(
+  work: (signal: AbortSignal) => Promise<void>,
+  atOnce?: () => string,
+): Promise<number> {
   const controller = new AbortController();
   let exitCode = 0;
   let first = 0;
   const onSignal = (name: keyof typeof EXIT_CODES): void => {
     if (exitCode !== 0) {
       const later = performance.now() - first > SAME_REQUEST_SECONDS * 1000;
-      if (later && name === 'SIGINT') process.exit(EXIT_CODES[name]);
-      return;
+      if (!later || name !== 'SIGINT') return;
+      if (atOnce) console.error(atOnce());
+      process.exit(EXIT_CODES[name]);
     }
     first = performance.now();
     exitCode = EXIT_CODES[name];

@@ -37,6 +37,11 @@ export async function trainCommand({
   refuseTextIn(output, patterns);
   const resumed = values.resume ? await newestState(output) : undefined;
   using computing = openCommandDevice(values, { masters: true });
+  if (resumed && values.model !== undefined) {
+    console.error(
+      `--model ${values.model} was for the beginning: the run goes on from ${resumed.checkpoint}`,
+    );
+  }
   const { model, tokenizer } = await startingPoint(computing, values, resumed);
   const cacheDirectory = values.cache ?? join(output, 'corpus');
   const status = new StatusLine(process.stderr);
@@ -53,7 +58,8 @@ export async function trainCommand({
     }
   };
   let finished = false;
-  const exitCode = await interruptible(async (signal) => {
+  let saved = resumed?.checkpoint;
+  const work = async (signal: AbortSignal): Promise<void> => {
     try {
       using trainer = await Trainer.create({
         ...trainingOptions(values),
@@ -68,7 +74,7 @@ export async function trainCommand({
       // A cache of the run's own has no use for what was tokenized of other text before.
       const superseded = values.cache === undefined ? await supersededTokenFiles(data!.path) : [];
       for (const path of superseded) await rm(path, { force: true });
-      finished = await run(trainer, data!, values, signal);
+      finished = await run(trainer, data!, values, signal, (path) => (saved = path));
     } catch (error) {
       if (!(error instanceof RecipeError)) throw error;
       throw new RecipeError(error.checkpoint, error.differences, flagOf);
@@ -76,7 +82,12 @@ export async function trainCommand({
       model?.dispose();
       await data?.close();
     }
-  });
+  };
+  const exitCode = await interruptible(work, () =>
+    saved === undefined
+      ? 'stopped at once: nothing was saved; begin again'
+      : `stopped at once: ${saved} is kept; go on with --resume`,
+  );
   // A signal that came when all was done has stopped nothing.
   return finished ? 0 : exitCode;
 }
@@ -124,12 +135,16 @@ async function startingPoint(
   return { tokenizer: createTokenizer(byteTokenizerFiles()) };
 }
 
-/** @returns whether nothing is left to do */
+/**
+ * @param onSaved told of every checkpoint
+ * @returns whether nothing is left to do
+ */
 async function run(
   trainer: Trainer,
   data: TokenFile,
   values: TrainValues,
   signal: AbortSignal,
+  onSaved: (path: string) => void,
 ): Promise<boolean> {
   const { model, step, settings } = trainer;
   const { steps } = settings;
@@ -145,7 +160,10 @@ async function run(
     onStep: (done) => progress.update(done),
     onEvaluationProgress: (done) => progress.evaluating(done),
     onEvaluation: (evaluation, at) => progress.note(`step ${at}: ${summarizeEvaluation(evaluation)}`),
-    onCheckpoint: (path) => progress.note(`saved ${path}`),
+    onCheckpoint: (path) => {
+      onSaved(path);
+      progress.note(`saved ${path}`);
+    },
     onWarning: (message) => progress.note(`warning: ${message}`),
   });
   progress.finish();

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { existsSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readFile, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { ForetokenError } from '../errors';
-import { fileAccessError, isJsonObject, temporaryBeside } from '../model/files';
+import { fileAccessError, isJsonObject, makeDirectory, temporaryBeside } from '../model/files';
 
 /** Hidden, so that file patterns do not pick it up. */
 export const LOCK_NAME = '.foretoken-lock';
@@ -30,6 +30,8 @@ export class DirectoryLock {
   private constructor(
     private readonly path: string,
     private readonly content: string,
+    /** The directories that were made for it, innermost first. */
+    private readonly made: readonly string[],
   ) {}
 
   /**
@@ -47,33 +49,53 @@ export class DirectoryLock {
     const lock = new DirectoryLock(
       path,
       `${JSON.stringify({ ...owner, id: randomBytes(6).toString('hex') })}\n`,
+      missingOf(directory),
     );
     try {
-      await mkdir(directory, { recursive: true });
-      while (!lock.create()) await removeIfStale(directory, path);
+      await makeDirectory(directory);
+      while (!lock.create()) {
+        await removeIfStale(directory, path);
+        // Whoever had it may have taken a directory away with it in which there was nothing else.
+        await makeDirectory(directory);
+      }
     } catch (cause) {
       throw cause instanceof ForetokenError ? cause : fileAccessError('write', path, cause);
     }
     return lock;
   }
 
-  /** Gives the directory back. Synchronous, so that disposing can do it. */
+  /**
+   * Gives the directory back, and removes it when it was made for the lock and nothing has come into it. Synchronous, so
+   * that disposing can do it.
+   */
   release(): void {
-    if (read(this.path) === this.content) rmSync(this.path, { force: true });
+    if (read(this.path) !== this.content) return;
+    rmSync(this.path, { force: true });
+    try {
+      for (const directory of this.made) rmdirSync(directory);
+    } catch {
+      // It is in use.
+    }
   }
 
-  /** False when there is a lock already. */
+  /** False when there is a lock already, or the directory was taken away. */
   private create(): boolean {
     try {
       writeFileSync(this.path, this.content, { flag: 'wx' });
       return true;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+      if (['EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code!)) return false;
       // A disk without room makes an empty file.
       rmSync(this.path, { force: true });
       throw error;
     }
   }
+}
+
+/** The directories of a path that are not there, innermost first. */
+function missingOf(directory: string): string[] {
+  const path = resolve(directory);
+  return existsSync(path) || dirname(path) === path ? [] : [path, ...missingOf(dirname(path))];
 }
 
 /** @throws INVALID_ARGUMENT when the owner of the lock lives, or may live */

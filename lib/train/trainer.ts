@@ -10,6 +10,7 @@ import type { Tensor } from '../tensor/tensor';
 import { NO_TARGET, PackedRows, RowOrder, splitHeldOut, type PackedBatch, type TokenFile } from './data';
 import { checkRunOptions, checkTrainerOptions } from './check-options';
 import { evaluate, type Evaluation } from './evaluate';
+import type { TrainingLog } from './log';
 import { AdamW } from './optimizer';
 import type { Recipe, RunSettings, TrainerOptions } from './options';
 import { planOf, type Plan } from './plan';
@@ -135,10 +136,11 @@ export class Trainer implements Disposable {
     this.#running = true;
     if (run.onWarning) this.#warn = run.onWarning;
     try {
-      // A run that is done already leaves its log as it is.
-      const done = this.step >= this.settings.steps;
-      const log = done ? null : ((await this.#directory?.openLog(this.step)) ?? null);
+      let log: TrainingLog | null = null;
       try {
+        // A run that is done already leaves its log as it is.
+        const done = this.step >= this.settings.steps;
+        if (!done && this.#directory) log = await this.#directory.openLog(this.step);
         const evaluation = await new Run(
           this.#work(),
           this.settings,

@@ -1,5 +1,5 @@
 // Runs as a user resumes, ends and loses sight of them.
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StatusLine } from '../../lib/train/status-line';
 import { runCli, startCli, type Ended } from '../support/cli';
@@ -11,8 +11,9 @@ const temporary = new TemporaryDirectory();
 function tiny(...more: string[]): string[] {
   temporary.write('text/one.txt', 'All work and no play makes Jack a dull boy. '.repeat(60));
   const flags = '--hidden-size 16 --layers 2 --attention-heads 2 --heads 2 --sequence-length 32 --threads 1';
-  const run = ['-o', temporary.at('text/run'), '--batch-size', '2', '--held-out', '0.1'];
-  return ['train', temporary.at('text'), ...flags.split(' '), ...run, ...more];
+  const run = ['-o', temporary.at('text/run'), '--batch-size', '2'];
+  const heldOut = more.includes('--held-out') ? [] : ['--held-out', '0.1'];
+  return ['train', temporary.at('text'), ...flags.split(' '), ...run, ...heldOut, ...more];
 }
 
 /** The same run again, with nothing but where it is. */
@@ -141,4 +142,112 @@ it('a run goes on when nobody reads what it says', async () => {
   child.stderr!.destroy();
   expect((await ended).code).toBe(0);
   expect(existsSync(checkpoint(40))).toBe(true);
+});
+
+it('a second Ctrl-C during the last evaluation ends the process at once, and says what is kept', async () => {
+  const exit = jest.spyOn(process, 'exit').mockImplementation((() => undefined) as never);
+  const now = jest.spyOn(performance, 'now');
+  const timer = setInterval(() => {
+    const { calls } = (process.stderr.write as unknown as jest.Mock).mock ?? { calls: [] };
+    if (!calls.some(([text]) => String(text).startsWith('saved'))) return;
+    clearInterval(timer);
+    now.mockReturnValue(1000);
+    process.emit('SIGINT', 'SIGINT');
+    now.mockReturnValue(3000);
+    process.emit('SIGINT', 'SIGINT');
+    now.mockRestore();
+  }, 1);
+  try {
+    const { code, stdout, stderr } = await runCli(...tiny('--steps', '2', '--held-out', '0.5'));
+    expect(exit.mock.calls).toEqual([[130]]);
+    expect(stderr).toContain(`stopped at once: ${checkpoint(2)} is kept; go on with --resume`);
+    expect([code, stdout]).toEqual([130, expect.stringContaining('the evaluation was stopped')]);
+    expect((await again()).stdout).toContain('nothing left to do');
+  } finally {
+    clearInterval(timer);
+    exit.mockRestore();
+  }
+});
+
+it('a run that is refused leaves no directory that was made for it', async () => {
+  for (const where of ['out', 'more/out']) {
+    const { code, stderr } = await runCli('train', temporary.at('nothing.txt'), '-o', temporary.at(where));
+    expect([code, stderr]).toEqual([1, expect.stringContaining('nothing.txt')]);
+    expect(readdirSync(temporary.path)).toEqual([]);
+  }
+});
+
+it('--model takes the newest checkpoint of a run, and is for the beginning of another one', async () => {
+  await runCli(...tiny('--steps', '4', '--save-every', '2', '--learning-rate', '0.01'));
+  const common = `--sequence-length 32 --batch-size 2 --held-out 0 --steps 2 --threads 1`.split(' ');
+  const from = (model: string, output: string, ...more: string[]): Promise<Ended> =>
+    runCli(
+      'train',
+      temporary.at('text/one.txt'),
+      '-o',
+      temporary.at(output),
+      '--model',
+      model,
+      ...common,
+      ...more,
+    );
+  const losses = (output: string): unknown[] =>
+    readFileSync(temporary.at(`${output}/foretoken-log.jsonl`), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { loss: number }).loss);
+  for (const [model, output] of [
+    ['text/run', 'a'],
+    ['text/run/checkpoint-4', 'b'],
+    ['text/run/checkpoint-2', 'c'],
+  ] as const) {
+    expect((await from(temporary.at(model), output)).code).toBe(0);
+  }
+  expect(losses('a')).toEqual(losses('b'));
+  expect(losses('a')).not.toEqual(losses('c'));
+  const resumed = await from(temporary.at('text/run'), 'a', '--resume');
+  expect(resumed.stderr).toContain(
+    `was for the beginning: the run goes on from ${temporary.at('a/checkpoint-2')}`,
+  );
+});
+
+it('token files of other text are deleted when a run begins, but not from a cache that was given', async () => {
+  const cache = temporary.at('cache');
+  for (const [where, more] of [
+    [temporary.at('text/run/corpus'), []],
+    [cache, ['--cache', cache]],
+  ] as const) {
+    rmSync(temporary.at('text/run'), { recursive: true, force: true });
+    // Refused when its text is known, which is then tokenized.
+    expect((await runCli(...tiny('--steps', '1', '--held-out', '0.001', ...more))).code).toBe(1);
+    const before = readdirSync(where);
+    const argv = tiny('--steps', '1', ...more);
+    temporary.write('text/one.txt', 'Another text. '.repeat(90));
+    expect((await runCli(...argv)).code).toBe(0);
+    expect([before.length, readdirSync(where).filter((name) => before.includes(name)).length]).toEqual([
+      1,
+      where === cache ? 1 : 0,
+    ]);
+  }
+});
+
+it('as many rows are evaluated as --eval-rows says', async () => {
+  const count = async (rows: string): Promise<number> => {
+    rmSync(temporary.at('text/run'), { recursive: true, force: true });
+    const { stdout } = await runCli(...tiny('--steps', '1', '--eval-rows', rows, '--json'));
+    return (JSON.parse(stdout) as { evaluation: { heads: { count: number }[] } }).evaluation.heads[0]!.count;
+  };
+  const [one, two, all] = [await count('1'), await count('2'), await count('0')];
+  expect([one > 0, two / one, all > two]).toEqual([true, 2, true]);
+});
+
+it('of two runs that are started at once, one trains and the other is refused', async () => {
+  const runs = [startCli(...tiny('--steps', '100000')), startCli(...tiny('--steps', '100000'))];
+  const { code, stderr } = await Promise.race(runs.map(({ ended }) => ended));
+  expect([code, stderr]).toEqual([1, expect.stringContaining('another training writes into it')]);
+  await steps(3);
+  for (const { child } of runs) child.kill('SIGTERM');
+  expect((await Promise.all(runs.map(({ ended }) => ended))).map((ended) => ended.code).sort()).toEqual([
+    1, 143,
+  ]);
 });

@@ -7,7 +7,7 @@ jest.setTimeout(60_000);
 const temporary = new TemporaryDirectory();
 
 async function runExample(name: string, ...argv: string[]): Promise<Ended> {
-  return startScript(`examples/${name}.ts`, argv, temporary.path).ended;
+  return startScript(`examples/${name}.ts`, argv, { cwd: temporary.path }).ended;
 }
 
 /** All numbers behind `label`, wherever it stands. */

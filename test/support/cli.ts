@@ -1,5 +1,5 @@
 import { main } from '../../lib/cli/main';
-import { startScript, type Ended } from './process';
+import { startScript, type Ended, type Start } from './process';
 
 export type { Ended };
 
@@ -25,5 +25,10 @@ export async function runCli(...argv: string[]): Promise<Ended> {
 
 /** Starts the command line in a process of its own. */
 export function startCli(...argv: string[]): ReturnType<typeof startScript> {
-  return startScript('lib/cli/main.ts', argv);
+  return startCliWith({}, ...argv);
+}
+
+/** Starts it with limits, or with its output somewhere else. */
+export function startCliWith(start: Start, ...argv: string[]): ReturnType<typeof startScript> {
+  return startScript('lib/cli/main.ts', argv, start);
 }

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
 import path from 'node:path';
 
 const root = path.join(__dirname, '../..');
@@ -10,6 +10,16 @@ export interface Ended {
   stderr: string;
 }
 
+/** How a process is started, where it matters. */
+export interface Start {
+  /** Default: that of this process. */
+  cwd?: string;
+  /** Default: output is gathered. */
+  stdio?: StdioOptions;
+  /** The largest file that the process may write, in blocks of 512 bytes. */
+  fileBlocks?: number;
+}
+
 /**
  * Starts a TypeScript file of this repository, or JavaScript that uses it, in a process of its own.
  * @param file relative to the root of the repository, or absolute
@@ -17,14 +27,17 @@ export interface Ended {
 export function startScript(
   file: string,
   argv: readonly string[] = [],
-  cwd = process.cwd(),
+  { cwd = process.cwd(), stdio = ['ignore', 'pipe', 'pipe'], fileBlocks }: Start = {},
 ): { child: ChildProcess; ended: Promise<Ended> } {
-  const command = ['--require', path.join(root, 'scripts/typescript-hook.js'), path.resolve(root, file)];
-  const child = spawn(process.execPath, [...command, ...argv], { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+  const script = ['--require', path.join(root, 'scripts/typescript-hook.js'), path.resolve(root, file)];
+  const command = [process.execPath, ...script, ...argv];
+  const limited = fileBlocks === undefined ? [] : ['sh', '-c', `ulimit -f ${fileBlocks}; exec "$@"`, 'sh'];
+  const [program, ...rest] = [...limited, ...command];
+  const child = spawn(program!, rest, { cwd, stdio });
   let stdout = '';
   let stderr = '';
-  child.stdout.on('data', (data) => (stdout += String(data)));
-  child.stderr.on('data', (data) => (stderr += String(data)));
+  child.stdout?.on('data', (data) => (stdout += String(data)));
+  child.stderr?.on('data', (data) => (stderr += String(data)));
   const ended = new Promise<Ended>((resolve) => {
     child.on('close', (code) => resolve({ code, stdout, stderr }));
   });

@@ -89,7 +89,7 @@ describe('its library example', () => {
       compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
     });
     const file = temporary.write('example.mjs', outputText);
-    const { code, stdout, stderr } = await startScript(file, [], temporary.path).ended;
+    const { code, stdout, stderr } = await startScript(file, [], { cwd: temporary.path }).ended;
     expect([code, stderr]).toEqual([0, '']);
     expect(Number(/([\d.]+) tokens per step\n$/.exec(stdout)![1])).toBeGreaterThanOrEqual(1);
   });

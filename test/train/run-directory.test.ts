@@ -65,6 +65,34 @@ describe('a lock', () => {
     expect(names(temporary.at('run'))).toEqual([]);
   });
 
+  it('that nobody holds is taken by one of many at once', async () => {
+    const owner = { pid: deadProcess(), host: hostname(), started: null };
+    for (let i = 0; i < 20; i++) {
+      temporary.write('run/.foretoken-lock', JSON.stringify(owner));
+      const acquired = await Promise.allSettled(
+        Array.from({ length: 6 }, () => DirectoryLock.acquire(temporary.at('run'))),
+      );
+      const taken = acquired.filter((each) => each.status === 'fulfilled');
+      expect(taken).toHaveLength(1);
+      taken[0]!.value.release();
+      expect(names(temporary.at('run'))).toEqual([]);
+    }
+  });
+
+  it('takes away the directories that were made for it, and no others', async () => {
+    temporary.write('mine/.keep', '');
+    const path = temporary.at('mine/a/b');
+    (await DirectoryLock.acquire(path)).release();
+    expect(names(temporary.at('mine'))).toEqual(['.keep']);
+    const lock = await DirectoryLock.acquire(path);
+    temporary.write('mine/a/b/notes.txt', '');
+    lock.release();
+    expect(names(path)).toEqual(['notes.txt']);
+    mkdirSync(temporary.at('empty'));
+    (await DirectoryLock.acquire(temporary.at('empty'))).release();
+    expect(existsSync(temporary.at('empty'))).toBe(true);
+  });
+
   it('of another machine is respected', async () => {
     const path = temporary.write(
       'run/.foretoken-lock',
