@@ -502,7 +502,7 @@ struct ClipCoefficientArgs {
   float max_norm;
 };
 
-// AdamW (Loshchilov & Hutter 2019) on one flat bucket; grad is multiplied by *grad_scale first; NaN there skips the step.
+// AdamW (Loshchilov & Hutter 2019) on one flat bucket; grad is multiplied by *grad_scale first, of which NaN skips it.
 struct AdamwArgs {
   float* param;
   void* rounded;  // [count] or null: the new param in bfloat16, for a forward pass that computes in it
