@@ -24,6 +24,7 @@ inline constexpr int kLanes = 4;
 
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
 typedef int32_t IVec __attribute__((vector_size(kLanes * 4)));      // also the type of comparisons: -1 or 0
+typedef uint32_t UVec __attribute__((vector_size(kLanes * 4)));     // bits whose sums may wrap around
 typedef uint64_t WideVec __attribute__((vector_size(kLanes * 4)));  // half as many lanes
 typedef uint16_t HalfVec __attribute__((vector_size(kLanes * 2)));  // storage of 16-bit floats
 
@@ -110,8 +111,8 @@ inline Vec load(const BFloat16* p) { return as_float(__builtin_convertvector(loa
 
 // Round to nearest even; NaN stays (quiet) NaN.
 inline void store(BFloat16* p, Vec v) {
-  const IVec bits = as_int(v);
-  const IVec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  const UVec bits = (UVec)v;
+  const UVec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
   const HalfVec half = __builtin_convertvector(v == v ? rounded : (bits >> 16) | 0x40, HalfVec);
   __builtin_memcpy(p, &half, sizeof half);
 }
@@ -138,7 +139,7 @@ inline void store(Float16* p, Vec v) {
   const __m128i half = _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #else
   const IVec magnitude = as_int(abs(v));
-  const IVec normal = (magnitude + 0xfff + ((magnitude >> 13) & 1) - (112 << 23)) >> 13;
+  const IVec normal = (IVec)((UVec)magnitude + (UVec)(0xfff + ((magnitude >> 13) & 1) - (112 << 23))) >> 13;
   // Below 2^-14 the spacing is 2^-24, which is that of float32 at 0.5: the addition rounds.
   const IVec small = as_int(abs(v) + 0.5f) - 0x3f000000;
   IVec bits = magnitude < (113 << 23) ? small : normal;
@@ -245,9 +246,9 @@ inline Vec exp(Vec x) {
 inline Vec log(Vec x) {
   const IVec tiny = x < 0x1p-126f;
   const Vec scaled = tiny ? x * 0x1p23f : x;
-  const IVec bits = as_int(scaled);
-  const IVec exponent = (bits - 0x3f3504f3) >> 23;
-  const Vec f = as_float(bits - (exponent << 23)) - 1.0f;
+  const UVec bits = (UVec)scaled;
+  const IVec exponent = (IVec)(bits - 0x3f3504f3) >> 23;
+  const Vec f = (Vec)(bits - (UVec)(exponent << 23)) - 1.0f;
   const Vec e = to_float(exponent) - (tiny ? broadcast(23.0f) : Vec{});
   const Vec s = f / (f + 2.0f);
   const Vec s2 = s * s;

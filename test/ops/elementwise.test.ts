@@ -362,6 +362,15 @@ describe.each(targets)('casts on %s', (target) => {
     });
   });
 
+  test.each(['bfloat16', 'float16'] as const)('a NaN of any bits stays NaN in %s', async (dtype) => {
+    // Rounding the first two up would carry into the sign, or out of it.
+    const bits = Uint32Array.of(0x7fffffff, 0xffffffff, 0x7f800001, 0xff800001, 0x7fc00000);
+    await onDevice(target, async (device) => {
+      using output = device.tensor(new Float32Array(bits.buffer)).cast(dtype);
+      expect([...decode((await output.data()) as Uint16Array, dtype)]).toEqual([NaN, NaN, NaN, NaN, NaN]);
+    });
+  });
+
   test('between the 16-bit formats by way of exact float32', async () => {
     await onDevice(target, async (device) => {
       using input = device.tensor(patterns, [65536], 'bfloat16');
