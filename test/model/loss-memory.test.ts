@@ -15,7 +15,7 @@ describe.each(targets)('%s', (target) => {
   beforeEach(() => (device = openTarget(target)));
   afterEach(() => device.dispose());
 
-  const vocab = isEmulated(target) ? 256 : 32_768;
+  const vocab = isEmulated(target) ? 256 : 8192;
   const kinds = isEmulated(target) ? ['rooted'] : ['parallel', 'medusa', 'rooted', 'sequential'];
   const cases = kinds.flatMap((kind) =>
     (onGpu ? (['float32', 'bfloat16'] as const) : (['float32'] as const)).map(
