@@ -82,7 +82,7 @@ export type { CachedRows, PackedRows as TrainingRows, Rows } from './nn/rows';
 export { headKindNames, registerHeadKind } from './heads';
 export type { HeadInputs, HeadKind, HeadOutputs, Heads, HeadsContext } from './heads/heads';
 
-export { loadModel, saveModel } from './model/checkpoint';
+export { loadModel, saveModel, type LoadInit } from './model/checkpoint';
 export type { ModelConfig, ModelOptions, ModelType } from './model/config';
 export {
   backwardHeadByHead,
@@ -112,6 +112,7 @@ export {
   type CorpusOptions,
   type CorpusProgress,
   type PackedBatch,
+  type PackedRowsOptions,
   type TokenRange,
 } from './train/data';
 export {

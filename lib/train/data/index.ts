@@ -5,6 +5,7 @@ export {
   PackedRows,
   splitHeldOut,
   type PackedBatch,
+  type PackedRowsOptions,
   type TokenRange,
 } from './packed-rows';
 export { prepareCorpus, type CorpusOptions, type CorpusProgress } from './prepare';

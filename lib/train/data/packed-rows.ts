@@ -69,7 +69,7 @@ export function splitHeldOut(
 }
 
 /** How a token file is cut into rows. */
-interface PackedRowsOptions {
+export interface PackedRowsOptions {
   /** T. */
   readonly rowLength: number;
   /** n: targets are made for heads 1 … n. */
