@@ -3,6 +3,8 @@
 // build definition: npm's install script, node-gyp (through binding.gyp) and prebuildify (as its node-gyp) all end here.
 //
 //   --all              for all GPUs instead of those of this machine, and the emulated CUDA libraries that tests need
+//   --sanitizers=<levels>  only the addon, with sanitizers in it and in these levels of the CPU, into build/sanitizers: for
+//                      scripts/test-sanitizers.ts
 //   --CD<NAME>=<value> sets a CMake variable
 //
 // Every other argument is dropped, because prebuildify and node-gyp pass options that mean nothing to CMake.
@@ -16,11 +18,12 @@ const { findBuildTools } = require('./build-tools.js');
 const { chooseArchs } = require('./cuda-archs.js');
 
 const root = path.resolve(__dirname, '..');
-const cache = path.join(root, 'build/cmake/CMakeCache.txt');
+const sanitized = process.argv.find((word) => word.startsWith('--sanitizers='))?.split('=')[1];
+const cache = path.join(root, 'build', sanitized ? 'sanitizers' : 'cmake', 'CMakeCache.txt');
 
 const tools = findBuildTools(root);
 const all = process.argv.includes('--all');
-const archs = process.env.FORETOKEN_CUDA_ARCHS || (all ? 'all' : chooseArchs(root));
+const archs = sanitized ? 'none' : process.env.FORETOKEN_CUDA_ARCHS || (all ? 'all' : chooseArchs(root));
 console.log(
   archs === 'none'
     ? 'foretoken: building for the CPU, because no NVIDIA GPU answers here (FORETOKEN_CUDA_ARCHS=all builds for GPUs, too)'
@@ -31,6 +34,10 @@ const definitions = [
   `--CDFORETOKEN_CUDA_ARCHS=${archs}`,
   ...process.argv.filter((word) => word.startsWith('--CD')),
 ];
+if (sanitized) {
+  const output = path.join(path.dirname(cache), 'build/Release'); // where node-gyp-build looks
+  definitions.push(`--CDFORETOKEN_SANITIZERS=${sanitized}`, `--CDFORETOKEN_OUTPUT=${output}`);
+}
 const target = all ? 'all' : 'package_libraries';
 // `cmake-js build` alone ignores a changed variable once a cache exists, so configure first.
 let status = cmakeJs('configure', ...definitions);

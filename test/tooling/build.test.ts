@@ -101,6 +101,14 @@ test('`npm run build` builds everything for all GPUs, whatever was built before'
   expect(build(script!, {}, flags!)).toEqual({ archs: 'all', target: 'all' });
 });
 
+test('an addon with sanitizers has a folder of its own and nothing for GPUs', () => {
+  gpus('9.0');
+  expect(build('scripts/build.js', {}, '--sanitizers=avx2,baseline').archs).toBe('none');
+  const log = readFileSync(package_.at('cmake.log'), 'utf8');
+  expect(log).toContain('-DFORETOKEN_SANITIZERS=avx2,baseline');
+  expect(log).toContain(`-DFORETOKEN_OUTPUT=${package_.at('build/sanitizers/build/Release')}`);
+});
+
 test('every target that a machine may need is one of those that packages have', () => {
   const lists = readFileSync(path.join(root, 'CMakeLists.txt'), 'utf8');
   const all = /FORETOKEN_CUDA_ARCHS PROPERTY VALUE "(.*)"/.exec(lists)![1]!.split(',');
