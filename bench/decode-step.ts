@@ -6,8 +6,8 @@ import { native } from '../lib/native/load';
 import type { KvCache } from '../lib/nn/kv-cache';
 import { noGrad } from '../lib/tensor/autograd';
 import { capture, type Capture } from '../lib/tensor/capture';
-import { uploadTrees } from '../lib/tensor/ops/tree-rows';
-import { verifyTree, type VerifyTreeResult } from '../lib/tensor/ops/verify-tree';
+import { uploadTrees } from '../lib/tensor/ops/attention/tree-rows';
+import { verifyTree, type VerifyTreeResult } from '../lib/tensor/ops/sampling/verify-tree';
 import { scope } from '../lib/tensor/scope';
 import {
   bare,

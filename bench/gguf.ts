@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readJson } from '../lib/model/files';
+import { readJson } from '../lib/files';
 import { readSafetensors } from '../lib/model/safetensors';
 import type { WeightDType } from '../lib/native/binding';
 

@@ -1,5 +1,5 @@
 import { noGrad } from '../lib/tensor/autograd';
-import { linearCrossEntropy as loss } from '../lib/tensor/ops/linear-cross-entropy';
+import { linearCrossEntropy as loss } from '../lib/tensor/ops/loss/linear-cross-entropy';
 import { scope } from '../lib/tensor/scope';
 import type { Tensor } from '../lib/tensor/tensor';
 import {

@@ -1,4 +1,4 @@
-import { linear as apply, packWeight } from '../lib/tensor/ops/linear';
+import { linear as apply, packWeight } from '../lib/tensor/ops/linear/linear';
 import { noGrad } from '../lib/tensor/autograd';
 import { scope } from '../lib/tensor/scope';
 import type { WeightDType, WordDType } from '../lib/native/binding';

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { writeFileAtomic } from '../lib/model/files';
+import { writeFileAtomic } from '../lib/files';
 import { openDevice } from '../lib/tensor/device';
 import type { DeviceName } from '../lib/tensor/device-options';
 import { decodeAgainstPeers } from './decode-against-peers';

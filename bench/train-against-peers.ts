@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { saveModel } from '../lib/model/checkpoint';
-import { backwardHeadByHead, uploadBatch, type TrainingBatch } from '../lib/model/loss';
+import { backwardHeadByHead, uploadBatch, type TrainingBatch } from '../lib/train/loss';
 import type { MtpModel } from '../lib/model/model';
 import { byteTokenizerFiles, createTokenizer } from '../lib/model/tokenizer';
 import { scope } from '../lib/tensor/scope';

@@ -1,4 +1,4 @@
-import { backwardHeadByHead, uploadBatch, type TrainingBatch } from '../lib/model/loss';
+import { backwardHeadByHead, uploadBatch, type TrainingBatch } from '../lib/train/loss';
 import type { MtpModel } from '../lib/model/model';
 import { scope } from '../lib/tensor/scope';
 import { AdamW } from '../lib/train/optimizer';

@@ -5,7 +5,7 @@ import { listCheckpoints } from '../lib/model/checkpoint';
 import { byteTokenizerFiles, createTokenizer } from '../lib/model/tokenizer';
 import { prepareCorpus, splitHeldOut, type TokenFile } from '../lib/train/data';
 import type { Evaluation } from '../lib/train/evaluate';
-import { Progress } from '../lib/train/progress';
+import { Progress } from '../lib/cli/progress';
 import type { RunResult } from '../lib/train/run';
 import { Trainer } from '../lib/train/trainer';
 import { sizeFor, type Setup } from './harness';

@@ -1,9 +1,9 @@
 import { RankPathStatistics } from '../lib/decode/rank-path-statistics';
 import { best, chain } from '../lib/decode/tree';
 import { noGrad } from '../lib/tensor/autograd';
-import { packWeight } from '../lib/tensor/ops/linear';
-import type { SamplingOptions } from '../lib/tensor/ops/sampling';
-import { verifyTree as verify } from '../lib/tensor/ops/verify-tree';
+import { packWeight } from '../lib/tensor/ops/linear/linear';
+import type { SamplingOptions } from '../lib/tensor/ops/sampling/sampling';
+import { verifyTree as verify } from '../lib/tensor/ops/sampling/verify-tree';
 import { scope } from '../lib/tensor/scope';
 import {
   bytesOf,

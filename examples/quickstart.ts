@@ -7,11 +7,11 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveModel } from '../lib/model/checkpoint';
-import { writeFileAtomic } from '../lib/model/files';
+import { writeFileAtomic } from '../lib/files';
 import { byteTokenizerFiles, createTokenizer } from '../lib/model/tokenizer';
 import { openDevice } from '../lib/tensor/device';
 import type { Evaluation } from '../lib/train/evaluate';
-import { Progress } from '../lib/train/progress';
+import { Progress } from '../lib/cli/progress';
 import { Trainer } from '../lib/train/trainer';
 import { compare, type Comparison } from './quickstart/compare';
 import { prepareDeclarations } from './quickstart/corpus';

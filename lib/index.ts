@@ -27,11 +27,11 @@ export { Capture, capture, type CaptureOptions } from './tensor/capture';
 export { keep, scope, type Scoped } from './tensor/scope';
 export { Tensor } from './tensor/tensor';
 
-export { attention, treeAttention, type AttentionShape } from './tensor/ops/attention';
-export { add, concat, scale, silu, swiglu } from './tensor/ops/elementwise';
-export { embedding } from './tensor/ops/embedding';
-export { kvAppend, kvCompact, type TreeRows } from './tensor/ops/kv-cache';
-export { linear, packWeight } from './tensor/ops/linear';
+export { attention, treeAttention, type AttentionShape } from './tensor/ops/attention/attention';
+export { add, concat, scale, silu, swiglu } from './tensor/ops/layers/elementwise';
+export { embedding } from './tensor/ops/layers/embedding';
+export { kvAppend, kvCompact, type TreeRows } from './tensor/ops/attention/kv-cache';
+export { linear, packWeight } from './tensor/ops/linear/linear';
 export {
   linearCrossEntropy,
   linearCrossEntropyBackward,
@@ -39,11 +39,11 @@ export {
   type LinearCrossEntropyOptions,
   type LinearCrossEntropyResult,
   type LossOutput,
-} from './tensor/ops/linear-cross-entropy';
-export { adamw, clipCoefficient, sumSquares, type AdamwOptions } from './tensor/ops/optimizer';
-export { reshape, rows, sliceColumns } from './tensor/ops/reshape';
-export { addRmsNorm, rmsNorm } from './tensor/ops/rms-norm';
-export { rope, ropeTable, type RopeHeads } from './tensor/ops/rope';
+} from './tensor/ops/loss/linear-cross-entropy';
+export { adamw, clipCoefficient, sumSquares, type AdamwOptions } from './tensor/ops/optimizer/optimizer';
+export { reshape, rows, sliceColumns } from './tensor/ops/layers/reshape';
+export { addRmsNorm, rmsNorm } from './tensor/ops/layers/rms-norm';
+export { rope, ropeTable, type RopeHeads } from './tensor/ops/layers/rope';
 export {
   linearSample,
   sampleLogits,
@@ -51,7 +51,7 @@ export {
   type LinearSampleOptions,
   type SamplingHistory,
   type SamplingOptions,
-} from './tensor/ops/sampling';
+} from './tensor/ops/sampling/sampling';
 export {
   plantTree,
   verifyTree,
@@ -59,7 +59,7 @@ export {
   type PlantTreeInputs,
   type VerifyTreeInputs,
   type VerifyTreeResult,
-} from './tensor/ops/verify-tree';
+} from './tensor/ops/sampling/verify-tree';
 
 export { Attention } from './nn/attention';
 export { Block, type BlockConfig } from './nn/block';
@@ -91,7 +91,7 @@ export {
   type DeviceBatch,
   type HeadLossOptions,
   type TrainingBatch,
-} from './model/loss';
+} from './train/loss';
 export { MtpModel, type ModelInit } from './model/model';
 export {
   byteTokenizerFiles,

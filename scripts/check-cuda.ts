@@ -70,7 +70,9 @@ function main(all: boolean): boolean {
   }
   const problems: string[] = [];
   const rows: [file: string, report: KernelReport][] = [];
-  for (const name of readdirSync(objects).filter((file) => file.endsWith('.ptxas'))) {
+  for (const name of readdirSync(objects, { recursive: true, encoding: 'utf8' }).filter((file) =>
+    file.endsWith('.ptxas'),
+  )) {
     const text = readFileSync(path.join(objects, name), 'utf8');
     const reports = parseReport(text);
     const file = name.replace('.o.ptxas', '');

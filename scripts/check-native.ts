@@ -1,4 +1,4 @@
-// The C++ and CUDA sources: formatted by clang-format, and no inline assembly outside csrc/cuda/ptx*.cuh, where each
+// The C++ and CUDA sources: formatted by clang-format, and no inline assembly outside csrc/cuda/ptx, where each
 // instruction stands beside the twin that the emulator runs, but for how the emulator switches stacks. In csrc/addon, nothing
 // of node-addon-api that can end the process (csrc/addon/javascript.h says when). In csrc/cuda, no result that a cast throws away:
 // compilers refuse those that nothing looks at (csrc/simt/runtime_api.h), and `discard` says why one does not matter. `--fix` formats instead of checking.
@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
-const assemblyFiles = /^csrc\/cuda\/ptx\w*\.cuh$/;
+const assemblyFiles = /^csrc\/cuda\/ptx\/\w+\.cuh$/;
 const stackSwitch = 'csrc/simt/fiber.cc';
 const discardFile = 'csrc/cuda/context.h';
 
@@ -70,7 +70,7 @@ function main(): boolean {
   for (const file of files) {
     const source = readFileSync(path.join(root, file), 'utf8');
     if (!assemblyFiles.test(file) && file !== stackSwitch)
-      report(file, findAssembly(source), 'inline assembly belongs in csrc/cuda/ptx*.cuh');
+      report(file, findAssembly(source), 'inline assembly belongs in csrc/cuda/ptx');
     if (file.startsWith('csrc/cuda/') && file !== discardFile)
       report(file, findCasts(source), `say why the result does not matter, with discard of ${discardFile}`);
     if (file.startsWith('csrc/addon/')) {

@@ -5,7 +5,7 @@ import { faults, type Mutation } from './mutations';
 const afterError = 'after-error';
 
 export const cudaMutations: readonly Mutation[] = [
-  ...faults('cuda/map.cuh', 'elementwise', [
+  ...faults('cuda/common/map.cuh', 'layers/elementwise', [
     [
       'cuda-map-last',
       'the last element of those that fill no vector',
@@ -26,7 +26,7 @@ export const cudaMutations: readonly Mutation[] = [
       afterError,
     ],
   ]),
-  ...faults('cuda/rows.cuh', 'elementwise', [
+  ...faults('cuda/common/rows.cuh', 'layers/elementwise', [
     [
       'cuda-rows-last-column',
       'the last columns of a row',
@@ -38,10 +38,10 @@ export const cudaMutations: readonly Mutation[] = [
       'what lies behind a row is read with it',
       'values[i] = column + i < dim ? to_float(row[column + i]) : 0.0f;',
       'values[i] = column + i <= dim ? to_float(row[column + i]) : 0.0f;',
-      'rms-norm',
+      'layers/rms-norm',
     ],
   ]),
-  ...faults('cuda/exp.cuh', 'elementwise', [
+  ...faults('cuda/common/exp.cuh', 'layers/elementwise', [
     ['cuda-exp-last-term', 'the last term of the series of exp', 'float p = 1.0f / 5040;', 'float p = 0;'],
     [
       'cuda-exp-reduction',
@@ -54,7 +54,7 @@ export const cudaMutations: readonly Mutation[] = [
       'the last term of the polynomial of the exponentials of the loss',
       'float p = 0x1.6a23cep-10f;',
       'float p = 0;',
-      'linear-cross-entropy',
+      'loss/linear-cross-entropy',
     ],
     [
       'cuda-silu-slope-cancellation',
@@ -63,7 +63,7 @@ export const cudaMutations: readonly Mutation[] = [
       'return x < 0.0f ? Sigmoid{small, 1.0f - small} : Sigmoid{large, 1.0f - large};',
     ],
   ]),
-  ...faults('cuda/elementwise.cu', 'elementwise', [
+  ...faults('cuda/layers/elementwise.cu', 'layers/elementwise', [
     [
       'cuda-copy-last-byte',
       'the last byte of those that fill no unit',
@@ -102,7 +102,7 @@ export const cudaMutations: readonly Mutation[] = [
       'map_over(context, args.count, out, add, out, static_cast<const decltype(out_type)*>(args.in));',
     ],
   ]),
-  ...faults('cuda/rms_norm.cu', 'rms-norm', [
+  ...faults('cuda/layers/rms_norm.cu', 'layers/rms-norm', [
     [
       'cuda-rms-norm-eps',
       'eps is added to the root and not under it',
@@ -134,7 +134,7 @@ export const cudaMutations: readonly Mutation[] = [
       '    for (int64_t row = begin + 1; row < end; ++row) {\n      float g[N], v[N];',
     ],
   ]),
-  ...faults('cuda/embedding.cu', 'embedding', [
+  ...faults('cuda/layers/embedding.cu', 'layers/embedding', [
     [
       'cuda-embedding-beyond-vocabulary',
       'the token behind the last is read',
@@ -179,7 +179,7 @@ export const cudaMutations: readonly Mutation[] = [
       afterError,
     ],
   ]),
-  ...faults('cuda/optimizer.cu', 'optimizer', [
+  ...faults('cuda/optimizer/optimizer.cu', 'optimizer/optimizer', [
     [
       'cuda-sum-squares-rest',
       'elements behind the last vector are read with it',

@@ -2,10 +2,10 @@
 // attention, selection, draws. Most are slips with barriers, stages, waits and fragments, which the emulator must notice.
 import { faults, type Mutation } from './mutations';
 
-const wide = 'wide-products';
+const wide = 'linear/wide-products';
 
 const products: readonly Mutation[] = [
-  ...faults('cuda/gemm_tensor.cuh', 'linear', [
+  ...faults('cuda/linear/gemm_tensor.cuh', 'linear/linear', [
     [
       'cuda-tensor-barrier',
       'tiles are read before all threads have brought their part',
@@ -37,7 +37,7 @@ const products: readonly Mutation[] = [
       'const int most = kDepth;',
     ],
   ]),
-  ...faults('cuda/gemm_hopper.cuh', wide, [
+  ...faults('cuda/linear/gemm_hopper.cuh', wide, [
     [
       'cuda-hopper-parity',
       'the copies wait for the wrong phase of an empty stage',
@@ -87,7 +87,7 @@ const products: readonly Mutation[] = [
       '',
     ],
   ]),
-  ...faults('cuda/gemm_hopper_tiles.cuh', wide, [
+  ...faults('cuda/linear/gemm_hopper_tiles.cuh', wide, [
     [
       'cuda-hopper-fragment',
       'steps of k begin at the wrong row of a transposed tile',
@@ -95,7 +95,7 @@ const products: readonly Mutation[] = [
       '(kInnerMajor ? k : k / 2 * kDepth)',
     ],
   ]),
-  ...faults('cuda/gemm_skinny.cuh', 'linear', [
+  ...faults('cuda/linear/gemm_skinny.cuh', 'linear/linear', [
     [
       'cuda-skinny-barrier',
       'sums of other warps are added before they are there',
@@ -115,7 +115,7 @@ const products: readonly Mutation[] = [
       'if (k + e <= k_end) octet',
     ],
   ]),
-  ...faults('cuda/gemm_fma.cuh', 'linear', [
+  ...faults('cuda/linear/gemm_fma.cuh', 'linear/linear', [
     [
       'cuda-fma-barrier',
       'tiles are read before all threads have stored their part',
@@ -129,7 +129,7 @@ const products: readonly Mutation[] = [
       'stage = stages;',
     ],
   ]),
-  ...faults('cuda/gemm_split.cuh', 'linear', [
+  ...faults('cuda/linear/gemm_split.cuh', 'linear/linear', [
     [
       'cuda-split-last-slice',
       'the last slice is not added',
@@ -137,7 +137,7 @@ const products: readonly Mutation[] = [
       'for (int64_t slice = 0; slice + 1 < slices; ++slice) {',
     ],
   ]),
-  ...faults('cuda/column_sums.cuh', 'linear', [
+  ...faults('cuda/common/column_sums.cuh', 'linear/linear', [
     [
       'cuda-column-sums-barrier',
       'parts of columns are added before they are there',
@@ -145,7 +145,7 @@ const products: readonly Mutation[] = [
       '  const int64_t col = first + threadIdx.x;',
     ],
   ]),
-  ...faults('cuda/reduce.cuh', 'verify-tree', [
+  ...faults('cuda/common/reduce.cuh', 'sampling/verify-tree', [
     [
       'cuda-reduce-barrier',
       'what other warps have is read before it is there',
@@ -180,7 +180,7 @@ const products: readonly Mutation[] = [
 ];
 
 const losses: readonly Mutation[] = [
-  ...faults('cuda/linear_cross_entropy_logits.cuh', 'linear-cross-entropy', [
+  ...faults('cuda/loss/linear_cross_entropy_logits.cuh', 'loss/linear-cross-entropy', [
     [
       'cuda-loss-quad',
       'the sum of exponentials is that of one lane of four',
@@ -192,10 +192,10 @@ const losses: readonly Mutation[] = [
       'of equal logits in one strip the last is the largest',
       'for (int j = Fragment::kCols - 1; j >= 0; --j) {',
       'for (int j = 0; j < Fragment::kCols; ++j) {',
-      'linear-cross-entropy-extremes',
+      'loss/linear-cross-entropy-extremes',
     ],
   ]),
-  ...faults('cuda/linear_cross_entropy.cu', 'linear-cross-entropy-long-sums', [
+  ...faults('cuda/loss/linear_cross_entropy.cu', 'loss/linear-cross-entropy-long-sums', [
     [
       'cuda-loss-one-accumulator',
       'a slice of the vocabulary has one accumulator, however long it is',
@@ -209,7 +209,7 @@ const losses: readonly Mutation[] = [
       '',
     ],
   ]),
-  ...faults('cuda/linear_cross_entropy_gradient.cu', 'linear-cross-entropy-dtypes', [
+  ...faults('cuda/loss/linear_cross_entropy_gradient.cu', 'loss/linear-cross-entropy-dtypes', [
     [
       'cuda-loss-in-place',
       'gradients of half the size are written over logits that others have not read',
@@ -223,7 +223,7 @@ const losses: readonly Mutation[] = [
       'if (i < 0) clear_row',
     ],
   ]),
-  ...faults('cuda/linear_cross_entropy_exponentials.cu', 'linear-cross-entropy-exponentials', [
+  ...faults('cuda/loss/linear_cross_entropy_exponentials.cu', 'loss/linear-cross-entropy-exponentials', [
     [
       'cuda-exponentials-factor',
       'hidden states are not scaled with the factors of their rows',
@@ -243,7 +243,7 @@ const losses: readonly Mutation[] = [
       'if (i >= size) return;',
     ],
   ]),
-  ...faults('cuda/linear_cross_entropy.cuh', 'linear-cross-entropy-exponentials', [
+  ...faults('cuda/loss/linear_cross_entropy.cuh', 'loss/linear-cross-entropy-exponentials', [
     [
       'cuda-exponentials-far',
       'exponentials are relative to the target however far above it they are',
@@ -251,7 +251,7 @@ const losses: readonly Mutation[] = [
       'distance < 1e9f ? base : largest',
     ],
   ]),
-  ...faults('cuda/linear_cross_entropy_epilogues.cuh', 'linear-cross-entropy-exponentials', [
+  ...faults('cuda/loss/linear_cross_entropy_epilogues.cuh', 'loss/linear-cross-entropy-exponentials', [
     [
       'cuda-add-engine-reads',
       'sums are laid down over those that the copy engine still reads',
@@ -277,13 +277,13 @@ const losses: readonly Mutation[] = [
       '',
     ],
   ]),
-  ...faults('cuda/linear_cross_entropy_rows.cu', wide, [
+  ...faults('cuda/loss/linear_cross_entropy_rows.cu', wide, [
     [
       'cuda-loss-next-chunk',
       'the last row of a chunk is the first of the next, too',
       'next_row = row + 1;',
       'next_row = row;',
-      'linear-cross-entropy-invariance',
+      'loss/linear-cross-entropy-invariance',
     ],
     [
       'cuda-loss-select-barrier',
@@ -292,7 +292,7 @@ const losses: readonly Mutation[] = [
       'next_row = row + 1;\n    }',
     ],
   ]),
-  ...faults('cuda/linear_cross_entropy_statistics.cu', wide, [
+  ...faults('cuda/loss/linear_cross_entropy_statistics.cu', wide, [
     [
       'cuda-loss-totals-barrier',
       'losses are written over while they are being added',
@@ -303,7 +303,7 @@ const losses: readonly Mutation[] = [
 ];
 
 const attention: readonly Mutation[] = [
-  ...faults('cuda/attention_tiles.cuh', 'attention', [
+  ...faults('cuda/attention/attention_tiles.cuh', 'attention/attention', [
     [
       'cuda-attention-fragment',
       'fragments of keys have rows and columns exchanged',
@@ -311,7 +311,7 @@ const attention: readonly Mutation[] = [
       'b.at(8 * n + lane / 8 % 2 * 8 + lane % 8, k + lane / 16 * 8)',
     ],
   ]),
-  ...faults('cuda/attention.cu', 'attention', [
+  ...faults('cuda/attention/attention.cu', 'attention/attention', [
     [
       'cuda-attention-wait',
       'values are read before they have come',
@@ -331,7 +331,7 @@ const attention: readonly Mutation[] = [
       'key + column <= first_row + row + 1;',
     ],
   ]),
-  ...faults('cuda/attention_grad_queries.cu', 'attention', [
+  ...faults('cuda/attention/attention_grad_queries.cu', 'attention/attention', [
     [
       'cuda-attention-grad-queries-stage',
       'the next keys are copied over those that are being multiplied',
@@ -345,7 +345,7 @@ const attention: readonly Mutation[] = [
       'add_weighted(sums, grads, keys);',
     ],
   ]),
-  ...faults('cuda/attention_grad_keys.cu', 'attention', [
+  ...faults('cuda/attention/attention_grad_keys.cu', 'attention/attention', [
     [
       'cuda-attention-grad-keys-wait',
       'queries are read while they are still coming',
@@ -353,7 +353,7 @@ const attention: readonly Mutation[] = [
       'ptx::cp_async_wait<2>();',
     ],
   ]),
-  ...faults('cuda/tree_attention.cu', 'tree-attention', [
+  ...faults('cuda/attention/tree_attention.cu', 'attention/tree-attention', [
     [
       'cuda-tree-attention-slots-barrier',
       'slots are read before other lanes have found them',
@@ -379,7 +379,7 @@ const attention: readonly Mutation[] = [
       '      if (thread_ < tile_.count) __syncthreads();\n      if (thread_ < tile_.count) merge_softmax(chunk, first);',
     ],
   ]),
-  ...faults('cuda/kv_cache.cu', 'kv-cache', [
+  ...faults('cuda/attention/kv_cache.cu', 'attention/kv-cache', [
     [
       'cuda-kv-compact-last-row',
       'the last accepted row is not moved',
@@ -395,10 +395,10 @@ const attention: readonly Mutation[] = [
   ]),
 ];
 
-const nothingToDraw = 'nothing-to-draw';
+const nothingToDraw = 'sampling/nothing-to-draw';
 
 const draws: readonly Mutation[] = [
-  ...faults('cuda/sampling.cu', nothingToDraw, [
+  ...faults('cuda/sampling/sampling.cu', nothingToDraw, [
     [
       'cuda-sampling-nothing-to-draw',
       'a row without a token to draw is not reported',
@@ -406,7 +406,7 @@ const draws: readonly Mutation[] = [
       'if (token == kNoToken && row < 0) reporter',
     ],
   ]),
-  ...faults('cuda/select.cuh', 'top-k', [
+  ...faults('cuda/sampling/select.cuh', 'sampling/top-k', [
     [
       'cuda-select-bins-barrier',
       'weights are added to bins that others have yet to clear',
@@ -426,7 +426,7 @@ const draws: readonly Mutation[] = [
       'scratch.before = before + first;',
     ],
   ]),
-  ...faults('cuda/top_k.cu', 'top-k', [
+  ...faults('cuda/sampling/top_k.cu', 'sampling/top-k', [
     [
       'cuda-top-k-sort-barrier',
       'pairs are compared before the step before is over',
@@ -434,7 +434,7 @@ const draws: readonly Mutation[] = [
       '      for (int64_t pair',
     ],
   ]),
-  ...faults('cuda/fused_draw.cuh', 'fused-draw', [
+  ...faults('cuda/sampling/fused_draw.cuh', 'sampling/fused-draw', [
     [
       'cuda-fused-draw-quad',
       'the best of a strip is that of one lane of four',
@@ -442,7 +442,7 @@ const draws: readonly Mutation[] = [
       '',
     ],
   ]),
-  ...faults('cuda/verify_tree.cu', 'verify-tree', [
+  ...faults('cuda/sampling/verify_tree.cu', 'sampling/verify-tree', [
     [
       'cuda-verify-tree-history-barrier',
       'penalties are applied before the token before is counted',

@@ -24,14 +24,14 @@ export function faults(source: string, test: string, list: readonly Fault[]): Mu
   }));
 }
 
-const extremes = 'linear-cross-entropy-extremes';
-const nothingToDraw = 'nothing-to-draw';
-const heads = 'linear-cross-entropy-heads';
-const gradients = 'linear-cross-entropy-gradients';
+const extremes = 'loss/linear-cross-entropy-extremes';
+const nothingToDraw = 'sampling/nothing-to-draw';
+const heads = 'loss/linear-cross-entropy-heads';
+const gradients = 'loss/linear-cross-entropy-gradients';
 
 /** Those of one file stand together, so that it is built once for each and not once more to restore it. */
 export const mutations: readonly Mutation[] = [
-  ...faults('cpu/linear_cross_entropy.cc', 'linear-cross-entropy', [
+  ...faults('cpu/loss/linear_cross_entropy.cc', 'loss/linear-cross-entropy', [
     [
       'loss-last-vector',
       'a logit behind the row counts',
@@ -208,7 +208,7 @@ export const mutations: readonly Mutation[] = [
       'the gradient of a hidden state has one accumulator for the whole vocabulary',
       '.pieces = true};',
       '.pieces = false};',
-      'linear-cross-entropy-long-sums',
+      'loss/linear-cross-entropy-long-sums',
     ],
     [
       'loss-ignored-gradient',
@@ -219,7 +219,7 @@ export const mutations: readonly Mutation[] = [
     ],
   ]),
 
-  ...faults('cpu/gemm.cc', 'linear', [
+  ...faults('cpu/linear/gemm.cc', 'linear/linear', [
     [
       'gemm-bias-per-block',
       'the bias is added once for every block of k',
@@ -243,7 +243,7 @@ export const mutations: readonly Mutation[] = [
       'the pieces of a sum have one accumulator',
       'if (g.pieces && accumulate) {',
       'if (g.pieces && accumulate && depth < kPiece) {',
-      'linear-cross-entropy-long-sums',
+      'loss/linear-cross-entropy-long-sums',
     ],
     [
       'gemm-column-sums',
@@ -252,7 +252,7 @@ export const mutations: readonly Mutation[] = [
       'for (int64_t i = 1; i < m; ++i) {\n      const float* row = x + i * stride;',
     ],
   ]),
-  ...faults('cpu/gemm_words.cc', 'words', [
+  ...faults('cpu/linear/gemm_dot.cc', 'linear/dot-formats', [
     [
       'words-block-of-rows',
       'a later block of rows is written where the first one is',
@@ -272,7 +272,7 @@ export const mutations: readonly Mutation[] = [
       'panels.dtype), k, 0 * col, out);',
     ],
   ]),
-  ...faults('cpu/words_int8.h', 'words', [
+  ...faults('cpu/linear/dot_int8.h', 'linear/dot-formats', [
     [
       'int8-first-sum',
       'what weights have too much, so as to be unsigned, is not taken off again',
@@ -316,7 +316,7 @@ export const mutations: readonly Mutation[] = [
       'load_n(x + i, kLanes)',
     ],
   ]),
-  ...faults('cpu/words_bfloat16.h', 'words', [
+  ...faults('cpu/linear/dot_bfloat16.h', 'linear/dot-formats', [
     [
       'bfloat16-denormal',
       'denormal numbers are rounded like others',
@@ -342,7 +342,7 @@ export const mutations: readonly Mutation[] = [
       'round(as_float(as_int(load_n(x + p, count)) & -65536), rounded);',
     ],
   ]),
-  ...faults('cpu/linear.cc', 'linear', [
+  ...faults('cpu/linear/linear.cc', 'linear/linear', [
     [
       'linear-grad-weight-overwritten',
       'the gradient of a weight is not added to what is there',
@@ -351,7 +351,7 @@ export const mutations: readonly Mutation[] = [
     ],
   ]),
 
-  ...faults('cpu/attention.cc', 'attention', [
+  ...faults('cpu/attention/attention.cc', 'attention/attention', [
     [
       'attention-scale',
       'the scale of the scores',
@@ -395,7 +395,7 @@ export const mutations: readonly Mutation[] = [
       'exponentiate(weights, begin > 0 ? begin - 1 : begin, end,',
     ],
   ]),
-  ...faults('cpu/tree_attention.cc', 'tree-attention', [
+  ...faults('cpu/attention/tree_attention.cc', 'attention/tree-attention', [
     [
       'tree-attention-ancestor',
       'the row before stands for the ancestor',
@@ -415,7 +415,7 @@ export const mutations: readonly Mutation[] = [
       'if (places[row].depth > 0) scores[positions - 1] = -1e30f;\n      const float largest = row_max(scores, 0, positions);',
     ],
   ]),
-  ...faults('cpu/kv_cache.cc', 'kv-cache', [
+  ...faults('cpu/attention/kv_cache.cc', 'attention/kv-cache', [
     [
       'kv-compact-values',
       'moved rows keep the values of their new place',
@@ -436,7 +436,7 @@ export const mutations: readonly Mutation[] = [
     ],
   ]),
 
-  ...faults('cpu/rms_norm.cc', 'rms-norm', [
+  ...faults('cpu/layers/rms_norm.cc', 'layers/rms-norm', [
     [
       'rms-norm-eps',
       'eps is added to the root and not under it',
@@ -462,7 +462,7 @@ export const mutations: readonly Mutation[] = [
       'for (int64_t block = 0; block + (blocks > 1) < blocks; ++block) {',
     ],
   ]),
-  ...faults('cpu/rope.cc', 'rope', [
+  ...faults('cpu/layers/rope.cc', 'layers/rope', [
     [
       'rope-sign',
       'the second half turns the wrong way',
@@ -471,7 +471,7 @@ export const mutations: readonly Mutation[] = [
     ],
     ['rope-inverse', 'backward turns forward', 'broadcast(args.inverse ? -1.0f : 1.0f)', 'broadcast(1.0f)'],
   ]),
-  ...faults('cpu/elementwise.cc', 'elementwise', [
+  ...faults('cpu/layers/elementwise.cc', 'layers/elementwise', [
     [
       'silu-slope',
       's for 1 - s in the derivative of silu',
@@ -491,7 +491,7 @@ export const mutations: readonly Mutation[] = [
       'store_n(grad_up + i, upstream * s.value, lanes);',
     ],
   ]),
-  ...faults('cpu/embedding.cc', 'embedding', [
+  ...faults('cpu/layers/embedding.cc', 'layers/embedding', [
     [
       'embedding-backward-last-row',
       'the gradient of the last token',
@@ -500,7 +500,7 @@ export const mutations: readonly Mutation[] = [
     ],
   ]),
 
-  ...faults('cpu/process_logits.cc', 'sampling', [
+  ...faults('cpu/sampling/process_logits.cc', 'sampling/sampling', [
     [
       'sampling-top-p-boundary',
       'top-p keeps one token more than it needs, where one stands on the boundary',
@@ -545,7 +545,7 @@ export const mutations: readonly Mutation[] = [
       'gumbel_noise(seed, position + 1, i - offset, noise);',
     ],
   ]),
-  ...faults('cpu/sampling.cc', nothingToDraw, [
+  ...faults('cpu/sampling/sampling.cc', nothingToDraw, [
     [
       'sampling-nothing-to-draw',
       'a row without a token to draw is not reported',
@@ -553,7 +553,7 @@ export const mutations: readonly Mutation[] = [
       'if (tokens[r] != kNoToken || r >= 0) continue;',
     ],
   ]),
-  ...faults('cpu/fused_draw.cc', 'fused-draw', [
+  ...faults('cpu/sampling/fused_draw.cc', 'sampling/fused-draw', [
     [
       'fused-draw-noise-tile',
       'every tile of columns has the noise of the first',
@@ -561,7 +561,7 @@ export const mutations: readonly Mutation[] = [
       'gumbel_noise(draw.seed, positions[r], i, noise + i);',
     ],
   ]),
-  ...faults('cpu/verify_tree.cc', 'verify-tree', [
+  ...faults('cpu/sampling/verify_tree.cc', 'sampling/verify-tree', [
     [
       'verify-tree-first-child',
       'the walk steps to the first child, whatever its token',
@@ -595,7 +595,7 @@ export const mutations: readonly Mutation[] = [
       nothingToDraw,
     ],
   ]),
-  ...faults('cpu/top_k.cc', 'top-k', [
+  ...faults('cpu/sampling/top_k.cc', 'sampling/top-k', [
     [
       'top-k-tie-order',
       'ties are ranked from the highest index down',
@@ -609,7 +609,7 @@ export const mutations: readonly Mutation[] = [
       'if (x[i] >= heap.values[0]) heap.sink',
     ],
   ]),
-  ...faults('cpu/optimizer.cc', 'optimizer', [
+  ...faults('cpu/optimizer/optimizer.cc', 'optimizer/optimizer', [
     [
       'adamw-bias-correction-1',
       'the bias correction of the first moment',
@@ -656,7 +656,7 @@ export const mutations: readonly Mutation[] = [
   ]),
 
   // These rebuild every kernel.
-  ...faults('cpu/gumbel.h', 'sampling', [
+  ...faults('cpu/sampling/gumbel.h', 'sampling/sampling', [
     [
       'gumbel-half',
       'the noise of x / 2³², and not of (x + ½) / 2³²',
@@ -664,7 +664,7 @@ export const mutations: readonly Mutation[] = [
       'to_float(upper ? ~x : x) * 0x1p-32f',
     ],
   ]),
-  ...faults('cpu/draw.h', 'fused-draw', [
+  ...faults('cpu/sampling/draw.h', 'sampling/fused-draw', [
     [
       'draw-softcap-scale',
       'softcap leaves the logits between -1 and 1',
@@ -684,7 +684,7 @@ export const mutations: readonly Mutation[] = [
       '(values[lane] == best.value && ids[lane] < 0)',
     ],
   ]),
-  ...faults('cpu/simd.h', 'elementwise', [
+  ...faults('cpu/simd.h', 'layers/elementwise', [
     [
       'exp-sixth-digit',
       'the sixth digit of a coefficient of exp',
@@ -708,7 +708,7 @@ export const mutations: readonly Mutation[] = [
       'the fifth digit of a coefficient of log',
       'series = fma(series, s2, broadcast(2.0f / 3));',
       'series = fma(series, s2, broadcast(0.66661f));',
-      'attention',
+      'attention/attention',
     ],
     [
       'bfloat16-tie',

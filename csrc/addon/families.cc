@@ -4,9 +4,10 @@ namespace foretoken {
 
 const std::vector<const Exports*>& all_families() {
   static const std::vector<const Exports*> families = {
-      &kDeviceExports,    &kTensorExports,    &kCaptureExports,    &kElementwiseExports,
-      &kLayerExports,     &kOptimizerExports, &kLinearExports,     &kLinearCrossEntropyExports,
-      &kAttentionExports, &kSamplingExports,  &kVerifyTreeExports,
+      &kDeviceExports,    &kTensorExports,        &kCaptureExports,   &kElementwiseExports, &kEmbeddingExports,
+      &kRmsNormExports,   &kRopeExports,          &kOptimizerExports, &kLinearExports,      &kLinearCrossEntropyExports,
+      &kAttentionExports, &kTreeAttentionExports, &kKvCacheExports,   &kTopKExports,        &kSamplingExports,
+      &kPlantTreeExports, &kVerifyTreeExports,
   };
   return families;
 }

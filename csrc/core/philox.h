@@ -1,5 +1,5 @@
 // Philox4x32-10: random bits as a function of a counter and a key (Salmon, Moraes, Dror, Shaw 2011, "Parallel Random
-// Numbers: As Easy as 1, 2, 3"). This is the definition, for the host and for CUDA; csrc/cpu/gumbel.h computes the same
+// Numbers: As Easy as 1, 2, 3"). This is the definition, for the host and for CUDA; csrc/cpu/sampling/gumbel.h computes the same
 // for a vector of counters.
 #pragma once
 

@@ -11,9 +11,8 @@
 //   -- with temperature 0 the largest z is drawn --
 //   5. temperature            z /= T
 //   6. top-k                  keeps the k largest
-//   7. top-p                  keeps the fewest largest whose share of the probability of what is left reaches p
-//   (Holtzman
-//                             et al. 2020); at least one
+//   7. top-p                  keeps the fewest largest whose share of the probability of what is left reaches p, and
+//                             at least one (Holtzman et al. 2020)
 //   8. min-p                  keeps those with at least min_p times the largest probability (Nguyen et al. 2024)
 //   9. the largest z + g of what is kept, where g = gumbel noise of (seed, position, token): one sample of softmax(z)
 //

@@ -2,9 +2,9 @@
 #include <time.h>
 
 #include "csrc/cpu/kernels.h"
+#include "csrc/cpu/linear/dot_bfloat16.h"
+#include "csrc/cpu/linear/dot_int8.h"
 #include "csrc/cpu/simd.h"
-#include "csrc/cpu/words_bfloat16.h"
-#include "csrc/cpu/words_int8.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {

@@ -2,10 +2,10 @@
 // multiprocessors, for long enough on a GPU and not too long on the emulator, which has few.
 #include <algorithm>
 
-#include "csrc/cuda/gemm_hopper_tiles.cuh"
+#include "csrc/cuda/common/numeric.cuh"
+#include "csrc/cuda/common/reduce.cuh"
 #include "csrc/cuda/kernels.h"
-#include "csrc/cuda/numeric.cuh"
-#include "csrc/cuda/reduce.cuh"
+#include "csrc/cuda/linear/gemm_hopper_tiles.cuh"
 
 namespace foretoken::cuda {
 namespace {

@@ -1,6 +1,6 @@
 // Time as the stream sees it.
 #include "csrc/cuda/kernels.h"
-#include "csrc/cuda/ptx.cuh"
+#include "csrc/cuda/ptx/ptx.cuh"
 
 namespace foretoken::cuda {
 namespace {

@@ -1,4 +1,4 @@
-// The emulated bodies of the wrappers in csrc/cuda/ptx.cuh, under the same names. What they do to registers is written
+// The emulated bodies of the wrappers in csrc/cuda/ptx/ptx.cuh, under the same names. What they do to registers is written
 // there; here are only the declarations.
 #pragma once
 

@@ -1,4 +1,4 @@
-// The emulated bodies of the wrappers in csrc/cuda/ptx_hopper.cuh, under the same names.
+// The emulated bodies of the wrappers in csrc/cuda/ptx/ptx_hopper.cuh, under the same names.
 #pragma once
 
 #include <cstdint>

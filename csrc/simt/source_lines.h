@@ -5,7 +5,7 @@
 
 namespace foretoken::simt {
 
-// The line of a call that returns to `code`, and the lines it was inlined into: "csrc/cuda/reduce.cuh:46, in
+// The line of a call that returns to `code`, and the lines it was inlined into: "csrc/cuda/common/reduce.cuh:46, in
 // csrc/cuda/softmax.cu:9". Without addr2line or debug information, where in the library it is.
 std::string source_line(const void* code);
 

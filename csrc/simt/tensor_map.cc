@@ -1,5 +1,5 @@
-// What the driver's cuTensorMapEncodeTiled does, and refuses, for the tensor maps of csrc/cuda/tensor_map.h.
-#include "csrc/cuda/tensor_map.h"
+// What the driver's cuTensorMapEncodeTiled does, and refuses, for the tensor maps of csrc/cuda/linear/tensor_map.h.
+#include "csrc/cuda/linear/tensor_map.h"
 
 #include "csrc/cuda/context.h"
 

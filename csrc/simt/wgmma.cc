@@ -21,7 +21,7 @@ constexpr uint32_t kDepth = 16;  // of a product
 constexpr uint32_t kMostColumns = 256;
 constexpr uint32_t kElement = 2, kChunkElements = 8;  // 16 bytes, which stay together however they are swizzled
 
-// An operand in shared memory, as csrc/cuda/ptx_wgmma.cuh describes it.
+// An operand in shared memory, as csrc/cuda/ptx/ptx_wgmma.cuh describes it.
 struct Operand {
   uint32_t start, leading, stride, swizzle_bytes;
   bool transposed;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { MtpModel } from '../model/model';
 import { PackedRows, prepareCorpus, splitHeldOut, type CorpusOptions } from '../train/data';
 import { evaluate, type Evaluation } from '../train/evaluate';
-import { describeCorpus, StatusLine } from '../train/status-line';
+import { describeCorpus, StatusLine } from './status-line';
 import { checkTexts, UsageError, type Parsed } from './arguments';
 import type { EVAL, EvalValues } from './eval-flags';
 import { describeEvaluation } from './evaluation';

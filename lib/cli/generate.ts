@@ -1,7 +1,7 @@
 import { buffer } from 'node:stream/consumers';
 import { generate, type GeneratedPiece } from '../decode/generate';
 import type { GenerateStats } from '../decode/generate-stats';
-import { readText } from '../model/files';
+import { readText } from '../files';
 import { decodeUtf8 } from '../utf8';
 import { openCommandDevice } from './open-device';
 import { onlyPositional, UsageError, type Parsed } from './arguments';

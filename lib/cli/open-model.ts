@@ -1,7 +1,7 @@
 import { findModel, loadModel } from '../model/checkpoint';
 import type { MtpModel } from '../model/model';
 import { loadTokenizer, type Tokenizer } from '../model/tokenizer';
-import { StatusLine } from '../train/status-line';
+import { StatusLine } from './status-line';
 import type { Computing } from './open-device';
 
 /**

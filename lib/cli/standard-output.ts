@@ -1,4 +1,4 @@
-import { systemReason } from '../model/files';
+import { systemReason } from '../files';
 
 /** 128 + SIGPIPE, with which programs end whose output nobody reads any longer. */
 const NOT_READ = 141;

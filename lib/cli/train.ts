@@ -7,8 +7,8 @@ import { byteTokenizerFiles, createTokenizer, type Tokenizer } from '../model/to
 import type { ActivationDType } from '../native/binding';
 import { prepareCorpus, supersededTokenFiles, type CorpusProgress, type TokenFile } from '../train/data';
 import { RecipeError } from '../train/plan';
-import { Progress } from '../train/progress';
-import { describeCorpus, StatusLine } from '../train/status-line';
+import { Progress } from './progress';
+import { describeCorpus, StatusLine } from './status-line';
 import type { RunResult } from '../train/run';
 import { readState, type SavedState } from '../train/state';
 import { Trainer } from '../train/trainer';

@@ -1,5 +1,5 @@
-import { Latest } from './latest';
-import { Looks, STEPS_OF_A_TRIAL } from './looks';
+import { Latest } from './recent-durations';
+import { Looks, STEPS_OF_A_TRIAL } from './exploration';
 import type { Planner, StepOutcome } from './planner';
 import { isTimeToReplan, RankPathStatistics } from './rank-path-statistics';
 import { StepTimes } from './step-times';

@@ -2,7 +2,7 @@ import { ForetokenError } from '../errors';
 import type { MtpModel } from '../model/model';
 import { KvCache } from '../nn/kv-cache';
 import { noGrad } from '../tensor/autograd';
-import { needsHistory, type SamplingOptions } from '../tensor/ops/sampling';
+import { needsHistory, type SamplingOptions } from '../tensor/ops/sampling/sampling';
 import { scope } from '../tensor/scope';
 import { makeDrafter, type Drafter } from './drafter';
 import { chainRows } from './rows';

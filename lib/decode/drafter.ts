@@ -1,10 +1,10 @@
 import type { MtpModel } from '../model/model';
 import { KvCache } from '../nn/kv-cache';
 import type { PackedRows } from '../nn/rows';
-import { embedding } from '../tensor/ops/embedding';
-import { linear } from '../tensor/ops/linear';
-import { reshape, rows } from '../tensor/ops/reshape';
-import { topK } from '../tensor/ops/sampling';
+import { embedding } from '../tensor/ops/layers/embedding';
+import { linear } from '../tensor/ops/linear/linear';
+import { reshape, rows } from '../tensor/ops/layers/reshape';
+import { topK } from '../tensor/ops/sampling/sampling';
 import { keep, scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { MAX_DRAFT_NODES } from './options';

@@ -4,11 +4,11 @@ import { MtpModel } from '../model/model';
 import { TOKENIZER, type Tokenizer } from '../model/tokenizer';
 import { Decoder } from './decoder';
 import { StatsRecorder, type GenerateStats } from './generate-stats';
-import type { IdleDecoder } from './idle-decoder';
+import type { IdleDecoder } from './decoder-cache';
 import { checkGenerateOptions, MAX_DRAFT_NODES, type GenerateOptions } from './options';
 import { makePlanner, ROOT_ONLY, type Planner } from './planner';
 import { StopStrings } from './stop-strings';
-import { fillSampling, TOKEN_IDS, type SamplingOptions } from '../tensor/ops/sampling';
+import { fillSampling, TOKEN_IDS, type SamplingOptions } from '../tensor/ops/sampling/sampling';
 import { PHASES } from './step-clock';
 import type { TreePlan } from './tree';
 

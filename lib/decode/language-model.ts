@@ -7,7 +7,7 @@ import { device, weightDType } from '../tensor/checks';
 import { openDevice, type Device } from '../tensor/device';
 import { deviceName, type DeviceName } from '../tensor/device-options';
 import { generateWith, type Generation } from './generate';
-import { IdleDecoder } from './idle-decoder';
+import { IdleDecoder } from './decoder-cache';
 import type { GenerateOptions } from './options';
 
 /** Where {@link LanguageModel.load} puts a model, and in what type. */

@@ -13,7 +13,7 @@ import {
   type Checker,
 } from '../check';
 import type { MtpModel } from '../model/model';
-import { SAMPLING_OPTIONS, type SamplingOptions } from '../tensor/ops/sampling';
+import { SAMPLING_OPTIONS, type SamplingOptions } from '../tensor/ops/sampling/sampling';
 import { countNodes } from './tree';
 
 /** Largest draft tree, the root not counted. */

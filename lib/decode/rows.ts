@@ -1,6 +1,6 @@
 import type { KvCache } from '../nn/kv-cache';
 import type { CachedRows } from '../nn/rows';
-import { uploadTrees } from '../tensor/ops/tree-rows';
+import { uploadTrees } from '../tensor/ops/attention/tree-rows';
 
 /** Rows that follow each other: `count` tokens behind what the cache holds of its one sequence. */
 export function chainRows(cache: KvCache, count: number): CachedRows {

@@ -1,6 +1,6 @@
 import type { Device } from '../tensor/device';
-import type { TreeRows } from '../tensor/ops/kv-cache';
-import type { DeviceHistory } from '../tensor/ops/verify-tree';
+import type { TreeRows } from '../tensor/ops/attention/kv-cache';
+import type { DeviceHistory } from '../tensor/ops/sampling/verify-tree';
 import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import type { TreePlan } from './tree';

@@ -1,4 +1,4 @@
-import { Latest } from './latest';
+import { Latest } from './recent-durations';
 
 /** Measurements that count. */
 const KEPT_OF_PACE = 9;

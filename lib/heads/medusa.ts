@@ -1,5 +1,5 @@
 import { Linear } from '../nn/linear';
-import { add, silu } from '../tensor/ops/elementwise';
+import { add, silu } from '../tensor/ops/layers/elementwise';
 import type { HeadInputs, HeadKind, HeadOutputs, Heads, HeadsContext } from './heads';
 
 /**

@@ -1,6 +1,6 @@
 import { Linear } from '../nn/linear';
 import { RMSNorm } from '../nn/rms-norm';
-import { add, silu } from '../tensor/ops/elementwise';
+import { add, silu } from '../tensor/ops/layers/elementwise';
 import type { HeadInputs, HeadKind, HeadOutputs, Heads, HeadsContext } from './heads';
 
 /**

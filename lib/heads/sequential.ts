@@ -1,7 +1,7 @@
 import { Block } from '../nn/block';
 import { Linear } from '../nn/linear';
 import { RMSNorm } from '../nn/rms-norm';
-import { concat } from '../tensor/ops/elementwise';
+import { concat } from '../tensor/ops/layers/elementwise';
 import type { HeadInputs, HeadKind, HeadOutputs, Heads, HeadsContext } from './heads';
 
 interface Module {

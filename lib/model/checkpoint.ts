@@ -7,12 +7,12 @@ import type { DType } from '../native/binding';
 import { STORE_OPTIONS } from '../nn/checks';
 import { device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
-import { embedding } from '../tensor/ops/embedding';
+import { embedding } from '../tensor/ops/layers/embedding';
 import type { Tensor } from '../tensor/tensor';
 import { configFromJson, configToJson, type ModelConfig } from './config';
-import { fileAccessError, isJsonObject, readJson, writeDirectoryAtomic, writeFileAtomic } from './files';
+import { fileAccessError, isJsonObject, readJson, writeDirectoryAtomic, writeFileAtomic } from '../files';
 import { MtpModel, type ModelInit } from './model';
-import { replaceFiles } from './replace-files';
+import { replaceFiles } from '../replace-files';
 import {
   readSafetensors,
   shardFiles,

@@ -12,7 +12,7 @@ import type { Rows } from '../nn/rows';
 import type { ActivationDType } from '../native/binding';
 import { device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
-import { embedding } from '../tensor/ops/embedding';
+import { embedding } from '../tensor/ops/layers/embedding';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { blockConfig, modelConfig, type ModelConfig, type ModelOptions } from './config';

@@ -1,9 +1,9 @@
 import { check, instance } from '../check';
-import { attention, treeAttention, type AttentionShape } from '../tensor/ops/attention';
-import { concat } from '../tensor/ops/elementwise';
-import { kvAppend } from '../tensor/ops/kv-cache';
-import { reshape, sliceColumns } from '../tensor/ops/reshape';
-import { rope } from '../tensor/ops/rope';
+import { attention, treeAttention, type AttentionShape } from '../tensor/ops/attention/attention';
+import { concat } from '../tensor/ops/layers/elementwise';
+import { kvAppend } from '../tensor/ops/attention/kv-cache';
+import { reshape, sliceColumns } from '../tensor/ops/layers/reshape';
+import { rope } from '../tensor/ops/layers/rope';
 import type { Tensor } from '../tensor/tensor';
 import type { BlockConfig } from './block';
 import { Linear } from './linear';

@@ -1,6 +1,6 @@
 import { check, instance } from '../check';
 import { scope } from '../tensor/scope';
-import { add } from '../tensor/ops/elementwise';
+import { add } from '../tensor/ops/layers/elementwise';
 import type { Tensor } from '../tensor/tensor';
 import { Attention } from './attention';
 import { Mlp } from './mlp';

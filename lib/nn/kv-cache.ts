@@ -3,7 +3,7 @@ import { ForetokenError } from '../errors';
 import type { ActivationDType } from '../native/binding';
 import { activationDType, device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
-import { kvCompact, type TreeRows } from '../tensor/ops/kv-cache';
+import { kvCompact, type TreeRows } from '../tensor/ops/attention/kv-cache';
 import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { size } from './checks';

@@ -1,6 +1,6 @@
 import { boolean, check } from '../check';
 import { isRecording } from '../tensor/autograd';
-import { linear } from '../tensor/ops/linear';
+import { linear } from '../tensor/ops/linear/linear';
 import type { Tensor } from '../tensor/tensor';
 import { checkPlace, INIT, LINEAR_PARTS, size } from './checks';
 import { ParameterStore, type Init, type Parameter } from './parameters';

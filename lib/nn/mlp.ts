@@ -1,4 +1,4 @@
-import { swiglu } from '../tensor/ops/elementwise';
+import { swiglu } from '../tensor/ops/layers/elementwise';
 import type { Tensor } from '../tensor/tensor';
 import { Linear } from './linear';
 import type { BlockConfig } from './block';

@@ -1,5 +1,5 @@
 import { check, number } from '../check';
-import { addRmsNorm, rmsNorm } from '../tensor/ops/rms-norm';
+import { addRmsNorm, rmsNorm } from '../tensor/ops/layers/rms-norm';
 import type { Tensor } from '../tensor/tensor';
 import { checkPlace, size } from './checks';
 import { ParameterStore, type Parameter } from './parameters';

@@ -2,7 +2,7 @@ import { check, checkInteger, number } from '../check';
 import { ForetokenError } from '../errors';
 import { device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
-import { ropeTable } from '../tensor/ops/rope';
+import { ropeTable } from '../tensor/ops/layers/rope';
 import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { size } from './checks';

@@ -1,4 +1,4 @@
-import type { TreeRows } from '../tensor/ops/kv-cache';
+import type { TreeRows } from '../tensor/ops/attention/kv-cache';
 import type { Tensor } from '../tensor/tensor';
 import type { KvCache } from './kv-cache';
 

@@ -1,5 +1,5 @@
 import { ForetokenError } from '../errors';
-import { uploadBatch, lossAllHeads } from '../model/loss';
+import { uploadBatch, lossAllHeads } from './loss';
 import { MtpModel } from '../model/model';
 import { TOKENIZER, type Tokenizer } from '../model/tokenizer';
 import { noGrad } from '../tensor/autograd';

@@ -4,7 +4,7 @@ import { readFile, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { ForetokenError } from '../errors';
-import { fileAccessError, isJsonObject, makeDirectory, temporaryBeside } from '../model/files';
+import { fileAccessError, isJsonObject, makeDirectory, temporaryBeside } from '../files';
 
 /** Hidden, so that file patterns do not pick it up. */
 export const LOCK_NAME = '.foretoken-lock';

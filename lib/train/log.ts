@@ -1,7 +1,7 @@
 import { ftruncateSync, writeSync } from 'node:fs';
 import { open, readFile, type FileHandle } from 'node:fs/promises';
 import { ForetokenError } from '../errors';
-import { fileAccessError, isJsonObject, writeFileAtomic } from '../model/files';
+import { fileAccessError, isJsonObject, writeFileAtomic } from '../files';
 
 /** The name of a run's log in its output directory: one that no data set has. */
 export const LOG_NAME = 'foretoken-log.jsonl';

@@ -2,7 +2,7 @@ import { ForetokenError } from '../errors';
 import { checkPieces, piecesOf, readPieces, type FlatPieces } from '../model/checkpoint';
 import { readSafetensors, writeSafetensors } from '../model/safetensors';
 import type { Bucket, ParameterStore } from '../nn/parameters';
-import { adamw, clipCoefficient, sumSquares } from '../tensor/ops/optimizer';
+import { adamw, clipCoefficient, sumSquares } from '../tensor/ops/optimizer/optimizer';
 import { keep, scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { checkNumber } from '../check';

@@ -1,5 +1,5 @@
 import type { ModelConfig, ModelOptions } from '../model/config';
-import type { HeadLossOptions } from '../model/loss';
+import type { HeadLossOptions } from './loss';
 import type { MtpModel } from '../model/model';
 import type { ActivationDType } from '../native/binding';
 import type { Tokenizer } from '../model/tokenizer';

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { checkInteger, checkNumber } from '../check';
 import { ForetokenError } from '../errors';
 import { modelConfig, type ModelConfig } from '../model/config';
-import { isJsonObject } from '../model/files';
+import { isJsonObject } from '../files';
 import { MtpModel } from '../model/model';
 import { checkRowsFit, MOST_ROWS } from './data';
 import { headCurriculum, headWeightSchedule } from './head-schedule';

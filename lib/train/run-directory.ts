@@ -2,7 +2,7 @@ import { readdir, rename, rm, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ForetokenError } from '../errors';
 import { listCheckpoints, STATE_NAME } from '../model/checkpoint';
-import { removeTemporaries, temporaryBeside, writeDirectoryAtomic } from '../model/files';
+import { removeTemporaries, temporaryBeside, writeDirectoryAtomic } from '../files';
 import { DirectoryLock, LOCK_NAME } from './lock';
 import { LOG_NAME, TrainingLog } from './log';
 import { writeCheckpointFiles, type SavedState, type Trained, type TrainerState } from './state';

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { ForetokenError } from '../errors';
 import { findModel, OPTIMIZER_NAME, STATE_NAME, writeModelFiles } from '../model/checkpoint';
 import { modelConfig } from '../model/config';
-import { isJsonObject, readJson, writeFileAtomic } from '../model/files';
+import { isJsonObject, readJson, writeFileAtomic } from '../files';
 import type { MtpModel } from '../model/model';
 import type { Tokenizer } from '../model/tokenizer';
 import type { OrderState } from './data';

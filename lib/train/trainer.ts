@@ -1,10 +1,10 @@
 import { resolve } from 'node:path';
 import { ForetokenError } from '../errors';
 import { loadWeights } from '../model/checkpoint';
-import { backwardHeadByHead, uploadBatch } from '../model/loss';
+import { backwardHeadByHead, uploadBatch } from './loss';
 import { MtpModel } from '../model/model';
 import { native } from '../native/load';
-import { sumSquares } from '../tensor/ops/optimizer';
+import { sumSquares } from '../tensor/ops/optimizer/optimizer';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { NO_TARGET, PackedRows, RowOrder, splitHeldOut, type PackedBatch, type TokenFile } from './data';

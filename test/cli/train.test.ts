@@ -1,7 +1,7 @@
 // Runs as a user resumes, ends and loses sight of them.
 import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { StatusLine } from '../../lib/train/status-line';
+import { StatusLine } from '../../lib/cli/status-line';
 import { runCli, startCli, type Ended } from '../support/cli';
 import { TemporaryDirectory } from '../support/temporary';
 

@@ -4,8 +4,8 @@ import { native } from '../../lib/native/load';
 import { capture } from '../../lib/tensor/capture';
 import { openDevice, type Device } from '../../lib/tensor/device';
 import type { DeviceName, DeviceOptions } from '../../lib/tensor/device-options';
-import { add, scale } from '../../lib/tensor/ops/elementwise';
-import { linear } from '../../lib/tensor/ops/linear';
+import { add, scale } from '../../lib/tensor/ops/layers/elementwise';
+import { linear } from '../../lib/tensor/ops/linear/linear';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { foretokenError } from '../support/errors';
 

@@ -213,13 +213,14 @@ describe('the emulator', () => {
         .filter((file) => pattern.test(file))
         .map((file) => readFileSync(join(folder, file), 'utf8'))
         .join('\n');
-    const wrappers = textOf(sources, /^ptx.*\.cuh$/).matchAll(/^FORETOKEN_DEVICE [\w*]+ (\w+)\(/gm);
+    const wrappers = textOf(join(sources, 'ptx'), /./).matchAll(/^FORETOKEN_DEVICE [\w*]+ (\w+)\(/gm);
     const names = new Set([...wrappers].map(([, name]) => name!));
     expect(names.size).toBeGreaterThan(45);
     // What addresses there are, what time it is, and how many registers, is for each device to say.
     const unseen = ['shared_address', 'global_timer', 'raise_registers', 'lower_registers'];
     // The tiles call the wrapper that describes operands.
-    const dumps = textOf(join(sources, 'conformance'), /./) + textOf(sources, /^gemm_hopper_tiles/);
+    const dumps =
+      textOf(join(sources, 'conformance'), /./) + textOf(join(sources, 'linear'), /^gemm_hopper_tiles/);
     const missing = [...names].filter((name) => !new RegExp(`ptx::${name}\\b`).test(dumps));
     expect(missing.sort()).toEqual(unseen.sort());
   });

@@ -3,10 +3,10 @@
 import { native } from '../../lib/native/load';
 import { capture } from '../../lib/tensor/capture';
 import { openDevice, type Device } from '../../lib/tensor/device';
-import { add } from '../../lib/tensor/ops/elementwise';
-import { linear } from '../../lib/tensor/ops/linear';
-import { linearCrossEntropy } from '../../lib/tensor/ops/linear-cross-entropy';
-import { rmsNorm } from '../../lib/tensor/ops/rms-norm';
+import { add } from '../../lib/tensor/ops/layers/elementwise';
+import { linear } from '../../lib/tensor/ops/linear/linear';
+import { linearCrossEntropy } from '../../lib/tensor/ops/loss/linear-cross-entropy';
+import { rmsNorm } from '../../lib/tensor/ops/layers/rms-norm';
 import { scope } from '../../lib/tensor/scope';
 import { take } from '../support/cpu';
 import { Random } from '../support/random';

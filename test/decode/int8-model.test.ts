@@ -9,7 +9,7 @@ import { openDevice, type Device } from '../../lib/tensor/device';
 import { PackedRows } from '../../lib/train/data';
 import { evaluate } from '../../lib/train/evaluate';
 import { foretokenError } from '../support/errors';
-import { words } from '../support/words';
+import { words } from '../support/dot-formats';
 import { TemporaryDirectory } from '../support/temporary';
 import { tinyCorpus, tokenizer } from '../support/training';
 

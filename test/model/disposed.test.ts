@@ -2,7 +2,7 @@
 import { saveModel } from '../../lib/model/checkpoint';
 import { MtpModel } from '../../lib/model/model';
 import { openDevice, type Device } from '../../lib/tensor/device';
-import { add } from '../../lib/tensor/ops/elementwise';
+import { add } from '../../lib/tensor/ops/layers/elementwise';
 import { foretokenError } from '../support/errors';
 import { TemporaryDirectory } from '../support/temporary';
 import { tinyModel, tokenizer } from '../support/training';

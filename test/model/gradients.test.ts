@@ -2,13 +2,13 @@
 import { registerHeadKind } from '../../lib/heads';
 import type { HeadInputs, HeadOutputs, Heads, HeadsContext } from '../../lib/heads/heads';
 import type { ModelOptions, ModelType } from '../../lib/model/config';
-import { backwardHeadByHead, lossAllHeads, uploadBatch } from '../../lib/model/loss';
+import { backwardHeadByHead, lossAllHeads, uploadBatch } from '../../lib/train/loss';
 import { MtpModel } from '../../lib/model/model';
 import { Linear } from '../../lib/nn/linear';
 import { RMSNorm } from '../../lib/nn/rms-norm';
 import { noGrad } from '../../lib/tensor/autograd';
 import { openDevice, type Device } from '../../lib/tensor/device';
-import { add } from '../../lib/tensor/ops/elementwise';
+import { add } from '../../lib/tensor/ops/layers/elementwise';
 import { scope } from '../../lib/tensor/scope';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { openTarget, targets } from '../support/devices';

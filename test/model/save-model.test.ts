@@ -12,7 +12,7 @@ import {
 import { loadModel, saveModel } from '../../lib/model/checkpoint';
 import type { ModelOptions } from '../../lib/model/config';
 import { MtpModel } from '../../lib/model/model';
-import { replaceFiles } from '../../lib/model/replace-files';
+import { replaceFiles } from '../../lib/replace-files';
 import { readSafetensors, writeSafetensors, type NamedTensor } from '../../lib/model/safetensors';
 import { openDevice, type Device } from '../../lib/tensor/device';
 import { foretokenError } from '../support/errors';

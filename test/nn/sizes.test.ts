@@ -5,8 +5,8 @@ import { ParameterStore } from '../../lib/nn/parameters';
 import { RMSNorm } from '../../lib/nn/rms-norm';
 import { RopeTable } from '../../lib/nn/rope-table';
 import { openDevice, type Device } from '../../lib/tensor/device';
-import { rows } from '../../lib/tensor/ops/reshape';
-import { ropeTable } from '../../lib/tensor/ops/rope';
+import { rows } from '../../lib/tensor/ops/layers/reshape';
+import { ropeTable } from '../../lib/tensor/ops/layers/rope';
 import { foretokenError } from '../support/errors';
 
 let device: Device;

@@ -2,7 +2,7 @@
 // change what was there before: weights, caches, gradients that are added to.
 import { native } from '../../lib/native/load';
 import type { Device } from '../../lib/tensor/device';
-import { embedding } from '../../lib/tensor/ops/embedding';
+import { embedding } from '../../lib/tensor/ops/layers/embedding';
 import { scope } from '../../lib/tensor/scope';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { onDeviceOnly } from '../support/cpu';

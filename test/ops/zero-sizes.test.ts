@@ -4,23 +4,23 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { noGrad } from '../../lib/tensor/autograd';
 import type { Device } from '../../lib/tensor/device';
-import { attention, treeAttention } from '../../lib/tensor/ops/attention';
-import { add, concat, scale, silu, swiglu } from '../../lib/tensor/ops/elementwise';
-import { embedding } from '../../lib/tensor/ops/embedding';
-import { kvAppend, kvCompact } from '../../lib/tensor/ops/kv-cache';
-import { linear, packWeight } from '../../lib/tensor/ops/linear';
+import { attention, treeAttention } from '../../lib/tensor/ops/attention/attention';
+import { add, concat, scale, silu, swiglu } from '../../lib/tensor/ops/layers/elementwise';
+import { embedding } from '../../lib/tensor/ops/layers/embedding';
+import { kvAppend, kvCompact } from '../../lib/tensor/ops/attention/kv-cache';
+import { linear, packWeight } from '../../lib/tensor/ops/linear/linear';
 import {
   linearCrossEntropy,
   linearCrossEntropyBackward,
   linearCrossEntropyWithGrad,
-} from '../../lib/tensor/ops/linear-cross-entropy';
-import { adamw, clipCoefficient, sumSquares } from '../../lib/tensor/ops/optimizer';
-import { reshape, rows, sliceColumns } from '../../lib/tensor/ops/reshape';
-import { addRmsNorm, rmsNorm } from '../../lib/tensor/ops/rms-norm';
-import { rope, ropeTable } from '../../lib/tensor/ops/rope';
-import { linearSample, sampleLogits, topK } from '../../lib/tensor/ops/sampling';
-import { uploadTrees } from '../../lib/tensor/ops/tree-rows';
-import { plantTree, verifyTree } from '../../lib/tensor/ops/verify-tree';
+} from '../../lib/tensor/ops/loss/linear-cross-entropy';
+import { adamw, clipCoefficient, sumSquares } from '../../lib/tensor/ops/optimizer/optimizer';
+import { reshape, rows, sliceColumns } from '../../lib/tensor/ops/layers/reshape';
+import { addRmsNorm, rmsNorm } from '../../lib/tensor/ops/layers/rms-norm';
+import { rope, ropeTable } from '../../lib/tensor/ops/layers/rope';
+import { linearSample, sampleLogits, topK } from '../../lib/tensor/ops/sampling/sampling';
+import { uploadTrees } from '../../lib/tensor/ops/attention/tree-rows';
+import { plantTree, verifyTree } from '../../lib/tensor/ops/sampling/verify-tree';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { bfloat16Targets, onDevice, targets } from '../support/devices';
 
@@ -620,7 +620,8 @@ const ofGradients = ['addBackward'];
 
 test('every operation has an entry', () => {
   const folder = join(__dirname, '../../lib/tensor/ops');
-  const exported = readdirSync(folder).flatMap((file) => {
+  const exported = readdirSync(folder, { recursive: true, encoding: 'utf8' }).flatMap((file) => {
+    if (!file.endsWith('.ts')) return [];
     const module = jest.requireActual<Record<string, unknown>>(join(folder, file));
     return Object.keys(module).filter((name) => typeof module[name] === 'function');
   });

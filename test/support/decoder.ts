@@ -1,6 +1,6 @@
 import type { Device } from '../../lib/tensor/device';
-import { treeAttention, type AttentionShape } from '../../lib/tensor/ops/attention';
-import { kvAppend, kvCompact, type TreeRows } from '../../lib/tensor/ops/kv-cache';
+import { treeAttention, type AttentionShape } from '../../lib/tensor/ops/attention/attention';
+import { kvAppend, kvCompact, type TreeRows } from '../../lib/tensor/ops/attention/kv-cache';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { take } from './cpu';
 import { decode, representable } from './half';

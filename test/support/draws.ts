@@ -1,5 +1,9 @@
 import type { Device } from '../../lib/tensor/device';
-import { sampleLogits, type SamplingHistory, type SamplingOptions } from '../../lib/tensor/ops/sampling';
+import {
+  sampleLogits,
+  type SamplingHistory,
+  type SamplingOptions,
+} from '../../lib/tensor/ops/sampling/sampling';
 import type { Tensor } from '../../lib/tensor/tensor';
 
 /** The contents of an int32 tensor, which is disposed. */

@@ -4,7 +4,7 @@ import {
   linearCrossEntropy,
   type LinearCrossEntropyOptions,
   type LinearCrossEntropyResult,
-} from '../../lib/tensor/ops/linear-cross-entropy';
+} from '../../lib/tensor/ops/loss/linear-cross-entropy';
 import { scope } from '../../lib/tensor/scope';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { exact, expectAsGoodAsFloat32, float32, type Rounding } from './accuracy';

@@ -5,8 +5,8 @@ import { ForetokenError } from '../../lib/errors';
 import { native } from '../../lib/native/load';
 import { capture, type Capture } from '../../lib/tensor/capture';
 import type { Device } from '../../lib/tensor/device';
-import { add, scale } from '../../lib/tensor/ops/elementwise';
-import { linear } from '../../lib/tensor/ops/linear';
+import { add, scale } from '../../lib/tensor/ops/layers/elementwise';
+import { linear } from '../../lib/tensor/ops/linear/linear';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { expectSameBits } from './accuracy';
 

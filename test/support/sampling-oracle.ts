@@ -1,4 +1,4 @@
-import type { SamplingHistory, SamplingOptions } from '../../lib/tensor/ops/sampling';
+import type { SamplingHistory, SamplingOptions } from '../../lib/tensor/ops/sampling/sampling';
 
 /** Four words of Philox4x32-10 for a counter and a key of 64 bits. */
 export function philox(counter: readonly number[], key: bigint): number[] {

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { ModelOptions } from '../../lib/model/config';
-import type { TrainingBatch } from '../../lib/model/loss';
+import type { TrainingBatch } from '../../lib/train/loss';
 import { byteTokenizerFiles, createTokenizer } from '../../lib/model/tokenizer';
-import { Random } from '../../lib/tensor/random';
+import { Random } from '../../lib/random';
 import { TokenFile, writeTokenFile } from '../../lib/train/data';
 import type { StepResult } from '../../lib/train/run';
 import type { Trainer } from '../../lib/train/trainer';

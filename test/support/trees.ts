@@ -1,9 +1,9 @@
 // Small trees to verify, whose logits are chosen at will: the unembedding is the identity.
 import type { ActivationDType } from '../../lib/native/binding';
 import type { Device } from '../../lib/tensor/device';
-import type { SamplingHistory, SamplingOptions } from '../../lib/tensor/ops/sampling';
-import { uploadTrees } from '../../lib/tensor/ops/tree-rows';
-import { readPaths, verifyTree, type AcceptedPath } from '../../lib/tensor/ops/verify-tree';
+import type { SamplingHistory, SamplingOptions } from '../../lib/tensor/ops/sampling/sampling';
+import { uploadTrees } from '../../lib/tensor/ops/attention/tree-rows';
+import { readPaths, verifyTree, type AcceptedPath } from '../../lib/tensor/ops/sampling/verify-tree';
 import { tensorOf } from './half';
 import type { Random } from './random';
 

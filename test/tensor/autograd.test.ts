@@ -1,10 +1,10 @@
 import { native } from '../../lib/native/load';
 import { backward, noGrad, record } from '../../lib/tensor/autograd';
 import { openDevice, type Device } from '../../lib/tensor/device';
-import { add, concat, scale, silu } from '../../lib/tensor/ops/elementwise';
-import { linear } from '../../lib/tensor/ops/linear';
-import { reshape } from '../../lib/tensor/ops/reshape';
-import { rmsNorm } from '../../lib/tensor/ops/rms-norm';
+import { add, concat, scale, silu } from '../../lib/tensor/ops/layers/elementwise';
+import { linear } from '../../lib/tensor/ops/linear/linear';
+import { reshape } from '../../lib/tensor/ops/layers/reshape';
+import { rmsNorm } from '../../lib/tensor/ops/layers/rms-norm';
 import { keep, scope } from '../../lib/tensor/scope';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { foretokenError } from '../support/errors';

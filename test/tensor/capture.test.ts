@@ -1,10 +1,10 @@
 import { ForetokenError } from '../../lib/errors';
 import { capture } from '../../lib/tensor/capture';
 import type { Device } from '../../lib/tensor/device';
-import { add, scale } from '../../lib/tensor/ops/elementwise';
-import { embedding } from '../../lib/tensor/ops/embedding';
-import { linear } from '../../lib/tensor/ops/linear';
-import { rmsNorm } from '../../lib/tensor/ops/rms-norm';
+import { add, scale } from '../../lib/tensor/ops/layers/elementwise';
+import { embedding } from '../../lib/tensor/ops/layers/embedding';
+import { linear } from '../../lib/tensor/ops/linear/linear';
+import { rmsNorm } from '../../lib/tensor/ops/layers/rms-norm';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { onCpu, take } from '../support/cpu';
 import { foretokenError } from '../support/errors';

@@ -1,9 +1,9 @@
 import { native } from '../../lib/native/load';
 import { devices, openDevice } from '../../lib/tensor/device';
 import type { DeviceName, DeviceOptions } from '../../lib/tensor/device-options';
-import { linear } from '../../lib/tensor/ops/linear';
-import { add, silu } from '../../lib/tensor/ops/elementwise';
-import { embedding } from '../../lib/tensor/ops/embedding';
+import { linear } from '../../lib/tensor/ops/linear/linear';
+import { add, silu } from '../../lib/tensor/ops/layers/elementwise';
+import { embedding } from '../../lib/tensor/ops/layers/embedding';
 import { scope } from '../../lib/tensor/scope';
 import { onCpu, onDeviceOnly } from '../support/cpu';
 import { foretokenError } from '../support/errors';

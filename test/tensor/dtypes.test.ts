@@ -2,8 +2,8 @@
 import type { DType } from '../../lib/native/binding';
 import { native } from '../../lib/native/load';
 import { openDevice, type Device } from '../../lib/tensor/device';
-import { linearCrossEntropyBackward } from '../../lib/tensor/ops/linear-cross-entropy';
-import { linear } from '../../lib/tensor/ops/linear';
+import { linearCrossEntropyBackward } from '../../lib/tensor/ops/loss/linear-cross-entropy';
+import { linear } from '../../lib/tensor/ops/linear/linear';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { foretokenError } from '../support/errors';
 import { decode, nearest } from '../support/half';

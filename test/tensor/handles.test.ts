@@ -1,6 +1,6 @@
 import { native } from '../../lib/native/load';
 import { openDevice, type Device } from '../../lib/tensor/device';
-import { add } from '../../lib/tensor/ops/elementwise';
+import { add } from '../../lib/tensor/ops/layers/elementwise';
 import { scope } from '../../lib/tensor/scope';
 import { foretokenError } from '../support/errors';
 

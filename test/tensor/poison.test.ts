@@ -2,7 +2,7 @@
 // it was in use before, and not in a capture.
 import { capture } from '../../lib/tensor/capture';
 import type { Device } from '../../lib/tensor/device';
-import { concat } from '../../lib/tensor/ops/elementwise';
+import { concat } from '../../lib/tensor/ops/layers/elementwise';
 import { onDevice, targets as all } from '../support/devices';
 
 const COUNT = 1000;

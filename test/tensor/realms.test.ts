@@ -1,6 +1,6 @@
 // Arrays and promises of another realm, such as a test runner's, have constructors of their own.
 import { createContext, runInContext } from 'node:vm';
-import { sampleLogits } from '../../lib/tensor/ops/sampling';
+import { sampleLogits } from '../../lib/tensor/ops/sampling/sampling';
 import { openDevice, type Device } from '../../lib/tensor/device';
 import { scope } from '../../lib/tensor/scope';
 import type { Tensor } from '../../lib/tensor/tensor';

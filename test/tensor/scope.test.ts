@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { native } from '../../lib/native/load';
 import { openDevice, type Device } from '../../lib/tensor/device';
-import { add, scale } from '../../lib/tensor/ops/elementwise';
+import { add, scale } from '../../lib/tensor/ops/layers/elementwise';
 import { inScope, keep, keepWith, scope } from '../../lib/tensor/scope';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { foretokenError } from '../support/errors';

@@ -1,6 +1,6 @@
 import { openDevice, type Device } from '../../lib/tensor/device';
 import { MtpModel } from '../../lib/model/model';
-import { uploadBatch } from '../../lib/model/loss';
+import { uploadBatch } from '../../lib/train/loss';
 import { native } from '../../lib/native/load';
 import { noGrad } from '../../lib/tensor/autograd';
 import { scope } from '../../lib/tensor/scope';

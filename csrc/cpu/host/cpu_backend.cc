@@ -11,7 +11,7 @@
 #include "csrc/core/tree.h"
 #include "csrc/cpu/host/isa.h"
 #include "csrc/cpu/host/measure_rates.h"
-#include "csrc/cpu/nothing_to_draw.h"
+#include "csrc/cpu/sampling/nothing_to_draw.h"
 
 namespace foretoken::cpu {
 

@@ -5,7 +5,7 @@
 
 #include <cstdio>
 
-#include "csrc/cuda/reduce.cuh"
+#include "csrc/cuda/common/reduce.cuh"
 
 namespace foretoken::cuda::conformance {
 namespace {

@@ -4,9 +4,9 @@
 #include <functional>
 #include <vector>
 
+#include "csrc/cuda/common/numeric.cuh"
 #include "csrc/cuda/context.h"
-#include "csrc/cuda/numeric.cuh"
-#include "csrc/cuda/ptx.cuh"
+#include "csrc/cuda/ptx/ptx.cuh"
 
 namespace foretoken::cuda::conformance {
 

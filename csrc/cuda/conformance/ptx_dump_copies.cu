@@ -1,7 +1,7 @@
 // What the copy engine, its barriers and clusters leave in memory.
+#include "csrc/cuda/common/reduce.cuh"
 #include "csrc/cuda/conformance/ptx_dump.h"
-#include "csrc/cuda/ptx_hopper.cuh"
-#include "csrc/cuda/reduce.cuh"
+#include "csrc/cuda/ptx/ptx_hopper.cuh"
 
 namespace foretoken::cuda::conformance {
 namespace {

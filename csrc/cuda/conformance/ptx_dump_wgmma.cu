@@ -2,7 +2,7 @@
 #include <string>
 
 #include "csrc/cuda/conformance/ptx_dump.h"
-#include "csrc/cuda/gemm_hopper_tiles.cuh"
+#include "csrc/cuda/linear/gemm_hopper_tiles.cuh"
 
 namespace foretoken::cuda::conformance {
 namespace {

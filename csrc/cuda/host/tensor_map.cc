@@ -1,4 +1,4 @@
-#include "csrc/cuda/tensor_map.h"
+#include "csrc/cuda/linear/tensor_map.h"
 
 #include "csrc/cuda/context.h"
 

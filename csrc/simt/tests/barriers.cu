@@ -1,6 +1,6 @@
 // Barriers of blocks and warps, and the races where one is missing.
-#include "csrc/cuda/ptx.cuh"
-#include "csrc/cuda/reduce.cuh"
+#include "csrc/cuda/common/reduce.cuh"
+#include "csrc/cuda/ptx/ptx.cuh"
 #include "csrc/simt/tests/cases.h"
 
 namespace foretoken::simt::tests {

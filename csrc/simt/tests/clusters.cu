@@ -1,5 +1,5 @@
 // Clusters: their barrier, each other's shared memory, boxes for several blocks.
-#include "csrc/cuda/ptx_hopper.cuh"
+#include "csrc/cuda/ptx/ptx_hopper.cuh"
 #include "csrc/simt/tests/cases.h"
 
 namespace foretoken::simt::tests {

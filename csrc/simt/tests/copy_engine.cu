@@ -1,8 +1,8 @@
 // Bulk copies and tensor maps: boxes at the edges, swizzled rows, stores and sums, and the waits that they need.
 #include <cmath>
 
-#include "csrc/cuda/numeric.cuh"
-#include "csrc/cuda/ptx_hopper.cuh"
+#include "csrc/cuda/common/numeric.cuh"
+#include "csrc/cuda/ptx/ptx_hopper.cuh"
 #include "csrc/simt/tests/cases.h"
 
 namespace foretoken::simt::tests {

@@ -1,5 +1,5 @@
 // Accesses that are out of bounds, misaligned, or read what was never written; races on device memory.
-#include "csrc/cuda/numeric.cuh"
+#include "csrc/cuda/common/numeric.cuh"
 #include "csrc/simt/tests/cases.h"
 
 namespace foretoken::simt::tests {

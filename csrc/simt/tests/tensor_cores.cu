@@ -1,9 +1,9 @@
 // Products on tensor cores: mma.sync fed by cp.async, and wgmma fed by a copy engine through a ring of stages.
 #include <cmath>
 
-#include "csrc/cuda/numeric.cuh"
-#include "csrc/cuda/ptx_hopper.cuh"
-#include "csrc/cuda/ptx_wgmma.cuh"
+#include "csrc/cuda/common/numeric.cuh"
+#include "csrc/cuda/ptx/ptx_hopper.cuh"
+#include "csrc/cuda/ptx/ptx_wgmma.cuh"
 #include "csrc/simt/tests/cases.h"
 
 namespace foretoken::simt::tests {

@@ -1,6 +1,6 @@
 // What the lanes of a warp do together.
-#include "csrc/cuda/ptx_hopper.cuh"
-#include "csrc/cuda/reduce.cuh"
+#include "csrc/cuda/common/reduce.cuh"
+#include "csrc/cuda/ptx/ptx_hopper.cuh"
 #include "csrc/simt/tests/cases.h"
 
 namespace foretoken::simt::tests {

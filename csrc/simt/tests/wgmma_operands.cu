@@ -1,7 +1,7 @@
 // wgmma with operands laid out in every way, of many widths, from shared memory and from registers.
-#include "csrc/cuda/numeric.cuh"
-#include "csrc/cuda/ptx_hopper.cuh"
-#include "csrc/cuda/ptx_wgmma.cuh"
+#include "csrc/cuda/common/numeric.cuh"
+#include "csrc/cuda/ptx/ptx_hopper.cuh"
+#include "csrc/cuda/ptx/ptx_wgmma.cuh"
 #include "csrc/simt/tests/cases.h"
 
 namespace foretoken::simt::tests {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { isJsonObject } from '../files';
+import { isJsonObject } from '../../files';
 import { ForetokenError } from '../../errors';
 import { outlineOfJson, parseJson } from '../../json';
 

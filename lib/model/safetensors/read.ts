@@ -1,6 +1,6 @@
 import { stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { isJsonObject, openForReading, readFully, readJson } from '../files';
+import { isJsonObject, openForReading, readFully, readJson } from '../../files';
 import { ForetokenError } from '../../errors';
 import {
   ARRAYS,

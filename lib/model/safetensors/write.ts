@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { writeFileAtomic, writeFully } from '../files';
+import { writeFileAtomic, writeFully } from '../../files';
 import { ForetokenError } from '../../errors';
 import {
   ARRAYS,

@@ -1,4 +1,4 @@
-import { isJsonObject } from '../files';
+import { isJsonObject } from '../../files';
 import {
   idsWithText,
   type AddedToken,

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { check, checker, path as pathChecker, string, type Checker } from '../../check';
 import { ForetokenError } from '../../errors';
 import { parseJson } from '../../json';
-import { isJsonObject, readText, writeFileAtomic } from '../files';
+import { isJsonObject, readText, writeFileAtomic } from '../../files';
 import { ByteTokenizer, byteLevelSpecials } from './byte-level';
 import { GeneralTokenizer } from './general';
 import { TOKENIZER, type Tokenizer, type TokenizerFiles } from './interface';

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { posix, resolve } from 'node:path';
 import { escapePath, glob } from 'tinyglobby';
 import { ForetokenError } from '../../errors';
-import { fileAccessError } from '../../model/files';
+import { fileAccessError } from '../../files';
 import { throwProblems, type FileProblem } from './problems';
 import { LinkedTree } from './tree';
 

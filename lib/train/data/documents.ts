@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
 import { ForetokenError } from '../../errors';
-import { isJsonObject, readText } from '../../model/files';
+import { isJsonObject, readText } from '../../files';
 import { decodeUtf8 } from '../../utf8';
 import { isBlank, readJsonArray } from './json-array';
 import { readLines, readPieces, type FilePart } from './lines';

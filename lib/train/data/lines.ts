@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { ForetokenError } from '../../errors';
-import { fileAccessError } from '../../model/files';
+import { fileAccessError } from '../../files';
 
 /**
  * The largest part of a file that is parsed at once. Values of JSON take up to some twenty times their bytes, and V8 ends

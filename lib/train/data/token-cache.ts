@@ -1,7 +1,7 @@
 import { open, readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ForetokenError } from '../../errors';
-import { fileAccessError } from '../../model/files';
+import { fileAccessError } from '../../files';
 import { TOKEN_FILE_MAGIC, TokenFile } from './token-file';
 
 /** What a cached token file is called, and what it is called while it is being written. */

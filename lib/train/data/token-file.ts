@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { openForReading, readFully, writeFileAtomic, writeFully } from '../../model/files';
+import { openForReading, readFully, writeFileAtomic, writeFully } from '../../files';
 import { check, path as pathChecker } from '../../check';
 import { ForetokenError } from '../../errors';
 

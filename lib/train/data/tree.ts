@@ -2,7 +2,7 @@ import type { Dirent } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { GlobOptions } from 'tinyglobby';
-import { fileAccessError } from '../../model/files';
+import { fileAccessError } from '../../files';
 import type { FileProblem } from './problems';
 
 type Entry = Pick<Dirent, 'name' | 'isFile' | 'isDirectory' | 'isSymbolicLink'>;

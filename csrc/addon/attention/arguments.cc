@@ -1,0 +1,61 @@
+#include "csrc/addon/attention/arguments.h"
+
+#include "csrc/core/tree.h"
+
+namespace foretoken {
+
+AttentionShape attention_shape(const Call& call, size_t index) {
+  AttentionShape shape;
+  shape.heads = call.integer(index, "heads", 1);
+  shape.kv_heads = call.integer(index + 1, "kvHeads", 1);
+  shape.head_dim = call.integer(index + 2, "headDim", 1);
+  shape.scale = call.finite(index + 3, "scale");
+  if (shape.heads % shape.kv_heads != 0) {
+    call.fail(ErrorCode::kInvalidArgument, "heads must be a multiple of kvHeads, but they are %lld and %lld",
+              static_cast<long long>(shape.heads), static_cast<long long>(shape.kv_heads));
+  }
+  return shape;
+}
+
+void check_qkv(const Call& call, const Tensor& qkv, const AttentionShape& shape) {
+  call.check_rank(qkv, "qkv", 2);
+  // Compared as quotients: the product of what JavaScript gives may not fit in an integer.
+  const int64_t columns = qkv.shape[1];
+  const bool matches = shape.heads <= columns && shape.kv_heads <= columns && columns % shape.head_dim == 0 &&
+                       columns / shape.head_dim == shape.heads + 2 * shape.kv_heads;
+  if (matches) return;
+  call.fail(ErrorCode::kShapeMismatch,
+            "qkv is %s, but its rows must hold %lld query, %lld key and %lld value heads of %lld dimensions",
+            qkv.shape.text().c_str(), static_cast<long long>(shape.heads), static_cast<long long>(shape.kv_heads),
+            static_cast<long long>(shape.kv_heads), static_cast<long long>(shape.head_dim));
+}
+
+KvCacheView cache_view(Call& call, size_t index) {
+  const Tensor& cache = call.activations(index, "cache");
+  if (cache.shape.rank != 6 || cache.shape[1] != 2) {
+    call.fail(ErrorCode::kShapeMismatch, "cache is %s, but must be [layers, 2, sequences, kvHeads, capacity, headDim]",
+              cache.shape.text().c_str());
+  }
+  if (cache.shape.count() == 0) {
+    call.fail(ErrorCode::kShapeMismatch, "cache is %s, but must have no empty dimension", cache.shape.text().c_str());
+  }
+  return {cache.data(), cache.shape[0], cache.shape[2], cache.shape[3], cache.shape[4], cache.shape[5], cache.dtype};
+}
+
+TreeRows tree_rows(Call& call, size_t index, int64_t rows, const KvCacheView& cache) {
+  const Tensor& row_offsets = call.int32(index, "rowOffsets");
+  const Tensor& lengths = call.int32(index + 1, "lengths");
+  const Tensor& parents = call.int32(index + 2, "parents");
+  call.check_shape(row_offsets, "rowOffsets", {cache.sequences + 1});
+  call.check_shape(lengths, "lengths", {cache.sequences});
+  call.check_shape(parents, "parents", {rows});
+  IndexProblem problem;
+  if (find_problem(TreeRows{row_offsets.known_indices(), lengths.known_indices(), parents.known_indices(), rows,
+                            cache.sequences},
+                   cache.capacity, &problem)) {
+    call.fail(ErrorCode::kIndexOutOfRange, "%s", text_of(problem).c_str());
+  }
+  return {row_offsets.as<int32_t>(), lengths.as<int32_t>(), parents.as<int32_t>(), rows, cache.sequences};
+}
+
+}  // namespace foretoken

@@ -1,0 +1,62 @@
+#include "csrc/addon/families.h"
+
+namespace foretoken {
+
+namespace {
+
+// The rows that have a norm: any number of them may be without elements.
+int64_t normed_rows(const Tensor& x) { return x.shape.count() > 0 ? x.shape.rows() : 0; }
+
+// rmsNorm(x, weight, eps, residual?): [y, rstd], and with a residual [y, rstd, sum]: what was normed is x + residual
+napi_value rms_norm(Call& call) {
+  const Tensor& x = call.activations(0, "x");
+  const Tensor& weight = call.float32(1, "weight");
+  const float eps = call.finite(2, "eps");
+  if (eps < 0) call.fail(ErrorCode::kInvalidArgument, "eps must be at least 0, but is %g", static_cast<double>(eps));
+  call.check_rank(x, "x", 1, kMaxRank);
+  call.check_shape(weight, "weight", {x.shape[-1]});
+  const Tensor* const residual = call.present(3) ? &call.activations(3, "residual") : nullptr;
+  if (residual != nullptr) call.check_shape(*residual, "residual", x.shape);
+  std::vector<Tensor> results;
+  results.push_back(call.output(x.dtype, x.shape));
+  results.push_back(call.output(DType::kFloat32, {normed_rows(x)}));
+  if (residual != nullptr) results.push_back(call.output(x.dtype, x.shape));
+  call.device().backend().run(RmsNormArgs{x.data(), residual ? residual->data() : nullptr,
+                                          residual ? results[2].data() : nullptr, weight.as<float>(), results[0].data(),
+                                          results[1].as<float>(), normed_rows(x), x.shape[-1], eps, x.dtype});
+  return call.handles(std::move(results));
+}
+
+// rmsNormBackward(gradY, x, weight, rstd, gradWeight?): gradX; accumulates into gradWeight
+napi_value rms_norm_backward(Call& call) {
+  const Tensor& grad_y = call.activations(0, "gradY");
+  const Tensor& x = call.activations(1, "x");
+  const Tensor& weight = call.float32(2, "weight");
+  const Tensor& rstd = call.float32(3, "rstd");
+  Tensor* const grad_weight = call.optional_float32(4, "gradWeight");
+  call.check_rank(x, "x", 1, kMaxRank);
+  call.check_shape(grad_y, "gradY", x.shape);
+  call.check_shape(weight, "weight", {x.shape[-1]});
+  call.check_shape(rstd, "rstd", {normed_rows(x)});
+  if (grad_weight != nullptr) call.check_shape(*grad_weight, "gradWeight", weight.shape);
+  Tensor grad_x = call.output(x.dtype, x.shape);
+  run_with_workspace(call.device(),
+                     RmsNormBackwardArgs{grad_y.data(),
+                                         x.data(),
+                                         weight.as<float>(),
+                                         rstd.as<float>(),
+                                         grad_x.data(),
+                                         grad_weight ? grad_weight->as<float>() : nullptr,
+                                         normed_rows(x),
+                                         x.shape[-1],
+                                         x.dtype,
+                                         {}},
+                     call.op());
+  return call.handle(std::move(grad_x));
+}
+
+}  // namespace
+
+const Exports kRmsNormExports = {{"rmsNorm", rms_norm}, {"rmsNormBackward", rms_norm_backward}};
+
+}  // namespace foretoken

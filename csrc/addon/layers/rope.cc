@@ -1,0 +1,35 @@
+#include "csrc/addon/families.h"
+
+namespace foretoken {
+
+namespace {
+
+// rope(x, positions, table, heads, rotatedHeads, inverse)
+napi_value rope(Call& call) {
+  const Tensor& x = call.activations(0, "x");
+  const Tensor& positions = call.int32(1, "positions");
+  const Tensor& table = call.float32(2, "table");
+  const int64_t heads = call.integer(3, "heads", 1, INT32_MAX);
+  const int64_t rotated_heads = call.integer(4, "rotatedHeads", 0, heads);
+  const bool inverse = call.boolean(5, "inverse");
+  call.check_rank(x, "x", 2);
+  call.check_rank(table, "table", 2);
+  const int64_t head_dim = table.shape[1];
+  if (head_dim % 2 != 0) {
+    call.fail(ErrorCode::kShapeMismatch, "table is %s, but its last dimension must be even",
+              table.shape.text().c_str());
+  }
+  call.check_shape(x, "x", {x.shape[0], heads * head_dim});
+  call.check_shape(positions, "positions", {x.shape[0]});
+  call.check_indices(positions, "positions", table.shape[0]);
+  Tensor y = call.output(x.dtype, x.shape);
+  call.device().backend().run(RopeArgs{x.data(), y.data(), positions.as<int32_t>(), table.as<float>(), x.shape[0],
+                                       heads, rotated_heads, head_dim, table.shape[0], inverse, x.dtype});
+  return call.handle(std::move(y));
+}
+
+}  // namespace
+
+const Exports kRopeExports = {{"rope", rope}};
+
+}  // namespace foretoken

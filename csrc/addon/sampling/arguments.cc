@@ -1,0 +1,50 @@
+#include "csrc/addon/sampling/arguments.h"
+
+namespace foretoken {
+
+namespace {
+
+// 0, or large enough for logits over it to stay finite.
+float temperature_argument(const Call& call, size_t index) {
+  constexpr float kLowest = 1e-6F;
+  const float given = call.ranged(index, "temperature", 0, 1e6F);
+  if (given > 0 && given < kLowest) {
+    call.fail(ErrorCode::kInvalidArgument, "temperature must be 0 or at least %g, but is %g",
+              static_cast<double>(kLowest), static_cast<double>(given));
+  }
+  return given;
+}
+
+}  // namespace
+
+SamplingOptions sampling_options(const Call& call, size_t index) {
+  constexpr float kLargestPenalty = 1e4F;
+  SamplingOptions options;
+  options.temperature = temperature_argument(call, index);
+  options.top_k = static_cast<int32_t>(call.integer(index + 1, "topK", 0, INT32_MAX));
+  options.top_p = call.ranged(index + 2, "topP", 0, 1);
+  options.min_p = call.ranged(index + 3, "minP", 0, 1);
+  options.repetition_penalty = call.ranged(index + 4, "repetitionPenalty", 1e-3F, 1e3F);
+  options.frequency_penalty = call.ranged(index + 5, "frequencyPenalty", -kLargestPenalty, kLargestPenalty);
+  options.presence_penalty = call.ranged(index + 6, "presencePenalty", -kLargestPenalty, kLargestPenalty);
+  options.seed = call.seed(index + 7, "seed");
+  return options;
+}
+
+LogitBias logit_bias(Call& call, size_t index, int64_t vocab) {
+  const Tensor* const tokens = call.optional_int32(index + 8, "biasTokens");
+  const Tensor* const values = call.optional_float32(index + 9, "biasValues");
+  if (tokens == nullptr || values == nullptr) return {};
+  call.check_rank(*tokens, "biasTokens", 1);
+  call.check_shape(*values, "biasValues", tokens->shape);
+  call.check_indices(*tokens, "biasTokens", vocab);
+  return {tokens->as<int32_t>(), values->as<float>(), tokens->shape[0]};
+}
+
+void check_history(const Call& call, const SamplingOptions& options, const Tensor* history) {
+  if (history != nullptr || !has_penalties(options)) return;
+  call.fail(ErrorCode::kInvalidArgument,
+            "history is needed for repetitionPenalty, frequencyPenalty and presencePenalty");
+}
+
+}  // namespace foretoken

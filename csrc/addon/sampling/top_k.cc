@@ -1,0 +1,28 @@
+#include "csrc/addon/families.h"
+
+namespace foretoken {
+
+namespace {
+
+// topK(x, k): [indices, values], both [..., k]
+napi_value top_k(Call& call) {
+  const Tensor& x = call.float32(0, "x");
+  call.check_rank(x, "x", 1, kMaxRank);
+  const int64_t cols = x.shape[-1];
+  if (cols > INT32_MAX) call.fail(ErrorCode::kShapeMismatch, "x has %lld columns", static_cast<long long>(cols));
+  const int64_t k = call.integer(1, "k", 0, cols);
+  Tensor indices = call.output(DType::kInt32, x.shape.with_last(k));
+  Tensor values = call.output(DType::kFloat32, x.shape.with_last(k));
+  if (k > 0) {
+    run_with_workspace(call.device(),
+                       TopKArgs{x.as<float>(), indices.as<int32_t>(), values.as<float>(), x.shape.rows(), cols, k, {}},
+                       call.op());
+  }
+  return call.handles({std::move(indices), std::move(values)});
+}
+
+}  // namespace
+
+const Exports kTopKExports = {{"topK", top_k}};
+
+}  // namespace foretoken

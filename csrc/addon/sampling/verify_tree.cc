@@ -1,0 +1,92 @@
+// Verifies draft trees.
+#include "csrc/addon/families.h"
+#include "csrc/addon/linear/unembedding.h"
+#include "csrc/addon/sampling/arguments.h"
+#include "csrc/core/tree.h"
+
+namespace foretoken {
+
+namespace {
+
+// rowOffsets, lengths and parents, from `index` on: fills in the tree, and path_stride if that is 0.
+void read_tree(Call& call, size_t index, int64_t rows, VerifyTreeArgs* args) {
+  const Tensor& row_offsets = call.int32(index, "rowOffsets");
+  const Tensor& lengths = call.int32(index + 1, "lengths");
+  const Tensor& parents = call.int32(index + 2, "parents");
+  call.check_rank(lengths, "lengths", 1);
+  const int64_t sequences = lengths.shape[0];
+  call.check_shape(row_offsets, "rowOffsets", {sequences + 1});
+  call.check_shape(parents, "parents", {rows});
+  VerifyTreeArgs known{};
+  known.tree = {row_offsets.known_indices(), lengths.known_indices(), parents.known_indices(), rows, sequences};
+  known.path_stride = args->path_stride > 0 ? args->path_stride : rows;
+  IndexProblem problem;
+  if (find_problem(known, &problem)) call.fail(ErrorCode::kIndexOutOfRange, "%s", text_of(problem).c_str());
+  if (args->path_stride == 0) {
+    const bool is_known = known.tree.row_offsets != nullptr && known.tree.parents != nullptr;
+    args->path_stride = is_known ? deepest(known.tree) + 1 : rows;
+  }
+  args->tree = {row_offsets.as<int32_t>(), lengths.as<int32_t>(), parents.as<int32_t>(), rows, sequences};
+}
+
+// history?, historyLengths?, promptLengths?, from `index` on
+void read_history(Call& call, size_t index, VerifyTreeArgs* args) {
+  const Tensor* const history = call.optional_int32(index, "history");
+  check_history(call, args->options, history);
+  if (history == nullptr) return;
+  const Tensor& lengths = call.int32(index + 1, "historyLengths");
+  const Tensor& prompt_lengths = call.int32(index + 2, "promptLengths");
+  call.check_rank(*history, "history", 2);
+  args->history_stride = history->shape[1];
+  call.check_shape(*history, "history", {args->tree.sequences, args->history_stride});
+  call.check_shape(lengths, "historyLengths", {args->tree.sequences});
+  call.check_shape(prompt_lengths, "promptLengths", {args->tree.sequences});
+  call.check_indices(*history, "history", args->vocab);
+  call.check_indices(lengths, "historyLengths", args->history_stride + 1);
+  call.check_indices(prompt_lengths, "promptLengths", args->history_stride + 1);
+  args->history = history->as<int32_t>();
+  args->history_lengths = lengths.as<int32_t>();
+  args->prompt_lengths = prompt_lengths.as<int32_t>();
+}
+
+// verifyTree(hidden, weight, bias?, softcap, tokens, rowOffsets, lengths, parents,
+//            history?, historyLengths?, promptLengths?, maxDepth?, ...sampling): [path, drawn, counts]
+napi_value verify_tree(Call& call) {
+  const Tensor& hidden = call.activations(0, "hidden");
+  const Tensor& weight = call.weight(1, "weight");
+  const Tensor* const bias = call.optional_float32(2, "bias");
+  const Tensor& tokens = call.int32(4, "tokens");
+  const UnembeddingShape shape = unembedding_shape(call, hidden, weight, bias);
+  call.check_shape(tokens, "tokens", {shape.rows});
+  call.check_indices(tokens, "tokens", shape.vocab);
+  VerifyTreeArgs args{};
+  args.hidden = hidden.data();
+  args.dtype = hidden.dtype;
+  args.weight = weight.matrix();
+  args.bias = bias ? bias->as<float>() : nullptr;
+  args.softcap = softcap_argument(call, 3);
+  args.tokens = tokens.as<int32_t>();
+  args.dim = shape.dim;
+  args.vocab = shape.vocab;
+  if (!call.value(11).IsUndefined()) args.path_stride = call.integer(11, "maxDepth", 0, INT32_MAX - 1) + 1;
+  read_tree(call, 5, shape.rows, &args);
+  args.options = sampling_options(call, 12);
+  args.logit_bias = logit_bias(call, 12, shape.vocab);
+  read_history(call, 8, &args);
+  Tensor path = call.output(DType::kInt32, {args.tree.sequences, args.path_stride});
+  Tensor drawn = call.output(DType::kInt32, {args.tree.sequences, args.path_stride});
+  Tensor counts = call.output(DType::kInt32, {args.tree.sequences});
+  args.path = path.as<int32_t>();
+  args.drawn = drawn.as<int32_t>();
+  args.counts = counts.as<int32_t>();
+  run_with_workspace(call.device(), args, call.op());
+  return call.handles({std::move(path), std::move(drawn), std::move(counts)});
+}
+
+}  // namespace
+
+const Exports kVerifyTreeExports = {
+    {"verifyTree", verify_tree},
+};
+
+}  // namespace foretoken

@@ -1,0 +1,125 @@
+// Memory and elementwise operations: every element of the output depends on its own inputs alone.
+#include "csrc/cpu/kernels.h"
+#include "csrc/cpu/linear/pack.h"
+#include "csrc/cpu/split.h"
+
+namespace foretoken::cpu::FORETOKEN_ISA {
+namespace {
+
+void copy_floats(float* out, const float* in, int64_t count) {
+  __builtin_memcpy(out, in, static_cast<size_t>(count) * sizeof(float));
+}
+
+// sigmoid(x) and 1 - sigmoid(x), both without cancellation
+struct Sigmoid {
+  Vec value, rest;
+};
+
+Sigmoid sigmoid_and_rest(Vec x) {
+  const Vec e = exp(-abs(x));
+  const Vec large = 1.0f / (e + 1.0f), small = e * large;
+  return {x < 0.0f ? small : large, x < 0.0f ? large : small};
+}
+
+Vec silu(Vec x) { return x * sigmoid(x); }
+
+// d silu(x) / dx = s (1 + x (1 - s))
+Vec silu_slope(Vec x, const Sigmoid& s) { return s.value * fma(x, s.rest, broadcast(1.0f)); }
+
+}  // namespace
+
+void run(const FillArgs& args, const Context& context) {
+  const Vec value = broadcast(args.value);
+  with_type(args.out, args.dtype, [&](auto out) { map(context, args.count, out, [=] { return value; }); });
+}
+
+void run(const CopyArgs& args, const Context& context) {
+  split(context, args.bytes, kElementsOfPart * 4, [&](int64_t begin, int64_t end) {
+    __builtin_memcpy(static_cast<char*>(args.out) + begin, static_cast<const char*>(args.in) + begin,
+                     static_cast<size_t>(end - begin));
+  });
+}
+
+void run(const CastArgs& args, const Context& context) {
+  const auto same = [](Vec x) { return x; };
+  with_type(args.in, args.in_dtype, [&](auto in) {
+    with_type(args.out, args.out_dtype, [&](auto out) { map(context, args.count, out, same, in); });
+  });
+}
+
+void run(const AddArgs& args, const Context& context) {
+  const auto sum = [](Vec a, Vec b) { return a + b; };
+  map(context, args.count, as_floats(args.out), sum, as_floats(args.a), as_floats(args.b));
+}
+
+void run(const AccumulateArgs& args, const Context& context) {
+  const Vec scale = broadcast(args.factor ? args.scale * *args.factor : args.scale);
+  const auto add = [=](Vec out, Vec in) { return fma(scale, in, out); };
+  float* const out = as_floats(args.out);
+  map(context, args.count, out, add, out, as_floats(args.in));
+}
+
+void run(const ScaleArgs& args, const Context& context) {
+  const Vec scale = broadcast(args.factor ? args.scale * *args.factor : args.scale);
+  const auto scaled = [=](Vec in) { return scale * in; };
+  map(context, args.count, as_floats(args.out), scaled, as_floats(args.in));
+}
+
+void run(const SiluArgs& args, const Context& context) {
+  map(context, args.count, as_floats(args.out), silu, as_floats(args.x));
+}
+
+void run(const SiluBackwardArgs& args, const Context& context) {
+  const auto gradient = [](Vec grad, Vec x) { return grad * silu_slope(x, sigmoid_and_rest(x)); };
+  map(context, args.count, as_floats(args.grad_x), gradient, as_floats(args.grad_out), as_floats(args.x));
+}
+
+void run(const SwigluArgs& args, const Context& context) {
+  const int64_t dim = args.dim;
+  split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const float* const gate = as_floats(args.gate_up) + r * 2 * dim;
+      map_range(
+          0, dim, as_floats(args.out) + r * dim, [](Vec g, Vec u) { return silu(g) * u; }, gate, gate + dim);
+    }
+  });
+}
+
+void run(const SwigluBackwardArgs& args, const Context& context) {
+  const int64_t dim = args.dim;
+  split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const float *const gate = as_floats(args.gate_up) + r * 2 * dim, *const up = gate + dim;
+      const float* const grad = as_floats(args.grad_out) + r * dim;
+      float *const grad_gate = as_floats(args.grad_gate_up) + r * 2 * dim, *const grad_up = grad_gate + dim;
+      for (int64_t i = 0; i < dim; i += kLanes) {
+        const int lanes = dim - i < kLanes ? static_cast<int>(dim - i) : kLanes;
+        const Vec g = load_n(gate + i, lanes), upstream = load_n(grad + i, lanes);
+        const Sigmoid s = sigmoid_and_rest(g);
+        store_n(grad_gate + i, upstream * load_n(up + i, lanes) * silu_slope(g, s), lanes);
+        store_n(grad_up + i, upstream * g * s.value, lanes);
+      }
+    }
+  });
+}
+
+void run(const ConcatArgs& args, const Context& context) {
+  const int64_t dim = args.dim_a + args.dim_b;
+  split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      float* const out = as_floats(args.out) + r * dim;
+      copy_floats(out, as_floats(args.a) + r * args.dim_a, args.dim_a);
+      copy_floats(out + args.dim_a, as_floats(args.b) + r * args.dim_b, args.dim_b);
+    }
+  });
+}
+
+void run(const SliceColumnsArgs& args, const Context& context) {
+  split_rows(context, args.rows, args.dim, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      copy_floats(as_floats(args.out) + r * args.dim, as_floats(args.in) + r * args.stride + args.start, args.dim);
+    }
+  });
+}
+
+}  // namespace foretoken::cpu::FORETOKEN_ISA

@@ -1,0 +1,97 @@
+#include "csrc/cpu/sampling/fused_draw.h"
+
+#include "csrc/cpu/sizes.h"
+
+namespace foretoken::cpu::FORETOKEN_ISA {
+namespace {
+
+// A tile of logits: whole panels, whole runs of noise, and whole tiles of the GEMM's rows.
+constexpr int64_t kMostColumns = 512, kLeastColumns = 64, kTileHeight = 96;
+static_assert(kLeastColumns % kPanel == 0 && kLeastColumns % kNoiseRun == 0 && kTileHeight % kTileRows == 0);
+
+// Columns of a tile: fewer for a small vocabulary, so that every thread gets some.
+int64_t tile_columns(int64_t vocab, int threads) {
+  const int64_t share = divide_up(divide_up(vocab, threads), kLeastColumns) * kLeastColumns;
+  return share < kMostColumns ? share : kMostColumns;
+}
+
+// The workspace: scratch of each thread, then the best entry of every row in every tile.
+struct Tiling {
+  int64_t columns, tiles, blocks, height;  // of a tile; of columns, of rows; rows of a block
+  int64_t gemm_floats, thread_floats;
+  int64_t bytes;
+
+  Tiling(const FusedDraw& draw, const Context& context)
+      : columns(tile_columns(draw.vocab, context.threads)),
+        tiles(divide_up(draw.vocab, columns)),
+        blocks(divide_up(draw.rows, kTileHeight)),
+        height(draw.rows < kTileHeight ? draw.rows : kTileHeight),
+        gemm_floats(gemm_scratch(height, draw.dim, transposed(draw.weight, draw.dim))),
+        thread_floats(gemm_floats + (height + 1) * columns),
+        bytes(context.threads * thread_floats * static_cast<int64_t>(sizeof(float)) +
+              tiles * draw.rows * static_cast<int64_t>(sizeof(Best))) {}
+};
+
+// Rows of one block against the columns `first` … of one tile, whose rows are `stride` apart: bests[r] for each row.
+// Rows of one position, as siblings are, share its noise.
+void best_of_tile(const FusedDraw& draw, const float* logits, int64_t stride, int64_t rows, int64_t first,
+                  int64_t columns, const int32_t* positions, float* noise, Best* bests) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto is_known = [&] {
+      for (int64_t before = 0; before < r; ++before) {
+        if (positions[before] == positions[r]) return true;
+      }
+      return false;
+    };
+    if (draw.temperature == 0) {
+      bests[r] = argmax(logits + r * stride, columns, first);
+    } else if (!is_known()) {
+      for (int64_t i = 0; i < columns; i += kNoiseRun) gumbel_noise(draw.seed, positions[r], first + i, noise + i);
+      for (int64_t same = r; same < rows; ++same) {
+        if (positions[same] != positions[r]) continue;
+        bests[same] = argmax_with_noise(logits + same * stride, columns, first, draw.temperature, noise);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+int64_t FusedDraw::workspace_bytes(const Context& context) const { return Tiling(*this, context).bytes; }
+
+void FusedDraw::run(const Context& context, void* workspace, const int32_t* positions, int32_t* tokens) const {
+  const Tiling tiling(*this, context);
+  auto* const scratch = static_cast<float*>(workspace);
+  auto* const bests = reinterpret_cast<Best*>(scratch + context.threads * tiling.thread_floats);
+  const Gemm whole = {.m = rows,
+                      .n = vocab,
+                      .k = dim,
+                      .a = {hidden, DType::kFloat32, dim, 1},
+                      .b = transposed(weight, dim),
+                      .c = scratch,  // each tile has its own
+                      .c_stride = tiling.columns,
+                      .bias = bias};
+  parallel(context, tiling.tiles * tiling.blocks, [&](int64_t part, int thread) {
+    const int64_t tile = part / tiling.blocks, row = part % tiling.blocks * kTileHeight;
+    const int64_t height = rows - row < kTileHeight ? rows - row : kTileHeight;
+    const int64_t first = tile * tiling.columns;
+    const int64_t columns = vocab - first < tiling.columns ? vocab - first : tiling.columns;
+    float* const gemm_memory = scratch + thread * tiling.thread_floats;
+    float* const logits = gemm_memory + tiling.gemm_floats;
+    Gemm gemm = block_of(whole, row, height, first, columns);
+    gemm.c = logits;
+    multiply_here(gemm, gemm_memory);
+    if (softcap != 0) {
+      for (int64_t r = 0; r < height; ++r) apply_softcap(logits + r * tiling.columns, columns, softcap);
+    }
+    best_of_tile(*this, logits, tiling.columns, height, first, columns, positions ? positions + row : nullptr,
+                 logits + tiling.height * tiling.columns, bests + tile * rows + row);
+  });
+  for (int64_t r = 0; r < rows; ++r) {
+    Best best;
+    for (int64_t tile = 0; tile < tiling.tiles; ++tile) best.take(bests[tile * rows + r]);
+    tokens[r] = best.id;
+  }
+}
+
+}  // namespace foretoken::cpu::FORETOKEN_ISA

@@ -1,0 +1,175 @@
+// Verifies draft trees. At the root a token is drawn as plain decoding would draw it; while a child holds the drawn
+// token, the walk steps to that child and draws there. Lossless for any draft, because a draw depends on the path to
+// its node alone.
+#include "csrc/core/tree.h"
+#include "csrc/cpu/indices.h"
+#include "csrc/cpu/kernels.h"
+#include "csrc/cpu/sampling/fused_draw.h"
+#include "csrc/cpu/sampling/nothing_to_draw.h"
+#include "csrc/cpu/sampling/process_logits.h"
+
+namespace foretoken::cpu::FORETOKEN_ISA {
+namespace {
+
+FusedDraw fused(const VerifyTreeArgs& args) {
+  return {.hidden = as_floats(args.hidden),
+          .weight = args.weight,
+          .bias = args.bias,
+          .rows = args.tree.rows,
+          .dim = args.dim,
+          .vocab = args.vocab,
+          .softcap = args.softcap,
+          .temperature = args.options.temperature,
+          .seed = args.options.seed};
+}
+
+constexpr int64_t lines(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// The workspace. Draws that need whole rows take the logits of all nodes, the GEMM's scratch and a row for each thread;
+// the others what the fused draw asks for.
+struct Scratch {
+  Scratch(const VerifyTreeArgs& args, const Context& context)
+      : index_bytes(lines(args.tree.rows * static_cast<int64_t>(sizeof(int32_t)))),
+        logit_bytes(lines(args.tree.rows * args.vocab * static_cast<int64_t>(sizeof(float)))),
+        gemm_bytes(lines(context.threads * gemm_scratch(args.tree.rows, args.dim, transposed(args.weight, args.dim)) *
+                         static_cast<int64_t>(sizeof(float)))),
+        row_bytes(context.threads * RowScratch::bytes(args.vocab)),
+        bytes(2 * index_bytes + (needs_logits(args.options, args.logit_bias) ? logit_bytes + gemm_bytes + row_bytes
+                                                                             : fused(args).workspace_bytes(context))),
+        base(static_cast<char*>(args.workspace.data)) {}
+
+  int32_t* positions() const { return reinterpret_cast<int32_t*>(base); }            // of the token that each row draws
+  int32_t* draws() const { return reinterpret_cast<int32_t*>(base + index_bytes); }  // of each row, when fused
+  char* rest() const { return base + 2 * index_bytes; }
+  float* logits() const { return reinterpret_cast<float*>(rest()); }
+  float* gemm() const { return reinterpret_cast<float*>(rest() + logit_bytes); }
+  char* rows() const { return rest() + logit_bytes + gemm_bytes; }
+
+  const int64_t index_bytes, logit_bytes, gemm_bytes, row_bytes, bytes;
+  char* const base;
+};
+
+bool uses_history(const VerifyTreeArgs& args) { return args.history != nullptr && has_penalties(args.options); }
+
+// Whether all indices that are read are good; reports the first that is not.
+bool indices_are_good(const VerifyTreeArgs& args, const Context& context) {
+  constexpr const char* kOp = "verifyTree";
+  IndexProblem problem;
+  if (find_problem(args, &problem)) {
+    report_problem(context, kOp, problem);
+    return false;
+  }
+  const LogitBias& bias = args.logit_bias;
+  if (!indices_in_range(context, kOp, "tokens", args.tokens, args.tree.rows, args.vocab)) return false;
+  if (!indices_in_range(context, kOp, "logitBias", bias.tokens, bias.count, args.vocab)) return false;
+  if (!uses_history(args)) return true;
+  const int64_t stride = args.history_stride;
+  if (!indices_in_range(context, kOp, "historyLengths", args.history_lengths, args.tree.sequences, stride + 1)) {
+    return false;
+  }
+  for (int64_t s = 0; s < args.tree.sequences; ++s) {
+    const int32_t* const tokens = args.history + s * stride;
+    if (!indices_in_range(context, kOp, "history", tokens, args.history_lengths[s], args.vocab)) return false;
+  }
+  return true;
+}
+
+void find_positions(const TreeRows& tree, int32_t* positions) {
+  for (int64_t s = 0; s < tree.sequences; ++s) {
+    for (int64_t r = tree.row_offsets[s]; r < tree.row_offsets[s + 1]; ++r) {
+      const int32_t parent = tree.parents[r];
+      positions[r] = parent < 0 ? tree.lengths[s] + 1 : positions[parent] + 1;
+    }
+  }
+}
+
+// The first child of `row` that holds `token`, or -1.
+int64_t child_with(const VerifyTreeArgs& args, int64_t row, int64_t end, int32_t token) {
+  for (int64_t child = row + 1; child < end; ++child) {
+    if (args.tree.parents[child] == row && args.tokens[child] == token) return child;
+  }
+  return -1;
+}
+
+// draw_at(row) is the token drawn at that row; called for the rows of the accepted path, in order. The path ends before
+// a row from which nothing can be drawn.
+template <typename DrawAt>
+void walk(const VerifyTreeArgs& args, int64_t sequence, DrawAt draw_at) {
+  const int64_t root = args.tree.row_offsets[sequence], end = args.tree.row_offsets[sequence + 1];
+  int32_t* const path = args.path + sequence * args.path_stride;
+  int32_t* const drawn = args.drawn + sequence * args.path_stride;
+  for (int64_t i = 0; i < args.path_stride; ++i) path[i] = drawn[i] = -1;
+  int32_t count = 0;
+  for (int64_t row = root < end ? root : -1; row >= 0; ++count) {
+    const int32_t token = draw_at(row);
+    if (token == kNoToken) break;
+    path[count] = static_cast<int32_t>(row);
+    drawn[count] = token;
+    row = child_with(args, row, end, token);
+  }
+  args.counts[sequence] = count;
+}
+
+// Reports the first root from which nothing could be drawn.
+void report_roots_without_token(const VerifyTreeArgs& args, const Context& context) {
+  const TreeRows& tree = args.tree;
+  for (int64_t s = 0; s < tree.sequences; ++s) {
+    if (args.counts[s] > 0 || tree.row_offsets[s] == tree.row_offsets[s + 1]) continue;
+    return report_nothing_to_draw(context, "verifyTree", tree.row_offsets[s], int64_t{tree.lengths[s]} + 1);
+  }
+}
+
+void verify_fused(const VerifyTreeArgs& args, const Context& context, const Scratch& scratch) {
+  fused(args).run(context, scratch.rest(), scratch.positions(), scratch.draws());
+  for (int64_t s = 0; s < args.tree.sequences; ++s) {
+    walk(args, s, [&](int64_t row) { return scratch.draws()[row]; });
+  }
+}
+
+// All logits at once, because that reads the unembedding once; processed only where the walk comes by.
+void verify_rows(const VerifyTreeArgs& args, const Context& context, const Scratch& scratch) {
+  const int64_t vocab = args.vocab;
+  const Gemm gemm = {.m = args.tree.rows,
+                     .n = vocab,
+                     .k = args.dim,
+                     .a = {args.hidden, DType::kFloat32, args.dim, 1},
+                     .b = transposed(args.weight, args.dim),
+                     .c = scratch.logits(),
+                     .c_stride = vocab,
+                     .bias = args.bias};
+  multiply(context, gemm, scratch.gemm());
+  parallel(context, args.tree.sequences, [&](int64_t s, int thread) {
+    const RowScratch row_scratch = RowScratch::of_thread(scratch.rows(), vocab, thread);
+    const SeenTokens& seen = row_scratch.seen;
+    if (has_penalties(args.options)) seen.clear(vocab);
+    if (uses_history(args)) {
+      seen.add_all(args.history + s * args.history_stride, args.history_lengths[s], args.prompt_lengths[s]);
+    }
+    walk(args, s, [&](int64_t row) {
+      // The root's token is the last one of the history.
+      if (has_penalties(args.options) && row != args.tree.row_offsets[s]) seen.add(args.tokens[row], true);
+      const size_t row_size = static_cast<size_t>(vocab) * sizeof(float);
+      __builtin_memcpy(row_scratch.logits, scratch.logits() + row * vocab, row_size);
+      apply_softcap(row_scratch.logits, vocab, args.softcap);
+      return draw(row_scratch, vocab, scratch.positions()[row], args.options, args.logit_bias);
+    });
+  });
+}
+
+}  // namespace
+
+int64_t workspace(const VerifyTreeArgs& args, const Context& context) { return Scratch(args, context).bytes; }
+
+void run(const VerifyTreeArgs& args, const Context& context) {
+  if (!indices_are_good(args, context)) return;
+  const Scratch scratch(args, context);
+  find_positions(args.tree, scratch.positions());
+  if (needs_logits(args.options, args.logit_bias)) {
+    verify_rows(args, context, scratch);
+  } else {
+    verify_fused(args, context, scratch);
+  }
+  report_roots_without_token(args, context);
+}
+
+}  // namespace foretoken::cpu::FORETOKEN_ISA

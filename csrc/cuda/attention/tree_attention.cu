@@ -1,0 +1,278 @@
+// Attention of decoding rows over the KV cache, reduced over logical positions: see tree_attention.cuh.
+#include "csrc/cuda/attention/kv_cache.cuh"
+#include "csrc/cuda/attention/tree_attention_units.cuh"
+#include "csrc/cuda/kernels.h"
+
+namespace foretoken::cuda {
+namespace tree_attention {
+namespace {
+
+// The workspace: `slots` for what the chunks of every query come to. Either every chunk has a slot and a block, or one
+// block goes through all chunks and merges them into the only slot, in the same order.
+struct Parts {
+  float* sums;       // [rows * heads, slots, head_dim]
+  Softmax* softmax;  // [rows * heads, slots]
+  int32_t* counts;   // [rows]: slots in use; 0 if the tree is bad
+  int64_t slots, tiles;
+};
+
+template <typename T, bool kVectors>
+struct Shared {
+  alignas(16) Sums sums[kUnits];
+  alignas(16) typename Unit<T, kVectors>::Memory units[kUnits];
+  int32_t slots[kQueries][kChunk];  // of each row
+  Place places[kQueries];           // of each row
+  int64_t offsets[kQueries];        // of each query in qkv; those behind the last are copies of it
+  int64_t numbers[kQueries];        // of each query among all
+  Softmax softmax[kUnits][kQueries];
+  // How the units of a chunk become one, and that one with the chunks before.
+  int32_t used[kQueries];
+  float factors[kUnits][kQueries], before[kQueries], behind[kQueries];
+  int64_t reduction[kUnits];
+};
+
+// The work of one block.
+template <typename T, bool kVectors>
+class Block {
+ public:
+  FORETOKEN_DEVICE Block(const TreeAttentionArgs& args, const Parts& parts, const Tile& tile, int64_t kv_head,
+                         Shared<T, kVectors>& shared)
+      : args_(args), parts_(parts), tile_(tile), shared_(shared) {
+    const KvCacheView& cache = args.cache;
+    const T* const data = static_cast<const T*>(cache.data);
+    source_ = {static_cast<const T*>(args.qkv),
+               shared.offsets,
+               data + kv_plane(cache, args.layer, KvPart::kKeys, tile.sequence, kv_head, cache.head_dim),
+               data + kv_plane(cache, args.layer, KvPart::kValues, tile.sequence, kv_head, cache.head_dim),
+               cache.head_dim,
+               args.shape.scale};
+    describe(kv_head);
+    in_line_ = positions_ = shared.places[0].in_line;
+    for (int r = 0; r < tile.rows; ++r) {
+      in_line_ = Min()(in_line_, shared.places[r].in_line);
+      positions_ = Max()(positions_, shared.places[r].positions);
+    }
+  }
+
+  // How many slots the tile's rows will have in use, for those of which it has the first query.
+  FORETOKEN_DEVICE void tell_counts() {
+    if (thread_ >= tile_.rows || (thread_ == 0 && tile_.before > 0)) return;
+    const int32_t chunks = (shared_.places[thread_].positions + kChunk - 1) / kChunk;
+    parts_.counts[tile_.row + thread_] = parts_.slots == 1 ? 1 : chunks;
+  }
+
+  // Chunks first … end - 1, as far as the tile has positions, into slot `first`.
+  FORETOKEN_DEVICE void attend(int32_t first, int32_t end) {
+    for (int32_t chunk = first; chunk < end && chunk * kChunk < positions_; ++chunk) {
+      const Share share = share_of(chunk);
+      find_all_slots(share);
+      Unit<T, kVectors> unit(source_, shared_.units[threadIdx.x / kWarp]);
+      const auto passes = [&](const auto& f) { for_passes(share, f); };
+      unit.score(passes, shared_.softmax[share.unit]);
+      __syncthreads();
+      if (thread_ < tile_.count) merge_softmax(chunk, first);
+      for (int64_t dim = 0; dim < source_.head_dim; dim += kDims) {
+        unit.weigh(passes, dim, shared_.sums[share.unit]);
+        __syncthreads();
+        merge_sums(dim, first, chunk > first);
+        __syncthreads();
+      }
+    }
+  }
+
+ private:
+  FORETOKEN_DEVICE void describe(int64_t kv_head) {
+    const AttentionShape& shape = args_.shape;
+    const int64_t chain = leading_chain(args_.tree, tile_, shared_.reduction);
+    if (thread_ < tile_.rows) shared_.places[thread_] = place_of(args_.tree, tile_, chain, tile_.row + thread_);
+    if (thread_ < kQueries) {
+      const int q = thread_ < tile_.count ? thread_ : tile_.count - 1;
+      const int64_t row = tile_.row + tile_.row_of(q), head = kv_head * tile_.group + tile_.head_of(q);
+      shared_.offsets[thread_] = (row * (shape.heads + 2 * shape.kv_heads) + head) * shape.head_dim;
+      shared_.numbers[thread_] = row * shape.heads + head;
+    }
+    __syncthreads();
+  }
+
+  // Whether all queries have all positions of the unit, and in the same slots.
+  FORETOKEN_DEVICE bool is_shared(int32_t first) const { return first + kUnit <= in_line_; }
+
+  // What a warp does of a chunk: of a unit, which begins at position `first`, the passes of rows `row`, `row` + `step`,
+  // … of the tile.
+  struct Share {
+    int32_t unit, first, row, step;
+  };
+
+  // Near the end there are fewer units than warps, and as many passes as rows: the warps deal them among themselves.
+  FORETOKEN_DEVICE Share share_of(int32_t chunk) const {
+    const int32_t warp = thread_ / kWarp, left = positions_ - chunk * kChunk;
+    const int32_t units = Min()((left + kUnit - 1) / kUnit, kUnits), unit = warp % units;
+    return {unit, chunk * kChunk + unit * kUnit, warp / units, (kUnits - 1 - unit) / units + 1};
+  }
+
+  // By its warp.
+  FORETOKEN_DEVICE void find_all_slots(const Share& share) {
+    int32_t* const slots = shared_.slots[0] + share.first % kChunk;
+    for (int r = share.row; r < (is_shared(share.first) ? 1 : tile_.rows); r += share.step) {
+      find_slots(args_.tree, tile_, shared_.places[r], tile_.row + r, share.first, slots + r * kChunk);
+    }
+    __syncwarp();
+  }
+
+  template <typename F>
+  FORETOKEN_DEVICE void for_passes(const Share& share, const F& f) const {
+    const int32_t* const slots = shared_.slots[0] + share.first % kChunk;
+    const bool shared = is_shared(share.first);
+    for (int r = share.row; r < (shared ? 1 : tile_.rows); r += share.step) {
+      const int32_t positions = shared ? kUnit : Min()(shared_.places[r].positions - share.first, kUnit);
+      if (positions <= 0) continue;
+      f(Pass{shared ? 0 : tile_.queries_before(r), shared ? tile_.count : tile_.queries_before(r + 1),
+             slots + r * kChunk, positions});
+    }
+  }
+
+  // Of the units of a chunk, and of that with the chunks from `first` on; a thread is a query.
+  FORETOKEN_DEVICE void merge_softmax(int32_t chunk, int32_t first) {
+    const int32_t left = shared_.places[tile_.row_of(thread_)].positions - chunk * kChunk;
+    const int32_t used = left <= 0 ? 0 : Min()((left + kUnit - 1) / kUnit, kUnits);
+    shared_.used[thread_] = used;
+    if (used == 0) return;
+    Softmax whole = {-INFINITY, 0};
+    for (int u = 0; u < used; ++u) whole.largest = fmaxf(whole.largest, shared_.softmax[u][thread_].largest);
+    for (int u = 0; u < used; ++u) {
+      const Softmax& unit = shared_.softmax[u][thread_];
+      shared_.factors[u][thread_] = exp(unit.largest - reference_of(whole.largest));
+      whole.sum = fmaf(unit.sum, shared_.factors[u][thread_], whole.sum);
+    }
+    Softmax& kept = parts_.softmax[shared_.numbers[thread_] * parts_.slots + first];
+    if (chunk > first) {
+      const Merge merge(kept, whole);
+      shared_.before[thread_] = merge.before;
+      shared_.behind[thread_] = merge.behind;
+      whole = merge.softmax;
+    }
+    kept = whole;
+  }
+
+  FORETOKEN_DEVICE void merge_sums(int64_t dim, int32_t first, bool is_later) {
+    for (int i = thread_; i < tile_.count * kDims; i += kThreads) {
+      const int q = i / kDims, d = i % kDims;
+      if (shared_.used[q] == 0 || dim + d >= source_.head_dim) continue;
+      float sum = 0;
+      for (int u = 0; u < shared_.used[q]; ++u) sum = fmaf(shared_.sums[u][q][d], shared_.factors[u][q], sum);
+      float& kept = parts_.sums[(shared_.numbers[q] * parts_.slots + first) * source_.head_dim + dim + d];
+      kept = is_later ? fmaf(sum, shared_.behind[q], kept * shared_.before[q]) : sum;
+    }
+  }
+
+  const TreeAttentionArgs& args_;
+  const Parts& parts_;
+  const Tile& tile_;
+  Shared<T, kVectors>& shared_;
+  Source<T> source_;
+  const int thread_ = threadIdx.x;
+  int32_t in_line_, positions_;  // that all rows have in line, and that some row has
+};
+
+// Two blocks a multiprocessor, so that registers are left for what is being loaded.
+template <typename T, bool kVectors>
+__global__ void __launch_bounds__(kThreads, 2) attend_kernel(TreeAttentionArgs args, Parts parts, Reporter reporter) {
+  FORETOKEN_DYNAMIC_SHARED(memory);
+  auto& shared = *reinterpret_cast<Shared<T, kVectors>*>(memory);
+  const TreeRows& tree = args.tree;
+  const auto tiles = static_cast<uint32_t>(parts.tiles), kv_heads = static_cast<uint32_t>(args.shape.kv_heads);
+  const uint32_t kv_head = blockIdx.x / tiles % kv_heads;
+  const auto chunk = static_cast<int32_t>(blockIdx.x / tiles / kv_heads);
+  const Tile tile = tile_of(tree, static_cast<int32_t>(args.shape.heads / args.shape.kv_heads), blockIdx.x % tiles);
+
+  // Most blocks have nothing to do while the cache is far from full. The first one looks for errors all the same.
+  const int64_t end = tile.length + tile.end_row - tile.first_row;
+  const bool has_work = tile.count > 0 && int64_t{chunk} * kChunk < end;
+  if (!has_work && blockIdx.x > 0) return;
+  const bool good = tree_is_good<kThreads>(tree, args.cache.capacity, reporter, shared.reduction);
+  if (!good && blockIdx.x == 0) {
+    for (int64_t r = threadIdx.x; r < tree.rows; r += kThreads) parts.counts[r] = 0;
+  }
+  if (!good || !has_work) return;
+  Block<T, kVectors> block(args, parts, tile, kv_head, shared);
+  if (kv_head == 0 && chunk == 0) block.tell_counts();
+  block.attend(chunk, parts.slots == 1 ? INT32_MAX : chunk + 1);
+}
+
+// What the chunks of a query come to, in order; a block has one.
+template <typename T>
+__global__ void __launch_bounds__(kThreads) merge_kernel(Parts parts, uint32_t heads, int64_t head_dim, T* out) {
+  const int64_t query = blockIdx.x;
+  const int32_t count = parts.counts[blockIdx.x / heads];
+  const Softmax* const softmax = parts.softmax + query * parts.slots;
+  for (int64_t d = threadIdx.x; d < head_dim; d += kThreads) {
+    if (count == 0) {
+      out[query * head_dim + d] = from_float<T>(0);
+      continue;
+    }
+    const float* const sums = parts.sums + query * parts.slots * head_dim + d;
+    Softmax whole = softmax[0];
+    float sum = sums[0];
+    for (int32_t slot = 1; slot < count; ++slot) {
+      const Merge merge(whole, softmax[slot]);
+      sum = merge.of(sum, sums[slot * head_dim]);
+      whole = merge.softmax;
+    }
+    out[query * head_dim + d] = from_float<T>(sum / whole.sum);
+  }
+}
+
+int64_t tiles_of(const TreeAttentionArgs& args) {
+  return first_tile(args.tree.rows, args.tree.sequences, args.shape.heads / args.shape.kv_heads);
+}
+
+// Chunks run side by side unless the tiles alone keep the device busy.
+int64_t slots_of(const TreeAttentionArgs& args, const Context& context) {
+  constexpr int64_t kBlocksEach = 4;  // a multiprocessor
+  const bool busy = tiles_of(args) * args.shape.kv_heads >= kBlocksEach * context.multiprocessors;
+  return busy ? 1 : divide_up(args.cache.capacity, kChunk);
+}
+
+constexpr int64_t lines(int64_t bytes) { return round_up(bytes, 64); }
+
+Parts parts_of(const TreeAttentionArgs& args, const Context& context, int64_t* bytes) {
+  const int64_t slots = slots_of(args, context), parts = args.tree.rows * args.shape.heads * slots;
+  const int64_t sum_bytes = lines(parts * args.shape.head_dim * static_cast<int64_t>(sizeof(float)));
+  const int64_t softmax_bytes = lines(parts * static_cast<int64_t>(sizeof(Softmax)));
+  *bytes = sum_bytes + softmax_bytes + lines(args.tree.rows * static_cast<int64_t>(sizeof(int32_t)));
+  char* const base = static_cast<char*>(args.workspace.data);
+  return {reinterpret_cast<float*>(base), reinterpret_cast<Softmax*>(base + sum_bytes),
+          reinterpret_cast<int32_t*>(base + sum_bytes + softmax_bytes), slots, tiles_of(args)};
+}
+
+template <typename T, bool kVectors>
+void start(const TreeAttentionArgs& args, const Parts& parts, const Context& context) {
+  const int64_t blocks = parts.tiles * args.shape.kv_heads * parts.slots;
+  launch(context, attend_kernel<T, kVectors>, dim3(static_cast<unsigned>(blocks)), dim3(kThreads),
+         sizeof(Shared<T, kVectors>), args, parts, context.reporter());
+}
+
+}  // namespace
+}  // namespace tree_attention
+
+int64_t workspace(const TreeAttentionArgs& args, const Context& context) {
+  int64_t bytes = 0;
+  tree_attention::parts_of(args, context, &bytes);
+  return bytes;
+}
+
+void run(const TreeAttentionArgs& args, const Context& context) {
+  using namespace tree_attention;
+  int64_t bytes = 0;
+  const Parts parts = parts_of(args, context, &bytes);
+  with_activations(args.cache.dtype, [&](auto type) {
+    using T = decltype(type);
+    const bool fit = vectors_fit({args.qkv, args.cache.data}, {args.shape.head_dim * static_cast<int64_t>(sizeof(T))});
+    if (fit) start<T, true>(args, parts, context);
+    else start<T, false>(args, parts, context);
+    launch(context, merge_kernel<T>, dim3(static_cast<unsigned>(args.tree.rows * args.shape.heads)), dim3(kThreads), 0,
+           parts, args.shape.heads, args.shape.head_dim, static_cast<T*>(args.out));
+  });
+}
+
+}  // namespace foretoken::cuda

@@ -1,0 +1,274 @@
+// What a warp does with a unit of positions: the scores of the tile's queries, then their sums of values. In float32 by
+// multiply-adds, each lane having positions and then dimensions of its own; in bfloat16 on tensor cores. Lanes load
+// what they need from the cache themselves, 16 bytes of a slot at a time.
+#pragma once
+
+#include "csrc/cuda/attention/tree_attention.cuh"
+#include "csrc/cuda/common/rows.cuh"
+
+namespace foretoken::cuda::tree_attention {
+
+// Dimensions of values that are summed at a time.
+constexpr int kDims = 64;
+
+// What all units of a tile read.
+template <typename T>
+struct Source {
+  const T* queries;        // row 0
+  const int64_t* offsets;  // [kQueries]: of the tile's queries; those behind its last are copies of one
+  const T *keys, *values;  // slot 0
+  int64_t head_dim;
+  float scale;
+};
+
+// One time that a warp goes over its unit.
+struct Pass {
+  int begin, end;        // the queries that it is for
+  const int32_t* slots;  // [kUnit], -1 behind the last position
+  int positions;         // at least 1
+};
+
+// Sums of the unit, for each query of the tile.
+using Sums = float[kQueries][kDims + 4];  // more than kDims, for lanes to write to different banks
+
+// kVectors: queries and slots begin at multiples of 16 bytes and are as long. `passes(f)` calls f with every pass.
+template <typename T, bool kVectors>
+class Unit;
+
+template <bool kVectors>
+class Unit<float, kVectors> {
+ public:
+  struct Memory {
+    float weights[kQueries][kUnit];
+  };
+
+  FORETOKEN_DEVICE Unit(const Source<float>& source, Memory& memory) : source_(source), weights_(memory.weights) {}
+
+  // The softmax of each query; keeps exponentials as weights.
+  template <typename Passes>
+  FORETOKEN_DEVICE void score(const Passes& passes, Softmax* softmax) {
+    passes([&](const Pass& pass) {
+      const float* keys[2];
+#pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        const int32_t slot = pass.slots[lane_ + h * kWarp];
+        keys[h] = source_.keys + (slot < 0 ? pass.slots[0] : slot) * source_.head_dim;
+      }
+      float scores[kQueries][2] = {};
+      for (int64_t dim = 0; dim < source_.head_dim; dim += 4) {
+        float key[2][4];
+#pragma unroll
+        for (int h = 0; h < 2; ++h) load_columns<kVectors>(keys[h], dim, source_.head_dim, key[h]);
+#pragma unroll
+        for (int q = 0; q < kQueries; ++q) {
+          if (q < pass.begin || q >= pass.end) continue;
+          float query[4];
+          load_columns<kVectors>(source_.queries + source_.offsets[q], dim, source_.head_dim, query);
+#pragma unroll
+          for (int i = 0; i < 8; ++i) scores[q][i / 4] = fmaf(query[i % 4], key[i / 4][i % 4], scores[q][i / 4]);
+        }
+      }
+#pragma unroll
+      for (int q = 0; q < kQueries; ++q) {
+        if (q < pass.begin || q >= pass.end) continue;
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+          scores[q][h] = lane_ + h * kWarp < pass.positions ? __fmul_rn(scores[q][h], source_.scale) : -INFINITY;
+        }
+        const float largest = reduce_warp(fmaxf(scores[q][0], scores[q][1]), Max());
+        float sum = 0;
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+          const float weight = exp(scores[q][h] - reference_of(largest));
+          weights_[q][lane_ + h * kWarp] = weight;
+          sum += weight;
+        }
+        sum = reduce_warp(sum, Sum());
+        if (lane_ == 0) softmax[q] = {largest, sum};
+      }
+    });
+    __syncwarp();
+  }
+
+  // The sums of values, in the dimensions `dim` … dim + kDims - 1.
+  template <typename Passes>
+  FORETOKEN_DEVICE void weigh(const Passes& passes, int64_t dim, Sums& sums) const {
+    constexpr int kTogether = 4;
+    const int64_t column = dim + 2 * lane_;
+    passes([&](const Pass& pass) {
+      float sum[kQueries][2] = {};
+      for (int first = 0; first < pass.positions; first += kTogether) {
+        float value[kTogether][2] = {};
+#pragma unroll
+        for (int i = 0; i < kTogether; ++i) {
+          const int64_t slot = pass.slots[first + i];
+          if (slot < 0 || column >= source_.head_dim) continue;
+          load_columns<kVectors>(source_.values + slot * source_.head_dim, column, source_.head_dim, value[i]);
+        }
+#pragma unroll
+        for (int q = 0; q < kQueries; ++q) {
+          if (q < pass.begin || q >= pass.end) continue;
+          float weight[kTogether];
+          load<kTogether>(&weights_[q][first], weight);
+#pragma unroll
+          for (int i = 0; i < 2 * kTogether; ++i)
+            sum[q][i % 2] = fmaf(weight[i / 2], value[i / 2][i % 2], sum[q][i % 2]);
+        }
+      }
+#pragma unroll
+      for (int q = 0; q < kQueries; ++q) {
+        if (q >= pass.begin && q < pass.end) store<2>(&sums[q][2 * lane_], sum[q]);
+      }
+    });
+  }
+
+ private:
+  const Source<float>& source_;
+  float (&weights_)[kQueries][kUnit];
+  const int lane_ = threadIdx.x % kWarp;
+};
+
+// With g = lane / 4 and t = lane % 4 a lane has queries g and g + 8. The sum over dimensions may go in any order, if it
+// is the same for queries and keys: lane t takes the eight that it loads at once. So may the dimensions of the output
+// stand in any order: a lane loads eight of them for each of its positions, each of which goes to another product.
+template <bool kVectors>
+class Unit<BFloat16, kVectors> {
+ public:
+  struct Memory {};
+
+  FORETOKEN_DEVICE Unit(const Source<BFloat16>& source, Memory&) : source_(source) {}
+
+  template <typename Passes>
+  FORETOKEN_DEVICE void score(const Passes& passes, Softmax* softmax) {
+    passes([&](const Pass& pass) {
+      float scores[kUnit / 8][4] = {};
+      multiply(pass, scores);
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int query = g_ + 8 * half;
+        float largest = -INFINITY;
+#pragma unroll
+        for (int i = 0; i < kUnit / 4; ++i) {
+          float& score = scores[i / 2][2 * half + i % 2];
+          score = i / 2 * 8 + 2 * t_ + i % 2 < pass.positions ? __fmul_rn(score, source_.scale) : -INFINITY;
+          largest = fmaxf(largest, score);
+        }
+        largest = of_four(largest, Max());
+        const bool is_mine = query >= pass.begin && query < pass.end;
+        float sum = 0;
+#pragma unroll
+        for (int j = 0; j < kUnit / 8; ++j) {
+          const uint32_t pair = ptx::bfloat16x2_of_floats(exp_or_zero(scores[j][2 * half] - reference_of(largest)),
+                                                          exp_or_zero(scores[j][2 * half + 1] - reference_of(largest)));
+          // The sum is that of the rounded weights, so that they are parts of one.
+          sum += __uint_as_float(pair << 16) + __uint_as_float(pair & 0xffff0000u);
+          uint32_t& weight = weights_[j / 2][j % 2 * 2 + half];
+          weight = is_mine ? pair : weight;
+        }
+        sum = of_four(sum, Sum());
+        if (is_mine && t_ == 0) softmax[query] = {largest, sum};
+      }
+    });
+  }
+
+  template <typename Passes>
+  FORETOKEN_DEVICE void weigh(const Passes& passes, int64_t dim, Sums& sums) const {
+    passes([&](const Pass& pass) {
+      float product[8][4] = {};
+      // All of them are on their way before any is waited for. Those behind the last position weigh nothing.
+      uint32_t values[kUnit / 16][4][4];
+#pragma unroll
+      for (int k = 0; k < kUnit / 16; ++k) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const int32_t slot = pass.slots[16 * k + 2 * t_ + i / 2 * 8 + i % 2];
+          load_eight(source_.values + (slot < 0 ? pass.slots[0] : slot) * source_.head_dim, dim + 8 * g_, values[k][i]);
+        }
+      }
+#pragma unroll
+      for (int k = 0; k < kUnit / 16; ++k) {
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+          const uint32_t pairs[2] = {pair_of(values[k][0], values[k][1], i), pair_of(values[k][2], values[k][3], i)};
+          ptx::mma_m16n8k16_bf16(product[i], weights_[k], pairs);
+        }
+      }
+      // Column 2t + e of product i is dimension 8 (2t + e) + i.
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int query = g_ + 8 * half;
+        if (query < pass.begin || query >= pass.end) continue;
+#pragma unroll
+        for (int i = 0; i < 16; i += 4) {
+          float four[4];
+#pragma unroll
+          for (int j = 0; j < 4; ++j) four[j] = product[i % 8 + j][2 * half + i / 8];
+          store<4>(&sums[query][16 * t_ + i], four);
+        }
+      }
+    });
+  }
+
+ private:
+  // scores[j] of positions 8j … 8j + 7, without the scale.
+  FORETOKEN_DEVICE void multiply(const Pass& pass, float (&scores)[kUnit / 8][4]) const {
+    const BFloat16* queries[2];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) queries[half] = source_.queries + source_.offsets[g_ + 8 * half];
+    int32_t slots[kUnit / 8];
+#pragma unroll
+    for (int j = 0; j < kUnit / 8; ++j) {
+      const int32_t slot = pass.slots[8 * j + g_];
+      slots[j] = slot < 0 ? pass.slots[0] : slot;
+    }
+#pragma unroll 2
+    for (int64_t dim = 8 * t_; dim - 8 * t_ < source_.head_dim; dim += 32) {
+      uint32_t query[2][4], keys[kUnit / 8][4];
+#pragma unroll
+      for (int half = 0; half < 2; ++half) load_eight(queries[half], dim, query[half]);
+#pragma unroll
+      for (int j = 0; j < kUnit / 8; ++j) load_eight(source_.keys + slots[j] * source_.head_dim, dim, keys[j]);
+#pragma unroll
+      for (int i = 0; i < 4; i += 2) {
+        const uint32_t rows[4] = {query[0][i], query[1][i], query[0][i + 1], query[1][i + 1]};
+#pragma unroll
+        for (int j = 0; j < kUnit / 8; ++j) {
+          const uint32_t columns[2] = {keys[j][i], keys[j][i + 1]};
+          ptx::mma_m16n8k16_bf16(scores[j], rows, columns);
+        }
+      }
+    }
+  }
+
+  // Elements dim … dim + 7 of a query or slot, zeros behind its end.
+  FORETOKEN_DEVICE void load_eight(const BFloat16* row, int64_t dim, uint32_t (&pairs)[4]) const {
+    if constexpr (kVectors) {
+      Vector<uint32_t, 4> eight{};
+      if (dim < source_.head_dim) eight = *reinterpret_cast<const Vector<uint32_t, 4>*>(row + dim);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) pairs[i] = eight.elements[i];
+    } else {
+      const auto element = [&](int64_t d) -> uint32_t { return d < source_.head_dim ? row[d].bits : 0; };
+#pragma unroll
+      for (int i = 0; i < 4; ++i) pairs[i] = element(dim + 2 * i) | element(dim + 2 * i + 1) << 16;
+    }
+  }
+
+  // Element i of two vectors of eight.
+  FORETOKEN_DEVICE static uint32_t pair_of(const uint32_t (&low)[4], const uint32_t (&high)[4], int i) {
+    return i % 2 == 0 ? (low[i / 2] & 0xffff) | high[i / 2] << 16 : low[i / 2] >> 16 | (high[i / 2] & 0xffff0000u);
+  }
+
+  // combine over the four lanes that have the same queries.
+  template <typename Combine>
+  FORETOKEN_DEVICE static float of_four(float value, Combine combine) {
+    value = combine(value, __shfl_xor_sync(kAllLanes, value, 1));
+    return combine(value, __shfl_xor_sync(kAllLanes, value, 2));
+  }
+
+  const Source<BFloat16>& source_;
+  const int g_ = threadIdx.x % kWarp / 4, t_ = threadIdx.x % 4;
+  uint32_t weights_[kUnit / 16][4] = {};  // of all queries, as a tensor core takes them
+};
+
+}  // namespace foretoken::cuda::tree_attention

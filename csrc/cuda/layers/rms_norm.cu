@@ -1,0 +1,168 @@
+// x / rms(x) * weight (Zhang & Sennrich 2019) and its gradient. A team of threads, a warp or a block, takes a row; sums
+// over it have an order that depends on the row's length alone.
+#include "csrc/cuda/common/column_sums.cuh"
+#include "csrc/cuda/common/reduce.cuh"
+#include "csrc/cuda/common/rows.cuh"
+#include "csrc/cuda/kernels.h"
+
+namespace foretoken::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+
+// Columns that a thread takes at once.
+template <typename T>
+constexpr int kColumns = 16 / sizeof(T);
+
+// Reads what is normed: x, or x + residual rounded as it is written to `sum`.
+template <bool kVectors, typename T, int N>
+FORETOKEN_DEVICE void load_sum(const RmsNormArgs& args, int64_t row, int64_t column, float (&values)[N]) {
+  const int64_t begin = row * args.dim;
+  load_columns<kVectors>(static_cast<const T*>(args.x) + begin, column, args.dim, values);
+  if (args.residual == nullptr) return;
+  float residual[N];
+  load_columns<kVectors>(static_cast<const T*>(args.residual) + begin, column, args.dim, residual);
+#pragma unroll
+  for (int i = 0; i < N; ++i) values[i] = to_float(from_float<T>(values[i] + residual[i]));
+  store_columns<kVectors>(static_cast<T*>(args.sum) + begin, column, args.dim, values);
+}
+
+template <int kTeam, bool kVectors, typename T>
+__global__ void __launch_bounds__(kThreads) rms_norm_kernel(RmsNormArgs args) {
+  constexpr int N = kColumns<T>;
+  FORETOKEN_SHARED(float, shared, [kThreads / kWarp]);
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * (kThreads / kTeam) + threadIdx.y, dim = args.dim;
+  if (row >= args.rows) return;
+  float squares = 0;
+  for (int64_t column = threadIdx.x * N; column < dim; column += kTeam * N) {
+    float x[N];
+    load_sum<kVectors, T>(args, row, column, x);
+#pragma unroll
+    for (int i = 0; i < N; ++i) squares = fmaf(x[i], x[i], squares);
+  }
+  squares = reduce_block<kTeam>(squares, Sum(), 0.0f, shared);
+  const float rstd = 1.0f / sqrtf(squares / static_cast<float>(dim) + args.eps);
+  if (threadIdx.x == 0) args.rstd[row] = rstd;
+  // The same columns once more, from a cache: what a thread wrote to `sum` it reads itself.
+  const T* const normed = static_cast<const T*>(args.residual ? args.sum : args.x) + row * dim;
+  for (int64_t column = threadIdx.x * N; column < dim; column += kTeam * N) {
+    float x[N], weight[N];
+    load_columns<kVectors>(normed, column, dim, x);
+    load_columns<kVectors>(args.weight, column, dim, weight);
+#pragma unroll
+    for (int i = 0; i < N; ++i) x[i] = x[i] * rstd * weight[i];
+    store_columns<kVectors>(static_cast<T*>(args.y) + row * dim, column, dim, x);
+  }
+}
+
+// grad_x = rstd (g - y mean(g y)) with g = grad_y weight and y = x rstd
+template <int kTeam, bool kVectors, typename T>
+FORETOKEN_DEVICE void backward_row(const RmsNormBackwardArgs& args, int64_t row, float* shared) {
+  constexpr int N = kColumns<T>;
+  const int64_t dim = args.dim;
+  const T* const grad_y = static_cast<const T*>(args.grad_y) + row * dim;
+  const T* const x = static_cast<const T*>(args.x) + row * dim;
+  const float rstd = args.rstd[row];
+  float product = 0;
+  for (int64_t column = threadIdx.x * N; column < dim; column += kTeam * N) {
+    float g[N], w[N], v[N];
+    load_columns<kVectors>(grad_y, column, dim, g);
+    load_columns<kVectors>(args.weight, column, dim, w);
+    load_columns<kVectors>(x, column, dim, v);
+#pragma unroll
+    for (int i = 0; i < N; ++i) product = fmaf(g[i] * w[i], v[i], product);
+  }
+  product = reduce_block<kTeam>(product, Sum(), 0.0f, shared);
+  const float mean = product * rstd / static_cast<float>(dim);
+  for (int64_t column = threadIdx.x * N; column < dim; column += kTeam * N) {
+    float g[N], w[N], v[N];
+    load_columns<kVectors>(grad_y, column, dim, g);
+    load_columns<kVectors>(args.weight, column, dim, w);
+    load_columns<kVectors>(x, column, dim, v);
+#pragma unroll
+    for (int i = 0; i < N; ++i) g[i] = rstd * fmaf(-mean, v[i] * rstd, g[i] * w[i]);
+    store_columns<kVectors>(static_cast<T*>(args.grad_x) + row * dim, column, dim, g);
+  }
+}
+
+// Every team takes a run of rows, one after another, and then sums their share of the weight's gradient, for which the
+// same memory is read again while it is still in a cache.
+template <int kTeam, bool kVectors, typename T>
+__global__ void __launch_bounds__(kThreads, 2)  // of its own accord ptxas would take so few registers that they spill
+    rms_norm_backward_kernel(RmsNormBackwardArgs args, int64_t rows_each, float* partials) {
+  constexpr int N = kColumns<T>;
+  FORETOKEN_SHARED(float, shared, [kThreads / kWarp]);
+  const int64_t team = static_cast<int64_t>(blockIdx.x) * (kThreads / kTeam) + threadIdx.y, dim = args.dim;
+  const int64_t begin = team * rows_each, end = std::min(args.rows, begin + rows_each);
+  for (int64_t row = begin; row < end; ++row) backward_row<kTeam, kVectors, T>(args, row, shared);
+  if (partials == nullptr || begin >= args.rows) return;
+  for (int64_t column = threadIdx.x * N; column < dim; column += kTeam * N) {
+    float sums[N] = {};
+#pragma unroll 4
+    for (int64_t row = begin; row < end; ++row) {
+      float g[N], v[N];
+      load_columns<kVectors>(static_cast<const T*>(args.grad_y) + row * dim, column, dim, g);
+      load_columns<kVectors>(static_cast<const T*>(args.x) + row * dim, column, dim, v);
+#pragma unroll
+      for (int i = 0; i < N; ++i) sums[i] = fmaf(g[i], v[i] * args.rstd[row], sums[i]);
+    }
+    store_columns<kVectors>(partials + team * dim, column, dim, sums);
+  }
+}
+
+// f(threads of a team, whether vectors fit), both as types.
+template <typename F>
+void with_form(int64_t dim, bool vectors, F f) {
+  constexpr int64_t kMostOfWarp = 512;
+  const auto with_team = [&](auto fit) {
+    if (dim <= kMostOfWarp) f(std::integral_constant<int, kWarp>(), fit);
+    else f(std::integral_constant<int, kThreads>(), fit);
+  };
+  if (vectors) with_team(std::true_type());
+  else with_team(std::false_type());
+}
+
+dim3 blocks_of(int64_t teams, int team) { return dim3(static_cast<unsigned>(divide_up(teams, kThreads / team))); }
+dim3 block_of(int team) { return dim3(static_cast<unsigned>(team), static_cast<unsigned>(kThreads / team)); }
+
+// Rows of a team of the gradient: enough teams to fill a GPU, and few enough that their partials are read quickly.
+int64_t rows_of_team(const RmsNormBackwardArgs& args) {
+  constexpr int64_t kFewestRows = 4, kMostPartials = 1 << 19;
+  return std::max(kFewestRows,
+                  divide_up(args.rows, std::max(int64_t{512}, kMostPartials / std::max(args.dim, int64_t{1}))));
+}
+
+}  // namespace
+
+void run(const RmsNormArgs& args, const Context& context) {
+  with_activations(args.dtype, [&](auto type) {
+    using T = decltype(type);
+    const bool vectors = vectors_fit({args.x, args.residual, args.sum, args.weight, args.y},
+                                     {args.dim * static_cast<int64_t>(sizeof(T))});
+    with_form(args.dim, vectors, [&](auto team, auto fit) {
+      launch(context, rms_norm_kernel<team(), fit(), T>, blocks_of(args.rows, team), block_of(team), 0, args);
+    });
+  });
+}
+
+int64_t workspace(const RmsNormBackwardArgs& args, const Context&) {
+  if (args.grad_weight == nullptr) return 0;
+  return divide_up(args.rows, rows_of_team(args)) * args.dim * static_cast<int64_t>(sizeof(float));
+}
+
+void run(const RmsNormBackwardArgs& args, const Context& context) {
+  auto* const partials = args.grad_weight ? static_cast<float*>(args.workspace.data) : nullptr;
+  const int64_t rows_each = rows_of_team(args), teams = divide_up(args.rows, rows_each);
+  with_activations(args.dtype, [&](auto type) {
+    using T = decltype(type);
+    const bool vectors = vectors_fit({args.grad_y, args.x, args.weight, args.grad_x, partials},
+                                     {args.dim * static_cast<int64_t>(sizeof(T))});
+    with_form(args.dim, vectors, [&](auto team, auto fit) {
+      launch(context, rms_norm_backward_kernel<team(), fit(), T>, blocks_of(teams, team), block_of(team), 0, args,
+             rows_each, partials);
+    });
+  });
+  if (partials) add_column_sums(context, partials, teams, args.dim, args.dim, args.grad_weight);
+}
+
+}  // namespace foretoken::cuda

@@ -1,0 +1,87 @@
+// Unembedding and draw in one, for draws that are a running argmax: the best entry of each strip of logits is found
+// where the matrix product leaves them, in registers, and no logits are written. The product gives each logit the bits
+// that it has in a whole row, so the draw is that of plain decoding. What is left of a row is the best of its strips.
+#pragma once
+
+#include "csrc/core/ops.h"
+#include "csrc/cuda/linear/gemm_skinny.cuh"
+#include "csrc/cuda/sampling/gumbel.cuh"
+#include "csrc/cuda/sampling/select.cuh"
+
+namespace foretoken::cuda {
+
+struct FusedDraw {
+  const void* hidden;  // [rows, dim]
+  DType dtype;         // of hidden
+  Matrix weight;       // [vocab, dim]
+  const float* bias;   // [vocab] or null
+  int64_t rows, dim, vocab;
+  float softcap, temperature;
+  uint64_t seed;
+
+  int64_t strips() const { return strips_of<kStripOfRows>(vocab); }
+  int64_t workspace_bytes() const { return rows * strips() * static_cast<int64_t>(sizeof(Rank)); }
+  Gemm product() const {
+    return {.m = rows, .n = vocab, .k = dim, .a = {hidden, dtype, dim}, .b = {weight.data, weight.dtype, dim}};
+  }
+};
+
+// The epilogue: bests[row, strip] = the rank of the best entry of a strip of logits. position_of(row) is the position
+// that the row draws a token for; it is not asked for at temperature 0.
+template <typename PositionOf>
+struct BestOfStrip {
+  BestOfStrip(const FusedDraw& draw, PositionOf position_of, void* workspace)
+      : bias(draw.bias),
+        softcap(draw.softcap),
+        temperature(draw.temperature),
+        seed(draw.seed),
+        strips(draw.strips()),
+        position_of(position_of),
+        bests(static_cast<Rank*>(workspace)) {}
+
+  const float* bias;  // [vocab] or null
+  float softcap, temperature;
+  uint64_t seed;
+  int64_t strips;  // of a row
+  PositionOf position_of;
+  Rank* bests;
+
+  FORETOKEN_DEVICE bool wanted() const { return true; }
+
+  template <typename Fragment>
+  FORETOKEN_DEVICE void operator()(const Fragment& fragment) const {
+#pragma unroll
+    for (int i = 0; i < Fragment::kRows; ++i) {
+      const bool has_row = fragment.has_row(i), is_noisy = temperature > 0 && has_row;
+      const int32_t position = is_noisy ? position_of(fragment.row(i)) : 0;
+      Rank best = kNoRank;
+#pragma unroll
+      for (int j = 0; j < Fragment::kCols; j += 2) {
+        const int64_t col = fragment.col(j);
+        const PhiloxWords words = is_noisy ? noise_words(seed, position, col / kNoiseGroup) : PhiloxWords{};
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+          if (!fragment.has_col(j + e)) continue;
+          const float logit = bias ? __fadd_rn(fragment.at(i, j + e), bias[col + e]) : fragment.at(i, j + e);
+          const float z = softcapped(logit, softcap);
+          best = Max()(best,
+                       draw_rank(is_noisy ? noisy(__fdiv_rn(z, temperature), word_of(words, col % kNoiseGroup + e)) : z,
+                                 col + e));
+        }
+      }
+      best = reduce_quad(best, Max());
+      if (has_row && leads_quad()) bests[fragment.row(i) * strips + fragment.strip()] = best;
+    }
+  }
+};
+
+// The token that a row draws, or kNoToken, in all threads of the block; `shared` is one element a warp.
+template <int kThreads>
+FORETOKEN_DEVICE int32_t draw_of_row(const Rank* bests, int64_t strips, int64_t row, Rank* shared) {
+  Rank best = kNoRank;
+  for_ranks<kThreads, 16>(
+      strips, [&](int64_t i) { return bests[row * strips + i]; }, [&](Rank rank) { best = Max()(best, rank); });
+  return index_of(reduce_block<kThreads>(best, Max(), kNoRank, shared));
+}
+
+}  // namespace foretoken::cuda

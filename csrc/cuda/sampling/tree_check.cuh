@@ -1,0 +1,158 @@
+// Whether index tensors that only the device knows describe trees and paths: the device's twin of find_problem
+// (csrc/core/tree.h), with the same order, limits and texts. A check is done by one whole block, in which all threads
+// get the same answer, and reports the first problem. It takes a few loads a row, so each block of a kernel does it for
+// itself and no launch goes before the one that reads the tree. However bad the indices are, nothing is read out of
+// bounds:
+//   tree_is_good         TreeRows in a cache of some capacity
+//   verify_tree_is_good  TreeRows to verify: all rows of a sequence hang on its first, no deeper than the path is long
+//   paths_are_good       accepted paths, for KvCompact
+// `shared` is one int64_t a warp. What else walks through trees:
+//   sequence_of          the sequence of a row
+//   depth_of             the depth of a row
+#pragma once
+
+#include "csrc/core/tree.h"
+#include "csrc/cuda/common/reduce.cuh"
+#include "csrc/cuda/error_record.h"
+
+namespace foretoken::cuda {
+
+struct Min {
+  template <typename T>
+  FORETOKEN_DEVICE T operator()(T a, T b) const {
+    return b < a ? b : a;
+  }
+};
+
+// The last sequence that begins at `row` or before. Some sequence even if the offsets are none.
+FORETOKEN_DEVICE int64_t sequence_of(const int32_t* row_offsets, int64_t sequences, int64_t row) {
+  int64_t low = 0, high = sequences - 1;
+  while (low < high) {
+    const int64_t middle = (low + high + 1) / 2;
+    if (row_offsets[middle] <= row) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+// How many ancestors a row has, or `most` if there are more. Ends whatever the parents are.
+FORETOKEN_DEVICE int64_t depth_of(const int32_t* parents, int64_t row, int64_t most) {
+  int64_t depth = 0;
+  while (depth < most) {
+    const int64_t parent = parents[row];
+    if (parent < 0 || parent >= row) break;
+    row = parent;
+    ++depth;
+  }
+  return depth;
+}
+
+// The first problem that the threads of a block come across.
+class FirstProblem {
+ public:
+  // Takes note if `argument`[position], which is `value`, does not lie in lowest … highest. Ranks count in the order in
+  // which find_problem looks.
+  FORETOKEN_DEVICE void look(int64_t rank, Argument argument, int64_t position, int64_t value, int64_t lowest,
+                             int64_t highest, Bound bound = Bound::kPlain) {
+    if ((value >= lowest && value <= highest) || rank >= rank_) return;
+    rank_ = rank;
+    argument_ = argument;
+    position_ = position;
+    value_ = value;
+    lowest_ = lowest;
+    highest_ = highest;
+    bound_ = bound;
+  }
+
+  // Whether no thread has found one.
+  template <int kThreads>
+  FORETOKEN_DEVICE bool none(const Reporter& reporter, int64_t* shared) const {
+    const int64_t first = reduce_block<kThreads>(rank_, Min(), kNoRank, shared);
+    if (first == kNoRank) return true;
+    if (first == rank_) reporter.check(argument_, position_, value_, lowest_, highest_, bound_);
+    return false;
+  }
+
+ private:
+  static constexpr int64_t kNoRank = INT64_MAX;
+
+  int64_t rank_ = kNoRank, position_ = 0, value_ = 0, lowest_ = 0, highest_ = 0;
+  Argument argument_ = Argument::kEnd;
+  Bound bound_ = Bound::kPlain;
+};
+
+// Rows of each sequence, and that they have room behind what is committed: ranks 0 … 2 * sequences.
+FORETOKEN_DEVICE void look_at_sequences(const int32_t* row_offsets, const int32_t* lengths, int64_t sequences,
+                                        int64_t capacity, FirstProblem& problem) {
+  const bool limited = capacity != kNoCapacity;
+  if (threadIdx.x == 0) problem.look(0, Argument::kRowOffsets, 0, row_offsets[0], 0, 0);
+  for (int64_t s = threadIdx.x; s < sequences; s += blockDim.x) {
+    const int64_t first = row_offsets[s], end = row_offsets[s + 1];
+    problem.look(1 + 2 * s, Argument::kRowOffsets, s + 1, end, first, first + capacity,
+                 limited ? Bound::kCapacity : Bound::kPlain);
+    problem.look(2 + 2 * s, Argument::kLengths, s, lengths[s], 0, capacity - (end - first),
+                 limited ? Bound::kRoom : Bound::kPlain);
+  }
+}
+
+// Returns the first rank behind.
+FORETOKEN_DEVICE int64_t look_at_tree(const TreeRows& tree, int64_t capacity, FirstProblem& problem) {
+  look_at_sequences(tree.row_offsets, tree.lengths, tree.sequences, capacity, problem);
+  const int64_t rank = 2 * tree.sequences + 1;
+  if (threadIdx.x == 0) {
+    problem.look(rank, Argument::kRowOffsets, tree.sequences, tree.row_offsets[tree.sequences], tree.rows, tree.rows,
+                 Bound::kRowCount);
+  }
+  for (int64_t r = threadIdx.x; r < tree.rows; r += blockDim.x) {
+    const int64_t parent = tree.parents[r];
+    if (parent == -1) continue;
+    const int64_t first = tree.row_offsets[sequence_of(tree.row_offsets, tree.sequences, r)];
+    problem.look(rank + 1 + r, Argument::kParents, r, parent, first, r - 1, Bound::kEarlierRowsOrNone);
+  }
+  return rank + 1 + tree.rows;
+}
+
+template <int kThreads>
+FORETOKEN_DEVICE bool tree_is_good(const TreeRows& tree, int64_t capacity, const Reporter& reporter, int64_t* shared) {
+  FirstProblem problem;
+  look_at_tree(tree, capacity, problem);
+  return problem.none<kThreads>(reporter, shared);
+}
+
+template <int kThreads>
+FORETOKEN_DEVICE bool verify_tree_is_good(const TreeRows& tree, int64_t path_stride, const Reporter& reporter,
+                                          int64_t* shared) {
+  FirstProblem problem;
+  const int64_t rank = look_at_tree(tree, kNoCapacity, problem);
+  for (int64_t r = threadIdx.x; r < tree.rows; r += blockDim.x) {
+    const int64_t root = tree.row_offsets[sequence_of(tree.row_offsets, tree.sequences, r)], parent = tree.parents[r];
+    if (r == root) problem.look(rank + r, Argument::kParents, r, parent, -1, -1, Bound::kRootFirst);
+    else problem.look(rank + r, Argument::kParents, r, parent, root, r - 1, Bound::kEarlierRows);
+    // The first row that is too deep is so by one.
+    problem.look(rank + tree.rows + r, Argument::kDepthOfRow, r, depth_of(tree.parents, r, path_stride), 0,
+                 path_stride - 1, Bound::kMaxDepth);
+  }
+  return problem.none<kThreads>(reporter, shared);
+}
+
+template <int kThreads>
+FORETOKEN_DEVICE bool paths_are_good(const KvCompactArgs& args, const Reporter& reporter, int64_t* shared) {
+  const int64_t sequences = args.cache.sequences, stride = args.path_stride;
+  FirstProblem problem;
+  look_at_sequences(args.row_offsets, args.lengths, sequences, args.cache.capacity, problem);
+  const auto rank_of = [&](int64_t s) { return 2 * sequences + 1 + s * (stride + 1); };
+  for (int64_t s = threadIdx.x; s < sequences; s += blockDim.x) {
+    const int64_t rows = int64_t{args.row_offsets[s + 1]} - args.row_offsets[s];
+    problem.look(rank_of(s), Argument::kCounts, s, args.counts[s], 0, Min()(stride, rows), Bound::kPathRows);
+  }
+  for (int64_t at = threadIdx.x; at < sequences * stride; at += blockDim.x) {
+    const int64_t s = at / stride, i = at % stride;
+    if (i >= args.counts[s]) continue;
+    const int64_t lowest = i == 0 ? args.row_offsets[s] : int64_t{args.path[at - 1]} + 1;
+    problem.look(rank_of(s) + 1 + i, Argument::kPath, at, args.path[at], lowest, int64_t{args.row_offsets[s + 1]} - 1,
+                 Bound::kRisingRows);
+  }
+  return problem.none<kThreads>(reporter, shared);
+}
+
+}  // namespace foretoken::cuda

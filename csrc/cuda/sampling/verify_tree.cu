@@ -1,0 +1,208 @@
+// Verification of draft trees. At the root a token is drawn as plain decoding would; while a child holds the drawn
+// token, the walk steps to it and draws there. Lossless for any draft, because a draw depends on the path to its node
+// alone.
+#include "csrc/cuda/kernels.h"
+#include "csrc/cuda/linear/gemm_epilogues.cuh"
+#include "csrc/cuda/linear/gemm_skinny.cuh"
+#include "csrc/cuda/sampling/fused_draw.cuh"
+#include "csrc/cuda/sampling/process_logits.cuh"
+#include "csrc/cuda/sampling/tree_check.cuh"
+
+namespace foretoken::cuda {
+namespace {
+
+// Checks all indices but those that are checked as they are read. By a whole block, in which all threads get the same
+// answer. `shared` is one element a warp.
+template <int kThreads>
+FORETOKEN_DEVICE bool is_good(const VerifyTreeArgs& args, const Reporter& reporter, int64_t* shared) {
+  int64_t bad = verify_tree_is_good<kThreads>(args.tree, args.path_stride, reporter, shared) ? 0 : 1;
+  for (int64_t r = threadIdx.x; r < args.tree.rows && bad == 0; r += kThreads) {
+    bad = reporter.check(Argument::kTokens, r, args.tokens[r], 0, args.vocab - 1) ? 0 : 1;
+  }
+  if (args.history != nullptr) {
+    for (int64_t s = threadIdx.x; s < args.tree.sequences; s += kThreads) {
+      if (!reporter.check(Argument::kHistoryLengths, s, args.history_lengths[s], 0, args.history_stride)) bad = 1;
+    }
+  }
+  return reduce_block<kThreads>(bad, Max(), int64_t{0}, shared) == 0;
+}
+
+// The first child of `row` that holds `token`, or -1. `shared` is one element a warp.
+template <int kThreads>
+FORETOKEN_DEVICE int32_t child_with(const VerifyTreeArgs& args, int32_t row, int32_t end, int32_t token,
+                                    int32_t* shared) {
+  int32_t first = INT32_MAX;
+  for (int32_t child = row + 1 + static_cast<int32_t>(threadIdx.x); child < end && first == INT32_MAX;
+       child += kThreads) {
+    if (args.tree.parents[child] == row && args.tokens[child] == token) first = child;
+  }
+  first = reduce_block<kThreads>(first, Min(), INT32_MAX, shared);
+  return first == INT32_MAX ? -1 : first;
+}
+
+// draw_at(row, depth) is the token drawn at that row; called by all threads of the block, for the rows of the accepted
+// path in order. The path ends before a row from which nothing can be drawn, and a root of that kind is reported.
+template <int kThreads, typename DrawAt>
+FORETOKEN_DEVICE void walk(const VerifyTreeArgs& args, int64_t sequence, int32_t* shared, const Reporter& reporter,
+                           DrawAt draw_at) {
+  const int32_t root = args.tree.row_offsets[sequence], end = args.tree.row_offsets[sequence + 1];
+  int32_t* const path = args.path + sequence * args.path_stride;
+  int32_t* const drawn = args.drawn + sequence * args.path_stride;
+  int32_t count = 0;
+  for (int32_t row = root < end ? root : -1; row >= 0; ++count) {
+    const int32_t token = draw_at(row, count);
+    if (token == kNoToken) {
+      if (row == root && threadIdx.x == 0) reporter.report_nothing_to_draw(row, args.tree.lengths[sequence] + 1);
+      break;
+    }
+    if (threadIdx.x == 0) {
+      path[count] = row;
+      drawn[count] = token;
+    }
+    row = child_with<kThreads>(args, row, end, token, shared);
+  }
+  for (int64_t i = count + threadIdx.x; i < args.path_stride; i += kThreads) path[i] = drawn[i] = -1;
+  if (threadIdx.x == 0) args.counts[sequence] = count;
+}
+
+// The position of the token that a row draws; any, if the tree is none.
+struct PositionInTree {
+  TreeRows tree;
+  int64_t path_stride;
+
+  FORETOKEN_DEVICE int32_t operator()(int64_t row) const {
+    const int64_t sequence = sequence_of(tree.row_offsets, tree.sequences, row);
+    return static_cast<int32_t>(tree.lengths[sequence] + depth_of(tree.parents, row, path_stride) + 1);
+  }
+};
+
+// Walks through the sequences first … end - 1, where the best entries of all strips are known.
+template <int kThreads>
+FORETOKEN_DEVICE void walk_strips(const VerifyTreeArgs& args, const Rank* bests, int64_t strips, int64_t first,
+                                  int64_t end, const Reporter& reporter) {
+  FORETOKEN_SHARED(int64_t, of_check, [kThreads / kWarp]);
+  FORETOKEN_SHARED(Rank, of_draw, [kThreads / kWarp]);
+  FORETOKEN_SHARED(int32_t, of_walk, [kThreads / kWarp]);
+  if (!is_good<kThreads>(args, reporter, of_check)) return;
+  for (int64_t s = first; s < end; ++s) {
+    walk<kThreads>(args, s, of_walk, reporter,
+                   [&](int32_t row, int32_t) { return draw_of_row<kThreads>(bests, strips, row, of_draw); });
+  }
+}
+
+constexpr int kWalkThreads = 256;
+
+// A block for each sequence.
+__global__ void __launch_bounds__(kWalkThreads)
+    walk_strips_kernel(VerifyTreeArgs args, const Rank* bests, int64_t strips, Reporter reporter) {
+  walk_strips<kWalkThreads>(args, bests, strips, blockIdx.x, blockIdx.x + 1, reporter);
+}
+
+// The draws of all rows, and, by the block that ends last, the walks.
+struct DrawAndWalk : BestOfStrip<PositionInTree> {
+  DrawAndWalk(const BestOfStrip& best, const VerifyTreeArgs& args, const Reporter& reporter)
+      : BestOfStrip(best), args(args), reporter(reporter) {}
+
+  VerifyTreeArgs args;
+  Reporter reporter;
+
+  template <int kThreads>
+  FORETOKEN_DEVICE void end_of_block() const {
+    if (!is_last_block(&reporter.record->arrivals)) return;
+    walk_strips<kThreads>(args, bests, strips, 0, args.tree.sequences, reporter);
+  }
+};
+
+// A block for each sequence, which draws where the walk comes by.
+template <int kThreads>
+__global__ void __launch_bounds__(kThreads, 1)  // of its own accord ptxas would take so few registers that they spill
+    walk_logits_kernel(VerifyTreeArgs args, const float* logits, DrawMemory memory, Reporter reporter) {
+  FORETOKEN_SHARED(DrawScratch<kThreads>, scratch);
+  FORETOKEN_SHARED(int32_t, shared, [kThreads / kWarp]);
+  FORETOKEN_SHARED(int64_t, of_check, [kThreads / kWarp]);
+  if (!is_good<kThreads>(args, reporter, of_check)) return;
+  const int64_t vocab = args.vocab;
+  Rank* const list = memory.lists + blockIdx.x * vocab;
+  int32_t* const seen = memory.seen ? memory.seen + blockIdx.x * vocab : nullptr;
+  for (int64_t s = blockIdx.x; s < args.tree.sequences; s += gridDim.x) {
+    if (seen != nullptr) {
+      const bool has_text = args.history != nullptr;
+      count_history<kThreads>(seen, vocab, has_text ? args.history + s * args.history_stride : nullptr,
+                              has_text ? args.history_lengths[s] : 0, has_text ? args.prompt_lengths[s] : 0, reporter);
+    }
+    walk<kThreads>(args, s, shared, reporter, [&](int32_t row, int32_t depth) {
+      if (seen != nullptr && depth > 0) {  // the root's token is the last one of the history
+        if (threadIdx.x == 0) add_to_output(seen, args.tokens[row]);
+        __syncthreads();
+      }
+      const LogitRow logit_row = {logits + row * vocab, memory.bias, seen, vocab, args.softcap, args.options};
+      return Draw<kThreads>(logit_row, args.tree.lengths[s] + depth + 1, scratch, list)();
+    });
+  }
+}
+
+FusedDraw fused(const VerifyTreeArgs& args) {
+  return {.hidden = args.hidden,
+          .dtype = args.dtype,
+          .weight = args.weight,
+          .bias = args.bias,
+          .rows = args.tree.rows,
+          .dim = args.dim,
+          .vocab = args.vocab,
+          .softcap = args.softcap,
+          .temperature = args.options.temperature,
+          .seed = args.options.seed};
+}
+
+// The workspace of draws that need whole rows: the logits of all nodes and memory of each block.
+struct RowScratch {
+  RowScratch(const VerifyTreeArgs& args, const Context& context)
+      : logit_bytes(round_up(args.tree.rows * args.vocab * static_cast<int64_t>(sizeof(float)), 64)),
+        blocks(draw_blocks(context, args.tree.sequences)),
+        logits(static_cast<float*>(args.workspace.data)),
+        memory({static_cast<char*>(args.workspace.data) + logit_bytes}, args.options, args.logit_bias, args.vocab,
+               blocks, blocks) {}
+
+  const int64_t logit_bytes, blocks;
+  float* const logits;
+  const DrawMemory memory;
+};
+
+void verify_fused(const VerifyTreeArgs& args, const Context& context) {
+  // One walk takes about as long as another launch would.
+  constexpr int64_t kWalksOfLastBlock = 2;
+  const FusedDraw draw = fused(args);
+  const BestOfStrip best(draw, PositionInTree{args.tree, args.path_stride}, args.workspace.data);
+  if (args.tree.rows > 0 && args.tree.sequences <= kWalksOfLastBlock) {
+    return multiply_rows(context, draw.product(), DrawAndWalk(best, args, context.reporter()));
+  }
+  multiply_rows(context, draw.product(), best);
+  launch(context, walk_strips_kernel, dim3(static_cast<unsigned>(args.tree.sequences)), dim3(kWalkThreads), 0, args,
+         best.bests, best.strips, context.reporter());
+}
+
+// All logits at once, because that reads the unembedding once; processed only where the walk comes by.
+void verify_rows(const VerifyTreeArgs& args, const Context& context) {
+  const RowScratch scratch(args, context);
+  multiply_rows(context, fused(args).product(), Store{scratch.logits, DType::kFloat32, args.vocab, args.bias});
+  spread_bias(context, args.logit_bias, args.vocab, scratch.memory);
+  with_draw_threads(args.vocab, [&](auto threads) {
+    launch(context, walk_logits_kernel<threads()>, dim3(static_cast<unsigned>(scratch.blocks)), dim3(threads()), 0,
+           args, scratch.logits, scratch.memory, context.reporter());
+  });
+}
+
+}  // namespace
+
+int64_t workspace(const VerifyTreeArgs& args, const Context& context) {
+  if (!needs_logits(args.options, args.logit_bias)) return fused(args).workspace_bytes();
+  const RowScratch scratch(args, context);
+  return scratch.logit_bytes + scratch.memory.bytes;
+}
+
+void run(const VerifyTreeArgs& args, const Context& context) {
+  if (needs_logits(args.options, args.logit_bias)) verify_rows(args, context);
+  else verify_fused(args, context);
+}
+
+}  // namespace foretoken::cuda

@@ -1,0 +1,154 @@
+import { redrawsLines, type TextStream } from '../terminal';
+import type { StepResult } from '../train/run';
+
+const TERMINAL_INTERVAL_MS = 100;
+const PLAIN_INTERVAL_MS = 10_000;
+/** Rates are those of about the last half minute. */
+const MEMORY_MS = 30_000;
+const BAR_WIDTH = 24;
+/** Where the line is long, the bar is shorter, but not shorter than this. */
+const LEAST_BAR_WIDTH = 10;
+const CLEAR_LINE = '\r\u001b[K';
+
+/** Where progress is shown: a terminal or anything else that takes text. */
+export interface ProgressStream extends TextStream {
+  readonly columns?: number;
+}
+
+/**
+ * Shows how far a training run is: in a terminal as a bar that is drawn again in place, ten times a second at most;
+ * elsewhere, and in a terminal that moves no cursor, as a line every ten seconds.
+ */
+export class Progress {
+  private readonly first: number;
+  private readonly recent = { milliseconds: 0, tokens: 0, steps: 0 };
+  private last = performance.now();
+  private lastShown = -Infinity;
+  private step: number;
+  /** The line, and what of it is left in narrower terminals. */
+  private lines: string[] = [];
+  private lineShown = true;
+  private readonly redraws: boolean;
+  private readonly interval: number;
+
+  /**
+   * @param steps the steps of the whole run.
+   * @param stream usually `process.stderr`.
+   * @param firstStep how many steps were done before, when a run is resumed.
+   */
+  constructor(
+    private readonly steps: number,
+    private readonly stream: ProgressStream,
+    firstStep = 0,
+  ) {
+    this.first = firstStep;
+    this.step = firstStep;
+    this.redraws = redrawsLines(stream);
+    this.interval = this.redraws ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS;
+  }
+
+  /**
+   * Takes note of what was done since the last call.
+   * @param done.step how many steps are done in all.
+   * @param done.loss what was minimised: a weighted sum over the heads.
+   * @param done.headLosses mean loss of each head in nats; that of head 1 is what evaluations show, too.
+   * @param done.tokens how many tokens were trained on since the last call.
+   */
+  update({
+    step,
+    loss,
+    headLosses,
+    tokens,
+  }: Pick<StepResult, 'step' | 'loss' | 'headLosses' | 'tokens'>): void {
+    const now = performance.now();
+    const elapsed = now - this.last;
+    const kept = Math.exp(-elapsed / MEMORY_MS);
+    this.recent.milliseconds = this.recent.milliseconds * kept + elapsed;
+    this.recent.tokens = this.recent.tokens * kept + tokens;
+    this.recent.steps = this.recent.steps * kept + (step - this.step);
+    this.last = now;
+    this.step = step;
+    this.lines = this.describe(loss, headLosses[0] ?? null);
+    this.lineShown = false;
+    if (step >= this.steps || now - this.lastShown >= this.interval) this.show(now);
+  }
+
+  /** Shows how far an evaluation is, where the bar is otherwise. */
+  evaluating({ rows, of }: { rows: number; of: number }): void {
+    const now = performance.now();
+    if (now - this.lastShown < this.interval) return;
+    this.lastShown = now;
+    const text = `evaluating: ${rows} of ${of} rows`;
+    this.stream.write(this.redraws ? `${CLEAR_LINE}${text.slice(0, this.room())}` : `${text}\n`);
+  }
+
+  /** Writes a line of its own, above the bar. */
+  note(text: string): void {
+    this.stream.write(this.redraws ? `${CLEAR_LINE}${text}\n${this.shown()}` : `${text}\n`);
+  }
+
+  /** Shows the last state, if that is not on the screen yet, and leaves it there. */
+  finish(): void {
+    if (!this.lineShown) this.show(performance.now());
+    if (this.redraws && this.lines.length > 0) this.stream.write('\n');
+  }
+
+  private show(now: number): void {
+    this.lastShown = now;
+    this.lineShown = true;
+    this.stream.write(this.redraws ? CLEAR_LINE + this.shown() : `${this.lines[0]}\n`);
+  }
+
+  /** How many letters a line of the terminal takes. */
+  private room(): number {
+    const { columns = 80 } = this.stream;
+    return (columns > 0 ? columns : 80) - 1;
+  }
+
+  /** The bar and as much of the line as fits beside it; where no bar fits, the shortest line, cut at the end. */
+  private shown(): string {
+    if (this.lines.length === 0) return '';
+    const room = this.room();
+    const line = this.lines.find(({ length }) => LEAST_BAR_WIDTH + length + '[] '.length <= room);
+    if (line === undefined) return this.lines.at(-1)!.slice(0, room);
+    const width = Math.min(BAR_WIDTH, room - line.length - '[] '.length);
+    const filled = Math.round(width * Math.min(1, this.step / this.steps));
+    return `[${'='.repeat(filled)}${' '.repeat(width - filled)}] ${line}`;
+  }
+
+  /** All there is to say; then the same without the rate, without the weighted loss, and without any loss. */
+  private describe(loss: number, ofHead1: number | null): string[] {
+    const { milliseconds, tokens, steps } = this.recent;
+    const left = (this.steps - this.step) * (milliseconds / steps);
+    const isTimed = milliseconds > 0 && this.step > this.first;
+    const done = `step ${this.step}/${this.steps}`;
+    const weighted = `weighted loss ${loss.toFixed(4)}`;
+    const head1 = ofHead1 === null ? [] : [`head 1 ${ofHead1.toFixed(4)}`];
+    const rate = isTimed ? [`${formatCount((tokens / milliseconds) * 1000)} tokens/s`] : [];
+    const time = isTimed ? [`${formatDuration(left)} left`] : [];
+    const lines = [
+      [done, weighted, ...head1, ...rate, ...time],
+      [done, weighted, ...head1, ...time],
+      [done, ...head1, ...time],
+      [done, ...time],
+    ];
+    return lines.map((parts) => parts.join('  '));
+  }
+}
+
+function formatCount(count: number): string {
+  if (count >= 1e6) return `${(count / 1e6).toFixed(2)}M`;
+  return count >= 1e3 ? `${(count / 1e3).toFixed(1)}k` : count.toFixed(0);
+}
+
+function formatDuration(milliseconds: number): string {
+  const seconds = Math.round(milliseconds / 1000);
+  const [days, hours, minutes] = [86_400, 3600, 60].map((unit) => Math.floor(seconds / unit)) as [
+    number,
+    number,
+    number,
+  ];
+  if (days > 0) return `${days}d ${hours % 24}h`;
+  if (hours > 0) return `${hours}h ${minutes % 60}m`;
+  return minutes > 0 ? `${minutes}m ${seconds % 60}s` : `${seconds}s`;
+}

@@ -1,0 +1,42 @@
+import { redrawsLines } from '../terminal';
+import type { CorpusProgress } from '../train/data';
+import type { ProgressStream } from './progress';
+
+const TERMINAL_INTERVAL_MS = 100;
+const PLAIN_INTERVAL_MS = 10_000;
+const CLEAR_LINE = '\r\u001b[K';
+
+/**
+ * Shows what long work is at, for as long as it takes: in a terminal on one line that is written over, ten times a second
+ * at most; elsewhere on a line every ten seconds. What is done within one such time is not shown at all.
+ */
+export class StatusLine {
+  private lastShown = performance.now();
+  private shown = false;
+
+  /** @param stream usually `process.stderr`. */
+  constructor(private readonly stream: ProgressStream) {}
+
+  update(text: string): void {
+    const { columns = 80 } = this.stream;
+    const redraws = redrawsLines(this.stream);
+    const now = performance.now();
+    if (now - this.lastShown < (redraws ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS)) return;
+    this.lastShown = now;
+    this.shown = true;
+    this.stream.write(redraws ? CLEAR_LINE + text.slice(0, (columns > 0 ? columns : 80) - 1) : `${text}\n`);
+  }
+
+  /** Takes the line off a terminal, for what comes next. */
+  clear(): void {
+    if (redrawsLines(this.stream) && this.shown) this.stream.write(CLEAR_LINE);
+    this.shown = false;
+  }
+}
+
+/** Says how far the preparation of a corpus is. */
+export function describeCorpus({ phase, bytes, totalBytes, documents, tokens }: CorpusProgress): string {
+  const share = totalBytes === 0 ? 100 : Math.floor((100 * bytes) / totalBytes);
+  const made = phase === 'tokenizing' ? `, ${tokens} tokens in ${documents} documents` : '';
+  return `${phase} text: ${share} % of ${(totalBytes / 2 ** 20).toFixed(1)} MiB${made}`;
+}

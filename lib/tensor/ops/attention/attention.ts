@@ -1,0 +1,90 @@
+import { check, integer, number, object, required, type Schema } from '../../../check';
+import { native } from '../../../native/load';
+import { record } from '../../autograd';
+import { handleOf, LARGEST_INT } from '../../checks';
+import { Tensor } from '../../tensor';
+import { treeHandles, type TreeRows } from './kv-cache';
+
+/** Query heads share key/value heads in groups of heads / kvHeads; scores are scale · q · k. */
+export interface AttentionShape {
+  /** Query heads in a row, a multiple of `kvHeads`. */
+  heads: number;
+  /** Key heads in a row; there are as many value heads. */
+  kvHeads: number;
+  /** Numbers in one head. */
+  headDim: number;
+  /** What scores are multiplied with, as a rule 1 / sqrt(headDim). */
+  scale: number;
+}
+
+const count = required(integer(1, LARGEST_INT));
+
+const ATTENTION_SHAPE: Schema<AttentionShape> = {
+  heads: count,
+  kvHeads: count,
+  headDim: count,
+  scale: required(number(-Infinity)),
+};
+
+const SHAPE = object(ATTENTION_SHAPE);
+
+/**
+ * Causal self-attention of training: a row attends to the rows of its own document up to itself.
+ * @param qkv [batch · length, (heads + 2 · kvHeads) · headDim]: query heads, key heads, value heads
+ * @param starts int32 [batch · length]: index, within its own sequence, of the first token of each row's document
+ * @returns [batch · length, heads · headDim]
+ */
+export function attention(qkv: Tensor, starts: Tensor, batch: number, shape: AttentionShape): Tensor {
+  const { heads, kvHeads, headDim, scale } = check('attention: shape', shape, SHAPE);
+  const [outHandle, lseHandle] = native.attention(
+    ...[handleOf(qkv), handleOf(starts), batch],
+    ...[heads, kvHeads, headDim, scale],
+  );
+  const out = new Tensor(qkv.device, outHandle);
+  using lse = new Tensor(qkv.device, lseHandle);
+  return record('attention', [qkv], out, [qkv, starts, out, lse], (grad, saved, [toQkv]) => {
+    const [input, first, output, denominators] = saved as [Tensor, Tensor, Tensor, Tensor];
+    const gradQkv = native.attentionBackward(
+      grad.handle,
+      input.handle,
+      first.handle,
+      output.handle,
+      denominators.handle,
+      batch,
+      heads,
+      kvHeads,
+      headDim,
+      scale,
+    );
+    toQkv?.add(new Tensor(grad.device, gradQkv));
+  });
+}
+
+/**
+ * Attention of decoding: each row of a draft tree attends to its committed prefix and its own ancestors, itself
+ * included, which {@link kvAppend} has written to the cache. A row gives the same bits as in plain decoding, whatever
+ * other rows stand beside it.
+ * @param cache [layers, 2, sequences, kvHeads, capacity, headDim]
+ * @param qkv [rows, (heads + 2 · kvHeads) · headDim], of the dtype of the cache; only the queries are read
+ * @returns [rows, heads · headDim]
+ */
+export function treeAttention(
+  cache: Tensor,
+  layer: number,
+  qkv: Tensor,
+  tree: TreeRows,
+  shape: AttentionShape,
+): Tensor {
+  const { heads, kvHeads, headDim, scale } = check('treeAttention: shape', shape, SHAPE);
+  const out = native.treeAttention(
+    handleOf(cache),
+    layer,
+    handleOf(qkv),
+    ...treeHandles('treeAttention', tree),
+    heads,
+    kvHeads,
+    headDim,
+    scale,
+  );
+  return new Tensor(qkv.device, out);
+}

@@ -1,0 +1,59 @@
+import type { TensorHandle } from '../../../native/binding';
+import { native } from '../../../native/load';
+import { check, object, type Schema } from '../../../check';
+import { handleOf, tensors } from '../../checks';
+import type { Tensor } from '../../tensor';
+
+/**
+ * The rows of one tree forward, sequences one after another; all int32. A row's keys and values lie in its sequence's
+ * slot lengths + (row − first row), and its position is lengths + depth.
+ */
+export interface TreeRows {
+  /** `[sequences + 1]`: where each sequence's rows begin, and the number of all rows. */
+  rowOffsets: Tensor;
+  /** `[sequences]`: committed positions of each sequence in the cache. */
+  lengths: Tensor;
+  /** `[rows]`: row of each row's parent, which stands before it; −1 where that is the last committed position. */
+  parents: Tensor;
+}
+
+export const TREE_ROWS: Schema<TreeRows> = tensors('rowOffsets', 'lengths', 'parents');
+
+const TREE = object(TREE_ROWS);
+
+/** The handles of the trees that a function was given. */
+export function treeHandles(where: string, tree: TreeRows): [TensorHandle, TensorHandle, TensorHandle] {
+  const { rowOffsets, lengths, parents } = check(`${where}: tree`, tree, TREE);
+  return [rowOffsets.handle, lengths.handle, parents.handle];
+}
+
+/**
+ * Writes the keys and values of each row into its slot of one layer of the cache.
+ * @param cache [layers, 2, sequences, kvHeads, capacity, headDim], zeros at first; within one head the device
+ * orders the elements as its kernels read them best
+ * @param qkv [rows, (heads + 2 · kvHeads) · headDim], of the dtype of the cache
+ * @param heads query heads of a row
+ */
+export function kvAppend(cache: Tensor, layer: number, qkv: Tensor, tree: TreeRows, heads: number): void {
+  native.kvAppend(handleOf(cache), layer, handleOf(qkv), ...treeHandles('kvAppend', tree), heads);
+}
+
+/**
+ * Moves the keys and values of accepted rows, in every layer, to where plain decoding would have put them.
+ * @param rowOffsets as in {@link TreeRows}
+ * @param lengths as in {@link TreeRows}: before this step's rows are committed
+ * @param path int32 [sequences, stride]: accepted rows, root first, −1 behind them
+ * @param counts int32 [sequences]: how many
+ */
+export function kvCompact(
+  cache: Tensor,
+  rowOffsets: Tensor,
+  lengths: Tensor,
+  path: Tensor,
+  counts: Tensor,
+): void {
+  native.kvCompact(
+    ...[handleOf(cache), handleOf(rowOffsets), handleOf(lengths)],
+    ...[handleOf(path), handleOf(counts)],
+  );
+}

@@ -1,0 +1,51 @@
+import { native } from '../../../native/load';
+import { record, type Backward } from '../../autograd';
+import { handleOf, tensorOf } from '../../checks';
+import { Tensor } from '../../tensor';
+
+/** a + b, elementwise; both the same shape. */
+export function add(a: Tensor, b: Tensor): Tensor {
+  const out = tensorOf(native.add(handleOf(a), handleOf(b)), a);
+  return record('add', [a, b], out, [], addBackward);
+}
+
+/** For every operation that adds. */
+export const addBackward: Backward = (grad, _saved, [toA, toB]) => {
+  toA?.add(grad.detach());
+  // Two owners must not share memory that either may accumulate into.
+  toB?.add(toA ? new Tensor(grad.device, native.scale(grad.handle, 1)) : grad.detach());
+};
+
+/** factor · x. */
+export function scale(x: Tensor, factor: number): Tensor {
+  const out = tensorOf(native.scale(handleOf(x), factor), x);
+  return record('scale', [x], out, [], (grad, _saved, [toX]) =>
+    toX?.add(new Tensor(grad.device, native.scale(grad.handle, factor))),
+  );
+}
+
+/** x · sigmoid(x). */
+export function silu(x: Tensor): Tensor {
+  const out = tensorOf(native.silu(handleOf(x)), x);
+  return record('silu', [x], out, [x], (grad, [input], [toX]) =>
+    toX?.add(new Tensor(grad.device, native.siluBackward(grad.handle, input!.handle))),
+  );
+}
+
+/** silu(gate) · up, for gateUp [..., 2·dim] holding gate and up side by side; gives [..., dim]. */
+export function swiglu(gateUp: Tensor): Tensor {
+  const out = tensorOf(native.swiglu(handleOf(gateUp)), gateUp);
+  return record('swiglu', [gateUp], out, [gateUp], (grad, [input], [toInput]) =>
+    toInput?.add(new Tensor(grad.device, native.swigluBackward(grad.handle, input!.handle))),
+  );
+}
+
+/** [a ; b] along the last dimension. */
+export function concat(a: Tensor, b: Tensor): Tensor {
+  const out = tensorOf(native.concat(handleOf(a), handleOf(b)), a);
+  const [dimA, dimB] = [a.shape.at(-1)!, b.shape.at(-1)!];
+  return record('concat', [a, b], out, [], (grad, _saved, [toA, toB]) => {
+    toA?.add(new Tensor(grad.device, native.sliceColumns(grad.handle, 0, dimA)));
+    toB?.add(new Tensor(grad.device, native.sliceColumns(grad.handle, dimA, dimB)));
+  });
+}

@@ -1,0 +1,227 @@
+import { arrayOf, check, checkOptions, integer, number, object, oneOf, type Schema } from '../../../check';
+import { native } from '../../../native/load';
+import { gradTarget, isRecording, record } from '../../autograd';
+import { handleOf, LARGEST_INT, tensor } from '../../checks';
+import { scope } from '../../scope';
+import { Tensor } from '../../tensor';
+
+/** Per-row results that are only made when asked for. Ignored rows hold 0, and -1 in argmax and rank. */
+export type LossOutput = (typeof LOSS_OUTPUTS)[number];
+const LOSS_OUTPUTS = ['nll', 'lse', 'entropy', 'argmax', 'rank'] as const;
+
+/** What {@link linearCrossEntropy} computes, and how rows become one number. */
+export interface LinearCrossEntropyOptions {
+  /** [vocab], added to the logits. */
+  bias?: Tensor;
+  /** float32 [rows]: upstream gradient or weight of each row, known up front. Default: all ones. */
+  coefficients?: Tensor;
+  /** The rows are this many equal runs, one a head. Default 1. */
+  heads?: number;
+  /** float32 [heads]: weight of each head. Default: all ones. */
+  headWeights?: Tensor;
+  /** `mean` over the valid rows of all heads, `meanPerHead` a mean for each head, added up, or `sum`. Default `mean`. */
+  reduction?: 'mean' | 'meanPerHead' | 'sum';
+  /** Target of rows that do not count and cost nothing. Default -100. */
+  ignoreIndex?: number;
+  /** ε in 0 … 1: loss = (1-ε)(lse - z_y) + ε(lse - mean z). Default 0. */
+  labelSmoothing?: number;
+  /** ζ ≥ 0: adds ζ·lse² (Chowdhery et al. 2022, PaLM, section 5). Default 0. */
+  zLoss?: number;
+  /** β: adds β·H(p), the entropy of the prediction in nats. Default 0. */
+  entropyWeight?: number;
+  /** z = softcap·tanh(z / softcap) (Gemma 2, section 2). Default 0: off. */
+  softcap?: number;
+  /** Valid rows whose logits exist at a time. Default: as many as fit in about 48 MiB. */
+  chunkRows?: number;
+  /** Per-row results wanted. */
+  outputs?: readonly LossOutput[];
+}
+
+/** What {@link linearCrossEntropy} gives; results for each row only where `outputs` asked for them. */
+export interface LinearCrossEntropyResult {
+  /** Scalar, differentiable with respect to hidden, weight and bias. */
+  loss: Tensor;
+  /** float32 [heads]: sum of the losses of the head's valid rows, unweighted. */
+  headLoss: Tensor;
+  /** int32 [heads]: valid rows. */
+  headCount: Tensor;
+  /** float32 [rows]: -log p(target), in nats. */
+  nll?: Tensor;
+  /** float32 [rows]: log Σ exp z. */
+  lse?: Tensor;
+  /** float32 [rows]: H(p), in nats. */
+  entropy?: Tensor;
+  /** int32 [rows]: the most likely token, lowest id on ties. */
+  argmax?: Tensor;
+  /** int32 [rows]: how many tokens beat the target; below k means top-k accuracy. */
+  rank?: Tensor;
+}
+
+/** Gradients to compute; those that are absent cost nothing. */
+export interface LinearCrossEntropyGradients {
+  /** [rows, dim], overwritten; float32, or bfloat16 where the hidden states are. */
+  hidden?: Tensor;
+  /** float32 [vocab, dim], added to. */
+  weight?: Tensor;
+  /** float32 [vocab], added to. */
+  bias?: Tensor;
+}
+
+export const LINEAR_CROSS_ENTROPY_OPTIONS: Schema<LinearCrossEntropyOptions> = {
+  bias: tensor,
+  coefficients: tensor,
+  heads: integer(1, LARGEST_INT),
+  headWeights: tensor,
+  reduction: oneOf('mean', 'meanPerHead', 'sum'),
+  ignoreIndex: integer(-LARGEST_INT - 1, LARGEST_INT),
+  labelSmoothing: number(0, 1),
+  zLoss: number(0),
+  entropyWeight: number(-Infinity),
+  softcap: number(0),
+  chunkRows: integer(0),
+  outputs: arrayOf(oneOf(...LOSS_OUTPUTS)),
+};
+
+const GRADIENTS = object<LinearCrossEntropyGradients>({ hidden: tensor, weight: tensor, bias: tensor });
+
+function call(
+  mode: 'loss' | 'lossAndGrad' | 'backward',
+  hidden: Tensor,
+  weight: Tensor,
+  targets: Tensor,
+  options: LinearCrossEntropyOptions,
+  gradients: LinearCrossEntropyGradients,
+  savedLse?: Tensor,
+): LinearCrossEntropyResult {
+  const { outputs = [] } = options;
+  const wanted = LOSS_OUTPUTS.filter((output) => outputs.includes(output));
+  const handles = native.linearCrossEntropy(
+    mode,
+    handleOf(hidden),
+    handleOf(weight),
+    handleOf(options.bias),
+    handleOf(targets),
+    handleOf(options.coefficients),
+    options.heads ?? 1,
+    handleOf(options.headWeights),
+    options.reduction ?? 'mean',
+    options.ignoreIndex ?? -100,
+    options.labelSmoothing ?? 0,
+    options.zLoss ?? 0,
+    options.entropyWeight ?? 0,
+    options.softcap ?? 0,
+    options.chunkRows ?? 0,
+    ...(LOSS_OUTPUTS.map((output) => wanted.includes(output)) as [
+      boolean,
+      boolean,
+      boolean,
+      boolean,
+      boolean,
+    ]),
+    handleOf(savedLse),
+    handleOf(gradients.hidden),
+    handleOf(gradients.weight),
+    handleOf(gradients.bias),
+  );
+  const [loss, headLoss, headCount, ...rows] = handles.map((handle) => new Tensor(hidden.device, handle));
+  const perRow = Object.fromEntries(wanted.map((output, i) => [output, rows[i]!]));
+  return { loss: loss!, headLoss: headLoss!, headCount: headCount!, ...perRow };
+}
+
+/**
+ * Unembedding and cross-entropy in one: logits hidden · weightᵀ never exist whole, so memory does not grow with heads or
+ * rows. When gradients are wanted they are computed in the same pass, while the logits are at hand.
+ *
+ * Per row, with z = softcap(h Wᵀ + b), p = softmax(z):
+ *   loss = (1-ε)(lse - z_y) + ε(lse - mean z) + ζ·lse² + β·H(p)
+ *
+ * @param hidden [rows, dim], any floating dtype
+ * @param weight [vocab, dim], any floating dtype, shared by all heads
+ * @param targets int32 [rows]
+ * @throws ForetokenError SHAPE_MISMATCH, DTYPE_MISMATCH, INVALID_ARGUMENT, INDEX_OUT_OF_RANGE (a target outside the
+ *   vocabulary), OUT_OF_MEMORY
+ */
+export function linearCrossEntropy(
+  hidden: Tensor,
+  weight: Tensor,
+  targets: Tensor,
+  options: LinearCrossEntropyOptions = {},
+): LinearCrossEntropyResult {
+  const checked = checkOptions('linearCrossEntropy', options, LINEAR_CROSS_ENTROPY_OPTIONS);
+  const { bias } = checked;
+  check('linearCrossEntropy: hidden', hidden, tensor);
+  check('linearCrossEntropy: weight', weight, tensor);
+  const inputs = [hidden, weight, bias];
+  if (!isRecording(inputs)) return call('loss', hidden, weight, targets, checked, {});
+  // What the graph does not keep goes with the scope, whether the call succeeds or fails.
+  return scope(() => {
+    const gradients: LinearCrossEntropyGradients = {
+      hidden: hidden.requiresGrad ? hiddenGradient(hidden) : undefined,
+      weight: weight.requiresGrad ? weight.device.zeros(weight.shape) : undefined,
+      bias: bias?.requiresGrad ? bias.device.zeros(bias.shape) : undefined,
+    };
+    const result = call('lossAndGrad', hidden, weight, targets, checked, gradients);
+    const present = [gradients.hidden, gradients.weight, gradients.bias];
+    const saved = present.filter((gradient): gradient is Tensor => gradient !== undefined);
+    record('linearCrossEntropy', inputs, result.loss, saved, (upstream, kept, targetsOfGrad) => {
+      let next = 0;
+      present.forEach((gradient, i) => {
+        if (gradient) {
+          native.accumulate(targetsOfGrad[i]!.buffer().handle, kept[next++]!.handle, 1, upstream.handle);
+        }
+      });
+    });
+    return result;
+  });
+}
+
+/** Room for it in the type that it gathers in: that of the operation behind the hidden states, or a leaf's float32. */
+function hiddenGradient(hidden: Tensor): Tensor {
+  return hidden.device.empty(hidden.shape, hidden.node ? hidden.dtype : 'float32');
+}
+
+/**
+ * The loss with its gradients at once, outside the recorded graph: for training, where a gradient of the unembedding that
+ * waits for `backward` in memory of its own would be the largest tensor of a step. What {@link linearCrossEntropy} and
+ * `backward` would add to the `grad` of the leaves weight and bias is added there in place.
+ * @returns the loss, and the gradient of the hidden states, to go on with
+ */
+export function linearCrossEntropyWithGrad(
+  hidden: Tensor,
+  weight: Tensor,
+  targets: Tensor,
+  options: LinearCrossEntropyOptions = {},
+): LinearCrossEntropyResult & { hiddenGrad: Tensor } {
+  return scope(() => {
+    const gradients = {
+      hidden: hiddenGradient(hidden),
+      weight: gradTarget(weight)?.buffer(),
+      bias: gradTarget(options.bias)?.buffer(),
+    };
+    const result = call('lossAndGrad', hidden, weight, targets, options, gradients);
+    return { ...result, hiddenGrad: gradients.hidden };
+  });
+}
+
+/**
+ * Only the gradients, from the `lse` that a call without gradients returned: for when it is not known at that time
+ * whether they will be needed. Gradients of weight and bias are accumulated into what is given.
+ */
+export function linearCrossEntropyBackward(
+  hidden: Tensor,
+  weight: Tensor,
+  targets: Tensor,
+  lse: Tensor,
+  gradients: LinearCrossEntropyGradients,
+  options: Omit<LinearCrossEntropyOptions, 'outputs'> = {},
+): void {
+  const where = 'linearCrossEntropyBackward';
+  const { outputs: _, ...schema } = LINEAR_CROSS_ENTROPY_OPTIONS;
+  const checked = checkOptions(where, options, schema);
+  const wanted = check(`${where}: gradients`, gradients, GRADIENTS);
+  for (const [name, value] of Object.entries({ hidden, weight, targets, lse })) {
+    check(`${where}: ${name}`, value, tensor);
+  }
+  const { loss, headLoss, headCount } = call('backward', hidden, weight, targets, checked, wanted, lse);
+  for (const unused of [loss, headLoss, headCount]) unused.dispose();
+}

@@ -1,0 +1,281 @@
+import { types } from 'node:util';
+import {
+  check,
+  checker,
+  checkOptions,
+  integer,
+  number,
+  object,
+  required,
+  type Checker,
+  type Schema,
+} from '../../../check';
+import { ForetokenError } from '../../../errors';
+import type { SamplingArguments, SamplingNumbers } from '../../../native/binding';
+import { native } from '../../../native/load';
+import { handleOf, LARGEST_INT, tensor } from '../../checks';
+import type { Device } from '../../device';
+import { scope } from '../../scope';
+import { Tensor } from '../../tensor';
+
+/**
+ * How a token is drawn, in this order: logitBias, penalties, temperature, topK, topP, minP, then one draw. Everything is
+ * off by default: the likeliest token is taken.
+ */
+export interface SamplingOptions {
+  /** 0 (default) takes the likeliest token; otherwise, from 1e-6 on, logits are divided by it and one is drawn. */
+  temperature?: number;
+  /** Keeps the k likeliest tokens. 0 = off. */
+  topK?: number;
+  /** Keeps the fewest likeliest tokens that reach this probability together (Holtzman et al. 2020). 1 = off. */
+  topP?: number;
+  /** Drops tokens less likely than this share of the likeliest one's probability (Nguyen et al. 2024). 0 = off. */
+  minP?: number;
+  /** Greater than 0: divides positive and multiplies negative logits of tokens in prompt and output (Keskar et al. 2019). 1 = off. */
+  repetitionPenalty?: number;
+  /** Subtracted once for every time the token is in the output. 0 = off. */
+  frequencyPenalty?: number;
+  /** Subtracted once when the token is in the output. 0 = off. */
+  presencePenalty?: number;
+  /** Added to the logits of these tokens; -Infinity rules a token out. */
+  logitBias?: ReadonlyMap<number, number>;
+  /** Of the random numbers, an integer in 0 … 2^64-1. Default 0. */
+  seed?: number | bigint;
+}
+
+/** Prompt and output before a draw. */
+export interface SamplingHistory {
+  /** Token ids, prompt first. */
+  tokens: ArrayLike<number>;
+  /** How many of them are prompt. */
+  promptLength: number;
+}
+
+/** Beyond it a bias would swallow the digits of a logit. */
+const LARGEST_BIAS = 1e6;
+const LARGEST_TEMPERATURE = 1e6;
+const LARGEST_PENALTY = 1e4;
+const LARGEST_SOFTCAP = 1e30;
+
+const temperature: Checker<number> = checker(
+  `0, or a number from 0.000001 to ${LARGEST_TEMPERATURE}`,
+  (value) => value === 0 || (typeof value === 'number' && value >= 1e-6 && value <= LARGEST_TEMPERATURE),
+);
+
+const seed: Checker<number | bigint> = checker('an integer from 0 to 2^64-1', (value) =>
+  typeof value === 'bigint'
+    ? value >= 0n && value < 2n ** 64n
+    : Number.isSafeInteger(value) && (value as number) >= 0,
+);
+
+export const softcap: Checker<number> = number(0, LARGEST_SOFTCAP);
+
+const anyBias: Checker<number> = checker(
+  `-Infinity or a number from -${LARGEST_BIAS} to ${LARGEST_BIAS}`,
+  (value) => value === -Infinity || (typeof value === 'number' && Math.abs(value) <= LARGEST_BIAS),
+);
+
+const logitBias: Checker<ReadonlyMap<number, number>> = {
+  allowed: 'a Map of token ids to numbers',
+  fits: types.isMap,
+  parts: (what, value) => {
+    // By the language's own method, whatever became of the map's; and a copy, which does not change any more.
+    const biases = new Map(Map.prototype.entries.call(value as Map<number, number>));
+    for (const [token, bias] of biases) {
+      check(`${what}: token`, token, integer(0, LARGEST_INT));
+      check(`${what} of token ${token}`, bias, anyBias);
+    }
+    return biases;
+  },
+};
+
+export const SAMPLING_OPTIONS: Schema<SamplingOptions> = {
+  temperature,
+  topK: integer(0, LARGEST_INT),
+  topP: number(0, 1),
+  minP: number(0, 1),
+  repetitionPenalty: number(0.001, 1000),
+  frequencyPenalty: number(-LARGEST_PENALTY, LARGEST_PENALTY),
+  presencePenalty: number(-LARGEST_PENALTY, LARGEST_PENALTY),
+  logitBias,
+  seed,
+};
+
+/** Arrays, typed ones, and whatever else has a length and elements. */
+export const TOKEN_IDS: Checker<ArrayLike<number>> = checker(
+  'an array of token ids',
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    Number.isSafeInteger((value as ArrayLike<number>).length) &&
+    (value as ArrayLike<number>).length >= 0,
+);
+
+export const HISTORY: Checker<SamplingHistory> = object<SamplingHistory>({
+  tokens: required(TOKEN_IDS),
+  promptLength: required(integer(0, LARGEST_INT)),
+});
+
+/**
+ * Fills in defaults of options that were checked.
+ * @param where the function's name for the message
+ * @throws ForetokenError INVALID_ARGUMENT naming a token of `logitBias` that is not in the vocabulary
+ */
+export function fillSampling(
+  where: string,
+  options: SamplingOptions,
+  vocabSize: number,
+): Required<SamplingOptions> {
+  const filled: Required<SamplingOptions> = {
+    temperature: options.temperature ?? 0,
+    topK: options.topK ?? 0,
+    topP: options.topP ?? 1,
+    minP: options.minP ?? 0,
+    repetitionPenalty: options.repetitionPenalty ?? 1,
+    frequencyPenalty: options.frequencyPenalty ?? 0,
+    presencePenalty: options.presencePenalty ?? 0,
+    logitBias: options.logitBias ?? new Map<number, number>(),
+    seed: options.seed ?? 0,
+  };
+  for (const token of filled.logitBias.keys()) {
+    check(`${where}: token of logitBias`, token, integer(0, vocabSize - 1));
+  }
+  return filled;
+}
+
+function numbersOf(options: Required<SamplingOptions>): SamplingNumbers {
+  return [
+    options.temperature,
+    options.topK,
+    options.topP,
+    options.minP,
+    options.repetitionPenalty,
+    options.frequencyPenalty,
+    options.presencePenalty,
+    options.seed,
+  ];
+}
+
+/**
+ * The token ids of a history; the kernels check whether they are in the vocabulary.
+ * @param name what the message calls them
+ * @throws ForetokenError INVALID_ARGUMENT for what is no int32, which a typed array would turn into another token
+ */
+export function historyTokens({ tokens }: SamplingHistory, name: string): Int32Array {
+  if (types.isInt32Array(tokens)) return tokens;
+  return Int32Array.from(tokens, (token, i) => {
+    if ((token | 0) !== token) {
+      throw new ForetokenError(
+        'INVALID_ARGUMENT',
+        `${name}.tokens[${i}] is ${String(token)}, but token ids are 32-bit integers`,
+      );
+    }
+    return token;
+  });
+}
+
+/** Whether draws depend on the text before them. */
+export function needsHistory(options: Required<SamplingOptions>): boolean {
+  return options.repetitionPenalty !== 1 || options.frequencyPenalty !== 0 || options.presencePenalty !== 0;
+}
+
+/** The options as the native side takes them; the tensors among them belong to the scope around the call. */
+export function samplingArguments(device: Device, options: Required<SamplingOptions>): SamplingArguments {
+  const { logitBias } = options;
+  if (logitBias.size === 0) return [...numbersOf(options), undefined, undefined];
+  const tokens = device.tensor(Int32Array.from(logitBias.keys()));
+  const values = device.tensor(Float32Array.from(logitBias.values()));
+  return [...numbersOf(options), tokens.handle, values.handle];
+}
+
+/**
+ * The k largest entries of each row, in falling order, lowest index first among equals.
+ * @param x float32 [..., cols]
+ * @param k 0 … cols
+ */
+export function topK(
+  x: Tensor,
+  k: number,
+): {
+  /** int32 [..., k]: where they are in their row. */
+  indices: Tensor;
+  /** float32 [..., k]: the entries themselves. */
+  values: Tensor;
+} {
+  const [indices, values] = native.topK(handleOf(x), k);
+  return { indices: new Tensor(x.device, indices), values: new Tensor(x.device, values) };
+}
+
+/** How {@link linearSample} unembeds and draws. */
+export interface LinearSampleOptions {
+  /** [vocab], added to the logits. */
+  bias?: Tensor;
+  /** int32 [rows]: position of the drawn token, which keys its random numbers. Needed unless temperature is 0. */
+  positions?: Tensor;
+  /** 0 (default) takes the likeliest token; otherwise, from 1e-6 on, logits are divided by it and one is drawn. */
+  temperature?: number;
+  /** Of the random numbers, an integer in 0 … 2^64-1. Default 0. */
+  seed?: number | bigint;
+  /** z = softcap·tanh(z / softcap). 0 = off. */
+  softcap?: number;
+}
+
+const LINEAR_SAMPLE_OPTIONS: Schema<LinearSampleOptions> = {
+  bias: tensor,
+  positions: tensor,
+  temperature,
+  seed,
+  softcap,
+};
+
+/**
+ * Unembedding and draw in one; logits are never written. NaN and -Infinity are never drawn; where a row holds nothing else,
+ * the next readback rejects with DIVERGED.
+ * @param hidden [rows, dim]
+ * @param weight [vocab, dim], row-major or packed
+ * @returns int32 [rows]
+ */
+export function linearSample(hidden: Tensor, weight: Tensor, options: LinearSampleOptions = {}): Tensor {
+  const checked = checkOptions('linearSample', options, LINEAR_SAMPLE_OPTIONS);
+  const tokens = native.linearSample(
+    handleOf(hidden),
+    handleOf(weight),
+    handleOf(checked.bias),
+    handleOf(checked.positions),
+    checked.softcap ?? 0,
+    checked.temperature ?? 0,
+    checked.seed ?? 0,
+  );
+  return new Tensor(hidden.device, tokens);
+}
+
+/**
+ * One draw from each row of logits, as plain decoding makes it. NaN and -Infinity are never drawn; where a row holds
+ * nothing else, the next readback rejects with DIVERGED.
+ * @param logits [rows, vocab]; not modified
+ * @param positions int32 [rows]: position of the drawn token
+ * @param history the text before the draws, the same for every row; only penalties need it
+ * @returns int32 [rows]
+ */
+export function sampleLogits(
+  logits: Tensor,
+  positions: Tensor,
+  options: SamplingOptions = {},
+  history?: SamplingHistory,
+): Tensor {
+  const { device, shape } = check('sampleLogits: logits', logits, tensor);
+  const checked = checkOptions('sampleLogits', options, SAMPLING_OPTIONS);
+  const sampling = fillSampling('sampleLogits', checked, shape.at(-1) ?? 0);
+  const past = history === undefined ? undefined : check('sampleLogits: history', history, HISTORY);
+  return scope(() => {
+    const tokens = past ? device.tensor(historyTokens(past, 'sampleLogits: history')) : undefined;
+    const drawn = native.sampleLogits(
+      logits.handle,
+      handleOf(positions),
+      tokens?.handle,
+      past?.promptLength ?? 0,
+      ...samplingArguments(device, sampling),
+    );
+    return new Tensor(device, drawn);
+  });
+}

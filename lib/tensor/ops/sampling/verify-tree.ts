@@ -1,0 +1,197 @@
+import { arrayOf, checkOptions, either, integer, object, required, type Schema } from '../../../check';
+import { native } from '../../../native/load';
+import { LARGEST_INT, tensor, tensors } from '../../checks';
+import type { Device } from '../../device';
+import { scope } from '../../scope';
+import { Tensor } from '../../tensor';
+import { TREE_ROWS, type TreeRows } from '../attention/kv-cache';
+import {
+  fillSampling,
+  HISTORY,
+  historyTokens,
+  needsHistory,
+  SAMPLING_OPTIONS,
+  samplingArguments,
+  softcap,
+  type SamplingHistory,
+  type SamplingOptions,
+} from './sampling';
+
+/** Draft trees and the tokens to fill them with; all int32. */
+export interface PlantTreeInputs {
+  /** int32 [sequences]: the last committed token of each. */
+  roots: Tensor;
+  /** int32 [sequences, maxDepth, width]: for each depth the drafted tokens, best first. */
+  drafts: Tensor;
+  /** int32 [rows]: depth of each node; 0 is a root. */
+  depths: Tensor;
+  /** int32 [rows]: which of the drafted tokens of its depth a node holds. */
+  ranks: Tensor;
+  /** int32 [sequences + 1]: where each sequence's rows begin. */
+  rowOffsets: Tensor;
+  /** int32 [sequences]: committed positions of each, which is the position of its root. */
+  lengths: Tensor;
+}
+
+const PLANT_TREE_INPUTS = tensors<PlantTreeInputs>(
+  'roots',
+  'drafts',
+  'depths',
+  'ranks',
+  'rowOffsets',
+  'lengths',
+);
+
+/** Fills draft trees with tokens. */
+export function plantTree(inputs: PlantTreeInputs): {
+  /** int32 [rows]: the token each node holds. */
+  tokens: Tensor;
+  /** int32 [rows]: `lengths` of its sequence plus its depth. */
+  positions: Tensor;
+} {
+  const { roots, drafts, depths, ranks, rowOffsets, lengths } = checkOptions(
+    'plantTree',
+    inputs,
+    PLANT_TREE_INPUTS,
+  );
+  const [tokens, positions] = native.plantTree(
+    roots.handle,
+    drafts.handle,
+    depths.handle,
+    ranks.handle,
+    rowOffsets.handle,
+    lengths.handle,
+  );
+  return { tokens: new Tensor(roots.device, tokens), positions: new Tensor(roots.device, positions) };
+}
+
+/** The texts before the draws of some sequences, on the device. */
+export interface DeviceHistory {
+  /** int32 [sequences, stride]: prompt and output of each, with the root's token last. */
+  tokens: Tensor;
+  /** int32 [sequences]: how many tokens each has. */
+  lengths: Tensor;
+  /** int32 [sequences]: how many of them are prompt. */
+  promptLengths: Tensor;
+}
+
+/** Draft trees as they went through the model, and how plain decoding would draw. */
+export interface VerifyTreeInputs {
+  /** `[rows, dim]`: what head 1 unembeds, for every node. */
+  hidden: Tensor;
+  /** [vocab, dim], row-major or packed. */
+  weight: Tensor;
+  /** [vocab], added to the logits. */
+  bias?: Tensor;
+  /** z = softcap·tanh(z / softcap). 0 = off. */
+  softcap?: number;
+  /** int32 [rows]: the token each node holds. */
+  tokens: Tensor;
+  /** Which node hangs on which; the first row of a sequence is its root. A sequence without rows commits nothing. */
+  tree: TreeRows;
+  /** How tokens are drawn. Default: greedily. */
+  sampling?: SamplingOptions;
+  /** One for each sequence, with the root's token last; only penalties need it. */
+  history?: readonly SamplingHistory[] | DeviceHistory;
+  /** Depth that the results have room for. Default: the depth of the tree; where only the device knows that, of any tree. */
+  maxDepth?: number;
+}
+
+const DEVICE_HISTORY = object<DeviceHistory>(tensors('tokens', 'lengths', 'promptLengths'));
+
+const VERIFY_TREE_INPUTS: Schema<VerifyTreeInputs> = {
+  hidden: required(tensor),
+  weight: required(tensor),
+  bias: tensor,
+  softcap,
+  tokens: required(tensor),
+  tree: required(object(TREE_ROWS)),
+  sampling: object(SAMPLING_OPTIONS),
+  history: either<[readonly SamplingHistory[], DeviceHistory]>(arrayOf(HISTORY), DEVICE_HISTORY),
+  maxDepth: integer(0, LARGEST_INT - 1),
+};
+
+/** What {@link verifyTree} accepted. */
+export interface VerifyTreeResult {
+  /** int32 [sequences, maxDepth + 1]: accepted rows, root first; -1 behind them. */
+  path: Tensor;
+  /** int32 [sequences, maxDepth + 1]: the token drawn at each accepted row: what this step commits. */
+  drawn: Tensor;
+  /** int32 [sequences]: accepted rows, the root included, and so tokens committed. */
+  counts: Tensor;
+}
+
+/**
+ * Verifies draft trees: draws a token at the root as plain decoding would; while a child holds the drawn token, steps to
+ * it and draws there. A draw depends on the node's path, its position and the seed alone, so the output is that of plain
+ * decoding whatever was drafted. NaN and -Infinity are never drawn; where a root's logits are nothing else, the next
+ * readback rejects with DIVERGED. Below a root, a path ends before such a node.
+ * @throws ForetokenError INDEX_OUT_OF_RANGE for a malformed tree; INVALID_ARGUMENT naming a sampling option
+ */
+export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
+  const checked = checkOptions('verifyTree', inputs, VERIFY_TREE_INPUTS);
+  return scope(() => {
+    const { hidden, weight, bias, tokens, tree, history } = checked;
+    const { device } = hidden;
+    const sampling = fillSampling('verifyTree', checked.sampling ?? {}, weight.shape[0] ?? 0);
+    const past = history && needsHistory(sampling) ? onDevice(device, history) : undefined;
+    const [path, drawn, counts] = native.verifyTree(
+      hidden.handle,
+      weight.handle,
+      bias?.handle,
+      checked.softcap ?? 0,
+      tokens.handle,
+      tree.rowOffsets.handle,
+      tree.lengths.handle,
+      tree.parents.handle,
+      past?.tokens.handle,
+      past?.lengths.handle,
+      past?.promptLengths.handle,
+      checked.maxDepth,
+      ...samplingArguments(device, sampling),
+    );
+    return {
+      path: new Tensor(device, path),
+      drawn: new Tensor(device, drawn),
+      counts: new Tensor(device, counts),
+    };
+  });
+}
+
+function onDevice(device: Device, history: readonly SamplingHistory[] | DeviceHistory): DeviceHistory {
+  if ('lengths' in history) return history;
+  const stride = Math.max(0, ...history.map(({ tokens }) => tokens.length));
+  const packed = new Int32Array(history.length * stride);
+  history.forEach((each, sequence) => {
+    packed.set(historyTokens(each, `verifyTree: history[${sequence}]`), sequence * stride);
+  });
+  return {
+    tokens: device.tensor(packed, [history.length, stride]),
+    lengths: device.tensor(Int32Array.from(history, ({ tokens }) => tokens.length)),
+    promptLengths: device.tensor(Int32Array.from(history, ({ promptLength }) => promptLength)),
+  };
+}
+
+/** What a step commits in one sequence. */
+export interface AcceptedPath {
+  /** Accepted nodes of the sequence's own tree, the root (0) first. */
+  nodes: number[];
+  /** The token drawn at each of them. */
+  tokens: number[];
+}
+
+/** Reads back what {@link verifyTree} found, for each sequence. `tree` is the one it was given. */
+export async function readPaths(
+  { path, drawn, counts }: VerifyTreeResult,
+  tree: TreeRows,
+): Promise<AcceptedPath[]> {
+  const [rows, tokens, lengths, offsets] = await Promise.all(
+    [path, drawn, counts, tree.rowOffsets].map((tensor) => tensor.data()),
+  );
+  const stride = path.shape[1]!;
+  return Array.from(lengths!, (length, sequence) => {
+    const begin = sequence * stride;
+    const nodes = Array.from(rows!.subarray(begin, begin + length), (row) => row - offsets![sequence]!);
+    return { nodes, tokens: Array.from(tokens!.subarray(begin, begin + length)) };
+  });
+}

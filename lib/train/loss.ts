@@ -1,0 +1,266 @@
+import {
+  arrayOf,
+  check,
+  checkOptions,
+  instance,
+  integer,
+  number,
+  object,
+  oneOf,
+  required,
+  shaped,
+  type Schema,
+} from '../check';
+import { backwardTakingOver, noGrad } from '../tensor/autograd';
+import { device as deviceChecker, int32Array, LARGEST_INT } from '../tensor/checks';
+import type { Device } from '../tensor/device';
+import {
+  LINEAR_CROSS_ENTROPY_OPTIONS,
+  linearCrossEntropy,
+  linearCrossEntropyWithGrad,
+  type LinearCrossEntropyOptions,
+  type LinearCrossEntropyResult,
+} from '../tensor/ops/loss/linear-cross-entropy';
+import { scope } from '../tensor/scope';
+import type { Tensor } from '../tensor/tensor';
+import type { Heads } from '../heads/heads';
+import type { PackedRows } from '../nn/rows';
+import { MtpModel } from '../model/model';
+
+/** Marks a row without a target. */
+export const IGNORE_INDEX = -100;
+
+/** Packed rows to learn from; all arrays are [batch · length], row after row. */
+export interface TrainingBatch {
+  /** Number of rows. */
+  batch: number;
+  /** Tokens in a row. */
+  length: number;
+  /** Token ids. */
+  tokens: Int32Array;
+  /** Index in its row of the first token of each token's document. */
+  starts: Int32Array;
+  /** targets[k-1][t]: token t+k, or -100 where it is not in the document of token t. One array for each head. */
+  targets: readonly Int32Array[];
+}
+
+/** A batch on a device. */
+export interface DeviceBatch {
+  /** Where rows and documents begin, and the positions that follow from it. */
+  rows: PackedRows;
+  /** int32 [batch · length]. */
+  tokens: Tensor;
+  /** int32 [batch · length], one for each head. */
+  targets: Tensor[];
+  /** What head k reads beside the trunk: token t+k-1, at index k-1. Made only for chained heads. */
+  inputs: (Tensor | null)[];
+  /** int32 [batch · length]: token t+1. Made only for heads that read it. */
+  root: Tensor | null;
+}
+
+const TRAINING_BATCH = object<TrainingBatch>({
+  batch: required(integer(1, LARGEST_INT)),
+  length: required(integer(1, LARGEST_INT)),
+  tokens: required(int32Array),
+  starts: required(int32Array),
+  targets: required(arrayOf(int32Array)),
+});
+
+const READING_HEADS = shaped<Heads>('the heads of a model', { chained: 'boolean', readRoot: 'boolean' });
+
+/**
+ * Puts a batch on a device.
+ * @param heads whose tokens are wanted: `model.heads`
+ */
+export function uploadBatch(
+  device: Device,
+  batch: TrainingBatch,
+  heads: Pick<Heads, 'chained' | 'readRoot'>,
+): DeviceBatch {
+  check('uploadBatch: device', device, deviceChecker);
+  check('uploadBatch: batch', batch, TRAINING_BATCH);
+  const { chained, readRoot } = check('uploadBatch: heads', heads, READING_HEADS);
+  const positions = batch.starts.map((start, i) => (i % batch.length) - start);
+  // The target of head k-1 is what head k reads; where there is none head k has no target either, and any token does.
+  const tokensAhead = (distance: number): Tensor =>
+    device.tensor(batch.targets[distance - 1]!.map((token) => Math.max(token, 0)));
+  return {
+    rows: {
+      kind: 'packed',
+      batch: batch.batch,
+      starts: device.tensor(batch.starts),
+      positions: device.tensor(positions),
+    },
+    tokens: device.tensor(batch.tokens),
+    targets: batch.targets.map((targets) => device.tensor(targets)),
+    inputs: batch.targets.map((_, index) => (chained && index > 0 ? tokensAhead(index) : null)),
+    root: readRoot ? tokensAhead(1) : null,
+  };
+}
+
+/** What one head's loss is made of beside hidden states and targets. */
+export type HeadLossOptions = Pick<
+  LinearCrossEntropyOptions,
+  'labelSmoothing' | 'zLoss' | 'entropyWeight' | 'chunkRows' | 'outputs'
+> & {
+  /** Loss of head k = weights[k-1] · sum over its valid rows. A weight of 0 leaves the head out. */
+  weights: readonly number[];
+};
+
+const HEAD_LOSS_OPTIONS: Schema<HeadLossOptions> = {
+  labelSmoothing: LINEAR_CROSS_ENTROPY_OPTIONS.labelSmoothing,
+  zLoss: LINEAR_CROSS_ENTROPY_OPTIONS.zLoss,
+  entropyWeight: LINEAR_CROSS_ENTROPY_OPTIONS.entropyWeight,
+  chunkRows: LINEAR_CROSS_ENTROPY_OPTIONS.chunkRows,
+  outputs: LINEAR_CROSS_ENTROPY_OPTIONS.outputs,
+  weights: required(arrayOf(number(-Infinity))),
+};
+
+const DEVICE_BATCH = shaped<DeviceBatch>('a batch, as uploadBatch makes it', {
+  rows: 'object',
+  tokens: 'object',
+  targets: 'object',
+  inputs: 'object',
+});
+
+/** Checks what both ways to the loss of all heads are called with. */
+function checkLoss(
+  where: string,
+  model: MtpModel,
+  batch: DeviceBatch,
+  options: HeadLossOptions,
+): HeadLossOptions {
+  check(`${where}: model`, model, instance(MtpModel));
+  check(`${where}: batch`, batch, DEVICE_BATCH);
+  const checked = checkOptions(where, options, HEAD_LOSS_OPTIONS);
+  check(`${where}: number of weights`, checked.weights.length, oneOf(batch.targets.length));
+  return checked;
+}
+
+/** Results of one head, by head; null for heads that were left out. */
+export type HeadLoss = LinearCrossEntropyResult;
+
+/** What one head's loss is computed with: `weight` times the sum over its valid rows. */
+function optionsOfHead(
+  { device }: MtpModel,
+  weight: number,
+  { weights: _, ...rest }: HeadLossOptions,
+): LinearCrossEntropyOptions {
+  return { ...rest, reduction: 'sum', headWeights: device.tensor(Float32Array.of(weight)) };
+}
+
+/**
+ * Loss of every head and all gradients, one head after another: each head's activations are gone before the next one's are
+ * made, so memory does not grow with the number of heads (Gloeckle et al. 2024, section 2, "Memory-efficient
+ * implementation").
+ */
+export function backwardHeadByHead(
+  model: MtpModel,
+  batch: DeviceBatch,
+  given: HeadLossOptions,
+): (HeadLoss | null)[] {
+  const options = checkLoss('backwardHeadByHead', model, batch, given);
+  return scope(() => {
+    const z = model.trunk(batch.tokens, batch.rows); // kept
+    const dz = z.detach().requireGrad(); // gradients gather here
+    const hidden = model.heads.readHidden ? model.nextTokenHidden(dz, batch.rows) : null;
+    const dHidden = hidden?.detach().requireGrad() ?? null;
+    const losses: (HeadLoss | null)[] = batch.targets.map(() => null);
+    const learn = (k: number, of: Tensor, more: readonly (readonly [Tensor, Tensor])[] = []): void => {
+      const { hiddenGrad, ...loss } = linearCrossEntropyWithGrad(
+        of,
+        model.unembedding.operand,
+        batch.targets[k - 1]!,
+        optionsOfHead(model, options.weights[k - 1]!, options),
+      );
+      backwardTakingOver([[of, hiddenGrad], ...more]);
+      losses[k - 1] = loss;
+    };
+
+    if (options.weights[0] !== 0) {
+      scope(() => (learn(1, dHidden ?? model.nextTokenHidden(dz, batch.rows)), losses[0]));
+    }
+    const last = options.weights.findLastIndex((weight) => weight !== 0) + 1;
+    const previous = chainedStates(model, batch, dz, dHidden, last);
+    // Backwards, because a chained head passes a gradient to the one before it.
+    for (let k = last; k >= 2; k--) {
+      if (options.weights[k - 1] === 0 && !model.heads.chained) continue;
+      scope(() => {
+        const out = model.heads.forward(k, {
+          z: dz,
+          hidden: dHidden,
+          previous: previous[k - 1] ?? dHidden,
+          tokens: batch.inputs[k - 1]!,
+          root: batch.root,
+          rows: batch.rows,
+        });
+        const gradOfState = previous[k]?.grad;
+        const more = gradOfState ? [[out.state!, gradOfState] as const] : [];
+        if (options.weights[k - 1] === 0) backwardTakingOver(more);
+        else learn(k, out.hidden, more);
+        previous[k]?.dispose();
+        return losses[k - 1];
+      });
+    }
+    if (dHidden?.grad) backwardTakingOver([[hidden!, dHidden.grad]]);
+    if (dz.grad) backwardTakingOver([[z, dz.grad]]);
+    return losses;
+  });
+}
+
+/**
+ * What each chained head k hands on, at index k, as leaves that gather gradients; empty for heads that do not build on
+ * each other. Only these boundaries are kept: the activations inside are made again when the head learns.
+ */
+function chainedStates(
+  model: MtpModel,
+  batch: DeviceBatch,
+  z: Tensor,
+  hidden: Tensor | null,
+  last: number,
+): (Tensor | undefined)[] {
+  const states: (Tensor | undefined)[] = [];
+  if (!model.heads.chained) return states;
+  for (let k = 2; k < last; k++) {
+    const state = noGrad(() =>
+      scope(
+        () =>
+          model.heads.forward(k, {
+            z,
+            hidden,
+            previous: states[k - 1] ?? hidden,
+            tokens: batch.inputs[k - 1]!,
+            root: batch.root,
+            rows: batch.rows,
+          }).state!,
+      ),
+    );
+    states[k] = state.requireGrad();
+  }
+  return states;
+}
+
+/** The same loss with the graph of all heads at once: what {@link backwardHeadByHead} must agree with. */
+export function lossAllHeads(
+  model: MtpModel,
+  batch: DeviceBatch,
+  given: HeadLossOptions,
+): (HeadLoss | null)[] {
+  const options = checkLoss('lossAllHeads', model, batch, given);
+  const z = model.trunk(batch.tokens, batch.rows);
+  const hidden = model.nextTokenHidden(z, batch.rows);
+  let previous = hidden;
+  return batch.targets.map((targets, index) => {
+    let of = hidden;
+    if (index > 0) {
+      const tokens = batch.inputs[index]!;
+      const { root, rows } = batch;
+      const out = model.heads.forward(index + 1, { z, hidden, previous, tokens, root, rows });
+      of = out.hidden;
+      if (out.state) previous = out.state;
+    }
+    const weight = options.weights[index]!;
+    if (weight === 0) return null;
+    return linearCrossEntropy(of, model.unembedding.operand, targets, optionsOfHead(model, weight, options));
+  });
+}

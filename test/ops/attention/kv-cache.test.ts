@@ -1,0 +1,203 @@
+import { embedding } from '../../../lib/tensor/ops/layers/embedding';
+import { kvAppend, kvCompact } from '../../../lib/tensor/ops/attention/kv-cache';
+import type { Tensor } from '../../../lib/tensor/tensor';
+import { expectSameBits } from '../../support/accuracy';
+import { onCpu, onDeviceOnly } from '../../support/cpu';
+import { along, chain, Decoder, draftOf, pathTo, randomTree, rowWidth } from '../../support/decoder';
+import { bfloat16Targets, onDevice, onEachVariant, targets } from '../../support/devices';
+import { foretokenError } from '../../support/errors';
+import { Random } from '../../support/random';
+
+const shape = { heads: 2, kvHeads: 2, headDim: 5, scale: 0.4 };
+
+const ways = [
+  ...targets.map((target) => [target, 'float32'] as const),
+  ...bfloat16Targets.map((target) => [target, 'bfloat16'] as const),
+];
+
+describe.each(ways)('the KV cache on %s in %s', (target, dtype) => {
+  // Capacities that whole groups of keys fill, and that they do not; heads that vectors fill, and that they do not.
+  it.each([
+    [9, 5],
+    [16, 8],
+    [21, 5],
+    [48, 24],
+    [61, 5],
+  ])('with capacity %d and heads of %d, compacted, is that of plain decoding', async (capacity, headDim) => {
+    await onEachVariant(target, async (device) => {
+      const random = new Random(capacity);
+      const options = { capacity, sequences: 3, layers: 2, dtype };
+      using speculative = new Decoder(device, { ...shape, headDim }, options);
+      using plain = new Decoder(device, { ...shape, headDim }, options);
+      for (;;) {
+        // One sequence may have nothing to draft, or nothing accepted.
+        const drafts = speculative.lengths.map(() =>
+          draftOf(random, speculative.shape, randomTree(random, random.integer(7))),
+        );
+        const paths = drafts.map(({ parents }) => pathTo(parents, random.integer(parents.length + 1) - 1));
+        if (speculative.lengths.some((length, s) => length + drafts[s]!.parents.length > capacity)) break;
+        speculative.append(...drafts);
+        speculative.accept(drafts, paths);
+        plain.append(...drafts.map((draft, s) => along(draft, paths[s]!)));
+        plain.advance(paths.map(({ length }) => length));
+      }
+      expect(speculative.lengths).toEqual(plain.lengths);
+      expect(Math.max(...plain.lengths)).toBeGreaterThan(capacity / 4);
+      expectSameBits(await speculative.committed(), await plain.committed());
+    });
+  });
+
+  it('is compacted along paths of any length', async () => {
+    const random = new Random(5);
+    const wide = { heads: 4, kvHeads: 4, headDim: 80, scale: 0.1 };
+    const draft = draftOf(random, wide, chain(70));
+    // Dense and sparse, so that slots are read soon after they have moved and soon before they are written.
+    const path = [0, 1, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 30, 31, 45, 60, 69];
+    let first: Float32Array | undefined;
+    await onEachVariant(target, async (device) => {
+      const options = { capacity: 100, layers: 3, dtype };
+      using speculative = new Decoder(device, wide, options);
+      using plain = new Decoder(device, wide, options);
+      speculative.append(draft);
+      speculative.accept([draft], [path]);
+      plain.append(along(draft, path));
+      plain.advance([path.length]);
+      const committed = await speculative.committed();
+      expectSameBits(committed, await plain.committed());
+      expectSameBits(committed, (first ??= committed));
+    });
+  });
+
+  it('is not written between an error and the readback that tells of it', async () => {
+    await onDevice(target, async (device) => {
+      const random = new Random(6);
+      using decoder = new Decoder(device, shape, { capacity: 8, dtype });
+      const draft = draftOf(random, shape, chain(5));
+      decoder.append(draft);
+      const before = await decoder.contents();
+      using tree = decoder.tree([{ parents: [-1, -1, -1, -1, -1], rows: [] }]);
+      using qkv = decoder.qkv(chain(5).flatMap(() => [...random.floats(rowWidth(shape), 2)]));
+      using table = device.zeros([3, shape.headDim]);
+      const [path, counts] = [device.tensor(Int32Array.of(2, 4), [1, 2]), device.tensor(Int32Array.of(2))];
+      const change = async (after: () => void): Promise<void> => {
+        after();
+        kvAppend(decoder.cache, 0, qkv, tree, shape.heads);
+        kvCompact(decoder.cache, tree.rowOffsets, tree.lengths, path, counts);
+        await device.synchronize();
+      };
+      const fail = (): void => embedding(onDeviceOnly(device, [3]), table).dispose();
+      await expect(change(fail)).rejects.toThrow('tokens[0] is 3');
+      expectSameBits(await decoder.contents(), before);
+      await change(() => undefined);
+      expect(await decoder.contents()).not.toEqual(before);
+    });
+  });
+});
+
+const knowers = targets.flatMap((target) => [['host', target] as const, ['device', target] as const]);
+
+describe.each(knowers)('what the %s knows on %s', (where, target) => {
+  const index = (decoder: Decoder, values: readonly number[], dims = [values.length]): Tensor =>
+    where === 'host'
+      ? decoder.device.tensor(Int32Array.from(values), dims)
+      : onDeviceOnly(decoder.device, values, dims);
+
+  // Two sequences with room for 8 positions; the tree has 3 + 2 rows.
+  it.each([
+    ['rowOffsets[0] is 1, but must be in 0 … 0', [1, 3, 5], [4, 0], [-1, 0, 0, -1, 3]],
+    ['rowOffsets[1] is -1, but must be in 0 … 8', [0, -1, 5], [4, 0], [-1, 0, 0, -1, 3]],
+    ['rowOffsets[2] is 4, but must be in 5 … 5 (the number of rows)', [0, 3, 4], [4, 0], [-1, 0, 0, -1, 3]],
+    ['rowOffsets[2] is 6, but must be in 5 … 5', [0, 3, 6], [4, 0], [-1, 0, 0, -1, 3]],
+    [
+      'rowOffsets[1] is 9, but must be in 0 … 8 (the capacity of the cache)',
+      [0, 9, 5],
+      [4, 0],
+      [-1, 0, 0, -1, 3],
+    ],
+    [
+      'lengths[0] is 6, but must be in 0 … 5 (the capacity of the cache less',
+      [0, 3, 5],
+      [6, 0],
+      [-1, 0, 0, -1, 3],
+    ],
+    ['lengths[1] is -2147483648, but', [0, 3, 5], [5, -(2 ** 31)], [-1, 0, 0, -1, 3]],
+    ['parents[1] is 1, but must be in 0 … 0', [0, 3, 5], [4, 0], [-1, 1, 0, -1, 3]],
+    ['parents[2] is 2147483647, but must be in 0 … 1', [0, 3, 5], [4, 0], [-1, 0, 2 ** 31 - 1, -1, 3]],
+    ['parents[4] is 2, but must be in 3 … 3', [0, 3, 5], [4, 0], [-1, 0, 0, -1, 2]],
+    ['parents[0] is -2, but must be in 0 … -1 (the rows', [0, 3, 5], [4, 0], [-2, 0, 0, -1, 3]],
+  ])('a malformed tree is refused: %s', async (message, rowOffsets, lengths, parents) => {
+    await onDevice(target, async (device) => {
+      using decoder = new Decoder(device, shape, { capacity: 8, sequences: 2 });
+      using qkv = device.zeros([5, 30]).fill(1);
+      const tree = {
+        rowOffsets: index(decoder, rowOffsets),
+        lengths: index(decoder, lengths),
+        parents: index(decoder, parents),
+      };
+      const append = async (): Promise<void> => {
+        kvAppend(decoder.cache, 0, qkv, tree, 2);
+        await device.synchronize();
+      };
+      await expect(append()).rejects.toEqual(foretokenError('INDEX_OUT_OF_RANGE', 'kvAppend: ', message));
+      expectSameBits(await decoder.contents(), new Float32Array(2 * 2 * 2 * 8 * 5));
+      tree.rowOffsets.write(Int32Array.of(0, 3, 5));
+      tree.lengths.write(Int32Array.of(5, 6));
+      tree.parents.write(Int32Array.of(-1, 0, 0, -1, 3));
+      await append();
+      const written = (await decoder.contents()).reduce((sum, x) => sum + x);
+      expect(written).toBe(5 * 2 * 2 * 5);
+    });
+  });
+
+  it.each([
+    ['counts[0] is 4, but must be in 0 … 3', [4, 0], [0, 1, 2, 3, -1, -1]],
+    ['counts[1] is -1, but must be in 0 … 2', [3, -1], [0, 1, 2, -1, -1, -1]],
+    ['path[0] is -1, but must be in 0 … 2', [1, 0], [-1, -1, -1, -1, -1, -1]],
+    ['path[1] is 1, but must be in 2 … 2 (rising rows of the sequence)', [3, 0], [1, 1, 2, -1, -1, -1]],
+    ['path[2] is 3, but must be in 2 … 2', [3, 0], [0, 1, 3, -1, -1, -1]],
+    ['path[3] is 1, but must be in 3 … 4', [1, 1], [0, -1, -1, 1, -1, -1]],
+  ])('a path that is none is refused: %s', async (message, counts, path) => {
+    await onDevice(target, async (device) => {
+      using decoder = new Decoder(device, shape, { capacity: 8, sequences: 2 });
+      const [rowOffsets, lengths] = [index(decoder, [0, 3, 5]), index(decoder, [5, 6])];
+      const compact = async (): Promise<void> => {
+        kvCompact(decoder.cache, rowOffsets, lengths, index(decoder, path, [2, 3]), index(decoder, counts));
+        await device.synchronize();
+      };
+      await expect(compact()).rejects.toEqual(foretokenError('INDEX_OUT_OF_RANGE', 'kvCompact: ', message));
+      await device.synchronize();
+    });
+  });
+});
+
+it('names what does not fit', async () => {
+  await onCpu({}, async (device) => {
+    using decoder = new Decoder(device, shape, { capacity: 8, sequences: 2, layers: 3 });
+    const { cache } = decoder;
+    const qkv = device.zeros([2, 30]);
+    const tree = decoder.tree([
+      { parents: [-1], rows: [] },
+      { parents: [-1], rows: [] },
+    ]);
+    const mismatch = (...parts: string[]): Error => foretokenError('SHAPE_MISMATCH', ...parts);
+    expect(() => kvAppend(qkv, 0, qkv, tree, 2)).toThrow(mismatch('kvAppend: cache is [2, 30]', 'capacity'));
+    expect(() => kvAppend(device.zeros([1, 2, 2, 0, 8, 5]), 0, qkv, tree, 2)).toThrow(
+      mismatch('no empty dimension'),
+    );
+    expect(() => kvAppend(cache, 3, qkv, tree, 2)).toThrow(
+      foretokenError('INVALID_ARGUMENT', 'layer', '0 … 2', '3'),
+    );
+    expect(() => kvAppend(cache, 0, qkv, tree, 3)).toThrow(mismatch('qkv is [2, 30]', '3 query, 2 key'));
+    expect(() => kvAppend(cache, 0, device.zeros([3, 30]), tree, 2)).toThrow(
+      mismatch('parents is [2]', '[3]'),
+    );
+    const short = { ...tree, rowOffsets: device.tensor(Int32Array.of(0, 2)) };
+    expect(() => kvAppend(cache, 0, qkv, short, 2)).toThrow(mismatch('rowOffsets is [2]', '[3]'));
+    const path = device.tensor(new Int32Array(4), [2, 2]);
+    const compact = (paths: Tensor, counts: Tensor) => () =>
+      kvCompact(cache, tree.rowOffsets, tree.lengths, paths, counts);
+    expect(compact(tree.lengths, tree.lengths)).toThrow(mismatch('kvCompact: path is [2]', '2 dimensions'));
+    expect(compact(path, tree.rowOffsets)).toThrow(mismatch('kvCompact: counts is [3]', '[2]'));
+    expect(compact(path, qkv)).toThrow(foretokenError('DTYPE_MISMATCH', 'kvCompact: counts must be int32'));
+  });
+});
