@@ -1,6 +1,7 @@
 import { chainRows } from '../lib/decode/rows';
 import { RankPathStatistics } from '../lib/decode/rank-path-statistics';
-import { best, chain, type TreePlan } from '../lib/decode/tree';
+import { best, chain } from '../lib/decode/tree';
+import type { TreePlan } from '../lib/decode/tree-plan';
 import type { MtpModel } from '../lib/model/model';
 import { native } from '../lib/native/load';
 import type { KvCache } from '../lib/nn/kv-cache';

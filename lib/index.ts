@@ -135,4 +135,5 @@ export { LanguageModel, type LoadOptions } from './decode/language-model';
 export type { Phase, PhaseSeconds } from './decode/step-clock';
 export type { GenerateOptions, Speculation } from './decode/options';
 export { RankPathStatistics } from './decode/rank-path-statistics';
-export { buildTree, expectedTokens, type TreePlan, type TreeShape } from './decode/tree';
+export { buildTree, expectedTokens, type TreeShape } from './decode/tree';
+export type { TreePlan } from './decode/tree-plan';

@@ -3,7 +3,8 @@ import { Looks, STEPS_OF_A_TRIAL } from './exploration';
 import type { Planner, StepOutcome } from './planner';
 import { isTimeToReplan, RankPathStatistics } from './rank-path-statistics';
 import { StepTimes } from './step-times';
-import { beginning, best, expectedTokensBySize, type TreePlan } from './tree';
+import { beginning, best, expectedTokensBySize } from './tree';
+import type { TreePlan } from './tree-plan';
 
 /** Sizes that are tried: draft nodes without the root. */
 const SIZES = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 63];

@@ -8,7 +8,7 @@ import { makeDrafter, type Drafter } from './drafter';
 import { chainRows } from './rows';
 import { PlanInputs, StepInputs } from './step-inputs';
 import { TreeStep, type StepReport } from './tree-step';
-import type { TreePlan } from './tree';
+import type { TreePlan } from './tree-plan';
 
 /** Prompt tokens that go through the model at a time. */
 const PREFILL_ROWS = 64;

@@ -1,5 +1,5 @@
 import { PHASES, type PhaseSeconds } from './step-clock';
-import type { TreePlan } from './tree';
+import type { TreePlan } from './tree-plan';
 import type { StepReport } from './tree-step';
 
 /** Why a text ended: `maxTokens` or the model's positions reached, the end-of-text token, or a stop string. */

@@ -6,11 +6,12 @@ import { Decoder } from './decoder';
 import { StatsRecorder, type GenerateStats } from './generate-stats';
 import type { IdleDecoder } from './decoder-cache';
 import { checkGenerateOptions, MAX_DRAFT_NODES, type GenerateOptions } from './options';
-import { makePlanner, ROOT_ONLY, type Planner } from './planner';
+import { makePlanner, ROOT_ONLY } from './make-planner';
+import type { Planner } from './planner';
 import { StopStrings } from './stop-strings';
 import { fillSampling, TOKEN_IDS, type SamplingOptions } from '../tensor/ops/sampling/sampling';
 import { PHASES } from './step-clock';
-import type { TreePlan } from './tree';
+import type { TreePlan } from './tree-plan';
 
 /** What one step adds to the text. */
 export interface GeneratedPiece {

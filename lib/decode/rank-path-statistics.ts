@@ -1,5 +1,5 @@
 import { check, either, integer, oneOf } from '../check';
-import type { TreePlan } from './tree';
+import type { TreePlan } from './tree-plan';
 
 /** Share of the first choice that heads are believed to hit before anything was counted. */
 const PRIOR_FIRST = 0.6;

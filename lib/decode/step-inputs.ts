@@ -3,7 +3,7 @@ import type { TreeRows } from '../tensor/ops/attention/kv-cache';
 import type { DeviceHistory } from '../tensor/ops/sampling/verify-tree';
 import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
-import type { TreePlan } from './tree';
+import type { TreePlan } from './tree-plan';
 
 /** What the host tells the device before a step, in the order of the tensor. */
 interface StepState {

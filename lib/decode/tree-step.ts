@@ -9,7 +9,7 @@ import type { Tensor } from '../tensor/tensor';
 import type { Drafter } from './drafter';
 import { MARKS, StepClock, type PhaseSeconds } from './step-clock';
 import { draftWidth, PlanInputs, type StepInputs } from './step-inputs';
-import type { TreePlan } from './tree';
+import type { TreePlan } from './tree-plan';
 
 /** What all steps of a decoder work on. */
 export interface StepContext {

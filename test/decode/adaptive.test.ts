@@ -1,6 +1,6 @@
 // Adaptive trees on machines that are made up: how near they come to the best size there is.
 import { AdaptivePlanner } from '../../lib/decode/adaptive';
-import type { TreePlan } from '../../lib/decode/tree';
+import type { TreePlan } from '../../lib/decode/tree-plan';
 import { Random } from '../support/random';
 
 /** What a step takes by its drafts, in microseconds. */

@@ -8,9 +8,9 @@ import {
   expectedTokens,
   expectedTokensBySize,
   full,
-  type TreePlan,
   type TreeShape,
 } from '../../lib/decode/tree';
+import type { TreePlan } from '../../lib/decode/tree-plan';
 import { foretokenError } from '../support/errors';
 
 /** Rank path of each node. */
