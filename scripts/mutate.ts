@@ -2,10 +2,13 @@
 // there and expects the tests named for that mutation to notice. Only a failed expectation counts; what does not build,
 // crashes or hangs is a fault of the mutation, because it says nothing about tolerances.
 //
-//   npm run mutate                     all of scripts/mutations.ts, memory-, cuda- and cuda-tile-mutations.ts
+//   npm run mutate                     all of scripts/mutations
 //   npm run mutate -- rope top-k-tie   those whose name is one of these or begins with it
 //   npm run mutate -- cuda             those of CUDA kernels, whose tests run on the emulator with its race checker
 //   npm run mutate -- --list           their names
+//   npm run mutate -- --page           writes docs/mutations.md from scripts/mutations
+//
+// Whoever adds or runs a mutation copies what caught it into its entry and writes the page.
 //
 // The first build is a whole one. CMAKE_CXX_COMPILER_LAUNCHER=ccache makes the next ones short, and
 // CMAKE_BUILD_PARALLEL_LEVEL limits how much is compiled at a time.
@@ -13,18 +16,9 @@ import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { cudaMutations } from './cuda-mutations';
-import { cudaTileMutations } from './cuda-tile-mutations';
-import { memoryMutations } from './memory-mutations';
-import { mutations as cpuMutations, type Mutation } from './mutations';
-
-/** All there are. */
-export const mutations: readonly Mutation[] = [
-  ...cpuMutations,
-  ...memoryMutations,
-  ...cudaMutations,
-  ...cudaTileMutations,
-];
+import { mutations } from './mutations';
+import { isCuda, type Mutation } from './mutations/mutation';
+import { mutationsPage } from './mutations/page';
 
 /** What became of a mutation. */
 export type Verdict =
@@ -184,11 +178,6 @@ function chosen(names: readonly string[]): Mutation[] {
   return mutations.filter((mutation) => names.some((name) => mutation.name.startsWith(name)));
 }
 
-/** Whether a mutation is of a kernel for GPUs. */
-function isCuda({ file }: Mutation): boolean {
-  return file.startsWith('csrc/cuda/');
-}
-
 async function tryOut(copy: Copy, mutation: Mutation): Promise<Verdict> {
   const original = copy.read(mutation.file);
   copy.write(mutation.file, mutated(original, mutation));
@@ -217,21 +206,6 @@ function describeVerdict(verdict: Verdict): string {
   }
 }
 
-/** A table in Markdown. */
-function table(results: readonly (readonly [Mutation, Verdict])[]): string {
-  const cells = ([{ name, breaks, test }, verdict]: readonly [Mutation, Verdict]): string[] => [
-    name,
-    breaks,
-    verdict.kind === 'caught'
-      ? `${path.basename(test, '.test.ts')}: ${describeVerdict(verdict)}`
-      : describeVerdict(verdict),
-  ];
-  const rows = results.map((result) => cells(result).map((cell) => cell.replaceAll('|', '\\|')));
-  return [['mutation', 'what it breaks', 'caught by'], ['---', '---', '---'], ...rows]
-    .map((row) => `| ${row.join(' | ')} |`)
-    .join('\n');
-}
-
 async function main(names: readonly string[]): Promise<boolean> {
   const selected = chosen(names);
   // All of them are looked up before anything is built.
@@ -257,15 +231,15 @@ async function main(names: readonly string[]): Promise<boolean> {
       console.log(`${tests.size} files of tests pass without mutations${races ? ', race-checked' : ''}`);
     }
 
-    const results: [Mutation, Verdict][] = [];
+    const verdicts: Verdict[] = [];
     for (const mutation of selected) {
       const verdict = await tryOut(copy, mutation);
-      results.push([mutation, verdict]);
-      console.log(`${results.length}/${selected.length} ${mutation.name}: ${describeVerdict(verdict)}`);
+      verdicts.push(verdict);
+      console.log(`${verdicts.length}/${selected.length} ${mutation.name}: ${describeVerdict(verdict)}`);
     }
-    const caught = results.filter(([, { kind }]) => kind === 'caught').length;
-    console.log(`\n${table(results)}\n\n${caught} of ${results.length} caught`);
-    return caught === results.length;
+    const caught = verdicts.filter(({ kind }) => kind === 'caught').length;
+    console.log(`\n${caught} of ${verdicts.length} caught`);
+    return caught === verdicts.length;
   } finally {
     copy.dispose();
   }
@@ -278,6 +252,8 @@ if (require.main === module) {
   }
   if (names.includes('--list')) {
     for (const { name, breaks } of mutations) console.log(`${name.padEnd(40)}${breaks}`);
+  } else if (names.includes('--page')) {
+    writeFileSync(path.join(root, 'docs/mutations.md'), mutationsPage());
   } else {
     main(names).then(
       (good) => (process.exitCode = good ? 0 : 1),

@@ -1,7 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { judge, mutated, mutations, type Report } from '../../scripts/mutate';
-import type { Mutation } from '../../scripts/mutations';
+import { judge, mutated, type Report } from '../../scripts/mutate';
+import { mutations } from '../../scripts/mutations';
+import type { Mutation } from '../../scripts/mutations/mutation';
+import { mutationsPage } from '../../scripts/mutations/page';
 
 const root = path.join(__dirname, '../..');
 const mutation: Mutation = {
@@ -38,6 +40,10 @@ describe('mutations', () => {
 
   test('have different names', () => {
     expect(new Set(mutations.map(({ name }) => name)).size).toBe(mutations.length);
+  });
+
+  test('are all in docs/mutations.md, which `npm run mutate -- --page` writes', () => {
+    expect(readFileSync(path.join(root, 'docs/mutations.md'), 'utf8')).toBe(mutationsPage());
   });
 });
 

@@ -1,15 +1,7 @@
-// What `npm run mutate -- cuda-memory` breaks in how the backend for GPUs gives memory back while work still uses it: its tests
-// run random programs with too little memory and calls that fail.
-import type { Mutation } from './mutations';
+import { faults, type Mutation } from '../mutation';
 
-const programs = 'test/cuda/memory-programs.test.ts';
-
-function inFile(file: string, test: string, list: readonly Omit<Mutation, 'file' | 'test'>[]): Mutation[] {
-  return list.map((mutation) => ({ ...mutation, file, test }));
-}
-
-export const memoryMutations: readonly Mutation[] = [
-  ...inFile('csrc/cuda/host/cuda_backend.cc', programs, [
+export const host: readonly Mutation[] = [
+  ...faults('cuda/host/cuda_backend.cc', 'cuda/memory-programs', [
     {
       name: 'cuda-memory-no-wait',
       breaks: 'memory goes back in a capture while work from before it still uses it',
@@ -23,7 +15,8 @@ export const memoryMutations: readonly Mutation[] = [
       replace: 'check(',
     },
   ]),
-  ...inFile('csrc/cuda/host/cuda_backend.cc', 'test/cuda/capture-memory.test.ts', [
+
+  ...faults('cuda/host/cuda_backend.cc', 'cuda/capture-memory', [
     {
       name: 'cuda-memory-captured-uploads',
       breaks: 'uploads of a graph that goes are let go of in a capture',

@@ -1,0 +1,12 @@
+import { faults, type Mutation } from './mutation';
+
+export const core: readonly Mutation[] = [
+  ...faults('core/tensor.h', 'ops/zero-sizes', [
+    {
+      name: 'tensor-rows-without-elements',
+      breaks: 'a tensor without columns has no rows',
+      find: 'int64_t rows() const { return product(rank - 1); }',
+      replace: 'int64_t rows() const { return count() == 0 ? 0 : product(rank - 1); }',
+    },
+  ]),
+];

@@ -1,0 +1,105 @@
+import { faults, type Mutation } from '../mutation';
+
+export const attention: readonly Mutation[] = [
+  ...faults('cpu/attention/attention.cc', 'ops/attention/attention', [
+    {
+      name: 'attention-scale',
+      breaks: 'the scale of the scores',
+      find: 'dim, scale, scratch.queries);\n      dot_keys(scratch.queries, block.rows, dim, scratch.keys + block.base * dim, block.groups, scratch.scores,',
+      replace:
+        'dim, 1, scratch.queries);\n      dot_keys(scratch.queries, block.rows, dim, scratch.keys + block.base * dim, block.groups, scratch.scores,',
+      caught: 'attention on avx512 batch 2, length 1, 1/1 heads of 8, and 29 more',
+    },
+    {
+      name: 'attention-causal',
+      breaks: 'every row but the last of a block looks one row ahead',
+      find: 'end = row + 1 - block.base;\n        float* const scores',
+      replace: 'end = row + 1 + (i + 1 < block.rows) - block.base;\n        float* const scores',
+      caught: 'attention on avx512 batch 2, length 3, 2/1 heads of 12, and 29 more',
+    },
+    {
+      name: 'attention-maximum',
+      breaks: 'exponentials of scores without the largest',
+      find: 'const float largest = row_max(scores, begin, end);',
+      replace: 'const float largest = 0.0f * row_max(scores, begin, end);',
+      caught: 'attention on avx512 is stable where exponentials are not, and 2 more',
+    },
+    {
+      name: 'attention-document-start',
+      breaks: 'rows attend from where the document of the first row of their block starts',
+      find: 'begin = starts[row] - block.base, end = row + 1 - block.base;\n        float* const scores',
+      replace: 'begin = starts[first] - block.base, end = row + 1 - block.base;\n        float* const scores',
+      caught: 'attention on avx512 batch 2, length 31, 4/2 heads of 32, and 20 more',
+    },
+    {
+      name: 'attention-backward-delta',
+      breaks: 'the term of softmax that the gradients of a row share',
+      find: 'weights[j] * (grad_scores[j] - delta)',
+      replace: 'weights[j] * grad_scores[j]',
+      caught: 'attention on avx512 batch 2, length 1, 1/1 heads of 8, and 29 more',
+    },
+    {
+      name: 'attention-backward-scale',
+      breaks: 'the scale of the gradient of queries',
+      find: 'scale_row(scratch.grad_queries + i * dim, scale, dim,',
+      replace: 'scale_row(scratch.grad_queries + i * dim, 1, dim,',
+      caught: 'attention on avx512 batch 2, length 3, 2/1 heads of 12, and 27 more',
+    },
+    {
+      name: 'attention-backward-document',
+      breaks: 'the gradient of values reaches the last row of the document before',
+      find: 'exponentiate(weights, begin, end,',
+      replace: 'exponentiate(weights, begin > 0 ? begin - 1 : begin, end,',
+      caught: 'attention on avx512 batch 2, length 31, 4/2 heads of 32, and 17 more',
+    },
+  ]),
+
+  ...faults('cpu/attention/tree_attention.cc', 'ops/attention/tree-attention', [
+    {
+      name: 'tree-attention-ancestor',
+      breaks: 'the row before stands for the ancestor',
+      find: 'row = tree.parents[row]) {',
+      replace: '--row) {',
+      caught: 'treeAttention on avx512 of 0 positions and 7 rows, 2/1 heads of 12, and 26 more',
+    },
+    {
+      name: 'tree-attention-shared',
+      breaks: 'the positions that a block shares are those of its last row',
+      find: 'for (int64_t r = row_of(0); r < last_row; ++r) {',
+      replace: 'for (int64_t r = last_row; r < last_row; ++r) {',
+      caught: 'treeAttention on avx512 of 15 positions and 2 rows, 2/2 heads of 32, and 23 more',
+    },
+    {
+      name: 'tree-attention-own-key',
+      breaks: 'a row does not attend to itself unless it is the root',
+      find: 'const float largest = row_max(scores, 0, positions);',
+      replace:
+        'if (places[row].depth > 0) scores[positions - 1] = -1e30f;\n      const float largest = row_max(scores, 0, positions);',
+      caught: 'treeAttention on avx512 of 0 positions and 7 rows, 2/1 heads of 12, and 26 more',
+    },
+  ]),
+
+  ...faults('cpu/attention/kv_cache.cc', 'ops/attention/kv-cache', [
+    {
+      name: 'kv-compact-values',
+      breaks: 'moved rows keep the values of their new place',
+      find: '__builtin_memcpy(plane.value(to), plane.value(from),',
+      replace: '__builtin_memcpy(plane.value(from), plane.value(to),',
+      caught: 'the KV cache on avx512 with capacity 9, compacted, is that of plain decoding, and 14 more',
+    },
+    {
+      name: 'kv-compact-last-group',
+      breaks: 'keys that move out of a narrower last group',
+      find: 'out[d * out_width] = in[d * in_width];',
+      replace: 'out[d * out_width] = in[d * out_width];',
+      caught: 'the KV cache on avx512 with capacity 21, compacted, is that of plain decoding, and 5 more',
+    },
+    {
+      name: 'kv-compact-last-row',
+      breaks: 'the last accepted row is not moved',
+      find: 'for (int64_t i = 0; i < args.counts[s]; ++i) {',
+      replace: 'for (int64_t i = 0; i + 1 < args.counts[s]; ++i) {',
+      caught: 'the KV cache on avx512 with capacity 9, compacted, is that of plain decoding, and 14 more',
+    },
+  ]),
+];

@@ -1,0 +1,175 @@
+import { faults, type Mutation } from '../mutation';
+
+export const sampling: readonly Mutation[] = [
+  ...faults('cpu/sampling/process_logits.cc', 'ops/sampling/sampling', [
+    {
+      name: 'sampling-top-p-boundary',
+      breaks: 'top-p keeps one token more than it needs, where one stands on the boundary',
+      find: 'double left = enough - above;',
+      replace: 'double left = enough - above + 1e-3;',
+      caught: 'options on avx512 breaks ties in favour of the lowest tokens, and 2 more',
+    },
+    {
+      name: 'sampling-top-p-nothing',
+      breaks: 'top-p of 0 keeps nothing',
+      find: 'enough > 1 ? enough : 1',
+      replace: 'enough',
+      caught: 'options on avx512 alone and together, with 6 tokens, and 14 more',
+    },
+    {
+      name: 'sampling-tie',
+      breaks: 'top-k keeps what equals its last token',
+      find: 'if (z[v] == threshold && left > 0) {',
+      replace: 'if (z[v] == threshold && left >= 0) {',
+      caught: 'options on avx512 breaks ties in favour of the lowest tokens, and 2 more',
+    },
+    {
+      name: 'sampling-min-p-boundary',
+      breaks: 'min-p drops what stands on its boundary',
+      find: 'if (!(z[v] >= lowest))',
+      replace: 'if (!(z[v] > lowest))',
+      caught: 'options on avx512 alone and together, with 6 tokens, and 23 more',
+    },
+    {
+      name: 'sampling-penalty-twice',
+      breaks: 'penalties are applied twice',
+      find: 'if (has_penalties(options)) apply_penalties(z, vocab, options, scratch.seen);',
+      replace:
+        'for (int i = 0; has_penalties(options) && i < 2; ++i) apply_penalties(z, vocab, options, scratch.seen);',
+      caught: 'options on avx512 alone and together, with 6 tokens, and 17 more',
+    },
+    {
+      name: 'sampling-presence-of-prompt',
+      breaks: 'the presence penalty counts tokens of the prompt',
+      find: '(count > 0 ? options.presence_penalty : 0)',
+      replace: 'options.presence_penalty',
+      caught: 'options on avx512 alone and together, with 6 tokens, and 14 more',
+    },
+    {
+      name: 'sampling-noise-place',
+      breaks: 'the noise of a run that begins with excluded tokens',
+      find: 'gumbel_noise(seed, position, i - offset, noise);',
+      replace: 'gumbel_noise(seed, position, i, noise);',
+      caught: 'noise on avx512 is that of Philox with seed 0 at position 0, and 24 more',
+    },
+    {
+      name: 'sampling-noise-position',
+      breaks: 'the noise is that of the next position',
+      find: 'gumbel_noise(seed, position, i - offset, noise);',
+      replace: 'gumbel_noise(seed, position + 1, i - offset, noise);',
+      caught: 'noise on avx512 is that of Philox with seed 0 at position 0, and 33 more',
+    },
+  ]),
+
+  ...faults('cpu/sampling/sampling.cc', 'ops/sampling/nothing-to-draw', [
+    {
+      name: 'sampling-nothing-to-draw',
+      breaks: 'a row without a token to draw is not reported',
+      find: 'if (tokens[r] != kNoToken) continue;',
+      replace: 'if (tokens[r] != kNoToken || r >= 0) continue;',
+    },
+  ]),
+
+  ...faults('cpu/sampling/fused_draw.cc', 'ops/sampling/fused-draw', [
+    {
+      name: 'fused-draw-noise-tile',
+      breaks: 'every tile of columns has the noise of the first',
+      find: 'gumbel_noise(draw.seed, positions[r], first + i, noise + i);',
+      replace: 'gumbel_noise(draw.seed, positions[r], i, noise + i);',
+      caught: 'fused draws on avx512 of 512 tokens and 64 dimensions are those of the logits, and 11 more',
+    },
+  ]),
+
+  ...faults('cpu/sampling/verify_tree.cc', 'ops/sampling/verify-tree', [
+    {
+      name: 'verify-tree-first-child',
+      breaks: 'the walk steps to the first child, whatever its token',
+      find: 'if (args.tree.parents[child] == row && args.tokens[child] == token) return child;',
+      replace: 'if (args.tree.parents[child] == row) return child;',
+      caught: 'on avx512 speculative output is plain output with {"temperature":0}, and 35 more',
+    },
+    {
+      name: 'verify-tree-position',
+      breaks: 'the root draws with the noise of its own position, not of the next',
+      find: 'parent < 0 ? tree.lengths[s] + 1 :',
+      replace: 'parent < 0 ? tree.lengths[s] :',
+      caught: 'on avx512 speculative output is plain output with {"temperature":1}, and 23 more',
+    },
+    {
+      name: 'verify-tree-root-counted',
+      breaks: 'the token of the root counts twice in the penalties',
+      find: 'if (has_penalties(args.options) && row != args.tree.row_offsets[s]) seen.add',
+      replace: 'if (has_penalties(args.options)) seen.add',
+      caught:
+        'on avx512 speculative output is plain output with {"temperature":1,"repetitionPenalty":2,"frequencyPenalty":0.8,"presencePenalty":-1}, and 5 more',
+    },
+  ]),
+
+  ...faults('cpu/sampling/verify_tree.cc', 'ops/sampling/nothing-to-draw', [
+    {
+      name: 'verify-tree-nothing-to-draw',
+      breaks: 'a root without a token to draw is not reported',
+      find: 'return report_nothing_to_draw(context, "verifyTree",',
+      replace: 'if (s < 0) report_nothing_to_draw(context, "verifyTree",',
+    },
+    {
+      name: 'verify-tree-nothing-below-root',
+      breaks: 'a node without a token to draw is part of the path',
+      find: 'if (token == kNoToken) break;',
+      replace: 'if (token == kNoToken && row == root) break;',
+    },
+  ]),
+
+  ...faults('cpu/sampling/top_k.cc', 'ops/sampling/top-k', [
+    {
+      name: 'top-k-tie-order',
+      breaks: 'ties are ranked from the highest index down',
+      find: 'values[a] == value && indices[a] > index',
+      replace: 'values[a] == value && indices[a] < index',
+      caught: 'topK on avx512 of rows of 2, and 20 more',
+    },
+    {
+      name: 'top-k-tie-newcomer',
+      breaks: 'a later entry drives out its equal',
+      find: 'if (x[i] > heap.values[0]) heap.sink',
+      replace: 'if (x[i] >= heap.values[0]) heap.sink',
+      caught: 'topK on avx512 of rows of 16, and 14 more',
+    },
+  ]),
+
+  ...faults('cpu/sampling/gumbel.h', 'ops/sampling/sampling', [
+    {
+      name: 'gumbel-half',
+      breaks: 'the noise of x / 2³², and not of (x + ½) / 2³²',
+      find: '(to_float(upper ? ~x : x) + 0.5f) * 0x1p-32f',
+      replace: 'to_float(upper ? ~x : x) * 0x1p-32f',
+      caught: 'noise on avx512 is right at the ends of the range, position 850294815, and 5 more',
+    },
+  ]),
+
+  ...faults('cpu/sampling/draw.h', 'ops/sampling/fused-draw', [
+    {
+      name: 'draw-softcap-scale',
+      breaks: 'softcap leaves the logits between -1 and 1',
+      find: 'tanh(load_n(logits + i, lanes) / cap) * cap',
+      replace: 'tanh(load_n(logits + i, lanes) / cap)',
+      caught: 'fused draws on avx512 with a softcap of 0.5 are those of the capped logits, and 5 more',
+    },
+    {
+      name: 'draw-tile-tie',
+      breaks: 'of equal logits, that of the last tile is drawn',
+      find: 'if (other.value > value) *this = other;',
+      replace: 'if (other.value >= value) *this = other;',
+      caught:
+        'fused draws on avx512 of a tree are the same with and without its logits written, with a softcap and a bias, and 2 more',
+    },
+    {
+      name: 'draw-lane-tie',
+      breaks: 'of equal logits in one vector, the first lane wins',
+      find: '(values[lane] == best.value && ids[lane] < best.id)',
+      replace: '(values[lane] == best.value && ids[lane] < 0)',
+      caught:
+        'fused draws on avx512 of a tree are the same with and without its logits written, with a softcap and a bias, and 2 more',
+    },
+  ]),
+];

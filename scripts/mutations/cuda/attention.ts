@@ -1,0 +1,129 @@
+import { faults, type Mutation } from '../mutation';
+
+export const attention: readonly Mutation[] = [
+  ...faults('cuda/attention/attention_tiles.cuh', 'ops/attention/attention', [
+    {
+      name: 'cuda-attention-fragment',
+      breaks: 'fragments of keys have rows and columns exchanged',
+      find: 'b.at(8 * n + lane / 16 * 8 + lane % 8, k + lane / 8 % 2 * 8)',
+      replace: 'b.at(8 * n + lane / 8 % 2 * 8 + lane % 8, k + lane / 16 * 8)',
+      caught: 'attention on cuda-checked in bfloat16 batch 2, length 3, 2/1 heads of 12, and 35 more',
+    },
+  ]),
+
+  ...faults('cuda/attention/attention.cu', 'ops/attention/attention', [
+    {
+      name: 'cuda-attention-wait',
+      breaks: 'values are read before they have come',
+      find: '    ptx::cp_async_wait<0>();\n    __syncthreads();\n    if (key + kKeys < end)',
+      replace: '    __syncthreads();\n    if (key + kKeys < end)',
+      caught: 'attention on cuda-checked in float32 batch 2, length 1, 1/1 heads of 8, and 45 more',
+      reported: 'an access to what is still being copied',
+    },
+    {
+      name: 'cuda-attention-release',
+      breaks: 'the next keys come while others still multiply with these',
+      find: '    ptx::cp_async_wait<0>();\n    __syncthreads();\n    if (key + kKeys < end)',
+      replace: '    ptx::cp_async_wait<0>();\n    if (key + kKeys < end)',
+      caught: 'attention on cuda-checked in float32 batch 2, length 1, 1/1 heads of 8, and 92 more',
+      reported: 'a read of what was never written',
+    },
+    {
+      name: 'cuda-attention-causal',
+      breaks: 'a row sees the one behind it',
+      find: 'key + column <= first_row + row;',
+      replace: 'key + column <= first_row + row + 1;',
+      caught: 'attention on cuda-checked in float32 batch 2, length 1, 1/1 heads of 8, and 80 more',
+    },
+  ]),
+
+  ...faults('cuda/attention/attention_grad_queries.cu', 'ops/attention/attention', [
+    {
+      name: 'cuda-attention-grad-queries-stage',
+      breaks: 'the next keys are copied over those that are being multiplied',
+      find: 'load_keys(key + kKeys, stage ^ 1);',
+      replace: 'load_keys(key + kKeys, stage);',
+      caught: 'attention on cuda-checked in float32 batch 2, length 47, 4/4 heads of 64, and 72 more',
+      reported: 'an access to what is still being copied',
+    },
+    {
+      name: 'cuda-attention-grad-queries-release',
+      breaks: 'the next keys come while others still multiply with those before',
+      find: 'add_weighted(sums, grads, keys);\n    __syncthreads();',
+      replace: 'add_weighted(sums, grads, keys);',
+      caught: 'attention on cuda-checked in float32 batch 1, length 65, 4/1 heads of 80, and 56 more',
+      reported: 'a race',
+    },
+  ]),
+
+  ...faults('cuda/attention/attention_grad_keys.cu', 'ops/attention/attention', [
+    {
+      name: 'cuda-attention-grad-keys-wait',
+      breaks: 'queries are read while they are still coming',
+      find: 'ptx::cp_async_wait<1>();',
+      replace: 'ptx::cp_async_wait<2>();',
+      caught: 'attention on cuda-checked in float32 batch 2, length 1, 1/1 heads of 8, and 87 more',
+      reported: 'an access to what is still being copied',
+    },
+  ]),
+
+  ...faults('cuda/attention/tree_attention.cu', 'ops/attention/tree-attention', [
+    {
+      name: 'cuda-tree-attention-slots-barrier',
+      breaks: 'slots are read before other lanes have found them',
+      find: 'slots + r * kChunk);\n    }\n    __syncwarp();',
+      replace: 'slots + r * kChunk);\n    }',
+      caught:
+        'treeAttention on cuda-checked in float32 of 0 positions and 1 rows, 1/1 heads of 8, and 55 more',
+      reported: 'a race',
+    },
+    {
+      name: 'cuda-tree-attention-shares',
+      breaks: 'warps that share a unit leave out rows',
+      find: '(kUnits - 1 - unit) / units + 1}',
+      replace: '(kUnits - 1 - unit) / units + 2}',
+      caught:
+        'treeAttention on cuda-checked in float32 of 0 positions and 7 rows, 2/1 heads of 12, and 33 more',
+      reported: 'a read of what was never written',
+    },
+    {
+      name: 'cuda-tree-attention-merge-barrier',
+      breaks: 'sums of units are merged before they are there',
+      find: 'unit.weigh(passes, dim, shared_.sums[share.unit]);\n        __syncthreads();',
+      replace: 'unit.weigh(passes, dim, shared_.sums[share.unit]);',
+      caught:
+        'treeAttention on cuda-checked in float32 of 0 positions and 1 rows, 1/1 heads of 8, and 55 more',
+      reported: 'a race',
+    },
+    {
+      name: 'cuda-tree-attention-divergent-barrier',
+      breaks: 'only threads with a query come to the barrier',
+      find: '      __syncthreads();\n      if (thread_ < tile_.count) merge_softmax(chunk, first);',
+      replace:
+        '      if (thread_ < tile_.count) __syncthreads();\n      if (thread_ < tile_.count) merge_softmax(chunk, first);',
+      caught:
+        'treeAttention on cuda-checked in float32 of 0 positions and 1 rows, 1/1 heads of 8, and 55 more',
+      reported: 'a divergent barrier',
+    },
+  ]),
+
+  ...faults('cuda/attention/kv_cache.cu', 'ops/attention/kv-cache', [
+    {
+      name: 'cuda-kv-compact-last-row',
+      breaks: 'the last accepted row is not moved',
+      find: 'for (int64_t first = in_place; first < count; first += kTogether)',
+      replace: 'for (int64_t first = in_place; first + 1 < count; first += kTogether)',
+      caught:
+        'the KV cache on cuda-checked in float32 with capacity 9 and heads of 5, compacted, is that of plain decoding, and 9 more',
+    },
+    {
+      name: 'cuda-kv-append-slot',
+      breaks: 'rows of later sequences are written behind the place of the first',
+      find: 'tree.lengths[sequence] + row - tree.row_offsets[sequence];',
+      replace: 'tree.lengths[sequence] + row;',
+      caught:
+        'the KV cache on cuda-checked in float32 with capacity 9 and heads of 5, compacted, is that of plain decoding, and 31 more',
+      reported: 'a race',
+    },
+  ]),
+];

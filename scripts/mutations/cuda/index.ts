@@ -1,0 +1,19 @@
+import { attention } from './attention';
+import { common } from './common';
+import { host } from './host';
+import { layers } from './layers';
+import { linear } from './linear';
+import { loss } from './loss';
+import { optimizer } from './optimizer';
+import { sampling } from './sampling';
+
+export const cuda = [
+  ...common,
+  ...layers,
+  ...optimizer,
+  ...linear,
+  ...loss,
+  ...attention,
+  ...sampling,
+  ...host,
+];

@@ -1,0 +1,60 @@
+import { faults, type Mutation } from '../mutation';
+
+export const optimizer: readonly Mutation[] = [
+  ...faults('cuda/optimizer/optimizer.cu', 'ops/optimizer/optimizer', [
+    {
+      name: 'cuda-sum-squares-rest',
+      breaks: 'elements behind the last vector are read with it',
+      find: 'if (i + N <= count) load_columns<kVectors>',
+      replace: 'if (i < count) load_columns<kVectors>',
+      caught: 'cuda-checked sum of squares of 1, and 7 more',
+      reported: 'a read of what was never written',
+    },
+    {
+      name: 'cuda-sum-squares-parts',
+      breaks: 'parts beyond the first of each thread',
+      find: 'for (int64_t i = threadIdx.x; i < parts; i += kSumThreads) sum += sums[i];',
+      replace: 'if (threadIdx.x < parts) sum = sums[threadIdx.x];',
+      caught: 'cuda-checked nothing has the sum 0, and a large sum of small numbers is not lost',
+    },
+    {
+      name: 'cuda-sum-squares-float32',
+      breaks: 'squares are rounded to float32 before they are added',
+      find: 'sum = fma(static_cast<double>(values[j]), static_cast<double>(values[j]), sum);',
+      replace: 'sum += values[j] * values[j];',
+      caught: 'cuda-checked squares are not rounded before they are added',
+    },
+    {
+      name: 'cuda-clip-eps',
+      breaks: 'the 10⁻⁶ beside the norm',
+      find: '(norm + 1e-6)',
+      replace: 'norm',
+      caught: 'cuda-checked clipping [9, 16] to 1',
+    },
+    {
+      name: 'cuda-adamw-decay-order',
+      breaks: 'the update decays, too',
+      find: 'param[j] = fmaf(-s.step, update, s.decay * param[j]);',
+      replace: 'param[j] = s.decay * fmaf(-s.step, update, param[j]);',
+      caught: 'cuda-checked AdamW on 1 parameters over three steps, and 7 more',
+    },
+    {
+      name: 'cuda-adamw-last',
+      breaks: 'the last of the parameters that fill no vector',
+      find: 'i < args.count; i += threads) adamw_at<1>',
+      replace: 'i + 1 < args.count; i += threads) adamw_at<1>',
+      caught: 'cuda-checked AdamW on 1 parameters over three steps, and 14 more',
+      reported: 'a read of what was never written',
+    },
+  ]),
+
+  ...faults('cuda/optimizer/optimizer.cu', 'ops/after-error', [
+    {
+      name: 'cuda-adamw-after-error',
+      breaks: 'parameters change after an error',
+      find: 'if (has_error(record)) return;',
+      replace: '',
+      caught: 'after an error on cuda-checked adamw changes nothing',
+    },
+  ]),
+];

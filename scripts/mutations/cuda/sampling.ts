@@ -1,0 +1,95 @@
+import { faults, type Mutation } from '../mutation';
+
+export const sampling: readonly Mutation[] = [
+  ...faults('cuda/sampling/sampling.cu', 'ops/sampling/nothing-to-draw', [
+    {
+      name: 'cuda-sampling-nothing-to-draw',
+      breaks: 'a row without a token to draw is not reported',
+      find: 'if (token == kNoToken) reporter',
+      replace: 'if (token == kNoToken && row < 0) reporter',
+    },
+  ]),
+
+  ...faults('cuda/sampling/select.cuh', 'ops/sampling/top-k', [
+    {
+      name: 'cuda-select-bins-barrier',
+      breaks: 'weights are added to bins that others have yet to clear',
+      find: 'scratch.bins[i] = 0;\n  __syncthreads();',
+      replace: 'scratch.bins[i] = 0;',
+      caught: 'topK on cuda-checked of rows of 2, and 9 more',
+      reported: 'a read of what was never written',
+    },
+    {
+      name: 'cuda-select-divergent-barrier',
+      breaks: 'only the first thread comes to the barrier',
+      find: 'if (threadIdx.x == 0) *size = 0;\n  __syncthreads();',
+      replace: 'if (threadIdx.x == 0) {\n    *size = 0;\n    __syncthreads();\n  }',
+      caught: 'topK on cuda-checked of rows of 1, and 10 more',
+      reported: 'a divergent barrier',
+    },
+    {
+      name: 'cuda-select-before',
+      breaks: 'the weight above a bin is that of the bin, too',
+      find: 'scratch.before = is_first ? before : before + first;',
+      replace: 'scratch.before = before + first;',
+      caught: 'topK on cuda-checked of rows of 2, and 9 more',
+      reported: 'out of bounds',
+    },
+  ]),
+
+  ...faults('cuda/sampling/top_k.cu', 'ops/sampling/top-k', [
+    {
+      name: 'cuda-top-k-sort-barrier',
+      breaks: 'pairs are compared before the step before is over',
+      find: '      __syncthreads();\n      for (int64_t pair',
+      replace: '      for (int64_t pair',
+      caught: 'topK on cuda-checked of rows of 7, and 7 more',
+      reported: 'a race',
+    },
+  ]),
+
+  ...faults('cuda/sampling/fused_draw.cuh', 'ops/sampling/fused-draw', [
+    {
+      name: 'cuda-fused-draw-quad',
+      breaks: 'the best of a strip is that of one lane of four',
+      find: 'best = reduce_quad(best, Max());',
+      replace: '',
+      caught:
+        'fused draws on cuda-checked and float32 of 31 tokens and 3 dimensions are those of the logits, and 13 more',
+    },
+  ]),
+
+  ...faults('cuda/sampling/verify_tree.cu', 'ops/sampling/verify-tree', [
+    {
+      name: 'cuda-verify-tree-history-barrier',
+      breaks: 'penalties are applied before the token before is counted',
+      find: 'add_to_output(seen, args.tokens[row]);\n        __syncthreads();',
+      replace: 'add_to_output(seen, args.tokens[row]);',
+      caught:
+        'on cuda-checked speculative output is plain output with {"temperature":0,"repetitionPenalty":3}, and 3 more',
+      reported: 'a race',
+    },
+    {
+      name: 'cuda-verify-tree-position',
+      breaks: 'a draw has the noise of the position before',
+      find: 'path_stride) + 1);',
+      replace: 'path_stride));',
+      caught: 'on cuda-checked speculative output is plain output with {"temperature":1}, and 3 more',
+    },
+  ]),
+
+  ...faults('cuda/sampling/verify_tree.cu', 'ops/sampling/nothing-to-draw', [
+    {
+      name: 'cuda-verify-tree-nothing-to-draw',
+      breaks: 'a root without a token to draw is not reported',
+      find: 'if (row == root && threadIdx.x == 0) reporter',
+      replace: 'if (row < 0 && threadIdx.x == 0) reporter',
+    },
+    {
+      name: 'cuda-verify-tree-nothing-below-root',
+      breaks: 'a node without a token to draw is reported, although no text may come there',
+      find: 'if (row == root && threadIdx.x == 0) reporter',
+      replace: 'if (threadIdx.x == 0) reporter',
+    },
+  ]),
+];
