@@ -13,7 +13,6 @@ import {
 } from '../check';
 import { ForetokenError } from '../errors';
 import { headKind } from '../heads';
-import type { ActivationDType } from '../native/binding';
 import type { BlockConfig } from '../nn/block';
 
 /** Largest number of heads. */
@@ -79,8 +78,6 @@ const LIMITS = {
   headDim: 2 ** 14,
   maxPositionEmbeddings: 2 ** 31 - 1,
 } as const satisfies Partial<Record<keyof ModelConfig, number>>;
-
-type Json = Record<string, unknown>;
 
 const DEFAULTS = {
   modelType: 'llama',
@@ -192,88 +189,4 @@ export function blockConfig(config: ModelConfig): BlockConfig {
     initStd: config.initializerRange,
     residualStd: config.initializerRange / Math.sqrt(2 * config.numHiddenLayers),
   };
-}
-
-const ARCHITECTURES: Record<ModelType, string> = {
-  llama: 'LlamaForCausalLM',
-  qwen2: 'Qwen2ForCausalLM',
-  qwen3: 'Qwen3ForCausalLM',
-};
-
-/**
- * config.json as any Llama reader understands it, with one `mtp` object more.
- * @param storedDtype of the matrices that it lies beside
- */
-export function configToJson(config: ModelConfig, storedDtype: ActivationDType): Json {
-  return {
-    architectures: [ARCHITECTURES[config.modelType]],
-    model_type: config.modelType,
-    vocab_size: config.vocabSize,
-    hidden_size: config.hiddenSize,
-    intermediate_size: config.intermediateSize,
-    num_hidden_layers: config.numHiddenLayers,
-    num_attention_heads: config.numAttentionHeads,
-    num_key_value_heads: config.numKeyValueHeads,
-    head_dim: config.headDim,
-    max_position_embeddings: config.maxPositionEmbeddings,
-    rms_norm_eps: config.rmsNormEps,
-    rope_theta: config.ropeTheta,
-    tie_word_embeddings: config.tieWordEmbeddings,
-    attention_bias: config.attentionBias,
-    initializer_range: config.initializerRange,
-    bos_token_id: config.bosTokenId,
-    eos_token_id: config.eosTokenId,
-    hidden_act: 'silu',
-    torch_dtype: storedDtype,
-    mtp: { kind: config.mtp.kind, num_heads: config.mtp.numHeads },
-  };
-}
-
-/** Reads config.json; what the trunk cannot do is refused by name. */
-export function configFromJson(json: Json): ModelConfig {
-  const fail = (message: string): never => {
-    throw new ForetokenError('INVALID_CONFIG', `config.json: ${message}`);
-  };
-  const number = (name: string): number | undefined => {
-    const value = json[name];
-    if (value === undefined || value === null) return undefined;
-    if (typeof value !== 'number') fail(`${name} must be a number, but is ${JSON.stringify(value)}`);
-    return value as number;
-  };
-  const flag = (name: string): boolean | undefined => {
-    const value = json[name];
-    if (value !== undefined && typeof value !== 'boolean') {
-      fail(`${name} must be true or false, but is ${JSON.stringify(value)}`);
-    }
-    return value as boolean | undefined;
-  };
-  const required = (name: string): number => number(name) ?? fail(`${name} is missing`);
-  const activation = json.hidden_act ?? 'silu';
-  if (activation !== 'silu') fail(`hidden_act must be silu, but is ${JSON.stringify(activation)}`);
-  if (json.rope_scaling !== undefined && json.rope_scaling !== null) {
-    fail(`rope_scaling is not supported, but is ${JSON.stringify(json.rope_scaling)}`);
-  }
-  if (json.use_sliding_window === true) fail('use_sliding_window is not supported');
-  if (json.mlp_bias === true) fail('mlp_bias is not supported');
-  const mtp = (json.mtp ?? {}) as Json;
-  const eos: unknown = Array.isArray(json.eos_token_id) ? json.eos_token_id[0] : json.eos_token_id;
-  return modelConfig({
-    modelType: (json.model_type ?? 'llama') as ModelType,
-    vocabSize: required('vocab_size'),
-    hiddenSize: required('hidden_size'),
-    intermediateSize: required('intermediate_size'),
-    numHiddenLayers: required('num_hidden_layers'),
-    numAttentionHeads: required('num_attention_heads'),
-    numKeyValueHeads: number('num_key_value_heads'),
-    headDim: number('head_dim'),
-    maxPositionEmbeddings: number('max_position_embeddings'),
-    rmsNormEps: number('rms_norm_eps'),
-    ropeTheta: number('rope_theta'),
-    tieWordEmbeddings: flag('tie_word_embeddings'),
-    attentionBias: flag('attention_bias'),
-    initializerRange: number('initializer_range'),
-    bosTokenId: number('bos_token_id') ?? null,
-    eosTokenId: (eos as number | null | undefined) ?? null,
-    mtp: { kind: (mtp.kind ?? 'parallel') as string, numHeads: (mtp.num_heads ?? 1) as number },
-  });
 }

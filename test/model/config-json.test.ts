@@ -1,0 +1,233 @@
+import { modelConfig, type ModelConfig, type ModelOptions } from '../../lib/model/config';
+import { configFromJson, configToJson } from '../../lib/model/config-json';
+import { foretokenError } from '../support/errors';
+
+// Files of real models, as published.
+const llama2 = {
+  _name_or_path: 'meta-llama/Llama-2-7b-hf',
+  architectures: ['LlamaForCausalLM'],
+  bos_token_id: 1,
+  eos_token_id: 2,
+  hidden_act: 'silu',
+  hidden_size: 4096,
+  initializer_range: 0.02,
+  intermediate_size: 11008,
+  max_position_embeddings: 4096,
+  model_type: 'llama',
+  num_attention_heads: 32,
+  num_hidden_layers: 32,
+  num_key_value_heads: 32,
+  pretraining_tp: 1,
+  rms_norm_eps: 1e-5,
+  rope_scaling: null,
+  tie_word_embeddings: false,
+  torch_dtype: 'float16',
+  transformers_version: '4.31.0.dev0',
+  use_cache: true,
+  vocab_size: 32000,
+};
+const llama3 = {
+  architectures: ['LlamaForCausalLM'],
+  attention_bias: false,
+  attention_dropout: 0,
+  bos_token_id: 128000,
+  eos_token_id: 128001,
+  hidden_act: 'silu',
+  hidden_size: 4096,
+  initializer_range: 0.02,
+  intermediate_size: 14336,
+  max_position_embeddings: 8192,
+  mlp_bias: false,
+  model_type: 'llama',
+  num_attention_heads: 32,
+  num_hidden_layers: 32,
+  num_key_value_heads: 8,
+  pretraining_tp: 1,
+  rms_norm_eps: 1e-5,
+  rope_scaling: null,
+  rope_theta: 500000,
+  tie_word_embeddings: false,
+  torch_dtype: 'bfloat16',
+  transformers_version: '4.40.0.dev0',
+  use_cache: true,
+  vocab_size: 128256,
+};
+const smolLm2 = {
+  architectures: ['LlamaForCausalLM'],
+  attention_bias: false,
+  attention_dropout: 0,
+  bos_token_id: 1,
+  eos_token_id: 2,
+  hidden_act: 'silu',
+  hidden_size: 576,
+  initializer_range: 0.041666666666666664,
+  intermediate_size: 1536,
+  is_llama_config: true,
+  max_position_embeddings: 8192,
+  mlp_bias: false,
+  model_type: 'llama',
+  num_attention_heads: 9,
+  num_hidden_layers: 30,
+  num_key_value_heads: 3,
+  pad_token_id: 2,
+  pretraining_tp: 1,
+  rms_norm_eps: 1e-5,
+  rope_interleaved: false,
+  rope_scaling: null,
+  rope_theta: 100000,
+  tie_word_embeddings: true,
+  torch_dtype: 'bfloat16',
+  'transformers.js_config': { kv_cache_dtype: { q4f16: 'float16', fp16: 'float16' } },
+  transformers_version: '4.42.3',
+  use_cache: true,
+  vocab_size: 49152,
+};
+const qwen25 = {
+  architectures: ['Qwen2ForCausalLM'],
+  attention_dropout: 0,
+  bos_token_id: 151643,
+  eos_token_id: 151643,
+  hidden_act: 'silu',
+  hidden_size: 896,
+  initializer_range: 0.02,
+  intermediate_size: 4864,
+  max_position_embeddings: 32768,
+  max_window_layers: 24,
+  model_type: 'qwen2',
+  num_attention_heads: 14,
+  num_hidden_layers: 24,
+  num_key_value_heads: 2,
+  rms_norm_eps: 1e-6,
+  rope_theta: 1000000,
+  sliding_window: 32768,
+  tie_word_embeddings: true,
+  torch_dtype: 'bfloat16',
+  transformers_version: '4.40.1',
+  use_cache: true,
+  use_mrope: false,
+  use_sliding_window: false,
+  vocab_size: 151936,
+};
+/** Qwen3 as transformers 5 writes it. */
+const qwen3 = {
+  architectures: ['Qwen3ForCausalLM'],
+  attention_bias: false,
+  attention_dropout: 0,
+  bos_token_id: 151643,
+  dtype: 'bfloat16',
+  eos_token_id: [151645, 151643],
+  head_dim: 128,
+  hidden_act: 'silu',
+  hidden_size: 1024,
+  initializer_range: 0.02,
+  intermediate_size: 3072,
+  layer_types: new Array<string>(28).fill('full_attention'),
+  max_position_embeddings: 40960,
+  max_window_layers: 28,
+  model_type: 'qwen3',
+  num_attention_heads: 16,
+  num_hidden_layers: 28,
+  num_key_value_heads: 8,
+  pad_token_id: null,
+  rms_norm_eps: 1e-6,
+  rope_parameters: { rope_theta: 1000000, rope_type: 'default' },
+  sliding_window: null,
+  tie_word_embeddings: true,
+  transformers_version: '5.0.0',
+  use_cache: true,
+  use_sliding_window: false,
+  vocab_size: 151936,
+};
+
+describe('files of others are read', () => {
+  it.each<[string, object, Partial<ModelConfig>]>([
+    ['Llama 2', llama2, { modelType: 'llama', ropeTheta: 10000, headDim: 128, eosTokenId: 2 }],
+    ['Llama 3', llama3, { ropeTheta: 500000, numKeyValueHeads: 8, maxPositionEmbeddings: 8192 }],
+    ['SmolLM2', smolLm2, { ropeTheta: 100000, headDim: 64, tieWordEmbeddings: true }],
+    ['Qwen2.5', qwen25, { modelType: 'qwen2', ropeTheta: 1000000, rmsNormEps: 1e-6, headDim: 64 }],
+    ['Qwen3', qwen3, { modelType: 'qwen3', ropeTheta: 1000000, headDim: 128, eosTokenId: 151645 }],
+  ])('%s', (_, json, expected) => {
+    expect(configFromJson({ ...json })).toMatchObject(expected);
+  });
+
+  it('both spellings of the base of the rotary angles, and both at once', () => {
+    const { rope_theta, ...without } = llama3;
+    for (const json of [
+      { ...without, rope_theta },
+      { ...without, rope_parameters: { rope_theta, rope_type: 'default' } },
+      { ...without, rope_parameters: { rope_theta } },
+      { ...without, rope_theta: null, rope_parameters: { rope_theta, partial_rotary_factor: 1 } },
+      { ...without, rope_scaling: { rope_theta, rope_type: 'default', type: 'default', factor: null } },
+      { ...without, rope_theta, rope_parameters: { rope_theta, rope_type: 'default' }, rope_scaling: null },
+    ]) {
+      expect(configFromJson(json).ropeTheta).toBe(500000);
+    }
+    expect(configFromJson({ ...without, rope_parameters: { rope_type: 'default' } }).ropeTheta).toBe(10000);
+  });
+
+  it('takes the epsilon of transformers where the file has none', () => {
+    const { rms_norm_eps: _, ...without } = llama3;
+    expect(configFromJson(without).rmsNormEps).toBe(1e-6);
+  });
+
+  it('takes null for a key that is not there, whatever the key', () => {
+    const plain = configFromJson(llama3);
+    for (const name of [
+      'head_dim',
+      'mtp',
+      'layer_types',
+      'quantization_config',
+      'use_sliding_window',
+      'new',
+    ]) {
+      expect(configFromJson({ ...llama3, [name]: null })).toEqual(plain);
+    }
+  });
+});
+
+describe('refuses what may change numbers', () => {
+  it.each<[object, string[]]>([
+    [{ hidden_act: 'gelu' }, ['hidden_act must be "silu"', '"gelu"']],
+    [{ mlp_bias: true }, ['mlp_bias must be false', 'true']],
+    [{ use_mrope: true }, ['use_mrope must be false']],
+    [{ rope_interleaved: true }, ['rope_interleaved must be false']],
+    [{ partial_rotary_factor: 0.5 }, ['partial_rotary_factor must be 1', '0.5']],
+    [{ quantization_config: { bits: 4 } }, ['quantization_config is not known', 'an object']],
+    [{ is_causal: false }, ['is_causal is not known', 'given: false']],
+    [{ logits_scaling: 8 }, ['logits_scaling is not known', '8']],
+    [{ constructor: 1 }, ['constructor is not known']],
+    [{ use_sliding_window: true }, ['use_sliding_window must be false']],
+    [{ use_sliding_window: true, sliding_window: 4096 }, ['use_sliding_window must be false']],
+    [{ sliding_window: 4096 }, ['sliding_window is 4096', 'use_sliding_window false']],
+    [{ layer_types: ['full_attention', 'sliding_attention'] }, ['layer_types', '"sliding_attention"']],
+    [{ layer_types: 'full_attention' }, ['layer_types must be an array', '"full_attention"']],
+    [{ rope_scaling: { type: 'linear', factor: 2 } }, ['rope_scaling.type must be "default"', '"linear"']],
+    [{ rope_scaling: { rope_type: 'llama3', factor: 8 } }, ['rope_scaling.rope_type', '"llama3"']],
+    [{ rope_parameters: { rope_type: 'yarn', factor: 4 } }, ['rope_parameters.rope_type', '"yarn"']],
+    [{ rope_parameters: { rope_theta: 1e6 } }, ['rope_parameters.rope_theta is 1000000', '500000']],
+    [{ rope_parameters: { partial_rotary_factor: 0.25 } }, ['rope_parameters.partial_rotary_factor', '0.25']],
+    [{ rope_parameters: { full_attention: {} } }, ['rope_parameters.full_attention is not known']],
+    [{ rope_parameters: [1] }, ['rope_parameters must be an object', '[1]']],
+    [{ rope_parameters: { rope_theta: '1e4' } }, ['rope_parameters.rope_theta must be a number', '"1e4"']],
+    [{ mtp: { kind: 'parallel', num_heads: 2, shared: true } }, ['mtp.shared is not known']],
+    [{ mtp: 'parallel' }, ['mtp must be an object', '"parallel"']],
+    [{ model_type: 'mistral' }, ['modelType', '"mistral"']],
+    [{ vocab_size: null }, ['vocab_size is missing']],
+    [{ tie_word_embeddings: 'yes' }, ['tie_word_embeddings must be true or false', '"yes"']],
+  ])('%j', (change, parts) => {
+    expect(() => configFromJson({ ...llama3, ...change })).toThrow(
+      foretokenError('INVALID_CONFIG', ...parts),
+    );
+  });
+});
+
+it.each<[string, Partial<ModelOptions>]>([
+  ['defaults', {}],
+  ['everything else', { modelType: 'qwen2', ropeTheta: 1e6, tieWordEmbeddings: true, eosTokenId: 3 }],
+  ['heads', { mtp: { kind: 'sequential', numHeads: 4 }, rmsNormEps: 1e-3, attentionBias: true }],
+])('what was written is read: %s', (_, options) => {
+  const sizes = { vocabSize: 100, hiddenSize: 64, numHiddenLayers: 2, numAttentionHeads: 4 };
+  const config = modelConfig({ ...sizes, ...options });
+  const json = JSON.parse(JSON.stringify(configToJson(config, 'bfloat16'))) as Record<string, unknown>;
+  expect(configFromJson(json)).toEqual(config);
+});
