@@ -12,13 +12,14 @@
 //
 // The first build is a whole one. CMAKE_CXX_COMPILER_LAUNCHER=ccache makes the next ones short, and
 // CMAKE_BUILD_PARALLEL_LEVEL limits how much is compiled at a time.
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { mutations } from './mutations';
 import { isCuda, type Mutation } from './mutations/mutation';
 import { mutationsPage } from './mutations/page';
+import { repositoryFiles } from './repository-files';
 
 /** What became of a mutation. */
 export type Verdict =
@@ -86,11 +87,7 @@ class Copy {
 
   /** Copies the files. Not part of construction, so that a copy that ends halfway can be disposed. */
   fill(): void {
-    const listed = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
-    const files = execFileSync('git', listed, { cwd: root, encoding: 'utf8' }).split('\0');
-    for (const file of files.filter((name) => name && existsSync(path.join(root, name)))) {
-      cpSync(path.join(root, file), path.join(this.root, file));
-    }
+    for (const file of repositoryFiles(root)) cpSync(path.join(root, file), path.join(this.root, file));
     symlinkSync(path.join(root, 'node_modules'), path.join(this.root, 'node_modules'), 'dir');
   }
 
