@@ -6,7 +6,7 @@
 # Observed: values follow JavaScript. `strip` ignores its argument, so a template that strips "\n" also loses spaces;
 # arrays are compared by identity and numbers with texts loosely, so a branch on `tool_calls == []` is never taken; %
 # takes the sign of the dividend; a float joined to a text loses its ".0"; texts cannot be ordered.
-# What follows: render a template with both once, before a model is served with the JavaScript prompt.
+# Consequence: render a template with both libraries once, before serving a model with the JavaScript prompt.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

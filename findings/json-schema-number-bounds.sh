@@ -5,14 +5,14 @@
 # Observed: bounds of numbers become patterns of digits that are too wide and too narrow at once. An integer from 0 to 150
 # may be 155 (but not 160); a number from 0 to 1 may be 1.5; a number of at least 0 may not be 0.5. `multipleOf`,
 # `uniqueItems` and `not` are dropped without an error.
-# What follows: validate the finished text against the schema as well, whatever constrained it.
+# Consequence: validate the finished text against the schema as well, even if a grammar constrained it.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 npm init -y >/dev/null
 npm install --silent --no-audit --no-fund @mlc-ai/web-xgrammar@0.1.27
-# The package says that it is an ES module but ships a CommonJS file, so it loads under a name that ends in .cjs alone.
+# The package declares itself an ES module but ships a CommonJS file, so it loads only under a name that ends in .cjs.
 cp node_modules/@mlc-ai/web-xgrammar/lib/index.js xgrammar.cjs
 cat >check.cjs <<'EOF'
 const xgrammar = require('./xgrammar.cjs');

@@ -1,12 +1,10 @@
 #!/usr/bin/env bash
 # @huggingface/tokenizers 0.2.0 reads tokenizer.json in JavaScript.
-#
-# A good guess: it gives the ids that the Rust library of the same name gives, or refuses a pre-tokenizer that it lacks.
+# A good guess: the package gives the ids of the Rust library of the same name, or refuses a pre-tokenizer that it lacks.
 # Observed: the pre-tokenizer Split treats every `behavior` as Isolated. The Rust library, by its documentation, cuts "a--b" at "-" into
 # [a, b] (Removed), [a, -, -, b] (Isolated), [a-, -, b] (MergedWithPrevious), [a, -, -b] (MergedWithNext) and
 # [a, --, b] (Contiguous); here all five give [a, -, -, b], without an error.
-# What follows: a tokenizer that uses another behavior trains and prompts a model on ids that it has never seen. Only the
-# quality of the text would tell.
+# Consequence: a tokenizer that uses another behavior trains and prompts a model on ids that it has never seen. Only the quality of the text would show it.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
