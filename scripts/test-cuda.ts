@@ -6,11 +6,7 @@ import path from 'node:path';
 import { native } from '../lib/native/load';
 
 const root = path.join(__dirname, '..');
-const jest = [
-  path.join(root, 'node_modules/jest/bin/jest.js'),
-  '--config',
-  path.join(root, 'jest.cuda.config.js'),
-];
+const jest = [path.join(root, 'node_modules/jest/bin/jest.js'), '--selectProjects', 'cuda', '--ci'];
 
 /** Runs a command with this terminal; says whether it succeeded. */
 function run(name: string, command: string, args: readonly string[]): boolean {
