@@ -1,6 +1,7 @@
 import { buffer } from 'node:stream/consumers';
-import { generate, type GeneratedPiece } from '../decode/generate';
+import { generate } from '../decode/generate';
 import type { GenerateStats } from '../decode/generate-stats';
+import type { GeneratedPiece } from '../decode/output-limiter';
 import { readText } from '../files';
 import { decodeUtf8 } from '../utf8';
 import { openCommandDevice } from './open-device';

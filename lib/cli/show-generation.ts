@@ -1,4 +1,4 @@
-import type { GeneratedPiece } from '../decode/generate';
+import type { GeneratedPiece } from '../decode/output-limiter';
 import { showsColours, type TextStream } from '../terminal';
 
 /** By the number of accepted drafts in a step: none, one, two, more. */

@@ -1,5 +1,5 @@
-import { Latest } from './recent-durations';
-import { Looks, STEPS_OF_A_TRIAL } from './exploration';
+import { RecentDurations } from './recent-durations';
+import { Exploration, TRIAL_STEPS } from './exploration';
 import type { Planner, StepOutcome } from './planner';
 import { isTimeToReplan, RankPathStatistics } from './rank-path-statistics';
 import { StepTimes } from './step-times';
@@ -10,13 +10,13 @@ import type { TreePlan } from './tree-plan';
 const SIZES = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 63];
 
 /** Measurements of one size before its time is believed. */
-const FIRST_LOOKS = 3;
+const MINIMUM_SAMPLES = 3;
 
 /**
  * Sizes whose speeds differ by less look alike to these measurements. Of those the smallest is taken: larger trees more often
  * take longer in use than where they were tried.
  */
-const ALIKE = 1.02;
+const NOISE = 1.02;
 
 /**
  * Takes the tree size that gives the most expected tokens per second: the acceptance as counted so far over the step time
@@ -29,10 +29,10 @@ export class AdaptivePlanner implements Planner {
   /** Of the device alone: what comes to it costs the same for every size. */
   readonly #times = new StepTimes();
   /** What comes to it. */
-  readonly #overhead = new Latest(9);
+  readonly #overhead = new RecentDurations(9);
   #steps = 0;
-  #allSeen = false;
-  readonly #looks = new Looks();
+  #allMeasured = false;
+  readonly #exploration = new Exploration();
   /** What was worked out from the statistics, by size; good for a few steps. */
   readonly #trees = new Map<number, TreePlan>();
   #largest: TreePlan;
@@ -41,7 +41,7 @@ export class AdaptivePlanner implements Planner {
   /** The size in use. */
   #choice = 0;
   /** The size that comes next to it. */
-  #rival = 0;
+  #runnerUp = 0;
   /** Steps for which the size in use is still on trial, because it is new. */
   #trial = 0;
 
@@ -63,20 +63,23 @@ export class AdaptivePlanner implements Planner {
       this.#largest = best(this.#sizes.at(-1)!, this.#statistics);
       this.#rates = null;
     }
-    const unseen = this.#unseen();
-    if (unseen !== undefined) return this.#tree(unseen);
+    const unmeasured = this.#unmeasured();
+    if (unmeasured !== undefined) return this.#tree(unmeasured);
     if (!this.#rates) this.#choose();
-    return this.#tree(this.#looks.next(this.#sizes, this.#rival) ?? this.#choice);
+    return this.#tree(this.#exploration.next(this.#sizes, this.#runnerUp) ?? this.#choice);
   }
 
   observe({ plan, path, seconds, deviceSeconds, isFirst }: StepOutcome): void {
     this.#steps++;
     const size = plan.parents.length - 1;
     let isTrial = true;
-    if (this.#allSeen) {
-      const isLook = this.#looks.observe(seconds, isFirst ? seconds : seconds * this.#shortfall(size));
-      isTrial = isLook || this.#trial > 0;
-      if (!isLook && this.#trial > 0) this.#trial--;
+    if (this.#allMeasured) {
+      const isExploring = this.#exploration.observe(
+        seconds,
+        isFirst ? seconds : seconds * this.#shortfall(size),
+      );
+      isTrial = isExploring || this.#trial > 0;
+      if (!isExploring && this.#trial > 0) this.#trial--;
     }
     this.#statistics.observe(plan, path);
     if (isFirst) return;
@@ -90,13 +93,13 @@ export class AdaptivePlanner implements Planner {
     return tree;
   }
 
-  #unseen(): number | undefined {
-    if (this.#allSeen) return undefined;
+  #unmeasured(): number | undefined {
+    if (this.#allMeasured) return undefined;
     // One look at each before the second at any: a process gets faster as it warms up.
-    const looks = this.#sizes.map((size) => this.#times.looks(size));
-    const fewest = Math.min(...looks);
-    this.#allSeen = fewest >= FIRST_LOOKS;
-    return this.#allSeen ? undefined : this.#sizes[looks.indexOf(fewest)];
+    const samples = this.#sizes.map((size) => this.#times.samples(size));
+    const fewest = Math.min(...samples);
+    this.#allMeasured = fewest >= MINIMUM_SAMPLES;
+    return this.#allMeasured ? undefined : this.#sizes[samples.indexOf(fewest)];
   }
 
   #choose(): void {
@@ -105,11 +108,11 @@ export class AdaptivePlanner implements Planner {
     const rates = this.#sizes.map((size, i) => expected[size]! / (seconds[i]! + this.#overhead.value));
     this.#rates = new Map(this.#sizes.map((size, i) => [size, rates[i]!]));
     const fastest = Math.max(...rates);
-    const choice = this.#sizes[rates.findIndex((rate) => ALIKE * rate >= fastest)]!;
-    if (choice !== this.#choice) this.#trial = STEPS_OF_A_TRIAL;
+    const choice = this.#sizes[rates.findIndex((rate) => NOISE * rate >= fastest)]!;
+    if (choice !== this.#choice) this.#trial = TRIAL_STEPS;
     this.#choice = choice;
     const others = this.#sizes.filter((size) => size !== choice);
-    this.#rival = others.toSorted((a, b) => this.#rate(b) - this.#rate(a))[0] ?? choice;
+    this.#runnerUp = others.toSorted((a, b) => this.#rate(b) - this.#rate(a))[0] ?? choice;
   }
 
   #rate(size: number): number {

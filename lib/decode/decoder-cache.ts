@@ -8,7 +8,7 @@ const ROOM = 256;
  * The decoder that was used last, kept for the next text: what it captured serves again, as long as nothing has changed that
  * it depends on. It holds the memory of one KV cache.
  */
-export class IdleDecoder implements Disposable {
+export class DecoderCache implements Disposable {
   #decoder: Decoder | null = null;
   #disposed = false;
 

@@ -2,15 +2,15 @@
 const EXPLORE_STEPS = 128;
 /** What looks may cost of the time. */
 const EXPLORE_SHARE = 0.01;
-const STEPS_OF_A_LOOK = 2;
+const PROBE_STEPS = 2;
 /** Enough to tell sizes apart that are nearly as fast. */
-export const STEPS_OF_A_TRIAL = 8;
+export const TRIAL_STEPS = 8;
 
 /**
  * When a size other than the one in use is measured again: machines and contexts change. In turns that is the one that comes
  * next to the one in use, for longer, as it is the one that may turn out to be better, and one of all.
  */
-export class Looks {
+export class Exploration {
   #steps = 0;
   /** Steps that the present look still has. */
   #left = 0;
@@ -22,14 +22,14 @@ export class Looks {
   #allowance = 0;
 
   /** The size to look at in the next step, if it is one. */
-  next(sizes: readonly number[], rival: number): number | undefined {
+  next(sizes: readonly number[], runnerUp: number): number | undefined {
     if (this.#left === 0) {
       if (this.#steps < EXPLORE_STEPS || this.#allowance < 0) return undefined;
       this.#steps = 0;
-      const atRival = this.#count++ % 2 === 0;
-      if (!atRival) this.#turn = (this.#turn + 1) % sizes.length;
-      this.#size = atRival ? rival : sizes[this.#turn]!;
-      this.#left = atRival ? STEPS_OF_A_TRIAL : STEPS_OF_A_LOOK;
+      const atRunnerUp = this.#count++ % 2 === 0;
+      if (!atRunnerUp) this.#turn = (this.#turn + 1) % sizes.length;
+      this.#size = atRunnerUp ? runnerUp : sizes[this.#turn]!;
+      this.#left = atRunnerUp ? TRIAL_STEPS : PROBE_STEPS;
     }
     return this.#size;
   }
@@ -41,13 +41,13 @@ export class Looks {
    */
   observe(seconds: number, lost: number): boolean {
     this.#steps++;
-    const isLook = this.#left > 0;
-    if (isLook) {
+    const isExploring = this.#left > 0;
+    if (isExploring) {
       this.#left--;
       this.#allowance -= lost;
     } else {
       this.#allowance += EXPLORE_SHARE * seconds;
     }
-    return isLook;
+    return isExploring;
   }
 }

@@ -4,24 +4,14 @@ import { MtpModel } from '../model/model';
 import { TOKENIZER, type Tokenizer } from '../model/tokenizer';
 import { Decoder } from './decoder';
 import { StatsRecorder, type GenerateStats } from './generate-stats';
-import type { IdleDecoder } from './decoder-cache';
+import type { DecoderCache } from './decoder-cache';
 import { checkGenerateOptions, MAX_DRAFT_NODES, type GenerateOptions } from './options';
 import { makePlanner, ROOT_ONLY } from './make-planner';
 import type { Planner } from './planner';
-import { StopStrings } from './stop-strings';
+import { OutputLimiter, type GeneratedPiece } from './output-limiter';
 import { fillSampling, TOKEN_IDS, type SamplingOptions } from '../tensor/ops/sampling/sampling';
 import { PHASES } from './step-clock';
 import type { TreePlan } from './tree-plan';
-
-/** What one step adds to the text. */
-export interface GeneratedPiece {
-  /** Whole characters only; may be empty while one is not complete or a stop string may be beginning. */
-  text: string;
-  /** The token ids, up to the one that ends the text. */
-  tokens: number[];
-  /** How many of the tokens were guessed ahead and accepted: all but the last, in most steps. */
-  accepted: number;
-}
 
 /** The pieces of a text as they are made; `stats` is complete when the iteration has ended. */
 export interface Generation extends AsyncIterable<GeneratedPiece> {
@@ -47,7 +37,7 @@ export function generate(
 
 /** The same with a decoder that is kept from one text to the next. */
 export function generateWith(
-  idle: IdleDecoder | null,
+  decoders: DecoderCache | null,
   model: MtpModel,
   tokenizer: Tokenizer,
   prompt: string | ArrayLike<number>,
@@ -59,7 +49,7 @@ export function generateWith(
     get stats() {
       return recorder.stats;
     },
-    [Symbol.asyncIterator]: () => iterate(run, recorder, idle),
+    [Symbol.asyncIterator]: () => iterate(run, recorder, decoders),
   };
 }
 
@@ -127,7 +117,7 @@ function beginning({ config }: MtpModel, { bosId, eosId }: Tokenizer): number[] 
 async function* iterate(
   run: Run,
   recorder: StatsRecorder,
-  idle: IdleDecoder | null,
+  decoders: DecoderCache | null,
 ): AsyncGenerator<GeneratedPiece, void, undefined> {
   const { model, prompt, maxTokens, sampling, options, planner } = run;
   options.signal?.throwIfAborted();
@@ -136,13 +126,13 @@ async function* iterate(
     maxDepth: planner.maxDepth,
     capacity: prompt.length + maxTokens + MAX_DRAFT_NODES + 1,
   };
-  const decoder = idle?.take(model, wanted) ?? new Decoder(model, wanted);
+  const decoder = decoders?.take(model, wanted) ?? new Decoder(model, wanted);
   let isDone = false;
   try {
     yield* decode(run, recorder, decoder);
     isDone = true;
   } finally {
-    if (isDone && idle) idle.give(decoder);
+    if (isDone && decoders) decoders.give(decoder);
     else decoder[Symbol.dispose]();
   }
 }
@@ -153,13 +143,13 @@ async function* decode(
   decoder: Decoder,
 ): AsyncGenerator<GeneratedPiece, void, undefined> {
   const { model, prompt, options, planner } = run;
-  const end = new TextEnd(run);
-  recorder.finishReason = end.reason;
+  const output = new OutputLimiter(run);
+  recorder.finishReason = output.finishReason;
   const start = performance.now();
   await decoder.prefill(prompt);
   let now = performance.now();
   recorder.prefilled(prompt.length, (now - start) / 1000);
-  while (!end.reason) {
+  while (!output.finishReason) {
     options.signal?.throwIfAborted();
     const plan = planThatFits(planner, model, decoder.length);
     const result = await decoder.step(plan);
@@ -168,9 +158,9 @@ async function* decode(
     const deviceSeconds = PHASES.reduce((sum, phase) => sum + result.seconds[phase], 0);
     const { path, isFirst } = result;
     planner.observe({ plan, path, seconds, deviceSeconds, isFirst });
-    const piece = end.take(result.tokens);
+    const piece = output.take(result.tokens);
     recorder.emitted(piece.tokens.length);
-    recorder.finishReason = end.reason;
+    recorder.finishReason = output.finishReason;
     yield piece;
     now = performance.now();
   }
@@ -184,45 +174,4 @@ function planThatFits(planner: Planner, model: MtpModel, length: number): TreePl
   const plan = planner.next();
   const fits = length > 1 && length + plan.maxDepth <= model.config.maxPositionEmbeddings;
   return fits ? plan : ROOT_ONLY;
-}
-
-/** Turns committed tokens into text and finds where it ends: a step may commit more tokens than are wanted. */
-class TextEnd {
-  reason: 'length' | 'eos' | 'stop' | null = null;
-  #left: number;
-  readonly #decoder: ReturnType<Tokenizer['streamDecoder']>;
-  readonly #stops: StopStrings;
-  readonly #eos: number | null;
-
-  constructor({ model, tokenizer, maxTokens, options }: Run) {
-    this.#left = maxTokens;
-    this.#decoder = tokenizer.streamDecoder();
-    this.#stops = new StopStrings(options.stop);
-    this.#eos = options.ignoreEos ? null : (tokenizer.eosId ?? model.config.eosTokenId);
-    if (maxTokens === 0) this.reason = 'length';
-  }
-
-  take(committed: Int32Array): GeneratedPiece {
-    const tokens: number[] = [];
-    let text = '';
-    for (const token of committed) {
-      tokens.push(token);
-      this.#left--;
-      if (token === this.#eos) this.reason = 'eos';
-      const shown = this.#stops.push(token === this.#eos ? '' : this.#decoder.push([token]));
-      text += shown.text;
-      if (shown.stopped) this.reason = 'stop';
-      else if (!this.reason && this.#left === 0) this.reason = 'length';
-      if (this.reason) break;
-    }
-    if (this.reason && this.reason !== 'stop') text += this.#rest();
-    return { text, tokens, accepted: Math.min(tokens.length, committed.length - 1) };
-  }
-
-  /** What the decoder and the stop strings still hold back. */
-  #rest(): string {
-    const shown = this.#stops.push(this.#decoder.flush());
-    if (shown.stopped) this.reason = 'stop';
-    return shown.stopped ? shown.text : shown.text + this.#stops.flush();
-  }
 }

@@ -7,7 +7,7 @@ import { device, weightDType } from '../tensor/checks';
 import { openDevice, type Device } from '../tensor/device';
 import { deviceName, type DeviceName } from '../tensor/device-options';
 import { generateWith, type Generation } from './generate';
-import { IdleDecoder } from './decoder-cache';
+import { DecoderCache } from './decoder-cache';
 import type { GenerateOptions } from './options';
 
 /** Where {@link LanguageModel.load} puts a model, and in what type. */
@@ -30,7 +30,7 @@ const LOAD_OPTIONS: Schema<LoadOptions> = {
 /** A model with its tokenizer: text in, text out. */
 export class LanguageModel implements Disposable {
   #ownDevice: Device | null = null;
-  readonly #idle = new IdleDecoder();
+  readonly #decoders = new DecoderCache();
 
   constructor(
     /** The model, disposed together with this. */
@@ -78,12 +78,12 @@ export class LanguageModel implements Disposable {
    * same options, until that is another or the model is disposed.
    */
   generate(prompt: string | ArrayLike<number>, options: GenerateOptions = {}): Generation {
-    return generateWith(this.#idle, this.model, this.tokenizer, prompt, options);
+    return generateWith(this.#decoders, this.model, this.tokenizer, prompt, options);
   }
 
   /** Frees the model, and the device when `load` opened it. */
   dispose(): void {
-    this.#idle[Symbol.dispose]();
+    this.#decoders[Symbol.dispose]();
     this.model.dispose();
     this.#ownDevice?.dispose();
   }

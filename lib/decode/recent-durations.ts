@@ -1,5 +1,5 @@
 /** The latest measurements of something that may be disturbed, which makes it longer. */
-export class Latest {
+export class RecentDurations {
   readonly #values: number[] = [];
   #value: number | null = 1;
 

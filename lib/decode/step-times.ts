@@ -1,4 +1,4 @@
-import { Latest } from './recent-durations';
+import { RecentDurations } from './recent-durations';
 
 /** Measurements that count. */
 const KEPT_OF_PACE = 9;
@@ -12,22 +12,22 @@ const KEPT_OF_SIZES = 24;
  */
 export class StepTimes {
   /** By size: seconds at pace 1. */
-  readonly #sizes = new Map<number, Latest>();
-  readonly #pace = new Latest(KEPT_OF_PACE);
+  readonly #sizes = new Map<number, RecentDurations>();
+  readonly #pace = new RecentDurations(KEPT_OF_PACE);
 
   /**
    * Counts one step.
    * @param isTrial whether it tells of its size, rather than of the pace
    */
   observe(size: number, seconds: number, isTrial: boolean): void {
-    const known = this.#sizes.get(size) ?? new Latest(KEPT_OF_SIZES);
+    const known = this.#sizes.get(size) ?? new RecentDurations(KEPT_OF_SIZES);
     this.#sizes.set(size, known);
     if (isTrial) known.add(seconds / this.#pace.value);
     else this.#pace.add(seconds / known.value);
   }
 
   /** How many measurements of a size there are, as far as they are remembered. */
-  looks(size: number): number {
+  samples(size: number): number {
     return this.#sizes.get(size)?.count ?? 0;
   }
 

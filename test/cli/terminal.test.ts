@@ -1,5 +1,5 @@
 import { showGeneration } from '../../lib/cli/show-generation';
-import type { GeneratedPiece } from '../../lib/decode/generate';
+import type { GeneratedPiece } from '../../lib/decode/output-limiter';
 
 const environment = (values: NodeJS.ProcessEnv): unknown => jest.replaceProperty(process, 'env', values);
 beforeEach(() => environment({ TERM: 'xterm' }));

@@ -1,5 +1,6 @@
 // What a language model keeps from one text for the next one: nothing of the text, and no capture that has become wrong.
-import { generate, type GeneratedPiece, type Generation } from '../../lib/decode/generate';
+import { generate, type Generation } from '../../lib/decode/generate';
+import type { GeneratedPiece } from '../../lib/decode/output-limiter';
 import { LanguageModel } from '../../lib/decode/language-model';
 import type { GenerateOptions } from '../../lib/decode/options';
 import { native } from '../../lib/native/load';

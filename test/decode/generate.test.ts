@@ -1,4 +1,5 @@
-import { generate, type GeneratedPiece, type Generation } from '../../lib/decode/generate';
+import { generate, type Generation } from '../../lib/decode/generate';
+import type { GeneratedPiece } from '../../lib/decode/output-limiter';
 import type { GenerateOptions, Speculation } from '../../lib/decode/options';
 import { MtpModel } from '../../lib/model/model';
 import { byteTokenizerFiles, createTokenizer } from '../../lib/model/tokenizer';

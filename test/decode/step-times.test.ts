@@ -8,7 +8,7 @@ function run(times: StepTimes, pace: number, steps: number): void {
   for (let i = 0; i < steps; i++) {
     if (i % 10 === 5) times.observe(i % 20 === 5 ? 0 : 8, pace * (i % 20 === 5 ? 1 : 4), true);
     // Now and then something else runs.
-    times.observe(3, pace * (i % 3 === 0 ? 5 : 2), i < 4 && times.looks(3) < 4);
+    times.observe(3, pace * (i % 3 === 0 ? 5 : 2), i < 4 && times.samples(3) < 4);
   }
 }
 
@@ -16,8 +16,8 @@ test('are those measured, but for what disturbed them', () => {
   const times = new StepTimes();
   run(times, 1, 40);
   expect(times.estimates(sizes)).toEqual([1, 2, 4]);
-  expect(times.looks(8)).toBe(2);
-  expect(times.looks(5)).toBe(0);
+  expect(times.samples(8)).toBe(2);
+  expect(times.samples(5)).toBe(0);
 });
 
 test('follow the pace of the machine at once, also of sizes that have not been tried since', () => {

@@ -163,8 +163,8 @@ describe('best trees', () => {
             maxDepth: Math.max(...nodes.map(({ depth }) => depth)),
             width: 1 + Math.max(...nodes.map(({ rank }) => rank)),
           };
-          const rival = best(nodes.length - 1, given);
-          expect(expectedTokens(rival, given)).toBeGreaterThanOrEqual(expectedTokens(any, given) - 1e-12);
+          const other = best(nodes.length - 1, given);
+          expect(expectedTokens(other, given)).toBeGreaterThanOrEqual(expectedTokens(any, given) - 1e-12);
         },
       ),
       { numRuns: 300 },

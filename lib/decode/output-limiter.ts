@@ -1,0 +1,65 @@
+import type { MtpModel } from '../model/model';
+import type { StreamDecoder, Tokenizer } from '../model/tokenizer';
+import type { FinishReason } from './generate-stats';
+import type { GenerateOptions } from './options';
+import { StopStrings } from './stop-strings';
+
+/** What one step adds to the text. */
+export interface GeneratedPiece {
+  /** Whole characters only; may be empty while one is not complete or a stop string may be beginning. */
+  text: string;
+  /** The token ids, up to the one that ends the text. */
+  tokens: number[];
+  /** How many of the tokens were guessed ahead and accepted: all but the last, in most steps. */
+  accepted: number;
+}
+
+export interface OutputLimits {
+  model: MtpModel;
+  tokenizer: Tokenizer;
+  maxTokens: number;
+  options: Pick<GenerateOptions, 'stop' | 'ignoreEos'>;
+}
+
+/** Converts committed tokens to text and ends the text: a step may commit tokens beyond its end. */
+export class OutputLimiter {
+  /** Null while the text goes on. */
+  finishReason: FinishReason | null = null;
+  #left: number;
+  readonly #detokenizer: StreamDecoder;
+  readonly #stops: StopStrings;
+  readonly #eos: number | null;
+
+  constructor({ model, tokenizer, maxTokens, options }: OutputLimits) {
+    this.#left = maxTokens;
+    this.#detokenizer = tokenizer.streamDecoder();
+    this.#stops = new StopStrings(options.stop);
+    this.#eos = options.ignoreEos ? null : (tokenizer.eosId ?? model.config.eosTokenId);
+    if (maxTokens === 0) this.finishReason = 'length';
+  }
+
+  /** Adds the tokens of one step, up to the end of the text. */
+  take(committed: Int32Array): GeneratedPiece {
+    const tokens: number[] = [];
+    let text = '';
+    for (const token of committed) {
+      tokens.push(token);
+      this.#left--;
+      if (token === this.#eos) this.finishReason = 'eos';
+      const shown = this.#stops.push(token === this.#eos ? '' : this.#detokenizer.push([token]));
+      text += shown.text;
+      if (shown.stopped) this.finishReason = 'stop';
+      else if (!this.finishReason && this.#left === 0) this.finishReason = 'length';
+      if (this.finishReason) break;
+    }
+    if (this.finishReason && this.finishReason !== 'stop') text += this.#rest();
+    return { text, tokens, accepted: Math.min(tokens.length, committed.length - 1) };
+  }
+
+  /** Returns the text that the detokenizer and the stop strings still hold back. */
+  #rest(): string {
+    const shown = this.#stops.push(this.#detokenizer.flush());
+    if (shown.stopped) this.finishReason = 'stop';
+    return shown.stopped ? shown.text : shown.text + this.#stops.flush();
+  }
+}
