@@ -41,7 +41,7 @@ interface Decoded {
 }
 
 /** Continues a prompt greedily. */
-interface Decoder {
+interface Contender {
   name: string;
   decode: (prompt: Int32Array) => Promise<Decoded>;
 }
@@ -108,7 +108,7 @@ async function compare(
   using language = await LanguageModel.load(directory, { device: setup.device, dtype });
   const { model } = language;
   const newTokens = model.parameters.size > LARGE ? NEW_TOKENS.large : NEW_TOKENS.small;
-  const decoders = speculations.map((speculation) => ours(language, speculation, newTokens));
+  const contenders = speculations.map((speculation) => ours(language, speculation, newTokens));
   const copy = await mkdtemp(join(tmpdir(), 'foretoken-gguf-'));
   const peers: LineProcess[] = [];
   try {
@@ -116,9 +116,9 @@ async function compare(
     for (const name of PEERS) {
       const { program, decode } = await fastest(name, join(copy, 'model.gguf'), prompts[0]!, newTokens);
       peers.push(program);
-      decoders.push({ name, decode });
+      contenders.push({ name, decode });
     }
-    const { seconds, readRate } = await timeInTurns(setup.device, decoders, prompts);
+    const { seconds, readRate } = await timeInTurns(setup.device, contenders, prompts);
     // Heads beyond the first are no part of a plain step.
     const trunk = model.parameters.parameters.filter(({ parts }) => !parts[0]!.name.startsWith('mtp.'));
     const parameters = trunk.reduce((sum, { size }) => sum + size, 0);
@@ -154,7 +154,7 @@ function resultsOf(
 
 const isPeer = (name: string): boolean => PEERS.some((peer) => peer === name);
 
-function ours(language: LanguageModel, speculation: Speculation, newTokens: number): Decoder {
+function ours(language: LanguageModel, speculation: Speculation, newTokens: number): Contender {
   return {
     name: speculation === 'none' ? 'plain' : (speculation as { tree: string }).tree,
     async decode(prompt) {
@@ -168,7 +168,7 @@ function ours(language: LanguageModel, speculation: Speculation, newTokens: numb
 
 interface Peer {
   program: LineProcess;
-  decode: Decoder['decode'];
+  decode: Contender['decode'];
 }
 
 /** A peer with the number of threads that suits it and the model best. It runs only when it is asked. */
@@ -176,7 +176,7 @@ async function fastest(name: string, path: string, prompt: Int32Array, newTokens
   const startPeer = async (threads: number): Promise<Peer> => {
     const program = await start(name, path, threads);
     program.pause();
-    const decode: Decoder['decode'] = async (tokens) =>
+    const decode: Contender['decode'] = async (tokens) =>
       (await program.askInTurn({ prompt: [...tokens], count: newTokens })) as unknown as Decoded;
     return { program, decode };
   };
@@ -198,21 +198,21 @@ async function start(name: string, path: string, threads: number): Promise<LineP
 }
 
 /**
- * Seconds a token of each decoder, round after round, behind a first one that nobody looks at. Ours must all write the same;
+ * Seconds a token of each contender, round after round, behind a first one that nobody looks at. Ours must all write the same;
  * the peers, which round differently, must begin so. What memory gives changes from round to round: it is measured in each.
  */
 async function timeInTurns(
   device: Device,
-  decoders: readonly Decoder[],
+  contenders: readonly Contender[],
   prompts: readonly Int32Array[],
 ): Promise<{ seconds: Map<string, number[]>; readRate: number }> {
-  const seconds = new Map(decoders.map(({ name }): [string, number[]] => [name, []]));
+  const seconds = new Map(contenders.map(({ name }): [string, number[]] => [name, []]));
   const readRates: number[] = [];
   for (let round = 0; round <= ROUNDS; round++) {
     readRates.push((await ceilings(device)).readBytesPerSecond);
     const firsts: number[][] = [];
-    // All prompts of a decoder in a row, as a user would have them.
-    for (const { name, decode } of decoders) {
+    // All prompts of a contender in a row, as a user would have them.
+    for (const { name, decode } of contenders) {
       const sum = { seconds: 0, count: 0 };
       for (const [p, prompt] of prompts.entries()) {
         const result = await decode(prompt);

@@ -1,4 +1,4 @@
-import { chainRows } from '../lib/decode/rows';
+import { nextPositions } from '../lib/decode/next-positions';
 import { RankPathStatistics } from '../lib/decode/rank-path-statistics';
 import { best, chain } from '../lib/decode/tree';
 import type { TreePlan } from '../lib/decode/tree-plan';
@@ -100,7 +100,7 @@ async function fill(model: MtpModel, cache: KvCache): Promise<void> {
   for (let start = 0; start < PREFIX; start += 64) {
     noGrad(() =>
       scope(() => {
-        const rows = chainRows(cache, 64);
+        const rows = nextPositions(cache, 64);
         model.nextTokenHidden(model.trunk(device.tensor(indices(64, 256)), rows), rows);
         cache.advance([64]);
       }),

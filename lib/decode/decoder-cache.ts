@@ -1,18 +1,18 @@
 import type { MtpModel } from '../model/model';
 import { Decoder, type DecoderOptions } from './decoder';
 
-/** A decoder has room for a multiple of so many positions, so that it serves texts of similar lengths. */
-const ROOM = 256;
+/** Capacities are multiples of so many positions, so that one decoder serves texts of similar lengths. */
+const CAPACITY_STEP = 256;
 
 /**
- * The decoder that was used last, kept for the next text: what it captured serves again, as long as nothing has changed that
- * it depends on. It holds the memory of one KV cache.
+ * Keeps the decoder that was used last, with its captured steps, for the next text: a text with the same options needs no new
+ * captures. Holds the memory of one KV cache.
  */
 export class DecoderCache implements Disposable {
   #decoder: Decoder | null = null;
   #disposed = false;
 
-  /** The one that is kept, if it serves; else a new one. Whoever takes it disposes it, or gives it back. */
+  /** Returns the kept decoder if it fits, else a new one. The caller disposes of the decoder or gives it back. */
   take(model: MtpModel, options: DecoderOptions): Decoder {
     const kept = this.#decoder;
     this.#decoder = null;
@@ -20,20 +20,25 @@ export class DecoderCache implements Disposable {
       kept.reset();
       return kept;
     }
-    kept?.[Symbol.dispose]();
-    return new Decoder(model, { ...options, capacity: Math.ceil(options.capacity / ROOM) * ROOM });
+    kept?.dispose();
+    const capacity = Math.ceil(options.capacity / CAPACITY_STEP) * CAPACITY_STEP;
+    return new Decoder(model, { ...options, capacity });
   }
 
-  /** Keeps a decoder between two steps instead of the one that is kept. */
+  /** Keeps a decoder that has no step under way, in place of the one kept so far. */
   give(decoder: Decoder): void {
-    this.#decoder?.[Symbol.dispose]();
+    this.#decoder?.dispose();
     this.#decoder = decoder;
-    if (this.#disposed) this[Symbol.dispose]();
+    if (this.#disposed) this.dispose();
+  }
+
+  dispose(): void {
+    this.#disposed = true;
+    this.#decoder?.dispose();
+    this.#decoder = null;
   }
 
   [Symbol.dispose](): void {
-    this.#disposed = true;
-    this.#decoder?.[Symbol.dispose]();
-    this.#decoder = null;
+    this.dispose();
   }
 }

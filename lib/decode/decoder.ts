@@ -5,36 +5,37 @@ import { noGrad } from '../tensor/autograd';
 import { needsHistory, type SamplingOptions } from '../tensor/ops/sampling/sampling';
 import { scope } from '../tensor/scope';
 import { makeDrafter, type Drafter } from './drafter';
-import { chainRows } from './rows';
+import { nextPositions } from './next-positions';
 import { PlanInputs, StepInputs } from './step-inputs';
-import { TreeStep, type StepReport } from './tree-step';
+import type { StepReport } from './step-report';
 import type { TreePlan } from './tree-plan';
+import { TreeStep } from './tree-step';
 
-/** Prompt tokens that go through the model at a time. */
-const PREFILL_ROWS = 64;
+/** Prompt tokens in one forward pass. */
+const PREFILL_TOKENS = 64;
 
 export interface DecoderOptions {
-  /** Filled in, and checked. */
+  /** Checked, with defaults filled in. */
   sampling: Required<SamplingOptions>;
-  /** How many heads will draft, at most: the depth of the deepest tree. */
+  /** Depth of the deepest tree: how many heads draft at most. */
   maxDepth: number;
-  /** Positions there must be room for: prompt, output and the nodes of one tree. */
+  /** Positions of the KV cache: prompt, output and the nodes of one tree. */
   capacity: number;
 }
 
 /**
- * Decodes one sequence step by step: draft, tree forward, verify, commit, with one small readback at the end. Which tree is
- * used changes how many tokens a step commits, but never which.
+ * Decodes one sequence step by step: draft, forward, verify, commit, and one small readback at the end. The tree of a step
+ * changes how many tokens the step commits, never which.
  */
 export class Decoder implements Disposable {
   readonly #cache: KvCache;
   readonly #drafter: Drafter | null;
   readonly #inputs: StepInputs;
-  /** By the form of their plans. */
+  /** Captured steps, by the form of their plans. */
   readonly #steps = new Map<string, TreeStep>();
-  /** Prompt and output; the last one is the root of the next tree, not yet in the cache. */
+  /** Prompt and output; the last token is the root of the next tree and not yet in the cache. */
   readonly #tokens: number[] = [];
-  /** Of the weights that captured steps read. */
+  /** Version of the weights that captured steps read. */
   readonly #version: number;
   #promptLength = 0;
   #drawnAt = 0;
@@ -46,7 +47,7 @@ export class Decoder implements Disposable {
     const { numHiddenLayers, numKeyValueHeads, headDim, maxPositionEmbeddings } = model.config;
     const { capacity, maxDepth, sampling } = options;
     const kvHeads = numKeyValueHeads;
-    // Captured steps keep the weights and the table they have seen: all must be there before.
+    // A captured step keeps reading the tensors it was captured with: weights and table must be complete before the first.
     model.parameters.packWeights();
     this.#version = model.parameters.version;
     model.table.reserve(Math.min(capacity, maxPositionEmbeddings));
@@ -57,53 +58,53 @@ export class Decoder implements Disposable {
       maxDepth > 0 ? makeDrafter(model, { depth: maxDepth, capacity, inputs: this.#inputs }) : null;
   }
 
-  /** Whether it decodes as a new one would that is made with these options. */
+  /** Whether this decoder can stand in for a new one with these options. */
   serves({ sampling, maxDepth, capacity }: DecoderOptions): boolean {
     const { model, options } = this;
     if (this.#version !== model.parameters.version || maxDepth !== options.maxDepth) return false;
     return capacity <= options.capacity && isSame(options.sampling, sampling);
   }
 
-  /** Forgets its text, as a new one has none. */
+  /** Forgets the text. */
   reset(): void {
     this.#cache.truncate(0, 0);
     this.#drafter?.reset();
     this.#tokens.length = this.#promptLength = this.#drawnAt = 0;
   }
 
-  /** Prompt and output so far. */
+  /** Tokens of prompt and output so far. */
   get length(): number {
     return this.#tokens.length;
   }
 
-  /** Reads the prompt: all of it but its last token, which is the first root. */
+  /** Runs the prompt through the model, except its last token, which is the first root. */
   async prefill(prompt: ArrayLike<number>): Promise<void> {
     if (prompt.length === 0)
       throw new ForetokenError('INVALID_ARGUMENT', 'prompt must have at least one token');
     this.#append(Int32Array.from(prompt));
     this.#promptLength = prompt.length;
-    for (let start = 0; start < prompt.length - 1; start += PREFILL_ROWS) {
-      const count = Math.min(PREFILL_ROWS, prompt.length - 1 - start);
+    for (let start = 0; start < prompt.length - 1; start += PREFILL_TOKENS) {
+      const count = Math.min(PREFILL_TOKENS, prompt.length - 1 - start);
       noGrad(() => scope(() => this.#read(start, count)));
-      // Lets the event loop and an abort in between the pieces of a long prompt.
+      // Let the event loop run, and with it an abort, between the pieces of a long prompt.
       await this.model.device.synchronize();
     }
   }
 
   #read(start: number, count: number): void {
     const tokens = this.model.device.tensor(Int32Array.from(this.#tokens.slice(start, start + count)));
-    const rows = chainRows(this.#cache, count);
+    const rows = nextPositions(this.#cache, count);
     const z = this.model.trunk(tokens, rows);
     const hidden = this.model.nextTokenHidden(z, rows);
     this.#cache.advance([count]);
     this.#drafter?.see({ z, hidden });
-    const path = Array.from({ length: count }, (_, row) => row);
+    const path = Array.from({ length: count }, (_, i) => i);
     const following = Int32Array.from(this.#tokens.slice(start + 1, start + count + 1));
     this.#drafter?.commit({ z, hidden }, path, following);
     this.#drawnAt = count - 1;
   }
 
-  /** One step with the given tree. */
+  /** Runs one step with the given tree. */
   async step(plan: TreePlan): Promise<StepReport> {
     this.#inputs.write({
       root: this.#tokens.at(-1)!,
@@ -147,14 +148,19 @@ export class Decoder implements Disposable {
     return step;
   }
 
-  [Symbol.dispose](): void {
-    for (const step of this.#steps.values()) step[Symbol.dispose]();
-    this.#inputs[Symbol.dispose]();
+  dispose(): void {
+    for (const step of this.#steps.values()) step.dispose();
+    this.#inputs.dispose();
     this.#cache.dispose();
-    this.#drafter?.[Symbol.dispose]();
+    this.#drafter?.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }
 
+/** Whether two sets of options draw alike. Those with a logit bias never count as equal: their maps are not compared. */
 function isSame(a: Required<SamplingOptions>, b: Required<SamplingOptions>): boolean {
   const { logitBias: biasA, ...restA } = a;
   const { logitBias: biasB, ...restB } = b;

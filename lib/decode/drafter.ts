@@ -8,17 +8,14 @@ import { topK } from '../tensor/ops/sampling/sampling';
 import { keep, scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { MAX_DRAFT_NODES } from './options';
-import { chainRows } from './rows';
+import { nextPositions } from './next-positions';
 import type { StepInputs } from './step-inputs';
 
 /** Known positions that are worth a pass of their own before a draft is wanted. */
 const SETTLE = 64;
 
-/** Trunk states of the rows of one forward pass, [rows, hiddenSize] each. */
-export interface RowStates {
-  z: Tensor;
-  hidden: Tensor;
-}
+/** States of the trunk at the nodes or positions of one forward pass, [count, hiddenSize] each. */
+export type TrunkStates = Record<'z' | 'hidden', Tensor>;
 
 /** Runs heads 2 … depth+1 on committed positions and proposes tokens for the next tree. */
 export interface Drafter extends Disposable {
@@ -30,13 +27,13 @@ export interface Drafter extends Disposable {
   /** How many heads there are to draft. */
   readonly depth: number;
   /** Takes note of a step's rows, of which the host does not know yet which are accepted. */
-  see(states: RowStates): void;
+  see(states: TrunkStates): void;
   /**
    * Rows that were committed. They are only gathered until a draft is wanted, so steps without one cost nothing here.
    * @param path which rows
    * @param tokens tokens[i] follows the position of row path[i]; the last one is the root of the next tree
    */
-  commit(states: RowStates, path: readonly number[], tokens: Int32Array): void;
+  commit(states: TrunkStates, path: readonly number[], tokens: Int32Array): void;
   /**
    * int32 [1, drafted, width]: for each depth the head's likeliest tokens, best first. At least `depth` of them; those who
    * gather rows draft with all their heads, which must see every row.
@@ -44,6 +41,7 @@ export interface Drafter extends Disposable {
   draft(depth: number, width: number): Tensor;
   /** Forgets the text. */
   reset(): void;
+  dispose(): void;
 }
 
 export interface DrafterOptions {
@@ -56,7 +54,7 @@ export interface DrafterOptions {
 
 export function makeDrafter(model: MtpModel, { depth, capacity, inputs }: DrafterOptions): Drafter {
   const { numKeyValueHeads, headDim } = model.config;
-  if (!model.heads.chained && model.heads.layers === 0) return new RowDrafter(model, depth, inputs);
+  if (!model.heads.chained && model.heads.layers === 0) return new PositionDrafter(model, depth, inputs);
   const layers = model.heads.layers * depth;
   const { device, dtype } = model;
   const cache = new KvCache(device, { layers, kvHeads: numKeyValueHeads, headDim, capacity, dtype });
@@ -77,15 +75,15 @@ function lastRow(x: Tensor): Tensor {
 }
 
 /** Rows by index: what an embedding does. */
-function gather({ z, hidden }: RowStates, index: Tensor, { dtype }: MtpModel): RowStates {
+function gather({ z, hidden }: TrunkStates, index: Tensor, { dtype }: MtpModel): TrunkStates {
   return { z: embedding(index, z, dtype), hidden: embedding(index, hidden, dtype) };
 }
 
 /** Heads that look at one row alone: that of the position where the root was drawn. */
-class RowDrafter implements Drafter {
+class PositionDrafter implements Drafter {
   readonly capturable = true;
   /** The rows of the step before. */
-  readonly #last: RowStates;
+  readonly #last: TrunkStates;
   /** A row that stands alone: what heads without layers are told, though they have no use for it. */
   readonly #alone: PackedRows;
 
@@ -101,7 +99,7 @@ class RowDrafter implements Drafter {
     this.#alone = { kind: 'packed', batch: 1, starts: zero, positions: zero };
   }
 
-  see({ z, hidden }: RowStates): void {
+  see({ z, hidden }: TrunkStates): void {
     const count = z.shape[0]!;
     rows(this.#last.z, 0, count).copyFrom(z);
     rows(this.#last.hidden, 0, count).copyFrom(hidden);
@@ -129,17 +127,21 @@ class RowDrafter implements Drafter {
     });
   }
 
-  [Symbol.dispose](): void {
+  dispose(): void {
     this.#last.z.dispose();
     this.#last.hidden.dispose();
     this.#alone.starts.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }
 
 /** Heads with layers that do not need each other's drafts: all of them propose in one product. */
 class IndependentDrafter implements Drafter {
   readonly capturable = false;
-  #pending: (RowStates & { following: Tensor })[] = [];
+  #pending: (TrunkStates & { following: Tensor })[] = [];
 
   constructor(
     private readonly model: MtpModel,
@@ -151,7 +153,7 @@ class IndependentDrafter implements Drafter {
     // Only accepted rows count.
   }
 
-  commit(states: RowStates, path: readonly number[], tokens: Int32Array): void {
+  commit(states: TrunkStates, path: readonly number[], tokens: Int32Array): void {
     const { device } = this.model;
     const { z, hidden } = gather(states, device.tensor(Int32Array.from(path)), this.model);
     this.#pending.push({ z: keep(z), hidden: keep(hidden), following: keep(device.tensor(tokens)) });
@@ -163,7 +165,7 @@ class IndependentDrafter implements Drafter {
       const stacked = device.empty([this.depth, config.hiddenSize], dtype);
       for (const { z, hidden, following: root } of this.#pending) {
         const count = z.shape[0]!;
-        const related = chainRows(this.cache, count);
+        const related = nextPositions(this.cache, count);
         for (let k = 2; k <= this.depth + 1; k++) {
           const inputs = { z, hidden, previous: hidden, tokens: null, root, rows: related };
           rows(stacked, k - 2, 1).copyFrom(lastRow(this.model.heads.forward(k, inputs).hidden));
@@ -187,9 +189,13 @@ class IndependentDrafter implements Drafter {
     this.#pending = [];
   }
 
-  [Symbol.dispose](): void {
+  dispose(): void {
     this.#release();
     this.cache.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }
 
@@ -215,7 +221,7 @@ class ChainedDrafter implements Drafter {
     // Only accepted rows count.
   }
 
-  commit({ hidden }: RowStates, path: readonly number[], tokens: Int32Array): void {
+  commit({ hidden }: TrunkStates, path: readonly number[], tokens: Int32Array): void {
     const index = this.model.device.tensor(Int32Array.from(path));
     this.#open.push(keep(embedding(index, hidden, this.model.dtype)));
     this.#tokens.push(...tokens);
@@ -254,7 +260,7 @@ class ChainedDrafter implements Drafter {
   /** All heads over `hidden`; tokens[i] follows the position of row i. */
   #forward(hidden: Tensor, tokens: Tensor, onHead?: (k: number, out: Tensor) => void): void {
     const count = hidden.shape[0]!;
-    const related = chainRows(this.cache, count);
+    const related = nextPositions(this.cache, count);
     let previous = hidden;
     for (let k = 2; k <= this.depth + 1; k++) {
       const inputs = {
@@ -298,8 +304,12 @@ class ChainedDrafter implements Drafter {
     this.cache.truncate(0, 0);
   }
 
-  [Symbol.dispose](): void {
+  dispose(): void {
     this.reset();
     this.cache.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }

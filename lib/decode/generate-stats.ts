@@ -1,6 +1,6 @@
 import { PHASES, type PhaseSeconds } from './step-clock';
+import type { StepReport } from './step-report';
 import type { TreePlan } from './tree-plan';
-import type { StepReport } from './tree-step';
 
 /** Why a text ended: `maxTokens` or the model's positions reached, the end-of-text token, or a stop string. */
 export type FinishReason = 'length' | 'eos' | 'stop';

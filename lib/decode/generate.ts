@@ -133,7 +133,7 @@ async function* iterate(
     isDone = true;
   } finally {
     if (isDone && decoders) decoders.give(decoder);
-    else decoder[Symbol.dispose]();
+    else decoder.dispose();
   }
 }
 

@@ -83,7 +83,7 @@ export class LanguageModel implements Disposable {
 
   /** Frees the model, and the device when `load` opened it. */
   dispose(): void {
-    this.#decoders[Symbol.dispose]();
+    this.#decoders.dispose();
     this.model.dispose();
     this.#ownDevice?.dispose();
   }

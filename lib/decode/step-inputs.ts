@@ -55,8 +55,12 @@ export class StepInputs implements Disposable {
     room.write(tokens);
   }
 
-  [Symbol.dispose](): void {
+  dispose(): void {
     for (const tensor of this.#tensors) tensor.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }
 
@@ -100,7 +104,11 @@ export class PlanInputs implements Disposable {
     this.#parents.write(plan.parents);
   }
 
-  [Symbol.dispose](): void {
+  dispose(): void {
     for (const tensor of [this.depths, this.ranks, this.rowOffsets, this.#parents]) tensor.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }

@@ -6,12 +6,13 @@ import type { SamplingOptions } from '../tensor/ops/sampling/sampling';
 import { plantTree, verifyTree } from '../tensor/ops/sampling/verify-tree';
 import { keep, scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
-import type { Drafter } from './drafter';
-import { MARKS, StepClock, type PhaseSeconds } from './step-clock';
+import type { Drafter, TrunkStates } from './drafter';
+import type { StepClock } from './step-clock';
 import { draftWidth, PlanInputs, type StepInputs } from './step-inputs';
+import { ReportBuffer, type StepReport } from './step-report';
 import type { TreePlan } from './tree-plan';
 
-/** What all steps of a decoder work on. */
+/** What all steps of a decoder share. */
 export interface StepContext {
   model: MtpModel;
   cache: KvCache;
@@ -20,32 +21,18 @@ export interface StepContext {
   sampling: SamplingOptions;
 }
 
-/** The states of a step's rows: valid until it runs again. */
-type StepOutputs = Record<'z' | 'hidden', Tensor>;
-
-/** All that the host learns of a step. */
-export interface StepReport {
-  /** Accepted nodes of the tree, root first. */
-  path: number[];
-  /** The token drawn at each of them. */
-  tokens: Int32Array;
-  seconds: PhaseSeconds;
-  /** Whether the step was captured for it, and so ran on memory that no cache has seen: its time says little. */
-  isFirst: boolean;
-}
-
 /**
- * One decoding step with trees of one form: draft, forward, verify, compact. Its operations are the same every time, so
- * they are captured once, and a step is one call.
+ * One decoding step with trees of one form: draft, forward, verify, commit. Its operations are the same every time, so
+ * they are captured once, and each step is one call.
  */
 export class TreeStep implements Disposable {
   readonly #plan: PlanInputs;
-  readonly #report: Tensor;
-  /** Where a drafter that cannot be captured puts its drafts. */
+  readonly #report: ReportBuffer;
+  /** Drafts of a drafter that cannot be captured. */
   readonly #drafts: Tensor | null;
   readonly #maxDepth: number;
   readonly #width: number;
-  #capture: Capture<StepOutputs> | null = null;
+  #capture: Capture<TrunkStates> | null = null;
   #isFirst = true;
 
   constructor(
@@ -56,25 +43,25 @@ export class TreeStep implements Disposable {
     this.#plan = new PlanInputs(device, plan);
     this.#maxDepth = plan.maxDepth;
     this.#width = Math.min(draftWidth(plan), context.model.config.vocabSize);
-    // Timestamps, count, path, drawn tokens.
-    this.#report = keep(device.empty([MARKS + 1 + 2 * (plan.maxDepth + 1)], 'int32'));
+    this.#report = new ReportBuffer(device, plan.maxDepth);
     const apart = plan.maxDepth > 0 && !context.drafter!.capturable;
     this.#drafts = apart ? keep(device.empty([1, context.drafter!.depth, this.#width], 'int32')) : null;
   }
 
-  /** Memory for captured operations that others may use, too. */
-  get captured(): Capture<StepOutputs> | null {
+  /** The captured operations, whose memory other steps may share. */
+  get captured(): Capture<TrunkStates> | null {
     return this.#capture;
   }
 
   /**
    * Enqueues the step.
-   * @param plan of this step's form
+   * @param plan a plan of this step's form
    * @param neighbour another step that never runs at the same time
+   * @returns the states of the tree's nodes, valid until the step runs again
    */
-  run(plan: TreePlan, neighbour: TreeStep | undefined): StepOutputs {
+  run(plan: TreePlan, neighbour: TreeStep | undefined): TrunkStates {
     this.#plan.plan = plan;
-    const clock = new StepClock(this.#report);
+    const clock = this.#report.clock();
     clock.mark();
     if (this.#drafts) noGrad(() => scope(() => this.#drafts!.copyFrom(this.#draft())));
     this.#isFirst = this.#capture === null;
@@ -85,20 +72,12 @@ export class TreeStep implements Disposable {
     return this.#capture.result;
   }
 
+  /** Waits for the step and reads its report. */
   async report(): Promise<StepReport> {
-    const report = (await this.#report.data()) as Int32Array;
-    const count = report[MARKS]!;
-    const start = MARKS + 1;
-    const drawn = start + this.#maxDepth + 1;
-    return {
-      path: Array.from(report.subarray(start, start + count)),
-      tokens: report.slice(drawn, drawn + count),
-      seconds: StepClock.seconds(report.subarray(0, MARKS)),
-      isFirst: this.#isFirst,
-    };
+    return { ...(await this.#report.read()), isFirst: this.#isFirst };
   }
 
-  #enqueue(clock: StepClock): StepOutputs {
+  #enqueue(clock: StepClock): TrunkStates {
     const { model, cache, inputs, drafter, sampling } = this.context;
     const tree = this.#plan.treeAt(inputs.length);
     const { tokens, positions } = this.#plant();
@@ -108,7 +87,7 @@ export class TreeStep implements Disposable {
     const hidden = model.nextTokenHidden(z, rows);
     drafter?.see({ z, hidden });
     clock.mark();
-    const { path, drawn, counts } = verifyTree({
+    const verified = verifyTree({
       hidden,
       weight: model.unembeddingFor(hidden),
       tokens,
@@ -118,17 +97,13 @@ export class TreeStep implements Disposable {
       history: inputs.history ?? undefined,
     });
     clock.mark();
-    cache.compact(tree, path, counts);
+    cache.compact(tree, verified.path, verified.counts);
     clock.mark();
-    let at = MARKS;
-    for (const part of [counts, path, drawn]) {
-      this.#report.view(at, part.shape).copyFrom(part);
-      at += part.size;
-    }
+    this.#report.write(verified);
     return { z, hidden };
   }
 
-  /** Tokens and positions of the tree's nodes. */
+  /** Returns tokens and positions of the tree's nodes. */
   #plant(): { tokens: Tensor; positions: Tensor } {
     const { root, length } = this.context.inputs;
     if (this.#maxDepth === 0) return { tokens: root, positions: length };
@@ -141,10 +116,14 @@ export class TreeStep implements Disposable {
     return this.context.drafter!.draft(this.#maxDepth, this.#width);
   }
 
-  [Symbol.dispose](): void {
+  dispose(): void {
     this.#capture?.dispose();
     this.#report.dispose();
     this.#drafts?.dispose();
-    this.#plan[Symbol.dispose]();
+    this.#plan.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }

@@ -3,7 +3,15 @@ import { kvAppend, kvCompact } from '../../../lib/tensor/ops/attention/kv-cache'
 import type { Tensor } from '../../../lib/tensor/tensor';
 import { expectSameBits } from '../../support/accuracy';
 import { onCpu, onDeviceOnly } from '../../support/cpu';
-import { along, chain, Decoder, draftOf, pathTo, randomTree, rowWidth } from '../../support/decoder';
+import {
+  along,
+  chain,
+  DecodingCache,
+  draftOf,
+  pathTo,
+  randomTree,
+  rowWidth,
+} from '../../support/decoding-cache';
 import { bfloat16Targets, onDevice, onEachVariant, targets } from '../../support/devices';
 import { foretokenError } from '../../support/errors';
 import { Random } from '../../support/random';
@@ -27,8 +35,8 @@ describe.each(ways)('the KV cache on %s in %s', (target, dtype) => {
     await onEachVariant(target, async (device) => {
       const random = new Random(capacity);
       const options = { capacity, sequences: 3, layers: 2, dtype };
-      using speculative = new Decoder(device, { ...shape, headDim }, options);
-      using plain = new Decoder(device, { ...shape, headDim }, options);
+      using speculative = new DecodingCache(device, { ...shape, headDim }, options);
+      using plain = new DecodingCache(device, { ...shape, headDim }, options);
       for (;;) {
         // One sequence may have nothing to draft, or nothing accepted.
         const drafts = speculative.lengths.map(() =>
@@ -56,8 +64,8 @@ describe.each(ways)('the KV cache on %s in %s', (target, dtype) => {
     let first: Float32Array | undefined;
     await onEachVariant(target, async (device) => {
       const options = { capacity: 100, layers: 3, dtype };
-      using speculative = new Decoder(device, wide, options);
-      using plain = new Decoder(device, wide, options);
+      using speculative = new DecodingCache(device, wide, options);
+      using plain = new DecodingCache(device, wide, options);
       speculative.append(draft);
       speculative.accept([draft], [path]);
       plain.append(along(draft, path));
@@ -71,25 +79,25 @@ describe.each(ways)('the KV cache on %s in %s', (target, dtype) => {
   it('is not written between an error and the readback that tells of it', async () => {
     await onDevice(target, async (device) => {
       const random = new Random(6);
-      using decoder = new Decoder(device, shape, { capacity: 8, dtype });
+      using decoding = new DecodingCache(device, shape, { capacity: 8, dtype });
       const draft = draftOf(random, shape, chain(5));
-      decoder.append(draft);
-      const before = await decoder.contents();
-      using tree = decoder.tree([{ parents: [-1, -1, -1, -1, -1], rows: [] }]);
-      using qkv = decoder.qkv(chain(5).flatMap(() => [...random.floats(rowWidth(shape), 2)]));
+      decoding.append(draft);
+      const before = await decoding.contents();
+      using tree = decoding.tree([{ parents: [-1, -1, -1, -1, -1], rows: [] }]);
+      using qkv = decoding.qkv(chain(5).flatMap(() => [...random.floats(rowWidth(shape), 2)]));
       using table = device.zeros([3, shape.headDim]);
       const [path, counts] = [device.tensor(Int32Array.of(2, 4), [1, 2]), device.tensor(Int32Array.of(2))];
       const change = async (after: () => void): Promise<void> => {
         after();
-        kvAppend(decoder.cache, 0, qkv, tree, shape.heads);
-        kvCompact(decoder.cache, tree.rowOffsets, tree.lengths, path, counts);
+        kvAppend(decoding.cache, 0, qkv, tree, shape.heads);
+        kvCompact(decoding.cache, tree.rowOffsets, tree.lengths, path, counts);
         await device.synchronize();
       };
       const fail = (): void => embedding(onDeviceOnly(device, [3]), table).dispose();
       await expect(change(fail)).rejects.toThrow('tokens[0] is 3');
-      expectSameBits(await decoder.contents(), before);
+      expectSameBits(await decoding.contents(), before);
       await change(() => undefined);
-      expect(await decoder.contents()).not.toEqual(before);
+      expect(await decoding.contents()).not.toEqual(before);
     });
   });
 });
@@ -97,10 +105,10 @@ describe.each(ways)('the KV cache on %s in %s', (target, dtype) => {
 const knowers = targets.flatMap((target) => [['host', target] as const, ['device', target] as const]);
 
 describe.each(knowers)('what the %s knows on %s', (where, target) => {
-  const index = (decoder: Decoder, values: readonly number[], dims = [values.length]): Tensor =>
+  const index = (decoding: DecodingCache, values: readonly number[], dims = [values.length]): Tensor =>
     where === 'host'
-      ? decoder.device.tensor(Int32Array.from(values), dims)
-      : onDeviceOnly(decoder.device, values, dims);
+      ? decoding.device.tensor(Int32Array.from(values), dims)
+      : onDeviceOnly(decoding.device, values, dims);
 
   // Two sequences with room for 8 positions; the tree has 3 + 2 rows.
   it.each([
@@ -127,24 +135,24 @@ describe.each(knowers)('what the %s knows on %s', (where, target) => {
     ['parents[0] is -2, but must be in 0 … -1 (the rows', [0, 3, 5], [4, 0], [-2, 0, 0, -1, 3]],
   ])('a malformed tree is refused: %s', async (message, rowOffsets, lengths, parents) => {
     await onDevice(target, async (device) => {
-      using decoder = new Decoder(device, shape, { capacity: 8, sequences: 2 });
+      using decoding = new DecodingCache(device, shape, { capacity: 8, sequences: 2 });
       using qkv = device.zeros([5, 30]).fill(1);
       const tree = {
-        rowOffsets: index(decoder, rowOffsets),
-        lengths: index(decoder, lengths),
-        parents: index(decoder, parents),
+        rowOffsets: index(decoding, rowOffsets),
+        lengths: index(decoding, lengths),
+        parents: index(decoding, parents),
       };
       const append = async (): Promise<void> => {
-        kvAppend(decoder.cache, 0, qkv, tree, 2);
+        kvAppend(decoding.cache, 0, qkv, tree, 2);
         await device.synchronize();
       };
       await expect(append()).rejects.toEqual(foretokenError('INDEX_OUT_OF_RANGE', 'kvAppend: ', message));
-      expectSameBits(await decoder.contents(), new Float32Array(2 * 2 * 2 * 8 * 5));
+      expectSameBits(await decoding.contents(), new Float32Array(2 * 2 * 2 * 8 * 5));
       tree.rowOffsets.write(Int32Array.of(0, 3, 5));
       tree.lengths.write(Int32Array.of(5, 6));
       tree.parents.write(Int32Array.of(-1, 0, 0, -1, 3));
       await append();
-      const written = (await decoder.contents()).reduce((sum, x) => sum + x);
+      const written = (await decoding.contents()).reduce((sum, x) => sum + x);
       expect(written).toBe(5 * 2 * 2 * 5);
     });
   });
@@ -158,10 +166,16 @@ describe.each(knowers)('what the %s knows on %s', (where, target) => {
     ['path[3] is 1, but must be in 3 … 4', [1, 1], [0, -1, -1, 1, -1, -1]],
   ])('a path that is none is refused: %s', async (message, counts, path) => {
     await onDevice(target, async (device) => {
-      using decoder = new Decoder(device, shape, { capacity: 8, sequences: 2 });
-      const [rowOffsets, lengths] = [index(decoder, [0, 3, 5]), index(decoder, [5, 6])];
+      using decoding = new DecodingCache(device, shape, { capacity: 8, sequences: 2 });
+      const [rowOffsets, lengths] = [index(decoding, [0, 3, 5]), index(decoding, [5, 6])];
       const compact = async (): Promise<void> => {
-        kvCompact(decoder.cache, rowOffsets, lengths, index(decoder, path, [2, 3]), index(decoder, counts));
+        kvCompact(
+          decoding.cache,
+          rowOffsets,
+          lengths,
+          index(decoding, path, [2, 3]),
+          index(decoding, counts),
+        );
         await device.synchronize();
       };
       await expect(compact()).rejects.toEqual(foretokenError('INDEX_OUT_OF_RANGE', 'kvCompact: ', message));
@@ -172,10 +186,10 @@ describe.each(knowers)('what the %s knows on %s', (where, target) => {
 
 it('names what does not fit', async () => {
   await onCpu({}, async (device) => {
-    using decoder = new Decoder(device, shape, { capacity: 8, sequences: 2, layers: 3 });
-    const { cache } = decoder;
+    using decoding = new DecodingCache(device, shape, { capacity: 8, sequences: 2, layers: 3 });
+    const { cache } = decoding;
     const qkv = device.zeros([2, 30]);
-    const tree = decoder.tree([
+    const tree = decoding.tree([
       { parents: [-1], rows: [] },
       { parents: [-1], rows: [] },
     ]);

@@ -6,13 +6,13 @@ import { onDeviceOnly, take } from '../../support/cpu';
 import {
   along,
   chain,
-  Decoder,
+  DecodingCache,
   draftOf,
   pathTo,
   randomTree,
   rowWidth,
   type Draft,
-} from '../../support/decoder';
+} from '../../support/decoding-cache';
 import { bfloat16Targets, isEmulated, onDevice, onEachVariant, targets } from '../../support/devices';
 import { foretokenError } from '../../support/errors';
 import { nearest } from '../../support/half';
@@ -64,12 +64,15 @@ function reference(
   }).flat();
 }
 
-/** A decoder that has committed these rows as a chain. */
-function committed(options: ConstructorParameters<typeof Decoder>, ...prefixes: readonly Draft[]): Decoder {
-  const decoder = new Decoder(...options);
-  decoder.append(...prefixes);
-  decoder.advance(prefixes.map((prefix) => prefix.rows.length));
-  return decoder;
+/** A cache that has committed these rows as a chain. */
+function committed(
+  options: ConstructorParameters<typeof DecodingCache>,
+  ...prefixes: readonly Draft[]
+): DecodingCache {
+  const decoding = new DecodingCache(...options);
+  decoding.append(...prefixes);
+  decoding.advance(prefixes.map((prefix) => prefix.rows.length));
+  return decoding;
 }
 
 /** The same tree with its nodes in another order, and where each old node went. */
@@ -115,8 +118,8 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
       ...along(draft, pathTo(draft.parents, row)).rows,
     ]);
     await onDevice(target, async (device) => {
-      using decoder = committed([device, shape, { capacity: prefix + rows, dtype }], before);
-      const actual = await decoder.forward(draft);
+      using decoding = committed([device, shape, { capacity: prefix + rows, dtype }], before);
+      const actual = await decoding.forward(draft);
       const expected = (arithmetic: Arithmetic): number[] =>
         attended.flatMap((all) => reference(all, shape, arithmetic));
       expectAsGoodAsFloat32(actual, expected(oracle), expected(plain[dtype]));
@@ -137,8 +140,8 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     await onDevice(target, async (device) => {
       for (const parents of trees) {
         const draft = draftOf(random, shape, parents);
-        using decoder = committed([device, shape, { capacity: prefix + rows + 3, dtype }], before);
-        const together = await decoder.forward(draft);
+        using decoding = committed([device, shape, { capacity: prefix + rows + 3, dtype }], before);
+        const together = await decoding.forward(draft);
         const size = together.length / rows;
         using plain = committed([device, shape, { capacity: prefix + rows, dtype }], before);
         for (let row = 0; row < rows; row += 1 + random.integer(4)) {
@@ -159,10 +162,10 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     const before = draftOf(random, shape, chain(45));
     const draft = draftOf(random, shape, randomTree(random, 64));
     await onDevice(target, async (device) => {
-      using decoder = committed([device, shape, { capacity: 109, dtype }], before);
-      const all = await decoder.forward(draft);
+      using decoding = committed([device, shape, { capacity: 109, dtype }], before);
+      const all = await decoding.forward(draft);
       for (let rows = 1; rows < 64; rows++) {
-        const some = await decoder.forward({
+        const some = await decoding.forward({
           parents: draft.parents.slice(0, rows),
           rows: draft.rows.slice(0, rows),
         });
@@ -176,13 +179,13 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     const prompt = draftOf(random, shape, chain(isEmulated(target) ? 400 : 2500));
     const pieces = [1, 300, 15, prompt.rows.length - 317, 1];
     await onDevice(target, async (device) => {
-      using decoder = new Decoder(device, shape, { capacity: prompt.rows.length, dtype });
-      const whole = await decoder.forward(prompt);
+      using decoding = new DecodingCache(device, shape, { capacity: prompt.rows.length, dtype });
+      const whole = await decoding.forward(prompt);
       let [from, row] = [0, 0];
       for (const count of pieces) {
         const rows = prompt.rows.slice(row, (row += count));
-        const piece = await decoder.forward({ parents: chain(count), rows });
-        decoder.advance([count]);
+        const piece = await decoding.forward({ parents: chain(count), rows });
+        decoding.advance([count]);
         expectSameBits(piece, whole.slice(from, (from += piece.length)));
       }
       expect(from).toBe(whole.length);
@@ -195,8 +198,8 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     const draft = draftOf(random, shape, randomTree(random, 40));
     let first: Float32Array | undefined;
     await onEachVariant(target, async (device) => {
-      using decoder = committed([device, shape, { capacity: 90, dtype }], before);
-      const out = await decoder.forward(draft);
+      using decoding = committed([device, shape, { capacity: 90, dtype }], before);
+      const out = await decoding.forward(draft);
       expectSameBits(out, (first ??= out));
     });
   });
@@ -206,14 +209,14 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     const before = draftOf(random, shape, chain(21));
     const draft = draftOf(random, shape, randomTree(random, 40));
     await onDevice(target, async (device) => {
-      using decoder = committed([device, shape, { capacity: 70, dtype }], before);
-      const first = await decoder.forward(draft);
+      using decoding = committed([device, shape, { capacity: 70, dtype }], before);
+      const first = await decoding.forward(draft);
       const size = first.length / 40;
       for (let i = 0; i < 5; i++) {
         const { parents, place } = reordered(random, draft.parents);
         const rows = new Array<Float32Array>(40);
         for (const [node, at] of place.entries()) rows[at] = draft.rows[node]!;
-        const second = await decoder.forward({ parents, rows });
+        const second = await decoding.forward({ parents, rows });
         const back = place.flatMap((at) => [...second.subarray(at * size, (at + 1) * size)]);
         expectSameBits(Float32Array.from(back), first);
       }
@@ -225,8 +228,8 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     const prefixes = [5, 0, 33, 17].map((length) => draftOf(random, shape, chain(length)));
     const drafts = [9, 1, 0, 20].map((rows) => draftOf(random, shape, randomTree(random, rows)));
     await onDevice(target, async (device) => {
-      using decoder = committed([device, shape, { capacity: 40, sequences: 4, dtype }], ...prefixes);
-      const together = await decoder.forward(...drafts);
+      using decoding = committed([device, shape, { capacity: 40, sequences: 4, dtype }], ...prefixes);
+      const together = await decoding.forward(...drafts);
       let from = 0;
       for (const [s, draft] of drafts.entries()) {
         using single = committed([device, shape, { capacity: 64, dtype }], prefixes[s]!);
@@ -243,7 +246,7 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     const draft = draftOf(random, shape, [-1, -1, 0, 1, 2]);
     await onDevice(target, async (device) => {
       using clean = committed([device, shape, { capacity: 30, dtype }], before);
-      using dirty = new Decoder(device, shape, { capacity: 30, dtype });
+      using dirty = new DecodingCache(device, shape, { capacity: 30, dtype });
       const nothing = chain(30).map(() => new Float32Array(rowWidth(shape)).fill(NaN));
       dirty.append({ parents: chain(30), rows: nothing });
       dirty.append(before);
@@ -258,9 +261,9 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     const draft = draftOf(random, shape, [-1, 0, 1, 1, 2, 3, 4]);
     const rows = draft.rows.map((row, node) => (node === 2 ? row.map(() => NaN) : row));
     await onDevice(target, async (device) => {
-      using decoder = committed([device, shape, { capacity: 70, dtype }], before);
-      const clean = await decoder.forward(draft);
-      const some = await decoder.forward({ ...draft, rows });
+      using decoding = committed([device, shape, { capacity: 70, dtype }], before);
+      const clean = await decoding.forward(draft);
+      const some = await decoding.forward({ ...draft, rows });
       const size = clean.length / rows.length;
       for (const [node] of rows.entries()) {
         const [actual, without] = [some, clean].map((all) => all.slice(node * size, (node + 1) * size));
@@ -274,26 +277,26 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     const [random, shape] = [new Random(11), shapeOf(4, 2, 16)];
     await onDevice(target, async (device) => {
       const options = { capacity: 300, dtype };
-      using decoder = committed([device, shape, options], draftOf(random, shape, chain(280)));
+      using decoding = committed([device, shape, options], draftOf(random, shape, chain(280)));
       const drafts = [3, 100, 280].map((length) => ({
         length,
         draft: draftOf(random, shape, randomTree(random, 12)),
       }));
-      using tree = decoder.tree([drafts[0]!.draft]);
-      using qkv = decoder.qkv(drafts[0]!.draft.rows.flatMap((row) => [...row]));
+      using tree = decoding.tree([drafts[0]!.draft]);
+      using qkv = decoding.qkv(drafts[0]!.draft.rows.flatMap((row) => [...row]));
       using step = capture(device, () => {
-        kvAppend(decoder.cache, 0, qkv, tree, shape.heads);
-        return { out: treeAttention(decoder.cache, 0, qkv, tree, shape).cast('float32') };
+        kvAppend(decoding.cache, 0, qkv, tree, shape.heads);
+        return { out: treeAttention(decoding.cache, 0, qkv, tree, shape).cast('float32') };
       });
       for (const { length, draft } of drafts) {
-        decoder.lengths[0] = length;
-        using rows = decoder.qkv(draft.rows.flatMap((row) => [...row]));
+        decoding.lengths[0] = length;
+        using rows = decoding.qkv(draft.rows.flatMap((row) => [...row]));
         qkv.copyFrom(rows);
         tree.lengths.write(Int32Array.of(length));
         tree.parents.write(Int32Array.from(draft.parents));
         step.replay();
         const replayed = (await step.result.out.data()) as Float32Array;
-        expectSameBits(replayed, await decoder.forward(draft));
+        expectSameBits(replayed, await decoding.forward(draft));
       }
     });
   });
@@ -301,13 +304,13 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
   it.each(['host', 'device'])('a malformed tree that the %s knows is refused', async (where) => {
     await onDevice(target, async (device) => {
       const shape = shapeOf(2, 1, 3);
-      using decoder = new Decoder(device, shape, { capacity: 4, dtype });
-      using tree = decoder.tree([{ parents: [-1, 0, 1, 2], rows: [] }]);
+      using decoding = new DecodingCache(device, shape, { capacity: 4, dtype });
+      using tree = decoding.tree([{ parents: [-1, 0, 1, 2], rows: [] }]);
       using qkv = device.zeros([4, 12], dtype);
       const index = (...values: number[]) =>
         where === 'host' ? device.tensor(Int32Array.from(values)) : onDeviceOnly(device, values);
       const attend = async (change: object): Promise<Float32Array> => {
-        using out = treeAttention(decoder.cache, 0, qkv, { ...tree, ...change }, shape);
+        using out = treeAttention(decoding.cache, 0, qkv, { ...tree, ...change }, shape);
         return await take(out.cast('float32'));
       };
       const error = (message: string): Error =>

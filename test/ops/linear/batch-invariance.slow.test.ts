@@ -17,7 +17,7 @@ import { readPaths, verifyTree } from '../../../lib/tensor/ops/sampling/verify-t
 import { scope } from '../../../lib/tensor/scope';
 import type { Tensor } from '../../../lib/tensor/tensor';
 import { isaLevels, onCpu } from '../../support/cpu';
-import { chain, randomTree } from '../../support/decoder';
+import { chain, randomTree } from '../../support/decoding-cache';
 import { isEmulated, onDevice, targets, type Target } from '../../support/devices';
 import { Random } from '../../support/random';
 

@@ -38,7 +38,7 @@ export function along(draft: Draft, path: readonly number[]): Draft {
 }
 
 /** A KV cache with what a decoding loop does to it. Layer l sees l + 1 times the rows, so that layers differ. */
-export class Decoder implements Disposable {
+export class DecodingCache implements Disposable {
   readonly cache: Tensor;
   readonly lengths: number[];
 
