@@ -1,14 +1,14 @@
-// Imports of lib/ go down the layers, never up or sideways, types included; and never in a circle, types excepted.
-import { readdirSync, readFileSync } from 'node:fs';
+// Checks that imports in lib/ go down the layers, never up or sideways, and never form a circle. Imports of types must go down,
+// too, but may form a circle within a layer.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import ts from 'typescript';
 
-// From the top down; folders of one row do not know each other. Files that lie in lib/ itself, but for index.ts, are
-// small helpers at the very bottom.
+// The folders of lib/ from the top down; folders of one row must not import each other. index.ts is above all of them. The other
+// files in lib/ itself are small helpers at the very bottom.
 const layers = [
   ['index'],
   ['cli'],
-  ['serve'],
   ['train', 'decode'],
   ['model'],
   ['heads'],
@@ -20,7 +20,7 @@ const bottom = layers.length;
 
 const levelOf = (layer: string): number => layers.findIndex((row) => row.includes(layer));
 
-/** The layer of a file given relative to lib/, as its name and its place in the list; undefined if it has none. */
+/** The layer of a file given relative to lib/, as its name and its row in the list; undefined if the file has none. */
 function layerOf(file: string): { name: string; level: number } | undefined {
   const [first, ...rest] = file.split('/');
   if (first === 'index.ts') return { name: 'index', level: 0 };
@@ -31,11 +31,11 @@ function layerOf(file: string): { name: string; level: number } | undefined {
 
 interface Import {
   target: string;
-  /** Erased by the compiler, so it cannot be part of a circle when the program runs. */
+  /** Whether the compiler erases the import, so that it cannot be part of a circle when the program runs. */
   typeOnly: boolean;
 }
 
-/** Whether everything that `source` takes from the module `name` is types. */
+/** Whether `source` imports only types from the module `name`. */
 function isTypeOnly(source: ts.SourceFile, name: string): boolean {
   return source.statements.every((statement) => {
     if (!ts.isImportDeclaration(statement) && !ts.isExportDeclaration(statement)) return true;
@@ -47,7 +47,7 @@ function isTypeOnly(source: ts.SourceFile, name: string): boolean {
   });
 }
 
-/** Every file of `lib`, relative to it, with what it imports from `lib`. */
+/** The imports of every file of `lib` from `lib`; files are named relative to it. */
 function readImports(lib: string): Map<string, Import[]> {
   const files = readdirSync(lib, { recursive: true, encoding: 'utf8' })
     .map((file) => file.split(path.sep).join('/'))
@@ -87,7 +87,15 @@ function findCircles(imports: Map<string, Import[]>): string[] {
   return found;
 }
 
-/** What is wrong with the imports of a lib/ folder, one line each. */
+/** Finds the layers in the list that have no folder in `lib`, one message each. */
+export function findEmptyLayers(lib: string): string[] {
+  return layers
+    .flat()
+    .filter((layer) => layer !== 'index' && !existsSync(path.join(lib, layer)))
+    .map((layer) => `lib/${layer} does not exist; remove it from the list in scripts/check-imports.ts`);
+}
+
+/** Finds the imports of a lib/ folder that are not allowed, one message each. */
 export function checkImports(lib: string): string[] {
   const imports = readImports(lib);
   const problems: string[] = [];
@@ -110,7 +118,8 @@ export function checkImports(lib: string): string[] {
 }
 
 if (require.main === module) {
-  const problems = checkImports(path.join(__dirname, '../lib'));
+  const lib = path.join(__dirname, '../lib');
+  const problems = [...findEmptyLayers(lib), ...checkImports(lib)];
   for (const problem of problems) console.error(problem);
   if (problems.length > 0) process.exit(1);
   console.log('imports: only downwards, no circles');

@@ -1,4 +1,4 @@
-import { checkImports } from '../../scripts/check-imports';
+import { checkImports, findEmptyLayers } from '../../scripts/check-imports';
 import { TemporaryDirectory } from '../support/temporary';
 
 describe('import checks', () => {
@@ -11,7 +11,7 @@ describe('import checks', () => {
     }
   }
 
-  test('downward imports are fine, and so are helpers for everybody', () => {
+  test('downward imports are allowed, and helpers in lib/ itself may be imported from every layer', () => {
     write({
       'index.ts': ['./train/loop', './native/load'],
       'files.ts': ['node:fs'],
@@ -38,7 +38,7 @@ describe('import checks', () => {
     ]);
   });
 
-  test('layers of one row do not know each other', () => {
+  test('imports between layers of one row are found', () => {
     write({ 'train/loop.ts': ['../decode/loop'], 'decode/loop.ts': [] });
     expect(checkImports(lib.path)).toEqual([
       'lib/train/loop.ts imports lib/decode/loop.ts: decode is not below train',
@@ -50,7 +50,7 @@ describe('import checks', () => {
     expect(checkImports(lib.path)).toEqual(['circle of imports: nn/b.ts → nn/c.ts → nn/b.ts']);
   });
 
-  test('types may know each other, but not across layers', () => {
+  test('circles of types are allowed within a layer, but types must not be imported upward', () => {
     write({ 'nn/a.ts': ['./b'], 'nn/b.ts': [], 'tensor/c.ts': [], 'decode/d.ts': [] });
     lib.write('nn/b.ts', `import type { A } from './a';\nexport type { B } from './a';\n`);
     lib.write('tensor/c.ts', `import type { D } from '../decode/d';\n`);
@@ -63,6 +63,14 @@ describe('import checks', () => {
     write({ 'misc/a.ts': [] });
     expect(checkImports(lib.path)).toEqual([
       'lib/misc/a.ts: this folder is in no layer; add it to the list in scripts/check-imports.ts',
+    ]);
+  });
+
+  test('a layer without a folder is found', () => {
+    for (const layer of ['cli', 'train', 'decode', 'model', 'heads', 'nn', 'native'])
+      write({ [`${layer}/a.ts`]: [] });
+    expect(findEmptyLayers(lib.path)).toEqual([
+      'lib/tensor does not exist; remove it from the list in scripts/check-imports.ts',
     ]);
   });
 });
