@@ -2,9 +2,6 @@
 
 namespace foretoken {
 
-namespace {
-
-// 0, or large enough for logits over it to stay finite.
 float temperature_argument(const Call& call, size_t index) {
   constexpr float kLowest = 1e-6F;
   const float given = call.ranged(index, "temperature", 0, 1e6F);
@@ -14,8 +11,6 @@ float temperature_argument(const Call& call, size_t index) {
   }
   return given;
 }
-
-}  // namespace
 
 SamplingOptions sampling_options(const Call& call, size_t index) {
   constexpr float kLargestPenalty = 1e4F;

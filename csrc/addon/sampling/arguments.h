@@ -6,6 +6,9 @@
 
 namespace foretoken {
 
+// 0, or large enough that logits divided by it stay finite.
+float temperature_argument(const Call& call, size_t index);
+
 // From `index` on: temperature, topK, topP, minP, repetitionPenalty, frequencyPenalty, presencePenalty, seed.
 SamplingOptions sampling_options(const Call& call, size_t index);
 
