@@ -1,3 +1,4 @@
+import { inputsOf, stateOf } from '../heads/inputs';
 import type { MtpModel } from '../model/model';
 import { KvCache } from '../nn/kv-cache';
 import type { PackedRows } from '../nn/rows';
@@ -84,7 +85,7 @@ class PositionDrafter implements Drafter {
   readonly capturable = true;
   /** The rows of the step before. */
   readonly #last: TrunkStates;
-  /** A row that stands alone: what heads without layers are told, though they have no use for it. */
+  /** A row that stands alone, at the position where the root was drawn. */
   readonly #alone: PackedRows;
 
   constructor(
@@ -95,8 +96,8 @@ class PositionDrafter implements Drafter {
     const shape = [MAX_DRAFT_NODES + 1, model.config.hiddenSize];
     const zeros = (): Tensor => keep(model.device.zeros(shape, model.dtype));
     this.#last = { z: zeros(), hidden: zeros() };
-    const zero = keep(model.device.tensor(Int32Array.of(0)));
-    this.#alone = { kind: 'packed', batch: 1, starts: zero, positions: zero };
+    const starts = keep(model.device.tensor(Int32Array.of(0)));
+    this.#alone = { kind: 'packed', batch: 1, starts, positions: inputs.position };
   }
 
   see({ z, hidden }: TrunkStates): void {
@@ -118,10 +119,12 @@ class PositionDrafter implements Drafter {
       const { model, inputs } = this;
       const row = gather(this.#last, inputs.drawnAt, model);
       const stacked = model.device.empty([depth, model.config.hiddenSize], model.dtype);
+      const read = inputsOf(model.heads, {
+        ...{ ...row, previous: null, tokens: null },
+        ...{ root: inputs.root, rows: this.#alone },
+      });
       for (let k = 2; k <= depth + 1; k++) {
-        const read = { ...row, previous: row.hidden, tokens: null, root: inputs.root, rows: this.#alone };
-        const out = model.heads.forward(k, read);
-        rows(stacked, k - 2, 1).copyFrom(out.hidden);
+        rows(stacked, k - 2, 1).copyFrom(model.heads.forward(k, read).hidden);
       }
       return reshape(propose(model, stacked, width), [1, depth, width]);
     });
@@ -161,14 +164,16 @@ class IndependentDrafter implements Drafter {
 
   draft(_depth: number, width: number): Tensor {
     return scope(() => {
-      const { device, config, dtype } = this.model;
+      const { device, config, dtype, heads } = this.model;
       const stacked = device.empty([this.depth, config.hiddenSize], dtype);
       for (const { z, hidden, following: root } of this.#pending) {
         const count = z.shape[0]!;
-        const related = nextPositions(this.cache, count);
+        const inputs = inputsOf(heads, {
+          ...{ z, hidden, previous: null, tokens: null, root },
+          rows: nextPositions(this.cache, count),
+        });
         for (let k = 2; k <= this.depth + 1; k++) {
-          const inputs = { z, hidden, previous: hidden, tokens: null, root, rows: related };
-          rows(stacked, k - 2, 1).copyFrom(lastRow(this.model.heads.forward(k, inputs).hidden));
+          rows(stacked, k - 2, 1).copyFrom(lastRow(heads.forward(k, inputs).hidden));
         }
         this.cache.advance([count]);
       }
@@ -206,8 +211,8 @@ class IndependentDrafter implements Drafter {
  */
 class ChainedDrafter implements Drafter {
   readonly capturable = false;
-  /** `hidden` of the open positions, oldest first, in pieces. */
-  #open: Tensor[] = [];
+  /** States of the open positions, oldest first, in pieces. */
+  #open: TrunkStates[] = [];
   /** The token after each open position; the last one is the root. */
   #tokens: number[] = [];
 
@@ -221,9 +226,10 @@ class ChainedDrafter implements Drafter {
     // Only accepted rows count.
   }
 
-  commit({ hidden }: TrunkStates, path: readonly number[], tokens: Int32Array): void {
+  commit(states: TrunkStates, path: readonly number[], tokens: Int32Array): void {
     const index = this.model.device.tensor(Int32Array.from(path));
-    this.#open.push(keep(embedding(index, hidden, this.model.dtype)));
+    const { z, hidden } = gather(states, index, this.model);
+    this.#open.push({ z: keep(z), hidden: keep(hidden) });
     this.#tokens.push(...tokens);
     // A long prompt is worked off on the way.
     if (this.#tokens.length >= SETTLE + this.depth)
@@ -232,74 +238,85 @@ class ChainedDrafter implements Drafter {
 
   draft(_depth: number, width: number): Tensor {
     return scope(() => {
-      const { device, config } = this.model;
+      const { device } = this.model;
       const count = this.#tokens.length;
-      const hidden = this.#concatenated(count, config.hiddenSize);
+      const states = this.#concatenated();
       // The known tokens, then room for the drafts that the deeper heads read.
       const tokens = device.tensor(
         Int32Array.from([...this.#tokens, ...new Array<number>(this.depth).fill(0)]),
       );
       const drafts = device.empty([this.depth, width], 'int32');
-      this.#forward(hidden, tokens, (k, out) => {
+      this.#forward(states, tokens, (k, out) => {
         const best = propose(this.model, lastRow(out), width);
         rows(drafts, k - 2, 1).copyFrom(best);
         rows(tokens, count + k - 2, 1).copyFrom(best.view(0, [1]));
       });
-      this.#close(Math.max(0, count - (this.depth - 1)), hidden);
+      this.#close(Math.max(0, count - (this.depth - 1)), states);
       return reshape(drafts, [1, this.depth, width]);
     });
   }
 
   /** Finishes the first `count` open positions, all of whose tokens are known. */
   #settle(count: number): void {
-    const hidden = this.#concatenated(this.#tokens.length, this.model.config.hiddenSize);
-    this.#forward(rows(hidden, 0, count), this.model.device.tensor(Int32Array.from(this.#tokens)));
-    this.#close(count, hidden);
+    const states = this.#concatenated();
+    const final = { z: rows(states.z, 0, count), hidden: rows(states.hidden, 0, count) };
+    this.#forward(final, this.model.device.tensor(Int32Array.from(this.#tokens)));
+    this.#close(count, states);
   }
 
-  /** All heads over `hidden`; tokens[i] follows the position of row i. */
-  #forward(hidden: Tensor, tokens: Tensor, onHead?: (k: number, out: Tensor) => void): void {
-    const count = hidden.shape[0]!;
+  /** All heads over the states; tokens[i] follows the position of row i. */
+  #forward({ z, hidden }: TrunkStates, tokens: Tensor, onHead?: (k: number, out: Tensor) => void): void {
+    const { heads } = this.model;
+    const count = z.shape[0]!;
+    const root = rows(tokens, 0, count);
     const related = nextPositions(this.cache, count);
     let previous = hidden;
     for (let k = 2; k <= this.depth + 1; k++) {
-      const inputs = {
-        z: hidden,
-        hidden,
-        previous,
-        tokens: rows(tokens, k - 2, count),
-        root: rows(tokens, 0, count),
-        rows: related,
-      };
-      const out = this.model.heads.forward(k, inputs);
-      previous = out.state!;
+      const inputs = { z, hidden, previous, tokens: rows(tokens, k - 2, count), root, rows: related };
+      const out = heads.forward(k, inputsOf(heads, inputs));
       onHead?.(k, out.hidden);
+      if (k <= this.depth) previous = stateOf(k, out);
     }
   }
 
-  #concatenated(count: number, dim: number): Tensor {
-    const whole = this.model.device.empty([count, dim], this.model.dtype);
-    let row = 0;
-    for (const piece of this.#open) {
-      rows(whole, row, piece.shape[0]!).copyFrom(piece);
-      row += piece.shape[0]!;
-    }
-    return whole;
+  /** The states of all open positions. */
+  #concatenated(): TrunkStates {
+    const { device, config, dtype } = this.model;
+    const stack = (name: keyof TrunkStates): Tensor => {
+      const whole = device.empty([this.#tokens.length, config.hiddenSize], dtype);
+      let row = 0;
+      for (const { [name]: piece } of this.#open) {
+        rows(whole, row, piece.shape[0]!).copyFrom(piece);
+        row += piece.shape[0]!;
+      }
+      return whole;
+    };
+    return { z: stack('z'), hidden: stack('hidden') };
   }
 
   /** The first `final` open positions are final; the others stay open. */
-  #close(final: number, hidden: Tensor): void {
+  #close(final: number, states: TrunkStates): void {
     const left = this.#tokens.length - final;
-    for (const piece of this.#open) piece.dispose();
-    const open = this.model.device.empty([left, hidden.shape[1]!], hidden.dtype);
-    this.#open = left > 0 ? [keep(open.copyFrom(rows(hidden, final, left)))] : [];
+    const stay = (all: Tensor): Tensor => {
+      const open = this.model.device.empty([left, all.shape[1]!], all.dtype);
+      return keep(open.copyFrom(rows(all, final, left)));
+    };
+    this.#release();
+    if (left > 0) this.#open = [{ z: stay(states.z), hidden: stay(states.hidden) }];
     this.#tokens = this.#tokens.slice(final);
     this.cache.advance([final]);
   }
 
-  reset(): void {
-    for (const piece of this.#open) piece.dispose();
+  #release(): void {
+    for (const { z, hidden } of this.#open) {
+      z.dispose();
+      hidden.dispose();
+    }
     this.#open = [];
+  }
+
+  reset(): void {
+    this.#release();
     this.#tokens = [];
     this.cache.truncate(0, 0);
   }

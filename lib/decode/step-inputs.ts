@@ -23,6 +23,8 @@ export class StepInputs implements Disposable {
   readonly root: Tensor;
   readonly length: Tensor;
   readonly drawnAt: Tensor;
+  /** The position of that row: the last committed one. */
+  readonly position: Tensor;
   /** Prompt and output, for penalties; null when nothing needs them. */
   readonly history: DeviceHistory | null = null;
   readonly #state: Tensor;
@@ -35,17 +37,17 @@ export class StepInputs implements Disposable {
       return tensor;
     };
     this.#tensors = [];
-    this.#state = make(device.tensor(new Int32Array(5)));
+    this.#state = make(device.tensor(new Int32Array(6)));
     const field = (index: number): Tensor => make(this.#state.view(index, [1]));
-    [this.root, this.length, this.drawnAt] = [field(0), field(1), field(2)];
+    [this.root, this.length, this.drawnAt, this.position] = [field(0), field(1), field(2), field(3)];
     if (capacity !== null) {
       const tokens = make(device.tensor(new Int32Array(capacity), [1, capacity]));
-      this.history = { tokens, lengths: field(3), promptLengths: field(4) };
+      this.history = { tokens, lengths: field(4), promptLengths: field(5) };
     }
   }
 
   write({ root, length, drawnAt, historyLength, promptLength }: StepState): void {
-    this.#state.write(Int32Array.of(root, length, drawnAt, historyLength, promptLength));
+    this.#state.write(Int32Array.of(root, length, drawnAt, length - 1, historyLength, promptLength));
   }
 
   /** Adds tokens to the history, behind the `start` that are there. */

@@ -30,7 +30,7 @@ export interface HeadInputs {
   readonly tokens: Tensor | null;
   /** int32 [rows]: token t+1, which head 1 has drawn before the others draft; null unless the heads `readRoot`. */
   readonly root: Tensor | null;
-  /** How the rows relate to each other: what attention may look at. */
+  /** How the rows relate to each other: what attention may look at. Heads without layers draft for one row alone. */
   readonly rows: Rows;
 }
 

@@ -20,7 +20,10 @@ import type { Init, ParameterPart, StoreOptions } from './parameters';
 /** A size that something has. */
 export const size: Checker<number> = integer(1, LARGEST_INT);
 
-/** How many layers a cache may have. */
+/** Layers of a cache; heads that look at their own row alone need none. */
+export const layerCount: Checker<number> = integer(0, LARGEST_INT);
+
+/** Which layer of a cache. */
 export const layerIndex: Checker<number> = integer(0, LARGEST_INT);
 
 export const STORE_OPTIONS: Schema<StoreOptions> = { dtype: weightDType, masters: boolean };

@@ -6,11 +6,11 @@ import type { Device } from '../tensor/device';
 import { kvCompact, type TreeRows } from '../tensor/ops/attention/kv-cache';
 import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
-import { size } from './checks';
+import { layerCount, size } from './checks';
 
 /** Sizes of a {@link KvCache}. */
 export interface KvCacheOptions {
-  /** Layers whose keys and values are kept. */
+  /** Layers whose keys and values are kept; 0 for a cache that counts positions alone. */
   layers: number;
   /** Key heads of a layer; there are as many value heads. */
   kvHeads: number;
@@ -25,7 +25,7 @@ export interface KvCacheOptions {
 }
 
 const KV_CACHE_OPTIONS: Schema<KvCacheOptions> = {
-  layers: required(size),
+  layers: required(layerCount),
   kvHeads: required(size),
   headDim: required(size),
   capacity: required(size),

@@ -23,7 +23,8 @@ import {
 } from '../tensor/ops/loss/linear-cross-entropy';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
-import type { Heads } from '../heads/heads';
+import type { HeadInputs, HeadOutputs, Heads } from '../heads/heads';
+import { inputsOf, needsHidden, stateOf } from '../heads/inputs';
 import type { PackedRows } from '../nn/rows';
 import { MtpModel } from '../model/model';
 
@@ -163,7 +164,7 @@ export function backwardHeadByHead(
   return scope(() => {
     const z = model.trunk(batch.tokens, batch.rows); // kept
     const dz = z.detach().requireGrad(); // gradients gather here
-    const hidden = model.heads.readHidden ? model.nextTokenHidden(dz, batch.rows) : null;
+    const hidden = needsHidden(model.heads) ? model.nextTokenHidden(dz, batch.rows) : null;
     const dHidden = hidden?.detach().requireGrad() ?? null;
     const losses: (HeadLoss | null)[] = batch.targets.map(() => null);
     const learn = (k: number, of: Tensor, more: readonly (readonly [Tensor, Tensor])[] = []): void => {
@@ -186,16 +187,13 @@ export function backwardHeadByHead(
     for (let k = last; k >= 2; k--) {
       if (options.weights[k - 1] === 0 && !model.heads.chained) continue;
       scope(() => {
-        const out = model.heads.forward(k, {
+        const out = forwardHead(k, model, batch, {
           z: dz,
           hidden: dHidden,
           previous: previous[k - 1] ?? dHidden,
-          tokens: batch.inputs[k - 1]!,
-          root: batch.root,
-          rows: batch.rows,
         });
         const gradOfState = previous[k]?.grad;
-        const more = gradOfState ? [[out.state!, gradOfState] as const] : [];
+        const more = gradOfState ? [[stateOf(k, out), gradOfState] as const] : [];
         if (options.weights[k - 1] === 0) backwardTakingOver(more);
         else learn(k, out.hidden, more);
         previous[k]?.dispose();
@@ -206,6 +204,16 @@ export function backwardHeadByHead(
     if (dz.grad) backwardTakingOver([[z, dz.grad]]);
     return losses;
   });
+}
+
+/** Head k on the rows of a batch. */
+function forwardHead(
+  k: number,
+  { heads }: MtpModel,
+  { inputs, root, rows }: DeviceBatch,
+  states: Pick<HeadInputs, 'z' | 'hidden' | 'previous'>,
+): HeadOutputs {
+  return heads.forward(k, inputsOf(heads, { ...states, tokens: inputs[k - 1]!, root, rows }));
 }
 
 /**
@@ -222,18 +230,9 @@ function chainedStates(
   const states: (Tensor | undefined)[] = [];
   if (!model.heads.chained) return states;
   for (let k = 2; k < last; k++) {
+    const previous = states[k - 1] ?? hidden;
     const state = noGrad(() =>
-      scope(
-        () =>
-          model.heads.forward(k, {
-            z,
-            hidden,
-            previous: states[k - 1] ?? hidden,
-            tokens: batch.inputs[k - 1]!,
-            root: batch.root,
-            rows: batch.rows,
-          }).state!,
-      ),
+      scope(() => stateOf(k, forwardHead(k, model, batch, { z, hidden, previous }))),
     );
     states[k] = state.requireGrad();
   }
@@ -253,11 +252,9 @@ export function lossAllHeads(
   return batch.targets.map((targets, index) => {
     let of = hidden;
     if (index > 0) {
-      const tokens = batch.inputs[index]!;
-      const { root, rows } = batch;
-      const out = model.heads.forward(index + 1, { z, hidden, previous, tokens, root, rows });
+      const out = forwardHead(index + 1, model, batch, { z, hidden, previous });
       of = out.hidden;
-      if (out.state) previous = out.state;
+      if (model.heads.chained && index + 1 < batch.targets.length) previous = stateOf(index + 1, out);
     }
     const weight = options.weights[index]!;
     if (weight === 0) return null;

@@ -1,0 +1,26 @@
+import { ForetokenError } from '../errors';
+import type { Tensor } from '../tensor/tensor';
+import type { HeadInputs, HeadOutputs, Heads } from './heads';
+
+/** Whether head 1's output is needed for the other heads: head 2 of a chain starts from it. */
+export function needsHidden({ chained, readHidden }: Heads): boolean {
+  return chained || readHidden;
+}
+
+/** Leaves out what the heads have not asked for, so that training and drafting give them the same inputs. */
+export function inputsOf(heads: Heads, { z, hidden, previous, tokens, root, rows }: HeadInputs): HeadInputs {
+  return {
+    z,
+    hidden: heads.readHidden ? hidden : null,
+    previous: heads.chained ? previous : null,
+    tokens: heads.chained ? tokens : null,
+    root: heads.readRoot ? root : null,
+    rows,
+  };
+}
+
+/** The state that head k of a chain gives to head k+1. */
+export function stateOf(k: number, { state }: HeadOutputs): Tensor {
+  if (state) return state;
+  throw new ForetokenError('UNSUPPORTED', `heads are chained, but forward gave no state for head ${k}`);
+}

@@ -1,0 +1,262 @@
+// Heads are given the same inputs when they draft as when they learn, so what they draft is what they learnt.
+import { Decoder } from '../../lib/decode/decoder';
+import { makeDrafter, type TrunkStates } from '../../lib/decode/drafter';
+import { StepInputs } from '../../lib/decode/step-inputs';
+import { chain } from '../../lib/decode/tree';
+import { registerHeadKind } from '../../lib/heads';
+import type { HeadInputs, HeadOutputs, Heads, HeadsContext } from '../../lib/heads/heads';
+import { MtpModel } from '../../lib/model/model';
+import { Block } from '../../lib/nn/block';
+import { Linear } from '../../lib/nn/linear';
+import { RMSNorm } from '../../lib/nn/rms-norm';
+import { noGrad } from '../../lib/tensor/autograd';
+import { openDevice, type Device } from '../../lib/tensor/device';
+import { add, silu } from '../../lib/tensor/ops/layers/elementwise';
+import { embedding } from '../../lib/tensor/ops/layers/embedding';
+import { fillSampling } from '../../lib/tensor/ops/sampling/sampling';
+import { keep, scope } from '../../lib/tensor/scope';
+import type { Tensor } from '../../lib/tensor/tensor';
+import { backwardHeadByHead, lossAllHeads, uploadBatch, type TrainingBatch } from '../../lib/train/loss';
+import { foretokenError } from '../support/errors';
+import { Random } from '../support/random';
+import { tinyModel } from '../support/training';
+
+type Flags = Pick<Heads, 'chained' | 'readHidden' | 'readRoot' | 'layers'>;
+
+/** Inputs that were null in any call. */
+const nulls = new Set<string>();
+/** The hidden states that each head gave last. */
+let outputs = new Map<number, Tensor>();
+
+function forget(): void {
+  for (const tensor of outputs.values()) tensor.dispose();
+  outputs = new Map();
+}
+
+/** Heads that add up all inputs they are given, each multiplied with a matrix of its own, positions included. */
+class CuriousHeads implements Heads {
+  readonly chained: boolean;
+  readonly readHidden: boolean;
+  readonly readRoot: boolean;
+  readonly layers: number;
+  readonly #heads: { projections: Linear[]; block: Block | undefined; norm: RMSNorm }[] = [];
+
+  constructor(
+    { chained, readHidden, readRoot, layers }: Flags,
+    private readonly context: HeadsContext,
+  ) {
+    [this.chained, this.readHidden, this.readRoot, this.layers] = [chained, readHidden, readRoot, layers];
+    const { store, config, table, numHeads } = context;
+    for (let k = 2; k <= numHeads; k++) {
+      const prefix = `mtp.heads.${k}.`;
+      const projections = ['z', 'hidden', 'previous', 'tokens', 'root', 'positions'].map(
+        (name) =>
+          new Linear(store, prefix, [{ name, rows: config.hiddenSize }], config.hiddenSize, { std: 0.5 }),
+      );
+      const block = layers === 1 ? new Block(store, `${prefix}layer.`, config, table, k - 2) : undefined;
+      const norm = new RMSNorm(store, `${prefix}norm`, config.hiddenSize, config.rmsNormEps);
+      this.#heads.push({ projections, block, norm });
+    }
+  }
+
+  forward(k: number, { z, hidden, previous, tokens, root, rows }: HeadInputs): HeadOutputs {
+    const embed = (ids: Tensor | null): Tensor | null => ids && this.context.embed(ids);
+    const inputs = Object.entries({ z, hidden, previous, tokens: embed(tokens), root: embed(root) });
+    for (const [name, input] of inputs) if (!input) nulls.add(name);
+    const { projections, block, norm } = this.#heads[k - 2]!;
+    let state = projections[5]!.forward(this.context.embed(rows.positions));
+    inputs.forEach(([, input], i) => {
+      if (input) state = add(state, projections[i]!.forward(input));
+    });
+    state = silu(state);
+    if (block) state = block.forward(state, rows);
+    const out = norm.forward(state);
+    outputs.get(k)?.dispose();
+    outputs.set(k, keep(out.detach()));
+    return { hidden: out, state };
+  }
+}
+
+const kinds: Flags[] = [
+  { chained: true, readHidden: false, readRoot: false, layers: 0 },
+  { chained: true, readHidden: false, readRoot: true, layers: 1 },
+  { chained: true, readHidden: true, readRoot: true, layers: 0 },
+  { chained: true, readHidden: true, readRoot: false, layers: 1 },
+  { chained: false, readHidden: true, readRoot: true, layers: 0 },
+  { chained: false, readHidden: false, readRoot: false, layers: 0 },
+  { chained: false, readHidden: true, readRoot: true, layers: 1 },
+  { chained: false, readHidden: false, readRoot: false, layers: 1 },
+];
+const nameOf = (flags: Flags): string => `curious ${Object.values(flags).join(' ')}`;
+for (const flags of kinds) {
+  registerHeadKind({ kind: nameOf(flags), create: (context) => new CuriousHeads(flags, context) });
+}
+
+const numHeads = 4;
+const vocabSize = 101;
+let device: Device;
+beforeEach(() => (device = openDevice('cpu', { threads: 1, poison: true })));
+afterEach(() => device.dispose());
+
+function makeModel(kind: string): MtpModel {
+  const sizes = { ...tinyModel(kind, numHeads), vocabSize, maxPositionEmbeddings: 100 };
+  const model = new MtpModel(device, { ...sizes, initializerRange: 0.4 }, { seed: 2 });
+  model.parameters.allocateGradients();
+  return model;
+}
+
+/** One document, whose last token is the root: rows are the positions before it, and targets reach as far as tokens do. */
+function batchOf(known: readonly number[], drafts: readonly number[]): TrainingBatch {
+  const all = [...known, ...drafts];
+  const length = known.length - 1;
+  const targets = Array.from({ length: numHeads }, (_, head) =>
+    Int32Array.from({ length }, (_, t) => all[t + head + 1] ?? -100),
+  );
+  return {
+    ...{ batch: 1, length, tokens: Int32Array.from(known.slice(0, -1)) },
+    ...{ starts: new Int32Array(length), targets },
+  };
+}
+
+/** The likeliest token of head k at the last row that it was called with. */
+async function choiceOf(model: MtpModel, k: number): Promise<number> {
+  const weight = await model.unembedding.value.data();
+  const dim = model.config.hiddenSize;
+  const hidden = Array.from(await outputs.get(k)!.data()).slice(-dim);
+  const logits = Array.from({ length: vocabSize }, (_, token) =>
+    hidden.reduce((sum, x, d) => sum + x * weight[token * dim + d]!, 0),
+  );
+  return logits.indexOf(Math.max(...logits));
+}
+
+/** What heads 2 … n predict in training at the position before the root, each after the predictions of those before. */
+async function predictions(
+  model: MtpModel,
+  known: readonly number[],
+  loss = backwardHeadByHead,
+): Promise<number[]> {
+  const drafts: number[] = [];
+  for (let k = 2; k <= numHeads; k++) {
+    const weights = Array.from({ length: numHeads }, () => 1);
+    scope(() => void loss(model, uploadBatch(device, batchOf(known, drafts), model.heads), { weights }));
+    drafts.push(await choiceOf(model, k));
+  }
+  return drafts;
+}
+
+/** z and hidden at every position of a text but the last. */
+function trunkStates(model: MtpModel, text: readonly number[]): TrunkStates {
+  const { tokens, rows } = uploadBatch(device, batchOf(text, []), model.heads);
+  const z = model.trunk(tokens, rows);
+  return { z, hidden: model.nextTokenHidden(z, rows) };
+}
+
+const documented = ({ chained, readHidden, readRoot }: Flags): string[] => [
+  ...(readHidden ? [] : ['hidden']),
+  ...(chained ? [] : ['previous', 'tokens']),
+  ...(readRoot ? [] : ['root']),
+];
+
+describe.each(kinds)('heads with %j', (flags) => {
+  beforeEach(() => nulls.clear());
+  afterEach(forget);
+
+  it.each([
+    ['backwardHeadByHead', backwardHeadByHead],
+    ['lossAllHeads', lossAllHeads],
+  ])('draft what they predict in %s', async (_, loss) => {
+    using model = makeModel(nameOf(flags));
+    const random = new Random(3);
+    const text = Array.from({ length: 90 }, () => random.integer(vocabSize));
+    model.table.reserve(text.length);
+    using inputs = new StepInputs(device, null);
+    using drafter = makeDrafter(model, { depth: numHeads - 1, capacity: text.length, inputs });
+    const states = noGrad(() => scope(() => trunkStates(model, text)));
+    let start = 0;
+    // So many positions at a time, the long prompt without drafts between.
+    for (const [count, drafts] of [
+      [2, true],
+      [64, false],
+      [7, true],
+      [1, true],
+      [3, true],
+      [4, true],
+    ] as const) {
+      const length = start + count;
+      // Behind each accepted row of a tree lies one that was rejected.
+      const stride = drafts ? 2 : 1;
+      const path = Array.from({ length: count }, (_, i) => stride * i);
+      const place = { root: text[length]!, length, drawnAt: path.at(-1)! };
+      inputs.write({ ...place, historyLength: 0, promptLength: 0 });
+      const drafted = noGrad(() =>
+        scope(() => {
+          const order = Int32Array.from({ length: stride * count }, (_, i) => start + Math.floor(i / stride));
+          if (stride === 2) for (let i = 1; i < order.length; i += 2) order[i] = 0;
+          const index = device.tensor(order);
+          const rows = { z: embedding(index, states.z), hidden: embedding(index, states.hidden) };
+          drafter.see(rows);
+          drafter.commit(rows, path, Int32Array.from(text.slice(start + 1, length + 1)));
+          return drafts ? drafter.draft(numHeads - 1, 2) : null;
+        }),
+      );
+      start = length;
+      if (!drafted) continue;
+      const tokens = await drafted.data();
+      drafted.dispose();
+      const firstChoices = Array.from({ length: numHeads - 1 }, (_, depth) => tokens[2 * depth]);
+      expect([start, firstChoices]).toEqual([
+        start,
+        await predictions(model, text.slice(0, length + 1), loss),
+      ]);
+    }
+    states.z.dispose();
+    states.hidden.dispose();
+    expect([...nulls].sort()).toEqual(documented(flags).sort());
+  });
+
+  it('draft while decoding what they predict in training', async () => {
+    using model = makeModel(nameOf(flags));
+    const sampling = fillSampling('test', {}, vocabSize);
+    using decoder = new Decoder(model, { sampling, maxDepth: numHeads - 1, capacity: 100 });
+    const known = [5, 80, 3];
+    await decoder.prefill(known);
+    for (let step = 0; step < 6; step++) {
+      const { tokens, path } = await decoder.step(chain(numHeads - 1));
+      const drafted: number[] = [];
+      for (let k = 2; k <= numHeads; k++) drafted.push(await choiceOf(model, k));
+      // A captured step writes to the same tensors again without a call of the heads.
+      const ofDrafting = outputs;
+      outputs = new Map();
+      expect([step, drafted]).toEqual([step, await predictions(model, known)]);
+      forget();
+      outputs = ofDrafting;
+      const right = drafted.findIndex((token, i) => token !== tokens[i]);
+      expect(path.length - 1).toBe(right < 0 ? drafted.length : right);
+      known.push(...tokens);
+    }
+  });
+});
+
+it('a chained head that gives no state is named', () => {
+  const flags = kinds[0]!;
+  registerHeadKind({
+    kind: 'stateless',
+    create: (context) => {
+      const heads = new CuriousHeads(flags, context);
+      const { layers, chained, readHidden, readRoot } = heads;
+      const forward: Heads['forward'] = (k, inputs) => ({ hidden: heads.forward(k, inputs).hidden });
+      return { layers, chained, readHidden, readRoot, forward };
+    },
+  });
+  using model = makeModel('stateless');
+  for (const loss of [backwardHeadByHead, lossAllHeads]) {
+    const run = (): void =>
+      scope(() => {
+        loss(model, uploadBatch(device, batchOf([1, 2, 3, 4, 5, 6], []), model.heads), {
+          weights: [1, 1, 1, 1],
+        });
+      });
+    expect(run).toThrow(foretokenError('UNSUPPORTED', 'forward gave no state for head 2'));
+  }
+  forget();
+});
