@@ -1,8 +1,11 @@
+import { headKindNames } from '../heads';
 import type { ModelConfig, ModelOptions } from '../model/config';
 import type { CurriculumOptions, HeadWeightOptions } from '../train/head-schedule';
 import type { TrainerOptions } from '../train/options';
 import type { LearningRateOptions } from '../train/schedule';
 import { DEVICE_FLAGS, JSON_FLAG, parseNumber, UsageError, type Flags, type Values } from './arguments';
+
+const KINDS = new Intl.ListFormat('en', { type: 'disjunction' });
 
 /** What shapes a new model; not to be given together with --model. */
 const MODEL_FLAGS = {
@@ -36,7 +39,7 @@ const MODEL_FLAGS = {
     type: 'string',
     option: 'mtp.kind',
     value: 'KIND',
-    help: 'parallel, medusa, rooted or sequential (default parallel)',
+    help: `${KINDS.format(headKindNames())} (default parallel)`,
   },
   tokenizer: {
     type: 'string',

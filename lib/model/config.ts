@@ -57,7 +57,7 @@ export interface ModelConfig {
   eosTokenId: number | null;
   /** Heads. Default: head 1 alone. */
   mtp: {
-    /** Architecture of heads 2 … n: `parallel`, `medusa`, `sequential` or one registered by `registerHeadKind`. */
+    /** Architecture of heads 2 … n: one of {@link headKindNames}. */
     kind: string;
     /** Number of heads n, 1 … 16, the next-token head included. */
     numHeads: number;

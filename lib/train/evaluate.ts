@@ -3,10 +3,11 @@ import { uploadBatch, lossAllHeads } from './loss';
 import { MtpModel } from '../model/model';
 import { TOKENIZER, type Tokenizer } from '../model/tokenizer';
 import { noGrad } from '../tensor/autograd';
+import { NO_TARGET } from '../tensor/ops/loss/no-target';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { callback, check, checkOptions, instance, integer, signal, type Schema } from '../check';
-import { MOST_ROWS, NO_TARGET, PackedRows, type PackedBatch } from './data';
+import { MOST_ROWS, PackedRows, type PackedBatch } from './data';
 
 /** How well one head predicts. */
 export interface HeadEvaluation {

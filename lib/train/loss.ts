@@ -28,9 +28,6 @@ import { inputsOf, needsHidden, stateOf } from '../heads/inputs';
 import type { PackedRows } from '../nn/rows';
 import { MtpModel } from '../model/model';
 
-/** Marks a row without a target. */
-export const IGNORE_INDEX = -100;
-
 /** Packed rows to learn from; all arrays are [batch · length], row after row. */
 export interface TrainingBatch {
   /** Number of rows. */

@@ -1,7 +1,6 @@
 export {
   checkRowsFit,
   MOST_ROWS,
-  NO_TARGET,
   PackedRows,
   splitHeldOut,
   type PackedBatch,

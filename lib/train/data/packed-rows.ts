@@ -1,10 +1,8 @@
 import { totalmem } from 'node:os';
 import { ForetokenError } from '../../errors';
 import { check, checkInteger, checkOptions, instance, integer, number, object, required } from '../../check';
+import { NO_TARGET } from '../../tensor/ops/loss/no-target';
 import { TokenFile } from './token-file';
-
-/** The target of a position that has none; the loss leaves it out. */
-export const NO_TARGET = -100;
 
 /** The most rows of a batch, and batches of a step: more than anyone uses, and few enough for an array of JavaScript. */
 export const MOST_ROWS = 2 ** 20;

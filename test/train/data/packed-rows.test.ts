@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import { NO_TARGET, PackedRows, TokenFile, splitHeldOut, writeTokenFile } from '../../../lib/train/data';
+import { NO_TARGET } from '../../../lib/tensor/ops/loss/no-target';
+import { PackedRows, TokenFile, splitHeldOut, writeTokenFile } from '../../../lib/train/data';
 import { foretokenError } from '../../support/errors';
 import { TemporaryDirectory } from '../../support/temporary';
 

@@ -4,6 +4,7 @@ import { gradTarget, isRecording, record } from '../../autograd';
 import { handleOf, LARGEST_INT, tensor } from '../../checks';
 import { scope } from '../../scope';
 import { Tensor } from '../../tensor';
+import { NO_TARGET } from './no-target';
 
 /** Per-row results that are only made when asked for. Ignored rows hold 0, and -1 in argmax and rank. */
 export type LossOutput = (typeof LOSS_OUTPUTS)[number];
@@ -105,7 +106,7 @@ function call(
     options.heads ?? 1,
     handleOf(options.headWeights),
     options.reduction ?? 'mean',
-    options.ignoreIndex ?? -100,
+    options.ignoreIndex ?? NO_TARGET,
     options.labelSmoothing ?? 0,
     options.zLoss ?? 0,
     options.entropyWeight ?? 0,
