@@ -1,5 +1,5 @@
-// An error that only the device can see is reported by the next readback. What stands behind it on the stream must not
-// change what was there before: weights, caches, gradients that are added to.
+// The next readback reports an error that only the device can see. Until then, later operations on the stream must not
+// change existing contents: weights, caches, gradients that are added to.
 import { native } from '../../lib/native/load';
 import type { Device } from '../../lib/tensor/device';
 import { embedding } from '../../lib/tensor/ops/layers/embedding';
@@ -12,7 +12,7 @@ import { Random } from '../support/random';
 
 const random = new Random(61);
 
-/** Tensors that an operation changes, and the call that does. */
+/** Tensors that an operation changes, and the call that changes them. */
 interface Change {
   changed: Tensor[];
   run: () => void;
@@ -127,7 +127,7 @@ describe.each(targets)('after an error on %s', (target) => {
         foretokenError('INDEX_OUT_OF_RANGE', 'embedding: tokens[0] is 7'),
       );
       expect(await contents()).toEqual(before);
-      // Reported once; then it does what it is for.
+      // The error is reported once; then the operation changes the tensors.
       scope(run);
       const after = await contents();
       for (const [i, each] of after.entries()) expect(each).not.toEqual(before[i]);

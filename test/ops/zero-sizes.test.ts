@@ -1,5 +1,5 @@
-// Every operation where a dimension is 0: what there is to write is written, gradients are there, and neither depends on how many
-// rows have no elements.
+// Every operation with a dimension of 0 writes its output and its gradients, and takes no time for rows without elements,
+// however many.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { noGrad } from '../../lib/tensor/autograd';
@@ -24,19 +24,19 @@ import { plantTree, verifyTree } from '../../lib/tensor/ops/sampling/verify-tree
 import type { Tensor } from '../../lib/tensor/tensor';
 import { bfloat16Targets, onDevice, targets } from '../support/devices';
 
-/** A tensor that an operation gave or changed, or a leaf whose gradient is meant; and what it must hold. */
+/** A tensor that an operation returned or changed, or a leaf for its gradient, with the expected shape and contents. */
 type Expected = readonly [tensor: Tensor, shape: readonly number[], contents: readonly number[]];
 
 interface Outcome {
   results: Expected[];
-  /** Of the sum of the first result, each element times 1, 2, 3, …. */
+  /** Gradients of the sum of the first result's elements times 1, 2, 3, …. */
   gradients?: Expected[];
 }
 
-/** Makes leaves that hold 1, 2, 3, …, and integers. */
+/** Makes leaves with the contents 1, 2, 3, …, and tensors of given integers. */
 interface Make {
   device: Device;
-  /** Of the type that the operation computes in. */
+  /** In the type that the operation computes in. */
   floats: (...shape: number[]) => Tensor;
   /** Always float32: biases, weights of norms, statistics. */
   exact: (...shape: number[]) => Tensor;
@@ -45,7 +45,7 @@ interface Make {
 
 type Case = readonly [title: string, run: (make: Make) => Outcome];
 
-/** More rows than anything could go through. */
+/** More rows than a loop could visit. */
 const MANY = 2 ** 40;
 const zeros = (count: number): number[] => new Array<number>(count).fill(0);
 const size = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
@@ -53,7 +53,7 @@ const empty = (tensor: Tensor, ...shape: number[]): Expected => [tensor, shape, 
 
 const shapes = [[0], [0, 3], [3, 0], [MANY, 0]];
 
-/** For operations of one input whose result has its shape. */
+/** Cases for operations of one input whose result has the input's shape. */
 function unary(op: (x: Tensor) => Tensor): Case[] {
   return shapes.map((shape) => [
     `of [${shape.join(', ')}]`,
@@ -64,7 +64,7 @@ function unary(op: (x: Tensor) => Tensor): Case[] {
   ]);
 }
 
-/** The same without gradients. */
+/** The same cases without gradients. */
 function method(call: (x: Tensor) => Tensor): Case[] {
   return shapes.map((shape) => [
     `of [${shape.join(', ')}]`,
@@ -130,7 +130,7 @@ const operations: Record<string, Case[]> = {
       },
     ]),
     ...[0, 1].map<Case>((start) => [
-      `two columns from ${start} on, none before or behind`,
+      `two columns from ${start} on, none before or after`,
       ({ floats }) => {
         const x = floats(2, 3);
         return {
@@ -590,7 +590,7 @@ const methods: Record<string, Case[]> = {
   detach: method((x) => x.detach()),
   view: [
     [
-      'of nothing, behind the last element',
+      'of nothing, after the last element',
       ({ floats }) => ({ results: [empty(floats(2, 3).view(6, [0, 5]), 0, 5)] }),
     ],
   ],
@@ -606,7 +606,7 @@ const methods: Record<string, Case[]> = {
   ],
 };
 
-/** What the files of operations export beside operations. */
+/** Functions that the files of operations export beside operations. */
 const helpers = [
   'fillSampling',
   'historyTokens',
@@ -615,7 +615,7 @@ const helpers = [
   'readPaths',
   'treeHandles',
 ];
-/** Runs on the gradients of operations that are in the table. */
+/** Functions that run in the backward passes of operations in the table. */
 const ofGradients = ['addBackward'];
 
 test('every operation has an entry', () => {

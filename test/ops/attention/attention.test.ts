@@ -57,7 +57,7 @@ function cutAt(problem: Problem, ...cuts: readonly number[]): void {
   });
 }
 
-/** Plain arithmetic: how it rounds what is summed, and the factors and results that it keeps. */
+/** Plain arithmetic: how it rounds sums, and how it rounds the factors and results that it stores. */
 interface Arithmetic {
   round: Rounding;
   store: Rounding;
@@ -72,7 +72,7 @@ const plain = {
 interface Expected {
   out: Float64Array;
   gradQkv: Float64Array;
-  /** The largest number of those whose differences are the gradients of queries and keys. */
+  /** The largest of the terms whose differences are the gradients of queries and keys. */
   size: number;
 }
 
@@ -133,7 +133,7 @@ function reference(problem: Problem, { round, store }: Arithmetic): Expected {
 
 type DType = keyof typeof plain;
 
-/** The same with inputs that the dtype can hold. */
+/** The same problem with inputs that the dtype can hold. */
 function heldBy(dtype: DType, problem: Problem): Problem {
   if (dtype === 'float32') return problem;
   return {
@@ -156,13 +156,13 @@ function run(device: Device, problem: Problem, dtype: DType): Tensor[] {
   return [out.detach(), qkv.grad!].map((tensor) => tensor.cast('float32'));
 }
 
-/** The same bits whatever the number of threads, or the schedule. */
+/** Computes output and gradients, which must have the same bits with any number of threads and any schedule. */
 async function compute(target: Target, problem: Problem, dtype: DType = 'float32'): Promise<Result> {
   const [out, gradQkv] = await onAllVariants(target, (device) => run(device, problem, dtype));
   return { out: out!, gradQkv: gradQkv! };
 }
 
-/** Numbers of rows from … to - 1. */
+/** The numbers of the rows from … to - 1. */
 function rowsOf(numbers: Float32Array, problem: Problem, from: number, to: number): Float32Array {
   const width = numbers.length / problem.length / problem.batch;
   return numbers.slice(from * width, to * width);
@@ -192,7 +192,7 @@ async function expectAccurate(target: Target, problem: Problem, dtype: DType): P
   });
 }
 
-// [batch, length, heads, kvHeads, headDim]: every ratio of heads, odd dimensions, lengths around the blocks.
+// [batch, length, heads, kvHeads, headDim]: different ratios of heads, odd dimensions, lengths around the blocks.
 const cases: [number, number, number, number, number][] = [
   [2, 1, 1, 1, 8],
   [2, 3, 2, 1, 12],
@@ -224,21 +224,21 @@ describe.each(ways)('attention on %s in %s', (target, dtype) => {
     },
   );
 
-  it('takes any rows before as those that a row attends to', async () => {
+  it('lets a row attend to any range of rows that ends with it', async () => {
     const problem = problemOf(1, 200, 2, 1, 16);
     const random = new Random(7);
     problem.starts.forEach((_, t) => {
       problem.starts[t] = random.integer(t + 1);
     });
     await expectAccurate(target, problem, dtype);
-    // Tiles of rows with near starts among tiles of rows with far ones.
+    // Tiles of rows with near starts alternate with tiles of rows with far starts.
     problem.starts.forEach((_, t) => {
       problem.starts[t] = (t >> 4) % 3 === 0 ? 0 : t - (t % 5);
     });
     await expectAccurate(target, problem, dtype);
   });
 
-  it('gives a document bits that depend on nothing else', async () => {
+  it('gives a document bits that depend on no other document', async () => {
     const width = rowWidth(problemOf(1, 1, 2, 1, 12).shape);
     for (const [from, to] of [
       [20, 60],
@@ -275,7 +275,7 @@ describe.each(ways)('attention on %s in %s', (target, dtype) => {
     }
   });
 
-  it('is stable where exponentials are not', async () => {
+  it('is stable with scores whose exponentials overflow', async () => {
     const problem = problemOf(1, 73, 2, 2, 8);
     problem.qkv = problem.qkv.map((x) => 20 * x);
     await expectAccurate(target, problem, dtype);
@@ -288,7 +288,7 @@ describe.each(ways)('attention on %s in %s', (target, dtype) => {
   });
 
   it.each(['host', 'device'])(
-    'refuses a document that starts behind its row, known to the %s',
+    'refuses a document that starts after its row, known to the %s',
     async (where) => {
       await onDevice(target, async (device) => {
         using qkv = tensorOf(device, new Float32Array(36), [6, 6], dtype);
@@ -313,39 +313,42 @@ describe.each(ways)('attention on %s in %s', (target, dtype) => {
     ['starts[70] is -2147483648', -(2 ** 31)],
     ['starts[70] is 2147483647', 2 ** 31 - 1],
     ['starts[70] is 71', 71],
-  ])('refuses it in the backward pass, too, and reads nothing there: %s', async (message, start) => {
-    const problem = problemOf(1, 150, 1, 1, 8);
-    cutAt(problem);
-    await onDevice(target, async (device) => {
-      using qkv = tensorOf(device, heldBy(dtype, problem).qkv, [150, 24], dtype);
-      using gradOut = tensorOf(device, heldBy(dtype, problem).gradOut, [150, 8], dtype);
-      using lse = device.zeros([150, 1]);
-      const starts = [...problem.starts];
-      [starts[70], starts[100]] = [start, -5];
-      using index = onDeviceOnly(device, starts);
-      const refused = (op: string): Error =>
-        foretokenError('INDEX_OUT_OF_RANGE', `${op}: `, message, '0 … 70');
-      const attend = async (): Promise<void> => {
-        noGrad(() => attention(qkv, index, 1, problem.shape)).dispose();
-        await device.synchronize();
-      };
-      await expect(attend()).rejects.toEqual(refused('attention'));
-      const differentiate = async (): Promise<void> => {
-        const gradQkv = native.attentionBackward(
-          ...[gradOut.handle, qkv.handle, index.handle, gradOut.handle, lse.handle],
-          ...[1, 1, 1, 8, 1],
-        );
-        new Tensor(device, gradQkv).dispose();
-        await device.synchronize();
-      };
-      await expect(differentiate()).rejects.toEqual(refused('attentionBackward'));
-    });
-  });
+  ])(
+    'refuses bad starts in the backward pass, too, and reads no row through them: %s',
+    async (message, start) => {
+      const problem = problemOf(1, 150, 1, 1, 8);
+      cutAt(problem);
+      await onDevice(target, async (device) => {
+        using qkv = tensorOf(device, heldBy(dtype, problem).qkv, [150, 24], dtype);
+        using gradOut = tensorOf(device, heldBy(dtype, problem).gradOut, [150, 8], dtype);
+        using lse = device.zeros([150, 1]);
+        const starts = [...problem.starts];
+        [starts[70], starts[100]] = [start, -5];
+        using index = onDeviceOnly(device, starts);
+        const refused = (op: string): Error =>
+          foretokenError('INDEX_OUT_OF_RANGE', `${op}: `, message, '0 … 70');
+        const attend = async (): Promise<void> => {
+          noGrad(() => attention(qkv, index, 1, problem.shape)).dispose();
+          await device.synchronize();
+        };
+        await expect(attend()).rejects.toEqual(refused('attention'));
+        const differentiate = async (): Promise<void> => {
+          const gradQkv = native.attentionBackward(
+            ...[gradOut.handle, qkv.handle, index.handle, gradOut.handle, lse.handle],
+            ...[1, 1, 1, 8, 1],
+          );
+          new Tensor(device, gradQkv).dispose();
+          await device.synchronize();
+        };
+        await expect(differentiate()).rejects.toEqual(refused('attentionBackward'));
+      });
+    },
+  );
 });
 
 describe.each(targets)('attention on %s', (target) => {
-  // Equal scores of 0 leave nothing but the logarithm of how many there are.
-  it('gives the backward pass denominators as good as log is said to be', async () => {
+  // With equal scores of 0, the result is the logarithm of the number of rows.
+  it('gives the backward pass denominators as exact as log is documented to be', async () => {
     const length = isEmulated(target) ? 300 : 1500;
     await onDevice(target, async (device) => {
       using qkv = device.zeros([length, 3]);
@@ -357,7 +360,7 @@ describe.each(targets)('attention on %s', (target) => {
     });
   });
 
-  it('of no rows is empty', async () => {
+  it('of no rows gives an empty result', async () => {
     await onDevice(target, async (device) => {
       using qkv = device.zeros([0, 12]);
       using starts = device.tensor(new Int32Array(0));
@@ -368,7 +371,7 @@ describe.each(targets)('attention on %s', (target) => {
   });
 });
 
-// Every width of tiles, rows that are and are not whole vectors of 16 bytes, and columns behind the last of a head.
+// Every width of tiles, rows that are and are not multiples of 16 bytes, and tiles wider than a head.
 describe.each(ways.filter(([target]) => target.startsWith('cuda')))(
   'wide heads on %s in %s',
   (target, dtype) => {
@@ -389,7 +392,7 @@ describe.each(ways.filter(([target]) => target.startsWith('cuda')))(
       await expectAccurate(target, problem, dtype);
     });
 
-    it('are refused where they are wider than tiles', async () => {
+    it('are refused if they are wider than tiles', async () => {
       const problem = problemOf(1, 1, 1, 1, 257);
       await expect(compute(target, problem, dtype)).rejects.toEqual(
         foretokenError('UNSUPPORTED', 'attention: ', '257 dimensions', 'at most', '256'),
@@ -398,7 +401,7 @@ describe.each(ways.filter(([target]) => target.startsWith('cuda')))(
   },
 );
 
-it('the gradient of the reference is that of finite differences', () => {
+it('the gradient of the reference equals finite differences', () => {
   const problem = problemOf(2, 6, 4, 2, 3);
   const { gradQkv } = reference(problem, oracle);
   const objective = (qkv: Float64Array): number => {
@@ -418,7 +421,7 @@ it('the gradient of the reference is that of finite differences', () => {
 });
 
 describe('attention', () => {
-  it('leaves nothing behind without gradients', async () => {
+  it('leaves no tensor behind without gradients', async () => {
     await onCpu({}, async (device) => {
       const problem = problemOf(2, 20, 2, 1, 8);
       using qkv = device.tensor(problem.qkv, [40, 32]);
@@ -430,7 +433,7 @@ describe('attention', () => {
     });
   });
 
-  it('names what does not fit', async () => {
+  it('names arguments that do not match', async () => {
     await onCpu({}, async (device) => {
       using cube = device.zeros([6, 12, 1]);
       using qkv = device.zeros([6, 12]);

@@ -24,42 +24,45 @@ const ways = [
 ];
 
 describe.each(ways)('the KV cache on %s in %s', (target, dtype) => {
-  // Capacities that whole groups of keys fill, and that they do not; heads that vectors fill, and that they do not.
+  // Capacities that are and are not multiples of a group of keys; heads that are and are not multiples of a vector.
   it.each([
     [9, 5],
     [16, 8],
     [21, 5],
     [48, 24],
     [61, 5],
-  ])('with capacity %d and heads of %d, compacted, is that of plain decoding', async (capacity, headDim) => {
-    await onEachVariant(target, async (device) => {
-      const random = new Random(capacity);
-      const options = { capacity, sequences: 3, layers: 2, dtype };
-      using speculative = new DecodingCache(device, { ...shape, headDim }, options);
-      using plain = new DecodingCache(device, { ...shape, headDim }, options);
-      for (;;) {
-        // One sequence may have nothing to draft, or nothing accepted.
-        const drafts = speculative.lengths.map(() =>
-          draftOf(random, speculative.shape, randomTree(random, random.integer(7))),
-        );
-        const paths = drafts.map(({ parents }) => pathTo(parents, random.integer(parents.length + 1) - 1));
-        if (speculative.lengths.some((length, s) => length + drafts[s]!.parents.length > capacity)) break;
-        speculative.append(...drafts);
-        speculative.accept(drafts, paths);
-        plain.append(...drafts.map((draft, s) => along(draft, paths[s]!)));
-        plain.advance(paths.map(({ length }) => length));
-      }
-      expect(speculative.lengths).toEqual(plain.lengths);
-      expect(Math.max(...plain.lengths)).toBeGreaterThan(capacity / 4);
-      expectSameBits(await speculative.committed(), await plain.committed());
-    });
-  });
+  ])(
+    'with capacity %d and heads of %d, after compaction, equals that of plain decoding',
+    async (capacity, headDim) => {
+      await onEachVariant(target, async (device) => {
+        const random = new Random(capacity);
+        const options = { capacity, sequences: 3, layers: 2, dtype };
+        using speculative = new DecodingCache(device, { ...shape, headDim }, options);
+        using plain = new DecodingCache(device, { ...shape, headDim }, options);
+        for (;;) {
+          // A sequence may have no drafts, or no accepted node.
+          const drafts = speculative.lengths.map(() =>
+            draftOf(random, speculative.shape, randomTree(random, random.integer(7))),
+          );
+          const paths = drafts.map(({ parents }) => pathTo(parents, random.integer(parents.length + 1) - 1));
+          if (speculative.lengths.some((length, s) => length + drafts[s]!.parents.length > capacity)) break;
+          speculative.append(...drafts);
+          speculative.accept(drafts, paths);
+          plain.append(...drafts.map((draft, s) => along(draft, paths[s]!)));
+          plain.advance(paths.map(({ length }) => length));
+        }
+        expect(speculative.lengths).toEqual(plain.lengths);
+        expect(Math.max(...plain.lengths)).toBeGreaterThan(capacity / 4);
+        expectSameBits(await speculative.committed(), await plain.committed());
+      });
+    },
+  );
 
   it('is compacted along paths of any length', async () => {
     const random = new Random(5);
     const wide = { heads: 4, kvHeads: 4, headDim: 80, scale: 0.1 };
     const draft = draftOf(random, wide, chain(70));
-    // Dense and sparse, so that slots are read soon after they have moved and soon before they are written.
+    // Dense and sparse parts, so that slots are read soon after they have moved and soon before they are overwritten.
     const path = [0, 1, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 30, 31, 45, 60, 69];
     let first: Float32Array | undefined;
     await onEachVariant(target, async (device) => {
@@ -76,7 +79,7 @@ describe.each(ways)('the KV cache on %s in %s', (target, dtype) => {
     });
   });
 
-  it('is not written between an error and the readback that tells of it', async () => {
+  it('is not written between an error and the readback that reports it', async () => {
     await onDevice(target, async (device) => {
       const random = new Random(6);
       using decoding = new DecodingCache(device, shape, { capacity: 8, dtype });
@@ -104,7 +107,7 @@ describe.each(ways)('the KV cache on %s in %s', (target, dtype) => {
 
 const knowers = targets.flatMap((target) => [['host', target] as const, ['device', target] as const]);
 
-describe.each(knowers)('what the %s knows on %s', (where, target) => {
+describe.each(knowers)('indices known to the %s on %s', (where, target) => {
   const index = (decoding: DecodingCache, values: readonly number[], dims = [values.length]): Tensor =>
     where === 'host'
       ? decoding.device.tensor(Int32Array.from(values), dims)
@@ -164,7 +167,7 @@ describe.each(knowers)('what the %s knows on %s', (where, target) => {
     ['path[1] is 1, but must be in 2 … 2 (rising rows of the sequence)', [3, 0], [1, 1, 2, -1, -1, -1]],
     ['path[2] is 3, but must be in 2 … 2', [3, 0], [0, 1, 3, -1, -1, -1]],
     ['path[3] is 1, but must be in 3 … 4', [1, 1], [0, -1, -1, 1, -1, -1]],
-  ])('a path that is none is refused: %s', async (message, counts, path) => {
+  ])('an invalid path is refused: %s', async (message, counts, path) => {
     await onDevice(target, async (device) => {
       using decoding = new DecodingCache(device, shape, { capacity: 8, sequences: 2 });
       const [rowOffsets, lengths] = [index(decoding, [0, 3, 5]), index(decoding, [5, 6])];
@@ -184,7 +187,7 @@ describe.each(knowers)('what the %s knows on %s', (where, target) => {
   });
 });
 
-it('names what does not fit', async () => {
+it('names arguments that do not match', async () => {
   await onCpu({}, async (device) => {
     using decoding = new DecodingCache(device, shape, { capacity: 8, sequences: 2, layers: 3 });
     const { cache } = decoding;

@@ -25,7 +25,7 @@ const shapeOf = (heads: number, kvHeads: number, headDim: number): AttentionShap
   scale: 1 / Math.sqrt(headDim),
 });
 
-/** Plain arithmetic: how it rounds what is summed, and the weights and results that it keeps. */
+/** Plain arithmetic: how it rounds sums, and how it rounds the weights and results that it stores. */
 interface Arithmetic {
   round: Rounding;
   store: Rounding;
@@ -75,7 +75,7 @@ function committed(
   return decoding;
 }
 
-/** The same tree with its nodes in another order, and where each old node went. */
+/** The same tree with its nodes in another order, and the new index of each old node. */
 function reordered(random: Random, parents: readonly number[]): { parents: number[]; place: number[] } {
   const place = new Array<number>(parents.length);
   const result: number[] = [];
@@ -174,7 +174,7 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     });
   });
 
-  it('gives a prompt of many rows the bits that it gets in pieces', async () => {
+  it('gives a long prompt the same bits whole and in pieces', async () => {
     const [random, shape] = [new Random(66), shapeOf(6, 2, 20)];
     const prompt = draftOf(random, shape, chain(isEmulated(target) ? 400 : 2500));
     const pieces = [1, 300, 15, prompt.rows.length - 317, 1];
@@ -204,7 +204,7 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     });
   });
 
-  it('does not care in which order the nodes stand', async () => {
+  it('gives the same bits for any order of the nodes', async () => {
     const [random, shape] = [new Random(3), shapeOf(4, 4, 12)];
     const before = draftOf(random, shape, chain(21));
     const draft = draftOf(random, shape, randomTree(random, 40));
@@ -223,7 +223,7 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     });
   });
 
-  it('gives sequences side by side what each gets alone', async () => {
+  it('gives sequences side by side the same bits as each sequence alone', async () => {
     const [random, shape] = [new Random(8), shapeOf(4, 2, 8)];
     const prefixes = [5, 0, 33, 17].map((length) => draftOf(random, shape, chain(length)));
     const drafts = [9, 1, 0, 20].map((rows) => draftOf(random, shape, randomTree(random, rows)));
@@ -240,7 +240,7 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     });
   });
 
-  it('takes no notice of what unused slots hold', async () => {
+  it('ignores the contents of unused slots', async () => {
     const [random, shape] = [new Random(9), shapeOf(2, 1, 8)];
     const before = draftOf(random, shape, chain(10));
     const draft = draftOf(random, shape, [-1, -1, 0, 1, 2]);
@@ -255,7 +255,7 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     });
   });
 
-  it('keeps NaN to the rows that descend from it', async () => {
+  it('passes NaN only to descendants of its row', async () => {
     const [random, shape] = [new Random(10), shapeOf(2, 1, 8)];
     const before = draftOf(random, shape, chain(60));
     const draft = draftOf(random, shape, [-1, 0, 1, 1, 2, 3, 4]);
@@ -273,7 +273,7 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     });
   });
 
-  it('captured once, goes by the lengths and parents of every replay', async () => {
+  it('captured once, reads the lengths and parents at every replay', async () => {
     const [random, shape] = [new Random(11), shapeOf(4, 2, 16)];
     await onDevice(target, async (device) => {
       const options = { capacity: 300, dtype };

@@ -11,7 +11,7 @@ import { checkGradients } from '../../support/gradcheck';
 import { decode, nearest, representable, tensorOf, type HalfDType } from '../../support/half';
 import { Random } from '../../support/random';
 
-/** Odd sizes, and one that is cut into parts. */
+/** Odd sizes, and one that is split into parts. */
 const counts = [0, 1, 3, 7, 31, 47, 257, 40_001];
 const matrices = [
   [0, 3],
@@ -27,7 +27,7 @@ const random = new Random(5);
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 const siluOf = (x: number): number => x * sigmoid(x);
 const siluSlope = (x: number): number => sigmoid(x) * (1 + x * sigmoid(-x));
-/** The size of the terms of {@link siluSlope}, which cancel near x = -1.278. */
+/** The magnitude of the terms of {@link siluSlope}, which cancel near x = -1.278. */
 const slopeSize = (x: number): number => sigmoid(x) * (1 + Math.abs(x) * sigmoid(-x));
 
 function map(f: (...values: number[]) => number, ...inputs: ArrayLike<number>[]): Float64Array {
@@ -38,7 +38,7 @@ function copyOf(x: Tensor): Tensor {
   return x.device.empty(x.shape, x.dtype).copyFrom(x);
 }
 
-/** The columns `first` … of the two times `dim` that every row has. */
+/** The columns first … first + dim - 1 of rows that have 2 · dim columns. */
 function side(both: Float32Array, dim: number, first: number): Float32Array {
   const place = (i: number): number => Math.floor(i / dim) * 2 * dim + first + (i % dim);
   return Float32Array.from({ length: both.length / 2 }, (_, i) => both[place(i)]!);
@@ -132,7 +132,7 @@ describe.each(targets)('%s', (target) => {
     expectWithinRoundings(slope!.subarray(0, 8), map(siluSlope, x.subarray(0, 8)), 64);
   });
 
-  test('silu over the whole range, as good as exp is said to be', async () => {
+  test('silu over the whole range, as exact as exp is documented to be', async () => {
     const between = (low: number, high: number): Float32Array =>
       Float32Array.from({ length: 20_001 }, (_, i) => low + ((high - low) * i) / 20_000);
     const [low, all] = [between(-86, -40), between(-86, 80)];
@@ -144,7 +144,7 @@ describe.each(targets)('%s', (target) => {
         new Tensor(device, native.siluBackward(ones.handle, at.handle)),
       ];
     });
-    // There it is x e^x: what is left but the roundings of two products is the error of exp.
+    // In the low range silu is x e^x: apart from the roundings of two products, the error is that of exp.
     expectWithinRoundings(tail!, map(siluOf, low), 3);
     expectWithinRoundings(y!, map(siluOf, all), 4);
     expectWithinRoundings(slope!, map(siluSlope, all), 5.5, map(slopeSize, all));
@@ -156,7 +156,7 @@ describe.each(targets)('%s', (target) => {
     [4, 3],
     [8, 6],
     [5, 16],
-  ])('views that start at elements %i and %i, and what lies around them', async (first, second) => {
+  ])('views that start at elements %i and %i leave the elements around them alone', async (first, second) => {
     const [count, room] = [70, 90];
     const [a, b] = [0, 1].map(() => representable(random.floats(room, 12), 'bfloat16'));
     const dtypes = ['float32', 'bfloat16'] as const;
@@ -247,7 +247,7 @@ test.each(targets)('columns that begin between vectors, on %s', async (target) =
 describe.each(bfloat16Targets)('in bfloat16 on %s', (target) => {
   const halves = (count: number, scale: number): Float32Array =>
     representable(random.floats(count, scale), 'bfloat16');
-  /** What `fn` gives in bfloat16 or float32, from tensors of the given values in bfloat16. */
+  /** Runs `fn` on bfloat16 tensors of the given values; returns its results as float32. */
   const run = (
     inputs: Float32Array[],
     shape: readonly number[],
@@ -371,7 +371,7 @@ describe.each(targets)('casts on %s', (target) => {
     });
   });
 
-  test('between the 16-bit formats by way of exact float32', async () => {
+  test('casts between the 16-bit formats go through float32 exactly', async () => {
     await onDevice(target, async (device) => {
       using input = device.tensor(patterns, [65536], 'bfloat16');
       using output = input.cast('float16');
@@ -381,7 +381,7 @@ describe.each(targets)('casts on %s', (target) => {
   });
 });
 
-/** Random bits, and for many values of the dtype: it, the one half way to the next, and the neighbours of that. */
+/** Random bits, and for many values of the dtype the value, the point half way to the next one, and its neighbours. */
 function interestingFloats(dtype: HalfDType): Float32Array {
   const words = Uint32Array.from({ length: 20_000 }, () => random.integer(2 ** 32));
   const values = [

@@ -14,7 +14,7 @@ const shapes = [
   [7, 31, 3],
   [47, 3, 47],
   [0, 5, 3],
-  [300, 5, 257], // cut into parts
+  [300, 5, 257], // split into parts
   [70, 2000, 132],
 ] as const;
 
@@ -24,7 +24,7 @@ function tokensOf(count: number, vocab: number): Int32Array {
   return Int32Array.from({ length: count }, () => random.integer(vocab));
 }
 
-/** `before` with the rows of `upstream` added, in row order: float32 on the host gives the bits of the kernel. */
+/** Adds the rows of `upstream` to `before` in row order; float32 on the host gives the bits of the kernel. */
 function gradientOf(
   before: Float32Array,
   tokens: Int32Array,
@@ -127,7 +127,7 @@ describe.each(targets)('%s', (target) => {
       using upstream = device.empty([3, 3]).fill(1);
       native.embeddingBackward(onDeviceOnly(device, indices).handle, upstream.handle, grad.handle);
       await expect(device.synchronize()).rejects.toThrow(refusal);
-      // Reported once; then the stream goes on.
+      // The error is reported once; then the stream goes on.
       expect(await grad.data()).toEqual(new Float32Array(15));
     });
   });
@@ -164,13 +164,13 @@ describe.each(bfloat16Targets)('in bfloat16 on %s', (target) => {
   });
 });
 
-test('what the host knows of indices follows every write', async () => {
+test("the host's copy of indices follows every write", async () => {
   await onCpu({}, async (device) => {
     const weight = device.tensor(Float32Array.of(10, 11, 12), [3, 1]);
     const tokens = device.tensor(Int32Array.of(0, 9, 1, 2));
     const alias = tokens.detach();
     expect(() => embedding(alias, weight)).toThrow(foretokenError('INDEX_OUT_OF_RANGE', 'tokens[1] is 9'));
-    // A view sees its own part, whatever lies around it.
+    // A view checks only its own part.
     expect(await embedding(tokens.view(2, [2]), weight).data()).toEqual(Float32Array.of(11, 12));
     tokens.view(1, [1]).write(Int32Array.of(2));
     expect(await embedding(alias, weight).data()).toEqual(Float32Array.of(10, 12, 11, 12));

@@ -23,7 +23,7 @@ const shapes = [
   [7, 3],
   [31, 47],
   [47, 31],
-  [130, 257], // many parts, and blocks of rows in the gradient of the weight
+  [130, 257], // many parts, and several blocks of rows in the gradient of the weight
   [33, 64],
   [9, 515],
   [5, 1024],
@@ -75,7 +75,7 @@ function reference(
   return [y, gradX, gradWeight];
 }
 
-/** The size of the terms of the gradient of x: in one dimension their difference is nearly nothing. */
+/** The magnitude of the terms of the gradient of x; with one dimension they nearly cancel. */
 function sizeOfTerms({ rows, dim, x, weight, gradY }: Problem): number {
   let largest = 0;
   for (let r = 0; r < rows; r++) {
@@ -177,7 +177,7 @@ describe.each(targets)('%s', (target) => {
   });
 
   test.each(shapes)(
-    '%i rows of %i and a residual: gradients, as if they were added before',
+    '%i rows of %i and a residual: the same gradients as a separate addition',
     async (rows, dim) => {
       const { x, weight, gradY } = problemOf(rows, dim);
       const others = random.floats(rows * dim);
@@ -191,7 +191,7 @@ describe.each(targets)('%s', (target) => {
             device.tensor(weight),
           ].map((tensor) => tensor.requireGrad()) as [Tensor, Tensor, Tensor];
           const { sum, out } = fn(...inputs);
-          // What goes on from the sum, too, as in a block.
+          // The sum is used as well, as in a block.
           const result = add(sum, out);
           result.backward(device.tensor(gradY, [rows, dim]));
           return [sum, out, result, ...inputs.map((input) => input.grad!)].map((tensor) => tensor.detach());
@@ -238,7 +238,7 @@ describe.each(bfloat16Targets)('in bfloat16 on %s', (target) => {
   });
 
   test.each(shapes)(
-    '%i rows of %i and a residual, which is rounded before it is normed',
+    '%i rows of %i and a residual, whose sum is rounded before the norm',
     async (rows, dim) => {
       const float = problemOf(rows, dim);
       const problem = { ...float, x: halves(float.x), gradY: halves(float.gradY) };
@@ -250,7 +250,7 @@ describe.each(bfloat16Targets)('in bfloat16 on %s', (target) => {
   );
 });
 
-test('what does not fit is named', async () => {
+test('arguments that do not match are named', async () => {
   await onCpu({}, async (device) => {
     const [x, weight] = [device.zeros([2, 3]), device.zeros([3])];
     expect(() => rmsNorm(x, device.zeros([2]), eps)).toThrow(

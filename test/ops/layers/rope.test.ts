@@ -15,7 +15,7 @@ const shapes = [
   { rows: 3, heads: 4, rotatedHeads: 3, headDim: 6 },
   { rows: 7, heads: 3, rotatedHeads: 0, headDim: 14 },
   { rows: 31, heads: 2, rotatedHeads: 2, headDim: 62 },
-  { rows: 47, heads: 6, rotatedHeads: 4, headDim: 128 }, // cut into parts
+  { rows: 47, heads: 6, rotatedHeads: 4, headDim: 128 }, // split into parts
   { rows: 0, heads: 2, rotatedHeads: 1, headDim: 4 },
 ];
 
@@ -53,7 +53,7 @@ describe.each(ways)('%s in %s', (target, dtype) => {
         const other = at < half ? -x[i + half]! : x[i - half]!;
         oracle[i] = head < rotatedHeads ? x[i]! * Math.cos(angle) + other * Math.sin(angle) : x[i]!;
         allowed[i] = head < rotatedHeads ? 3 * (Math.abs(x[i]!) + Math.abs(other)) : 0;
-        // One rounding to bfloat16 in the end.
+        // One rounding to bfloat16 at the end.
         if (dtype === 'bfloat16') allowed[i]! += Math.abs(oracle[i]!) * 2 ** 16 * (1 + 2 ** -8);
       }
       expectWithinRoundings(turned, oracle, 1, allowed);
@@ -62,7 +62,7 @@ describe.each(ways)('%s in %s', (target, dtype) => {
 });
 
 describe.each(targets)('%s', (target) => {
-  test('position 0 changes nothing, and turning back undoes turning', async () => {
+  test('position 0 changes nothing, and the inverse rotation undoes the rotation', async () => {
     const x = random.floats(5 * 24);
     const [still, back] = await onAllVariants(target, (device) => {
       const input = device.tensor(x, [5, 24]);
@@ -99,7 +99,7 @@ describe.each(targets)('%s', (target) => {
   });
 });
 
-test('what does not fit is named', async () => {
+test('arguments that do not match are named', async () => {
   await onCpu({}, async (device) => {
     const [x, positions] = [device.zeros([2, 12]), device.tensor(Int32Array.of(0, 1))];
     const table = ropeTable(device, 10, 4, theta);

@@ -1,6 +1,6 @@
-// What exact speculation rests on: a row of a decoding step gives the same bits whatever rows stand beside it, at the
-// sizes of a real model. The rows of a batch of 64 are compared with M of them alone, for every M. On an emulated device
-// sizes are small, and there are fewer M.
+// Exact speculation rests on this: a row of a decoding step has the same bits whatever rows stand beside it, at the sizes
+// of a real model. The rows of a batch of 64 are compared with the same rows in batches of M, for every M. Emulated devices
+// use smaller sizes and fewer M.
 import type { ActivationDType } from '../../../lib/native/binding';
 import { noGrad } from '../../../lib/tensor/autograd';
 import type { Device } from '../../../lib/tensor/device';
@@ -40,7 +40,7 @@ const small: typeof real = {
   counts: [1, 2, 7, 8, 9, 16, 17, 32, 33, 63],
 };
 
-/** Made once: sixteen million numbers take a while. */
+/** Made once, because sixteen million numbers take a while. */
 const unembedding = new Random(1).floats(real.vocab * real.dim, 0.2);
 
 type Bits = Uint32Array | Uint16Array;
@@ -55,10 +55,10 @@ async function bitsOf(tensors: readonly Tensor[]): Promise<Bits[]> {
   );
 }
 
-/** Some of the 64 rows: so many, from the `first` on. */
+/** A range of the 64 rows: how many, and the first one. */
 type Rows = [rows: number, first: number];
 
-/** Where M rows are taken from: from everywhere, or where rows hang on those before them, from the beginning. */
+/** The first of M rows: any row, or row 0 if rows depend on the rows before them. */
 type From = (rows: number) => number;
 const anywhere: From = (rows) => (7 * rows) % (MOST - rows + 1);
 const beginning: From = () => 0;
@@ -71,7 +71,7 @@ async function expectInvariant(
 ): Promise<void> {
   const run = (...rows: Rows): Promise<Bits[]> => bitsOf(noGrad(() => scope(() => op(...rows))));
   const whole = await run(MOST, 0);
-  for (const bits of whole) expect(new Set(bits.subarray(0, 4096)).size).toBeGreaterThan(8); // not all alike
+  for (const bits of whole) expect(new Set(bits.subarray(0, 4096)).size).toBeGreaterThan(8); // not all the same
   for (const rows of counts) {
     const part = await run(rows, from(rows));
     part.forEach((bits, i) => {
@@ -107,7 +107,7 @@ const variants = targets.flatMap((target): Variant[] => {
       dtype,
     }));
   }
-  // One thread and several on the best level; the others take longer.
+  // One thread and several on the best level; the other levels are slower, so two threads alone.
   return (level === 0 ? [1, 3] : [2]).map((threads) => ({
     ...{ name: `${target}, ${threads} threads`, target, threads, dtype: 'float32' },
   }));
@@ -219,7 +219,7 @@ describe.each(variants)('$name', ({ target, threads, dtype }) => {
         const hidden = someRows(device, dim, 13);
         const weight = packWeight(matrix(device, vocab, dim));
         const before = 7;
-        // Every node of a chain holds what is drawn at the one before, so that a walk visits all rows.
+        // Every node of a chain holds the token drawn at the node before, so the walk visits all rows.
         const positions = device.tensor(Int32Array.from({ length: MOST }, (_, row) => before + row + 1));
         const logits = noGrad(() => linear(hidden(MOST, 0), weight, null, 'float32'));
         const drawn = Array.from((await sampleLogits(logits, positions, sampling).data()) as Int32Array);

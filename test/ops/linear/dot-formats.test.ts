@@ -1,5 +1,5 @@
-// Weights that are packed for products in their own type, and what is multiplied with them, against the definition; on every
-// level, as each has instructions of its own for them.
+// Weights packed in dot format, for products in their own type, against the definition; on every instruction-set level,
+// because each has its own instructions for them.
 import type { WordDType } from '../../../lib/native/binding';
 import { native } from '../../../lib/native/load';
 import { openDevice, type Device } from '../../../lib/tensor/device';
@@ -19,7 +19,7 @@ import { representable, tensorOf } from '../../support/half';
 import { words } from '../../support/dot-formats';
 import { Random } from '../../support/random';
 
-/** Rows, inputs and outputs. */
+/** Rows, inputs, outputs. */
 const shapes = [
   [1, 1, 1],
   [3, 31, 5],
@@ -40,7 +40,7 @@ interface Problem {
   bias: Float32Array;
 }
 
-/** Rows and groups of very different sizes. */
+/** Values whose magnitudes differ widely between rows and groups. */
 function problemOf(shape: readonly [number, number, number]): Problem {
   const [rows, inputs, outputs] = shape;
   const random = new Random(rows + inputs);
@@ -67,13 +67,13 @@ function upload(
   ];
 }
 
-/** All rows of a packed weight, as it holds them. */
+/** All rows of a packed weight, as float32. */
 function rowsOf(packed: Tensor): Tensor {
   const tokens = Int32Array.from({ length: packed.shape[0]! }, (_, token) => token);
   return embedding(packed.device.tensor(tokens), packed);
 }
 
-/** Worked out once, for all levels. */
+/** Expected results, computed once for all levels. */
 const known = new Map<string, { held: Float32Array; exact: Float64Array; plain: Float64Array }>();
 
 function expectedOf(dtype: WordDType, { shape, x, weight, bias }: Problem) {
@@ -108,7 +108,7 @@ describe.each(cases)('%s on %s', (dtype, isa) => {
     expectAsGoodAsFloat32(y!, expected.exact, expected.plain);
   });
 
-  test.each(['bfloat16', 'float16'] as const)('of a weight in %s', async (given) => {
+  test.each(['bfloat16', 'float16'] as const)('packed from a weight in %s', async (given) => {
     const [inputs, outputs] = [45, 37];
     const weight = representable(new Random(5).floats(outputs * inputs), given);
     const [held] = await onAllVariants(isa, (device) => [
@@ -127,7 +127,7 @@ describe.each(cases)('%s on %s', (dtype, isa) => {
     some.forEach((row, i) => expectSameBits(alone[i]!, together!.slice(row * 35, (row + 1) * 35)));
   });
 
-  // A group of zeros, of small numbers, and of the largest ones; then of such as are none.
+  // Groups of zeros, of small numbers and of the largest ones; then groups with NaN or infinities.
   test('numbers at the ends of the range', async () => {
     const inputs = 160;
     const sizes = [0, 1e-37, 3e38, 1, 1];
@@ -151,7 +151,7 @@ describe.each(cases)('%s on %s', (dtype, isa) => {
     );
   });
 
-  test('numbers too small for a scale, and denormal ones, are 0', async () => {
+  test('numbers too small for a scale, and denormal numbers, become 0', async () => {
     const tiny = Float32Array.of(1e-37, -2e-37, 1e-38, 1e-40, 1e-37).map((value) =>
       dtype === 'int8' ? value : value / 32,
     );
@@ -174,7 +174,7 @@ describe.each(cases)('%s on %s', (dtype, isa) => {
         const drawn = await takeIndices(sampleLogits(logits, positions, options));
         const fused = linearSample(x!, packed!, { bias: bias!, positions, ...options });
         expect(await takeIndices(fused)).toEqual(drawn);
-        // A chain of what is drawn is accepted to its end, at the same positions.
+        // A chain of the drawn tokens is accepted to its end, at the same positions.
         const tree = uploadTrees(device, [{ parents: drawn.map((_, row) => row - 1), length: 0 }]);
         for (const topP of [1, 0.9]) {
           const sampling = { ...options, topP };
@@ -204,9 +204,9 @@ describe.each(cases)('%s on %s', (dtype, isa) => {
   });
 });
 
-// Sums of integers are exact, and those of bfloat16 have one order, so that levels differ in nothing but whether a
-// multiply-add is rounded once.
-test.each(dtypes)('in %s levels with multiply-adds have the same bits', async (dtype) => {
+// Sums of integers are exact, and sums of bfloat16 products have one order, so levels differ only in whether a multiply-add
+// is rounded once.
+test.each(dtypes)('in %s, all levels with fused multiply-adds give the same bits', async (dtype) => {
   const levels = allIsaLevels.filter((isa) => process.arch !== 'x64' || isa !== 'baseline');
   const problem = problemOf([7, 333, 129]);
   const results: Float32Array[] = [];
@@ -223,7 +223,7 @@ test.each(dtypes)('in %s levels with multiply-adds have the same bits', async (d
 test.each([
   ['bfloat16', 2],
   ['int8', 1 + 2 / 32],
-] as const)('%s takes %d bytes a number', (dtype, bytes) => {
+] as const)('%s takes %d bytes per number', (dtype, bytes) => {
   using device = openDevice('cpu', { poison: true });
   using weight = device.zeros([1024, 1024]);
   const before = device.memory().live;
@@ -232,14 +232,14 @@ test.each([
   expect((device.memory().live - before) / 1024 ** 2).toBeCloseTo(bytes, 3);
 });
 
-describe('is refused', () => {
+describe('a packed weight is refused', () => {
   const device = openDevice('cpu', { poison: true });
   const weight = device.zeros([5, 3]);
   const packed = packWeight(weight, 'int8');
   const x = device.zeros([2, 3]);
   afterAll(() => device.dispose());
 
-  test('where gradients are wanted', () => {
+  test('if gradients are wanted', () => {
     const loss = (): unknown =>
       linearCrossEntropy(device.zeros([2, 3]).requireGrad(), packed, device.tensor(Int32Array.of(0, 1)));
     expect(loss).toThrow(foretokenError('UNSUPPORTED', 'linearCrossEntropy: weight is packed'));
@@ -248,7 +248,7 @@ describe('is refused', () => {
     );
   });
 
-  test('as anything but a weight', async () => {
+  test('as anything except a weight', async () => {
     expect(() => linear(packed, weight)).toThrow(foretokenError('UNSUPPORTED', 'linear: x is a packed'));
     expect(() => packed.cast('float32')).toThrow(foretokenError('UNSUPPORTED', 'cast'));
     expect(() => x.cast('int8')).toThrow(foretokenError('INVALID_ARGUMENT', 'cast: dtype must be'));
@@ -257,7 +257,7 @@ describe('is refused', () => {
     await expect((async () => packed.data())()).rejects.toThrow(foretokenError('UNSUPPORTED', 'packed'));
   });
 
-  test('in the name of other types', () => {
+  test('in types other than bfloat16 and int8', () => {
     for (const dtype of ['int4', 'float32', 8, {}]) {
       expect(() => packWeight(weight, dtype as 'int8')).toThrow(
         foretokenError('INVALID_ARGUMENT', 'packWeight: dtype must be'),
@@ -265,7 +265,7 @@ describe('is refused', () => {
     }
   });
 
-  test('on a device that does not multiply with it', () => {
+  test('on a device that does not multiply in its type', () => {
     using gpu = openDevice('cuda-emulated');
     using there = gpu.zeros([5, 3]);
     expect(() => packWeight(there, 'int8')).toThrow(

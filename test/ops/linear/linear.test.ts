@@ -19,28 +19,28 @@ import { checkGradients } from '../../support/gradcheck';
 import { encode, nearest, representable } from '../../support/half';
 import { Random } from '../../support/random';
 
-/** Rows, inputs and outputs. Each of them is summed over once, in one of the three products. */
+/** Rows, inputs, outputs. Each of the three products sums over one of them. */
 const shapes = [
   [1, 1, 1],
   [3, 7, 5],
   [12, 16, 32],
   [13, 33, 65],
   [47, 31, 129],
-  [2, 1025, 3], // several blocks of inputs, of which the last is smaller
+  [2, 1025, 3], // several blocks of inputs, the last one smaller
   [3, 5, 1200],
   [1030, 3, 2],
   [150, 600, 4], // several blocks of rows, too
   [0, 3, 5],
 ] as const;
 
-/** On a GPU these are of whole vectors, more than one block in every dimension, and more rows than decoding has. */
+/** For GPUs: whole vectors, more than one block in every dimension, and more rows than a decoding step has. */
 const wideShapes = [
   [136, 72, 200],
   [300, 136, 72],
-  [72, 520, 16], // as many inputs as all warps of a decoding block need
-  [1100, 72, 8], // rows in slices
-  [20, 24, 6150], // many outputs, of which a decoding block has 32
-  [40, 24, 6150], // and 64
+  [72, 520, 16], // inputs for all warps of a decoding block
+  [1100, 72, 8], // enough rows for slices
+  [20, 24, 6150], // many outputs, 32 in a decoding block
+  [40, 24, 6150], // 64 in a decoding block
 ] as const;
 
 const moreRowsThanDecodingHas = [
@@ -58,7 +58,7 @@ interface Problem {
   weight: Float32Array;
   bias: Float32Array;
   gradY: Float32Array;
-  /** What the gradients of weight and bias are added to. */
+  /** Existing values, to which the gradients of weight and bias are added. */
   gradWeight: Float32Array;
   gradBias: Float32Array;
 }
@@ -70,7 +70,7 @@ function problemOf(rows: number, inputs: number, outputs: number): Problem {
   return { rows, inputs, outputs, x, weight, bias, gradY, gradWeight, gradBias };
 }
 
-/** The same with operands that bfloat16 can hold. */
+/** The same problem with operands that bfloat16 can hold. */
 function inBFloat16(problem: Problem): Problem {
   const { x, weight, gradY } = problem;
   const [a, b, c] = [x, weight, gradY].map((values) => representable(values, 'bfloat16'));
@@ -100,7 +100,7 @@ function reference(problem: Problem, round: Rounding): Float64Array[] {
 
 const toBFloat16 = (values: Float64Array): Float64Array => values.map((value) => nearest(value, 'bfloat16'));
 
-/** y of a packed and of the plain weight, and the gradients, in the order of {@link reference}. */
+/** y with a packed and with a row-major weight, and the gradients, in the order of {@link reference}. */
 function run(device: Device, problem: Problem): Tensor[] {
   const { rows, inputs, outputs } = problem;
   const [x, gradY] = [
@@ -115,7 +115,7 @@ function run(device: Device, problem: Problem): Tensor[] {
   return [linear(x, packWeight(weight), bias), linear(x, weight, bias), gradX, gradWeight, gradBias];
 }
 
-/** y in bfloat16 and in float32, and the gradients, of operands in bfloat16. */
+/** y in bfloat16 and in float32, and the gradients, from operands in bfloat16. */
 function runInBFloat16(device: Device, problem: Problem): Tensor[] {
   const { rows, inputs, outputs } = problem;
   const upload = (values: Float32Array, shape: number[]): Tensor =>
@@ -145,7 +145,7 @@ function expectGoodInBFloat16(
   expectAsGoodAsFloat32(gradBias!, oracle[3]!, plain[3]!);
 }
 
-/** Expects gradients to stay as they are between an operation that fails and the readback that tells of it. */
+/** Expects gradients to be unchanged between an operation that fails and the readback that reports it. */
 async function expectNothingAdded(device: Device, problem: Problem): Promise<void> {
   const { rows, inputs, outputs } = problem;
   const gradWeight = device.tensor(problem.gradWeight, [outputs, inputs]);
@@ -175,7 +175,7 @@ describe.each(targets)('%s', (target) => {
     expectSameBits(packed!, results[0]!);
   });
 
-  // A packed weight is multiplied in blocks that are some twenty times as deep.
+  // Blocks of a packed weight are about twenty times as deep.
   test('more inputs than one block of a packed weight', async () => {
     const [rows, inputs, outputs] = [14, 24_001, 3];
     const problem = problemOf(rows, inputs, outputs);
@@ -246,7 +246,7 @@ describe.each(bfloat16Targets)('bfloat16 on %s', (target) => {
     expectAsGoodAsFloat32(gradX!, oracle[1]!, toBFloat16(plain[1]!));
   });
 
-  // Whole vectors and not, some warps without inputs and all with several runs of them.
+  // Inputs that are and are not whole vectors, and warps with none, one or several runs of inputs.
   test.each([77, 136, 1104])('a row of %i inputs has the same bits beside any others', async (inputs) => {
     const [most, outputs] = [256, 20];
     const problem = inBFloat16(problemOf(most, inputs, outputs));
@@ -259,7 +259,7 @@ describe.each(bfloat16Targets)('bfloat16 on %s', (target) => {
       };
       const whole = await rowsOf(most, 0);
       expect(new Set(whole).size).toBeGreaterThan((most * outputs) / 2);
-      // An emulated device takes a while for each.
+      // An emulated device takes a while for each count.
       const counts = isEmulated(target)
         ? [1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 40, 63, 64, 65, 129]
         : Array.from({ length: most }, (_, i) => i + 1);
@@ -288,7 +288,7 @@ describe.each(bfloat16Targets)('bfloat16 on %s', (target) => {
     onDevice(target, (device) => expectNothingAdded(device, problemOf(3, 8, 8))));
 });
 
-// The emulator's stand-in for cuBLAS refuses what cuBLAS would, and sums in float64.
+// The emulator's cuBLAS refuses the arguments that cuBLAS refuses, and sums in float64.
 for (const target of targets.filter(isEmulated))
   describe(`with cuBLAS on ${target}`, () => {
     const emulator = { checked: target === 'cuda-checked', cublas: true };
@@ -297,7 +297,7 @@ for (const target of targets.filter(isEmulated))
       return await fn(device);
     };
 
-    /** y and the gradients without a bias, which cuBLAS has not. */
+    /** y and the gradients without a bias, which cuBLAS does not support. */
     const products = async (
       device: Device,
       problem: Problem,
@@ -325,16 +325,16 @@ for (const target of targets.filter(isEmulated))
       [y!, ...gradients].forEach((result, i) => expectAsGoodAsFloat32(result, oracle[i]!, plain[i]!));
     });
 
-    test('computes what is large, and decodes nothing', async () => {
-      const whatIsTheSame = async (rows: number): Promise<string[]> => {
+    test('runs large products only, and none of decoding', async () => {
+      const namesOfSame = async (rows: number): Promise<string[]> => {
         const problem = problemOf(rows, 136, 72);
         const own = await onDevice(target, (device) => products(device, problem, 'float32'));
         const its = await withCublas((device) => products(device, problem, 'float32'));
         const isSame = (i: number): boolean => its[i]!.every((value, j) => value === own[i]![j]);
         return ['y', 'wideY', 'gradX', 'gradWeight', 'gradBias'].filter((_, i) => isSame(i));
       };
-      expect(await whatIsTheSame(257)).toEqual(['gradBias']);
-      expect(await whatIsTheSame(256)).toEqual(['y', 'wideY', 'gradBias']);
+      expect(await namesOfSame(257)).toEqual(['gradBias']);
+      expect(await namesOfSame(256)).toEqual(['y', 'wideY', 'gradBias']);
     });
 
     test('adds nothing to gradients once an operation has failed', () =>

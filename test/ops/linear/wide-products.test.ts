@@ -1,5 +1,5 @@
-// Products of bfloat16 matrices large enough for the widest tiles of C, in all three layouts, and what the loss makes of
-// theirs. The elements are small integers: every sum is exact in float32, in whatever order.
+// Products of bfloat16 matrices large enough for the widest tiles of C, in all three layouts, and the loss at such sizes.
+// The elements of the products are small integers, so every sum is exact in float32, in any order.
 import { native } from '../../../lib/native/load';
 import { openDevice, type Device } from '../../../lib/tensor/device';
 import { linear } from '../../../lib/tensor/ops/linear/linear';
@@ -16,7 +16,7 @@ const random = new Random(17);
 const integers = (count: number): Float32Array =>
   Float32Array.from({ length: count }, () => random.integer(7) - 3);
 
-/** More rows than decoding has, none of them a multiple of a tile, and more inputs than a tile of them has. */
+/** More rows than a decoding step has, sizes that are no multiples of a tile, and more inputs than one tile. */
 const [rows, narrow, wide] = [300, 72, 33 * 256 - 5];
 
 interface Operands {
@@ -69,7 +69,7 @@ function distance(a: Float32Array, b: Float32Array): number {
 
 describe.each(bfloat16Targets)('%s', (target) => {
   test.each([
-    // The copy engine reads rows that begin at multiples of 16 bytes, and others go another way.
+    // The copy engine reads only rows that begin at multiples of 16 bytes; other rows use another path.
     ['y', forward, narrow, wide],
     ['y of other inputs', forward, narrow + 1, wide],
     ['the gradient of x', backwardInput, wide - 3, narrow],
@@ -79,11 +79,11 @@ describe.each(bfloat16Targets)('%s', (target) => {
     using cpu = openDevice('cpu', { poison: true });
     const expected = await take(scope(() => run(cpu, 'float32')));
     const [actual] = await onAllVariants(target, (device) => [run(device, 'bfloat16')]);
-    // Gradients of x are bfloat16, as x is.
+    // Gradients of x are bfloat16, like x.
     expectSameBits(actual!, product === backwardInput ? representable(expected, 'bfloat16') : expected);
   });
 
-  // Without ranks exponentials are kept, and not logits.
+  // If no ranks are wanted, the kernel keeps exponentials instead of logits.
   test.each([
     ['ranks', allOutputs],
     ['no ranks', ['nll', 'lse', 'entropy', 'argmax']],
@@ -102,7 +102,8 @@ describe.each(bfloat16Targets)('%s', (target) => {
       for (const name of ['nll', 'lse', 'entropy'] as const) {
         expect(distance(run[name], expected[name])).toBeLessThan(1e-6);
       }
-      // Those of the logits are bfloat16; exponentials are, and so are hidden states times their row's factor.
+      // With ranks, gradients of logits are rounded to bfloat16. Without, exponentials are, and so are hidden states times
+      // their row's factor.
       const roundings = outputs === allOutputs ? 1 : 2;
       for (const name of ['gradHidden', 'gradWeight'] as const) {
         expect(distance(run[name], expected[name])).toBeLessThan(Math.sqrt(roundings) * 2 ** -9);

@@ -1,4 +1,4 @@
-// Bad input: a clear error that names the argument, what was given and what is allowed.
+// Bad arguments give an error that names the argument, what was given and what is allowed.
 import { native } from '../../../lib/native/load';
 import { noGrad } from '../../../lib/tensor/autograd';
 import { openDevice, type Device } from '../../../lib/tensor/device';
@@ -16,7 +16,7 @@ const [rows, dim, vocab, heads] = [6, 4, 7, 2];
 
 let device: Device;
 let other: Device;
-/** Good tensors for every argument. */
+/** A valid tensor for every argument. */
 let good: Record<
   | 'hidden'
   | 'weight'
@@ -52,7 +52,7 @@ afterAll(() => {
   other.dispose();
 });
 
-/** Backward with all arguments there are, one of them replaced. */
+/** Calls backward with all arguments, some of them replaced. */
 function backwardWith(replaced: Partial<typeof good>): void {
   const { hidden, weight, targets, lse, gradHidden, gradWeight, gradBias, ...options } = {
     ...good,
@@ -66,13 +66,13 @@ function lossWith(options: LinearCrossEntropyOptions): void {
   linearCrossEntropy(good.hidden, good.weight, good.targets, options);
 }
 
-/** The same argument in messages. */
+/** The name of an argument in messages. */
 const called = (name: keyof typeof good): string => (name === 'lse' ? 'savedLse' : name);
 const names = ['hidden', 'weight', 'targets', 'bias', 'coefficients', 'headWeights', 'lse'] as const;
 const gradientNames = ['gradHidden', 'gradWeight', 'gradBias'] as const;
 const all = [...names, ...gradientNames];
 
-test('good arguments pass', () => {
+test('valid arguments are accepted', () => {
   expect(() => backwardWith({})).not.toThrow();
 });
 
@@ -90,7 +90,7 @@ test.each(all)('%s of another shape', (name) => {
   for (const candidate of wrong) {
     using tensor = device.empty(candidate, dtype);
     const text = `[${candidate.join(', ')}]`;
-    // Which of two arguments that do not fit together is wrong cannot be known; both are named.
+    // If hidden and weight do not match, either may be wrong, so the message names both.
     const parts = name === 'hidden' || name === 'weight' ? [] : [text];
     expect(() => backwardWith({ [name]: tensor })).toThrow(
       foretokenError('SHAPE_MISMATCH', 'linearCrossEntropy: ', ...parts),
@@ -101,7 +101,7 @@ test.each(all)('%s of another shape', (name) => {
   }
 });
 
-test('hidden and weight that do not fit together', () => {
+test('hidden and weight that do not match', () => {
   expect(() => backwardWith({ hidden: device.empty([rows, 5]) })).toThrow(
     foretokenError('SHAPE_MISMATCH', 'hidden is [6, 5] but weight is [7, 4]; the last dimensions must match'),
   );
@@ -173,7 +173,7 @@ test.each([4, 5, 7, 2 ** 31 - 1])('%i heads do not divide 6 rows', (count) => {
   );
 });
 
-test.each(['hidden', 'weight', 'targets', 'lse'] as const)('%s that is no tensor', (name) => {
+test.each(['hidden', 'weight', 'targets', 'lse'] as const)('%s that is not a tensor', (name) => {
   for (const value of junk) {
     expect(() => backwardWith({ [name]: value as unknown as Tensor })).toThrow(
       foretokenError('INVALID_ARGUMENT', `linearCrossEntropyBackward: ${name} `, 'must be a tensor'),
@@ -210,7 +210,7 @@ describe('targets outside the vocabulary', () => {
     }
   });
 
-  describe.each(targets)('that only the device knows, on %s', (name) => {
+  describe.each(targets)('known to the device alone, on %s', (name) => {
     test.each(bad)('%i is reported by the next readback', async (target) => {
       await onDevice(name, async (own) => {
         const weight = own.zeros([vocab, dim]).requireGrad();
@@ -219,14 +219,14 @@ describe('targets outside the vocabulary', () => {
         await expect(loss.data()).rejects.toThrow(
           foretokenError('INDEX_OUT_OF_RANGE', `linearCrossEntropy: targets[2] is ${target}`, '0 … 6'),
         );
-        // The device goes on.
+        // The device stays usable.
         const fine = onDeviceOnly(own, [0, 1, 2, 3, -100, 6]);
         const after = linearCrossEntropy(own.zeros([rows, dim]), weight, fine);
         expect(await after.loss.item()).toBeCloseTo(Math.log(vocab), 5);
       });
     });
 
-    test('the first of several is reported, and nothing that is added to changes', async () => {
+    test('the first of several is reported, and accumulated gradients do not change', async () => {
       await onDevice(name, async (own) => {
         const known = onDeviceOnly(own, [0, 1, 2, 9, -100, 8]);
         const gradients = { weight: own.zeros([vocab, dim]).fill(5), bias: own.zeros([vocab]).fill(3) };
@@ -243,7 +243,7 @@ describe('targets outside the vocabulary', () => {
     });
   });
 
-  test('an ignoreIndex makes its own value good, and -100 bad', () => {
+  test('with another ignoreIndex that value is valid and -100 is not', () => {
     const targets = device.tensor(Int32Array.of(0, 1, 9, 3, 4, 6));
     expect(() => linearCrossEntropy(good.hidden, good.weight, targets, { ignoreIndex: 9 })).not.toThrow();
     expect(() => lossWith({ ignoreIndex: 9 })).toThrow(

@@ -1,4 +1,4 @@
-// Hidden states and weight of every pair of types, and the type of the gradient of hidden states.
+// Every pair of types of hidden states and weight, and the type of the gradient of hidden states.
 import {
   linearCrossEntropy,
   linearCrossEntropyBackward,
@@ -33,7 +33,7 @@ const byTypes = pairs.map((types) => ({
 }));
 
 const bfloat16 = { hidden: 'bfloat16', weight: 'bfloat16' } as const;
-/** Around vectors of 16 bytes, tiles and strips. */
+/** Sizes around vectors of 16 bytes, tiles and strips. */
 const inBFloat16 = [
   { rows: 1, dim: 1, vocab: 1 },
   { rows: 3, dim: 8, vocab: 64 },
@@ -88,7 +88,7 @@ describe.each(targets)('%s', (target) => {
     });
   });
 
-  // Logits of 16-bit inputs are float32: only the inputs are rounded.
+  // Logits of 16-bit inputs are float32; only the inputs are rounded.
   test.each(['bfloat16', 'float16'] as const)('%s logits are not rounded', async (dtype) => {
     const problem = problemIn({ hidden: dtype, weight: dtype }, { rows: 1, dim: 2, vocab: 2 });
     problem.hidden.set([1, 1]);

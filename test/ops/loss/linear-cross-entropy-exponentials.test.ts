@@ -1,5 +1,5 @@
-// Gradients from kept exponentials: where hidden states and weight are bfloat16, nothing but the row's factor stands between
-// an exponential and a gradient, and nobody asks for ranks, GPUs with wgmma write neither logits nor their gradients.
+// Gradients from exponentials: GPUs with wgmma write neither logits nor their gradients if hidden states and weight are
+// bfloat16, a gradient is its exponential times a factor of the row, and no ranks are asked for.
 import type { Device } from '../../../lib/tensor/device';
 import { bfloat16Targets, isEmulated, onEachVariant } from '../../support/devices';
 import { representable } from '../../support/half';
@@ -27,7 +27,7 @@ function inBFloat16(problem: LossProblem): LossProblem {
 const run = (device: Device, problem: LossProblem, chunkRows?: number): Promise<LossRun> =>
   runLoss(device, problem, { dtypes, outputs, chunkRows });
 
-/** Exponentials are bfloat16, and hidden states once more after their row's factor. */
+/** Two roundings to bfloat16: of the exponentials, and of the hidden states times their row's factor. */
 function expectGood(actual: LossRun, problem: LossProblem): void {
   expect(actual.rank ?? null).toBeNull();
   expectAccurate({ ...actual, rank: expectedOf(problem).oracle.rank }, problem, 2);
@@ -85,23 +85,23 @@ describe.each(bfloat16Targets)('%s', (target) => {
       'strips far below the others',
       (bias: Float32Array) => bias.forEach((_, j) => (bias[j] = -2 * (j >> 6) ** 3)),
     ],
-    ['strips that no probability reaches', (bias: Float32Array) => bias.fill(-Infinity, 64, 192)],
+    ['strips of probability 0', (bias: Float32Array) => bias.fill(-Infinity, 64, 192)],
     ['strips that rise', (bias: Float32Array) => bias.forEach((_, j) => (bias[j] = j / 4))],
   ])('%s', async (_, change) => {
     const vocab = 600;
     const problem = inBFloat16(randomProblem(7, { rows: 12, dim: 16, vocab }, { reduction: 'sum' }));
-    // The targets of the first rows are in strips of every kind.
+    // The targets lie in strips of every kind.
     problem.targets = Int32Array.from({ length: 12 }, (_, row) => [3, 250, 599, 300][row % 4]!);
     problem.bias = new Float32Array(vocab);
     change(problem.bias);
     await onEachVariant(target, async (device) => expectGood(await run(device, problem), problem));
   });
 
-  test('what is not a number stays in its row', async () => {
+  test('NaN in a hidden state stays in its row, except in sums over rows', async () => {
     const problem = inBFloat16(randomProblem(8, { rows: 9, dim: 8, vocab: 100 }));
     const bad = { ...problem, hidden: problem.hidden.slice() };
     bad.hidden[4 * 8] = NaN;
-    problem.targets[4] = -100; // what the other rows give
+    problem.targets[4] = -100; // gives the expected results of the other rows
     bad.targets = problem.targets.slice();
     bad.targets[4] = 7;
     await onEachVariant(target, async (device) => {
@@ -113,7 +113,7 @@ describe.each(bfloat16Targets)('%s', (target) => {
     });
   });
 
-  test('a row that counts nothing adds nothing', async () => {
+  test('a row with coefficient 0 adds nothing', async () => {
     const random = new Random(3);
     const problem = inBFloat16(randomProblem(9, { rows: 20, dim: 8, vocab: 70 }, { reduction: 'sum' }));
     problem.coefficients = Float32Array.from({ length: 20 }, (_, row) =>

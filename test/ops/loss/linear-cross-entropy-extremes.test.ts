@@ -14,7 +14,7 @@ import {
 import type { LossProblem } from '../../support/loss-oracle';
 import { Random } from '../../support/random';
 
-/** Rows whose logits are exactly `rows`: hidden states select them from the weight. */
+/** A problem whose logits are exactly `rows`: each hidden state selects its logits from the weight. */
 function problemOf(
   rows: readonly (readonly number[])[],
   targets: readonly number[],
@@ -37,7 +37,7 @@ function coarseLogits(seed: number, count: number): number[] {
   return Array.from({ length: count }, () => random.integer(512) / 64 - 4);
 }
 
-/** The largest logit at the first and last column, and beside the borders of vectors and blocks. */
+/** Rows whose largest logit stands at the first column, the last, or beside a border of vectors or blocks. */
 function borders(): { places: number[]; problem: LossProblem } {
   const vocab = 2075;
   const places = [0, 1, 15, 16, 31, 32, 1023, 1024, 1025, 2047, 2048, 2063, 2064, 2074];
@@ -54,7 +54,7 @@ describe.each(targets)('%s', (target) => {
   });
   afterAll(() => device.dispose());
 
-  /** Expects the same statistics without gradients. */
+  /** Runs the loss with gradients, and expects the same statistics without gradients. */
   const run = async (problem: LossProblem): Promise<LossRun> => {
     const { gradHidden, gradWeight, gradBias, ...others } = await runLoss(device, problem);
     expectSameRun(await runLoss(device, problem, { gradients: false }), others);
@@ -69,7 +69,7 @@ describe.each(targets)('%s', (target) => {
     const problem = problemOf([new Array<number>(vocab).fill(0)], [137], { bias });
     const result = await run(problem);
     const { oracle } = expectedOf(problem);
-    // Relative to the values themselves, small as they are: a rounded p - 1 would be off by 6e-8 / (1 - p).
+    // Errors are relative to the values, which are small: a rounded p - 1 would be off by 6e-8 / (1 - p).
     for (const name of ['gradBias', 'nll', 'entropy'] as const) {
       const expected = name === 'gradBias' ? oracle.gradBias.values : oracle[name];
       result[name].forEach((value, i) => expect(Math.abs(value / expected[i]! - 1)).toBeLessThan(3e-6));
@@ -77,7 +77,7 @@ describe.each(targets)('%s', (target) => {
     expect(result.total).toBe(result.nll[0]);
   });
 
-  test.each([1e4, -1e4])('%f added to all logits changes lse alone', async (offset) => {
+  test.each([1e4, -1e4])('%f added to all logits changes only lse', async (offset) => {
     const logits = [coarseLogits(1, 45), coarseLogits(2, 45), coarseLogits(3, 45)];
     const extras = { labelSmoothing: 0.1, entropyWeight: 0.3 };
     const plain = await run(problemOf(logits, [0, 44, 7], extras));
@@ -93,7 +93,7 @@ describe.each(targets)('%s', (target) => {
     lse.forEach((value, i) => expect(moved.lse[i]).toBe(Math.fround(Math.fround(value) + offset)));
   });
 
-  test('logits beyond the range of float16, and of each other', async () => {
+  test('logits beyond the range of float16, and far apart from each other', async () => {
     const problem = problemOf(
       [
         [7e4, 7e4 - 1, -7e4, 0],
@@ -120,7 +120,7 @@ describe.each(targets)('%s', (target) => {
       );
       const result = await run(problem);
       expectAccurate(result, problem);
-      // What is behind the row in memory never wins and is never counted.
+      // Padding after the row in memory is never the largest logit and is never counted.
       expect(result.argmax).toEqual(Int32Array.of(0, 0, 0));
       expect(result.rank).toEqual(Int32Array.from(targets));
       for (const nll of result.nll) expect(nll).toBeCloseTo(Math.log(vocab), 5);
@@ -151,7 +151,7 @@ describe.each(targets)('%s', (target) => {
     expectAccurate(result, problem);
   });
 
-  test('a bias of -∞ takes a token out', async () => {
+  test('a bias of -∞ removes a token', async () => {
     const bias = Float32Array.of(0, -Infinity, 0, 0, -Infinity);
     const problem = randomProblem(5, { rows: 4, dim: 3, vocab: 5 }, { bias, entropyWeight: 0.5, zLoss: 0.1 });
     problem.targets.set([0, 2, 3, 0]);
@@ -182,7 +182,7 @@ describe.each(targets)('%s', (target) => {
     ['NaN', NaN],
     ['∞', Infinity],
     ['-∞', -Infinity],
-  ])('a hidden state of %s spoils its own row and what is summed over rows', async (_, value) => {
+  ])('a hidden state of %s spoils only its own row and sums over rows', async (_, value) => {
     const problem = randomProblem(6, { rows: 5, dim: 4, vocab: 40 }, { ignoreEvery: 0 });
     const clean = await run(problem);
     const hidden = problem.hidden.slice();
@@ -212,14 +212,14 @@ describe.each(targets)('%s', (target) => {
     }
   });
 
-  // All terms are equal, so the errors of a sum that goes on in float32 would add up instead of cancelling.
-  test('a large vocabulary adds up no rounding errors', async () => {
+  // All terms are equal, so the errors of a long float32 sum would add up instead of cancelling.
+  test('rounding errors do not add up over a large vocabulary', async () => {
     const row = new Array<number>(isEmulated(target) ? 20_000 : 200_000).fill(-0.7);
     row[5] = 0;
     const problem = problemOf([row], [5], { labelSmoothing: 1 });
     const result = await run(problem);
     const { oracle } = expectedOf(problem);
-    // No more than 256 terms are summed before the sum goes on in float64, and what comes out is a logarithm.
+    // At most 256 terms are summed in float32 before the sum continues in float64, and the result is a logarithm.
     for (const name of ['nll', 'lse', 'entropy'] as const) {
       expect(Math.abs(result[name][0]! / oracle[name][0]! - 1)).toBeLessThan(1e-6);
     }
@@ -242,7 +242,7 @@ describe.each(targets)('%s', (target) => {
       const dtypes = { hidden: dtype, weight: dtype };
       const result = await runLoss(device, problem, { dtypes });
       const error = result.gradWeight[0]! / expectedOf(problem).oracle.gradWeight.values[0]! - 1;
-      // A p rounded before 1 is taken from it would leave nothing.
+      // If p were rounded before subtracting 1, the gradient would be 0.
       expect(Math.abs(error)).toBeLessThan(roundingsOfGradients(device, dtypes) ? 2 ** -8 : 1e-6);
     }
   });

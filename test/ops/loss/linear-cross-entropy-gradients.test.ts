@@ -38,7 +38,7 @@ describe.each(targets)('%s', (target) => {
   });
   afterAll(() => device.dispose());
 
-  /** Gradients after `use` has gone backward through the loss. */
+  /** The gradients after `use` has called backward on the loss. */
   async function gradientsOf(problem: LossProblem, use: (loss: Tensor) => void): Promise<LossRun> {
     const inputs = upload(device, problem);
     const { loss, ...others } = forward(inputs);
@@ -112,7 +112,7 @@ describe.each(targets)('%s', (target) => {
       expectAccurate(accumulated, problem);
     });
 
-    test('two losses of the same leaves add up, in one backward and in two', async () => {
+    test('gradients of two losses on the same leaves add up, in one backward pass and in two', async () => {
       const separately = upload(device, problem);
       forward(separately).loss.backward();
       forward(separately).loss.backward();
@@ -126,7 +126,7 @@ describe.each(targets)('%s', (target) => {
       }
     });
 
-    test('going backward twice through one graph is an error', () => {
+    test('a second backward pass through one graph is an error', () => {
       const { loss } = forward(upload(device, problem));
       loss.backward();
       expect(() => loss.backward()).toThrow(foretokenError('INVALID_ARGUMENT', 'linearCrossEntropy'));
@@ -153,7 +153,7 @@ describe.each(targets)('%s', (target) => {
       expectSameRun(await readBack(result, gradients), fused);
     });
 
-    test('gradients of weight and bias are added to what is there', async () => {
+    test('gradients of weight and bias are added to existing values', async () => {
       const fused = await runLoss(device, problem);
       const { hidden, weight, targets, options } = upload(device, problem);
       const gradients = { weight: device.zeros(weight.shape).fill(16), bias: device.zeros([45]).fill(-16) };
@@ -194,7 +194,7 @@ describe.each(targets)('%s', (target) => {
     });
   });
 
-  test('gradients are differences of the loss itself', async () => {
+  test('gradients equal finite differences of the loss', async () => {
     const extras = { ...everything, reduction: 'sum', coefficients: undefined } as const;
     const problem = randomProblem(4, { rows: 8, dim: 5, vocab: 12 }, extras);
     const run = await runLoss(device, problem);
@@ -203,7 +203,7 @@ describe.each(targets)('%s', (target) => {
       ['weight', run.gradWeight],
       ['bias', run.gradBias],
     ] as const) {
-      // Along one direction, with a step large enough for the differences of float32 losses to mean something.
+      // Along one direction, with a step large enough that differences of float32 losses are meaningful.
       const direction = randomProblem(5, problem)[name]!.map((value) => value / 64);
       const at = async (sign: number): Promise<number> => {
         const moved = problem[name]!.map((value, i) => value + sign * direction[i]!);

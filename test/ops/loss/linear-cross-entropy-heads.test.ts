@@ -7,7 +7,7 @@ import { isValid, type LossProblem } from '../../support/loss-oracle';
 
 const reductions = ['sum', 'mean', 'meanPerHead'] as const;
 
-/** The rows of head `head` as a problem of its own. */
+/** The rows of one head as a problem of its own. */
 function headOf(problem: LossProblem, head: number): LossProblem {
   const rows = problem.rows / problem.heads!;
   const [from, to] = [head * rows, (head + 1) * rows];
@@ -93,7 +93,7 @@ describe.each(targets)('%s', (target) => {
       });
     });
 
-    test('heads of uneven counts', async () => {
+    test('heads with different numbers of valid rows', async () => {
       const problem = randomProblem(
         6,
         { rows: 24, dim: 5, vocab: 17 },
@@ -115,7 +115,7 @@ describe.each(targets)('%s', (target) => {
     });
   });
 
-  test('many heads equal each of them alone, one after another, to the bit', async () => {
+  test('many heads in one call equal one call per head, to the bit', async () => {
     const headWeights = Float32Array.of(1, -0.5, 0.3, 2);
     const extras = { heads: 4, headWeights, reduction: 'sum', labelSmoothing: 0.1 } as const;
     const problem = randomProblem(11, { rows: 44, dim: 13, vocab: 37 }, extras);
@@ -172,7 +172,7 @@ describe.each(targets)('%s', (target) => {
     );
   });
 
-  test('heads look ahead within a document: what has no target there is ignored', async () => {
+  test('heads look ahead within a document: rows without a target in it are ignored', async () => {
     // Two packed rows of 10 tokens; documents begin where `starts` says.
     const starts = [0, 0, 0, 0, 4, 4, 4, 4, 4, 4, 0, 0, 0, 0, 0, 0, 0, 7, 7, 9];
     const end = (t: number): number => {
@@ -213,7 +213,7 @@ describe.each(targets)('%s', (target) => {
       targets: new Int32Array(rows),
     };
     const { total, headLoss, nll } = await runLoss(device, problem);
-    // Float32 alone would be off by some ten or thousand roundings.
+    // Plain float32 sums would be off by tens or thousands of roundings.
     const loss = Math.log1p(Math.exp(Math.fround(0.3)));
     expect(Math.abs(nll[0]! / loss - 1)).toBeLessThan(2 ** -22);
     expect(Math.abs(total / (rows * loss) - 1)).toBeLessThan(2 ** -22);
@@ -228,7 +228,7 @@ describe.each(targets)('%s', (target) => {
       expect(run.headCount.every((count) => count <= 4)).toBe(true);
     });
 
-    test('what their hidden states hold does not matter', async () => {
+    test('the values of their hidden states do not matter', async () => {
       const problem = randomProblem(16, { rows: 23, dim: 7, vocab: 19 }, { labelSmoothing: 0.1, zLoss: 0.1 });
       const hidden = problem.hidden.map((value, i) => (isValid(problem, Math.floor(i / 7)) ? value : NaN));
       const coefficients = problem.coefficients!.map((value, i) => (isValid(problem, i) ? value : Infinity));
@@ -239,7 +239,7 @@ describe.each(targets)('%s', (target) => {
       expect(other).toEqual(run);
     });
 
-    test('the others do as if they were alone', async () => {
+    test('the other rows give the same results as alone', async () => {
       const problem = randomProblem(17, { rows: 23, dim: 7, vocab: 19 }, { ignoreEvery: 2 });
       const valid = Array.from({ length: 23 }, (_, row) => row).filter((row) => isValid(problem, row));
       const packed: LossProblem = {

@@ -1,5 +1,5 @@
-// What must not change a result: chunks, threads, schedules, repetition, the order of rows and tokens, where tensors lie and what
-// memory held before.
+// Results must not depend on chunks, threads, schedules, repetition, the order of rows and tokens, the place of tensors in
+// memory, or earlier contents of memory.
 import fc from 'fast-check';
 import type { Device } from '../../../lib/tensor/device';
 import {
@@ -66,7 +66,7 @@ describe.each(targets)('%s', (target) => {
   });
 
   test('any number of threads and any schedule give the same bits, run after run', async () => {
-    // Large enough that every matrix product is cut between threads, and so are the rows.
+    // Large enough that threads share every matrix product and the rows.
     const large = randomProblem(2, { rows: 60, dim: 40, vocab: 2100 }, { labelSmoothing: 0.1 });
     let first: LossRun | undefined;
     await onEachVariant(target, async (own) => {
@@ -111,7 +111,7 @@ describe.each(targets)('%s', (target) => {
     other.nll.forEach((nll, row) => expect(nll).toBeCloseTo(run.nll[row]!, 5));
   });
 
-  test('options at zero are as if left out', async () => {
+  test('options at zero equal options left out', async () => {
     const shape = { rows: 9, dim: 5, vocab: 37 };
     const off = { labelSmoothing: 0, zLoss: 0, entropyWeight: 0, softcap: 0 };
     const plain = await runLoss(device, randomProblem(5, shape));
@@ -127,7 +127,7 @@ describe.each(targets)('%s', (target) => {
     expect(unbiased).toMatchObject(others);
   });
 
-  test('inputs stay as they were', async () => {
+  test('inputs do not change', async () => {
     const problem = randomProblem(6, { rows: 13, dim: 11, vocab: 35 }, { headWeights: Float32Array.of(2) });
     const { hidden, weight, targets, options } = upload(device, problem);
     const { bias, coefficients, headWeights } = options;
@@ -140,7 +140,7 @@ describe.each(targets)('%s', (target) => {
     expect(await headWeights?.data()).toEqual(problem.headWeights);
   });
 
-  /** A copy of `tensor` that begins at an odd element of a larger one, and a check that nothing around it changes. */
+  /** A copy of `tensor` that begins at an odd element of a larger one, and a check that the elements around it are unchanged. */
   function inside(
     tensor: Tensor,
     values?: Float32Array | Int32Array,
@@ -159,7 +159,7 @@ describe.each(targets)('%s', (target) => {
     };
   }
 
-  test('tensors may begin anywhere, and nothing around them is touched', async () => {
+  test('tensors may begin at any element, and the elements around them do not change', async () => {
     const problem = randomProblem(7, { rows: 13, dim: 11, vocab: 35 }, everything);
     const expected = await runLoss(device, problem);
     const { hidden, weight, targets, options } = upload(device, problem);
@@ -186,7 +186,7 @@ describe.each(targets)('%s', (target) => {
     for (const { check } of Object.values(moved)) await check();
   });
 
-  test('what freed memory held does not matter', async () => {
+  test('earlier contents of freed memory do not matter', async () => {
     const problem = randomProblem(8, { rows: 26, dim: 19, vocab: 61 }, everything);
     const expected = await runLoss(device, problem);
     const { hidden, weight, targets, options } = upload(device, problem);
@@ -204,7 +204,7 @@ describe.each(targets)('%s', (target) => {
     expect(device.memory().reserved - reserved).toBeLessThan(scratch);
   });
 
-  test('random problems, whose logits are exact and often tie', async () => {
+  test('random problems, with exact logits that often tie', async () => {
     const options = fc.record(
       {
         labelSmoothing: fc.constantFrom(0, 0.25, 1),

@@ -1,4 +1,4 @@
-// Sums over the vocabulary lose few digits as it grows: the gradient of the hidden states is a sum of short sums.
+// Sums over the vocabulary stay exact as it grows, because the gradient of the hidden states is a sum of short sums.
 import { linearCrossEntropy } from '../../../lib/tensor/ops/loss/linear-cross-entropy';
 import { scope } from '../../../lib/tensor/scope';
 import { distance } from '../../support/accuracy';
@@ -42,7 +42,7 @@ function oracle({ dim, vocab, hidden, weight, targets }: Problem): {
   return { gradient, scale: Math.max(...terms) };
 }
 
-/** Weights of one sign, so that what additions round off adds up. */
+/** Weights of one sign, so that the rounding errors of additions add up. */
 function randomRows(vocab: number): Problem {
   const random = new Random(vocab);
   const [rows, dim] = [2, 3];
@@ -55,7 +55,7 @@ function randomRows(vocab: number): Problem {
   };
 }
 
-/** All rows of the weight are the same: the gradient is 0. */
+/** All rows of the weight are the same, so the gradient is 0. */
 function equalRows(vocab: number): Problem {
   const row = [0.3, -0.7, 0.9];
   return {
@@ -67,18 +67,18 @@ function equalRows(vocab: number): Problem {
   };
 }
 
-/** How many additions a term takes part in, at most, where one accumulator takes `piece` terms. */
+/** The largest number of additions that a term takes part in, if one accumulator takes `piece` terms. */
 function additions(target: string, vocab: number): number {
   const piece = target.startsWith('cuda') ? 1024 : 256;
   return piece + vocab / piece;
 }
 
-/** The targets that get through a vocabulary in seconds: an emulated GPU does not get through the largest. */
+/** The targets that finish a vocabulary in seconds: all except emulated GPUs with the largest one. */
 function suitableTargets(vocab: number): Target[] {
   return targets.filter((target) => !isEmulated(target) || vocab < 100_000);
 }
 
-// Equal terms all round off the same way, and half a unit of the last place at most.
+// Equal terms are all rounded in the same direction, each by at most half a unit in the last place.
 const problems = [
   { name: 'random', make: randomRows, bound: () => 1e-6 },
   {

@@ -1,4 +1,4 @@
-// Scratch that grows with neither heads nor rows, and memory that comes back whatever happens.
+// Scratch grows with neither heads nor rows, and all memory is freed, after errors as well.
 import { native } from '../../../lib/native/load';
 import { openDevice, type Device } from '../../../lib/tensor/device';
 import {
@@ -25,8 +25,8 @@ interface Size {
 }
 
 /**
- * Bytes that a call takes beyond its inputs, outputs and gradients. No row has a target, which changes nothing about the
- * memory, only about the time.
+ * Bytes that a call takes beyond its inputs, outputs and gradients. No row has a target, which saves time and does not
+ * change the memory.
  */
 async function scratchOf(device: Device, mode: Mode, size: Size): Promise<number> {
   const { heads, rowsOfHead, dim, vocab, chunkRows } = size;
@@ -66,7 +66,7 @@ describe.each(targets)('%s', (target) => {
   describe.each(modes)('scratch of %s', (mode) => {
     test('is the same for one head and for eight, for few rows and for many', async () => {
       const size = { dim: 16, vocab: 4096 };
-      // More rows than a chunk has, or as many.
+      // At least as many rows as a chunk has.
       const rows = onGpu ? 2048 : 1024;
       const one = await scratchOf(device, mode, { ...size, heads: 1, rowsOfHead: rows });
       expect(one).toBeGreaterThan(1e6);
@@ -76,12 +76,12 @@ describe.each(targets)('%s', (target) => {
         [4, 2 * rows],
       ] as const) {
         const many = await scratchOf(device, mode, { ...size, heads, rowsOfHead });
-        // Outputs by head and the savings of backward are a few blocks of 512 bytes.
+        // Outputs by head, and outputs that backward leaves out, are a few blocks of 512 bytes.
         expect(Math.abs(many - one)).toBeLessThanOrEqual(mode === 'backward' ? 4096 : 0);
       }
     });
 
-    // A GPU's is below, with little memory.
+    // GPUs are tested below, with little memory.
     if (!onGpu) {
       test('stays within 64 MiB for a vocabulary of 32000', async () => {
         const size = { dim: 512, vocab: 32_000, rowsOfHead: 512 };
@@ -92,19 +92,19 @@ describe.each(targets)('%s', (target) => {
       });
     }
 
-    test('is that of the chunk', async () => {
+    test('grows with the logits of the chunk', async () => {
       const size = { heads: 1, rowsOfHead: 512, dim: 16, vocab: 5000 };
       const [few, many] = [64, 256].map((chunkRows) => scratchOf(device, mode, { ...size, chunkRows }));
       const grown = (await many!) - (await few!);
       const logits = (256 - 64) * 5000 * 4;
-      // A GPU has a few numbers for every 64 logits as well, and without gradients it has these alone.
+      // GPUs also store a few numbers for every 64 logits; without gradients they store only these.
       const [lowest, highest] = !onGpu ? [1, 1.1] : mode === 'loss' ? [0.05, 0.1] : [1, 1.15];
       expect(grown).toBeGreaterThan(lowest * logits);
       expect(grown).toBeLessThan(highest * logits);
     });
   });
 
-  test('nothing is left behind by a call and its backward', async () => {
+  test('a call and its backward pass leave no memory behind', async () => {
     const problem = randomProblem(1, { rows: 40, dim: 16, vocab: 200 });
     const { hidden, weight, targets, options } = upload(device, problem);
     const before = alive(device);
@@ -114,7 +114,7 @@ describe.each(targets)('%s', (target) => {
     expect(alive(device)).toEqual(before);
   });
 
-  test('a call that is refused leaves nothing behind', () => {
+  test('a refused call leaves no memory behind', () => {
     const { hidden, weight, targets, options } = upload(
       device,
       randomProblem(2, { rows: 4, dim: 3, vocab: 5 }),
@@ -131,20 +131,20 @@ describe.each(targets)('%s', (target) => {
 const limited = targets.filter((target) => target !== 'cuda');
 for (const target of limited)
   describe(`with little memory, ${target}`, () => {
-    test('running out of it anywhere leaves nothing behind', async () => {
+    test('running out of memory at any point leaves no memory behind', async () => {
       const problem = randomProblem(3, { rows: 40, dim: 16, vocab: 200 });
       const inputs = 40 * 16 * 4 + 512 + 200 * 16 * 4 + 1024 + 4 * 512;
       const step = isEmulated(target) ? 2048 : 1024;
       let refused = 0;
       let limit = inputs + (isEmulated(target) ? 512 : 0); // the error record
       for (; (await runWithin(target, limit, problem)) === 'refused'; limit += step) refused++;
-      // Gradients, outputs, scratch: each of them was the one that did not fit.
+      // The first allocation that failed was a gradient, an output or the scratch, depending on the limit.
       expect(refused).toBeGreaterThan(30);
       const run = await within(target, limit + 4096, (small) => runLoss(small, problem));
       expectSameRun(run, await onDevice(target, (device) => runLoss(device, problem)));
     });
 
-    test('a smaller chunk fits where a larger one does not', async () => {
+    test('a smaller chunk fits if a larger one does not', async () => {
       const problem = randomProblem(4, { rows: 300, dim: 4, vocab: 3000 });
       const run = await within(target, 2e6, async (small) => {
         await expect(runLoss(small, problem)).rejects.toThrow(
@@ -155,7 +155,7 @@ for (const target of limited)
       expectSameRun(run, await onDevice(target, (device) => runLoss(device, problem)));
     });
 
-    /** The scratch that backward asks for where there is no room for it. */
+    /** The bytes of scratch that backward asks for, on a device that is too small for them. */
     const askedFor = (rows: number, vocab: number, chunkRows?: number, dim = 1): Promise<number> =>
       within(target, 2 ** 26, (small) => {
         const hidden = small.empty([rows, dim], 'bfloat16');
@@ -172,7 +172,7 @@ for (const target of limited)
         return Promise.resolve(Number(asked));
       });
 
-    // Rows × vocabulary beyond 2³¹ and 2³², without memory for it: the size that is asked for is the right one.
+    // Rows × vocabulary beyond 2³¹ and 2³²: the device has no memory for them, but the size asked for must be right.
     test.each([
       [2 ** 11, 2 ** 20],
       [2 ** 16, 2 ** 16],
@@ -183,13 +183,13 @@ for (const target of limited)
       const asked = await askedFor(rows, vocab, rows);
       const logits = rows * vocab * 4;
       expect(asked).toBeGreaterThanOrEqual(logits);
-      // Arrays by row, the padding of rows; of a GPU a few numbers for every 64 logits.
+      // Arrays by row and the padding of rows; on GPUs also a few numbers for every 64 logits.
       const more = rows * 256 + (isEmulated(target) ? logits / 10 : 4 * 2 ** 20);
       expect(asked).toBeLessThanOrEqual(logits + more);
     });
 
     if (isEmulated(target)) {
-      test('half of that where exponentials are kept and not logits', async () => {
+      test('half of that with exponentials instead of logits', async () => {
         const [rows, vocab] = [2 ** 11, 2 ** 19];
         const asked = await askedFor(rows, vocab, rows, 8);
         expect(asked).toBeGreaterThan(rows * vocab * 2);
@@ -207,7 +207,7 @@ for (const target of limited)
     }
   });
 
-/** Runs `fn` on a device of so many bytes. */
+/** Runs `fn` on a device with this many bytes of memory. */
 async function within<T>(target: Target, bytes: number, fn: (small: Device) => Promise<T>): Promise<T> {
   const small = isEmulated(target)
     ? openDevice('cuda-emulated', { emulator: { checked: target === 'cuda-checked', memory: bytes } })
@@ -219,7 +219,7 @@ async function within<T>(target: Target, bytes: number, fn: (small: Device) => P
   }
 }
 
-/** Runs the op with a memory limit; `refused` where it ran out of memory, after checking that nothing was left behind. */
+/** Runs the op with a memory limit and checks that no memory is left behind. Returns `refused` if the op ran out of memory. */
 async function runWithin(target: Target, limit: number, problem: LossProblem): Promise<'refused' | 'done'> {
   return within(target, limit, async (small) => {
     const { hidden, weight, targets, options } = upload(small, problem);

@@ -1,4 +1,4 @@
-// The loss at the sizes that it is there for: real vocabularies, hundreds of rows, eight heads.
+// The loss at real sizes: real vocabularies, hundreds of rows, eight heads.
 import { linearCrossEntropy } from '../../../lib/tensor/ops/loss/linear-cross-entropy';
 import { scope } from '../../../lib/tensor/scope';
 import { exact, expectAsGoodAsFloat32, float32 } from '../../support/accuracy';
@@ -29,7 +29,7 @@ interface Expected {
   plain: LargeLoss;
 }
 
-/** The oracle's results, and those of plain float32 logits; gradients of rows and tokens from all over. */
+/** The results of the oracle and of plain float32 logits, with gradients of a sample of rows and tokens. */
 function expectedOf(problem: LargeProblem): Expected {
   const { rows, vocab, targets } = problem;
   const spread = (count: number, of: number): number[] =>
@@ -52,7 +52,7 @@ function pick(matrix: Float32Array, rows: readonly number[], dim: number): Float
 function expectAccurate(run: LossRun, { problem, sample, oracle, plain }: Expected): void {
   expect(run.headCount).toEqual(oracle.headCount);
   expect(run.argmax).toEqual(oracle.argmax);
-  // Among so many tokens some are so near the target that float32 cannot tell which is greater.
+  // Among so many tokens, the logits of some are so near the target's that float32 cannot order them.
   const apart = run.rank.map((rank, row) => Math.abs(rank - oracle.rank[row]!));
   expect(Math.max(...apart)).toBeLessThanOrEqual(2);
   for (const name of ['nll', 'lse', 'entropy'] as const) {
@@ -71,7 +71,7 @@ function expectAccurate(run: LossRun, { problem, sample, oracle, plain }: Expect
 
 const everything = { labelSmoothing: 0.1, zLoss: 0.02, entropyWeight: 0.3 };
 
-test('the oracle of large problems is that of small ones', () => {
+test('the oracle of large problems agrees with that of small ones', () => {
   const problem = largeProblem(
     1,
     { rows: 12, dim: 3, vocab: 7, states: 4 },
@@ -132,7 +132,7 @@ describe('a vocabulary of 32000 and 512 dimensions', () => {
           const before = device.memory().live;
           linearCrossEntropy(hidden, weight, targets, { ...options, outputs: allOutputs });
           const after = device.memory();
-          expect(after.live).toBeGreaterThan(before); // outputs, and gradients where they are wanted
+          expect(after.live).toBeGreaterThan(before); // outputs, and gradients if they are wanted
           return after.peak - after.live;
         });
         await device.synchronize();
@@ -147,7 +147,7 @@ describe('a vocabulary of 32000 and 512 dimensions', () => {
   });
 });
 
-describe.each([32_003, 50_257])('a vocabulary of %i, no multiple of anything', (vocab) => {
+describe.each([32_003, 50_257])('a vocabulary of %i, not a multiple of any tile', (vocab) => {
   const problem = largeProblem(3, { rows: 301, dim: 61, vocab, states: 24 }, { ...everything, heads: 7 });
 
   test.each(isaLevels)('in float32 on %s', async (isa) => {

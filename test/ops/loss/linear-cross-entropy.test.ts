@@ -3,7 +3,7 @@ import { onEachVariant, targets } from '../../support/devices';
 import { expectAccurate, randomProblem, runLoss } from '../../support/loss';
 import type { LossProblem } from '../../support/loss-oracle';
 
-/** Sizes around vector lengths, tiles and strips, all odd ones out included. */
+/** Sizes around vector lengths, tiles and strips, odd sizes included. */
 const shapes = [
   { rows: 1, dim: 1, vocab: 1 },
   { rows: 1, dim: 1, vocab: 2 },

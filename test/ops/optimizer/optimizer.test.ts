@@ -43,11 +43,11 @@ describe.each(targets)('%s', (target) => {
   test.each(counts)('sum of squares of %i', async (count) => {
     const x = random.floats(count, 100);
     const [sum] = await onAllVariants(target, (device) => [sumSquares(device.tensor(x))]);
-    // The sum is exact to float64, so all that is left is the rounding of the result.
+    // The sum is exact to float64, so the only error is the rounding of the result.
     expectWithinRoundings(sum!, [x.reduce((total, value) => total + value * value, 0)], 1.01);
   });
 
-  test('nothing has the sum 0, and a large sum of small numbers is not lost', async () => {
+  test('an empty tensor has the sum 0, and a large sum of small numbers stays exact', async () => {
     const count = isEmulated(target) ? 1_100_000 : 3_000_000;
     const [none, sum] = await onAllVariants(target, (device) => [
       sumSquares(device.empty([0])),
@@ -58,7 +58,7 @@ describe.each(targets)('%s', (target) => {
   });
 
   test('squares are not rounded before they are added', async () => {
-    // The number above 1, and how often it stands there, for which a rounded square would be seen best in the sum.
+    // Find the number above 1, and the count of it, with which a rounded square changes the sum most.
     let [worst, times, most] = [1, 1, 0];
     for (let i = 1; i < 200; i++) {
       const x = 1 + i * 2 ** -20;
@@ -105,7 +105,7 @@ describe.each(targets)('%s', (target) => {
       });
       const oracle = new Oracle(Float64Array.from(start));
       gradients.forEach((grad, i) => oracle.step(grad, i === 1 ? 0.25 : 1, { ...options, step: i + 1 }));
-      // Every step moves a parameter by lr at most, or a little more as the denominator lags.
+      // Every step moves a parameter by about lr at most; slightly more while the denominator lags behind.
       expectWithinRoundings(
         results[0]!,
         oracle.param,
@@ -121,7 +121,7 @@ describe.each(targets)('%s', (target) => {
     }
   });
 
-  test('parts of a bucket that start at any element, and what lies around them', async () => {
+  test('parts of a bucket may start at any element, and the elements around them do not change', async () => {
     const [count, room] = [70, 90];
     const values = [0, 1, 2, 3].map(() => random.floats(room).map(Math.abs));
     const results = await onAllVariants(target, (device) =>
@@ -161,7 +161,7 @@ describe.each(targets)('%s', (target) => {
     expectWithinRoundings(param!, [-0.5, 0.5, -0.5, 0.5], 40);
   });
 
-  test.each(counts)('%i new parameters, rounded to bfloat16', async (count) => {
+  test.each(counts)('%i updated parameters, rounded to bfloat16', async (count) => {
     const [start, grad] = [random.floats(count), random.floats(count)];
     const [param, rounded] = await onAllVariants(target, (device) => {
       const [p, m, v] = [device.tensor(start), device.zeros([count]), device.zeros([count])];
@@ -175,7 +175,7 @@ describe.each(targets)('%s', (target) => {
     );
   });
 
-  test.each(counts)('a scale of NaN leaves %i parameters and their means alone', async (count) => {
+  test.each(counts)('a scale of NaN leaves %i parameters and their moments unchanged', async (count) => {
     const start = [0, 1, 2].map(() => random.floats(count).map(Math.abs));
     const results = await onAllVariants(target, (device) => {
       const [p, m, v] = start.map((values) => device.tensor(values));
@@ -187,7 +187,7 @@ describe.each(targets)('%s', (target) => {
     [...start, new Float32Array(count).fill(1)].forEach((values, i) => expectSameBits(results[i]!, values));
   });
 
-  test('a learning rate of 0 changes no parameter, and a gradient of NaN shows', async () => {
+  test('a learning rate of 0 changes no parameter, and a NaN gradient makes its parameter NaN', async () => {
     const start = random.floats(5);
     const [still, poisoned] = await onAllVariants(target, (device) => {
       const [a, b] = [device.tensor(start), device.tensor(start)];
@@ -227,7 +227,7 @@ test.each([
   });
 });
 
-test('what does not fit is named', async () => {
+test('arguments that do not match are named', async () => {
   await onCpu({}, async (device) => {
     const [a, b] = [device.zeros([2]), device.zeros([3])];
     expect(() => adamw(a, b, a, a, undefined, defaults)).toThrow(

@@ -1,4 +1,4 @@
-// Unembedding and draw in one: to the bit what the logits themselves would give, for any number of rows.
+// Draws fused with the unembedding equal draws from written logits, for any number of rows.
 import type { ActivationDType } from '../../../lib/native/binding';
 import type { Device } from '../../../lib/tensor/device';
 import { linear, packWeight } from '../../../lib/tensor/ops/linear/linear';
@@ -20,7 +20,7 @@ interface Problem {
 }
 
 /**
- * Hidden states and an unembedding of which neighbouring tokens differ by the last bits of their logits, so that sums in
+ * Hidden states and an unembedding in which the logits of neighbouring tokens differ only in their last bits, so sums in
  * another order would draw other tokens.
  */
 function nearTies(device: Device, rows: number, dim: number, vocab: number, dtype: ActivationDType): Problem {
@@ -33,7 +33,7 @@ function nearTies(device: Device, rows: number, dim: number, vocab: number, dtyp
     if (token % 7 === 0) own.set(twin);
     if (token % 5 !== 0) continue;
     own.set(dtype === 'float32' ? twin.map((w) => w * (1 + 2 ** -23)) : twin);
-    // The next number of 16 bits, which below meets a state that is as small.
+    // A nearby bfloat16; below, its hidden state is made so small that the logits differ only in their last bits.
     if (dtype === 'bfloat16') own[0] = valuesOf(Float32Array.of(own[0]! * (1 + 2 ** -6)), dtype)[0]!;
   }
   if (dtype === 'bfloat16') states.forEach((_, i) => (states[i]! *= i % dim === 0 ? 2 ** -17 : 1));
@@ -85,15 +85,15 @@ describe.each(targets)('fused draws on %s', (target) => {
     [31, 3],
     [512, 64],
     [1500, 37],
-    [5000, 9], // strips enough for a larger block to merge
+    [5000, 9], // enough strips for a larger block to merge
   ] as const;
   describe.each(dtypes)('and %s', (dtype) => {
-    it.each(sizes)('of %d tokens and %d dimensions are those of the logits', async (...size) => {
+    it.each(sizes)('with %d tokens and %d dimensions equal draws from logits', async (...size) => {
       const rows = isEmulated(target) ? [1, 9, 200] : [1, 2, 5, 13, 64, 97, 200];
       await onEachVariant(target, (device) => expectDrawsOfLogits(device, size, rows, dtype));
     });
 
-    it('of any number of rows are those of the logits', async () => {
+    it('of any number of rows equal draws from logits', async () => {
       const all = Array.from({ length: 64 }, (_, i) => i + 1);
       const few = [2, 7, 8, 16, 17, 32, 33, 63, 64];
       await onDevice(target, (device) =>
@@ -101,11 +101,11 @@ describe.each(targets)('fused draws on %s', (target) => {
       );
     });
 
-    it('of a tree are the same with and without its logits written, with a softcap and a bias', async () => {
+    it('of a tree are the same with and without written logits, softcap and bias', async () => {
       await onDevice(target, async (device) => {
         const [rows, dim, vocab] = [60, 20, 1100];
         const { hidden, weight, bias } = nearTies(device, rows, dim, vocab, dtype);
-        // Sixty roots, so that every row is drawn.
+        // Sixty roots, so that a token is drawn from every row.
         const lengths = Int32Array.from({ length: rows }, (_, r) => r % 9);
         const tree = uploadTrees(
           device,
@@ -137,7 +137,7 @@ describe.each(targets)('fused draws on %s', (target) => {
       const [rows, dim, vocab] = [9, 24, 700];
       const hidden = device.tensor(random.floats(rows * dim), [rows, dim]);
       const values = random.floats(vocab * dim);
-      // Numbers that all three types hold: whole steps of 1/8.
+      // Multiples of 1/8, which all three types can hold.
       const exact = values.map((w) => Math.round(w * 8) / 8);
       const bits16 = (toBits: (x: number) => number): Uint16Array => Uint16Array.from(exact, toBits);
       const word = new Uint32Array(1);
@@ -164,7 +164,7 @@ describe.each(targets)('fused draws on %s', (target) => {
     });
   });
 
-  it.each([0.5, 5])('with a softcap of %d are those of the capped logits', async (softcap) => {
+  it.each([0.5, 5])('with a softcap of %d equal draws from capped logits', async (softcap) => {
     await onDevice(target, async (device) => {
       const random = new Random(8);
       const [states, weights] = [random.floats(100, 3), random.floats(700, 4)];
@@ -179,16 +179,16 @@ describe.each(targets)('fused draws on %s', (target) => {
     });
   });
 
-  it('a softcap changes draws as it should', async () => {
+  it('a softcap can change which logit is largest', async () => {
     await onDevice(target, async (device) => {
-      // tanh flattens the first logit below what noise-free order would need; with a bias it decides.
+      // With the bias both logits are 10.
       const hidden = device.tensor(Float32Array.of(1), [1, 1]);
       const weight = device.tensor(Float32Array.of(10, 9), [2, 1]);
       const bias = device.tensor(Float32Array.of(0, 1));
-      // 10 and 10 tie; capped they still do; a smaller bias leaves the first one ahead.
+      // The lower id wins the tie. The cap applies to the sum of product and bias, so the tie remains.
       expect(await takeIndices(linearSample(hidden, weight, { bias }))).toEqual([0]);
       expect(await takeIndices(linearSample(hidden, weight, { bias, softcap: 3 }))).toEqual([0]);
-      // Capped at 1 both are 1 to the last bit; uncapped the second one is larger.
+      // Uncapped, the second logit is larger; capped at 1, both are exactly 1.
       const larger = device.tensor(Float32Array.of(100, 200), [2, 1]);
       expect(await takeIndices(linearSample(hidden, larger))).toEqual([1]);
       expect(await takeIndices(linearSample(hidden, larger, { softcap: 1 }))).toEqual([0]);

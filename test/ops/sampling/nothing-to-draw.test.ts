@@ -1,4 +1,4 @@
-// Rows of logits that hold nothing but NaN and -Infinity: no token is drawn from them, and the next readback says so.
+// No token is drawn from rows of logits that are all NaN or -Infinity, and the next readback reports the row.
 import type { Device } from '../../../lib/tensor/device';
 import { linearSample, sampleLogits, type SamplingOptions } from '../../../lib/tensor/ops/sampling/sampling';
 import type { AcceptedPath } from '../../../lib/tensor/ops/sampling/verify-tree';
@@ -20,7 +20,7 @@ const ways: SamplingOptions[] = [
   { temperature: 1, topK: 3, topP: 0.9, minP: 0.1, logitBias: new Map([[0, 0]]) },
 ];
 
-/** The error that names a row, and the position that its token would have had. */
+/** The error that names a row and the position of its token. */
 function nothingToDraw(op: string, row: number, position?: number): Error {
   const place = position === undefined ? '' : ` for position ${position}`;
   const message = `${op}: no token can be drawn${place}: the logits of row ${row} are not numbers`;
@@ -46,13 +46,13 @@ describe.each(targets)('on %s', (target) => {
             nothingToDraw('sampleLogits', 2, 70),
           );
         }
-        // Reported once; then the device draws.
+        // The error is reported once; then the device draws.
         expect(await drawRows(device, [fine], [1], { temperature: 0 })).toEqual([1]);
       }
     });
   });
 
-  it('no token is drawn where a bias rules out all of them', async () => {
+  it('no token is drawn if a bias excludes all of them', async () => {
     await onDevice(target, async (device) => {
       const logitBias = new Map([0, 1, 2].map((token) => [token, -inf]));
       for (const options of ways) {
@@ -62,7 +62,7 @@ describe.each(targets)('on %s', (target) => {
     });
   });
 
-  /** What is drawn from four rows of hidden states, some of them broken. */
+  /** Draws from four rows of hidden states, some of which contain NaN. */
   async function drawFused(
     device: Device,
     vocab: number,
@@ -80,7 +80,7 @@ describe.each(targets)('on %s', (target) => {
     return await takeIndices(linearSample(hidden, weight, { temperature, positions: at }));
   }
 
-  it.each([3, 700, 9000])('no token is drawn from hidden states of NaN, of %d tokens', async (vocab) => {
+  it.each([3, 700, 9000])('no token of %d is drawn from hidden states of NaN', async (vocab) => {
     await onEachVariant(target, async (device) => {
       const whole = await drawFused(device, vocab, [], 0);
       await expect(drawFused(device, vocab, [2, 3], 0)).rejects.toEqual(nothingToDraw('linearSample', 2));
@@ -90,7 +90,7 @@ describe.each(targets)('on %s', (target) => {
     });
   });
 
-  it('what else is drawn beside such a row stays', async () => {
+  it('draws from the other rows stay valid', async () => {
     await onDevice(target, async (device) => {
       using logits = device.tensor(Float32Array.of(nan, nan, 1, 2), [2, 2]);
       using positions = device.tensor(Int32Array.of(0, 1));
@@ -113,7 +113,7 @@ describe.each(targets)('on %s', (target) => {
       onDevice(target, (device) => verifyTrees(device, trees, options));
     const good = tree([3, 0, 2, 1].map(draws));
 
-    it('does not look at nodes beside the path', async () => {
+    it('ignores nodes outside the path', async () => {
       expect(await verify(tree([draws(3), nothing, draws(1), nothing]))).toEqual([
         { nodes: [0, 2], tokens: [3, 1] },
       ]);

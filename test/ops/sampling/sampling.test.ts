@@ -1,11 +1,11 @@
-// Draws from logits: the noise, the options, and what happens at the edges.
+// Draws from logits: noise, options and edge cases.
 import type { SamplingHistory, SamplingOptions } from '../../../lib/tensor/ops/sampling/sampling';
 import { chiSquareSigmas, drawMany, drawRows, tally } from '../../support/draws';
 import { isEmulated, onDevice, onEachVariant, targets } from '../../support/devices';
 import { Random } from '../../support/random';
 import { noise, possibleDraws, probabilities } from '../../support/sampling-oracle';
 
-/** Expects draws that float64 arithmetic allows, and that it leaves a choice in almost none of them. */
+/** Expects each draw to be one that float64 arithmetic allows, and almost all rows to allow only one token. */
 function expectPossible(draws: readonly number[], possible: readonly Set<number>[]): void {
   const wrong = draws.findIndex((token, r) => !possible[r]!.has(token));
   expect(wrong < 0 ? [] : [wrong, draws[wrong], [...possible[wrong]!]]).toEqual([]);
@@ -13,7 +13,7 @@ function expectPossible(draws: readonly number[], possible: readonly Set<number>
 }
 
 describe.each(targets)('noise on %s', (target) => {
-  // The draw between two tokens flips where the difference of their logits makes up for that of their noise.
+  // The draw between two tokens flips at the difference of logits that equals the difference of their noise.
   async function expectNoise(seed: number | bigint, position: number, vocab: number): Promise<void> {
     const exact = noise(seed, position, vocab);
     const tolerance = 1e-5;
@@ -39,9 +39,9 @@ describe.each(targets)('noise on %s', (target) => {
     [1, 77],
     [2 ** 32 + 5, 123456],
     [0xfedcba9876543210n, 2 ** 31 - 1],
-  ])('is that of Philox with seed %p at position %d', (seed, position) => expectNoise(seed, position, 150));
+  ])('equals Philox with seed %p at position %d', (seed, position) => expectNoise(seed, position, 150));
 
-  // Found by search: with seed 0, token 4 of the first position has the word 0, token 5 of the second 2^32 - 1.
+  // Found by search: with seed 0, token 4 at the first position has the word 0, token 5 at the second 2^32 - 1.
   it.each([850294815, 4742985])('is right at the ends of the range, position %d', (position) => {
     const ends = noise(0, position, 8);
     expect(Math.max(...ends) > 22.8 || Math.min(...ends) < -3.1).toBe(true);
@@ -156,7 +156,7 @@ describe.each(targets)('edges on %s', (target) => {
   ];
   it.each(cases)('%s', async (_, logits, expected) => {
     await onDevice(target, async (device) => {
-      // In the first and in the last places of a long row, too.
+      // Also at the beginning and at the end of a long row.
       const padding = new Array<number>(600).fill(-inf);
       for (const options of ways) {
         expect(new Set(await drawMany(device, logits, 20, options))).toEqual(new Set(expected));
@@ -169,7 +169,7 @@ describe.each(targets)('edges on %s', (target) => {
   });
 });
 
-it.each(targets)('draws the same with any number of threads on %s', async (target) => {
+it.each(targets)('draws the same tokens with any number of threads on %s', async (target) => {
   const random = new Random(4);
   const rows = Array.from({ length: isEmulated(target) ? 10 : 40 }, () => random.floats(3000, 5));
   const positions = rows.map((_, r) => r);

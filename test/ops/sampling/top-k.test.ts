@@ -4,7 +4,7 @@ import { isEmulated, onDevice, onEachVariant, targets } from '../../support/devi
 import { foretokenError } from '../../support/errors';
 import { Random } from '../../support/random';
 
-/** Indices and values of the best of each row, one row after another. */
+/** Indices and values of the largest entries of each row, one row after another. */
 interface Ranked {
   indices: Int32Array;
   values: Float32Array;
@@ -24,7 +24,7 @@ async function rankedBy(device: Device, rows: readonly ArrayLike<number>[], k: n
   return { indices: index as Int32Array, values: value as Float32Array };
 }
 
-/** The whole rows, ranked. */
+/** All entries of each row, ranked. */
 function oracle(rows: readonly ArrayLike<number>[]): Ranked[] {
   return rows.map((row) => {
     const values = Float32Array.from(row, (x) => (Number.isNaN(x) ? -Infinity : x));
@@ -36,7 +36,7 @@ function oracle(rows: readonly ArrayLike<number>[]): Ranked[] {
 
 const { is } = Object;
 
-/** A loop, because toEqual takes seconds for as much. */
+/** Compares in a loop, because toEqual takes seconds for so many numbers. */
 function expectRanked({ indices, values }: Ranked, expected: readonly Ranked[], k: number): void {
   expect(indices).toHaveLength(expected.length * k);
   expected.forEach((row, r) => {
@@ -79,7 +79,7 @@ describe.each(targets)('topK on %s', (target) => {
     });
   });
 
-  it('takes any leading shape, no rows and no entries', async () => {
+  it('accepts any leading shape, no rows and no entries', async () => {
     await onDevice(target, async (device) => {
       using x = device.tensor(Float32Array.of(1, 4, 2, 3, 9, 8, 7, 5), [2, 2, 2]);
       const { indices } = topK(x, 1);

@@ -1,4 +1,4 @@
-// The rule itself: the distribution of what is committed is that of plain decoding, exactly and as measured.
+// The committed tokens have the distribution of plain decoding: enumerated exactly, and measured.
 import { isEmulated, onDevice, targets } from '../../support/devices';
 import { chiSquareSigmas, drawRows, tally } from '../../support/draws';
 import { Random } from '../../support/random';
@@ -7,7 +7,7 @@ import { randomTree, tokensTo, verifyTrees } from '../../support/trees';
 
 type Distribution = Map<string, number>;
 
-/** Probabilities of the next token after a text, float64, the same for the same text. */
+/** A language with fixed float64 probabilities of the next token after each text. */
 class Language {
   readonly #rows = new Map<string, Float32Array>();
 
@@ -26,7 +26,7 @@ class Language {
     return probabilities(this.logits(text), { temperature: 1 });
   }
 
-  /** Of all texts of `length` tokens that begin with `text`. */
+  /** Adds the probabilities, times `weight`, of all texts of `length` tokens that begin with `text`. */
   continuations(text: readonly number[], length: number, weight: number, into: Distribution): void {
     if (text.length === length) into.set(text.join(), (into.get(text.join()) ?? 0) + weight);
     else
@@ -83,7 +83,7 @@ describe.each(targets)('all outcomes on %s, enumerated', (target) => {
     expect(totalVariation(speculative, plain)).toBeLessThan(1e-12);
   });
 
-  it('tell a biased rule: a draft is taken when it is likely enough', () => {
+  it('detect a biased rule that accepts a draft if it is likely enough', () => {
     const language = new Language(3, new Random(3));
     const [plain, biased]: [Distribution, Distribution] = [new Map(), new Map()];
     language.continuations([], 2, 1, plain);
@@ -98,7 +98,7 @@ describe.each(targets)('measured on %s', (target) => {
   const position = (round: number): number => 5 * round;
   const language = new Language(vocab, new Random(8));
 
-  /** How far two tokens, decoded over and over, are from their distribution, in standard deviations. */
+  /** The deviation of many decoded pairs of tokens from their distribution, in standard deviations. */
   function sigmas(texts: readonly (readonly number[])[]): number {
     const expected: Distribution = new Map();
     language.continuations([], 2, texts.length, expected);
@@ -110,7 +110,7 @@ describe.each(targets)('measured on %s', (target) => {
     return chiSquareSigmas(counts, [...expected.values()]);
   }
 
-  it('two tokens have their distribution, whatever trees they are decoded with', async () => {
+  it('two tokens have their distribution with any trees', async () => {
     await onDevice(target, async (device) => {
       const random = new Random(9);
       const trees = Array.from({ length: rounds }, (_, round) => {
@@ -121,7 +121,7 @@ describe.each(targets)('measured on %s', (target) => {
       const paths = await verifyTrees(device, trees, { temperature: 1, seed: 12 });
       const texts = paths.map(({ tokens }) => tokens);
       expect(texts.filter(({ length }) => length > 1).length).toBeGreaterThan(rounds / 5);
-      // Steps that committed one token are followed by a plain one.
+      // A step that committed only one token is followed by a plain step.
       const short = texts.map((_, round) => round).filter((round) => texts[round]!.length === 1);
       const rows = short.map((round) => language.logits(texts[round]!));
       const positions = short.map((round) => position(round) + 2);
@@ -131,7 +131,7 @@ describe.each(targets)('measured on %s', (target) => {
     });
   });
 
-  it('which a planted bias does not', async () => {
+  it('two tokens with a planted bias do not', async () => {
     await onDevice(target, async (device) => {
       const at = Array.from({ length: rounds }, (_, round) => position(round) + 1);
       const draw = async (rows: Float32Array[], seed: number): Promise<number[]> =>

@@ -1,5 +1,5 @@
-// What verifyTree, plantTree and the draws refuse, at the call where the host knows the contents and at the next readback
-// where only the device does.
+// verifyTree, plantTree and the draws refuse bad contents: at the call if the host knows them, at the next readback if only
+// the device does.
 import { native } from '../../../lib/native/load';
 import type { Device } from '../../../lib/tensor/device';
 import { linearSample, sampleLogits, type SamplingOptions } from '../../../lib/tensor/ops/sampling/sampling';
@@ -20,7 +20,7 @@ const makers = {
   'device alone': (device, values, shape) => onDeviceOnly(device, values, shape),
 } satisfies Record<string, Make>;
 
-/** What the host knows the boundary checks, whatever the device. */
+/** The addon checks contents that the host knows, so one target is enough for these. */
 const onTargets: [keyof typeof makers, Target][] = [
   ['host', targets[0]!],
   ...targets.map((target) => ['device alone', target] as ['device alone', Target]),
@@ -45,7 +45,7 @@ async function verified(device: Device, given: VerifyTreeInputs): Promise<void> 
   await device.synchronize();
 }
 
-describe.each(onTargets)('indices that the %s of %s knows', (where, target) => {
+describe.each(onTargets)('indices known to the %s, on %s', (where, target) => {
   const make = makers[where];
   it.each<[string, Indices, ...string[]]>([
     ['a parent behind its child', { parents: [-1, 2, 0, 1] }, 'parents[1] is 2', '0 … 0'],
@@ -75,7 +75,7 @@ describe.each(onTargets)('indices that the %s of %s knows', (where, target) => {
     await onDevice(target, async (device) => {
       const error = foretokenError('INDEX_OUT_OF_RANGE', 'verifyTree', ...parts);
       await expect((async () => verified(device, inputs(device, indices, make)))()).rejects.toEqual(error);
-      await verified(device, inputs(device, {}, make)); // works again
+      await verified(device, inputs(device, {}, make)); // the device stays usable
     });
   });
 
@@ -109,7 +109,7 @@ describe.each(onTargets)('indices that the %s of %s knows', (where, target) => {
   });
 });
 
-describe.each(targets)('texts on %s that only the device knows', (target) => {
+describe.each(targets)('histories on %s known to the device alone', (target) => {
   const text = {
     tokens: [
       [1, 2, 3],
@@ -177,7 +177,7 @@ describe.each(targets)('texts on %s that only the device knows', (target) => {
   });
 });
 
-// A typed array would make other tokens of them.
+// A typed array would silently convert these to other tokens.
 it.each([1.5, NaN, 2 ** 32 + 1, '1', undefined])('a history with token %p', async (token) => {
   await onCpu({}, async (device) => {
     const options = { repetitionPenalty: 2 };

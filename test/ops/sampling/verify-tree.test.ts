@@ -1,4 +1,4 @@
-// Verification of draft trees gives what plain decoding gives, whatever is drafted.
+// Verification of draft trees gives the tokens of plain decoding, for any drafts.
 import type { ActivationDType } from '../../../lib/native/binding';
 import { linear } from '../../../lib/tensor/ops/linear/linear';
 import { sampleLogits, type SamplingOptions } from '../../../lib/tensor/ops/sampling/sampling';
@@ -11,7 +11,7 @@ import { representable, tensorOf } from '../../support/half';
 import { Random } from '../../support/random';
 import { randomTree, tokensTo, verifyTrees, type TokenTree } from '../../support/trees';
 
-/** A language model: logits that depend on the text so far, the same for the same text. */
+/** A language model with fixed logits for each text. */
 class TableModel {
   readonly #rows = new Map<string, Float32Array>();
 
@@ -21,7 +21,7 @@ class TableModel {
     private readonly scale: number,
   ) {}
 
-  /** Numbers that bfloat16 can hold, too. */
+  /** Logits that bfloat16 can hold as well. */
   logits(text: readonly number[]): Float32Array {
     const key = text.join();
     const known =
@@ -30,7 +30,7 @@ class TableModel {
     return known;
   }
 
-  /** The tree with this model's logits at its nodes, hanging on a text. */
+  /** Puts a tree after a text, with this model's logits at its nodes. */
   plant(
     tree: Pick<TokenTree, 'parents' | 'tokens'>,
     text: readonly number[],
@@ -119,7 +119,7 @@ describe.each(targets)('on %s', (target) => {
     });
   });
 
-  it.each(everyOption)('sequences beside each other change nothing with %j', async (options) => {
+  it.each(everyOption)('sequences side by side do not change each other with %j', async (options) => {
     await onDevice(target, async (device) => {
       const random = new Random(2);
       const model = new TableModel(7, random, 2);
@@ -134,8 +134,8 @@ describe.each(targets)('on %s', (target) => {
     });
   });
 
-  // As many tokens as larger blocks take.
-  it.each(everyOption)('roots draw one of 5000 tokens as from their logits with %j', async (options) => {
+  // Enough tokens for larger blocks.
+  it.each(everyOption)('roots draw the same of 5000 tokens as sampleLogits with %j', async (options) => {
     await onDevice(target, async (device) => {
       const [vocab, dim, rows, length] = [5000, 3, 3, 20];
       const random = new Random(4);
@@ -175,7 +175,7 @@ describe.each(targets)('on %s', (target) => {
           const tree = randomTree(random, 25, 5);
           const text = [round % 5];
           const [path] = await verifyTrees(device, [model.plant(tree, text, 1)], options);
-          // Any order in which parents stand before their children.
+          // A random order in which parents stand before their children.
           const order = [0];
           while (order.length < 25) {
             const open = tree.parents
@@ -190,7 +190,7 @@ describe.each(targets)('on %s', (target) => {
             tokens: order.map((node) => tree.tokens[node]!),
           };
           const [same] = await verifyTrees(device, [model.plant(permuted, text, 1)], options);
-          // Of two siblings with one token the first is followed, so the path may end earlier, but not differ.
+          // The walk follows the first of two siblings with the same token, so a path may end earlier but must not differ.
           const common = Math.min(path!.tokens.length, same!.tokens.length);
           expect(same!.tokens.slice(0, common)).toEqual(path!.tokens.slice(0, common));
           const grown = { parents: [...tree.parents], tokens: [...tree.tokens] };
@@ -224,7 +224,7 @@ describe.each(targets)('paths on %s', (target) => {
   });
 
   it('of the first of siblings with the same token', async () => {
-    // Node 3 hangs on the second of them and is never looked at.
+    // Node 3 is a child of the second sibling and is never visited.
     expect(await walk([-1, 0, 0, 2], [0, 1, 1, 3], [1, 3, 3, 0])).toEqual({ nodes: [0, 1], tokens: [1, 3] });
   });
 
