@@ -51,6 +51,11 @@ module.exports = {
   transform: { '\\.ts$': ['ts-jest', { diagnostics: false }] },
   // The addon starts threads of its own.
   maxWorkers: 2,
+  // Given to every module, because each look-up in the global object of a test takes a tenth of a microsecond.
+  sandboxInjectedGlobals: (
+    'Array BigInt Buffer DataView Map Math Number Object Promise Set String Float32Array Float64Array ' +
+    'BigInt64Array BigUint64Array Int8Array Int16Array Int32Array Uint8Array Uint16Array Uint32Array'
+  ).split(' '),
   testPathIgnorePatterns: ['\\.slow\\.test\\.ts$'],
   ...suites[name],
 };

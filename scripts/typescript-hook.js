@@ -1,19 +1,45 @@
 // `node --require ./scripts/typescript-hook.js file.ts` runs TypeScript: types are erased as a file is loaded and
 // not checked (`npm run typecheck` does that). For benchmarks, examples and scripts of the repository.
 'use strict';
-const { readFileSync } = require('node:fs');
-const ts = require('typescript');
+const { createHash } = require('node:crypto');
+const { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } = require('node:fs');
+const path = require('node:path');
+
+const compilerOptions = {
+  target: 'ES2022',
+  module: 'CommonJS',
+  esModuleInterop: true,
+  inlineSourceMap: true,
+};
+const { version } = require('typescript/package.json');
+// Loading the compiler and erasing the types of the whole library takes a second or two.
+const cache = path.join(__dirname, '../build/erased-types');
+
+/** The JavaScript of a file: from the cache, whose names depend on all that it is made of, or from the compiler. */
+function javascriptOf(fileName) {
+  const text = readFileSync(fileName, 'utf8');
+  const parts = JSON.stringify([version, compilerOptions, path.basename(fileName), text]);
+  const cached = path.join(cache, `${createHash('sha256').update(parts).digest('hex')}.js`);
+  try {
+    return readFileSync(cached, 'utf8');
+  } catch {
+    const { outputText } = require('typescript').transpileModule(text, { fileName, compilerOptions });
+    keep(cached, outputText);
+    return outputText;
+  }
+}
+
+/** Writes a file at once for whoever else looks for it. Where nothing can be written, there is no cache. */
+function keep(file, text) {
+  const unfinished = `${file}.${process.pid}`;
+  try {
+    mkdirSync(cache, { recursive: true });
+    writeFileSync(unfinished, text);
+    renameSync(unfinished, file);
+  } catch {
+    rmSync(unfinished, { force: true });
+  }
+}
 
 process.setSourceMapsEnabled(true);
-require.extensions['.ts'] = (module, fileName) => {
-  const { outputText } = ts.transpileModule(readFileSync(fileName, 'utf8'), {
-    fileName,
-    compilerOptions: {
-      target: ts.ScriptTarget.ES2022,
-      module: ts.ModuleKind.CommonJS,
-      esModuleInterop: true,
-      inlineSourceMap: true,
-    },
-  });
-  module._compile(outputText, fileName);
-};
+require.extensions['.ts'] = (module, fileName) => module._compile(javascriptOf(fileName), fileName);

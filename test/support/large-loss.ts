@@ -5,9 +5,6 @@ import { randomProblem } from './loss';
 import { isValid, rowWeights, type LossProblem } from './loss-oracle';
 import { Random } from './random';
 
-// Under Jest every look at a global takes a tenth of a microsecond.
-const { abs, exp, fround } = Math;
-
 /** A problem in which row r has the hidden state `states[stateOf[r]]`, with a target and a coefficient of its own. */
 export interface LargeProblem extends LossProblem {
   /** [number of states, dim] */
@@ -69,7 +66,7 @@ const sampled = (count: number): Sampled => ({
 // Rounding by a function would make every step a call, of which there are a thousand million.
 
 function add({ values, scales }: Sampled, single: boolean, at: number, term: number, scale: number): void {
-  values[at] = single ? fround(values[at]! + term) : values[at]! + term;
+  values[at] = single ? Math.fround(values[at]! + term) : values[at]! + term;
   scales[at]! += scale;
 }
 
@@ -79,16 +76,16 @@ function addRow(sums: Sampled, single: boolean, at: number, factor: number, row:
   const begin = at * row.length;
   for (let k = 0; k < row.length; k++) {
     const term = factor * row[k]!;
-    const sum = values[begin + k]! + (single ? fround(term) : term);
-    values[begin + k] = single ? fround(sum) : sum;
-    scales[begin + k]! += abs(term);
+    const sum = values[begin + k]! + (single ? Math.fround(term) : term);
+    values[begin + k] = single ? Math.fround(sum) : sum;
+    scales[begin + k]! += Math.abs(term);
   }
 }
 
 function dot(a: Float32Array, b: Float32Array, begin: number, single: boolean): number {
   let sum = 0;
   if (!single) for (let k = 0; k < a.length; k++) sum += a[k]! * b[begin + k]!;
-  else for (let k = 0; k < a.length; k++) sum = fround(sum + fround(a[k]! * b[begin + k]!));
+  else for (let k = 0; k < a.length; k++) sum = Math.fround(sum + Math.fround(a[k]! * b[begin + k]!));
   return sum;
 }
 
@@ -119,7 +116,7 @@ export function largeLossOf(
   // dloss/dz_j without the part of the target: p_j (1 + 2ζ lse - β (log p_j + H)) - ε/V.
   const common = ({ z, lse, entropy }: State, j: number): number => {
     const logP = z[j]! - lse;
-    return exp(logP) * (1 + 2 * zLoss * lse - entropyWeight * (logP + entropy)) - smoothing / vocab;
+    return Math.exp(logP) * (1 + 2 * zLoss * lse - entropyWeight * (logP + entropy)) - smoothing / vocab;
   };
   const gradientAt = (row: number, j: number): number =>
     weights[row]! * (common(states[stateOf[row]!]!, j) - (j === targets[row] ? 1 - smoothing : 0));
@@ -138,8 +135,8 @@ export function largeLossOf(
       entropyWeight * entropy,
     ];
     const own = terms.reduce((x, y) => x + y);
-    const size = terms.reduce((x, y) => x + abs(y), 0);
-    add(loss.total, false, 0, a * own, abs(a) * size);
+    const size = terms.reduce((x, y) => x + Math.abs(y), 0);
+    add(loss.total, false, 0, a * own, Math.abs(a) * size);
     add(loss.headLoss, false, head, own, size);
     loss.headCount[head]!++;
     [loss.nll[row], loss.lse[row], loss.entropy[row], loss.argmax[row]] = [nll, lse, entropy, argmax];
@@ -147,13 +144,13 @@ export function largeLossOf(
     for (let j = 0; j < vocab; j++) rank += +(z[j]! > z[target]! || (z[j] === z[target] && j < target));
     loss.rank[row] = rank;
     sumOfWeights[stateOf[row]!]! += a;
-    sumOfSizes[stateOf[row]!]! += abs(a);
-    add(loss.gradBias, single, target, -a * (1 - smoothing), abs(a) * (1 - smoothing));
+    sumOfSizes[stateOf[row]!]! += Math.abs(a);
+    add(loss.gradBias, single, target, -a * (1 - smoothing), Math.abs(a) * (1 - smoothing));
   }
   states.forEach((state, i) => {
     for (let j = 0; j < vocab; j++) {
       const gradient = common(state, j);
-      add(loss.gradBias, single, j, sumOfWeights[i]! * gradient, sumOfSizes[i]! * abs(gradient));
+      add(loss.gradBias, single, j, sumOfWeights[i]! * gradient, sumOfSizes[i]! * Math.abs(gradient));
     }
   });
   sample.rows.forEach((row, i) => {
@@ -179,12 +176,12 @@ function stateAt({ dim, vocab, states, weight, bias }: LargeProblem, state: numb
   let argmax = 0;
   for (let j = 0; j < vocab; j++) {
     const sum = dot(h, weight, j * dim, single) + (bias?.[j] ?? 0);
-    z[j] = single ? fround(sum) : sum;
+    z[j] = single ? Math.fround(sum) : sum;
     if (z[j]! > z[argmax]!) argmax = j;
   }
   let [sum, weighted, meanZ] = [0, 0, 0];
   for (const value of z) {
-    const exponential = exp(value - z[argmax]!);
+    const exponential = Math.exp(value - z[argmax]!);
     sum += exponential;
     weighted += exponential * (value - z[argmax]!);
     meanZ += value / vocab;
