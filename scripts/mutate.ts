@@ -104,7 +104,7 @@ class Copy {
   }
 
   /** Runs a command to its end. Gives its exit status, and what it said. */
-  private async run(command: string, ...parameters: string[]): Promise<{ status: number; output: string }> {
+  async #run(command: string, ...parameters: string[]): Promise<{ status: number; output: string }> {
     stop.signal.throwIfAborted();
     // A group of its own, so that what it starts (compilers) ends with it.
     const child = spawn(command, parameters, {
@@ -136,8 +136,8 @@ class Copy {
    */
   async build(target = 'all'): Promise<string | null> {
     const { status, output } = existsSync(path.join(this.root, 'build/cmake/CMakeCache.txt'))
-      ? await this.run('cmake', '--build', 'build/cmake', '--target', target)
-      : await this.run(process.execPath, 'scripts/build.js', '--all', '--CDFORETOKEN_CUDA_ARCHS=none');
+      ? await this.#run('cmake', '--build', 'build/cmake', '--target', target)
+      : await this.#run(process.execPath, 'scripts/build.js', '--all', '--CDFORETOKEN_CUDA_ARCHS=none');
     if (status === 0) return null;
     return output.split('\n').find((line) => line.includes('error')) ?? output.slice(-500);
   }
@@ -154,7 +154,7 @@ class Copy {
       'build/jest',
       '--runTestsByPath',
     ];
-    const { status } = await this.run(
+    const { status } = await this.#run(
       process.execPath,
       'node_modules/jest/bin/jest.js',
       ...options,

@@ -20,16 +20,16 @@ export interface ProgressStream extends TextStream {
  * elsewhere, and in a terminal that moves no cursor, as a line every ten seconds.
  */
 export class Progress {
-  private readonly first: number;
-  private readonly recent = { milliseconds: 0, tokens: 0, steps: 0 };
-  private last = performance.now();
-  private lastShown = -Infinity;
-  private step: number;
+  readonly #first: number;
+  readonly #recent = { milliseconds: 0, tokens: 0, steps: 0 };
+  #last = performance.now();
+  #lastShown = -Infinity;
+  #step: number;
   /** The line, and what of it is left in narrower terminals. */
-  private lines: string[] = [];
-  private lineShown = true;
-  private readonly redraws: boolean;
-  private readonly interval: number;
+  #lines: string[] = [];
+  #lineShown = true;
+  readonly #redraws: boolean;
+  readonly #interval: number;
 
   /**
    * @param steps the steps of the whole run.
@@ -41,10 +41,10 @@ export class Progress {
     private readonly stream: ProgressStream,
     firstStep = 0,
   ) {
-    this.first = firstStep;
-    this.step = firstStep;
-    this.redraws = redrawsLines(stream);
-    this.interval = this.redraws ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS;
+    this.#first = firstStep;
+    this.#step = firstStep;
+    this.#redraws = redrawsLines(stream);
+    this.#interval = this.#redraws ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS;
   }
 
   /**
@@ -61,67 +61,67 @@ export class Progress {
     tokens,
   }: Pick<StepResult, 'step' | 'loss' | 'headLosses' | 'tokens'>): void {
     const now = performance.now();
-    const elapsed = now - this.last;
+    const elapsed = now - this.#last;
     const kept = Math.exp(-elapsed / MEMORY_MS);
-    this.recent.milliseconds = this.recent.milliseconds * kept + elapsed;
-    this.recent.tokens = this.recent.tokens * kept + tokens;
-    this.recent.steps = this.recent.steps * kept + (step - this.step);
-    this.last = now;
-    this.step = step;
-    this.lines = this.describe(loss, headLosses[0] ?? null);
-    this.lineShown = false;
-    if (step >= this.steps || now - this.lastShown >= this.interval) this.show(now);
+    this.#recent.milliseconds = this.#recent.milliseconds * kept + elapsed;
+    this.#recent.tokens = this.#recent.tokens * kept + tokens;
+    this.#recent.steps = this.#recent.steps * kept + (step - this.#step);
+    this.#last = now;
+    this.#step = step;
+    this.#lines = this.#describe(loss, headLosses[0] ?? null);
+    this.#lineShown = false;
+    if (step >= this.steps || now - this.#lastShown >= this.#interval) this.#show(now);
   }
 
   /** Shows how far an evaluation is, where the bar is otherwise. */
   evaluating({ rows, of }: { rows: number; of: number }): void {
     const now = performance.now();
-    if (now - this.lastShown < this.interval) return;
-    this.lastShown = now;
+    if (now - this.#lastShown < this.#interval) return;
+    this.#lastShown = now;
     const text = `evaluating: ${rows} of ${of} rows`;
-    this.stream.write(this.redraws ? `${CLEAR_LINE}${text.slice(0, this.room())}` : `${text}\n`);
+    this.stream.write(this.#redraws ? `${CLEAR_LINE}${text.slice(0, this.#room())}` : `${text}\n`);
   }
 
   /** Writes a line of its own, above the bar. */
   note(text: string): void {
-    this.stream.write(this.redraws ? `${CLEAR_LINE}${text}\n${this.shown()}` : `${text}\n`);
+    this.stream.write(this.#redraws ? `${CLEAR_LINE}${text}\n${this.#shown()}` : `${text}\n`);
   }
 
   /** Shows the last state, if that is not on the screen yet, and leaves it there. */
   finish(): void {
-    if (!this.lineShown) this.show(performance.now());
-    if (this.redraws && this.lines.length > 0) this.stream.write('\n');
+    if (!this.#lineShown) this.#show(performance.now());
+    if (this.#redraws && this.#lines.length > 0) this.stream.write('\n');
   }
 
-  private show(now: number): void {
-    this.lastShown = now;
-    this.lineShown = true;
-    this.stream.write(this.redraws ? CLEAR_LINE + this.shown() : `${this.lines[0]}\n`);
+  #show(now: number): void {
+    this.#lastShown = now;
+    this.#lineShown = true;
+    this.stream.write(this.#redraws ? CLEAR_LINE + this.#shown() : `${this.#lines[0]}\n`);
   }
 
   /** How many letters a line of the terminal takes. */
-  private room(): number {
+  #room(): number {
     const { columns = 80 } = this.stream;
     return (columns > 0 ? columns : 80) - 1;
   }
 
   /** The bar and as much of the line as fits beside it; where no bar fits, the shortest line, cut at the end. */
-  private shown(): string {
-    if (this.lines.length === 0) return '';
-    const room = this.room();
-    const line = this.lines.find(({ length }) => LEAST_BAR_WIDTH + length + '[] '.length <= room);
-    if (line === undefined) return this.lines.at(-1)!.slice(0, room);
+  #shown(): string {
+    if (this.#lines.length === 0) return '';
+    const room = this.#room();
+    const line = this.#lines.find(({ length }) => LEAST_BAR_WIDTH + length + '[] '.length <= room);
+    if (line === undefined) return this.#lines.at(-1)!.slice(0, room);
     const width = Math.min(BAR_WIDTH, room - line.length - '[] '.length);
-    const filled = Math.round(width * Math.min(1, this.step / this.steps));
+    const filled = Math.round(width * Math.min(1, this.#step / this.steps));
     return `[${'='.repeat(filled)}${' '.repeat(width - filled)}] ${line}`;
   }
 
   /** All there is to say; then the same without the rate, without the weighted loss, and without any loss. */
-  private describe(loss: number, ofHead1: number | null): string[] {
-    const { milliseconds, tokens, steps } = this.recent;
-    const left = (this.steps - this.step) * (milliseconds / steps);
-    const isTimed = milliseconds > 0 && this.step > this.first;
-    const done = `step ${this.step}/${this.steps}`;
+  #describe(loss: number, ofHead1: number | null): string[] {
+    const { milliseconds, tokens, steps } = this.#recent;
+    const left = (this.steps - this.#step) * (milliseconds / steps);
+    const isTimed = milliseconds > 0 && this.#step > this.#first;
+    const done = `step ${this.#step}/${this.steps}`;
     const weighted = `weighted loss ${loss.toFixed(4)}`;
     const head1 = ofHead1 === null ? [] : [`head 1 ${ofHead1.toFixed(4)}`];
     const rate = isTimed ? [`${formatCount((tokens / milliseconds) * 1000)} tokens/s`] : [];

@@ -11,8 +11,8 @@ const CLEAR_LINE = '\r\u001b[K';
  * at most; elsewhere on a line every ten seconds. What is done within one such time is not shown at all.
  */
 export class StatusLine {
-  private lastShown = performance.now();
-  private shown = false;
+  #lastShown = performance.now();
+  #shown = false;
 
   /** @param stream usually `process.stderr`. */
   constructor(private readonly stream: ProgressStream) {}
@@ -21,16 +21,16 @@ export class StatusLine {
     const { columns = 80 } = this.stream;
     const redraws = redrawsLines(this.stream);
     const now = performance.now();
-    if (now - this.lastShown < (redraws ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS)) return;
-    this.lastShown = now;
-    this.shown = true;
+    if (now - this.#lastShown < (redraws ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS)) return;
+    this.#lastShown = now;
+    this.#shown = true;
     this.stream.write(redraws ? CLEAR_LINE + text.slice(0, (columns > 0 ? columns : 80) - 1) : `${text}\n`);
   }
 
   /** Takes the line off a terminal, for what comes next. */
   clear(): void {
-    if (redrawsLines(this.stream) && this.shown) this.stream.write(CLEAR_LINE);
-    this.shown = false;
+    if (redrawsLines(this.stream) && this.#shown) this.stream.write(CLEAR_LINE);
+    this.#shown = false;
   }
 }
 

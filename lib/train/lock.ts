@@ -53,7 +53,7 @@ export class DirectoryLock {
     );
     try {
       await makeDirectory(directory);
-      while (!lock.create()) {
+      while (!lock.#create()) {
         await removeIfStale(directory, path);
         // Whoever had it may have taken a directory away with it in which there was nothing else.
         await makeDirectory(directory);
@@ -79,7 +79,7 @@ export class DirectoryLock {
   }
 
   /** False when there is a lock already, or the directory was taken away. */
-  private create(): boolean {
+  #create(): boolean {
     try {
       writeFileSync(this.path, this.content, { flag: 'wx' });
       return true;

@@ -30,7 +30,7 @@ export class TrainingLog {
    */
   static async create(path: string): Promise<TrainingLog> {
     await readOwn(path);
-    return TrainingLog.start(path, '');
+    return TrainingLog.#start(path, '');
   }
 
   /**
@@ -43,10 +43,10 @@ export class TrainingLog {
   static async resume(path: string, step: number): Promise<TrainingLog> {
     const lines = (await readOwn(path)).split('\n').slice(0, -1);
     const kept = lines.filter((line, i) => stepOf(line, `${path}:${i + 1}`) <= step);
-    return TrainingLog.start(path, kept.map((line) => `${line}\n`).join(''));
+    return TrainingLog.#start(path, kept.map((line) => `${line}\n`).join(''));
   }
 
-  private static async start(path: string, content: string): Promise<TrainingLog> {
+  static async #start(path: string, content: string): Promise<TrainingLog> {
     await writeFileAtomic(path, content);
     const handle = await open(path, 'a').catch((cause: unknown) => {
       throw fileAccessError('write', path, cause);
@@ -68,7 +68,7 @@ export class TrainingLog {
       for (let done = 0; done < bytes.length;) done += writeSync(this.handle.fd, bytes, done);
       this.size += bytes.length;
     } catch (cause) {
-      this.dropUnfinished();
+      this.#dropUnfinished();
       throw fileAccessError('write', this.path, cause);
     }
   }
@@ -77,7 +77,7 @@ export class TrainingLog {
     return this.handle.close();
   }
 
-  private dropUnfinished(): void {
+  #dropUnfinished(): void {
     try {
       ftruncateSync(this.handle.fd, this.size);
     } catch {

@@ -113,12 +113,12 @@ class SingleFile implements SafetensorsFile {
   }
 
   info(name: string): TensorInfo {
-    const { dtype, shape } = this.entry(name);
+    const { dtype, shape } = this.#entry(name);
     return { dtype, shape };
   }
 
   async read(name: string): Promise<TensorData> {
-    const entry = this.entry(name);
+    const entry = this.#entry(name);
     const bytes = new Uint8Array(entry.end - entry.begin);
     const hash = this.header.checksums && startChecksum(name, entry);
     const got = await readFully(this.handle, bytes, this.dataStart + entry.begin, (piece) =>
@@ -136,7 +136,7 @@ class SingleFile implements SafetensorsFile {
     return this.handle.close();
   }
 
-  private entry(name: string) {
+  #entry(name: string) {
     const entry = this.header.tensors.get(name);
     if (!entry) throw noSuchTensor(this.path, name);
     return entry;

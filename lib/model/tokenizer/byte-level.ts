@@ -99,10 +99,10 @@ function canonicalJson(value: unknown): string {
  */
 export class ByteTokenizer implements Tokenizer {
   readonly vocabSize: number;
-  private readonly specials: ReadonlyMap<number, string>;
-  private readonly specialIds: ReadonlyMap<string, number>;
+  readonly #specials: ReadonlyMap<number, string>;
+  readonly #specialIds: ReadonlyMap<string, number>;
   /** Splits at the special tokens and keeps them; where several begin in one place, the longest is taken. */
-  private readonly splitter: RegExp | undefined;
+  readonly #splitter: RegExp | undefined;
 
   constructor(
     readonly files: TokenizerFiles,
@@ -111,16 +111,16 @@ export class ByteTokenizer implements Tokenizer {
     readonly eosId: number | undefined,
   ) {
     this.vocabSize = BYTES + specials.length;
-    this.specials = new Map(specials.map(({ id, content }) => [id, content]));
-    this.specialIds = new Map(specials.map(({ id, content }) => [content, id]));
-    const longestFirst = [...this.specialIds.keys()].sort((a, b) => b.length - a.length);
+    this.#specials = new Map(specials.map(({ id, content }) => [id, content]));
+    this.#specialIds = new Map(specials.map(({ id, content }) => [content, id]));
+    const longestFirst = [...this.#specialIds.keys()].sort((a, b) => b.length - a.length);
     const patterns = longestFirst.map((content) => content.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'));
-    if (patterns.length > 0) this.splitter = new RegExp(`(${patterns.join('|')})`);
+    if (patterns.length > 0) this.#splitter = new RegExp(`(${patterns.join('|')})`);
   }
 
   encode(text: string): Int32Array {
-    const parts = (this.splitter ? text.split(this.splitter) : [text]).map((part) => {
-      const special = this.specialIds.get(part);
+    const parts = (this.#splitter ? text.split(this.#splitter) : [text]).map((part) => {
+      const special = this.#specialIds.get(part);
       return special === undefined ? Buffer.from(part, 'utf8') : [special];
     });
     const ids = new Int32Array(parts.reduce((length, part) => length + part.length, 0));
@@ -146,7 +146,7 @@ export class ByteTokenizer implements Tokenizer {
         let text = '';
         let bytes: number[] = [];
         for (const id of idsWithText(ids, (candidate) => candidate < end)) {
-          const special = this.specials.get(id);
+          const special = this.#specials.get(id);
           if (special === undefined) {
             bytes.push(id);
           } else {

@@ -11,8 +11,8 @@ import type { Library } from './library';
 /** Any tokenizer.json, by way of `@huggingface/tokenizers`. */
 export class GeneralTokenizer implements Tokenizer {
   readonly vocabSize: number;
-  private readonly vocabulary: readonly (string | undefined)[];
-  private readonly specialIds: ReadonlySet<number>;
+  readonly #vocabulary: readonly (string | undefined)[];
+  readonly #specialIds: ReadonlySet<number>;
 
   constructor(
     private readonly library: Library,
@@ -20,10 +20,10 @@ export class GeneralTokenizer implements Tokenizer {
     readonly bosId: number | undefined,
     readonly eosId: number | undefined,
   ) {
-    this.vocabulary = library.model.vocab;
-    this.vocabSize = this.vocabulary.length;
+    this.#vocabulary = library.model.vocab;
+    this.vocabSize = this.#vocabulary.length;
     const added = [...library.get_added_tokens_decoder()];
-    this.specialIds = new Set(added.filter(([, { special }]) => special).map(([id]) => id));
+    this.#specialIds = new Set(added.filter(([, { special }]) => special).map(([id]) => id));
   }
 
   encode(text: string, { addSpecialTokens = true }: { addSpecialTokens?: boolean } = {}): Int32Array {
@@ -40,7 +40,7 @@ export class GeneralTokenizer implements Tokenizer {
   }
 
   decode(ids: Iterable<number>, { skipSpecialTokens = true }: DecodeOptions = {}): string {
-    return this.textOf([...idsWithText(ids, (id) => this.hasText(id, skipSpecialTokens))]);
+    return this.#textOf([...idsWithText(ids, (id) => this.#hasText(id, skipSpecialTokens))]);
   }
 
   streamDecoder({ skipSpecialTokens = true }: DecodeOptions = {}): StreamDecoder {
@@ -51,7 +51,7 @@ export class GeneralTokenizer implements Tokenizer {
     let context = 0;
     let given = '';
     const next = (final: boolean): string => {
-      const text = this.textOf(window);
+      const text = this.#textOf(window);
       // U+FFFD at the end is, most likely, the beginning of a character.
       const certain = !final && text.endsWith('\ufffd') ? text.slice(0, -1) : text;
       const piece = certain.slice(given.length);
@@ -59,14 +59,14 @@ export class GeneralTokenizer implements Tokenizer {
       if (certain.length === text.length && piece !== '') {
         window = window.slice(context);
         context = window.length;
-        given = this.textOf(window);
+        given = this.#textOf(window);
       }
       return piece;
     };
     return {
       push: (ids) => {
         let text = '';
-        for (const id of idsWithText(ids, (candidate) => this.hasText(candidate, skipSpecialTokens))) {
+        for (const id of idsWithText(ids, (candidate) => this.#hasText(candidate, skipSpecialTokens))) {
           window.push(id);
           text += next(false);
         }
@@ -82,11 +82,11 @@ export class GeneralTokenizer implements Tokenizer {
     };
   }
 
-  private hasText(id: number, skipSpecialTokens: boolean): boolean {
-    return this.vocabulary[id] !== undefined && !(skipSpecialTokens && this.specialIds.has(id));
+  #hasText(id: number, skipSpecialTokens: boolean): boolean {
+    return this.#vocabulary[id] !== undefined && !(skipSpecialTokens && this.#specialIds.has(id));
   }
 
-  private textOf(ids: number[]): string {
+  #textOf(ids: number[]): string {
     // Cleaning up would rewrite spaces that were in the text, and cannot be done on a stream.
     return ids.length === 0 ? '' : this.library.decode(ids, { clean_up_tokenization_spaces: false });
   }

@@ -28,10 +28,10 @@ export async function* readPieces(path: string): AsyncGenerator<Buffer> {
 
 /** Gathers a part of a file that goes over several pieces, and refuses one that becomes too long. */
 export class PartBuilder {
-  private pieces: Uint8Array[] = [];
-  private length = 0;
-  private offset = 0;
-  private line: number | undefined;
+  #pieces: Uint8Array[] = [];
+  #length = 0;
+  #offset = 0;
+  #line: number | undefined;
 
   constructor(
     private readonly path: string,
@@ -41,27 +41,27 @@ export class PartBuilder {
 
   /** Says on which line the part begins. Only the first call for each part counts. */
   beginsOn(line: number): void {
-    this.line ??= line;
+    this.#line ??= line;
   }
 
   /** @throws INVALID_DATA naming file and line, when the part has more than {@link MAX_PART_BYTES}. */
   add(piece: Uint8Array): void {
-    this.pieces.push(piece);
-    this.length += piece.length;
-    if (this.length <= MAX_PART_BYTES) return;
-    const where = this.line === undefined ? this.path : `${this.path}:${this.line}`;
+    this.#pieces.push(piece);
+    this.#length += piece.length;
+    if (this.#length <= MAX_PART_BYTES) return;
+    const where = this.#line === undefined ? this.path : `${this.path}:${this.#line}`;
     const problem = `the ${this.kind} has more than ${MAX_PART_BYTES >> 20} MiB, the most that one document may have here`;
     throw new ForetokenError('INVALID_DATA', `${where}: ${problem}`);
   }
 
   /** Gives the part out. The next one begins `skip` bytes behind it. */
   take(skip: number): FilePart {
-    const bytes = this.pieces.length === 1 ? this.pieces[0]! : Buffer.concat(this.pieces);
-    const part = { bytes, offset: this.offset, line: this.line ?? 1 };
-    this.pieces = [];
-    this.length = 0;
-    this.line = undefined;
-    this.offset += bytes.length + skip;
+    const bytes = this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces);
+    const part = { bytes, offset: this.#offset, line: this.#line ?? 1 };
+    this.#pieces = [];
+    this.#length = 0;
+    this.#line = undefined;
+    this.#offset += bytes.length + skip;
     return part;
   }
 }

@@ -86,11 +86,11 @@ const place = integer(0);
 export class PackedRows {
   /** How many rows there are: as many as have a next token for their last one. The rest of the range is left out. */
   readonly length: number;
-  private readonly file: TokenFile;
-  private readonly rowLength: number;
+  readonly #file: TokenFile;
+  readonly #rowLength: number;
   /** n: targets are made for heads 1 … n. */
   readonly heads: number;
-  private readonly range: TokenRange;
+  readonly #range: TokenRange;
 
   /**
    * @param options.rowLength T.
@@ -99,24 +99,24 @@ export class PackedRows {
    * @throws INVALID_DATA when the range is shorter than one row.
    */
   constructor(file: TokenFile, options: PackedRowsOptions) {
-    this.file = check('PackedRows: file', file, instance(TokenFile));
+    this.#file = check('PackedRows: file', file, instance(TokenFile));
     const checked = checkOptions<PackedRowsOptions>('PackedRows', options, {
       rowLength: required(size),
       heads: required(size),
       range: object<TokenRange>({ start: required(place), end: required(place) }),
     });
-    this.rowLength = checked.rowLength;
+    this.#rowLength = checked.rowLength;
     this.heads = checked.heads;
-    this.range = checked.range ?? { start: 0, end: file.length };
-    const { start, end } = this.range;
+    this.#range = checked.range ?? { start: 0, end: file.length };
+    const { start, end } = this.#range;
     if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end < start || end > file.length) {
       const problem = `tokens ${start} to ${end} are not a range of its ${file.length} tokens`;
       throw new ForetokenError('INVALID_ARGUMENT', `${file.path}: ${problem}`);
     }
-    this.length = Math.floor((end - start - 1) / this.rowLength);
+    this.length = Math.floor((end - start - 1) / this.#rowLength);
     if (this.length < 1) {
       const part = end - start < file.length ? ` in the part from ${start} to ${end}` : '';
-      const problem = `there are ${end - start} tokens${part}, but a row of ${this.rowLength} needs one more than that`;
+      const problem = `there are ${end - start} tokens${part}, but a row of ${this.#rowLength} needs one more than that`;
       throw new ForetokenError('INVALID_DATA', `${file.path}: ${problem}; use more text or shorter rows`);
     }
   }
@@ -126,20 +126,20 @@ export class PackedRows {
    * @throws INDEX_OUT_OF_RANGE when a row does not exist; OUT_OF_MEMORY when so many do not fit into memory.
    */
   batch(rows: readonly number[]): PackedBatch {
-    checkRowsFit(this.file.path, rows.length, this.rowLength, this.heads);
-    const size = rows.length * this.rowLength;
+    checkRowsFit(this.#file.path, rows.length, this.#rowLength, this.heads);
+    const size = rows.length * this.#rowLength;
     const tokens = new Int32Array(size);
     const starts = new Int32Array(size);
     const targets = Array.from({ length: this.heads }, () => new Int32Array(size));
-    const ahead = new Int32Array(this.rowLength + this.heads);
+    const ahead = new Int32Array(this.#rowLength + this.heads);
     rows.forEach((row, b) => {
-      const first = this.firstToken(row);
-      const count = Math.min(ahead.length, this.range.end - first);
-      this.file.read(first, count, ahead);
-      const base = b * this.rowLength;
-      tokens.set(ahead.subarray(0, this.rowLength), base);
-      for (const document of this.documentsOf(first)) {
-        for (let t = Math.max(document.start, 0); t < Math.min(document.end, this.rowLength); t += 1) {
+      const first = this.#firstToken(row);
+      const count = Math.min(ahead.length, this.#range.end - first);
+      this.#file.read(first, count, ahead);
+      const base = b * this.#rowLength;
+      tokens.set(ahead.subarray(0, this.#rowLength), base);
+      for (const document of this.#documentsOf(first)) {
+        for (let t = Math.max(document.start, 0); t < Math.min(document.end, this.#rowLength); t += 1) {
           starts[base + t] = Math.max(document.start, 0);
           targets.forEach((target, head) => {
             const next = t + head + 1;
@@ -151,21 +151,21 @@ export class PackedRows {
     return { tokens, starts, targets };
   }
 
-  private firstToken(row: number): number {
+  #firstToken(row: number): number {
     if (!Number.isInteger(row) || row < 0 || row >= this.length) {
       const problem = `row must be an integer from 0 to ${this.length - 1}, but is ${row}`;
-      throw new ForetokenError('INDEX_OUT_OF_RANGE', `${this.file.path}: ${problem}`);
+      throw new ForetokenError('INDEX_OUT_OF_RANGE', `${this.#file.path}: ${problem}`);
     }
-    return this.range.start + row * this.rowLength;
+    return this.#range.start + row * this.#rowLength;
   }
 
   /** The documents of the row at `first`, relative to it; a document that began before has a negative start. */
-  private *documentsOf(first: number): Generator<TokenRange> {
-    const { file, range } = this;
+  *#documentsOf(first: number): Generator<TokenRange> {
+    const file = this.#file;
     for (let i = file.documentAt(first); i < file.documentCount; i += 1) {
       const start = file.documentStart(i) - first;
-      if (start >= this.rowLength) return;
-      yield { start, end: Math.min(file.documentStart(i + 1), range.end) - first };
+      if (start >= this.#rowLength) return;
+      yield { start, end: Math.min(file.documentStart(i + 1), this.#range.end) - first };
     }
   }
 }

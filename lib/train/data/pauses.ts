@@ -3,7 +3,7 @@ const INTERVAL_MS = 20;
 
 /** Lets the event loop have its turn in long work: timers run, signals and requests are answered. */
 export class Pauses {
-  private last = performance.now();
+  #last = performance.now();
 
   constructor(private readonly signal?: AbortSignal) {}
 
@@ -12,9 +12,9 @@ export class Pauses {
    * @throws the reason of the signal once it is aborted.
    */
   async pause(): Promise<void> {
-    if (performance.now() - this.last > INTERVAL_MS) {
+    if (performance.now() - this.#last > INTERVAL_MS) {
       await new Promise((resolve) => setImmediate(resolve));
-      this.last = performance.now();
+      this.#last = performance.now();
     }
     this.signal?.throwIfAborted();
   }

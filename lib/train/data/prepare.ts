@@ -111,19 +111,19 @@ export async function prepareCorpus(given: CorpusOptions): Promise<TokenFile> {
 
 /** The files of a corpus on their way to tokens. */
 class Corpus {
-  private readonly pauses: Pauses;
-  private sizes: number[] = [];
-  private totalBytes = 0;
+  readonly #pauses: Pauses;
+  #sizes: number[] = [];
+  #totalBytes = 0;
   /** Of the files that are done in this phase. */
-  private bytes = 0;
-  private documents = 0;
-  private tokens = 0;
+  #bytes = 0;
+  #documents = 0;
+  #tokens = 0;
 
   constructor(
     private readonly files: readonly string[],
     private readonly options: CorpusOptions,
   ) {
-    this.pauses = new Pauses(options.signal);
+    this.#pauses = new Pauses(options.signal);
   }
 
   /**
@@ -135,15 +135,15 @@ class Corpus {
     const versions = [TOKEN_FILE_VERSION, DOCUMENTS_VERSION, encodingVersion()];
     const key = createHash('sha256');
     key.update(JSON.stringify([...versions, tokenizer.files, tokenizer.eosId, textField]));
-    this.sizes = await Promise.all(this.files.map(sizeOf));
-    this.totalBytes = this.sizes.reduce((sum, size) => sum + size, 0);
-    await this.eachFile('reading', async (file) => {
+    this.#sizes = await Promise.all(this.files.map(sizeOf));
+    this.#totalBytes = this.#sizes.reduce((sum, size) => sum + size, 0);
+    await this.#eachFile('reading', async (file) => {
       const content = createHash('sha256');
       let bytes = 0;
       for await (const piece of readPieces(file)) {
         content.update(piece);
         bytes += piece.length;
-        await this.report('reading', bytes);
+        await this.#report('reading', bytes);
       }
       key.update(`${fileKind(file)} ${content.digest('hex')}\n`);
     });
@@ -152,41 +152,38 @@ class Corpus {
 
   /** @throws INVALID_DATA naming all files that cannot be used, or when there is no text in any. */
   async check(): Promise<void> {
-    await this.eachFile('checking', async (file) => {
+    await this.#eachFile('checking', async (file) => {
       for await (const { end } of readDocuments(file, this.options.textField)) {
-        this.documents += 1;
-        await this.report('checking', end);
+        this.#documents += 1;
+        await this.#report('checking', end);
       }
     });
-    if (this.documents === 0) throw this.noText();
+    if (this.#documents === 0) throw this.#noText();
   }
 
   /** The ids of each document, with its end token. */
   async *tokenize(): AsyncGenerator<Int32Array> {
     const { tokenizer, textField } = this.options;
-    this.bytes = 0;
-    this.documents = 0;
+    this.#bytes = 0;
+    this.#documents = 0;
     for (const [i, file] of this.files.entries()) {
       for await (const { text, end } of readDocuments(file, textField)) {
         const ids = withEnd(tokenizer.encode(text), tokenizer.eosId);
         yield ids;
-        this.documents += 1;
-        this.tokens += ids.length;
-        await this.report('tokenizing', end);
+        this.#documents += 1;
+        this.#tokens += ids.length;
+        await this.#report('tokenizing', end);
       }
-      this.bytes += this.sizes[i]!;
+      this.#bytes += this.#sizes[i]!;
     }
-    await this.report('tokenizing', 0);
-    if (this.tokens === 0) throw this.noText();
+    await this.#report('tokenizing', 0);
+    if (this.#tokens === 0) throw this.#noText();
   }
 
   /** Does the same with each file, and throws what was wrong with any of them in the end. */
-  private async eachFile(
-    phase: CorpusProgress['phase'],
-    work: (file: string) => Promise<void>,
-  ): Promise<void> {
+  async #eachFile(phase: CorpusProgress['phase'], work: (file: string) => Promise<void>): Promise<void> {
     const problems: FileProblem[] = [];
-    this.bytes = 0;
+    this.#bytes = 0;
     for (const [i, file] of this.files.entries()) {
       try {
         await work(file);
@@ -194,20 +191,25 @@ class Corpus {
         if (!(error instanceof ForetokenError) || this.options.signal?.aborted) throw error;
         problems.push({ path: file, error });
       }
-      this.bytes += this.sizes[i]!;
+      this.#bytes += this.#sizes[i]!;
     }
     throwProblems(problems, this.files);
-    await this.report(phase, 0);
+    await this.#report(phase, 0);
   }
 
   /** @param bytes done of the file under way. */
-  private async report(phase: CorpusProgress['phase'], bytes: number): Promise<void> {
-    const { totalBytes, documents, tokens } = this;
-    this.options.onProgress?.({ phase, bytes: this.bytes + bytes, totalBytes, documents, tokens });
-    await this.pauses.pause();
+  async #report(phase: CorpusProgress['phase'], bytes: number): Promise<void> {
+    this.options.onProgress?.({
+      phase,
+      bytes: this.#bytes + bytes,
+      totalBytes: this.#totalBytes,
+      documents: this.#documents,
+      tokens: this.#tokens,
+    });
+    await this.#pauses.pause();
   }
 
-  private noText(): ForetokenError {
+  #noText(): ForetokenError {
     const [first, ...others] = this.files;
     const where = others.length === 0 ? first : `${this.files.length} files, ${first} the first`;
     return new ForetokenError(

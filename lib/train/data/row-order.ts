@@ -56,9 +56,9 @@ export function permutation(count: number, seed: number, epoch: number): (place:
  * and on how many rows were taken, not on how they were divided into batches; a batch may run on into the next epoch.
  */
 export class RowOrder {
-  private epoch: number;
-  private index: number;
-  private rowAt: (place: number) => number;
+  #epoch: number;
+  #index: number;
+  #rowAt: (place: number) => number;
 
   /**
    * @param rows how many rows there are.
@@ -74,25 +74,25 @@ export class RowOrder {
     checkInteger('RowOrder: seed', seed, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
     checkInteger('RowOrder: epoch', state.epoch, 0);
     checkInteger('RowOrder: index', state.index, 0, rows);
-    this.epoch = state.epoch;
-    this.index = state.index;
-    this.rowAt = permutation(rows, seed, this.epoch);
+    this.#epoch = state.epoch;
+    this.#index = state.index;
+    this.#rowAt = permutation(rows, seed, this.#epoch);
   }
 
   get state(): OrderState {
-    return { epoch: this.epoch, index: this.index };
+    return { epoch: this.#epoch, index: this.#index };
   }
 
   /** The next `count` rows. */
   next(count: number): number[] {
     return Array.from({ length: count }, () => {
-      if (this.index === this.rows) {
-        this.epoch += 1;
-        this.index = 0;
-        this.rowAt = permutation(this.rows, this.seed, this.epoch);
+      if (this.#index === this.rows) {
+        this.#epoch += 1;
+        this.#index = 0;
+        this.#rowAt = permutation(this.rows, this.seed, this.#epoch);
       }
-      this.index += 1;
-      return this.rowAt(this.index - 1);
+      this.#index += 1;
+      return this.#rowAt(this.#index - 1);
     });
   }
 }

@@ -144,14 +144,14 @@ export class TokenFile {
     check('TokenFile.open: path', path, pathChecker);
     const handle = await openForReading(path);
     try {
-      return await TokenFile.check(path, handle);
+      return await TokenFile.#check(path, handle);
     } catch (error) {
       await handle.close();
       throw error;
     }
   }
 
-  private static async check(path: string, handle: FileHandle): Promise<TokenFile> {
+  static async #check(path: string, handle: FileHandle): Promise<TokenFile> {
     const { size } = await handle.stat();
     const bytes = Buffer.alloc(HEADER_BYTES);
     await readFully(handle, bytes, 0);
@@ -189,13 +189,13 @@ export class TokenFile {
 
   /** The position of the first token of document i; `length` for i = documentCount. */
   documentStart(i: number): number {
-    this.checkIndex('documentStart', 'document', i, this.documentCount);
+    this.#checkIndex('documentStart', 'document', i, this.documentCount);
     return this.starts[i] ?? this.length;
   }
 
   /** The document that the token at `position` belongs to. */
   documentAt(position: number): number {
-    this.checkIndex('documentAt', 'position', position, this.length - 1);
+    this.#checkIndex('documentAt', 'position', position, this.length - 1);
     let low = 0;
     let high = this.documentCount - 1;
     while (low < high) {
@@ -208,8 +208,8 @@ export class TokenFile {
 
   /** Copies `count` tokens from `start` on to the beginning of `out`. */
   read(start: number, count: number, out: Int32Array): void {
-    this.checkIndex('read', 'start', start, this.length);
-    this.checkIndex('read', 'count', count, Math.min(this.length - start, out.length));
+    this.#checkIndex('read', 'start', start, this.length);
+    this.#checkIndex('read', 'count', count, Math.min(this.length - start, out.length));
     const { bytesPerToken } = this.header;
     // In place for 4 bytes a token; 2 bytes are read into the second half and widened from the front.
     const narrow = bytesPerToken === 2;
@@ -218,7 +218,7 @@ export class TokenFile {
       out.byteOffset + (narrow ? count * 2 : 0),
       count * bytesPerToken,
     );
-    this.readBytes(HEADER_BYTES + start * bytesPerToken, bytes);
+    this.#readBytes(HEADER_BYTES + start * bytesPerToken, bytes);
     if (narrow) {
       const tokens = new Uint16Array(bytes.buffer, bytes.byteOffset, count);
       for (let i = 0; i < count; i += 1) out[i] = tokens[i]!;
@@ -230,7 +230,7 @@ export class TokenFile {
     return this.handle.close();
   }
 
-  private readBytes(at: number, bytes: Uint8Array): void {
+  #readBytes(at: number, bytes: Uint8Array): void {
     if (this.handle.fd < 0) throw new ForetokenError('INVALID_HANDLE', `${this.path}: it was closed`);
     for (let done = 0; done < bytes.length;) {
       const read = readSync(this.handle.fd, bytes, done, bytes.length - done, at + done);
@@ -239,7 +239,7 @@ export class TokenFile {
     }
   }
 
-  private checkIndex(method: string, name: string, value: number, limit: number): void {
+  #checkIndex(method: string, name: string, value: number, limit: number): void {
     if (Number.isInteger(value) && value >= 0 && value <= limit) return;
     const problem = `${name} must be an integer from 0 to ${limit}, but is ${value}`;
     throw new ForetokenError('INDEX_OUT_OF_RANGE', `${this.path}: ${method}: ${problem}`);

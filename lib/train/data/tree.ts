@@ -15,25 +15,25 @@ export class LinkedTree {
   /** Directories that could not be listed. */
   readonly problems: FileProblem[] = [];
   /** The real path of each directory that was listed. */
-  private readonly directories = new Map<string, string>();
+  readonly #directories = new Map<string, string>();
   /** Symbolic links that do not lead to a directory. */
-  private readonly links = new Set<string>();
+  readonly #links = new Set<string>();
 
   /** What `glob` reads the file system with. */
   readonly fs = {
     readdir: (path: string, _: unknown, callback: (error: null, entries: Entry[]) => void) => {
       const directory = path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
-      void this.list(directory).then((entries) => callback(null, entries));
+      void this.#list(directory).then((entries) => callback(null, entries));
     },
   } as unknown as GlobOptions['fs'];
 
-  private async list(directory: string): Promise<Entry[]> {
+  async #list(directory: string): Promise<Entry[]> {
     try {
       const real = await realpath(directory);
-      if (this.isInside(directory, real)) return [];
-      this.directories.set(directory, real);
+      if (this.#isInside(directory, real)) return [];
+      this.#directories.set(directory, real);
       const entries = await readdir(directory, { withFileTypes: true });
-      return await Promise.all(entries.map(async (entry) => this.resolve(directory, entry)));
+      return await Promise.all(entries.map(async (entry) => this.#resolve(directory, entry)));
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
       // A pattern may name a directory that does not exist.
@@ -49,26 +49,26 @@ export class LinkedTree {
    * @throws Error of the system, for a link that leads nowhere.
    */
   async realPath(file: string): Promise<string> {
-    if (this.links.has(file)) return realpath(file);
-    return join(this.directories.get(dirname(file))!, basename(file));
+    if (this.#links.has(file)) return realpath(file);
+    return join(this.#directories.get(dirname(file))!, basename(file));
   }
 
   /** Whether `directory`, which really is `real`, lies inside `real`. */
-  private isInside(directory: string, real: string): boolean {
-    for (let parent = dirname(directory); this.directories.has(parent); parent = dirname(parent)) {
-      if (this.directories.get(parent) === real) return true;
+  #isInside(directory: string, real: string): boolean {
+    for (let parent = dirname(directory); this.#directories.has(parent); parent = dirname(parent)) {
+      if (this.#directories.get(parent) === real) return true;
       if (parent === dirname(parent)) break;
     }
     return false;
   }
 
   /** A link as what it leads to; one that leads nowhere as a file, so that it is missed if it is asked for. */
-  private async resolve(directory: string, entry: Dirent): Promise<Entry> {
+  async #resolve(directory: string, entry: Dirent): Promise<Entry> {
     if (!entry.isSymbolicLink()) return entry;
     const path = join(directory, entry.name);
     const status = await stat(path).catch(() => undefined);
     const isDirectory = status?.isDirectory() ?? false;
-    if (!isDirectory) this.links.add(path);
+    if (!isDirectory) this.#links.add(path);
     return {
       name: entry.name,
       isFile: () => status?.isFile() ?? true,
