@@ -77,7 +77,7 @@ export {
 } from './nn/parameters';
 export { RMSNorm } from './nn/rms-norm';
 export { RopeTable } from './nn/rope-table';
-export type { CachedRows, PackedRows as TrainingRows, Rows } from './nn/rows';
+export type { CachedRows, Rows, TrainingRows } from './nn/rows';
 
 export { headKindNames, registerHeadKind } from './heads';
 export type { HeadInputs, HeadKind, HeadOutputs, Heads, HeadsContext } from './heads/heads';

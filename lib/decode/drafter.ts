@@ -1,7 +1,7 @@
 import { inputsOf, stateOf } from '../heads/inputs';
 import type { MtpModel } from '../model/model';
 import { KvCache } from '../nn/kv-cache';
-import type { PackedRows } from '../nn/rows';
+import type { TrainingRows } from '../nn/rows';
 import { embedding } from '../tensor/ops/layers/embedding';
 import { linear } from '../tensor/ops/linear/linear';
 import { reshape, rows } from '../tensor/ops/layers/reshape';
@@ -86,7 +86,7 @@ class PositionDrafter implements Drafter {
   /** The rows of the step before. */
   readonly #last: TrunkStates;
   /** A row that stands alone, at the position where the root was drawn. */
-  readonly #alone: PackedRows;
+  readonly #alone: TrainingRows;
 
   constructor(
     private readonly model: MtpModel,

@@ -3,7 +3,7 @@ import type { Tensor } from '../tensor/tensor';
 import type { KvCache } from './kv-cache';
 
 /** Training rows: `batch` sequences of equal length, packed with documents. */
-export interface PackedRows {
+export interface TrainingRows {
   /** Tells the two kinds of rows apart. */
   readonly kind: 'packed';
   /** Number of sequences. */
@@ -27,4 +27,4 @@ export interface CachedRows {
 }
 
 /** How the rows of one forward pass relate to each other: what attention may look at. */
-export type Rows = PackedRows | CachedRows;
+export type Rows = TrainingRows | CachedRows;

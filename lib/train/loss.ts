@@ -25,7 +25,7 @@ import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import type { HeadInputs, HeadOutputs, Heads } from '../heads/heads';
 import { inputsOf, needsHidden, stateOf } from '../heads/inputs';
-import type { PackedRows } from '../nn/rows';
+import type { TrainingRows } from '../nn/rows';
 import { MtpModel } from '../model/model';
 
 /** Packed rows to learn from; all arrays are [batch · length], row after row. */
@@ -45,7 +45,7 @@ export interface TrainingBatch {
 /** A batch on a device. */
 export interface DeviceBatch {
   /** Where rows and documents begin, and the positions that follow from it. */
-  rows: PackedRows;
+  rows: TrainingRows;
   /** int32 [batch · length]. */
   tokens: Tensor;
   /** int32 [batch · length], one for each head. */

@@ -6,11 +6,11 @@ namespace foretoken {
 
 namespace {
 
-struct PackedRows {
+struct BatchShape {
   int64_t batch, length;
 };
 
-PackedRows packed_rows(const Call& call, const Tensor& qkv, const Tensor& starts, int64_t batch) {
+BatchShape batch_shape(const Call& call, const Tensor& qkv, const Tensor& starts, int64_t batch) {
   const int64_t rows = qkv.shape[0];
   if (rows % batch != 0) {
     call.fail(ErrorCode::kShapeMismatch, "qkv is %s, but its rows must be a multiple of batch, which is %lld",
@@ -36,7 +36,7 @@ napi_value attention(Call& call) {
   const int64_t given_batch = call.integer(2, "batch", 1);
   const AttentionShape shape = attention_shape(call, 3);
   check_qkv(call, qkv, shape);
-  const auto [batch, length] = packed_rows(call, qkv, starts, given_batch);
+  const auto [batch, length] = batch_shape(call, qkv, starts, given_batch);
   const int64_t rows = qkv.shape[0];
   Tensor out = call.output(qkv.dtype, {rows, shape.heads * shape.head_dim});
   Tensor lse = call.output(DType::kFloat32, {rows, shape.heads});
@@ -63,7 +63,7 @@ napi_value attention_backward(Call& call) {
   const int64_t given_batch = call.integer(5, "batch", 1);
   const AttentionShape shape = attention_shape(call, 6);
   check_qkv(call, qkv, shape);
-  const auto [batch, length] = packed_rows(call, qkv, starts, given_batch);
+  const auto [batch, length] = batch_shape(call, qkv, starts, given_batch);
   const int64_t rows = qkv.shape[0];
   call.check_shape(grad_out, "gradOut", {rows, shape.heads * shape.head_dim});
   call.check_shape(out, "out", grad_out.shape);

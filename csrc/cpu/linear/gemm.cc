@@ -14,13 +14,13 @@ constexpr int64_t kBlockFloats = 128 * 1024;
 constexpr int64_t kDepth = 512;  // of one panel that is packed on the way
 
 // Where a tile's rows of A are found: packed, [k][rows of the tile]; or as they lie, `stride` floats apart.
-struct PackedRows {
+struct PanelRows {
   static constexpr bool kFromAfar = false;
   const float* data;
   template <int kRows>
   struct Reader {
     const float* at;
-    explicit Reader(const PackedRows& rows) : at(rows.data) {}
+    explicit Reader(const PanelRows& rows) : at(rows.data) {}
     Vec operator()(int64_t, int r) const { return broadcast(at[r]); }
     void next() { at += kRows; }
   };
@@ -174,7 +174,7 @@ void multiply_panel(const Gemm& g, const float* a, const T* panel, int64_t row, 
                                         : g.c + row * g.c_stride + smaller(col + kPanel, g.n);
       prefetch({reinterpret_cast<const char*>(next), count, g.c_stride * 4, kPanel * 4}, 0, 1);
     }
-    const PackedRows tile{a + begin * depth};
+    const PanelRows tile{a + begin * depth};
     float* const c = g.c + (row + begin) * g.c_stride + col;
     if (g.pieces && accumulate) {
       alignas(64) float sums[kTileRows * kPanel];
