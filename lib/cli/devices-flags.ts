@@ -1,12 +1,14 @@
-import { JSON_FLAG, type CommandLine, type Flags } from './arguments';
+import { boolean, JSON_FLAG, type Flags } from './flags';
+
+const FLAGS = {
+  measure: boolean('measure the peak rates of each device'),
+  ...JSON_FLAG,
+} satisfies Flags;
 
 export const DEVICES = {
   name: 'devices',
   positionals: '',
-  summary: 'Lists the devices that can compute here, and says why others cannot.',
+  summary: 'Lists the devices of this machine, and says why others are not available.',
   example: 'foretoken devices --measure',
-  flags: {
-    measure: { type: 'boolean', help: 'measure what each device can do at most' },
-    ...JSON_FLAG,
-  },
-} as const satisfies CommandLine<Flags>;
+  flags: FLAGS,
+} as const;

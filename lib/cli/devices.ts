@@ -6,7 +6,7 @@ import type { DEVICES } from './devices-flags';
 
 export async function devicesCommand({ values, positionals }: Parsed<typeof DEVICES.flags>): Promise<number> {
   if (positionals.length > 0)
-    throw new UsageError(`'${positionals[0]}' is not expected; devices takes options only`);
+    throw new UsageError(`'${positionals[0]}' is unexpected; devices takes options only`);
   const listings = [];
   for (const listing of devices()) {
     const rates = values.measure && listing.available ? await measure(listing.name as DeviceName) : undefined;

@@ -1,25 +1,20 @@
-import { DEVICE_FLAGS, JSON_FLAG, type Flags, type Values } from './arguments';
+import { DEVICE_FLAGS, integer, JSON_FLAG, number, string, strings, type Flags, type Values } from './flags';
 
 const FLAGS = {
-  'held-out': {
-    type: 'number',
+  'held-out': number('evaluate only this fraction of the text, from its end (default: all)', {
     option: 'fraction',
-    value: 'X',
-    help: 'only this part of the text, from its end (default: all)',
-  },
-  rows: {
-    type: 'integer',
-    value: 'N',
-    help: 'rows to evaluate with, from the beginning, 0 for all (default 256)',
-  },
-  'batch-size': { type: 'integer', value: 'N', help: 'rows at a time (default 8)' },
-  'sequence-length': { type: 'integer', value: 'N', help: 'tokens in a row (default 256)' },
-  exclude: { type: 'strings', value: 'GLOB', help: 'files to leave out; may be repeated' },
-  'text-field': { type: 'string', value: 'NAME', help: 'field of JSON lines and arrays (default text)' },
-  cache: { type: 'string', option: 'cacheDirectory', value: 'DIR', help: 'keep the tokenized text here' },
+  }),
+  rows: integer('rows to evaluate, from the beginning, 0 for all (default 256)'),
+  'batch-size': integer('rows in a batch (default 8)'),
+  'sequence-length': integer('tokens in a row (default 256)'),
+  exclude: strings('GLOB', 'files to exclude; may be repeated'),
+  'text-field': string('NAME', 'field that holds the text in JSON lines and arrays (default text)'),
+  cache: string('DIR', 'directory that keeps the tokenized text (default: none)', {
+    option: 'cacheDirectory',
+  }),
   ...DEVICE_FLAGS,
   ...JSON_FLAG,
-} as const satisfies Flags;
+} satisfies Flags;
 
 export const EVAL = {
   name: 'eval',

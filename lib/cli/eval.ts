@@ -27,16 +27,16 @@ export async function evalCommand({ values, positionals }: Parsed<typeof EVAL.fl
     evaluation = await evaluateText(owned, { ...corpus, cacheDirectory: cache.path, signal }, values);
   });
   if (evaluation) console.log(values.json ? JSON.stringify(evaluation) : describeEvaluation(evaluation));
-  // A signal that came when all was done has stopped nothing.
+  // A signal that arrived after the evaluation has stopped nothing.
   return evaluation ? 0 : exitCode;
 }
 
-/** Where the tokenized text is kept: the directory that was given, or one that is gone in the end, however that comes. */
+/** Opens the directory for the tokenized text: the given one, or a temporary one that is removed however the process ends. */
 async function openCache(given: string | undefined): Promise<{ path: string } & Disposable> {
   if (given !== undefined) return { path: given, [Symbol.dispose]: () => undefined };
   const path = await mkdtemp(join(tmpdir(), 'foretoken-'));
   const remove = (): void => rmSync(path, { recursive: true, force: true });
-  // A second Ctrl-C ends the process without a return from here.
+  // A second Ctrl-C ends the process without disposing.
   process.on('exit', remove);
   return {
     path,

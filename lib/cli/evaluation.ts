@@ -1,10 +1,10 @@
 import type { Evaluation } from '../train/evaluate';
 
-/** A dash where there was nothing to measure. */
+/** Formats a value; a dash if nothing was measured. */
 const fixed = (value: number | null, digits: number): string => value?.toFixed(digits) ?? '-';
 const percent = (share: number | null): string => (share === null ? '-' : `${(100 * share).toFixed(1)} %`);
 
-/** An evaluation on one line. */
+/** Describes an evaluation on one line. */
 export function summarizeEvaluation({ loss, perplexity, bitsPerByte, heads }: Evaluation): string {
   const parts = [`head 1: loss ${fixed(loss, 4)}`, `perplexity ${fixed(perplexity, 2)}`];
   if (bitsPerByte !== null) parts.push(`${bitsPerByte.toFixed(3)} bits per byte`);
@@ -13,7 +13,7 @@ export function summarizeEvaluation({ loss, perplexity, bitsPerByte, heads }: Ev
   return parts.join(', ');
 }
 
-/** An evaluation as a table, a head on each line. */
+/** Describes an evaluation as a table with one line for each head. */
 export function describeEvaluation(evaluation: Evaluation): string {
   const { heads, bitsPerByte } = evaluation;
   const rows = heads.map(({ head, loss, perplexity, top1, top5, acceptance }) => [

@@ -1,13 +1,13 @@
 import { ForetokenError, type ErrorCode } from '../errors';
-import type { Flags } from './arguments';
+import type { Flags } from './flags';
 
-/** The codes of errors that are about what the library was given. */
+/** Codes of errors about the options that the library was given. */
 const ABOUT_OPTIONS: readonly ErrorCode[] = ['INVALID_ARGUMENT', 'INVALID_CONFIG', 'UNSUPPORTED'];
 
 /**
- * An error of the library in the words of the command line: it names the flags that were typed in place of the options that
- * they became, and beside them flags that could have been. Every other error passes as it is.
- * @param values those of the flags that were given
+ * Translates an error of the library for the command line: replaces the names of options by the flags that set them, or could
+ * have set them. Returns every other error unchanged.
+ * @param values values of the flags that were given
  */
 export function inFlags(error: unknown, flags: Flags, values: Readonly<Record<string, unknown>>): unknown {
   if (!(error instanceof ForetokenError) || !ABOUT_OPTIONS.includes(error.code)) return error;
@@ -20,7 +20,7 @@ export function inFlags(error: unknown, flags: Flags, values: Readonly<Record<st
     const [first = '', ...inner] = word.split('.');
     const name = flagOf.get(word) ?? flagOf.get(inner.at(-1) ?? '') ?? flagOf.get(first);
     if (name === undefined) return word;
-    // A word such as `rows` is an option where it is the subject or is called one; elsewhere it is English.
+    // A word such as `rows` names an option if it is the subject or follows “option”; elsewhere it is English.
     const isSubject = (at === 0 && !subject) || /[A-Z.]/.test(word);
     const isMeant = isSubject ? speaksOf(message, values[name]) : problem.slice(0, at).endsWith('option ');
     if (!isMeant) return word;
@@ -28,7 +28,7 @@ export function inFlags(error: unknown, flags: Flags, values: Readonly<Record<st
     return isWhole ? `--${name}` : `--${name}: ${inner.join('.')}`;
   });
   if (!subject && translated === problem) return error;
-  // An option that keeps its default may be what is to be changed.
+  // The message may also advise to change an option that was left at its default.
   const optionNames = new Map(
     Object.entries(flags).map(([name, { option }]) => [option ?? camelCased(name), name]),
   );
@@ -39,7 +39,7 @@ export function inFlags(error: unknown, flags: Flags, values: Readonly<Record<st
   return new ForetokenError(error.code, subject ? `--${subject}: ${named}` : named, { cause: error });
 }
 
-/** Whether a message is about a value, as far as that can be looked for. */
+/** Whether a message is about a value: only numbers can be searched for. */
 function speaksOf(message: string, value: unknown): boolean {
   return (typeof value !== 'number' && typeof value !== 'bigint') || message.includes(String(value));
 }

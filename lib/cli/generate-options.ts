@@ -2,7 +2,7 @@ import type { GenerateOptions, Speculation } from '../decode/options';
 import { parseNumber, UsageError } from './arguments';
 import type { GenerateValues } from './generate-flags';
 
-/** What the flags of `generate` say about the text. */
+/** Converts the flags of `generate` to options of the library. */
 export function generateOptions(values: GenerateValues): GenerateOptions {
   return {
     maxTokens: values['max-tokens'],
@@ -23,16 +23,16 @@ export function generateOptions(values: GenerateValues): GenerateOptions {
 
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', '\\': '\\' };
 
-/** A stop string with the line feeds and tabs that no shell lets one type easily. */
+/** Parses a stop string: escapes stand for line feeds and tabs, which are hard to type in a shell. */
 export function parseStop(given: string): string {
   return given.replace(/\\(.?)/gs, (escape, letter: string) => {
     if (Object.hasOwn(ESCAPES, letter)) return ESCAPES[letter]!;
-    const advice = 'it may have \\n, \\t, \\r, and \\\\ for a backslash';
-    throw new UsageError(`--stop has ${escape}, which stands for nothing; ${advice}`);
+    const advice = 'use \\n, \\t or \\r, and \\\\ for a backslash';
+    throw new UsageError(`--stop has ${escape}, which is no escape; ${advice}`);
   });
 }
 
-/** `65=-2.5` or `65=-Infinity`, each token once. */
+/** Parses `65=-2.5` or `65=-Infinity`, each token once. */
 export function parseLogitBias(given: readonly string[]): Map<number, number> {
   const biases = new Map<number, number>();
   for (const text of given) {
@@ -48,7 +48,7 @@ export function parseLogitBias(given: readonly string[]): Map<number, number> {
   return biases;
 }
 
-/** `none`, `chain:3`, `full:4,2`, `best:8` or `adaptive:16`; all but `full` without a number, too. */
+/** Parses `none`, `chain:3`, `full:4,2`, `best:8` or `adaptive:16`; all except `full` also without a number. */
 export function parseSpeculation(given: string): Speculation {
   const [tree, detail, ...rest] = given.split(':');
   const numbers = detail?.split(',').map(parseNumber) ?? [];

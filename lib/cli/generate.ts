@@ -29,7 +29,7 @@ export async function generateCommand({
       else await showGeneration(generation, process.stdout);
     } catch (error) {
       if (!signal.aborted) {
-        // The text so far stays on a line of its own.
+        // Leave the text so far on a line of its own.
         if (!values.json && generation.stats.tokens > 0) process.stdout.write('\n');
         throw error;
       }
@@ -48,7 +48,7 @@ async function promptOf(values: GenerateValues): Promise<string> {
   const { prompt, 'prompt-file': file } = values;
   if ((prompt === undefined) === (file === undefined)) {
     throw new UsageError(
-      "give the text to continue: either --prompt or --prompt-file; --prompt '' begins from nothing",
+      "give the text to continue: either --prompt or --prompt-file; --prompt '' begins a new text",
     );
   }
   if (prompt !== undefined) return prompt;

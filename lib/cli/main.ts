@@ -2,12 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ForetokenError } from '../errors';
-import { parseCommand, UsageError, type CommandLine, type Flags, type Parsed } from './arguments';
+import { parseCommand, UsageError, type CommandLine, type Parsed } from './arguments';
 import type * as devices from './devices';
 import { DEVICES } from './devices-flags';
 import type * as evaluation from './eval';
 import { EVAL } from './eval-flags';
 import { inFlags } from './flag-names';
+import type { Flags } from './flags';
 import type * as generation from './generate';
 import { GENERATE } from './generate-flags';
 import { nearestName } from '../nearest-name';
@@ -17,11 +18,11 @@ import { TRAIN } from './train-flags';
 
 interface Command {
   readonly summary: string;
-  /** Arguments in, exit code out. */
+  /** Runs the command and returns the exit code. */
   readonly run: (argv: readonly string[]) => Promise<number>;
 }
 
-/** @param load loads what the command does; only then the addon is needed, which help and usage errors are not to wait for */
+/** @param load loads the code of the command, and with it the addon: help and usage errors do not wait for that */
 function command<F extends Flags>(
   line: CommandLine<F>,
   summary: string,
@@ -67,10 +68,10 @@ function help(): string {
     '',
     ...lines,
     '',
-    'foretoken COMMAND --help says more, with an example; foretoken --version says which version this is.',
-    'Exit codes: 0 done; 1 error; 2 wrong usage; 128 + N stopped by signal N: 129 by a closed terminal, 130 by Ctrl-C,',
-    '143 by SIGTERM; 141 when nobody reads the output any longer. An error is the last line on standard error; with --json',
-    'it is {"error": {"code": …, "message": …}}.',
+    'foretoken COMMAND --help shows the options and an example; foretoken --version shows the version.',
+    'Exit codes: 0 done; 1 error; 2 wrong usage; 128 + N stopped by signal N: 129 closed terminal, 130 Ctrl-C, 143 SIGTERM;',
+    '141 the reader of the output is gone. An error is the last line on standard error; with --json it is',
+    '{"error": {"code": …, "message": …}}.',
     '',
   ].join('\n');
 }
@@ -80,7 +81,7 @@ function version(): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
-/** Runs the command line; what goes wrong is printed. Returns the exit code. */
+/** Runs the command line and prints errors. Returns the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
   const command = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
@@ -105,7 +106,7 @@ function noCommand(name: string | undefined): UsageError {
   const names = Object.keys(COMMANDS);
   if (name === undefined) return new UsageError(`give a command: ${names.join(', ')}`);
   const near = nearestName(name, names);
-  const advice = near ? `is ${near} meant?` : `there are ${names.join(', ')}`;
+  const advice = near ? `did you mean ${near}?` : `the commands are ${names.join(', ')}`;
   return new UsageError(`there is no command '${name}'; ${advice}`);
 }
 
@@ -115,17 +116,17 @@ function report(error: unknown, help: string, json: boolean): void {
     error instanceof ForetokenError ? error.code : error instanceof UsageError ? 'USAGE' : 'INTERNAL';
   if (json) console.error(JSON.stringify({ error: { code, message } }));
   else if (code === 'USAGE') console.error(`foretoken: ${message}; see ${help}`);
-  // What was not raised on purpose is a mistake of ours, and worth its stack.
+  // Any other error is a bug of this package, and its stack helps to find it.
   else console.error(`foretoken: ${error instanceof ForetokenError ? message : (stack ?? message)}`);
 }
 
 if (require.main === module) {
-  // Training is for its model, whoever reads: a reader or a terminal that is gone ends nothing there.
+  // Training goes on when its reader or terminal is gone: its result is the model.
   const gone = process.argv[2] === 'train' ? ['EPIPE', 'EIO'] : [];
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (!gone.includes(error.code ?? '')) endWithoutOutput(error);
   });
-  // There is nowhere else to report to.
+  // There is no other place to report to.
   process.stderr.on('error', () => undefined);
   void main(process.argv.slice(2)).then((code) => (process.exitCode = code));
 }

@@ -2,18 +2,18 @@ import { checkDtype } from '../model/model';
 import type { WeightDType } from '../native/binding';
 import { openDevice, type Device } from '../tensor/device';
 import type { DeviceName } from '../tensor/device-options';
-import type { DEVICE_FLAGS, Values } from './arguments';
+import type { DEVICE_FLAGS, Values } from './flags';
 
-/** What a command computes with; to be disposed by it. */
+/** The device of a command, which the command disposes. */
 export interface Computing extends Disposable {
   readonly device: Device;
-  /** Type of its models. */
+  /** Type of the command's models. */
   readonly dtype: WeightDType | undefined;
 }
 
 /**
- * Opens the device that a command was told, and makes sure that it can do what it was told.
- * @param masters whether models are to be trained
+ * Opens the device that the flags name, and checks that it computes in the type that they name.
+ * @param masters whether models will be trained
  */
 export function openCommandDevice(
   { device: name, threads, dtype: given }: Values<typeof DEVICE_FLAGS>,

@@ -5,8 +5,8 @@ import { StatusLine } from './status-line';
 import type { Computing } from './open-device';
 
 /**
- * Opens a model's directory, or the newest checkpoint of a run, and shows how far that is.
- * @param masters whether it is to be trained
+ * Opens a model's directory, or the newest checkpoint of a run, and shows progress.
+ * @param masters whether the model will be trained
  */
 export async function openCommandModel(
   { device, dtype }: Computing,
@@ -23,7 +23,7 @@ export async function openCommandModel(
   }
 }
 
-/** Opens the tokenizer in a directory, or that of the newest checkpoint of a run. */
+/** Opens the tokenizer of a directory, or of the newest checkpoint of a run. */
 export async function openCommandTokenizer(path: string): Promise<Tokenizer> {
   return loadTokenizer(await findModel(path, 'tokenizer.json'));
 }

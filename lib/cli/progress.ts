@@ -3,21 +3,21 @@ import type { StepResult } from '../train/run';
 
 const TERMINAL_INTERVAL_MS = 100;
 const PLAIN_INTERVAL_MS = 10_000;
-/** Rates are those of about the last half minute. */
+/** Rates cover about the last half minute. */
 const MEMORY_MS = 30_000;
 const BAR_WIDTH = 24;
-/** Where the line is long, the bar is shorter, but not shorter than this. */
+/** A long line shortens the bar down to this width. */
 const LEAST_BAR_WIDTH = 10;
 const CLEAR_LINE = '\r\u001b[K';
 
-/** Where progress is shown: a terminal or anything else that takes text. */
+/** The output of progress: a terminal or any other stream of text. */
 export interface ProgressStream extends TextStream {
   readonly columns?: number;
 }
 
 /**
- * Shows how far a training run is: in a terminal as a bar that is drawn again in place, ten times a second at most;
- * elsewhere, and in a terminal that moves no cursor, as a line every ten seconds.
+ * Shows the progress of a training run: in a terminal a bar, redrawn in place at most ten times a second; elsewhere, and in a
+ * terminal without cursor control, a line every ten seconds.
  */
 export class Progress {
   readonly #first: number;
@@ -25,16 +25,16 @@ export class Progress {
   #last = performance.now();
   #lastShown = -Infinity;
   #step: number;
-  /** The line, and what of it is left in narrower terminals. */
+  /** The line, and shorter versions for narrower terminals. */
   #lines: string[] = [];
   #lineShown = true;
   readonly #redraws: boolean;
   readonly #interval: number;
 
   /**
-   * @param steps the steps of the whole run.
-   * @param stream usually `process.stderr`.
-   * @param firstStep how many steps were done before, when a run is resumed.
+   * @param steps steps of the whole run
+   * @param stream usually `process.stderr`
+   * @param firstStep steps done before the run was resumed
    */
   constructor(
     private readonly steps: number,
@@ -48,11 +48,11 @@ export class Progress {
   }
 
   /**
-   * Takes note of what was done since the last call.
-   * @param done.step how many steps are done in all.
-   * @param done.loss what was minimised: a weighted sum over the heads.
-   * @param done.headLosses mean loss of each head in nats; that of head 1 is what evaluations show, too.
-   * @param done.tokens how many tokens were trained on since the last call.
+   * Records the work since the last call.
+   * @param done.step steps done in all
+   * @param done.loss the minimised loss: a weighted sum over the heads
+   * @param done.headLosses mean loss of each head in nats; evaluations show that of head 1, too
+   * @param done.tokens tokens trained on since the last call
    */
   update({
     step,
@@ -73,7 +73,7 @@ export class Progress {
     if (step >= this.steps || now - this.#lastShown >= this.#interval) this.#show(now);
   }
 
-  /** Shows how far an evaluation is, where the bar is otherwise. */
+  /** Shows the progress of an evaluation in place of the bar. */
   evaluating({ rows, of }: { rows: number; of: number }): void {
     const now = performance.now();
     if (now - this.#lastShown < this.#interval) return;
@@ -82,12 +82,12 @@ export class Progress {
     this.stream.write(this.#redraws ? `${CLEAR_LINE}${text.slice(0, this.#room())}` : `${text}\n`);
   }
 
-  /** Writes a line of its own, above the bar. */
+  /** Writes a separate line above the bar. */
   note(text: string): void {
     this.stream.write(this.#redraws ? `${CLEAR_LINE}${text}\n${this.#shown()}` : `${text}\n`);
   }
 
-  /** Shows the last state, if that is not on the screen yet, and leaves it there. */
+  /** Shows the last state, unless it is on the screen already, and leaves it there. */
   finish(): void {
     if (!this.#lineShown) this.#show(performance.now());
     if (this.#redraws && this.#lines.length > 0) this.stream.write('\n');
@@ -99,13 +99,13 @@ export class Progress {
     this.stream.write(this.#redraws ? CLEAR_LINE + this.#shown() : `${this.#lines[0]}\n`);
   }
 
-  /** How many letters a line of the terminal takes. */
+  /** Characters that fit on a line of the terminal. */
   #room(): number {
     const { columns = 80 } = this.stream;
     return (columns > 0 ? columns : 80) - 1;
   }
 
-  /** The bar and as much of the line as fits beside it; where no bar fits, the shortest line, cut at the end. */
+  /** The bar and as much of the line as fits beside it; without room for a bar, the shortest line, truncated. */
   #shown(): string {
     if (this.#lines.length === 0) return '';
     const room = this.#room();
@@ -116,7 +116,7 @@ export class Progress {
     return `[${'='.repeat(filled)}${' '.repeat(width - filled)}] ${line}`;
   }
 
-  /** All there is to say; then the same without the rate, without the weighted loss, and without any loss. */
+  /** The whole line; then without the rate, without the weighted loss too, and without any loss. */
   #describe(loss: number, ofHead1: number | null): string[] {
     const { milliseconds, tokens, steps } = this.#recent;
     const left = (this.steps - this.#step) * (milliseconds / steps);

@@ -6,8 +6,8 @@ const COLOURS = ['', '\u001b[36m', '\u001b[32m', '\u001b[33m'];
 const RESET = '\u001b[0m';
 
 /**
- * Writes a text as it is made. Where there are colours, what a step committed at once is coloured by how much was guessed ahead.
- * @param separator written behind every step elsewhere
+ * Writes a text while it is generated. With colours, the text of each step is coloured by its number of accepted drafts.
+ * @param separator written after every step if there are no colours
  */
 export async function showGeneration(
   pieces: AsyncIterable<GeneratedPiece>,

@@ -1,16 +1,16 @@
 const EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 const SIGNALS = Object.keys(EXIT_CODES) as (keyof typeof EXIT_CODES)[];
 
-/** `timeout` and some runners signal a process and its group: what follows this soon is the same request again. */
+/** `timeout` and some runners signal both a process and its group: a signal this soon after the first repeats the request. */
 const SAME_REQUEST_SECONDS = 1;
 
 /**
- * Runs `work`, which ends early, and in order, when its signal is aborted: by Ctrl-C, SIGTERM or a terminal that was
- * closed. A later Ctrl-C, which only a person presses, ends the process at once; a system that shuts down may well send
- * several of the other signals, and what was begun in order is then to be finished.
- * @param work may throw the signal's reason to end.
- * @param atOnce what to say when a later Ctrl-C ends the process.
- * @returns the exit code: 0, or the one that stands for the signal
+ * Runs `work` and aborts its signal on Ctrl-C, SIGTERM or a closed terminal, so that `work` can end early and in order. A
+ * later Ctrl-C, which only a person presses, ends the process at once. Other later signals are ignored, because a system that
+ * shuts down may send several while `work` still saves.
+ * @param work may end by throwing the signal's reason
+ * @param atOnce message for a later Ctrl-C that ends the process
+ * @returns the exit code: 0, or that of the signal
  */
 export async function interruptible(
   work: (signal: AbortSignal) => Promise<void>,

@@ -7,14 +7,14 @@ const PLAIN_INTERVAL_MS = 10_000;
 const CLEAR_LINE = '\r\u001b[K';
 
 /**
- * Shows what long work is at, for as long as it takes: in a terminal on one line that is written over, ten times a second
- * at most; elsewhere on a line every ten seconds. What is done within one such time is not shown at all.
+ * Shows the progress of long work: in a terminal on one line, rewritten at most ten times a second; elsewhere as a line every
+ * ten seconds. Work that takes less than one such interval shows nothing.
  */
 export class StatusLine {
   #lastShown = performance.now();
   #shown = false;
 
-  /** @param stream usually `process.stderr`. */
+  /** @param stream usually `process.stderr` */
   constructor(private readonly stream: ProgressStream) {}
 
   update(text: string): void {
@@ -27,14 +27,14 @@ export class StatusLine {
     this.stream.write(redraws ? CLEAR_LINE + text.slice(0, (columns > 0 ? columns : 80) - 1) : `${text}\n`);
   }
 
-  /** Takes the line off a terminal, for what comes next. */
+  /** Clears the line in a terminal, so that other output can follow. */
   clear(): void {
     if (redrawsLines(this.stream) && this.#shown) this.stream.write(CLEAR_LINE);
     this.#shown = false;
   }
 }
 
-/** Says how far the preparation of a corpus is. */
+/** Describes the progress of preparing a corpus. */
 export function describeCorpus({ phase, bytes, totalBytes, documents, tokens }: CorpusProgress): string {
   const share = totalBytes === 0 ? 100 : Math.floor((100 * bytes) / totalBytes);
   const made = phase === 'tokenizing' ? `, ${tokens} tokens in ${documents} documents` : '';

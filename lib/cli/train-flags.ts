@@ -3,125 +3,77 @@ import type { ModelConfig, ModelOptions } from '../model/config';
 import type { CurriculumOptions, HeadWeightOptions } from '../train/head-schedule';
 import type { TrainerOptions } from '../train/options';
 import type { LearningRateOptions } from '../train/schedule';
-import { DEVICE_FLAGS, JSON_FLAG, parseNumber, UsageError, type Flags, type Values } from './arguments';
+import { parseNumber, UsageError } from './arguments';
+import {
+  boolean,
+  DEVICE_FLAGS,
+  integer,
+  JSON_FLAG,
+  number,
+  string,
+  strings,
+  type Flags,
+  type Values,
+} from './flags';
 
 const KINDS = new Intl.ListFormat('en', { type: 'disjunction' });
 
-/** What shapes a new model; not to be given together with --model. */
+/** Flags of a new model, not allowed together with --model. */
 const MODEL_FLAGS = {
-  'hidden-size': { type: 'integer', value: 'N', help: 'width of the model (default 256)' },
-  layers: { type: 'integer', option: 'numHiddenLayers', value: 'N', help: 'layers of the trunk (default 4)' },
-  'attention-heads': {
-    type: 'integer',
-    option: 'numAttentionHeads',
-    value: 'N',
-    help: 'attention heads (default 4)',
-  },
-  'kv-heads': {
-    type: 'integer',
+  'hidden-size': integer('width of the model (default 256)'),
+  layers: integer('layers of the trunk (default 4)', { option: 'numHiddenLayers' }),
+  'attention-heads': integer('attention heads (default 4)', { option: 'numAttentionHeads' }),
+  'kv-heads': integer('key and value heads (default: as many as attention heads)', {
     option: 'numKeyValueHeads',
-    value: 'N',
-    help: 'key and value heads (default: as many)',
-  },
-  'intermediate-size': { type: 'integer', value: 'N', help: 'width of the MLPs (default: 8/3 of the model)' },
-  'tie-embeddings': {
-    type: 'boolean',
-    option: 'tieWordEmbeddings',
-    help: 'one matrix for embedding and unembedding',
-  },
-  heads: {
-    type: 'integer',
-    option: 'mtp.numHeads',
-    value: 'N',
-    help: 'tokens predicted at once, the next included (default 4)',
-  },
-  'head-kind': {
-    type: 'string',
+  }),
+  'intermediate-size': integer('width of the MLPs (default: 8/3 of the hidden size)'),
+  'tie-embeddings': boolean('one matrix for embedding and unembedding', { option: 'tieWordEmbeddings' }),
+  heads: integer('tokens predicted at once, the next one included (default 4)', { option: 'mtp.numHeads' }),
+  'head-kind': string('KIND', `${KINDS.format(headKindNames())} (default parallel)`, {
     option: 'mtp.kind',
-    value: 'KIND',
-    help: `${KINDS.format(headKindNames())} (default parallel)`,
-  },
-  tokenizer: {
-    type: 'string',
-    value: 'DIR',
-    help: 'directory of a tokenizer.json, or a run (default: bytes)',
-  },
-} as const satisfies Flags;
+  }),
+  tokenizer: string('DIR', 'directory of a tokenizer.json or of a run (default: bytes)'),
+} satisfies Flags;
 
 const TRAIN_FLAGS = {
-  output: { type: 'string', short: 'o', value: 'DIR', help: 'where the log and the checkpoints go' },
-  resume: {
-    type: 'boolean',
-    help: 'go on from the newest checkpoint in the output directory, if there is one, with its options',
-  },
-  steps: { type: 'integer', value: 'N', help: 'steps of the whole run (default 1000)' },
-  model: { type: 'string', value: 'DIR', help: 'go on training this model, or the newest of a run' },
+  output: string('DIR', 'directory for the log and the checkpoints', { short: 'o' }),
+  resume: boolean('continue from the newest checkpoint in the output directory, if any, with its options'),
+  steps: integer('steps of the whole run (default 1000)'),
+  model: string('DIR', 'continue training this model, or the newest checkpoint of a run'),
   ...MODEL_FLAGS,
-  'batch-size': { type: 'integer', value: 'N', help: 'rows at a time (default 8)' },
-  'sequence-length': { type: 'integer', value: 'N', help: 'tokens in a row (default 256)' },
-  accumulation: { type: 'integer', value: 'N', help: 'batches that make one step (default 1)' },
-  'learning-rate': {
-    type: 'number',
-    option: 'peak',
-    value: 'X',
-    help: 'highest learning rate (default 1e-3)',
-  },
-  schedule: { type: 'string', value: 'NAME', help: 'cosine, wsd or constant (default cosine)' },
-  'warmup-steps': {
-    type: 'integer',
-    value: 'N',
-    help: 'steps of linear warm-up (default: 2 % of all in the beginning)',
-  },
-  'decay-steps': { type: 'integer', value: 'N', help: 'steps of decay of wsd (default: 10 % of all)' },
-  'minimum-ratio': {
-    type: 'number',
-    value: 'X',
-    help: 'last learning rate, relative to the highest (default 0.1)',
-  },
-  'weight-decay': { type: 'number', value: 'X', help: 'of matrices (default 0.1)' },
-  beta1: { type: 'number', value: 'X', help: 'of AdamW (default 0.9)' },
-  beta2: { type: 'number', value: 'X', help: 'of AdamW (default 0.95)' },
-  eps: { type: 'number', value: 'X', help: 'of AdamW (default 1e-8)' },
-  'max-grad-norm': {
-    type: 'number',
-    value: 'X',
-    help: 'clip gradients to this norm, 0 for never (default 1)',
-  },
-  'head-weights': {
-    type: 'string',
-    value: 'LIST',
-    help: 'W1,W2,… or beta:X or step:AT:BEFORE:AFTER or ramp:STEPS:FROM:TO',
-  },
-  curriculum: { type: 'string', value: 'KIND:STEPS', help: 'forward or reverse: which heads learn when' },
-  'label-smoothing': { type: 'number', value: 'X', help: 'weight of all tokens in the target (default 0)' },
-  'z-loss': { type: 'number', value: 'X', help: 'weight of the squared log-partition (default 0)' },
-  'entropy-weight': { type: 'number', value: 'X', help: 'weight of the entropy of predictions (default 0)' },
-  'held-out': {
-    type: 'number',
-    value: 'X',
-    help: 'part of the text to evaluate with, 0 for none (default 0.05)',
-  },
-  'eval-every': { type: 'integer', value: 'N', help: 'steps between evaluations (default: at the end)' },
-  'eval-rows': { type: 'integer', value: 'N', help: 'rows to evaluate with, 0 for all (default 256)' },
-  'save-every': { type: 'integer', value: 'N', help: 'steps between checkpoints (default: by time alone)' },
-  'save-every-minutes': {
-    type: 'number',
-    value: 'X',
-    help: 'minutes between checkpoints, 0 for the end only (default 10)',
-  },
-  keep: { type: 'integer', option: 'keepCheckpoints', value: 'N', help: 'checkpoints to keep (default 2)' },
-  seed: { type: 'integer', value: 'N', help: 'of weights and order of rows (default 0)' },
-  exclude: { type: 'strings', value: 'GLOB', help: 'files to leave out; may be repeated' },
-  'text-field': { type: 'string', value: 'NAME', help: 'field of JSON lines and arrays (default text)' },
-  cache: {
-    type: 'string',
+  'batch-size': integer('rows in a batch (default 8)'),
+  'sequence-length': integer('tokens in a row (default 256)'),
+  accumulation: integer('batches in a step (default 1)'),
+  'learning-rate': number('peak learning rate (default 1e-3)', { option: 'peak' }),
+  schedule: string('NAME', 'cosine, wsd or constant (default cosine)'),
+  'warmup-steps': integer('steps of linear warm-up (default: 2 % of --steps when the run begins)'),
+  'decay-steps': integer('steps of decay of wsd (default: 10 % of all)'),
+  'minimum-ratio': number('final learning rate as a fraction of the peak (default 0.1)'),
+  'weight-decay': number('weight decay of matrices (default 0.1)'),
+  beta1: number('AdamW: decay of the mean gradient (default 0.9)'),
+  beta2: number('AdamW: decay of the mean squared gradient (default 0.95)'),
+  eps: number('AdamW: added to the denominator of the update (default 1e-8)'),
+  'max-grad-norm': number('clip gradients to this norm, 0 to switch clipping off (default 1)'),
+  'head-weights': string('LIST', 'W1,W2,… or beta:X or step:AT:BEFORE:AFTER or ramp:STEPS:FROM:TO'),
+  curriculum: string('KIND:STEPS', 'forward or reverse: which heads learn at which step'),
+  'label-smoothing': number('part of the target that is spread over all tokens (default 0)'),
+  'z-loss': number('weight of the squared log-partition (default 0)'),
+  'entropy-weight': number('weight of the entropy of predictions (default 0)'),
+  'held-out': number('fraction of the text held out for evaluation, 0 for none (default 0.05)'),
+  'eval-every': integer('steps between evaluations (default: only at the end)'),
+  'eval-rows': integer('held-out rows to evaluate, 0 for all (default 256)'),
+  'save-every': integer('steps between checkpoints (default: by time alone)'),
+  'save-every-minutes': number('minutes between checkpoints, 0 to save by steps alone (default 10)'),
+  keep: integer('checkpoints to keep (default 2)', { option: 'keepCheckpoints' }),
+  seed: integer('seed of the weights and of the order of rows (default 0)'),
+  exclude: strings('GLOB', 'files to exclude; may be repeated'),
+  'text-field': string('NAME', 'field that holds the text in JSON lines and arrays (default text)'),
+  cache: string('DIR', 'directory for the tokenized text (default: in the output directory)', {
     option: 'cacheDirectory',
-    value: 'DIR',
-    help: 'for the tokenized text (default: in the output directory)',
-  },
+  }),
   ...DEVICE_FLAGS,
   ...JSON_FLAG,
-} as const satisfies Flags;
+} satisfies Flags;
 
 export const TRAIN = {
   name: 'train',
@@ -134,11 +86,11 @@ export const TRAIN = {
 
 export type TrainValues = Values<typeof TRAIN_FLAGS>;
 
-/** The shape of a new model; where flags say nothing, that of `before`. */
+/** The shape of a new model; what the flags leave open is taken from `before`. */
 export function modelOptions(values: TrainValues, before?: ModelConfig): Omit<ModelOptions, 'vocabSize'> {
   const hiddenSize = values['hidden-size'] ?? before?.hiddenSize ?? 256;
   return {
-    // The customary 0.02 suits a width of 2,500, but narrow models hardly learn from it.
+    // The customary 0.02 suits a width of 2,500; narrow models hardly learn from it.
     initializerRange: 1 / Math.sqrt(hiddenSize),
     ...before,
     hiddenSize,
@@ -155,7 +107,7 @@ export function modelOptions(values: TrainValues, before?: ModelConfig): Omit<Mo
   };
 }
 
-/** Flags by the names that their values have in a recipe. */
+/** Flags by the names of their values in a recipe. */
 const FLAGS_OF_RECIPE: Readonly<Record<string, keyof typeof TRAIN_FLAGS>> = {
   'model.hiddenSize': 'hidden-size',
   'model.numHiddenLayers': 'layers',
@@ -183,22 +135,22 @@ const FLAGS_OF_RECIPE: Readonly<Record<string, keyof typeof TRAIN_FLAGS>> = {
   dtype: 'dtype',
 };
 
-/** The flag that a number of a recipe comes from, or the number's own name. */
+/** Returns the flag that sets a value of a recipe, or the value's own name. */
 export function flagOf(name: string): string {
   const flag = FLAGS_OF_RECIPE[name] ?? FLAGS_OF_RECIPE[name.split('.')[0]!];
   return flag ? `--${flag}` : name;
 }
 
-/** @throws UsageError when a model's directory is given together with what only a new model takes */
+/** @throws UsageError if --model is given together with a flag of new models */
 export function checkModelFlags(values: TrainValues): void {
   if (values.model === undefined) return;
   const given = Object.keys(MODEL_FLAGS).find(
     (name) => values[name as keyof typeof MODEL_FLAGS] !== undefined,
   );
-  if (given) throw new UsageError(`--${given} is for new models; --model brings its own`);
+  if (given) throw new UsageError(`--${given} is for new models; the model of --model has its own`);
 }
 
-/** Everything else that the trainer needs to know. */
+/** Options of the trainer, except device, model and text. */
 export function trainingOptions(
   values: TrainValues,
 ): Omit<TrainerOptions, 'device' | 'model' | 'tokenizer' | 'data'> {

@@ -38,16 +38,14 @@ export async function trainCommand({
   const resumed = values.resume ? await newestState(output) : undefined;
   using computing = openCommandDevice(values, { masters: true });
   if (resumed && values.model !== undefined) {
-    console.error(
-      `--model ${values.model} was for the beginning: the run goes on from ${resumed.checkpoint}`,
-    );
+    console.error(`--model ${values.model} is ignored: the run goes on from ${resumed.checkpoint}`);
   }
   const { model, tokenizer } = await startingPoint(computing, values, resumed);
   const cacheDirectory = values.cache ?? join(output, 'corpus');
   const status = new StatusLine(process.stderr);
   let data: TokenFile | undefined;
   const prepare = async (signal: AbortSignal): Promise<TokenFile> => {
-    // With what a run writes, and what is put beside it, no resumed run would have the same corpus.
+    // The output directory changes during a run: with it in the corpus, no resumed run would have the same corpus.
     const exclude = [...(values.exclude ?? []), escapePath(resolve(output))];
     const corpus = { patterns, exclude, textField: values['text-field'], tokenizer, cacheDirectory };
     const onProgress = (progress: CorpusProgress): void => status.update(describeCorpus(progress));
@@ -63,15 +61,15 @@ export async function trainCommand({
     try {
       using trainer = await Trainer.create({
         ...trainingOptions(values),
-        // A run of before there were settings in checkpoints must be told how long it is.
+        // Checkpoints of earlier versions have no settings, and so no number of steps.
         steps: values.steps ?? resumed?.state.settings?.steps ?? 1000,
         device: computing.device,
-        // Nothing else can be trained in, as was made sure of.
+        // openCommandDevice has refused types that cannot be trained in.
         dtype: computing.dtype as ActivationDType | undefined,
         ...{ tokenizer, output, data: () => prepare(signal), resume: resumed?.checkpoint },
         model: model ?? modelOptions(values, resumed?.state.recipe.model),
       });
-      // A cache of the run's own has no use for what was tokenized of other text before.
+      // The run's own cache keeps only its current corpus.
       const superseded = values.cache === undefined ? await supersededTokenFiles(data!.path) : [];
       for (const path of superseded) await rm(path, { force: true });
       finished = await run(trainer, data!, values, signal, (path) => (saved = path));
@@ -88,11 +86,11 @@ export async function trainCommand({
       ? 'stopped at once: nothing was saved; begin again'
       : `stopped at once: ${saved} is kept; go on with --resume`,
   );
-  // A signal that came when all was done has stopped nothing.
+  // A signal that arrived after the last step has stopped nothing.
   return finished ? 0 : exitCode;
 }
 
-/** @throws UsageError when the text is a run's directory, which somebody means to be resumed */
+/** @throws UsageError if the text is a run's directory, which the user probably means to resume */
 async function refuseRuns(patterns: readonly string[]): Promise<void> {
   for (const path of patterns) {
     const isRun = await readState(path).then(
@@ -106,24 +104,24 @@ async function refuseRuns(patterns: readonly string[]): Promise<void> {
   }
 }
 
-/** @throws UsageError when the text lies in the output directory, which is no part of the corpus */
+/** @throws UsageError if text lies in the output directory, which is excluded from the corpus */
 function refuseTextIn(output: string, patterns: readonly string[]): void {
   const inside = patterns.find((pattern) => {
     const path = relative(resolve(output), resolve(pattern));
     return path.split('/')[0] !== '..' && !isAbsolute(path);
   });
   if (inside === undefined) return;
-  throw new UsageError(`--output ${output} holds the text ${inside}: give a directory of its own`);
+  throw new UsageError(`--output ${output} holds the text ${inside}: give a directory without it`);
 }
 
-/** Undefined when the run has no checkpoint yet, and begins. */
+/** Reads the newest checkpoint's state; undefined if there is none yet, and the run begins. */
 async function newestState(output: string): Promise<SavedState | undefined> {
   if ((await listCheckpoints(output)).length > 0) return readState(output);
   console.error(`there is no checkpoint in ${output} yet: the run begins`);
   return undefined;
 }
 
-/** The model to go on with, if there is one, and the tokenizer; those of a resumed run are in its checkpoint. */
+/** Opens the tokenizer, and the model that --model names. A resumed run has both in its checkpoint. */
 async function startingPoint(
   computing: Computing,
   { model, tokenizer }: TrainValues,
@@ -136,8 +134,9 @@ async function startingPoint(
 }
 
 /**
- * @param onSaved told of every checkpoint
- * @returns whether nothing is left to do
+ * Trains and shows progress.
+ * @param onSaved called with the path of every checkpoint
+ * @returns whether the run is complete
  */
 async function run(
   trainer: Trainer,
@@ -179,7 +178,7 @@ async function run(
   return !unfinished;
 }
 
-/** What became of a run, on one line. */
+/** Describes the outcome of a run on one line. */
 function describe(
   { step, completed, checkpoint }: RunResult,
   from: number,

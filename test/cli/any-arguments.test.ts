@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { saveModel } from '../../lib/model/checkpoint';
 import { MtpModel } from '../../lib/model/model';
 import { openDevice } from '../../lib/tensor/device';
-import type { Flag, Flags } from '../../lib/cli/arguments';
+import type { Flag, Flags } from '../../lib/cli/flags';
 import { DEVICES } from '../../lib/cli/devices-flags';
 import { EVAL } from '../../lib/cli/eval-flags';
 import { GENERATE } from '../../lib/cli/generate-flags';

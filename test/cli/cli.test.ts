@@ -82,9 +82,9 @@ describe('help and mistakes', () => {
 
   it.each([
     [[], 2, 'give a command'],
-    [['fly'], 2, "foretoken: there is no command 'fly'; there are train"],
-    [['trian'], 2, "there is no command 'trian'; is train meant?; see foretoken --help"],
-    [['eval', '--row', '3'], 2, "there is no option '--row'; is --rows meant?; see foretoken eval --help"],
+    [['fly'], 2, "foretoken: there is no command 'fly'; the commands are train"],
+    [['trian'], 2, "there is no command 'trian'; did you mean train?; see foretoken --help"],
+    [['eval', '--row', '3'], 2, "there is no option '--row'; did you mean --rows?; see foretoken eval --help"],
     [['train', 'x'], 2, '--output is missing'],
     [['train', '--output', 'o'], 2, 'give the text'],
     [['train', 'x', '-o', 'o', '--model', 'm', '--layers', '3'], 2, '--layers is for new models'],
@@ -140,7 +140,7 @@ it('refuses an empty pattern, such as an unset variable of a shell', async () =>
   const { code, stderr } = await runCli('train', '', '-o', temporary.at('run'));
   expect([code, stderr]).toEqual([
     2,
-    expect.stringContaining("must not be ''; . stands for the current directory"),
+    expect.stringContaining("must not be ''; the current directory is ."),
   ]);
   expect(existsSync(temporary.at('run'))).toBe(false);
 });

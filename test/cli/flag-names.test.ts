@@ -1,4 +1,4 @@
-import type { Flags } from '../../lib/cli/arguments';
+import type { Flags } from '../../lib/cli/flags';
 import { inFlags } from '../../lib/cli/flag-names';
 import { ForetokenError, type ErrorCode } from '../../lib/errors';
 

@@ -57,7 +57,7 @@ it('a resumed run that is told otherwise names the flags that differ, and nothin
 
 it.each([
   [['--resume', 'RUN'], '--resume takes no path'],
-  [['RUN/notes.txt'], 'give a directory of its own'],
+  [['RUN/notes.txt'], 'give a directory without it'],
 ])('%j is refused', async (more, part) => {
   await runCli(...tiny('--steps', '1'));
   const { code, stderr } = await runCli(
@@ -207,7 +207,7 @@ it('--model takes the newest checkpoint of a run, and is for the beginning of an
   expect(losses('a')).not.toEqual(losses('c'));
   const resumed = await from(temporary.at('text/run'), 'a', '--resume');
   expect(resumed.stderr).toContain(
-    `was for the beginning: the run goes on from ${temporary.at('a/checkpoint-2')}`,
+    `is ignored: the run goes on from ${temporary.at('a/checkpoint-2')}`,
   );
 });
 
