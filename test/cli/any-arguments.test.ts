@@ -1,4 +1,4 @@
-// Whatever a command is called with, it ends, with 0, 1 or 2, and says what was wrong on one line.
+// Whatever the arguments, a command ends with 0, 1 or 2 and reports an error on one line.
 import { rmSync } from 'node:fs';
 import fc from 'fast-check';
 import { saveModel } from '../../lib/model/checkpoint';
@@ -17,10 +17,10 @@ jest.setTimeout(120_000);
 const temporary = new TemporaryDirectory();
 const home = process.cwd();
 
-/** A function or option of the library, which a message begins with where it should name a flag. */
+/** A message that begins with a function or option of the library instead of a flag. */
 const INTERNAL_NAME = /^(step \d+: |[a-zA-Z]+: )?[a-z]+([A-Z]\w*|\.[a-z]+[A-Z]?\w*)(\[\d+\])?(:| must) /;
 
-/** Relative paths, all of which stay in the temporary directory. */
+/** Relative paths within the temporary directory. */
 const PATHS = [
   'model',
   'text.txt',
@@ -73,7 +73,7 @@ beforeEach(async () => {
 });
 afterEach(() => process.chdir(home));
 
-/** A value that a flag may have, or that is none. */
+/** A value for a flag, valid or not. */
 function valueFor({ type }: Flag): fc.Arbitrary<string> {
   const likely = {
     integer: INTEGERS,
@@ -91,10 +91,10 @@ function valueFor({ type }: Flag): fc.Arbitrary<string> {
   );
 }
 
-/** A flag of a command with something behind it. */
+/** A flag of a command, with or without a value. */
 function flagWithValue([name, flag]: [string, Flag]): fc.Arbitrary<string[]> {
   return fc.tuple(valueFor(flag), fc.nat(30)).map(([value, form]) => {
-    // Standard input is that of the tests.
+    // Standard input belongs to jest.
     if (name === 'prompt-file' && value === '-') return [];
     if (form === 0) return [`--${name}`];
     if (form === 1) return [`--${name}=${value}`];
@@ -103,7 +103,7 @@ function flagWithValue([name, flag]: [string, Flag]): fc.Arbitrary<string[]> {
   });
 }
 
-/** Some of a command's flags, few of them twice, with a word now and then that is none of them. */
+/** Some of a command's flags, a few of them twice, and sometimes a word that is no flag of the command. */
 function argumentsOf(flags: Flags, leftOut: readonly string[]): fc.Arbitrary<string[]> {
   const entries = Object.entries(flags).filter(([name]) => !leftOut.includes(name));
   const strangers = fc.constantFrom(
@@ -128,7 +128,7 @@ function argumentsOf(flags: Flags, leftOut: readonly string[]): fc.Arbitrary<str
     .map((words) => words.flat());
 }
 
-// What would take long is always given; what is needed mostly is.
+// Flags that keep a command short are always given; required arguments mostly are.
 it.each([
   { command: GENERATE, numRuns: 100, always: ['--threads', '1'], usual: ['model', '--prompt=All'] },
   { command: EVAL, numRuns: 100, always: ['--threads', '1'], usual: ['model', 'text.txt'] },
@@ -178,6 +178,6 @@ it.each([
       markInterruptAsFailure: true,
     },
   );
-  // A property of nothing but refusals would say little.
+  // Only refusals would prove little.
   expect([...codes].sort()).toEqual(name === 'devices' ? [0, 2] : [0, 1, 2]);
 });

@@ -71,7 +71,7 @@ it.each<[string[], object]>([
   expect(parseCommand(COMMAND, argv)).toEqual({ values, positionals: [] });
 });
 
-it('takes everything behind -- as it is', () => {
+it('takes everything after -- unchanged', () => {
   expect(parseCommand(COMMAND, ['--', '--steam', '-m'])).toEqual({
     values: {},
     positionals: ['--steam', '-m'],
@@ -89,7 +89,7 @@ it('shows help with an example', () => {
   expect(text).toMatch(/--steam +moist/);
 });
 
-it('knows what must be given', () => {
+it('requires the value of a required flag', () => {
   expect(required('x', 0)).toBe(0);
   expect(() => required('x', undefined)).toThrow('--x is missing');
 });
@@ -114,18 +114,18 @@ it.each([
   ['beta:0.8', { kind: 'beta', beta: 0.8 }],
   ['step:10:0:1', { kind: 'step', at: 10, before: 0, after: 1 }],
   ['ramp:10:0:0.5', { kind: 'ramp', steps: 10, from: 0, to: 0.5 }],
-])('head weights %s', (text, options) => {
+])('parses head weights %s', (text, options) => {
   expect(parseHeadWeights(text)).toEqual(options);
 });
 
 it.each(['', 'beta', 'beta:1:2', 'gamma:1', 'step:10:0', '1,,2', 'one,two'])(
-  'head weights are not %j',
+  'refuses head weights %j',
   (text) => {
     expect(() => parseHeadWeights(text)).toThrow(UsageError);
   },
 );
 
-it('curricula', () => {
+it('parses curricula', () => {
   expect(parseCurriculum('forward:100')).toEqual({ kind: 'forward', steps: 100 });
   expect(parseCurriculum('reverse:5')).toEqual({ kind: 'reverse', steps: 5 });
   for (const text of ['forward', 'sideways:5', 'forward:x', 'forward:1:2']) {

@@ -1,4 +1,4 @@
-// The command line as a user meets it: exit codes, signals, what is printed where.
+// The command line from outside: exit codes, signals, standard output and standard error.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -13,7 +13,7 @@ const root = join(__dirname, '../..');
 jest.setTimeout(120_000);
 const temporary = new TemporaryDirectory();
 
-/** A text, and flags that make training take milliseconds a step. */
+/** A text, and flags for training steps of milliseconds. */
 function tiny(heldOut = 0.1): string[] {
   const text = temporary.write('text/one.txt', 'All work and no play makes Jack a dull boy. '.repeat(60));
   temporary.write('text/two.jsonl', `{"text":"${'Größe zählt nicht. '.repeat(40)}"}\n`);
@@ -44,15 +44,15 @@ const { version } = JSON.parse(readFileSync(join(__dirname, '../../package.json'
   string
 >;
 
-describe('help and mistakes', () => {
-  it('help and mistakes of usage need no addon', async () => {
+describe('help and usage errors', () => {
+  it('need no addon', async () => {
     const hidden = temporary.write(
       'hidden.js',
       `
       const Module = require('node:module');
       const load = Module._load;
       Module._load = (name, ...rest) => {
-        if (name === 'node-gyp-build') throw new Error('the addon was asked for');
+        if (name === 'node-gyp-build') throw new Error('the addon is loaded');
         return load(name, ...rest);
       };
       const { main } = require(${JSON.stringify(join(root, 'lib/cli/main.ts'))});
@@ -74,7 +74,7 @@ describe('help and mistakes', () => {
     [['eval', '-h'], 'Example: foretoken eval'],
     [['generate', '--help'], 'Example: foretoken generate'],
     [['devices', '--help'], 'Example: foretoken devices'],
-  ])('%j', async (argv, part) => {
+  ])('%j prints help', async (argv, part) => {
     const { code, stdout, stderr } = await runCli(...argv);
     expect(stdout).toContain(part);
     expect([code, stderr]).toEqual([0, '']);
@@ -84,14 +84,18 @@ describe('help and mistakes', () => {
     [[], 2, 'give a command'],
     [['fly'], 2, "foretoken: there is no command 'fly'; the commands are train"],
     [['trian'], 2, "there is no command 'trian'; did you mean train?; see foretoken --help"],
-    [['eval', '--row', '3'], 2, "there is no option '--row'; did you mean --rows?; see foretoken eval --help"],
+    [
+      ['eval', '--row', '3'],
+      2,
+      "there is no option '--row'; did you mean --rows?; see foretoken eval --help",
+    ],
     [['train', 'x'], 2, '--output is missing'],
     [['train', '--output', 'o'], 2, 'give the text'],
     [['train', 'x', '-o', 'o', '--model', 'm', '--layers', '3'], 2, '--layers is for new models'],
     [['train', 'x', '-o', 'o', '--curriculum', 'up'], 2, '--curriculum must be like'],
     [['eval'], 2, "model's directory"],
     [['generate', 'a', 'b'], 2, "give one model's directory, not 2"],
-    [['devices', 'x'], 2, "'x' is not expected"],
+    [['devices', 'x'], 2, "'x' is unexpected"],
     [['train', 'x', '-o', 'o', '--device', 'cpu', '--dtype', 'bfloat16'], 1, 'in float32 only'],
     [
       ['eval', 'm', 'x', '--dtype', 'fp8'],
@@ -107,21 +111,21 @@ describe('help and mistakes', () => {
     [['eval', 'm', 'x', '--device', 'cuda', '--threads', '2'], 1, 'cuda has no option --threads'],
     [['train', '/no/such/text', '-o', '/no/such/output'], 1, 'no file matches /no/such/text'],
     [['eval', '/no/such/model', 'x'], 1, 'cannot read /no/such/model'],
-  ])('%j ends with %d and one line', async (argv, expected, part) => {
+  ])('%j ends with %d and one line on standard error', async (argv, expected, part) => {
     const { code, stdout, stderr } = await runCli(...argv);
     expect([code, stdout]).toEqual([expected, '']);
     expect(stderr).toContain(part);
     expect(stderr.trim().split('\n')).toHaveLength(1);
   });
 
-  it('errors are JSON for programs', async () => {
+  it('prints errors as JSON for programs', async () => {
     const { code, stderr } = await runCli('eval', '/no/such/model', 'x', '--json');
     expect(code).toBe(1);
     expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'FILE_ACCESS' } });
   });
 });
 
-it('refuses a prompt that is not UTF-8, with the byte', async () => {
+it('refuses a prompt that is not UTF-8 and names the byte', async () => {
   const bytes = Buffer.from('caf\xe9 au lait', 'latin1');
   const file = temporary.write('prompt.txt', bytes);
   const where = (name: string) => `${name}: not UTF-8: byte 0xe9 at offset 3`;
@@ -136,12 +140,9 @@ it('refuses a prompt that is not UTF-8, with the byte', async () => {
   }
 });
 
-it('refuses an empty pattern, such as an unset variable of a shell', async () => {
+it('refuses an empty pattern, such as an unset shell variable', async () => {
   const { code, stderr } = await runCli('train', '', '-o', temporary.at('run'));
-  expect([code, stderr]).toEqual([
-    2,
-    expect.stringContaining("must not be ''; the current directory is ."),
-  ]);
+  expect([code, stderr]).toEqual([2, expect.stringContaining("must not be ''; the current directory is .")]);
   expect(existsSync(temporary.at('run'))).toBe(false);
 });
 
@@ -152,7 +153,7 @@ it('devices lists the CPU', async () => {
   expect(cpu).toMatchObject({ name: 'cpu', available: true });
 });
 
-it('trains, then evaluates what it saved', async () => {
+it('trains, saves, evaluates, generates and trains on', async () => {
   const output = temporary.at('run');
   const text = tiny();
   const trained = await runCli(
@@ -203,7 +204,7 @@ it('trains, then evaluates what it saved', async () => {
   expect(logOf(temporary.at('more'))[0]!.loss).toBeLessThan(logOf(output)[0]!.loss!);
 });
 
-it('ends quietly when nobody reads the output any longer', async () => {
+it('ends quietly with 141 after the reader of the output is gone', async () => {
   const output = temporary.at('run');
   const { code } = await runCli('train', ...tiny(0), '-o', output, '--steps', '1');
   expect(code).toBe(0);
@@ -223,7 +224,7 @@ async function interrupted(signal: NodeJS.Signals, output: string, argv: string[
   return ended;
 }
 
-it('Ctrl-C finishes the step, saves and ends with 130; a resumed run is as if it had not been stopped', async () => {
+it('Ctrl-C finishes the step, saves and ends with 130; the resumed run equals an uninterrupted one', async () => {
   const output = temporary.at('run');
   const argv = ['train', ...tiny(), ...'--steps 120 --eval-every 40'.split(' '), '-o', output];
   const { code, stdout, stderr } = await interrupted('SIGINT', output, argv);
@@ -231,7 +232,7 @@ it('Ctrl-C finishes the step, saves and ends with 130; a resumed run is as if it
   const { step } = logOf(output).at(-1)!;
   expect(step).toBeLessThan(120);
   expect(stdout).toBe(`stopped after step ${step}: ${output}/checkpoint-${step}; go on with --resume\n`);
-  // Not a terminal: lines, and nothing that moves the cursor.
+  // Standard error is not a terminal: lines, without cursor control.
   expect(stderr).toContain('step 1/120');
   expect(stderr).not.toContain('\r');
   expect(stderr).not.toContain('\u001b');

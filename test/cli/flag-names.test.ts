@@ -52,11 +52,11 @@ it.each<[string, object]>([
   ['samplingOptions: topP must be in 0 … 1, but is 7', { 'top-p': 0.5 }],
   ['evaluate: the rows are for 3 heads, but the model has 4', { rows: 4, heads: 3 }],
   ['/data/rows: not a model', { rows: 4 }],
-])('leaves alone: %s', (message, values) => {
+])('leaves unchanged: %s', (message, values) => {
   expect(translate(message, values)).toBe(message);
 });
 
-it('leaves errors of other kinds alone', () => {
+it('leaves errors of other kinds unchanged', () => {
   expect(translate('topP is gone', { 'top-p': 1 }, 'CORRUPT_FILE')).toBe('topP is gone');
   const error = new Error('topP');
   expect(inFlags(error, FLAGS, { 'top-p': 1 })).toBe(error);

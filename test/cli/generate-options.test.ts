@@ -29,12 +29,12 @@ it.each(
     'full:4,',
     'best:1,2',
   ].concat(['adaptive:16:', 'Chain', 'tree', 'chain 2']),
-)('--speculation is not %j', (given) => {
+)('refuses --speculation %j', (given) => {
   expect(() => parseSpeculation(given)).toThrow(UsageError);
   expect(() => parseSpeculation(given)).toThrow(`adaptive:NODES, but is '${given}'`);
 });
 
-it('--logit-bias', () => {
+it('parses --logit-bias', () => {
   const given = ['65=-2.5', '0=1e2', '32=-Infinity'];
   expect([...parseLogitBias(given)]).toEqual([
     [65, -2.5],
@@ -45,7 +45,7 @@ it('--logit-bias', () => {
 });
 
 it.each(['32=1=2', '32', '32=', '=1', '', 'a=1', '32=Infinity', '32=NaN', '32=--1', '32=-infinity '])(
-  '--logit-bias is not %j',
+  'refuses --logit-bias %j',
   (given) => {
     expect(() => parseLogitBias([given])).toThrow(
       new UsageError(`--logit-bias must be like 65=-2.5 or 65=-Infinity, but is '${given}'`),
@@ -65,12 +65,12 @@ it.each([
   expect(parseStop(given)).toBe(expected);
 });
 
-it.each(['\\begin', 'a\\', '\\0', '\\\n'])('--stop is not %j', (given) => {
+it.each(['\\begin', 'a\\', '\\0', '\\\n'])('refuses --stop %j', (given) => {
   expect(() => parseStop(given)).toThrow(UsageError);
   expect(() => parseStop(given)).toThrow('\\\\ for a backslash');
 });
 
-it('seeds of 64 bits, and numbers below zero, get to the library as they are', () => {
+it('passes 64-bit seeds and negative numbers on unchanged', () => {
   const argv = ['model', '-p', '- item', '--seed', '18446744073709551615', '--frequency-penalty', '-0.5'];
   const { values } = parseCommand(GENERATE, argv)!;
   expect(values.prompt).toBe('- item');

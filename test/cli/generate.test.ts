@@ -1,4 +1,4 @@
-// What `foretoken generate` prints where a text ends with an error.
+// `foretoken generate` when a text ends with an error.
 import { saveModel } from '../../lib/model/checkpoint';
 import { MtpModel } from '../../lib/model/model';
 import { byteTokenizerFiles, createTokenizer } from '../../lib/model/tokenizer';
@@ -8,7 +8,7 @@ import { TemporaryDirectory } from '../support/temporary';
 
 const temporary = new TemporaryDirectory();
 
-/** Saves a small model in which some rows of the embedding are NaN: those of all tokens, or of one. */
+/** Saves a small model whose embedding is NaN for all tokens, or for one. */
 async function saveSpoiled(directory: string, token?: number): Promise<void> {
   const tokenizer = createTokenizer(byteTokenizerFiles());
   using device = openDevice('cpu', { threads: 1 });
@@ -30,7 +30,7 @@ async function saveSpoiled(directory: string, token?: number): Promise<void> {
 const MESSAGE =
   /^foretoken: .*no token can be drawn for position \d+: the logits of row 0 are not numbers[^\n]*\n$/;
 
-it('a model of NaN ends with 1 and one line, and writes no text', async () => {
+it('a model of NaN ends the command with 1 and one line, and without text', async () => {
   const directory = temporary.at('spoiled');
   await saveSpoiled(directory);
   for (const more of [[], ['--speculation', 'none'], ['--temperature', '1', '--top-k', '4']]) {
@@ -41,7 +41,7 @@ it('a model of NaN ends with 1 and one line, and writes no text', async () => {
   }
 });
 
-it('writes the text so far, and then the error', async () => {
+it('writes the text so far, then the error', async () => {
   const directory = temporary.at('spoiled');
   await saveSpoiled(directory, 65);
   const argv = ['generate', directory, '-p', 'abc', '--logit-bias', '65=1000'];

@@ -1,4 +1,4 @@
-// Ctrl-C while text is prepared or evaluated: a command ends at once, and leaves nothing behind.
+// Ctrl-C while a command tokenizes or evaluates: the command ends at once and leaves nothing behind.
 import { existsSync, readdirSync } from 'node:fs';
 import os from 'node:os';
 import { saveModel } from '../../lib/model/checkpoint';
@@ -22,7 +22,7 @@ beforeEach(async () => {
     { seed: 1 },
   );
   await saveModel(model, made, tokenizer);
-  // As much as takes some pauses to tokenize, and minutes to evaluate.
+  // Enough text for several pauses of tokenizing, and minutes of evaluation.
   text = temporary.write(
     'text/many.jsonl',
     `${JSON.stringify({ text: 'All work and no play.' })}\n`.repeat(50_000),
@@ -35,7 +35,7 @@ afterEach(() => jest.restoreAllMocks());
 const filesIn = (directory: string): string[] =>
   existsSync(directory) ? readdirSync(directory, { recursive: true, encoding: 'utf8' }) : [];
 
-/** Runs a command, and presses Ctrl-C once there is a file of this kind in the directory. */
+/** Runs a command and sends Ctrl-C as soon as the directory has a file of this kind. */
 async function interruptedAt(kind: RegExp, directory: string, ...argv: string[]): Promise<Ended> {
   const timer = setInterval(() => {
     if (filesIn(directory).some((name) => kind.test(name))) {
@@ -53,7 +53,7 @@ async function interruptedAt(kind: RegExp, directory: string, ...argv: string[])
 it.each([
   ['tokenizing', /\.tmp-corpus-/],
   ['evaluating', /\/corpus-\w+\.tokens$/],
-])('eval, while %s', async (_, kind) => {
+])('Ctrl-C ends eval while %s', async (_, kind) => {
   const { code, stdout, stderr } = await interruptedAt(
     kind,
     temporary.at('tmp'),
@@ -68,7 +68,7 @@ it.each([
   expect(filesIn(temporary.at('tmp'))).toEqual(['.keep']);
 });
 
-it('eval, which keeps a cache that it was given, but nothing unfinished', async () => {
+it('Ctrl-C ends eval, which keeps the given cache but no unfinished file', async () => {
   const cache = temporary.at('cache');
   temporary.write('cache/.keep', '');
   const argv = ['eval', model, text, '--cache', cache];
@@ -76,7 +76,7 @@ it('eval, which keeps a cache that it was given, but nothing unfinished', async 
   expect(filesIn(cache)).toEqual(['.keep']);
 });
 
-it('train, while tokenizing', async () => {
+it('Ctrl-C ends train while tokenizing', async () => {
   const output = temporary.at('run');
   const argv = [
     'train',

@@ -14,7 +14,7 @@ function stream(isTTY: boolean, columns?: number) {
   return { isTTY, columns, written, write: (text: string) => written.push(text) };
 }
 
-/** Does steps of 1000 tokens, each of which takes `milliseconds`. */
+/** Runs steps of 1000 tokens that take `milliseconds` each. */
 function run(progress: Progress, from: number, to: number, milliseconds: number): void {
   for (let step = from; step <= to; step += 1) {
     jest.advanceTimersByTime(milliseconds);
@@ -23,7 +23,7 @@ function run(progress: Progress, from: number, to: number, milliseconds: number)
 }
 
 describe('progress', () => {
-  it('gives step, loss, rate and time left', () => {
+  it('shows step, loss, rate and time left', () => {
     const out = stream(false);
     run(new Progress(241, out), 1, 1, 500);
     expect(out.written).toEqual([
@@ -31,7 +31,7 @@ describe('progress', () => {
     ]);
   });
 
-  it('in a file is a line every ten seconds, and at the end', () => {
+  it('writes a line to a file every ten seconds, and at the end', () => {
     const out = stream(false);
     const progress = new Progress(250, out);
     run(progress, 1, 250, 100);
@@ -40,7 +40,7 @@ describe('progress', () => {
     expect(out.written.join('')).not.toContain('\r');
   });
 
-  it('in a terminal is drawn in place, ten times a second at most, and at the end', () => {
+  it('redraws in place in a terminal, at most ten times a second, and at the end', () => {
     const out = stream(true, 100);
     const progress = new Progress(1000, out);
     run(progress, 1, 1000, 1);
@@ -70,7 +70,7 @@ describe('progress', () => {
     }
   });
 
-  it('keeps bar, step and time left in narrow terminals, and the losses as long as they fit', () => {
+  it('keeps bar, step and time left in narrow terminals, and losses if they fit', () => {
     const shown = (columns: number): string => {
       const out = stream(true, columns);
       const progress = new Progress(123_456, out, 99_999);
@@ -87,11 +87,11 @@ describe('progress', () => {
     );
     expect(shown(46)).toBe(`[=========  ] ${step}  6h 30m left`);
     expect(shown(40)).toBe(`${step}  6h 30m left`);
-    // Some terminals do not say how wide they are.
+    // Some terminals report a width of 0.
     expect(shown(0)).toBe(shown(80));
   });
 
-  it('in a terminal that moves no cursor is as in a file', () => {
+  it('writes lines to a terminal without cursor control, as to a file', () => {
     jest.replaceProperty(process, 'env', { TERM: 'dumb' });
     const out = stream(true, 80);
     const progress = new Progress(250, out);
@@ -107,7 +107,7 @@ describe('progress', () => {
     expect(out.written[1]).toContain('weighted loss 4.0000  head 1 3.0000  10.0k tokens/s');
   });
 
-  it('follows a change of speed within a minute', () => {
+  it('shows a change of speed within a minute', () => {
     const out = stream(false);
     const progress = new Progress(100_000, out);
     run(progress, 1, 60, 1000);
@@ -126,7 +126,7 @@ describe('progress', () => {
     ]);
   });
 
-  it('gives long times in hours and days, and large rates in millions', () => {
+  it('shows long times in hours and days, and large rates in millions', () => {
     const left = (steps: number) => {
       const out = stream(false);
       run(new Progress(steps + 1, out), 1, 1, 1000);
@@ -145,7 +145,7 @@ describe('progress', () => {
     expect(out.written[0]).toContain('weighted loss NaN  2.50M tokens/s');
   });
 
-  it('lets a note stand above the bar', () => {
+  it('writes notes above the bar', () => {
     const out = stream(true);
     const progress = new Progress(2, out);
     progress.note('before');

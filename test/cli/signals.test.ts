@@ -1,13 +1,13 @@
 import { interruptible } from '../../lib/cli/signals';
 
-/** Ends the test's wait in place of the process. */
+/** Thrown instead of ending the process. */
 class Exited extends Error {
   constructor(readonly code: unknown) {
     super();
   }
 }
 
-it('takes signals that come together for one, and a later one for the wish to end at once', async () => {
+it('treats signals in quick succession as one, and ends the process on a later Ctrl-C', async () => {
   const now = jest.spyOn(performance, 'now').mockReturnValue(1000);
   const exit = jest.spyOn(process, 'exit').mockImplementation((code) => {
     throw new Exited(code);
@@ -38,7 +38,7 @@ it('leaves no listeners behind', async () => {
   expect(process.listenerCount('SIGINT')).toBe(before);
 });
 
-it('lets work end by the reason of its signal, but by no other error', async () => {
+it('accepts the reason of the signal as the end of the work, and rethrows every other error', async () => {
   const interrupted = async (signal: AbortSignal): Promise<void> => {
     process.emit('SIGINT', 'SIGINT');
     signal.throwIfAborted();

@@ -1,6 +1,6 @@
 import { describeCorpus, StatusLine } from '../../lib/cli/status-line';
 
-describe('a status line', () => {
+describe('status line', () => {
   beforeEach(() => void jest.replaceProperty(process, 'env', { TERM: 'xterm' }));
   afterEach(() => jest.restoreAllMocks());
 
@@ -21,7 +21,7 @@ describe('a status line', () => {
   };
   const clear = '\r\u001b[K';
 
-  it('is written over in a terminal, ten times a second at most, and taken away', () => {
+  it('is redrawn in a terminal, at most ten times a second, and cleared', () => {
     const texts = written(true, (line, pass) => {
       line.update('at once');
       pass(100);
@@ -37,7 +37,7 @@ describe('a status line', () => {
 
   it.each([
     ['elsewhere', false, 'xterm'],
-    ['on a terminal that moves no cursor', true, 'dumb'],
+    ['in a terminal without cursor control', true, 'dumb'],
   ])('is a line every ten seconds %s', (_, isTTY, TERM) => {
     jest.replaceProperty(process, 'env', { TERM });
     const texts = written(isTTY, (line, pass) => {
@@ -53,7 +53,7 @@ describe('a status line', () => {
     expect(texts).toEqual(['first\n', 'second\n']);
   });
 
-  it('says how far a corpus is', () => {
+  it('shows the progress of preparing a corpus', () => {
     const at = { bytes: 1 << 20, totalBytes: 3 << 20, documents: 2, tokens: 5 };
     expect(describeCorpus({ phase: 'reading', ...at })).toBe('reading text: 33 % of 3.0 MiB');
     expect(describeCorpus({ phase: 'tokenizing', ...at })).toBe(

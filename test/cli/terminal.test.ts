@@ -24,12 +24,12 @@ async function shown(isTTY: boolean): Promise<string> {
   return screen.text;
 }
 
-it('colours what was guessed ahead on a terminal, unless its user or the terminal takes no colours', async () => {
+it('colours accepted drafts in a terminal, unless NO_COLOR is set or the terminal has no colours', async () => {
   expect(await shown(true)).toBe('a\u001b[36mbc\u001b[0m');
   expect(await shown(false)).toBe('a|bc|');
   environment({ TERM: 'xterm', NO_COLOR: '1' });
   expect(await shown(true)).toBe('a|bc|');
-  // Only a value that is not empty counts.
+  // An empty value has no effect.
   environment({ TERM: 'xterm', NO_COLOR: '' });
   expect(await shown(true)).toBe('a\u001b[36mbc\u001b[0m');
   environment({ TERM: 'dumb' });

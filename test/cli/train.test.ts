@@ -1,4 +1,4 @@
-// Runs as a user resumes, ends and loses sight of them.
+// Training runs that are resumed, stopped, or lose their terminal.
 import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StatusLine } from '../../lib/cli/status-line';
@@ -7,7 +7,7 @@ import { TemporaryDirectory } from '../support/temporary';
 
 const temporary = new TemporaryDirectory();
 
-/** A run whose steps take milliseconds. */
+/** Arguments of a run whose steps take milliseconds. */
 function tiny(...more: string[]): string[] {
   temporary.write('text/one.txt', 'All work and no play makes Jack a dull boy. '.repeat(60));
   const flags = '--hidden-size 16 --layers 2 --attention-heads 2 --heads 2 --sequence-length 32 --threads 1';
@@ -16,7 +16,7 @@ function tiny(...more: string[]): string[] {
   return ['train', temporary.at('text'), ...flags.split(' '), ...run, ...heldOut, ...more];
 }
 
-/** The same run again, with nothing but where it is. */
+/** Resumes the run, without the flags of its beginning. */
 const again = (...more: string[]): Promise<Ended> =>
   runCli(
     'train',
@@ -31,7 +31,7 @@ const again = (...more: string[]): Promise<Ended> =>
 
 const checkpoint = (step: number): string => temporary.at(`text/run/checkpoint-${step}`);
 
-it('a resumed run needs no flags, has its own output in its corpus never, and says when nothing is left', async () => {
+it('a resumed run needs no flags, never trains on its own output, and says when nothing is left to do', async () => {
   expect((await runCli(...tiny('--steps', '2', '--resume'))).stderr).toContain('the run begins');
   const done = await again();
   expect([done.code, done.stdout]).toEqual([
@@ -45,7 +45,7 @@ it('a resumed run needs no flags, has its own output in its corpus never, and sa
   expect((await again('--steps', '1')).stdout).toContain('has done its 4 steps; --steps is 1');
 });
 
-it('a resumed run that is told otherwise names the flags that differ, and nothing else', async () => {
+it('a run resumed with other flags names exactly the flags that differ', async () => {
   await runCli(...tiny('--steps', '2'));
   const { code, stderr } = await again('--steps', '4', '--batch-size', '3', '--hidden-size', '32');
   expect([code, stderr]).toEqual([
@@ -78,13 +78,13 @@ it.each([
   ],
   ['--attention-heads 3', '--hidden-size (256) divided by --attention-heads (3) must be an integer'],
   ['--attention-heads 8 --kv-heads 3', '--attention-heads (8) must be a multiple of --kv-heads (3)'],
-])('sizes that do not fit together are named as they were typed: %s', async (sizes, message) => {
+])('sizes that do not fit together are named by their flags: %s', async (sizes, message) => {
   const text = temporary.write('text/one.txt', 'All work and no play.');
   const { code, stderr } = await runCli('train', text, '-o', temporary.at('run'), ...sizes.split(' '));
   expect([code, stderr]).toEqual([1, expect.stringContaining(`foretoken: ${message}`)]);
 });
 
-it('a run stands for its newest checkpoint, as a model and as a tokenizer, and what takes long is shown', async () => {
+it('the path of a run means its newest checkpoint, for models and tokenizers; long work shows progress', async () => {
   await runCli(...tiny('--steps', '2', '--save-every', '1'));
   const run = temporary.at('text/run');
   const status = jest.spyOn(StatusLine.prototype, 'update');
@@ -113,18 +113,18 @@ it('a run stands for its newest checkpoint, as a model and as a tokenizer, and w
   status.mockRestore();
 });
 
-it('options are checked before text is tokenized', async () => {
+it('checks options before it tokenizes text', async () => {
   const { code } = await runCli(...tiny('--warmup-steps', '9', '--steps', '3'));
   expect([code, existsSync(temporary.at('text/run/corpus'))]).toEqual([1, false]);
 });
 
-/** Waits until a run has done some steps. */
+/** Waits until a run has logged `count` steps. */
 async function steps(count: number): Promise<void> {
   const log = temporary.at('text/run/foretoken-log.jsonl');
   while (!existsSync(log) || readFileSync(log, 'utf8').split('\n').length <= count) await sleep(5);
 }
 
-it('a terminal that is closed ends a run in order', async () => {
+it('closing the terminal ends a run in order', async () => {
   const { child, ended } = startCli(...tiny('--steps', '100000'));
   await steps(3);
   child.stdout!.destroy();
@@ -136,7 +136,7 @@ it('a terminal that is closed ends a run in order', async () => {
   );
 });
 
-it('a run goes on when nobody reads what it says', async () => {
+it('a run goes on after the reader of its output is gone', async () => {
   const { child, ended } = startCli(...tiny('--steps', '40', '--save-every', '5'));
   child.stdout!.destroy();
   child.stderr!.destroy();
@@ -169,7 +169,7 @@ it('a second Ctrl-C during the last evaluation ends the process at once, and say
   }
 });
 
-it('a run that is refused leaves no directory that was made for it', async () => {
+it('a refused run removes the directories made for it', async () => {
   for (const where of ['out', 'more/out']) {
     const { code, stderr } = await runCli('train', temporary.at('nothing.txt'), '-o', temporary.at(where));
     expect([code, stderr]).toEqual([1, expect.stringContaining('nothing.txt')]);
@@ -177,7 +177,7 @@ it('a run that is refused leaves no directory that was made for it', async () =>
   }
 });
 
-it('--model takes the newest checkpoint of a run, and is for the beginning of another one', async () => {
+it('--model takes the newest checkpoint of a run, and is ignored by a resumed run', async () => {
   await runCli(...tiny('--steps', '4', '--save-every', '2', '--learning-rate', '0.01'));
   const common = `--sequence-length 32 --batch-size 2 --held-out 0 --steps 2 --threads 1`.split(' ');
   const from = (model: string, output: string, ...more: string[]): Promise<Ended> =>
@@ -206,19 +206,17 @@ it('--model takes the newest checkpoint of a run, and is for the beginning of an
   expect(losses('a')).toEqual(losses('b'));
   expect(losses('a')).not.toEqual(losses('c'));
   const resumed = await from(temporary.at('text/run'), 'a', '--resume');
-  expect(resumed.stderr).toContain(
-    `is ignored: the run goes on from ${temporary.at('a/checkpoint-2')}`,
-  );
+  expect(resumed.stderr).toContain(`is ignored: the run goes on from ${temporary.at('a/checkpoint-2')}`);
 });
 
-it('token files of other text are deleted when a run begins, but not from a cache that was given', async () => {
+it('a run deletes token files of other text from its own cache, not from a given one', async () => {
   const cache = temporary.at('cache');
   for (const [where, more] of [
     [temporary.at('text/run/corpus'), []],
     [cache, ['--cache', cache]],
   ] as const) {
     rmSync(temporary.at('text/run'), { recursive: true, force: true });
-    // Refused when its text is known, which is then tokenized.
+    // The run is refused after its text has been tokenized.
     expect((await runCli(...tiny('--steps', '1', '--held-out', '0.001', ...more))).code).toBe(1);
     const before = readdirSync(where);
     const argv = tiny('--steps', '1', ...more);
@@ -231,7 +229,7 @@ it('token files of other text are deleted when a run begins, but not from a cach
   }
 });
 
-it('as many rows are evaluated as --eval-rows says', async () => {
+it('evaluates as many rows as --eval-rows says', async () => {
   const count = async (rows: string): Promise<number> => {
     rmSync(temporary.at('text/run'), { recursive: true, force: true });
     const { stdout } = await runCli(...tiny('--steps', '1', '--eval-rows', rows, '--json'));
@@ -241,7 +239,7 @@ it('as many rows are evaluated as --eval-rows says', async () => {
   expect([one > 0, two / one, all > two]).toEqual([true, 2, true]);
 });
 
-it('of two runs that are started at once, one trains and the other is refused', async () => {
+it('of two runs started at the same time, one trains and the other is refused', async () => {
   const runs = [startCli(...tiny('--steps', '100000')), startCli(...tiny('--steps', '100000'))];
   const { code, stderr } = await Promise.race(runs.map(({ ended }) => ended));
   expect([code, stderr]).toEqual([1, expect.stringContaining('another training writes into it')]);

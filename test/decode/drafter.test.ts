@@ -1,6 +1,7 @@
 // Heads are given the same inputs when they draft as when they learn, so what they draft is what they learnt.
 import { Decoder } from '../../lib/decode/decoder';
-import { makeDrafter, type TrunkStates } from '../../lib/decode/drafter';
+import type { TrunkStates } from '../../lib/decode/drafter';
+import { makeDrafter } from '../../lib/decode/make-drafter';
 import { StepInputs } from '../../lib/decode/step-inputs';
 import { chain } from '../../lib/decode/tree';
 import { registerHeadKind } from '../../lib/heads';
