@@ -1,4 +1,4 @@
-// What every CUDA kernel family gets beside its arguments, and how it launches.
+// The context that every operation gets beside its arguments, checks of CUDA calls, and kernel launches.
 #pragma once
 
 #include <cstdint>
@@ -16,25 +16,25 @@ struct Context {
   cudaStream_t stream;
   int multiprocessors;
   int compute_capability;  // 90 for 9.0
-  Cublas* cublas;          // which may find that there is none
+  Cublas* cublas;          // never null, even where no cuBLAS is installed
   ErrorRecord* record;     // in device memory
-  const char* op;          // the operation that runs, as messages call it
-  uint32_t launch;         // which run of an operation this is, counted from 1
+  const char* op;          // the running operation's name in messages
+  uint32_t launch;         // the number of this run of an operation, counted from 1
 
   Reporter reporter() const { return {record, op, launch}; }
 };
 
-// A CUDA call that failed. The backend makes an Error of it, with the operation and its shapes.
+// A CUDA call that failed. The backend turns it into an Error that names the operation and its shapes.
 class CudaFailure : public std::runtime_error {
  public:
   CudaFailure(cudaError_t code, const char* call) : std::runtime_error(call), code(code) {}
   const cudaError_t code;
 };
 
-// Every result of the CUDA runtime is looked at, and compilers refuse what is not (csrc/simt/runtime_api.h). The few
-// whose failure changes nothing are discarded here; `reason` says why it does not.
+// Every result of the CUDA runtime is checked; the emulator's compiler refuses code that ignores one
+// (csrc/simt/runtime_api.h). This discards the few whose failure changes nothing; `reason` says why.
 inline void discard(cudaError_t, [[maybe_unused]] const char* reason) {
-  // What is not sticky must not be met again by the next call.
+  // Clears the error, so that a later cudaGetLastError does not return it.
   static_cast<void>(cudaGetLastError());
 }
 
@@ -47,8 +47,8 @@ inline void check(cudaError_t code, const char* call) {
 constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 
-// kernel<<<grid, block, shared_bytes, context.stream>>>(arguments…), checked, in clusters of so many blocks along x. A
-// grid of no blocks is no launch.
+// kernel<<<grid, block, shared_bytes, context.stream>>>(arguments…), checked, in clusters of `cluster` blocks along x.
+// Launches nothing if the grid has no blocks.
 template <typename... Parameters, typename... Arguments>
 void launch_clusters(const Context& context, void (*kernel)(Parameters...), dim3 grid, dim3 block, unsigned cluster,
                      size_t shared_bytes, Arguments&&... arguments) {
@@ -68,7 +68,7 @@ void launch_clusters(const Context& context, void (*kernel)(Parameters...), dim3
   attribute.id = cudaLaunchAttributeClusterDimension;
   attribute.val.clusterDim = {cluster, 1, 1};
   config.attrs = &attribute;
-  config.numAttrs = cluster > 1 ? 1 : 0;  // there are GPUs without clusters
+  config.numAttrs = cluster > 1 ? 1 : 0;  // some GPUs have no clusters
   check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(std::forward<Arguments>(arguments))...),
         "cudaLaunchKernelEx");
 }

@@ -1,4 +1,4 @@
-// Handing what went wrong on the device to the host.
+// Hands the record of errors to the host.
 #include "csrc/cuda/kernels.h"
 
 namespace foretoken::cuda {

@@ -1,7 +1,7 @@
-// Errors that only the data can show (an index out of range, a row without a token to draw), met by a kernel. The first
-// operation that meets one keeps it in a record in device memory; the next readback hands it to the host and clears it.
-// Until then kernels that change what was there before (weights, caches, gradients that are added to) do nothing:
-// `has_error`.
+// Errors that only the data can show and that a kernel finds: an index out of range, a row without a token to draw. The
+// first operation that finds one keeps it in a record in device memory; the next readback hands the record to the host
+// and clears it. Until then, kernels that change existing values (weights, caches, gradients that are added to) check
+// `has_error` and do nothing.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace foretoken::cuda {
 
-// The arguments that messages name; of several bad ones the first in this order is reported.
+// The arguments that messages name. Of several invalid ones, the first in this order is reported.
 enum class Argument : uint32_t {
   kRowOffsets,
   kLengths,
@@ -33,42 +33,40 @@ enum class Argument : uint32_t {
   kNothingToDraw,  // not an index: `position` is the row, `value` the position of the token
   kEnd,
 };
-static_assert(static_cast<int>(Argument::kEnd) <= 16);  // the key has 4 bits for them
+static_assert(static_cast<int>(Argument::kEnd) <= 16);  // ErrorRecord::key has 4 bits for an argument
 
 struct ErrorRecord {
-  uint32_t launch;         // the operation that met it, counted from 1; 0: there is none
-  unsigned long long key;  // the lowest of argument, position and value, in falling significance
+  uint32_t launch;         // the operation that found an error, counted from 1; 0: no error
+  unsigned long long key;  // the lowest error by argument, then position, then value
   const char* op;          // a string of the host
   struct Limits {
-    long long lowest, highest;  // of kStarts: the last row of a sequence, since each row has a limit of its own
+    long long lowest, highest;  // highest of kStarts is the last row of a sequence, because every row has its own limit
     uint32_t bound;
   } limits[static_cast<int>(Argument::kEnd)];
-  // For products of a library that knows of no errors: 1, and what becomes 0 with the first error.
+  // Factors for products of cuBLAS, which cannot check has_error: `one` is 1, and the first error sets the other to 0.
   float one, one_without_error;
   uint32_t arrivals;  // see is_last_block; 0 between kernels
 };
 
-// A record with nothing in it.
+// A record without an error.
 ErrorRecord empty_record();
 
-// What the record says, or nothing.
+// The error that the record holds, if any.
 std::optional<Error> error_of(const ErrorRecord& record);
 
-// How a kernel reports; passed to it by value.
+// Reports errors; kernels take it by value.
 struct Reporter {
   ErrorRecord* record;
   const char* op;
   uint32_t launch;
 
-  // Says whether value lies in lowest … highest, and reports it if it does not. `position` is its index in the
-  // argument.
+  // Returns whether `value` lies in lowest … highest, and reports it if not. `position` is its index in the argument.
   __device__ bool check(Argument argument, int64_t position, int64_t value, int64_t lowest, int64_t highest,
                         Bound bound = Bound::kPlain) const;
-  // Reports it whatever the value. Any thread that reports an argument sets its limits, so they must be the same for
-  // all.
+  // Reports any value. Every thread that reports an argument sets its limits, so all must pass the same.
   __device__ void report(Argument argument, int64_t position, int64_t value, int64_t lowest, int64_t highest,
                          Bound bound = Bound::kPlain) const;
-  // Reports that no token can be drawn for `position` from a row: nothing_to_draw of csrc/core/sampling.h.
+  // Reports that a row has no token to draw for `position`: nothing_to_draw of csrc/core/sampling.h.
   __device__ void report_nothing_to_draw(int64_t row, int64_t position) const;
 };
 
@@ -95,7 +93,7 @@ __device__ inline void Reporter::report(Argument argument, int64_t position, int
   atomicExch(reinterpret_cast<unsigned long long*>(&limits.highest), static_cast<unsigned long long>(highest));
   atomicExch(&limits.bound, static_cast<uint32_t>(bound));
   atomicExch(reinterpret_cast<unsigned long long*>(&record->op), reinterpret_cast<unsigned long long>(op));
-  // 4 bits, 28 bits, 32 bits.
+  // 4 bits of argument, 28 of position, 32 of value.
   atomicMin(&record->key, static_cast<unsigned long long>(argument) << 60 |
                               (static_cast<unsigned long long>(position) & 0xfffffff) << 32 |
                               static_cast<uint32_t>(value));

@@ -1,4 +1,4 @@
-// The kernels: every operation as `run(args, context)`, found by overload.
+// Declares the kernels: every operation is an overload of `run(args, context)`.
 #pragma once
 
 #include "csrc/core/backend.h"
@@ -14,12 +14,12 @@ FORETOKEN_STREAM_OPS(FORETOKEN_DECLARE)
 FORETOKEN_WORKSPACE_OPS(FORETOKEN_DECLARE)
 #undef FORETOKEN_DECLARE
 
-// Moves what the record holds to *taken, in pinned memory, and clears the record.
+// Copies the record to *taken, in pinned memory, and clears it.
 void take_error(const Context& context, ErrorRecord* taken);
 
-// Enqueues what measures the ceilings of this device; the stream's clock, in nanoseconds, goes to times[0 … kTimes - 1]
-// in pinned memory, from which `rates_of` computes the rates once all that has run. `scratch` is kScratchBytes of
-// device memory.
+// Enqueues work that measures the ceilings of this device, and writes the stream's clock in nanoseconds to times[0 …
+// kTimes - 1] in pinned memory. `rates_of` computes the rates once all of it has run. `scratch` is device memory,
+// kScratchBytes if there is that much.
 struct Measurement {
   static constexpr int kTimes = 16;
   static constexpr int64_t kScratchBytes = int64_t{1} << 30;

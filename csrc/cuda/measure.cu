@@ -1,5 +1,5 @@
-// What this GPU can do: the ceilings that benchmarks compare with. Amounts of work grow with the number of
-// multiprocessors, for long enough on a GPU and not too long on the emulator, which has few.
+// Measures the ceilings of this GPU, with which benchmarks compare. The work grows with the number of multiprocessors,
+// so that it takes long enough on a GPU and not too long on the emulator, which has few.
 #include <algorithm>
 
 #include "csrc/cuda/common/numeric.cuh"
@@ -10,14 +10,16 @@
 namespace foretoken::cuda {
 namespace {
 
-// The stream's clock is read before the first piece of work and after each: three kinds, one after another.
+// The stream's clock is read before the first piece of work and after each one. There are three kinds of work, one
+// after the other.
 constexpr int kRepeats = (Measurement::kTimes - 1) / 3;
 constexpr int kThreads = 256;
-constexpr int kNever = 0x7ff01234;  // what nothing here computes; results must seem to be used
+// No kernel here computes this value. Comparing results with it keeps the compiler from removing the work.
+constexpr int kNever = 0x7ff01234;
 
-// Chains of multiply-adds that stay in registers, enough of them to hide the latency.
+// Chains of multiply-adds in registers, as many as hide the latency.
 constexpr int kChains = 8;
-constexpr int kMultiplyAddBlocks = 4;  // a multiprocessor
+constexpr int kMultiplyAddBlocks = 4;  // blocks a multiprocessor
 int64_t multiply_add_steps(const Context& context) { return int64_t{128} * context.multiprocessors; }
 
 __global__ void __launch_bounds__(kThreads) multiply_add_kernel(int64_t steps, float factor, float term, int* used) {
@@ -32,7 +34,7 @@ __global__ void __launch_bounds__(kThreads) multiply_add_kernel(int64_t steps, f
   if (__float_as_int(sum) == kNever) *used = kNever;
 }
 
-// Products on the tensor cores: a warp for each, and enough independent ones to hide their latency.
+// Products on the tensor cores: each warp has as many independent ones as hide the latency.
 constexpr int kProducts = 16;
 constexpr int kProductWarps = 4;
 constexpr double kFlopsOfProduct = 2.0 * 16 * 8 * 16;
@@ -51,8 +53,8 @@ __global__ void __launch_bounds__(kProductWarps* kWarp) product_kernel(int64_t s
   if (__float_as_int(sum) == kNever) *used = kNever;
 }
 
-// The same where there is wgmma: two warpgroups, whose operands lie in shared memory. They look random, because ones
-// would draw less power than products of real matrices, and clocks follow power.
+// The same with wgmma: two warpgroups, with operands in shared memory. The operands look random: products of ones draw
+// less power than products of real matrices, and clocks depend on power.
 using FactorA = HopperTile<Major::kInner, 64>;
 using FactorB = HopperTile<Major::kInner, 256>;
 constexpr int kWarpgroups = 2, kWarpgroupThreads = kWarpgroups * 4 * kWarp;
@@ -93,9 +95,9 @@ __global__ void __launch_bounds__(kWarpgroupThreads, 1) warpgroup_product_kernel
 
 bool has_warpgroups(const Context& context) { return context.compute_capability == 90; }
 
-// Far more than the caches hold.
+// Much more than the caches hold.
 int64_t bytes_to_read(const Context& context, int64_t scratch_bytes) {
-  constexpr int64_t kBytesEach = 8 << 20;  // a multiprocessor
+  constexpr int64_t kBytesEach = 8 << 20;  // bytes a multiprocessor
   return std::min(scratch_bytes, kBytesEach * context.multiprocessors);
 }
 
@@ -143,7 +145,7 @@ void measure(const Context& context, void* scratch, int64_t scratch_bytes, uint6
 }
 
 MachineRates rates_of(const Context& context, int64_t scratch_bytes, const uint64_t* times) {
-  // Of the best repeat of the kind that stands `kind`th.
+  // The rate of the fastest repeat of a kind of work.
   const auto per_second = [&](int kind, double work) {
     uint64_t fastest = UINT64_MAX;
     for (int i = kind * kRepeats; i < (kind + 1) * kRepeats; ++i) fastest = std::min(fastest, times[i + 1] - times[i]);

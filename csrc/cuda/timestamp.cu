@@ -1,4 +1,4 @@
-// Time as the stream sees it.
+// Reads the time at this place in the stream.
 #include "csrc/cuda/kernels.h"
 #include "csrc/cuda/ptx/ptx.cuh"
 

@@ -20,6 +20,8 @@ struct alignas(64) TensorMap {
 
   uint32_t box_row_bytes() const { return box_columns * element_bytes; }
   uint32_t box_bytes() const { return box_row_bytes() * box_rows; }
+  // Whether the driver's cuTensorMapEncodeTiled would accept these sizes.
+  bool is_valid() const;
 };
 static_assert(sizeof(TensorMap) == 128);
 

@@ -1,6 +1,6 @@
-// Causal self-attention of training, over rows packed with documents. A block holds the queries of some rows of one
-// head and goes through the keys that any of them attends to, tile by tile; scores never reach memory (Dao et al.,
-// FlashAttention, 2022).
+// Causal self-attention of training, over rows packed with documents (Dao et al., FlashAttention, 2022). Fuses the
+// scores, the mask of documents, the softmax and the sums of values; neither scores nor weights exist in memory. A
+// block holds the queries of some rows of one head and goes through the keys that any of them attends to, tile by tile.
 #include "csrc/cuda/attention/attention.cuh"
 
 #include "csrc/cuda/kernels.h"
@@ -8,19 +8,20 @@
 namespace foretoken::cuda {
 namespace {
 
-// How many rows a block works on, chosen by what fits into registers and into the shared memory of any GPU (99 KiB).
+// The number of rows that a block works on: as many as fit into registers and into the shared memory of every GPU (99
+// KiB).
 template <typename T, int kDim>
 struct ForwardTiles {
   static constexpr int kRowBytes = kDim * static_cast<int>(sizeof(T));
   static constexpr int kWarps = kRowBytes > 512 ? 2 : 4, kThreads = kWarps * kWarp;
-  // Two row tiles a warp halve what it reads from shared memory for each product.
+  // With two row tiles, a warp reads half as much from shared memory for each product.
   static constexpr int kRowTiles = sizeof(T) == 2 && kDim <= 64 ? 2 : 1;
   static constexpr int kQueries = kWarps * kRowTiles * 16;
   static constexpr int kKeys = kRowBytes < 512 ? 64 : 32;
   static constexpr int kSharedBytes = (kQueries + 2 * kKeys) * kRowBytes;
 };
 
-// The softmax of a warp's rows so far. Each lane sums the weights that it holds itself.
+// The running softmax of a warp's rows. Each lane sums only the weights that it holds itself.
 template <int kRowTiles>
 struct Softmax {
   float largest[kRowTiles][2], sums[kRowTiles][2];
@@ -36,8 +37,8 @@ struct Softmax {
     }
   }
 
-  // Turns scores into weights relative to the largest score so far, and makes the weighted sums relative to it, too.
-  // Scores of -∞ change no bit of either.
+  // Turns scores into weights relative to the largest score so far, and rescales the weighted sums to match. Scores of
+  // -∞ change no bit of either.
   template <typename T, int kColumnTiles, int kOutTiles>
   FORETOKEN_DEVICE void step(float (&scores)[kRowTiles][kColumnTiles][4], float (&out)[kRowTiles][kOutTiles][4]) {
 #pragma unroll
@@ -90,7 +91,7 @@ __global__ void __launch_bounds__(ForwardTiles<T, kDim>::kThreads, 1)
   const int64_t kv_head = place.head / (heads / kv_heads);
   const HeadRows<const T> key_rows = rows_of(heads + kv_head), value_rows = rows_of(heads + kv_heads + kv_head);
 
-  // The last rows attend to most keys; they begin first.
+  // The last rows attend to most keys, so their blocks start first.
   const int first_query = (blocks - 1 - place.block) * Tiles::kQueries;
   const int warp_row = static_cast<int>(threadIdx.x) / kWarp * kRowTiles * 16, lane = threadIdx.x % kWarp;
   const int first_row = first_query + warp_row;
@@ -110,7 +111,7 @@ __global__ void __launch_bounds__(ForwardTiles<T, kDim>::kThreads, 1)
 
   float out[kRowTiles][kDim / 8][4] = {};
   Softmax<kRowTiles> softmax;
-  // Values arrive while scores are computed, and the next keys while values are added.
+  // Values are loaded while scores are computed, and the next keys while values are added.
   for (int key = first_key; key < end; key += kKeys) {
     ptx::cp_async_wait<0>();
     __syncthreads();

@@ -1,4 +1,4 @@
-// What the kernels of attention share: which head a block works on, where its rows lie, and where documents start.
+// Shared by the kernels of attention: the head that a block works on, where its rows lie, and where documents start.
 #pragma once
 
 #include <algorithm>
@@ -11,15 +11,15 @@
 
 namespace foretoken::cuda {
 
-// e^x: as exact as float32 is for float32, and as tensor cores leave time for where it is rounded to bfloat16.
+// e^x: accurate to float32 for float32; for bfloat16, whose weights are rounded anyway, the hardware's fast exp2.
 template <typename T>
 FORETOKEN_DEVICE float exponential(float x) {
   if constexpr (std::is_same_v<T, float>) return exp(x);
   else return exp2f(x * 1.44269504f);
 }
 
-// f(element, columns): a T{} of the type of the activations, and as a std::integral_constant the columns that tiles of
-// such heads have. Within a sequence rows are counted by integers of 32 bits, some way beyond its end.
+// Calls f(element, columns): a T{} of the activations' type, and the number of columns that tiles of such heads have,
+// as a std::integral_constant. Rows of a sequence are counted in 32 bits, also some way beyond its end.
 template <typename Args, typename F>
 void with_tiles(const Args& args, const Context& context, F&& f) {
   constexpr int64_t kMostRows = int64_t{1} << 30, kMostColumns = 256;
@@ -39,14 +39,15 @@ void with_tiles(const Args& args, const Context& context, F&& f) {
   });
 }
 
-// Whether rows of all these can be read 16 bytes at a time.
+// Whether rows of heads in all these matrices can be read 16 bytes at a time.
 template <typename T, typename... Pointers>
 bool are_vectors(int64_t head_dim, const Pointers*... pointers) {
   return head_dim * static_cast<int64_t>(sizeof(T)) % 16 == 0 &&
          ((reinterpret_cast<uintptr_t>(pointers) % 16 == 0) && ...);
 }
 
-// One block for each item, which may be more than one grid has; a kernel's last argument is the item of its block 0.
+// Launches one block for each item, in several grids if one cannot hold them. A kernel's last argument is the item of
+// its block 0.
 template <typename Kernel, typename... Arguments>
 void launch_items(const Context& context, Kernel kernel, int64_t items, int threads, int64_t shared_bytes,
                   const Arguments&... arguments) {
@@ -57,7 +58,7 @@ void launch_items(const Context& context, Kernel kernel, int64_t items, int thre
   }
 }
 
-// The blocks of a head stand together, so that they find its keys and values in the cache.
+// The item of a block. The blocks of a head are neighbours, so that they find its keys and values in the cache.
 struct Place {
   FORETOKEN_DEVICE Place(int64_t item, int64_t heads, int blocks)
       : sequence(item / blocks / heads),
@@ -68,7 +69,7 @@ struct Place {
   const int head, block;
 };
 
-// Head `head` of one sequence, of rows with `heads` heads.
+// Head `head` of the rows of one sequence; a row has `heads` heads.
 template <typename T, typename Void>
 FORETOKEN_DEVICE HeadRows<T> head_rows(Void* data, int64_t sequence, int64_t length, int64_t heads, int64_t head,
                                        int64_t dim, bool vectors) {
@@ -77,7 +78,7 @@ FORETOKEN_DEVICE HeadRows<T> head_rows(Void* data, int64_t sequence, int64_t len
           static_cast<int>(dim), vectors};
 }
 
-// The starts of one sequence.
+// The starts of the documents of one sequence, row by row.
 struct Starts {
   FORETOKEN_DEVICE Starts(const int32_t* starts, int64_t sequence, int64_t length, const Reporter& reporter)
       : offset(sequence * length), length(static_cast<int>(length)), data(starts + offset), reporter(reporter) {}
@@ -87,7 +88,8 @@ struct Starts {
   const int32_t* const data;
   const Reporter& reporter;
 
-  // Of one row; the row itself instead of what is reported, and for rows behind the last.
+  // The start of a row's document; the row itself for rows after the last. Reports a start that is out of range, and
+  // returns the row itself instead.
   FORETOKEN_DEVICE int at(int row) const {
     if (row >= length) return row;
     const int start = data[row];
@@ -101,7 +103,7 @@ struct Extent {
   int lowest, highest;
 };
 
-// Of the starts of rows first … first + count - 1, of which the first exists; the same in every lane.
+// The lowest and the highest start of rows first … first + count - 1, in every lane. Row `first` must exist.
 FORETOKEN_DEVICE Extent extent_of(const Starts& starts, int first, int count) {
   Extent extent = {first, 0};
   const int end = min(first + count, starts.length);
@@ -109,7 +111,7 @@ FORETOKEN_DEVICE Extent extent_of(const Starts& starts, int first, int count) {
     const int start = starts.at(row);
     extent = {min(extent.lowest, start), max(extent.highest, start)};
   }
-  return {reduce_warp(extent.lowest, [](int a, int b) { return min(a, b); }), reduce_warp(extent.highest, Max())};
+  return {reduce_warp(extent.lowest, Min()), reduce_warp(extent.highest, Max())};
 }
 
 }  // namespace foretoken::cuda

@@ -1,3 +1,4 @@
+// Prepares the backward pass of attention: computes D, and lays out what its two kernels read tile by tile.
 #include "csrc/cuda/attention/attention_backward.cuh"
 
 #include "csrc/cuda/kernels.h"
@@ -7,7 +8,7 @@ namespace {
 
 constexpr int kPrepareThreads = 256;
 
-// Lays the arrays out in the workspace and gives how many bytes they take.
+// Lays the arrays out in the workspace; returns how many bytes they take.
 int64_t lay_out(const AttentionBackwardArgs& args, int tile, PreparedRows* rows) {
   int64_t bytes = 0;
   const auto take = [&](auto*& array, int64_t count) {
@@ -22,7 +23,7 @@ int64_t lay_out(const AttentionBackwardArgs& args, int tile, PreparedRows* rows)
   return bytes;
 }
 
-// One block for each tile of each head.
+// A block prepares one tile of one head.
 template <typename T>
 __global__ void __launch_bounds__(kPrepareThreads)
     prepare_kernel(AttentionBackwardArgs args, PreparedRows prepared, int tile, Reporter reporter, int64_t first_item) {

@@ -1,17 +1,19 @@
-// The gradient of attention, in three kernels: with P = softmax(S), S = scale Q Kᵀ, O = P V and D = the row sums of
-// dO * O
+// The gradient of attention, in three kernels. With P = softmax(S), S = scale Q Kᵀ, O = P V and D = the row sums of dO
+// * O:
 //   attention_backward.cu      computes D, and lays out what the other two read tile by tile,
 //   attention_grad_queries.cu  has a block for each tile of queries:  dS = P * (dO Vᵀ - D),  dQ = scale dS K,
 //   attention_grad_keys.cu     has a block for each tile of keys:     dV = Pᵀ dO,  dK = scale dSᵀ Q.
-// Both compute P and dS again, so that every gradient has one owner, which sums it in one order.
+// The last two recompute P and dS, which never exist in memory. So every gradient has one owner, which sums it in one
+// order without atomics.
 #pragma once
 
 #include "csrc/cuda/attention/attention.cuh"
 
 namespace foretoken::cuda {
 
-// How many rows a block works on: it owns kOwned, and kPassing at a time of the others go by. In shared memory are two
-// tiles of its own, and two pairs of those that pass, one at work and one on its way. Chosen as for the forward pass.
+// The number of rows that a block works on, chosen as for the forward pass: it owns kOwned rows, and the rows of the
+// other side pass through it, kPassing at a time. Shared memory holds two tiles of owned rows, and two pairs of tiles
+// of passing rows: one pair in use and one in flight.
 template <typename T, int kDim>
 struct BackwardTiles {
   static constexpr int kRowBytes = kDim * static_cast<int>(sizeof(T));
@@ -21,12 +23,12 @@ struct BackwardTiles {
   static constexpr int kTileBytes = (2 * kOwned + 4 * kPassing) * kRowBytes;
 };
 
-// What is known of each row before the gradients, in tiles of kPassing. Rows behind the last of a sequence are such
-// that nothing comes of them.
+// Per-row inputs of the gradient kernels, padded to whole tiles of kPassing. The values of padding rows make their
+// gradients zero.
 struct PreparedRows {
   int64_t padded;   // rows of a sequence, in whole tiles
-  float* lse;       // [batch, heads, padded]; ∞ behind the last row
-  float* delta;     // [batch, heads, padded]: D; 0 behind the last row
+  float* lse;       // [batch, heads, padded]; ∞ after the last row
+  float* delta;     // [batch, heads, padded]: D; 0 after the last row
   int32_t* starts;  // [batch, padded]
   Extent* extents;  // [batch, padded / kPassing]: of the starts in a tile
 };

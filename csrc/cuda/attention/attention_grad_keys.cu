@@ -1,5 +1,6 @@
-// The gradients of keys and values: a block holds some keys and values of one head and goes through the queries that
-// attend to any of them, of all query heads that share the head. Scores are computed transposed, a row for each key.
+// The gradients of keys and values. A block holds some keys and values of one key/value head and goes through the
+// queries that attend to any of them, in all query heads that share it. Scores are computed transposed, a row for each
+// key.
 #include "csrc/cuda/attention/attention_backward.cuh"
 
 namespace foretoken::cuda {
@@ -7,14 +8,14 @@ namespace {
 
 enum class Gradients { kBoth, kKeys, kValues };
 
-// What passes beside the rows of queries: three numbers of each row.
+// Three numbers of each passing query, loaded with its row.
 template <int kPassing>
 struct PassingNumbers {
   float lse[kPassing], delta[kPassing];
   int32_t starts[kPassing];
 };
 
-// The tiles of queries that attend to a block's keys, head after head of the group.
+// Iterates over the tiles of queries that attend to a block's keys, head after head of the group.
 template <int kPassing>
 struct PassingQueries {
   const Extent* extents;
@@ -31,7 +32,7 @@ struct PassingQueries {
         head(head),
         tile(from(first_key / kPassing)) {}
 
-  // There is always one in a head: a row attends to itself.
+  // Every head has at least one such tile, because a row attends to itself.
   FORETOKEN_DEVICE void advance() {
     tile = from(tile + 1);
     if (tile < tiles) return;
@@ -39,7 +40,7 @@ struct PassingQueries {
     ++head;
   }
 
-  // The first tile from `next` on with a query whose document starts before the last key has passed; all lanes look.
+  // The first tile from `next` on with a query whose document starts at or before the last key. All lanes search.
   FORETOKEN_DEVICE int from(int next) const {
     const int lane = threadIdx.x % kWarp;
     for (; next < tiles; next += kWarp) {
@@ -70,7 +71,7 @@ __global__ void __launch_bounds__(BackwardTiles<T, kDim>::kThreads, 1)
   const auto rows_of = [&](const void* data, int64_t all, int64_t head) {
     return head_rows<const T>(data, place.sequence, args.length, all, head, dim, vectors);
   };
-  // The first keys are those that most rows attend to, and the first blocks begin first.
+  // Most rows attend to the first keys, and the first blocks start first.
   const int first_key = place.block * kKeys;
   const int warp_row = static_cast<int>(threadIdx.x) / kWarp * 16;
 
@@ -145,7 +146,7 @@ void grad_keys(const AttentionBackwardArgs& args, const PreparedRows& prepared, 
       launch_items(context, kernel, args.batch * args.shape.kv_heads * blocks, Tiles::kThreads,
                    Tiles::kTileBytes + 2 * sizeof(PassingNumbers<Tiles::kPassing>), args, prepared, vectors, blocks);
     };
-    // The sums of both do not fit into the registers of a warp when heads are that wide.
+    // A warp's registers cannot hold the sums of both for heads this wide.
     if constexpr (columns > 128) {
       run(grad_keys_kernel<T, columns, Gradients::kKeys>);
       run(grad_keys_kernel<T, columns, Gradients::kValues>);

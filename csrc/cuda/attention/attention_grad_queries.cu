@@ -1,4 +1,4 @@
-// The gradient of queries: a block holds the queries of some rows of one head and goes through the keys that any of
+// The gradient of queries. A block holds the queries of some rows of one head and goes through the keys that any of
 // them attends to.
 #include "csrc/cuda/attention/attention_backward.cuh"
 
@@ -24,7 +24,7 @@ __global__ void __launch_bounds__(BackwardTiles<T, kDim>::kThreads, 1)
   const HeadRows<const T> key_rows = rows_of(args.qkv, columns, heads + kv_head);
   const HeadRows<const T> value_rows = rows_of(args.qkv, columns, heads + kv_heads + kv_head);
 
-  // The last rows attend to most keys; they begin first.
+  // The last rows attend to most keys, so their blocks start first.
   const int first_query = (blocks - 1 - place.block) * kQueries;
   const int warp_row = static_cast<int>(threadIdx.x) / kWarp * 16, lane = threadIdx.x % kWarp;
   const Starts starts(args.starts, place.sequence, args.length, reporter);

@@ -1,8 +1,8 @@
-// Tiles of rows in shared memory, and what a warp multiplies them with.
+// Tiles of rows in shared memory, and the products of tiles that a warp computes.
 //
 // A warp holds its products as 16x8 fragments, `float fragments[row tiles][column tiles][4]`, in the layout of
 // mma.m16n8k16: with g = lane / 4 and t = lane % 4, the four are (g, 2t), (g, 2t+1), (g+8, 2t), (g+8, 2t+1). bfloat16
-// is multiplied by tensor cores and float32 by multiply-adds, but both own the same elements, so that what happens
+// is multiplied on tensor cores and float32 by multiply-adds. Lanes hold the same elements either way, so the code
 // between two products is written once.
 #pragma once
 
@@ -11,8 +11,8 @@
 
 namespace foretoken::cuda {
 
-// Rows of kDim columns. The 16-byte chunks of a row are permuted: chunks of one column in eight neighbouring rows then
-// lie in eight different places modulo 128 bytes, and are read without a conflict of banks.
+// Rows of kDim columns. The 16-byte chunks of a row are permuted, so that chunks of one column in eight neighbouring
+// rows lie in eight different places modulo 128 bytes and are read without bank conflicts.
 template <typename T, int kDim>
 struct Tile {
   static constexpr int kPerChunk = 16 / sizeof(T), kChunks = kDim / kPerChunk;
@@ -23,12 +23,12 @@ struct Tile {
   FORETOKEN_DEVICE T* at(int row, int column) const {
     constexpr int kPower = kChunks & -kChunks, kPeriod = kPower < 8 ? kPower : 8;
     const int permuted = row / (8 / kPeriod) % kPeriod;
-    // In pairs, of which a compiler often knows one part.
+    // Permutes pairs of chunks and the chunks of a pair separately: compilers often know one of the two.
     const int pair = column / (2 * kPerChunk) ^ permuted / 2, odd = column / kPerChunk % 2 ^ permuted % 2;
     return data + row * kDim + (2 * pair + odd) * kPerChunk + column % kPerChunk;
   }
 
-  // What lies behind so many rows.
+  // The tile that begins after so many rows.
   FORETOKEN_DEVICE Tile behind(int rows) const { return {data + rows * kDim}; }
 };
 
@@ -36,13 +36,13 @@ struct Tile {
 template <typename T>
 struct HeadRows {
   T* data;         // the head's columns of row 0
-  int64_t stride;  // from row to row, in elements
+  int64_t stride;  // between rows, in elements
   int count, dim;  // rows and columns
   bool vectors;    // whether 16 bytes may be read at once, wherever a chunk begins
 };
 
-// Rows first … first + kRows - 1, by all threads of the block: zeros behind the last row and the last column. The
-// copies are asynchronous and belong to the group that is committed next.
+// Loads rows first … first + kRows - 1, with zeros after the last row and the last column. Called by all threads of the
+// block. The copies are asynchronous and belong to the group that is committed next.
 template <int kRows, int kThreads, typename T, int kDim>
 FORETOKEN_DEVICE void load_rows(const Tile<T, kDim>& tile, const HeadRows<const T>& rows, int first) {
   constexpr int kPerChunk = tile.kPerChunk, kChunks = tile.kChunks;
@@ -87,14 +87,7 @@ FORETOKEN_DEVICE void store_rows(const HeadRows<T>& rows, int first,
   }
 }
 
-// combine over the four lanes that share the rows of a fragment
-template <typename Combine>
-FORETOKEN_DEVICE float reduce_quad(float value, Combine combine) {
-  value = combine(value, __shfl_xor_sync(kAllLanes, value, 1));
-  return combine(value, __shfl_xor_sync(kAllLanes, value, 2));
-}
-
-// f(row tile, column tile, element, row, column) for all that a lane holds.
+// Calls f(row tile, column tile, element, row, column) for every element that a lane holds.
 template <int kRowTiles, int kColumnTiles, typename F>
 FORETOKEN_DEVICE void for_each_element(float (&fragments)[kRowTiles][kColumnTiles][4], F f) {
   const int lane = threadIdx.x % kWarp;
@@ -110,7 +103,7 @@ FORETOKEN_DEVICE void for_each_element(float (&fragments)[kRowTiles][kColumnTile
   }
 }
 
-// sums += a bᵀ, where a is rows `first` … of its tile and b as many rows as sums has columns.
+// sums += a bᵀ, where a begins at row `first` of its tile and b has as many rows as `sums` has columns.
 template <int kRowTiles, int kColumnTiles, int kDim>
 FORETOKEN_DEVICE void multiply(float (&sums)[kRowTiles][kColumnTiles][4], const Tile<BFloat16, kDim>& a, int first,
                                const Tile<BFloat16, kDim>& b) {
@@ -165,7 +158,7 @@ FORETOKEN_DEVICE void multiply(float (&sums)[kRowTiles][kColumnTiles][4], const 
   }
 }
 
-// sums += weights b, where b has as many rows as weights has columns. The weights are rounded to bfloat16.
+// sums += weights b, where b has as many rows as `weights` has columns. The weights are rounded to bfloat16.
 template <int kRowTiles, int kColumnTiles, int kDim>
 FORETOKEN_DEVICE void add_weighted(float (&sums)[kRowTiles][kDim / 8][4],
                                    const float (&weights)[kRowTiles][kColumnTiles][4], const Tile<BFloat16, kDim>& b) {
@@ -173,7 +166,7 @@ FORETOKEN_DEVICE void add_weighted(float (&sums)[kRowTiles][kDim / 8][4],
   const int lane = threadIdx.x % kWarp;
 #pragma unroll
   for (int k = 0; k < kColumnTiles; k += 2) {
-    // Two fragments of a product side by side are what the next product wants on its left.
+    // Two neighbouring result fragments have the layout of the left operand of the next product.
     uint32_t left[kRowTiles][4];
 #pragma unroll
     for (int i = 0; i < kRowTiles; ++i) {
@@ -202,7 +195,7 @@ FORETOKEN_DEVICE void add_weighted(float (&sums)[kRowTiles][kDim / 8][4],
   const int lane = threadIdx.x % kWarp;
 #pragma unroll
   for (int k = 0; k < 8 * kColumnTiles; ++k) {
-    // Column k of the weights is held by one lane of each four.
+    // In each quad, one lane holds column k of the weights.
     float left[kRowTiles][2];
 #pragma unroll
     for (int i = 0; i < kRowTiles; ++i) {

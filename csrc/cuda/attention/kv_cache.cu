@@ -1,5 +1,5 @@
-// Writing the KV cache: new rows behind the committed positions, and accepted rows to where they belong. Elements are
-// copied as they are, 16 bytes at a time where a head allows it.
+// Writes the KV cache: appends new rows after the committed positions, and moves accepted rows to their final slots.
+// Elements are copied unchanged, 16 bytes at a time if heads are aligned.
 #include "csrc/cuda/attention/kv_cache.cuh"
 #include "csrc/cuda/common/rows.cuh"
 #include "csrc/cuda/kernels.h"
@@ -10,14 +10,14 @@ namespace {
 
 constexpr int kAppendThreads = 256, kCompactThreads = 128;
 
-// A block writes the keys and values of one row after another.
+// A block writes the keys and values of one row after the other.
 template <typename Unit>
 __global__ void __launch_bounds__(kAppendThreads)
     kv_append_kernel(KvAppendArgs args, int64_t in_head, Reporter reporter) {
   FORETOKEN_SHARED(int64_t, shared, [kAppendThreads / kWarp]);
   const TreeRows& tree = args.tree;
   const KvCacheView& cache = args.cache;
-  if (!tree_is_good<kAppendThreads>(tree, cache.capacity, reporter, shared) || has_error(reporter.record)) return;
+  if (!tree_is_valid<kAppendThreads>(tree, cache.capacity, reporter, shared) || has_error(reporter.record)) return;
   const int64_t in_row = (args.heads + 2 * cache.kv_heads) * in_head;
   for (int64_t row = blockIdx.x; row < tree.rows; row += gridDim.x) {
     const int64_t sequence = sequence_of(tree.row_offsets, tree.sequences, row);
@@ -33,13 +33,13 @@ __global__ void __launch_bounds__(kAppendThreads)
   }
 }
 
-// A block moves the keys or the values of one sequence in one layer; a thread what lies at the same place of all slots.
-// Paths rise, so slots move to the left and over none that is still to move by the same thread.
+// A block moves the keys or the values of one sequence in one layer; a thread moves the elements at one place of every
+// slot. Paths rise, so a slot moves to the left and never onto one that the same thread has yet to move.
 template <typename Unit>
 __global__ void __launch_bounds__(kCompactThreads)
     kv_compact_kernel(KvCompactArgs args, int64_t in_head, Reporter reporter) {
   FORETOKEN_SHARED(int64_t, shared, [kCompactThreads / kWarp]);
-  if (!paths_are_good<kCompactThreads>(args, reporter, shared) || has_error(reporter.record)) return;
+  if (!paths_are_valid<kCompactThreads>(args, reporter, shared) || has_error(reporter.record)) return;
   const KvCacheView& cache = args.cache;
   const int64_t sequence = blockIdx.x % cache.sequences;
   const int64_t layer = blockIdx.x / cache.sequences / 2;
@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(kCompactThreads)
   for (int64_t i = threadIdx.x; i < cache.kv_heads * in_head; i += kCompactThreads) {
     Unit* const place = static_cast<Unit*>(cache.data) + kv_plane(cache, layer, part, sequence, i / in_head, in_head) +
                         length * in_head + i % in_head;
-    // Several loads before they are waited for.
+    // Issues several loads before the first store waits for one.
     constexpr int kTogether = 8;
     for (int64_t first = in_place; first < count; first += kTogether) {
       Unit moved[kTogether];
@@ -68,7 +68,8 @@ __global__ void __launch_bounds__(kCompactThreads)
   }
 }
 
-// f(Unit{}, units of a head) for the widest unit in which heads that begin at these places can be copied.
+// Calls f(Unit{}, units of a head) with the widest unit in which the heads of matrices at these addresses can be
+// copied.
 template <typename F>
 void with_units(const KvCacheView& cache, std::initializer_list<const void*> places, F&& f) {
   const int64_t bytes = cache.head_dim * static_cast<int64_t>(size_of(cache.dtype));
@@ -81,7 +82,7 @@ void with_units(const KvCacheView& cache, std::initializer_list<const void*> pla
 
 void run(const KvAppendArgs& args, const Context& context) {
   with_units(args.cache, {args.cache.data, args.qkv}, [&](auto unit, int64_t in_head) {
-    // One block even for no rows: a tree that says otherwise is bad.
+    // One block even without rows: it reports row offsets that claim rows.
     const int64_t most = int64_t{4} * context.multiprocessors, rows = args.tree.rows < 1 ? 1 : args.tree.rows;
     launch(context, kv_append_kernel<decltype(unit)>, dim3(static_cast<unsigned>(rows < most ? rows : most)),
            dim3(kAppendThreads), 0, args, in_head, context.reporter());

@@ -1,5 +1,5 @@
-// How the KV cache lies in memory: for every layer, keys and values, sequence and head a plane of rows, [capacity,
-// head_dim], as the cache's dimensions say.
+// The layout of the KV cache: a plane of slots, [capacity, head_dim], for every layer, keys or values, sequence and
+// head.
 #pragma once
 
 #include "csrc/core/ops.h"
@@ -9,7 +9,8 @@ namespace foretoken::cuda {
 
 enum class KvPart { kKeys, kValues };
 
-// The elements of the cache before a plane; where elements are copied in larger units, units.
+// The offset of a plane, in units of which a slot has `units_in_slot`: elements, or the larger units in which a kernel
+// copies.
 FORETOKEN_DEVICE int64_t kv_plane(const KvCacheView& cache, int64_t layer, KvPart part, int64_t sequence, int64_t head,
                                   int64_t units_in_slot) {
   const int64_t parts = 2 * layer + static_cast<int64_t>(part);

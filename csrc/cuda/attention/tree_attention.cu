@@ -1,4 +1,5 @@
-// Attention of decoding rows over the KV cache, reduced over logical positions: see tree_attention.cuh.
+// Attention of decoding rows over the KV cache, reduced over logical positions: see tree_attention.cuh. Scores and
+// weights never exist in memory; each chunk of positions leaves one sum of values and one softmax for each query.
 #include "csrc/cuda/attention/kv_cache.cuh"
 #include "csrc/cuda/attention/tree_attention_units.cuh"
 #include "csrc/cuda/kernels.h"
@@ -7,12 +8,12 @@ namespace foretoken::cuda {
 namespace tree_attention {
 namespace {
 
-// The workspace: `slots` for what the chunks of every query come to. Either every chunk has a slot and a block, or one
-// block goes through all chunks and merges them into the only slot, in the same order.
+// The workspace: `slots` results for every query. Either every chunk has a slot and a block, or one block goes through
+// all chunks and merges them into the only slot, in the same order.
 struct Parts {
   float* sums;       // [rows * heads, slots, head_dim]
   Softmax* softmax;  // [rows * heads, slots]
-  int32_t* counts;   // [rows]: slots in use; 0 if the tree is bad
+  int32_t* counts;   // [rows]: slots in use; 0 if the tree is invalid
   int64_t slots, tiles;
 };
 
@@ -22,11 +23,11 @@ struct Shared {
   alignas(16) typename Unit<T, kVectors>::Memory units[kUnits];
   int32_t slots[kQueries][kChunk];  // of each row
   Place places[kQueries];           // of each row
-  int64_t offsets[kQueries];        // of each query in qkv; those behind the last are copies of it
-  int64_t numbers[kQueries];        // of each query among all
+  int64_t offsets[kQueries];        // of each query in qkv; entries after the last repeat it
+  int64_t numbers[kQueries];        // of each query among all queries
   Softmax softmax[kUnits][kQueries];
-  // How the units of a chunk become one, and that one with the chunks before.
-  int32_t used[kQueries];
+  // For merging the units of a chunk, and then the chunk with the chunks before.
+  int32_t used[kQueries];  // units with positions
   float factors[kUnits][kQueries], before[kQueries], behind[kQueries];
   int64_t reduction[kUnits];
 };
@@ -54,14 +55,14 @@ class Block {
     }
   }
 
-  // How many slots the tile's rows will have in use, for those of which it has the first query.
-  FORETOKEN_DEVICE void tell_counts() {
+  // Writes how many slots the tile's rows use, except for a row whose first query belongs to the tile before.
+  FORETOKEN_DEVICE void write_counts() {
     if (thread_ >= tile_.rows || (thread_ == 0 && tile_.before > 0)) return;
     const int32_t chunks = (shared_.places[thread_].positions + kChunk - 1) / kChunk;
     parts_.counts[tile_.row + thread_] = parts_.slots == 1 ? 1 : chunks;
   }
 
-  // Chunks first … end - 1, as far as the tile has positions, into slot `first`.
+  // Merges chunks first … end - 1, as far as the tile has positions, into slot `first`.
   FORETOKEN_DEVICE void attend(int32_t first, int32_t end) {
     for (int32_t chunk = first; chunk < end && chunk * kChunk < positions_; ++chunk) {
       const Share share = share_of(chunk);
@@ -94,23 +95,23 @@ class Block {
     __syncthreads();
   }
 
-  // Whether all queries have all positions of the unit, and in the same slots.
+  // Whether all queries have all positions of the unit that begins at `first`, in the same slots.
   FORETOKEN_DEVICE bool is_shared(int32_t first) const { return first + kUnit <= in_line_; }
 
-  // What a warp does of a chunk: of a unit, which begins at position `first`, the passes of rows `row`, `row` + `step`,
+  // A warp's share of a chunk: in the unit that begins at position `first`, the passes for rows `row`, `row` + `step`,
   // … of the tile.
   struct Share {
     int32_t unit, first, row, step;
   };
 
-  // Near the end there are fewer units than warps, and as many passes as rows: the warps deal them among themselves.
+  // Near the end there are fewer units than warps, and a unit takes one pass for each row: the warps share the passes.
   FORETOKEN_DEVICE Share share_of(int32_t chunk) const {
     const int32_t warp = thread_ / kWarp, left = positions_ - chunk * kChunk;
     const int32_t units = Min()((left + kUnit - 1) / kUnit, kUnits), unit = warp % units;
     return {unit, chunk * kChunk + unit * kUnit, warp / units, (kUnits - 1 - unit) / units + 1};
   }
 
-  // By its warp.
+  // Called by the share's warp.
   FORETOKEN_DEVICE void find_all_slots(const Share& share) {
     int32_t* const slots = shared_.slots[0] + share.first % kChunk;
     for (int r = share.row; r < (is_shared(share.first) ? 1 : tile_.rows); r += share.step) {
@@ -131,7 +132,7 @@ class Block {
     }
   }
 
-  // Of the units of a chunk, and of that with the chunks from `first` on; a thread is a query.
+  // Merges the softmaxes of a chunk's units, and the result with the chunks from `first` on. A thread merges one query.
   FORETOKEN_DEVICE void merge_softmax(int32_t chunk, int32_t first) {
     const int32_t left = shared_.places[tile_.row_of(thread_)].positions - chunk * kChunk;
     const int32_t used = left <= 0 ? 0 : Min()((left + kUnit - 1) / kUnit, kUnits);
@@ -171,10 +172,10 @@ class Block {
   Shared<T, kVectors>& shared_;
   Source<T> source_;
   const int thread_ = threadIdx.x;
-  int32_t in_line_, positions_;  // that all rows have in line, and that some row has
+  int32_t in_line_, positions_;  // the fewest in-line positions, and the most positions, of the tile's rows
 };
 
-// Two blocks a multiprocessor, so that registers are left for what is being loaded.
+// Two blocks a multiprocessor, which leaves registers for loads in flight.
 template <typename T, bool kVectors>
 __global__ void __launch_bounds__(kThreads, 2) attend_kernel(TreeAttentionArgs args, Parts parts, Reporter reporter) {
   FORETOKEN_DYNAMIC_SHARED(memory);
@@ -185,21 +186,21 @@ __global__ void __launch_bounds__(kThreads, 2) attend_kernel(TreeAttentionArgs a
   const auto chunk = static_cast<int32_t>(blockIdx.x / tiles / kv_heads);
   const Tile tile = tile_of(tree, static_cast<int32_t>(args.shape.heads / args.shape.kv_heads), blockIdx.x % tiles);
 
-  // Most blocks have nothing to do while the cache is far from full. The first one looks for errors all the same.
+  // Most blocks have no work while the cache is far from full. The first one checks the tree all the same.
   const int64_t end = tile.length + tile.end_row - tile.first_row;
   const bool has_work = tile.count > 0 && int64_t{chunk} * kChunk < end;
   if (!has_work && blockIdx.x > 0) return;
-  const bool good = tree_is_good<kThreads>(tree, args.cache.capacity, reporter, shared.reduction);
-  if (!good && blockIdx.x == 0) {
+  const bool valid = tree_is_valid<kThreads>(tree, args.cache.capacity, reporter, shared.reduction);
+  if (!valid && blockIdx.x == 0) {
     for (int64_t r = threadIdx.x; r < tree.rows; r += kThreads) parts.counts[r] = 0;
   }
-  if (!good || !has_work) return;
+  if (!valid || !has_work) return;
   Block<T, kVectors> block(args, parts, tile, kv_head, shared);
-  if (kv_head == 0 && chunk == 0) block.tell_counts();
+  if (kv_head == 0 && chunk == 0) block.write_counts();
   block.attend(chunk, parts.slots == 1 ? INT32_MAX : chunk + 1);
 }
 
-// What the chunks of a query come to, in order; a block has one.
+// Merges the chunks of a query in order and writes the output. A block merges one query.
 template <typename T>
 __global__ void __launch_bounds__(kThreads) merge_kernel(Parts parts, uint32_t heads, int64_t head_dim, T* out) {
   const int64_t query = blockIdx.x;
@@ -226,20 +227,21 @@ int64_t tiles_of(const TreeAttentionArgs& args) {
   return first_tile(args.tree.rows, args.tree.sequences, args.shape.heads / args.shape.kv_heads);
 }
 
-// Chunks run side by side unless the tiles alone keep the device busy.
+// One slot for each chunk, so that chunks run at the same time, unless the tiles alone keep the device busy.
 int64_t slots_of(const TreeAttentionArgs& args, const Context& context) {
   constexpr int64_t kBlocksEach = 4;  // a multiprocessor
   const bool busy = tiles_of(args) * args.shape.kv_heads >= kBlocksEach * context.multiprocessors;
   return busy ? 1 : divide_up(args.cache.capacity, kChunk);
 }
 
-constexpr int64_t lines(int64_t bytes) { return round_up(bytes, 64); }
+// Arrays of the workspace begin at multiples of 64 bytes.
+constexpr int64_t aligned_bytes(int64_t bytes) { return round_up(bytes, 64); }
 
 Parts parts_of(const TreeAttentionArgs& args, const Context& context, int64_t* bytes) {
   const int64_t slots = slots_of(args, context), parts = args.tree.rows * args.shape.heads * slots;
-  const int64_t sum_bytes = lines(parts * args.shape.head_dim * static_cast<int64_t>(sizeof(float)));
-  const int64_t softmax_bytes = lines(parts * static_cast<int64_t>(sizeof(Softmax)));
-  *bytes = sum_bytes + softmax_bytes + lines(args.tree.rows * static_cast<int64_t>(sizeof(int32_t)));
+  const int64_t sum_bytes = aligned_bytes(parts * args.shape.head_dim * static_cast<int64_t>(sizeof(float)));
+  const int64_t softmax_bytes = aligned_bytes(parts * static_cast<int64_t>(sizeof(Softmax)));
+  *bytes = sum_bytes + softmax_bytes + aligned_bytes(args.tree.rows * static_cast<int64_t>(sizeof(int32_t)));
   char* const base = static_cast<char*>(args.workspace.data);
   return {reinterpret_cast<float*>(base), reinterpret_cast<Softmax*>(base + sum_bytes),
           reinterpret_cast<int32_t*>(base + sum_bytes + softmax_bytes), slots, tiles_of(args)};

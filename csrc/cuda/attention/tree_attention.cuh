@@ -1,13 +1,13 @@
-// How attention over the KV cache is cut, so that a row's sums depend on nothing but the row.
+// How attention over the KV cache is cut, so that a row's sums depend on the row alone.
 //
-// The logical positions of a row, its committed prefix and then its ancestors, itself last, are cut into chunks, and
-// those into units. A unit is what one warp reduces; the units of a chunk, and then the chunks, are merged in order.
-// Where the cuts are depends on the positions alone.
+// The logical positions of a row are its committed prefix, then its ancestors, then itself. They are cut into chunks,
+// and chunks into units. One warp reduces a unit; units of a chunk, and then chunks, are merged in order. The cuts
+// depend on the positions alone.
 //
-// A block takes up to kQueries queries at once, which share a key/value head: query q of a sequence is query head
-// q % group of the group that shares it, in row q / group of the sequence. In the prefix all queries read the same
-// slots. Near the end, where the ancestors of each row lie in slots of their own, a unit is passed once a row, and each
-// pass keeps the queries of its row: so a query goes through the same instructions everywhere.
+// A block takes up to kQueries queries at once, which share a key/value head: query q of a sequence is query head q %
+// group of the heads that share it, in row q / group of the sequence. In the prefix all queries read the same slots.
+// Near the end, where every row's ancestors lie in other slots, a warp goes over its unit once for each row and keeps
+// the results of that row's queries. So a query's result takes the same instructions everywhere.
 #pragma once
 
 #include <cmath>
@@ -27,26 +27,27 @@ struct Tile {
   int64_t sequence, first_row, end_row, length;  // of the sequence
   int64_t row;                                   // the first one here
   int32_t group;                                 // queries of a row
-  int32_t before;                                // queries of the first row that are in the tile before
+  int32_t before;                                // queries of the first row that belong to the tile before
   int32_t count;                                 // queries here, may be 0
-  int32_t rows;                                  // to which they belong
+  int32_t rows;                                  // rows to which they belong
 
-  // Of query q, counted from `row`.
+  // The row of query q, counted from `row`, and its head within the group.
   FORETOKEN_DEVICE int32_t row_of(int32_t q) const { return (before + q) / group; }
   FORETOKEN_DEVICE int32_t head_of(int32_t q) const { return (before + q) % group; }
-  // Queries of the rows before `row` + r.
+  // The number of the tile's queries that belong to rows before `row` + r.
   FORETOKEN_DEVICE int32_t queries_before(int32_t r) const {
     const int32_t queries = r * group - before;
     return queries < 0 ? 0 : queries < count ? queries : count;
   }
 };
 
-// Sequence s has the tiles from this one on; there are enough for its rows.
+// The first tile of a sequence that begins at `row_offset`. Before the next sequence's first tile there are enough for
+// its rows.
 FORETOKEN_HOST_DEVICE int64_t first_tile(int64_t row_offset, int64_t sequence, int64_t group) {
   return row_offset * group / kQueries + sequence;
 }
 
-// Reads nothing out of bounds if the tree is bad.
+// Reads nothing out of bounds, even from an invalid tree.
 FORETOKEN_DEVICE Tile tile_of(const TreeRows& tree, int32_t group, int64_t number) {
   int64_t low = 0, high = tree.sequences - 1;
   while (low < high) {
@@ -64,12 +65,13 @@ FORETOKEN_DEVICE Tile tile_of(const TreeRows& tree, int32_t group, int64_t numbe
   return tile;
 }
 
-// The logical positions of a row; those before `in_line` lie in the slot of the same number.
+// The number of logical positions of a row; positions before `in_line` lie in the slot of the same number.
 struct Place {
   int32_t in_line, positions;
 };
 
-// How many rows at the beginning of the sequence hang each on the one before, up to the tile's last; by a whole block.
+// How many rows at the beginning of the sequence, up to the tile's last, are each the child of the row before. Called
+// by a whole block.
 FORETOKEN_DEVICE int64_t leading_chain(const TreeRows& tree, const Tile& tile, int64_t* shared) {
   const int64_t last = tile.row + tile.rows;
   int64_t end = last;
@@ -86,7 +88,7 @@ FORETOKEN_DEVICE Place place_of(const TreeRows& tree, const Tile& tile, int64_t 
   return {in_line, in_line + others};
 }
 
-// slots[i] of position first + i of a row, -1 behind its last; by a whole warp.
+// Writes to slots[i] the slot of a row's position first + i, or -1 after its last. Called by a whole warp.
 FORETOKEN_DEVICE void find_slots(const TreeRows& tree, const Tile& tile, const Place& place, int64_t row, int32_t first,
                                  int32_t* slots) {
   const int lane = threadIdx.x % kWarp;
@@ -105,18 +107,18 @@ FORETOKEN_DEVICE void find_slots(const TreeRows& tree, const Tile& tile, const P
   }
 }
 
-// What a part of a row's scores comes to: the largest, and the sum of exponentials of the distance to it.
+// The softmax of a part of a row's scores: the largest score, and the sum of exponentials of the distances to it.
 struct Softmax {
   float largest, sum;
 };
 
-// What exponents are counted from.
+// The score that exponents are relative to.
 FORETOKEN_DEVICE float reference_of(float largest) { return largest == -INFINITY ? 0.0f : largest; }
 
-// How two neighbouring parts of a row become one.
+// Merges two neighbouring parts of a row.
 struct Merge {
   Softmax softmax;
-  float before, behind;  // factors of their sums of values
+  float before, behind;  // factors of the sums of values of the first and the second part
 
   FORETOKEN_DEVICE Merge(const Softmax& first, const Softmax& second) {
     softmax.largest = fmaxf(first.largest, second.largest);

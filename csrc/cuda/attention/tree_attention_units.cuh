@@ -1,6 +1,6 @@
-// What a warp does with a unit of positions: the scores of the tile's queries, then their sums of values. In float32 by
-// multiply-adds, each lane having positions and then dimensions of its own; in bfloat16 on tensor cores. Lanes load
-// what they need from the cache themselves, 16 bytes of a slot at a time.
+// A warp's work on a unit of positions: the scores of the tile's queries, then their sums of values. float32 takes
+// multiply-adds, each lane with its own positions and then its own dimensions; bfloat16 takes tensor cores. Lanes load
+// keys and values straight from the cache into registers, 16 bytes of a slot at a time.
 #pragma once
 
 #include "csrc/cuda/attention/tree_attention.cuh"
@@ -11,27 +11,28 @@ namespace foretoken::cuda::tree_attention {
 // Dimensions of values that are summed at a time.
 constexpr int kDims = 64;
 
-// What all units of a tile read.
+// The memory that all units of a tile read.
 template <typename T>
 struct Source {
   const T* queries;        // row 0
-  const int64_t* offsets;  // [kQueries]: of the tile's queries; those behind its last are copies of one
+  const int64_t* offsets;  // [kQueries]: of the tile's queries; entries after the last repeat it
   const T *keys, *values;  // slot 0
   int64_t head_dim;
   float scale;
 };
 
-// One time that a warp goes over its unit.
+// One pass of a warp over its unit.
 struct Pass {
-  int begin, end;        // the queries that it is for
-  const int32_t* slots;  // [kUnit], -1 behind the last position
+  int begin, end;        // the queries whose results the warp keeps
+  const int32_t* slots;  // [kUnit], -1 after the last position
   int positions;         // at least 1
 };
 
 // Sums of the unit, for each query of the tile.
-using Sums = float[kQueries][kDims + 4];  // more than kDims, for lanes to write to different banks
+using Sums = float[kQueries][kDims + 4];  // padded, so that lanes write to different banks
 
-// kVectors: queries and slots begin at multiples of 16 bytes and are as long. `passes(f)` calls f with every pass.
+// kVectors: queries and slots begin at multiples of 16 bytes, and their lengths are multiples of 16 bytes. `passes(f)`
+// calls f with every pass.
 template <typename T, bool kVectors>
 class Unit;
 
@@ -44,7 +45,7 @@ class Unit<float, kVectors> {
 
   FORETOKEN_DEVICE Unit(const Source<float>& source, Memory& memory) : source_(source), weights_(memory.weights) {}
 
-  // The softmax of each query; keeps exponentials as weights.
+  // Writes the softmax of each query, and keeps the exponentials as weights.
   template <typename Passes>
   FORETOKEN_DEVICE void score(const Passes& passes, Softmax* softmax) {
     passes([&](const Pass& pass) {
@@ -90,7 +91,7 @@ class Unit<float, kVectors> {
     __syncwarp();
   }
 
-  // The sums of values, in the dimensions `dim` … dim + kDims - 1.
+  // Writes the weighted sums of values in the dimensions `dim` … dim + kDims - 1.
   template <typename Passes>
   FORETOKEN_DEVICE void weigh(const Passes& passes, int64_t dim, Sums& sums) const {
     constexpr int kTogether = 4;
@@ -128,9 +129,10 @@ class Unit<float, kVectors> {
   const int lane_ = threadIdx.x % kWarp;
 };
 
-// With g = lane / 4 and t = lane % 4 a lane has queries g and g + 8. The sum over dimensions may go in any order, if it
-// is the same for queries and keys: lane t takes the eight that it loads at once. So may the dimensions of the output
-// stand in any order: a lane loads eight of them for each of its positions, each of which goes to another product.
+// With g = lane / 4 and t = lane % 4, a lane holds queries g and g + 8. The sum over dimensions may take any order that
+// is the same for queries and keys, so lane t multiplies the eight dimensions that it loads at once. The dimensions of
+// the output may stand in any order, too: a lane loads eight of them for each of its positions, and passes each to
+// another product.
 template <bool kVectors>
 class Unit<BFloat16, kVectors> {
  public:
@@ -153,19 +155,19 @@ class Unit<BFloat16, kVectors> {
           score = i / 2 * 8 + 2 * t_ + i % 2 < pass.positions ? __fmul_rn(score, source_.scale) : -INFINITY;
           largest = fmaxf(largest, score);
         }
-        largest = of_four(largest, Max());
+        largest = reduce_quad(largest, Max());
         const bool is_mine = query >= pass.begin && query < pass.end;
         float sum = 0;
 #pragma unroll
         for (int j = 0; j < kUnit / 8; ++j) {
           const uint32_t pair = ptx::bfloat16x2_of_floats(exp_or_zero(scores[j][2 * half] - reference_of(largest)),
                                                           exp_or_zero(scores[j][2 * half + 1] - reference_of(largest)));
-          // The sum is that of the rounded weights, so that they are parts of one.
+          // Sums the rounded weights, so that these add up to one.
           sum += __uint_as_float(pair << 16) + __uint_as_float(pair & 0xffff0000u);
           uint32_t& weight = weights_[j / 2][j % 2 * 2 + half];
           weight = is_mine ? pair : weight;
         }
-        sum = of_four(sum, Sum());
+        sum = reduce_quad(sum, Sum());
         if (is_mine && t_ == 0) softmax[query] = {largest, sum};
       }
     });
@@ -175,7 +177,7 @@ class Unit<BFloat16, kVectors> {
   FORETOKEN_DEVICE void weigh(const Passes& passes, int64_t dim, Sums& sums) const {
     passes([&](const Pass& pass) {
       float product[8][4] = {};
-      // All of them are on their way before any is waited for. Those behind the last position weigh nothing.
+      // Issues all loads before the first use waits for one. Positions after the last have weight zero.
       uint32_t values[kUnit / 16][4][4];
 #pragma unroll
       for (int k = 0; k < kUnit / 16; ++k) {
@@ -210,7 +212,7 @@ class Unit<BFloat16, kVectors> {
   }
 
  private:
-  // scores[j] of positions 8j … 8j + 7, without the scale.
+  // Computes scores[j] of positions 8j … 8j + 7, without the scale.
   FORETOKEN_DEVICE void multiply(const Pass& pass, float (&scores)[kUnit / 8][4]) const {
     const BFloat16* queries[2];
 #pragma unroll
@@ -240,7 +242,7 @@ class Unit<BFloat16, kVectors> {
     }
   }
 
-  // Elements dim … dim + 7 of a query or slot, zeros behind its end.
+  // Loads elements dim … dim + 7 of a query or slot, with zeros after its end.
   FORETOKEN_DEVICE void load_eight(const BFloat16* row, int64_t dim, uint32_t (&pairs)[4]) const {
     if constexpr (kVectors) {
       Vector<uint32_t, 4> eight{};
@@ -254,21 +256,14 @@ class Unit<BFloat16, kVectors> {
     }
   }
 
-  // Element i of two vectors of eight.
+  // Element i of each of two vectors of eight.
   FORETOKEN_DEVICE static uint32_t pair_of(const uint32_t (&low)[4], const uint32_t (&high)[4], int i) {
     return i % 2 == 0 ? (low[i / 2] & 0xffff) | high[i / 2] << 16 : low[i / 2] >> 16 | (high[i / 2] & 0xffff0000u);
   }
 
-  // combine over the four lanes that have the same queries.
-  template <typename Combine>
-  FORETOKEN_DEVICE static float of_four(float value, Combine combine) {
-    value = combine(value, __shfl_xor_sync(kAllLanes, value, 1));
-    return combine(value, __shfl_xor_sync(kAllLanes, value, 2));
-  }
-
   const Source<BFloat16>& source_;
   const int g_ = threadIdx.x % kWarp / 4, t_ = threadIdx.x % 4;
-  uint32_t weights_[kUnit / 16][4] = {};  // of all queries, as a tensor core takes them
+  uint32_t weights_[kUnit / 16][4] = {};  // of all queries, in the layout of mma's left operand
 };
 
 }  // namespace foretoken::cuda::tree_attention

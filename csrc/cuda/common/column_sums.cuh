@@ -7,7 +7,8 @@
 
 namespace foretoken::cuda {
 
-// A block has 64 columns: each of its warps takes every kWarps-th row, and what they have is added in their order.
+// A block sums 64 columns: each of its warps takes every kWarpsOfColumns-th row, and the sums of the warps are added in
+// the order of the warps.
 constexpr int kColumnsOfBlock = 2 * kWarp, kWarpsOfColumns = 32;
 
 template <typename T>

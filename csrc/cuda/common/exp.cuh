@@ -1,13 +1,13 @@
-// The exponential function and what is made of it, with the accuracy and the bits of the CPU's (csrc/cpu/simd.h): expf
-// of CUDA and that of the emulator's C library are two functions, and tests of one would say nothing of the other.
+// The exponential function and functions of it, with the accuracy and the bits of the CPU's (csrc/cpu/simd.h). CUDA's
+// expf is not used: the emulator would call the C library's expf instead, so its tests would say nothing about CUDA's.
 #pragma once
 
 #include "csrc/cuda/platform.h"
 
 namespace foretoken::cuda {
 
-// e^x - 1 = scale * (tail + 1) - 1 with scale = 2^n1 * 2^n2: Cody and Waite's reduction, then the Taylor series, whose
-// first missing term is below 2^-27 for |r| ≤ ln(2)/2. The argument is in -104 … 89 (or NaN).
+// e^x = scale * (tail + 1) with scale = 2^n1 * 2^n2, for x in -104 … 89 (or NaN): Cody and Waite's reduction, then the
+// Taylor series, whose first missing term is below 2^-27 for |r| ≤ ln(2)/2.
 struct ExpParts {
   float tail, scale1, scale2;
 };
@@ -35,8 +35,8 @@ FORETOKEN_DEVICE float exp(float x) {
   return (e.tail + 1.0f) * e.scale1 * e.scale2;
 }
 
-// The same of an argument that is at most 88 (or NaN), where results below 2^-126 may be zero, as that of -88 is: one
-// power of two will do. The polynomial is the best of its degree, to 2^-28 in |r| ≤ ln(2)/2.
+// e^x for x ≤ 88 (or NaN), with zero for results below 2^-126 (so for every x ≤ -88): that needs only one power of two.
+// The polynomial is the best of its degree, to 2^-28 in |r| ≤ ln(2)/2.
 FORETOKEN_DEVICE float exp_or_zero(float x) {
   constexpr float kMagic = 0x1.8p23f;
   const float limited = x < -88.0f ? -88.0f : x;  // NaN stays
@@ -51,7 +51,7 @@ FORETOKEN_DEVICE float exp_or_zero(float x) {
   p = fmaf(p, r, 0x1.fffffcp-2f);
   p = fmaf(p, r, 1.0f);
   p = fmaf(p, r, 1.0f);
-  // The exponent's bits; those of kMagic leave to the left. Of -88 they are those of zero.
+  // The exponent's bits: the shift drops those of kMagic. At -88 the result is the bits of zero.
   return p * __uint_as_float((__float_as_uint(shifted) << 23) + 0x3f800000u);
 }
 

@@ -1,13 +1,14 @@
 // The natural logarithm, with the accuracy and the bits of the CPU's (csrc/cpu/simd.h), for the reason that exp.cuh
-// gives. Every operation rounds where it says so, not where the compiler thinks fit: the same bits in every kernel.
+// gives. Intrinsics and fmaf round every operation explicitly, so the compiler contracts none: every kernel gets the
+// same bits.
 #pragma once
 
 #include "csrc/cuda/platform.h"
 
 namespace foretoken::cuda {
 
-// x = 2^e * (1 + f) with 1 + f in √½ … √2; log(1 + f) = f - f²/2 + s (f²/2 + R(s²)), s = f / (2 + f), R the series of
-// 2 atanh(s) / s - 2.
+// x = 2^e * (1 + f) with 1 + f in √½ … √2; log(1 + f) = f - f²/2 + s (f²/2 + R(s²)) with s = f / (2 + f), where R is
+// the series of 2 atanh(s) / s - 2.
 FORETOKEN_DEVICE float log(float x) {
   const bool tiny = x < 0x1p-126f;
   const int bits = __float_as_int(tiny ? __fmul_rn(x, 0x1p23f) : x);

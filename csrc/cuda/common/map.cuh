@@ -1,4 +1,4 @@
-// out[i] = f(in[i]…) for every i: vectors of 16 bytes of the widest type, and the rest one by one.
+// out[i] = f(in[i]…) for every i: in vectors (16 bytes of the widest type), then the remaining elements one by one.
 #pragma once
 
 #include <algorithm>
@@ -10,17 +10,17 @@ namespace foretoken::cuda {
 
 constexpr int kMapThreads = 256;
 
-// Blocks for so many items of which every thread takes one, and then those that are a grid further on.
+// Blocks of a grid-stride loop over `items`: every thread takes one item, then the next ones a grid further on.
 inline dim3 map_grid(const Context& context, int64_t items) {
   constexpr int64_t kBlocksEach = 8;  // a multiprocessor: enough to hide the latency of memory
   return dim3(static_cast<unsigned>(
       std::min(divide_up(items, kMapThreads), kBlocksEach * static_cast<int64_t>(context.multiprocessors))));
 }
 
-// With a record, only if there is no error in it.
+// Does nothing if `record` holds an error; `record` may be null. Six blocks a multiprocessor: without this bound ptxas
+// chooses so few registers that they spill.
 template <int N, typename F, typename Out, typename... In>
-__global__ void __launch_bounds__(kMapThreads,
-                                  6)  // of its own accord ptxas would take so few registers that they spill
+__global__ void __launch_bounds__(kMapThreads, 6)
     map_kernel(const ErrorRecord* record, int64_t count, Out* out, F f, const In*... in) {
   if (record != nullptr && has_error(record)) return;
   const int64_t threads = static_cast<int64_t>(gridDim.x) * kMapThreads;
@@ -50,13 +50,13 @@ void launch_map(const Context& context, const ErrorRecord* record, int64_t count
   }
 }
 
-// `f` is a functor that takes and gives floats; `out` holds nothing yet.
+// `f` is a functor from floats to a float; `out` is uninitialized memory.
 template <typename F, typename Out, typename... In>
 void map(const Context& context, int64_t count, Out* out, F f, const In*... in) {
   launch_map(context, nullptr, count, out, f, in...);
 }
 
-// The same over what `out` held before, which stays when an operation has met an error.
+// map onto an `out` that already holds values. It keeps them if an earlier operation has reported an error.
 template <typename F, typename Out, typename... In>
 void map_over(const Context& context, int64_t count, Out* out, F f, const In*... in) {
   launch_map(context, context.record, count, out, f, in...);

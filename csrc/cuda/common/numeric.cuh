@@ -37,7 +37,7 @@ FORETOKEN_DEVICE Float16 from_float<Float16>(float x) {
   return {ptx::half_of_float(x)};
 }
 
-// N elements that are read and written at once; their address must be a multiple of their size.
+// N elements that are read and written at once; the address must be a multiple of the size.
 template <typename T, int N>
 struct alignas(sizeof(T) * N) Vector {
   T elements[N];
@@ -50,7 +50,7 @@ FORETOKEN_DEVICE void load(const T* from, float (&values)[N]) {
   for (int i = 0; i < N; ++i) values[i] = to_float(vector.elements[i]);
 }
 
-// Pairs of bfloat16 go as words, because the compiler makes two accesses of a vector of two.
+// Pairs of bfloat16 are written as words: the compiler splits a vector of two uint16_t into two accesses.
 template <int N, typename T>
 FORETOKEN_DEVICE void store(T* to, const float (&values)[N]) {
   if constexpr (std::is_same_v<T, BFloat16> && N % 2 == 0) {
@@ -67,7 +67,7 @@ FORETOKEN_DEVICE void store(T* to, const float (&values)[N]) {
   }
 }
 
-// f(T{}) for the element type of `dtype`: with_activations for those that activations may have, with_floats for all.
+// f(T{}) for the element type of `dtype`: with_activations for the types of activations, with_floats for all types.
 template <typename F>
 void with_activations(DType dtype, F&& f) {
   if (dtype == DType::kBFloat16) f(BFloat16{});

@@ -1,4 +1,4 @@
-// Reductions over a warp and over a block, in an order that is always the same.
+// Reductions over four lanes, a warp and a block, in an order that is always the same.
 #pragma once
 
 #include "csrc/cuda/platform.h"
@@ -22,7 +22,25 @@ struct Max {
   }
 };
 
-// combine over all lanes, in every lane. The tree is the same for every lane, so all get the same bits.
+struct Min {
+  template <typename T>
+  FORETOKEN_DEVICE T operator()(T a, T b) const {
+    return b < a ? b : a;
+  }
+};
+
+// Combines the values of a quad: lanes 4g … 4g + 3, which share the rows of a fragment that mma leaves. All four lanes
+// get the same bits.
+template <typename T, typename Combine>
+FORETOKEN_DEVICE T reduce_quad(T value, Combine combine) {
+  value = combine(value, __shfl_xor_sync(kAllLanes, value, 1));
+  return combine(value, __shfl_xor_sync(kAllLanes, value, 2));
+}
+
+// True in one lane of each quad.
+FORETOKEN_DEVICE bool leads_quad() { return threadIdx.x % 4 == 0; }
+
+// Combines the values of all lanes. The tree is the same for every lane, so all lanes get the same bits.
 template <typename T, typename Combine>
 FORETOKEN_DEVICE T reduce_warp(T value, Combine combine) {
 #pragma unroll
@@ -32,8 +50,8 @@ FORETOKEN_DEVICE T reduce_warp(T value, Combine combine) {
   return value;
 }
 
-// combine over all threads of a block of kThreads, in every thread; `shared` holds one value a warp and may be used
-// again after the call. `neutral` is what changes nothing.
+// Combines the values of all threads of a block of kThreads; every thread gets the result. `neutral` is the neutral
+// element of `combine`; `shared` has room for one value a warp and may be reused after the call.
 template <int kThreads, typename T, typename Combine>
 FORETOKEN_DEVICE T reduce_block(T value, Combine combine, T neutral, T* shared) {
   static_assert(kThreads % kWarp == 0 && kThreads <= 1024);
@@ -49,8 +67,9 @@ FORETOKEN_DEVICE T reduce_block(T value, Combine combine, T neutral, T* shared) 
   return value;
 }
 
-// Whether this block is the last of the grid to come here, in every thread; what the others wrote before can be seen in
-// it. All blocks must come. `arrivals` is 0 before the kernel, and after it again.
+// Returns true to every thread of the last block of the grid that calls this function; that block sees all that the
+// other blocks wrote before their calls. Every block must call it. `arrivals` is 0 before the kernel, and 0 again after
+// it.
 FORETOKEN_DEVICE bool is_last_block(unsigned* arrivals) {
   FORETOKEN_SHARED(bool, is_last, );
   __syncthreads();

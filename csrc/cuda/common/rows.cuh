@@ -1,4 +1,4 @@
-// What is done row by row: reading and writing some columns, and f at every row and column.
+// Kernels that work row by row: reading and writing some columns of a row, and calling f at every row and column.
 #pragma once
 
 #include <algorithm>
@@ -9,15 +9,15 @@
 
 namespace foretoken::cuda {
 
-// Whether vectors of 16 bytes fit: in matrices that start there, whose rows have so many bytes.
+// Whether every vector of 16 bytes is aligned in matrices at these addresses with rows of these lengths.
 inline bool vectors_fit(std::initializer_list<const void*> matrices, std::initializer_list<int64_t> row_bytes) {
   return std::all_of(matrices.begin(), matrices.end(),
                      [](const void* matrix) { return reinterpret_cast<uintptr_t>(matrix) % 16 == 0; }) &&
          std::all_of(row_bytes.begin(), row_bytes.end(), [](int64_t bytes) { return bytes % 16 == 0; });
 }
 
-// N columns of a row of `dim`: in accesses of 16 bytes where kVectors says that they fit; else one by one, and zeros
-// behind the last. The address of column 0 is a multiple of 16 bytes in the first case.
+// Reads N columns of a row of `dim` columns. With kVectors in accesses of 16 bytes, which must be aligned and lie in
+// the row; otherwise one by one, with zeros after the last column.
 template <bool kVectors, int N, typename T>
 FORETOKEN_DEVICE void load_columns(const T* row, int64_t column, int64_t dim, float (&values)[N]) {
   if constexpr (kVectors) {
@@ -62,7 +62,7 @@ __global__ void rows_kernel(int64_t rows, int64_t columns, F f) {
   }
 }
 
-// `f.at<1>(row, column)` everywhere, or where `vectors` fit `f.at<N>(row, column)` at every Nth column.
+// Calls f.at<N>(row, column) at every Nth column if `vectors` fit, otherwise f.at<1>(row, column) at every column.
 template <int N, typename F>
 void for_rows(const Context& context, int64_t rows, int64_t columns, bool vectors, F f) {
   if constexpr (N > 1) {

@@ -1,6 +1,6 @@
-// A program that runs the wrappers of PTX instructions on inputs that are always the same and prints what each thread
-// has in its registers afterwards, as JSON: {"device": …, "dumps": {"mma_m16n8k16_bf16": [[…], …], …}}, a row a thread.
-// Built for GPUs and for the emulator; test/cuda/conformance.test.ts compares the two.
+// A program that runs the wrappers of PTX instructions on fixed inputs and prints the registers of each thread
+// afterwards, as JSON: {"device": …, "dumps": {"mma_m16n8k16_bf16": [[…], …], …}}, a row for each thread. It is built
+// for GPUs and for the emulator; test/cuda/conformance.test.ts compares the two.
 #include "csrc/cuda/conformance/ptx_dump.h"
 
 #include <cstdio>
@@ -10,7 +10,7 @@
 namespace foretoken::cuda::conformance {
 namespace {
 
-// Floats of every kind that a conversion may meet.
+// Floats of every kind that a conversion distinguishes.
 FORETOKEN_DEVICE float float_case(int i) {
   constexpr uint32_t kCases[] = {0x00000000, 0x80000000, 0x3f800000, 0x3f808000, 0x3f818000, 0x3f80ffff, 0x7f7fffff,
                                  0x7f800000, 0xff800000, 0x7fc00000, 0x00000001, 0x007fffff, 0x33000000, 0x33000001,
@@ -38,7 +38,7 @@ __global__ void ldmatrix(uint32_t* out) {
   auto* const elements = reinterpret_cast<uint16_t*>(tiles);
   for (int i = 0; i < 8; ++i) elements[lane * 8 + i] = static_cast<uint16_t>(lane * 256 + i);
   __syncthreads();
-  // Rows in an order of their own, so that addresses matter.
+  // Permutes the rows, so that addresses matter.
   const uint4* const row = tiles + (lane * 5 + 3) % 32;
   uint32_t four[4] = {}, two[2] = {};
   if (kKind == 0) ptx::ldmatrix_x4(four, row);
@@ -73,7 +73,7 @@ __global__ void cp_async(uint32_t* out) {
   for (int i = 0; i < 4; ++i) out[lane * kMostWords + i] = words[i];
 }
 
-// The second warp waits for what the first one leaves it.
+// The second warp waits for the words that the first one writes.
 __global__ void named_barrier(uint32_t* out) {
   FORETOKEN_SHARED(uint32_t, words, [kWarp]);
   const int thread = threadIdx.x;

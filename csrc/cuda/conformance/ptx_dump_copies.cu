@@ -1,4 +1,4 @@
-// What the copy engine, its barriers and clusters leave in memory.
+// Dumps of the copy engine, its barriers and clusters.
 #include "csrc/cuda/common/reduce.cuh"
 #include "csrc/cuda/conformance/ptx_dump.h"
 #include "csrc/cuda/ptx/ptx_hopper.cuh"
@@ -14,7 +14,7 @@ __global__ void fill(float* tensor) {
   for (int i = threadIdx.x; i < kColumns * kRows; i += kWarp) tensor[i] = static_cast<float>(1000 + i);
 }
 
-// A row of the tensor from memory and back again, behind the tensor: what came, and twice as much as was sent.
+// Loads a row of the tensor, doubles it, and stores it after the tensor. Dumps the loaded and the stored row.
 __global__ void bulk_copies(float* tensor, uint32_t* out) {
   FORETOKEN_SHARED(uint4, memory, [kWarp / 4]);
   FORETOKEN_SHARED(uint64_t, barrier, );
@@ -48,7 +48,7 @@ __global__ void bulk_copies(float* tensor, uint32_t* out) {
   out[lane * kMostWords + 1] = __float_as_uint(sent[lane]);
 }
 
-// A box, stored or added where only a part of it lies inside the tensor.
+// Stores or adds a box of which only a part lies inside the tensor.
 template <bool kAdds>
 __global__ void boxes(const __grid_constant__ TensorMap map, const float* tensor, uint32_t* out) {
   FORETOKEN_DYNAMIC_SHARED(memory);
@@ -69,8 +69,8 @@ __global__ void boxes(const __grid_constant__ TensorMap map, const float* tensor
   }
 }
 
-// Two blocks: who they are, what lies in the other's memory, and a box that the first brings to both once both have
-// arrived at its barrier.
+// Two blocks dump their ranks, what lies in the other's memory, and a box that the first block loads into both once
+// both have arrived at its barrier.
 __global__ void cluster(const __grid_constant__ TensorMap map, uint32_t* out) {
   FORETOKEN_DYNAMIC_SHARED(memory);
   FORETOKEN_SHARED(uint32_t, own, [kWarp]);
@@ -103,14 +103,14 @@ __global__ void cluster(const __grid_constant__ TensorMap map, uint32_t* out) {
   words[1] = blocks;
   words[2] = others;
   words[3] = reinterpret_cast<const uint32_t*>(memory)[lane];
-  // Which lane is elected is for the GPU to say.
+  // Dumps how many lanes are elected: which one is up to the GPU.
   words[4] = static_cast<uint32_t>(__popc(__ballot_sync(kAllLanes, ptx::elect_one())));
   ptx::cluster_sync();
 }
 
 constexpr size_t kBoxBytes = kColumns * kRows * sizeof(float);
 
-// launch(context, map, tensor, out), with a tensor that is filled.
+// A dump that calls launch_on(context, map, tensor, out) with a filled tensor.
 template <typename Launch>
 Dump dump_of_tensor(const char* name, int threads, int words, Swizzle swizzle, Launch launch_on) {
   return {name, threads, words, [=](const Context& context, uint32_t* out) {

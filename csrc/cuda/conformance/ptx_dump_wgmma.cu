@@ -1,4 +1,5 @@
-// What the copy engine makes of tiles and wgmma of them, in the layouts that products use, and in every width.
+// Dumps of tiles that the copy engine loads, and of their products by wgmma: in the layouts that products use, and in
+// every width.
 #include <string>
 
 #include "csrc/cuda/conformance/ptx_dump.h"
@@ -85,8 +86,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// Products of kN columns, with a from shared memory and from registers: a number made of all the sums of a thread,
-// which no sum can change without changing it.
+// Products of kN columns, with a from shared memory and from registers. Dumps a hash of all sums of a thread.
 template <int kN>
 FORETOKEN_DEVICE void multiply_width(const BFloat16* a, const BFloat16* b, uint32_t* words) {
   using TileA = HopperTile<Major::kInner, kSide>;
@@ -143,7 +143,7 @@ void add_widths(std::vector<Dump>& dumps) {
 
 using Kernel = void (*)(TensorMap, TensorMap, uint32_t*);
 
-// Of two matrices whose tensors end before the tile does, in both directions.
+// A dump of two matrices whose tensors end before the tile in both directions.
 Dump dump_of_tiles(const char* name, int words, Major major, Kernel kernel) {
   return {name, kThreads, words, [=](const Context& context, uint32_t* out) {
             auto* const a = reinterpret_cast<BFloat16*>(out + kThreads * kMostWords);

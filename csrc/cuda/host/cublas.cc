@@ -1,3 +1,4 @@
+// Finds cuBLAS at run time and calls it through function pointers: nothing here links to it or needs its headers.
 #include "csrc/cuda/host/cublas.h"
 
 #include <dlfcn.h>
@@ -17,13 +18,13 @@ namespace foretoken::cuda {
 
 namespace {
 
-// What cublas_v2.h and library_types.h call them. There need not be such files where this is built.
+// The values of cublas_v2.h and library_types.h, which this machine may lack.
 enum [[nodiscard]] Status{kSuccess = 0, kAllocationFailed = 3};
 enum Operation { kAsItIs = 0, kTransposed = 1 };
 enum PointerMode { kOnHost = 0, kOnDevice = 1 };
 enum DataType { kReal32 = 0, kReal16 = 2, kRealBFloat16 = 14 };
 constexpr int kCompute32 = 68, kDefaultAlgorithm = -1;
-// Sums of slices of k are not to be rounded to bfloat16 or float16 on their way.
+// Keeps cuBLAS from rounding the sums of slices of k to bfloat16 or float16 before it adds them.
 constexpr int kNoReducedReduction = 16;
 
 const char* name_of(Status status) {
@@ -53,7 +54,7 @@ void check_cublas(Status status, const char* op, const char* call) {
 
 void discard(Status, [[maybe_unused]] const char* reason) {}
 
-// Whether cuBLAS has it: both operands of one type, and sizes that fit into its int.
+// Whether cuBLAS has this product: both operands of one type, and sizes that fit into an int.
 bool has(const CublasProduct& product) {
   for (const int64_t size : {product.m, product.n, product.k, product.a.stride, product.b.stride, product.c_stride}) {
     if (size <= 0 || size > INT_MAX) return false;
@@ -75,11 +76,11 @@ struct Cublas::Functions {
                  int a_type, int a_stride, const void* b, int b_type, int b_stride, const void* beta, void* c,
                  int c_type, int c_stride, int compute_type, int algorithm);
 
-  // Null where no candidate is cuBLAS.
+  // Returns null if no candidate is cuBLAS.
   static std::unique_ptr<Functions> find(const Candidates& candidates, const char* op) {
     for (const std::string& file : candidates.files) {
       auto functions = std::make_unique<Functions>();
-      // Never unloaded, as it has threads and handlers of its own.
+      // Never unloaded: the library has threads and handlers of its own.
       void* const library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
       if (library && functions->load(library)) return functions;
       if (candidates.must_load) {
@@ -106,7 +107,7 @@ struct Cublas::Functions {
 
 Cublas::Candidates Cublas::candidates() {
 #ifdef FORETOKEN_EMULATED
-  // A real one would take the emulator's memory for a GPU's; csrc/simt has a stand-in.
+  // The real cuBLAS would take the emulator's memory for a GPU's, so csrc/simt has a stand-in.
   Dl_info self;
   if (!simt::configured().cublas || dladdr(reinterpret_cast<void*>(&candidates), &self) == 0) return {{}, false};
   return {{self.dli_fname}, true};
@@ -127,14 +128,14 @@ Cublas::Cublas(int compute_capability, const ErrorRecord* record)
 
 Cublas::~Cublas() { close(); }
 
-// Either all of it is set up, or nothing is left: a handle without its stream would multiply out of order.
+// Sets up everything or, if a step fails, nothing: a handle without its stream would multiply out of order.
 void Cublas::open(cudaStream_t stream, const char* op) {
-  // As much as NVIDIA recommends; with memory of its own cuBLAS allocates none in a captured stream.
+  // The size that NVIDIA recommends. With this workspace cuBLAS allocates no memory in a captured stream.
   const size_t bytes = compute_capability_ >= 90 ? size_t{32} << 20 : size_t{8} << 20;
   try {
     check_cublas(functions_->create(&handle_), op, "cublasCreate");
     check(cudaMalloc(&workspace_, bytes), "cudaMalloc");
-    // Choosing a stream takes the workspace away.
+    // Setting the stream resets the workspace, so the stream comes first.
     check_cublas(functions_->set_stream(handle_, stream), op, "cublasSetStream");
     check_cublas(functions_->set_workspace(handle_, workspace_, bytes), op, "cublasSetWorkspace");
     check_cublas(functions_->set_math_mode(handle_, kNoReducedReduction), op, "cublasSetMathMode");
@@ -159,7 +160,8 @@ bool Cublas::multiply(const CublasProduct& product, cudaStream_t stream, const c
   looked_for_ = true;
   if (!functions_) return false;
   if (!handle_) open(stream, op);
-  // Its matrices are stored by columns: C there is C^T here, b comes first, and what lies as [k, outer] is as it is.
+  // cuBLAS stores matrices by columns: it computes C^T, so b is its first operand, and operands stored as [k, outer]
+  // are not transposed.
   const auto &a = product.b, &b = product.a;
   const float one = 1, zero = 0;
   const void* const alpha = product.accumulate ? &record_->one_without_error : &one;

@@ -1,4 +1,5 @@
-// cuBLAS for large products, where there is one: it is looked for when the first of them comes, and nothing needs it.
+// Optional cuBLAS for large products: the first one looks for the library, and without it the project's own kernels
+// run.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,7 @@
 
 namespace foretoken::cuda {
 
-// A matrix as it lies in memory, [outer, k] or [k, outer], its rows `stride` elements apart.
+// A matrix in memory, [outer, k] if k_inner, otherwise [k, outer], with rows `stride` elements apart.
 struct CublasOperand {
   const void* data;
   DType dtype;
@@ -26,7 +27,7 @@ struct CublasProduct {
   void* c;
   DType c_dtype;
   int64_t c_stride;
-  bool accumulate;  // c += instead, but where an operation before has failed c stays
+  bool accumulate;  // c += instead; c stays as it is if an earlier operation has reported an error
 };
 
 class Cublas {
@@ -36,16 +37,16 @@ class Cublas {
   Cublas(const Cublas&) = delete;
   Cublas& operator=(const Cublas&) = delete;
 
-  // Enqueues the product and says so, unless there is no cuBLAS or it has no such product. Throws Error that names `op`
-  // where cuBLAS fails, and where FORETOKEN_CUBLAS names a library that does not load.
+  // Enqueues the product and returns true; returns false if there is no cuBLAS or it has no such product. Throws an
+  // Error that names `op` if cuBLAS fails, or if FORETOKEN_CUBLAS names a library that does not load.
   bool multiply(const CublasProduct& product, cudaStream_t stream, const char* op);
 
  private:
   struct Functions;
-  // The files that may be it, the most wanted first.
+  // The files that may be cuBLAS, in order of preference.
   struct Candidates {
     std::vector<std::string> files;
-    bool must_load;  // because a person named the only one
+    bool must_load;  // true if FORETOKEN_CUBLAS names the only one
   };
 
   static Candidates candidates();
@@ -56,7 +57,7 @@ class Cublas {
   const ErrorRecord* const record_;
   const Candidates candidates_;
   bool looked_for_ = false;
-  std::unique_ptr<Functions> functions_;  // null where there is none
+  std::unique_ptr<Functions> functions_;  // null without cuBLAS
   void* handle_ = nullptr;
   void* workspace_ = nullptr;
 };

@@ -1,3 +1,4 @@
+// Enqueues on the stream, reads back through pinned memory, and captures graphs.
 #include "csrc/cuda/host/cuda_backend.h"
 
 #include <cstring>
@@ -10,7 +11,7 @@ namespace foretoken::cuda {
 
 namespace {
 
-// "compute capability 9.0, 132 multiprocessors, 140 GB"
+// "NVIDIA H100, compute capability 9.0, 132 multiprocessors, 85 GB"
 std::string describe(const cudaDeviceProp& properties) {
   char text[512];
   std::snprintf(text, sizeof text, "%s, compute capability %d.%d, %d multiprocessors, %.0f GB", properties.name,
@@ -25,7 +26,7 @@ Error error_of(const CudaFailure& failure, const std::string& what) {
                     cudaGetErrorString(failure.code));
 }
 
-// Runs `f`; a CUDA call that fails in it becomes an Error that names the operation.
+// Runs `f`; turns a failure of a CUDA call in it into an Error that names the operation.
 template <typename F>
 auto checked(const char* op, F&& f) {
   try {
@@ -37,12 +38,12 @@ auto checked(const char* op, F&& f) {
 
 }  // namespace
 
-// Operations captured as a graph, with the contents of the uploads among them.
+// Operations captured as a graph, with the contents of the captured uploads.
 class CudaBackend::Graph final : public CapturedWork {
  public:
   explicit Graph(CudaBackend& backend) : backend_(backend) {}
   ~Graph() override {
-    // It may be running: CUDA frees it when it is done, and so do the blocks.
+    // The graph may be running. CUDA frees it when it has finished, and the blocks are released then, too.
     if (executable) discard(cudaGraphExecDestroy(executable), "it is not launched again");
     backend_.release_uploads(std::move(uploads));
   }
@@ -110,7 +111,7 @@ void* CudaBackend::allocate(size_t bytes) {
     void* memory = nullptr;
     const cudaError_t code = cudaMallocAsync(&memory, bytes, memory_stream_);
     if (code == cudaErrorMemoryAllocation) {
-      discard(code, "it is what null stands for");
+      discard(code, "the null result reports it");
       return nullptr;
     }
     check(code, "cudaMallocAsync");
@@ -125,9 +126,9 @@ void* CudaBackend::allocate(size_t bytes) {
 }
 
 void CudaBackend::release(void* memory) noexcept {
-  discard(cudaSetDevice(index_), "where there is no device, there is no memory of it");
-  // The allocator releases only what the other stream is done with.
-  discard(cudaFreeAsync(memory, memory_stream_), "it fails where the device is lost, and its memory with it");
+  discard(cudaSetDevice(index_), "without the device there is no memory to release");
+  // No need to wait for stream_: the allocator releases only memory that it no longer uses.
+  discard(cudaFreeAsync(memory, memory_stream_), "it fails only if the device is lost, and its memory with it");
 }
 
 void CudaBackend::upload(void* out, const void* in, int64_t bytes) {
@@ -150,8 +151,8 @@ void CudaBackend::poison(void* memory, int64_t bytes) {
   });
 }
 
-// Runs `f`, which has the device write to blocks. Where it fails halfway the blocks are free to be taken again, so that
-// what was enqueued has to be over before.
+// Runs `f`, which enqueues writes to pinned blocks. If it fails halfway, the blocks may be taken again, so this first
+// waits for the writes that were enqueued.
 template <typename F>
 void CudaBackend::read_back(const char* op, F&& f) {
   checked(op, [&] {
@@ -165,7 +166,7 @@ void CudaBackend::read_back(const char* op, F&& f) {
   });
 }
 
-// What a callback of the driver is given.
+// The data of a callback of the driver.
 struct CudaBackend::Delivery {
   std::vector<PinnedMemory::Owned> blocks;
   std::function<void()> copy_out;
@@ -178,7 +179,7 @@ struct CudaBackend::Delivery {
 
   std::optional<Error> outcome(cudaError_t status) const {
     if (status != cudaSuccess) {
-      return make_error(ErrorCode::kInternal, "the device met %s: %s", cudaGetErrorName(status),
+      return make_error(ErrorCode::kInternal, "the device failed with %s: %s", cudaGetErrorName(status),
                         cudaGetErrorString(status));
     }
     if (copy_out) copy_out();
@@ -188,7 +189,7 @@ struct CudaBackend::Delivery {
 
 void CudaBackend::deliver(std::vector<PinnedMemory::Owned> blocks, std::function<void()> copy_out, Completion done) {
   std::unique_ptr<Delivery> delivery(new Delivery{std::move(blocks), std::move(copy_out), std::move(done)});
-  // Unlike cudaLaunchHostFunc it runs after an error, too, and is told of it.
+  // Unlike the callback of cudaLaunchHostFunc, this one runs after an error, too, and gets the error.
   check(cudaStreamAddCallback(stream_, Delivery::run, delivery.get(), 0), "cudaStreamAddCallback");
   delivery.release();
 }
@@ -227,7 +228,7 @@ void CudaBackend::begin_capture() {
     use();
     auto graph = std::make_shared<Graph>(*this);
     check(cudaEventRecord(before_capture_, stream_), "cudaEventRecord");
-    // Relaxed, because memory is allocated on another stream meanwhile, and the event may be waited for.
+    // Relaxed mode allows allocations on the other stream, and waiting for the event, during the capture.
     check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
     capture_ = std::move(graph);
   });
@@ -238,12 +239,12 @@ std::shared_ptr<CapturedWork> CudaBackend::end_capture() {
     use();
     const std::shared_ptr<Graph> captured = std::move(capture_);
     cudaGraph_t graph = nullptr;
-    // The stream leaves the capture, also where nothing comes of it.
+    // Ends the capture even if it gives no graph.
     const cudaError_t ended = cudaStreamEndCapture(stream_, &graph);
     release_uploads(std::exchange(kept_, {}));
     check(ended, "cudaStreamEndCapture");
     const cudaError_t made = cudaGraphInstantiate(&captured->executable, graph, 0);
-    discard(cudaGraphDestroy(graph), "what was made of it does not need it");
+    discard(cudaGraphDestroy(graph), "the executable does not need it");
     check(made, "cudaGraphInstantiate");
     return captured;
   });
@@ -255,7 +256,7 @@ void CudaBackend::release_uploads(std::vector<PinnedMemory::Owned> blocks) noexc
       if (capture_) kept_.push_back(std::move(block));
       else pinned_.release_after(std::move(block), stream_);
     } catch (const CudaFailure&) {
-      // It has waited for the stream instead.
+      // release_after has waited for the stream instead.
     }
   }
 }
@@ -270,15 +271,15 @@ void CudaBackend::replay(std::shared_ptr<CapturedWork> work) {
 void CudaBackend::wait() {
   checked("trim", [&] {
     use();
-    // A stream cannot be waited for while it is captured; but nothing has begun on it since.
+    // CUDA cannot wait for a stream that is being captured; but no work has started on it since the capture began.
     if (capture_) check(cudaEventSynchronize(before_capture_), "cudaEventSynchronize");
     else check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
   });
 }
 
 void CudaBackend::settle() const noexcept {
-  discard(cudaSetDevice(index_), "where there is no device, nothing runs on it");
-  discard(cudaStreamSynchronize(stream_), "where it fails, nothing runs any more");
+  discard(cudaSetDevice(index_), "without the device nothing runs on it");
+  discard(cudaStreamSynchronize(stream_), "if it fails, nothing runs any more");
 }
 
 void CudaBackend::stop() noexcept {
@@ -291,10 +292,10 @@ void CudaBackend::measure(MachineRates* rates, Completion done) {
     int64_t bytes = Measurement::kScratchBytes;
     void* memory = allocate(static_cast<size_t>(bytes));
     while (memory == nullptr && bytes > 1 << 20) memory = allocate(static_cast<size_t>(bytes /= 2));
-    if (memory == nullptr) throw make_error(ErrorCode::kOutOfMemory, "measure: no memory to read");
-    // Freed in the order of the stream: nothing waits for the measurement.
+    if (memory == nullptr) throw make_error(ErrorCode::kOutOfMemory, "measure: less than 1 MiB of memory is free");
+    // Freed in the order of the stream, so the host does not wait for the measurement.
     const auto free = [&](void* scratch) {
-      discard(cudaFreeAsync(scratch, stream_), "it fails where the device is lost, and its memory with it");
+      discard(cudaFreeAsync(scratch, stream_), "it fails only if the device is lost, and its memory with it");
     };
     const std::unique_ptr<void, decltype(free)> scratch(memory, free);
     std::vector<PinnedMemory::Owned> blocks;

@@ -1,4 +1,4 @@
-// A GPU as a backend: one stream, on which operations are kernel launches and captures are graphs.
+// A GPU as a backend: one stream, on which operations are kernel launches. Captures are CUDA graphs.
 #pragma once
 
 #include <memory>
@@ -21,7 +21,7 @@ class CudaBackend final : public Backend {
   const char* kind() const override { return "cuda"; }
   std::string description() const override { return description_; }
   bool computes_in(DType dtype) const override { return dtype == DType::kFloat32 || dtype == DType::kBFloat16; }
-  // Weights are read as they are.
+  // Kernels read weights as they are, so there is nothing to pack.
   int64_t packed_bytes(int64_t, int64_t, DType, Layout) const override { return 0; }
 
   void* allocate(size_t bytes) override;
@@ -54,14 +54,14 @@ class CudaBackend final : public Backend {
   void open();
   void close() noexcept;
   void use() const;
-  // Waits for the stream where a failure changes nothing: nothing runs on it then.
+  // Waits for the stream. Ignores a failure, because then nothing runs on it.
   void settle() const noexcept;
-  // Lets go of a graph's blocks once it has run for the last time.
+  // Releases a graph's blocks once the graph has run for the last time.
   void release_uploads(std::vector<PinnedMemory::Owned> blocks) noexcept;
   template <typename F>
   void read_back(const char* op, F&& f);
-  // Once everything enqueued before has run, `copy_out` (which may be empty) and then `done` are called on a thread of
-  // the driver; `blocks` stay in use until then.
+  // Calls `copy_out` (which may be empty) and then `done` on a thread of the driver, once everything enqueued before
+  // has run. `blocks` stay in use until then.
   void deliver(std::vector<PinnedMemory::Owned> blocks, std::function<void()> copy_out, Completion done);
   template <typename Args>
   void run_named(const char* op, const Args& args);
@@ -69,15 +69,15 @@ class CudaBackend final : public Backend {
   const int index_;
   std::string description_;
   cudaStream_t stream_ = nullptr;
-  // Memory comes and goes on a stream of its own, so that allocating waits for no kernel.
+  // Memory is allocated and freed on a separate stream, so that allocations wait for no kernel.
   cudaStream_t memory_stream_ = nullptr;
   ErrorRecord* record_ = nullptr;
   PinnedMemory pinned_;
   std::unique_ptr<Cublas> cublas_;
   Context context_;
-  std::shared_ptr<Graph> capture_;  // while there is one
+  std::shared_ptr<Graph> capture_;  // null unless a capture is in progress
   cudaEvent_t before_capture_ = nullptr;
-  // Blocks of graphs that went while a capture was made, when the stream took no event for them.
+  // Blocks of graphs that were destroyed during a capture, when the stream cannot record an event for them.
   std::vector<PinnedMemory::Owned> kept_;
   int64_t memory_size_ = 0;
   bool stopped_ = false;

@@ -1,4 +1,4 @@
-// Operations in words, for messages: their names as JavaScript calls them, and the sizes they were given.
+// Describes operations in messages: their JavaScript names and the sizes of their arguments.
 #pragma once
 
 #include <initializer_list>
@@ -42,7 +42,7 @@ FORETOKEN_DESCRIBE(SwigluBackward, "swigluBackward", FORETOKEN_SIZE(rows), FORET
 FORETOKEN_DESCRIBE(Concat, "concat", FORETOKEN_SIZE(rows), FORETOKEN_SIZE(dim_a), FORETOKEN_SIZE(dim_b))
 FORETOKEN_DESCRIBE(SliceColumns, "sliceColumns", FORETOKEN_SIZE(rows), FORETOKEN_SIZE(stride), FORETOKEN_SIZE(dim))
 FORETOKEN_DESCRIBE(Embedding, "embedding", FORETOKEN_SIZE(rows), FORETOKEN_SIZE(vocab), FORETOKEN_SIZE(dim))
-// Messages about tokens name the same operation in both directions.
+// Both directions share a name, because messages about tokens name the operation that took them.
 FORETOKEN_DESCRIBE(EmbeddingBackward, "embedding", FORETOKEN_SIZE(rows), FORETOKEN_SIZE(vocab), FORETOKEN_SIZE(dim))
 FORETOKEN_DESCRIBE(PackWeight, "packWeight", FORETOKEN_SIZE(n), FORETOKEN_SIZE(k))
 FORETOKEN_DESCRIBE(Linear, "linear", FORETOKEN_SIZE(m), FORETOKEN_SIZE(n), FORETOKEN_SIZE(k))

@@ -1,3 +1,4 @@
+// Turns the record of errors into an Error.
 #include "csrc/cuda/error_record.h"
 
 #include "csrc/core/sampling.h"
@@ -45,7 +46,7 @@ std::optional<Error> error_of(const ErrorRecord& record) {
   const auto position = static_cast<int64_t>(record.key >> 32 & 0xfffffff);
   const auto value = static_cast<int32_t>(record.key);
   if (argument == Argument::kNothingToDraw) return nothing_to_draw(record.op, position, value);
-  // A document starts no later than at its row, counted within the sequence.
+  // A document starts at its row or earlier, counted within the sequence.
   const int64_t highest = argument == Argument::kStarts ? position % (limits.highest + 1) : limits.highest;
   const IndexProblem problem = {name_of(argument), position, value,
                                 limits.lowest,     highest,  static_cast<Bound>(limits.bound)};

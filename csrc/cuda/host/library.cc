@@ -1,4 +1,4 @@
-// What the addon finds in this library: csrc/core/backend_library.h.
+// The functions that the addon looks up in this library: csrc/core/backend_library.h.
 #include "csrc/core/backend_library.h"
 
 #include <cstdio>
@@ -22,7 +22,7 @@ std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
-// Why there is no device, as a sentence.
+// Explains in a sentence why there is no device.
 std::string reason_of(cudaError_t code) {
   int driver = 0, runtime = 0;
   switch (code) {
@@ -37,14 +37,14 @@ std::string reason_of(cudaError_t code) {
   }
 }
 
-// Empty where this library has kernels for the device.
+// Explains why this library has no kernels for the device; empty if it has.
 std::string problem_of(const cudaDeviceProp& properties) {
   if (10 * properties.major + properties.minor >= kLowestCapability) return "";
   return std::string(properties.name) + " has compute capability " + std::to_string(properties.major) + "." +
          std::to_string(properties.minor) + ", but foretoken needs 8.0 or later";
 }
 
-// Takes the options of the emulator; a GPU has none. Returns what is wrong with them.
+// Takes the options of the emulator; a GPU has none. Returns a message if an option is invalid.
 std::string take_options(const char* options) {
 #ifdef FORETOKEN_EMULATED
   try {
@@ -58,12 +58,12 @@ std::string take_options(const char* options) {
 #endif
 }
 
-// How many devices there are; 0 with the reason.
+// The number of devices; if 0, sets the reason.
 int device_count(std::string* reason) {
   int count = 0;
   const cudaError_t code = cudaGetDeviceCount(&count);
   if (code == cudaSuccess && count > 0) return count;
-  discard(code, "it becomes the reason");
+  discard(code, "the reason reports it");
   *reason = reason_of(code == cudaSuccess ? cudaErrorNoDevice : code);
   return 0;
 }
@@ -95,7 +95,7 @@ std::unique_ptr<CudaBackend> open(int index, const char* options, int64_t* memor
 FORETOKEN_EXPORT uint32_t foretoken_backend_abi_version() { return foretoken::kBackendAbiVersion; }
 
 FORETOKEN_EXPORT int foretoken_backend_device_count(char* reason, size_t size) {
-  foretoken::cuda::take_options("");  // not those of the device that was opened last
+  foretoken::cuda::take_options("");  // drops the options of the device that was opened last
   std::string text;
   const int count = foretoken::cuda::device_count(&text);
   if (count == 0) foretoken::cuda::say(reason, size, text);

@@ -1,3 +1,4 @@
+// Takes pinned blocks from a pool and returns them once the device has finished with them.
 #include "csrc/cuda/host/pinned_memory.h"
 
 namespace foretoken::cuda {
@@ -5,7 +6,7 @@ namespace foretoken::cuda {
 namespace {
 
 constexpr int64_t kSmallest = 4096;
-// Larger blocks serve whole checkpoints; they are not kept for the next one.
+// Larger blocks serve whole checkpoints and are freed once they are unused.
 constexpr int64_t kLargestKept = 64 << 20;
 
 int64_t rounded_size(int64_t bytes) {
@@ -28,8 +29,7 @@ bool PinnedMemory::is_free(Block& block) {
   if (!block.pending_) return true;
   const cudaError_t state = cudaEventQuery(block.done_);
   block.pending_ = state == cudaErrorNotReady;
-  discard(state,
-          "another error is the device's, on which nothing runs then: the next call that enqueues meets it, too");
+  discard(state, "any other error is a failure of the device, which the next call that enqueues reports");
   return !block.pending_;
 }
 
@@ -60,7 +60,7 @@ void PinnedMemory::release_after(Owned block, cudaStream_t stream) {
     check(cudaEventRecord(block->done_, stream), "cudaEventRecord");
     block->pending_ = true;
   } catch (const CudaFailure&) {
-    discard(cudaStreamSynchronize(stream), "where it fails, nothing runs any more");
+    discard(cudaStreamSynchronize(stream), "if it fails, nothing runs any more");
     throw;
   }
 }

@@ -1,4 +1,5 @@
-// Pinned host memory for copies that run beside JavaScript: blocks are kept and used again once the device is done.
+// Pinned host memory for copies that run while JavaScript runs. Blocks are kept and reused once the device has finished
+// with them.
 #pragma once
 
 #include <atomic>
@@ -11,7 +12,7 @@ namespace foretoken::cuda {
 
 class PinnedMemory {
  public:
-  // A block in use; goes back when the last owner lets go, from any thread.
+  // A block of the pool. Its owner may release it on any thread.
   class Block {
    public:
     Block() = default;
@@ -27,9 +28,8 @@ class PinnedMemory {
     char* data_ = nullptr;
     int64_t size_ = 0;
     std::atomic<bool> in_use_{false};
-    // What the device still has to do with it, if anything.
-    cudaEvent_t done_ = nullptr;
-    bool pending_ = false;
+    cudaEvent_t done_ = nullptr;  // recorded by release_after
+    bool pending_ = false;        // whether the device may not have reached done_ yet
   };
   struct Release {
     void operator()(Block* block) const;
@@ -40,9 +40,9 @@ class PinnedMemory {
   PinnedMemory(const PinnedMemory&) = delete;
   PinnedMemory& operator=(const PinnedMemory&) = delete;
 
-  // A block of at least `bytes`. This and the next are called by the thread that enqueues.
+  // A block of at least `bytes`. The thread that enqueues calls this function and the next.
   Owned take(int64_t bytes);
-  // Lets go of a block once everything that is on the stream by now has run. The stream is not being captured.
+  // Releases a block once everything enqueued so far has run. The stream must not be in a capture.
   void release_after(Owned block, cudaStream_t stream);
 
  private:

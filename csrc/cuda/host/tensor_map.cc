@@ -1,10 +1,30 @@
+// Encodes tensor maps: by the driver, or for the emulator.
 #include "csrc/cuda/linear/tensor_map.h"
 
 #include "csrc/cuda/context.h"
 
-#ifndef FORETOKEN_EMULATED  // csrc/simt/tensor_map.cc
-
 namespace foretoken::cuda {
+
+#ifdef FORETOKEN_EMULATED
+
+TensorMap encode_tensor_map(const TensorShape& shape) {
+  constexpr uint32_t kElementBytes[] = {2, 2, 4}, kSwizzleBytes[] = {0, 32, 64, 128};
+  const TensorMap map = {.mark = TensorMap::kMark,
+                         .address = static_cast<unsigned char*>(shape.address),
+                         .columns = shape.columns,
+                         .rows = shape.rows,
+                         .row_bytes = shape.row_bytes,
+                         .element_bytes = kElementBytes[static_cast<int>(shape.element)],
+                         .is_float32 = shape.element == TensorElement::kFloat32,
+                         .box_columns = shape.box_columns,
+                         .box_rows = shape.box_rows,
+                         .swizzle_bytes = kSwizzleBytes[static_cast<int>(shape.swizzle)],
+                         .unused = {}};
+  if (!map.is_valid()) throw CudaFailure(cudaErrorInvalidValue, "cuTensorMapEncodeTiled");
+  return map;
+}
+
+#else
 
 namespace {
 
@@ -13,7 +33,7 @@ using Encode = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t dimens
                             const cuuint32_t* element_strides, CUtensorMapInterleave, CUtensorMapSwizzle,
                             CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
 
-// The driver's function, which this library is not linked to.
+// Asks the runtime for the driver's function: this library does not link to the driver.
 Encode find_encode() {
   void* function = nullptr;
   cudaDriverEntryPointQueryResult found;
@@ -56,6 +76,6 @@ TensorMap encode_tensor_map(const TensorShape& shape) {
   return map;
 }
 
-}  // namespace foretoken::cuda
-
 #endif
+
+}  // namespace foretoken::cuda

@@ -1,4 +1,5 @@
-// Memory and elementwise operations: every element of the output depends on its own inputs alone.
+// Memory and elementwise operations: every element of the output depends on its own inputs alone. SwiGLU, its gradient,
+// and scaled additions are one kernel each; their intermediate results never exist in memory.
 #include "csrc/cuda/common/exp.cuh"
 #include "csrc/cuda/common/map.cuh"
 #include "csrc/cuda/common/rows.cuh"
@@ -20,7 +21,7 @@ struct AddBoth {
   FORETOKEN_DEVICE float operator()(float a, float b) const { return a + b; }
 };
 
-// A factor of which a part may be known to the device alone.
+// A factor, part of which may be known only to the device.
 struct Factor {
   float scale;
   const float* factor;
@@ -85,7 +86,7 @@ struct SwigluGradient {
   }
 };
 
-// A copy of some columns, to the bit.
+// Copies some columns, bit for bit.
 template <typename T>
 struct CopyColumns {
   const T* in;
@@ -99,7 +100,8 @@ struct CopyColumns {
   }
 };
 
-// The columns `in_column` … of rows of `in_stride` elements become the columns `out_column` … of rows of `out_stride`.
+// Copies `columns` columns, from `in_column` on in rows of `in_stride` elements, to `out_column` on in rows of
+// `out_stride`.
 template <typename T>
 void copy_columns(const Context& context, int64_t rows, int64_t columns, const void* in, int64_t in_stride,
                   int64_t in_column, void* out, int64_t out_stride, int64_t out_column) {
@@ -110,7 +112,7 @@ void copy_columns(const Context& context, int64_t rows, int64_t columns, const v
   for_rows<16 / kBytes>(context, rows, columns, vectors, copy);
 }
 
-// In units as large as both addresses allow, and single bytes behind the last.
+// Copies units as large as both addresses allow, then single bytes after the last unit.
 template <typename Unit>
 __global__ void __launch_bounds__(kMapThreads)
     copy_kernel(const ErrorRecord* record, int64_t bytes, const unsigned char* in, unsigned char* out) {
@@ -132,7 +134,7 @@ void run(const FillArgs& args, const Context& context) {
   });
 }
 
-// A kernel and no cudaMemcpyAsync, because it must do nothing after an error.
+// A kernel instead of cudaMemcpyAsync, because a copy must do nothing after an error.
 void run(const CopyArgs& args, const Context& context) {
   const auto copy = [&](auto unit) {
     using Unit = decltype(unit);

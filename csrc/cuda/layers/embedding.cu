@@ -1,4 +1,5 @@
-// Rows of a table by token, and the gradient of the table.
+// Reads rows of a table by token, and adds to the gradient of the table. Rows of one token are added in rising order,
+// without atomics on the gradient, so its bits are always the same.
 #include "csrc/cuda/common/reduce.cuh"
 #include "csrc/cuda/common/rows.cuh"
 #include "csrc/cuda/kernels.h"
@@ -26,11 +27,11 @@ struct Lookup {
   }
 };
 
-using Index = unsigned long long;  // as atomics take it
+using Index = unsigned long long;  // the 64-bit type of CUDA's atomics
 constexpr Index kNone = ~Index{0};
 
-// The rows of every token as a list: `last` is the one that joined last, before[r] the one that joined before row r. In
-// which order they join is chance.
+// The rows of every token as a linked list: `last` is the row that joined last, before[r] the row that joined before
+// row r. They join in any order.
 struct RowLists {
   Index *counts, *last;  // [vocab]
   Index* before;         // [rows]
@@ -56,7 +57,7 @@ __global__ void __launch_bounds__(kThreads)
   lists.before[row] = atomicExch(&lists.last[tokens[row]], static_cast<Index>(row));
 }
 
-// The sums of a thread's columns over the rows in `queue`, in the order in which they stand there.
+// Sums a thread's columns over the rows in `queue`, in the order of the queue.
 template <bool kVectors, typename T>
 struct ColumnSums {
   static constexpr int N = 16 / sizeof(T);
@@ -77,7 +78,7 @@ struct ColumnSums {
   }
 };
 
-// Adds the rows of a list of at most kWarp in rising order: each lane takes one of them and counts those before it.
+// Adds the rows of a list of at most kWarp in rising order: each lane takes one row and counts the smaller ones.
 template <typename Sums>
 FORETOKEN_DEVICE void add_list(const RowLists& lists, Index last, int count, Index* queue, Sums& sums) {
   const int lane = threadIdx.x % kWarp;
@@ -90,8 +91,8 @@ FORETOKEN_DEVICE void add_list(const RowLists& lists, Index last, int count, Ind
   sums.add(count);
 }
 
-// The same for a token that stands in many rows: all are looked through, and `queue`, of 2 * kWarp, is worked off
-// whenever a warp full of them has come together.
+// The same for a token that occurs in many rows: searches all rows, and adds those in `queue`, which has room for 2 *
+// kWarp, whenever it holds at least kWarp.
 template <typename Sums>
 FORETOKEN_DEVICE void add_token(const int32_t* tokens, int64_t rows, int64_t token, Index* queue, Sums& sums) {
   constexpr int kGroups = 8;  // read at once, to wait for memory once
@@ -119,10 +120,10 @@ FORETOKEN_DEVICE void add_token(const int32_t* tokens, int64_t rows, int64_t tok
   }
 }
 
-// A warp adds up some columns of the rows of one token, in rising order. It does so where the last of the token's list
-// is.
+// A warp adds up some columns of the rows of one token, in rising order: the warp of the row that is the last in the
+// token's list. Four blocks a multiprocessor give 64 registers; ptxas would choose fewer, which are too few.
 template <bool kVectors, typename T>
-__global__ void __launch_bounds__(kThreads, 4)  // 64 registers: fewer, which ptxas would choose, are too few
+__global__ void __launch_bounds__(kThreads, 4)
     add_rows_kernel(const ErrorRecord* record, EmbeddingBackwardArgs args, RowLists lists) {
   if (has_error(record)) return;
   using Sums = ColumnSums<kVectors, T>;

@@ -1,5 +1,5 @@
-// x / rms(x) * weight (Zhang & Sennrich 2019) and its gradient. A team of threads, a warp or a block, takes a row; sums
-// over it have an order that depends on the row's length alone.
+// x / rms(x) * weight (Zhang & Sennrich 2019), fused with the addition of a residual to x, and its gradient. A team of
+// threads, a warp or a block, takes a row; the order of sums over a row depends on the row's length alone.
 #include "csrc/cuda/common/column_sums.cuh"
 #include "csrc/cuda/common/reduce.cuh"
 #include "csrc/cuda/common/rows.cuh"
@@ -10,11 +10,11 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// Columns that a thread takes at once.
+// The number of columns that a thread takes at once.
 template <typename T>
 constexpr int kColumns = 16 / sizeof(T);
 
-// Reads what is normed: x, or x + residual rounded as it is written to `sum`.
+// Reads the norm's input: x, or x + residual, which it also writes to `sum`. The norm sees the rounded sum.
 template <bool kVectors, typename T, int N>
 FORETOKEN_DEVICE void load_sum(const RmsNormArgs& args, int64_t row, int64_t column, float (&values)[N]) {
   const int64_t begin = row * args.dim;
@@ -43,7 +43,8 @@ __global__ void __launch_bounds__(kThreads) rms_norm_kernel(RmsNormArgs args) {
   squares = reduce_block<kTeam>(squares, Sum(), 0.0f, shared);
   const float rstd = 1.0f / sqrtf(squares / static_cast<float>(dim) + args.eps);
   if (threadIdx.x == 0) args.rstd[row] = rstd;
-  // The same columns once more, from a cache: what a thread wrote to `sum` it reads itself.
+  // Reads the same columns again, from a cache. A thread reads only what it wrote to `sum` itself, so no barrier is
+  // needed.
   const T* const normed = static_cast<const T*>(args.residual ? args.sum : args.x) + row * dim;
   for (int64_t column = threadIdx.x * N; column < dim; column += kTeam * N) {
     float x[N], weight[N];
@@ -85,10 +86,11 @@ FORETOKEN_DEVICE void backward_row(const RmsNormBackwardArgs& args, int64_t row,
   }
 }
 
-// Every team takes a run of rows, one after another, and then sums their share of the weight's gradient, for which the
-// same memory is read again while it is still in a cache.
+// A team takes a run of rows, one after the other, and then sums their share of the weight's gradient; that reads the
+// same memory again while it is still in a cache. Two blocks a multiprocessor: without this bound ptxas chooses so few
+// registers that they spill.
 template <int kTeam, bool kVectors, typename T>
-__global__ void __launch_bounds__(kThreads, 2)  // of its own accord ptxas would take so few registers that they spill
+__global__ void __launch_bounds__(kThreads, 2)
     rms_norm_backward_kernel(RmsNormBackwardArgs args, int64_t rows_each, float* partials) {
   constexpr int N = kColumns<T>;
   FORETOKEN_SHARED(float, shared, [kThreads / kWarp]);
@@ -110,7 +112,7 @@ __global__ void __launch_bounds__(kThreads, 2)  // of its own accord ptxas would
   }
 }
 
-// f(threads of a team, whether vectors fit), both as types.
+// Calls f(threads of a team, whether vectors fit), both as types.
 template <typename F>
 void with_form(int64_t dim, bool vectors, F f) {
   constexpr int64_t kMostOfWarp = 512;
@@ -125,7 +127,8 @@ void with_form(int64_t dim, bool vectors, F f) {
 dim3 blocks_of(int64_t teams, int team) { return dim3(static_cast<unsigned>(divide_up(teams, kThreads / team))); }
 dim3 block_of(int team) { return dim3(static_cast<unsigned>(team), static_cast<unsigned>(kThreads / team)); }
 
-// Rows of a team of the gradient: enough teams to fill a GPU, and few enough that their partials are read quickly.
+// The number of rows that a team of the backward pass takes: enough teams to fill a GPU, and few enough that reading
+// their partial sums is quick.
 int64_t rows_of_team(const RmsNormBackwardArgs& args) {
   constexpr int64_t kFewestRows = 4, kMostPartials = 1 << 19;
   return std::max(kFewestRows,

@@ -1,12 +1,13 @@
-// Rotary positions (Su et al. 2021): element i of the first half of a head and element i of the second half are turned
-// together by the angle of the row's position.
+// Rotary positions (Su et al. 2021): rotates element i of the first half of a head, and element i of the second half,
+// by the angle of the row's position.
 #include "csrc/cuda/common/rows.cuh"
 #include "csrc/cuda/kernels.h"
 
 namespace foretoken::cuda {
 namespace {
 
-// A column is a pair that turns together; heads one after another. Rows of bad positions become zeros.
+// A column is a pair of elements; the pairs of a row are counted head after head. Rows with an invalid position become
+// zeros.
 template <typename T>
 struct Rope {
   RopeArgs args;

@@ -1,5 +1,5 @@
-// The parts of a matrix product that its main loops share: operands, what a warp holds of C, the blocks that C is cut
-// into.
+// The parts of a matrix product that its main loops share: operands, the part of C that a warp holds, and the blocks
+// into which C is cut.
 #pragma once
 
 #include "csrc/core/dtype.h"
@@ -12,7 +12,8 @@ namespace foretoken::cuda {
 // Which of an operand's two indices runs through adjacent elements of memory.
 enum class Major { kInner, kOuter };
 
-// How a and b lie in memory: a as [m, k] and b as [n, k], as x W^T; b as [k, n], as dY W; both so, as dY^T X.
+// How a and b lie in memory: kNT: a [m, k] and b [n, k] (x W^T); kNN: a [m, k] and b [k, n] (dY W); kTN: a [k, m] and b
+// [k, n] (dY^T X).
 enum class Form { kNT, kNN, kTN };
 
 constexpr Major major_of_a(Form form) { return form == Form::kTN ? Major::kOuter : Major::kInner; }
@@ -21,34 +22,35 @@ constexpr Major major_of_b(Form form) { return form == Form::kNT ? Major::kInner
 struct Operand {
   const void* data;
   DType dtype;
-  int64_t stride;                 // from one row, as stored, to the next, in elements
-  const int32_t* rows = nullptr;  // of an a that lies as [m, k]: row i is row rows[i] of data
+  int64_t stride;                 // between stored rows, in elements
+  const int32_t* rows = nullptr;  // only for an a stored as [m, k]: row i is row rows[i] of data
 };
 
-// The largest tile that the copy engine brings of rows that the device counts.
+// The largest number of rows that one tile of the copy engine covers, where only the device knows how many rows there
+// are.
 constexpr int64_t kCounted = 256;
 FORETOKEN_HOST_DEVICE int64_t end_of_zeros(int64_t count) { return round_up(count, kCounted); }
 
 struct Gemm {
   int64_t m, n, k;
   Operand a, b;
-  // Where only the device knows how much of m or k there is: at most that, and at most the count. What lies behind the
-  // count is zero up to end_of_zeros(count), because the copy engine brings whole tiles.
+  // Counts that only the device knows: if not null, they limit m and k further. Rows between the count and
+  // end_of_zeros(count) must hold zeros, because the copy engine loads whole tiles.
   const int32_t* m_count = nullptr;
   const int32_t* k_count = nullptr;
 };
 
 FORETOKEN_DEVICE int64_t counted(int64_t most, const int32_t* count) { return count && *count < most ? *count : most; }
 
-// --- for epilogues ---
+// --- Epilogues ---
 
 template <int kStrip>
 FORETOKEN_HOST_DEVICE int64_t strips_of(int64_t n) {
   return (n + kStrip - 1) / kStrip;
 }
 
-// What a lane holds of kRowTiles x kColTiles tiles of 16 rows and 8 columns, in the layout that mma leaves: lane 4g + t
-// has rows g and g + 8, columns 2t and 2t + 1 of each.
+// A lane's share of kRowTiles x kColTiles tiles of 16 rows and 8 columns, in the layout of mma's result: lane 4g + t
+// holds rows g and g + 8, columns 2t and 2t + 1 of each tile.
 template <int kRowTiles, int kColTiles>
 struct Fragment {
   static constexpr int kRows = 2 * kRowTiles, kCols = 2 * kColTiles;
@@ -79,20 +81,9 @@ struct Fragment {
   static FORETOKEN_DEVICE int lane() { return static_cast<int>(threadIdx.x % kWarp); }
 };
 
-// combine over the lanes that share a row, in every one of them; the same bits for all.
-template <typename T, typename Combine>
-FORETOKEN_DEVICE T reduce_quad(T value, Combine combine) {
-  value = combine(value, __shfl_xor_sync(kAllLanes, value, 1));
-  return combine(value, __shfl_xor_sync(kAllLanes, value, 2));
-}
+// --- The blocks of a product ---
 
-// One lane of each quad.
-FORETOKEN_DEVICE bool leads_quad() { return threadIdx.x % 4 == 0; }
-
-// --- the blocks of a product ---
-
-// The part of C that one block computes, as kRowWarps x kColWarps parts of a warp, each of kRowTiles x kColTiles tiles
-// of 16 x 8.
+// The part of C that one block computes: kRowWarps x kColWarps warps, each with kRowTiles x kColTiles tiles of 16 x 8.
 template <int kRowWarps_, int kColWarps_, int kRowTiles_, int kColTiles_>
 struct BlockShape {
   static constexpr int kRowWarps = kRowWarps_, kColWarps = kColWarps_;
@@ -105,15 +96,15 @@ struct BlockShape {
   static FORETOKEN_DEVICE int warp_col() { return static_cast<int>(threadIdx.x / kWarp) % kColWarps * 8 * kColTiles; }
 };
 
-// What this block computes: where in C, and over which part of k.
+// The part of C that a block computes, and the part of k over which it sums.
 struct Place {
   int64_t row, col;
   int64_t m, k_begin, k_end;
 };
 
-// The place of block `index`. Blocks of block_rows x block_cols cover the rows of C that the device counted; a block beyond
-// them gets place.row >= place.m. Indices walk through bands of eight rows of blocks, so that blocks that run at a time
-// share what they read: a band keeps its rows of a in the second-level cache and reads b once.
+// The place of block `index`. Blocks of block_rows x block_cols cover the rows of C that the device counted; a block
+// beyond them gets place.row >= place.m. Indices walk through bands of eight rows of blocks, so that blocks that run at
+// the same time read the same operands: a band keeps its rows of a in the second-level cache and reads b once.
 FORETOKEN_DEVICE Place place_of(const Gemm& gemm, int64_t block_rows, int64_t block_cols, int64_t index,
                                 int64_t depth) {
   constexpr int64_t kBand = 8;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "csrc/cuda/error_record.h"
+#include "csrc/cuda/linear/epilogue_hooks.cuh"
 #include "csrc/cuda/linear/gemm_block.cuh"
 
 namespace foretoken::cuda {
@@ -12,6 +13,8 @@ struct Store {
   DType dtype;                  // float32 or bfloat16
   int64_t stride;               // of y, in elements
   const float* bias = nullptr;  // [n]
+
+  using Hooks = HookList<>;
 
   FORETOKEN_DEVICE bool wanted() const { return true; }
 
@@ -46,11 +49,13 @@ struct Store {
   }
 };
 
-// y(i, j) += sum, in float32; nothing where an operation before has failed.
+// y(i, j) += sum, in float32; does nothing if an earlier operation has reported an error.
 struct AddTo {
   float* y;
   int64_t stride;
   const ErrorRecord* record;
+
+  using Hooks = HookList<>;
 
   FORETOKEN_DEVICE bool wanted() const { return !has_error(record); }
 

@@ -1,26 +1,26 @@
 // The main loop of a product of any two floating types: float32 multiply-adds, in the order of k for every element of
-// C, whatever the shape of the block. Tiles become float32 on their way into shared memory.
+// C, whatever the shape of the block. Tiles are converted to float32 on their way into shared memory.
 #pragma once
 
 #include "csrc/cuda/linear/gemm_block.cuh"
 
 namespace foretoken::cuda {
 
-// The copying of one operand's tiles, which lie in shared memory as [kDepth][kOuter]. A thread's elements wait in its
-// registers while the tile before is multiplied.
+// Copies the tiles of one operand into shared memory, as [kDepth][kOuter]. A thread keeps its elements of the next tile
+// in registers while the block multiplies the tile before.
 template <Major kMajor, int kOuter, int kDepth, int kThreads>
 struct FmaTile {
   static constexpr bool kInnerMajor = kMajor == Major::kInner;
-  // Two more, so that what is adjacent in k lies in different banks, and pairs stay aligned.
+  // Two more than kOuter: elements adjacent in k lie in different banks, and pairs stay aligned.
   static constexpr int kStride = kOuter + 2;
   static constexpr int kElements = kDepth * kStride;
   static constexpr int kEach = kOuter * kDepth / kThreads;
-  static constexpr int kRun = kInnerMajor ? kDepth : kOuter;  // adjacent elements of memory that a tile has
+  static constexpr int kRun = kInnerMajor ? kDepth : kOuter;  // elements of a tile that are adjacent in memory
   static_assert(kOuter * kDepth % kThreads == 0);
 
   const Operand& operand;
   const int64_t first_outer, outer, k_end;
-  uint32_t bits[kEach];  // as they lie in memory, so that nothing waits for them yet
+  uint32_t bits[kEach];  // not converted yet: a conversion would wait for the loads
 
   // Element i of this thread.
   static FORETOKEN_DEVICE int outer_of(int i) {
@@ -84,7 +84,8 @@ struct FmaLoop {
     for (int64_t k = place.k_begin; k < place.k_end; k += kDepth) {
       a.store(stage);
       b.store(stage + TileA::kElements);
-      // All have stored this tile, and all are done with the one before, whose place the next one takes.
+      // Now every thread has stored its part of this tile and has finished with the tile before, which the next tile
+      // overwrites.
       __syncthreads();
       fetch(k + kDepth);
       multiply_tiles(stage, stage + TileA::kElements, sums);

@@ -1,16 +1,19 @@
-// The main loop of a product of bfloat16 matrices on compute capability 9.0: one warpgroup has the copy engine bring
-// tiles into a ring in shared memory, two others multiply them (wgmma), 64 rows of C each. Blocks stay, and go from one
-// tile of C to the next, so that the copies for a tile are under way while the one before is in its epilogue. Blocks of
-// a cluster lie below each other in C and share b: each brings its part of a tile to all of them.
+// The main loop of a product of bfloat16 matrices on compute capability 9.0. One warpgroup has the copy engine load
+// tiles into a ring in shared memory; two others multiply them (wgmma), 64 rows of C each. Blocks are persistent: a
+// block goes from one tile of C to the next, so the copies for a tile run while the tile before is in its epilogue. The
+// blocks of a cluster lie below each other in C and share b: each block loads its part of a tile of b into the shared
+// memory of all.
 #pragma once
 
 #include <algorithm>
 
+#include "csrc/cuda/linear/epilogue_hooks.cuh"
 #include "csrc/cuda/linear/gemm_hopper_tiles.cuh"
 
 namespace foretoken::cuda {
 
-// Where the roles stand in the ring: stage and parity of the n-th tile.
+// A position in the ring: the stage and the parity of the n-th tile. The copying and the multiplying warps each keep
+// their own.
 template <int kStages>
 struct RingPlace {
   int stage = 0;
@@ -23,24 +26,24 @@ struct RingPlace {
   }
 };
 
-// The shared memory that an epilogue asks for.
-template <typename Epilogue>
+// The shared memory that an epilogue has for each warp.
+template <typename Epilogue, bool kHasMemory = Epilogue::Hooks::has(Hook::kWarpMemory)>
 struct EpilogueMemory {
   struct OfWarp {};
 };
 template <typename Epilogue>
-requires requires { typename Epilogue::WarpMemory; }
-struct EpilogueMemory<Epilogue> {
+struct EpilogueMemory<Epilogue, true> {
   using OfWarp = typename Epilogue::WarpMemory;
 };
 
-// kCols columns of C and kStages tiles in the ring; kCluster blocks share b.
+// A block computes kCols columns of C with kStages tiles in the ring; kCluster blocks share b. Why these numbers:
 //
-// With 256 columns a multiprocessor reads 10 KiB of shared memory in the 128 cycles of a product of 64 x 256 x 16, of
-// the 16 it could; with 64 columns, 4 KiB in 32, all it can, so the tensor cores get half of their rate at best. From
-// the second-level cache it takes 48 KiB for every 1024 cycles, 47 bytes a cycle, about what there is for each; shared
-// by two blocks b costs half, in all 31 bytes a cycle. Four would leave multiprocessors without a cluster. Stages: four
-// are 192 of 227 KiB, and hide 3000 cycles; three would leave an epilogue 80 KiB instead of 32.
+// With 256 columns, a multiprocessor reads 10 KiB of shared memory in the 128 cycles of a product of 64 x 256 x 16; it
+// could read 16. With 64 columns it reads 4 KiB in 32 cycles, which is its limit, so the tensor cores reach half of
+// their rate at best. From the second-level cache it reads 48 KiB every 1024 cycles, or 47 bytes a cycle, about its
+// share of the bandwidth. Two blocks that share b halve the cost of b: 31 bytes a cycle in all. Clusters of four would
+// leave some multiprocessors without a cluster. Four stages take 192 of 227 KiB and hide 3000 cycles; three would leave
+// an epilogue 80 KiB instead of 32.
 template <Form kForm_, int kCols_, int kStages_, int kCluster_>
 struct HopperLoop {
   static constexpr Form kForm = kForm_;
@@ -48,15 +51,16 @@ struct HopperLoop {
   static constexpr int kWarpgroup = 4 * kWarp;
   static constexpr int kThreads = 3 * kWarpgroup;
   static constexpr int kRows = 128, kRowsOfWarpgroup = 64;
-  static constexpr int kColsOfPart = kCols / kCluster;  // what a block brings of b
+  static constexpr int kColsOfPart = kCols / kCluster;  // the columns of b that one block loads for its cluster
   using TileA = HopperTile<major_of_a(kForm), kRows>;
   using TileB = HopperTile<major_of_b(kForm), kCols>;
   static constexpr int kDepth = TileA::kDepth;
   static_assert(kCounted % (kCluster * kRows) == 0 && kCounted % kDepth == 0);
-  // The 168 registers that each of three warpgroups is launched with, given to those that need them.
+  // Each of the three warpgroups is launched with 168 registers a thread; the copying one gives most of its own to the
+  // others.
   static constexpr int kRegistersOfCopies = 56, kRegistersOfProducts = 224;
   using Ring = RingPlace<kStages>;
-  // What epilogues take of a warp's sums at a time.
+  // An epilogue takes a warp's sums strip by strip.
   static constexpr int kStrip = 64, kStrips = kCols / kStrip;
   using Strip = Fragment<1, kStrip / 8>;
 
@@ -65,10 +69,10 @@ struct HopperLoop {
       BFloat16 a[TileA::kElements], b[TileB::kElements];
     };
     Stage stages[kStages];
-    uint64_t full[kStages];   // the tiles are there
-    uint64_t empty[kStages];  // all blocks of the cluster are done with them
+    uint64_t full[kStages];   // barriers: the tiles have arrived
+    uint64_t empty[kStages];  // barriers: all blocks of the cluster have finished with the tiles
   };
-  // With what the epilogue has for each warp that multiplies.
+  // With the epilogue's memory for each warp that multiplies.
   template <typename Epilogue>
   struct MemoryWith : Memory {
     typename EpilogueMemory<Epilogue>::OfWarp of_warp[2 * kWarpgroup / kWarp];
@@ -77,12 +81,12 @@ struct HopperLoop {
   static TensorMap map_a(const Gemm& gemm) { return TileA::map(gemm.a, gemm.m, gemm.k, kRows); }
   static TensorMap map_b(const Gemm& gemm) { return TileB::map(gemm.b, gemm.n, gemm.k, kColsOfPart); }
 
-  // Tiles of C for all clusters, where it has so many rows.
+  // The number of items in `rows` x `cols` of C. An item is the work of a cluster: kCluster tiles below each other.
   static FORETOKEN_HOST_DEVICE int64_t items(int64_t rows, int64_t cols) {
     return ((rows + kCluster * kRows - 1) / (kCluster * kRows)) * ((cols + kCols - 1) / kCols);
   }
 
-  // f(place, steps) for the tiles of C of this block, in the order of their items.
+  // Calls f(place, steps) for each tile of C that this block computes, in the order of their items.
   template <typename F>
   static FORETOKEN_DEVICE void for_each_tile(const Gemm& gemm, int64_t depth, F&& f) {
     const int64_t end = items(counted(gemm.m, gemm.m_count), gemm.n);
@@ -106,7 +110,7 @@ struct HopperLoop {
     ptx::cluster_sync();
   }
 
-  // By one thread.
+  // Loads all tiles of this block. Called by one thread.
   static FORETOKEN_DEVICE void copy(Memory& memory, const TensorMap& map_a, const TensorMap& map_b, const Gemm& gemm,
                                     int64_t depth) {
     Ring ring;
@@ -135,7 +139,7 @@ struct HopperLoop {
     });
   }
 
-  // By the two warpgroups that multiply.
+  // Multiplies all tiles and runs the epilogue. Called by the two warpgroups that multiply.
   template <typename Epilogue>
   static FORETOKEN_DEVICE void multiply(MemoryWith<Epilogue>& memory, const Gemm& gemm, const Epilogue& epilogue,
                                         int64_t depth) {
@@ -148,7 +152,7 @@ struct HopperLoop {
       multiply_tile(memory, steps, ring, sums);
       finish(memory, gemm, place, row, epilogue, prepared, sums);
     });
-    if constexpr (requires { epilogue.end(); }) epilogue.end();
+    if constexpr (Epilogue::Hooks::has(Hook::kEnd)) epilogue.end();
   }
 
  private:
@@ -172,13 +176,14 @@ struct HopperLoop {
       }
       ptx::wgmma_commit();
     };
-    // Apart from the loop: ptxas waits for every single product where sums from elsewhere meet those of a loop.
+    // The first stage stays outside the loop: ptxas serializes all products if start values and the loop's sums merge
+    // at its head.
     multiply_stage();
     for (int step = 1; step < steps; ++step) {
       const int before = ring.stage;
       ring.advance();
       multiply_stage();
-      // The products of the stage before are over, so it can be filled again.
+      // Now the products of the stage before have finished, so the stage can be filled again.
       ptx::wgmma_wait<1>(sums);
       release(memory, before);
     }
@@ -187,7 +192,7 @@ struct HopperLoop {
     ring.advance();
   }
 
-  // copy(to, column, line) for the boxes of the kOuter elements of the outer index from `outer` on.
+  // Calls copy(to, column, line) for the boxes that cover kOuter elements of the outer index, from `outer` on.
   template <typename Tile, int kOuter, typename Copy>
   static FORETOKEN_DEVICE void load(BFloat16* to, const TensorMap& map, int outer, int k, Copy&& copy) {
     if constexpr (Tile::kInnerMajor) {
@@ -198,7 +203,7 @@ struct HopperLoop {
     }
   }
 
-  // A lane of each warp for each block: its warp's products that read the stage are over.
+  // Tells every block of the cluster that this warp's products have read the stage; lane i tells block i.
   static FORETOKEN_DEVICE void release(Memory& memory, int stage) {
     const unsigned lane = threadIdx.x % kWarp;
     if constexpr (kCluster == 1) {
@@ -223,7 +228,7 @@ struct HopperLoop {
 #pragma unroll
     for (int s = 0; s < kStrips; ++s) {
       Strip fragment = strip(gemm, place, row, s);
-      if constexpr (requires { epilogue.begin(fragment); }) epilogue.begin(fragment);
+      if constexpr (Epilogue::Hooks::has(Hook::kBegin)) epilogue.begin(fragment);
       else fragment.clear();
 #pragma unroll
       for (int i = 0; i < kStrip / 2; ++i) sums[s * (kStrip / 2) + i] = fragment.sums[0][i / 4][i % 4];
@@ -234,7 +239,7 @@ struct HopperLoop {
 
   template <typename Epilogue>
   static FORETOKEN_DEVICE auto prepare(const Epilogue& epilogue, const Strip& fragment) {
-    if constexpr (requires { epilogue.prepare(fragment); }) return epilogue.prepare(fragment);
+    if constexpr (Epilogue::Hooks::has(Hook::kPrepare)) return epilogue.prepare(fragment);
     else return Nothing();
   }
 
@@ -248,12 +253,12 @@ struct HopperLoop {
       if (fragment.is_outside()) return;
 #pragma unroll
       for (int i = 0; i < kStrip / 2; ++i) fragment.sums[0][i / 4][i % 4] = of_strip[i];
-      if constexpr (requires { epilogue(fragment, of_warp); }) epilogue(fragment, of_warp);
-      else if constexpr (requires { epilogue(fragment, prepared); }) epilogue(fragment, prepared);
+      if constexpr (Epilogue::Hooks::has(Hook::kWarpMemory)) epilogue(fragment, of_warp);
+      else if constexpr (Epilogue::Hooks::has(Hook::kPrepare)) epilogue(fragment, prepared);
       else epilogue(static_cast<const Strip&>(fragment));
     };
-    if constexpr (requires { Epilogue::kRollStrips; }) {
-      // The next strip's sums move to where the code for all of them finds them.
+    if constexpr (Epilogue::Hooks::has(Hook::kRollStrips)) {
+      // One copy of the code reads the first registers of `sums`, so the sums of the next strip move there.
 #pragma unroll 1
       for (int s = 0; s < kStrips; ++s) {
         finish_strip(s, sums);
@@ -273,6 +278,9 @@ __global__ void __launch_bounds__(Loop::kThreads, 1)
                        const Gemm gemm, const __grid_constant__ Epilogue epilogue, const int64_t depth) {
 #if FORETOKEN_WGMMA
   FORETOKEN_DYNAMIC_SHARED(bytes);
+  static_assert(
+      check_hooks<Epilogue, typename Loop::Strip,
+                  HookList<Hook::kBegin, Hook::kPrepare, Hook::kWarpMemory, Hook::kEnd, Hook::kRollStrips>>());
   if (!epilogue.wanted()) return;
   auto& memory = *reinterpret_cast<typename Loop::template MemoryWith<Epilogue>*>(bytes);
   Loop::initialise(memory);
@@ -283,21 +291,21 @@ __global__ void __launch_bounds__(Loop::kThreads, 1)
     ptx::raise_registers<Loop::kRegistersOfProducts>();
     Loop::multiply(memory, gemm, epilogue, depth);
   }
-  // Nobody leaves before the others of the cluster have written and arrived here for the last time.
+  // No block exits while others of its cluster may still write to its memory or arrive at its barriers.
   __syncwarp();
   ptx::cluster_sync();
 #endif
 }
 
-// What the copy engine can read: nothing but bfloat16, in rows whose beginnings are multiples of 16 bytes.
+// Whether the copy engine can read the operand: bfloat16 rows that begin at multiples of 16 bytes.
 inline bool fits_hopper(const Operand& operand) {
   return operand.dtype == DType::kBFloat16 && operand.rows == nullptr && operand.stride % 8 == 0 &&
          reinterpret_cast<uintptr_t>(operand.data) % 16 == 0;
 }
 
-// Whether products of this kind run on wgmma. Nothing but the device and how k lies in memory decides.
+// Whether products of this kind run on wgmma. Only the device and the layout of the operands decide.
 inline bool runs_on_hopper(const Context& context, const Gemm& gemm) {
-  constexpr int64_t kMost = int64_t{1} << 31;  // coordinates of boxes
+  constexpr int64_t kMost = int64_t{1} << 31;  // coordinates of boxes are 32-bit integers
   return context.compute_capability == 90 && fits_hopper(gemm.a) && fits_hopper(gemm.b) && gemm.k > 0 &&
          std::max(std::max(gemm.m, gemm.n), gemm.k) < kMost;
 }
@@ -305,7 +313,7 @@ inline bool runs_on_hopper(const Context& context, const Gemm& gemm) {
 template <typename Loop, typename Epilogue>
 void multiply_on_hopper(const Context& context, const Gemm& gemm, const Epilogue& epilogue, int64_t slices,
                         int64_t depth) {
-  // No more than run at a time: a block that comes later would find all tiles but its own done.
+  // No more clusters than run at the same time: a later one would start when all other tiles are finished.
   const int64_t clusters = std::max<int64_t>(context.multiprocessors / slices / Loop::kCluster, 1);
   const int64_t blocks = std::min(Loop::items(gemm.m, gemm.n), clusters) * Loop::kCluster;
   if (blocks == 0) return;

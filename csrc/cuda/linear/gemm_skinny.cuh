@@ -1,11 +1,11 @@
-// The matrix product of decoding, C = x W^T for few rows of x: W streams through once, and a row of C has the same bits
-// whatever rows stand beside it.
+// The matrix product of decoding, C = x W^T for few rows of x: it reads W once, and a row of C has the same bits
+// whatever other rows there are.
 //
-// bfloat16: the rows of W are the 16 rows of mma and the rows of x its 8 columns, so that a few rows of x waste little.
-// Lanes read 16 bytes of either operand straight into fragments: which k stands where in an mma is free to choose, as
-// long as it is the same on both sides. The warps of a block divide k among them, and their sums are added in order
-// through shared memory; neither depends on anything but k. There lanes pick sums up in the layout of the other
-// products (gemm.cuh), for the same epilogues, in strips of 16 columns.
+// bfloat16: the rows of W are the 16 rows of mma and the rows of x its 8 columns, so a few rows of x waste little.
+// Lanes load 16 bytes of either operand straight into fragments: an mma may hold the elements of k in any order that is
+// the same on both sides. The warps of a block split k among them and add their sums in order through shared memory;
+// both depend on k alone. Lanes read these sums in the layout of the other products (gemm.cuh), in strips of 16
+// columns, so the same epilogues serve.
 //
 // Other types: the multiply-adds of gemm_fma.cuh, in narrower blocks.
 #pragma once
@@ -14,20 +14,20 @@
 
 namespace foretoken::cuda {
 
-// A block's part of C: kTiles times 8 rows of x, and kSlabs times 16 rows of W: as many, so that it reads no more of x,
-// from the second-level cache, than of W, or only 16 where there would be too few blocks.
+// A block's part of C: kTiles times 8 rows of x and kSlabs times 16 rows of W. As many rows of W as of x, so that it
+// reads no more of x (from the second-level cache) than of W; or only 16 if that would give too few blocks.
 template <int kTiles_, int kSlabs_>
 struct SkinnyShape {
   static constexpr int kTiles = kTiles_, kSlabs = kSlabs_;
   static constexpr int kRows = 8 * kTiles, kCols = 16 * kSlabs;
   static constexpr int kWarps = 8, kThreads = kWarp * kWarps;
-  // A warp takes every kWarps-th run of 64 elements of k, one line of 128 bytes of each row of W, in steps of 32, of
-  // which so many are read at once: of W, 32 to 64 KiB a multiprocessor are on their way, which is once to twice what
-  // the latency of memory asks for; more would not fit into registers.
+  // A warp takes every kWarps-th run of 64 elements of k: one line of 128 bytes of each row of W. It reads kStepsAtOnce
+  // steps of 32 elements at once. Then 32 to 64 KiB of W a multiprocessor are in flight, once to twice as much as
+  // hiding the latency of memory takes; more would not fit into registers.
   static constexpr int kRun = 64, kStep = 32;
   static constexpr int kStepsAtOnce = kTiles <= 2 ? 4 : kSlabs == 1 ? 2 : 1;
-  static constexpr int kBlocksEach = kTiles > 4 ? 1 : 2;  // a multiprocessor
-  // Parts of a slab that one warp finishes: 16 rows of x.
+  static constexpr int kBlocksEach = kTiles > 4 ? 1 : 2;  // blocks a multiprocessor
+  // A slab is finished in parts of 16 rows of x, one warp each.
   static constexpr int kParts = (kTiles + 1) / 2;
   static constexpr int kPartsEach = (kParts * kSlabs + kWarps - 1) / kWarps;
 };
@@ -36,7 +36,7 @@ struct alignas(16) Octet {
   uint32_t pairs[4];
 };
 
-// Elements k … k + 7 of a row, zeros from k_end on; of row -1, zeros.
+// Elements k … k + 7 of a row, with zeros from k_end on; only zeros for row -1.
 template <bool kAligned>
 FORETOKEN_DEVICE Octet load_octet(const Operand& operand, int64_t row, int64_t k, int64_t k_end) {
   Octet octet{};
@@ -58,8 +58,8 @@ struct SkinnyLoop {
   using Sums = float[Shape::kSlabs][Shape::kTiles][4];
 
   const Gemm& gemm;
-  int x[Shape::kTiles];  // the rows of x that this lane reads, as they are stored; -1 is outside C
-  const int64_t w;       // and the first of W
+  int x[Shape::kTiles];  // the stored rows of x that this lane reads; -1: outside C
+  const int64_t w;       // the first row of W that it reads
 
   FORETOKEN_DEVICE SkinnyLoop(const Gemm& gemm, int64_t first_row, int64_t m, int64_t first_col)
       : gemm(gemm), w(first_col + threadIdx.x % kWarp / 4) {
@@ -109,7 +109,7 @@ struct SkinnyLoop {
   }
 };
 
-// Adds what the warps have of 16 rows of a slab from `row` on, in the order of the warps.
+// Adds the warps' sums of 16 rows of a slab, from `row` on, in the order of the warps.
 template <int kWarps, int kRows, int kStride>
 FORETOKEN_DEVICE void add_warps(const float (&shared)[kWarps][kRows][kStride], int row, Fragment<1, 2>& part) {
   const int g = static_cast<int>(threadIdx.x) % kWarp / 4, t = static_cast<int>(threadIdx.x) % 4;
@@ -131,8 +131,9 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksEach)
     skinny_kernel(const Gemm gemm, const Epilogue epilogue) {
   constexpr int kStride = 20;  // puts the rows that a warp writes at once into different banks
   FORETOKEN_SHARED(float, shared, [Shape::kWarps][Shape::kRows][kStride]);
+  static_assert(check_hooks<Epilogue, Fragment<1, 2>, HookList<Hook::kEndOfBlock>>());
   if (!epilogue.wanted()) return;
-  // Blocks that read the same of W run at the same time.
+  // Neighbouring blocks, which run at the same time, read the same rows of W.
   const int64_t slices = (gemm.m + Shape::kRows - 1) / Shape::kRows;
   const int64_t first_row = blockIdx.x % slices * Shape::kRows, first_col = blockIdx.x / slices * Shape::kCols;
   const int64_t m = counted(gemm.m, gemm.m_count);
@@ -148,7 +149,7 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksEach)
 
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int g = lane / 4, t = lane % 4;
-  // Parts of C are 16 rows of x and a slab each; this warp finishes parts warp, warp + kWarps, …
+  // A part of C is 16 rows of x by a slab; this warp finishes the parts warp, warp + kWarps, …
   Fragment<1, 2> parts[Shape::kPartsEach];
 #pragma unroll
   for (int e = 0; e < Shape::kPartsEach; ++e) {
@@ -178,14 +179,12 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksEach)
     const Fragment<1, 2>& part = parts[e];
     if (warp + e * Shape::kWarps < Shape::kParts * Shape::kSlabs && !part.is_outside()) epilogue(part);
   }
-  if constexpr (requires { epilogue.template end_of_block<Shape::kThreads>(); }) {
-    epilogue.template end_of_block<Shape::kThreads>();
-  }
+  if constexpr (Epilogue::Hooks::has(Hook::kEndOfBlock)) epilogue.template end_of_block<Shape::kThreads>();
 }
 
 constexpr int kStripOfRows = Fragment<1, 2>::kStrip;
 
-// C = a b^T, both as [rows, k].
+// C = a b^T, with both operands stored as [rows, k].
 template <typename Epilogue>
 void multiply_rows(const Context& context, const Gemm& gemm, const Epilogue& epilogue) {
   const auto launch_shape = [&](auto shape) {
@@ -200,7 +199,7 @@ void multiply_rows(const Context& context, const Gemm& gemm, const Epilogue& epi
     multiply_in<FmaLoop<Block, Form::kNT, 32>>(context, gemm, epilogue, 1, gemm.k);
     return;
   }
-  // For this many columns, blocks of 64 are enough for a GPU.
+  // From this many columns on, blocks of 64 columns are enough to fill a GPU.
   constexpr int64_t kManyColumns = 6144;
   const bool many = gemm.n >= kManyColumns;
   if (gemm.m <= 8) launch_shape(SkinnyShape<1, 1>());

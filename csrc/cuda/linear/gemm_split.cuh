@@ -1,5 +1,5 @@
-// Products with few elements of C and a long k, as gradients of weights are: k is cut into slices that are computed at
-// the same time, and their sums, in the workspace, are added in the order of the slices.
+// Products with few elements of C and a long k, such as gradients of weights. k is cut into slices that run at the same
+// time; their sums are written to the workspace and added in the order of the slices.
 #pragma once
 
 #include "csrc/cuda/linear/gemm.cuh"
@@ -8,11 +8,11 @@
 namespace foretoken::cuda {
 
 struct Slices {
-  int64_t count, depth;  // depth is that of each but the last
+  int64_t count, depth;  // the last slice may be shorter than depth
 };
 
-// So many slices that the blocks fill a GPU, but none so short that writing its sums outweighs computing them. The
-// shape alone decides, so that every GPU gives the same bits.
+// As many slices as it takes for the blocks to fill a GPU, but none so short that writing its sums outweighs computing
+// them. The shape alone decides, so every GPU gives the same bits.
 inline Slices slices_of(int64_t m, int64_t n, int64_t k) {
   constexpr int64_t kEnoughBlocks = 128, kLeastDepth = 512;
   const int64_t blocks = divide_up(m, 128) * divide_up(n, 128);
@@ -28,10 +28,12 @@ inline int64_t split_workspace(int64_t m, int64_t n, int64_t k) {
   return count > 1 ? count * m * n * static_cast<int64_t>(sizeof(float)) : 0;
 }
 
-// The sums of a slice, each to its place in the workspace.
+// Writes the sums of a slice to its place in the workspace.
 struct StoreSlice {
   float* sums;  // [slices, m, n]
   int64_t m, n;
+
+  using Hooks = HookList<>;
 
   FORETOKEN_DEVICE bool wanted() const { return true; }
 
@@ -41,7 +43,7 @@ struct StoreSlice {
   }
 };
 
-// The same, added to what is there.
+// Adds the sums of a slice to its place in the workspace.
 struct AddSlice : StoreSlice {
   const ErrorRecord* record;
 
@@ -57,8 +59,9 @@ struct AddSlice : StoreSlice {
 template <typename Epilogue>
 __global__ void __launch_bounds__(kWarp)
     add_slices_kernel(const float* sums, int64_t slices, int64_t m, int64_t n, const Epilogue epilogue) {
-  if (!epilogue.wanted()) return;
   using Sums = Fragment<1, kStripOfMultiply / 8>;
+  static_assert(check_hooks<Epilogue, Sums, HookList<>>());
+  if (!epilogue.wanted()) return;
   const int64_t strips = strips_of<Sums::kStrip>(n);
   Sums fragment;
   fragment.first_row = blockIdx.x / strips * 16;
@@ -79,7 +82,7 @@ __global__ void __launch_bounds__(kWarp)
   epilogue(static_cast<const Sums&>(fragment));
 }
 
-// `workspace` is split_workspace() bytes.
+// `workspace` has split_workspace() bytes.
 template <Form kForm, typename Epilogue>
 void multiply_split(const Context& context, const Gemm& gemm, const Epilogue& epilogue, void* workspace) {
   const Slices slices = slices_of(gemm.m, gemm.n, gemm.k);

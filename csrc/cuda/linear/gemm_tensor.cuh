@@ -1,8 +1,8 @@
-// The main loop of a product of bfloat16 matrices: tensor cores, fed by a ring of tiles in shared memory.
+// The main loop of a product of bfloat16 matrices: tensor cores (mma), fed by a ring of tiles in shared memory.
 //
-// A tile is kDepth deep in k and lies in shared memory as its operand lies in memory: [outer][k] or [k][outer];
-// ldmatrix transposes the latter on the way into registers. Chunks of 16 bytes are swizzled so that the eight rows
-// which one phase of ldmatrix reads lie in different banks.
+// A tile is kDepth deep in k and has the layout of its operand in memory: [outer][k] or [k][outer]. ldmatrix transposes
+// the latter on the way into registers. Chunks of 16 bytes are swizzled: the eight rows that one phase of ldmatrix
+// reads lie in different banks.
 #pragma once
 
 #include "csrc/cuda/linear/gemm_block.cuh"
@@ -11,14 +11,14 @@ namespace foretoken::cuda {
 
 constexpr int kChunk = 8;  // elements of 16 bytes
 
-// The copying of one operand's tiles, kOuter rows (or columns) of C wide, by a block of kThreads.
+// Copies the tiles of one operand, kOuter rows (or columns) of C wide, with the kThreads threads of a block.
 template <Major kMajor, int kOuter, int kDepth, int kThreads>
 struct TensorTile {
   static constexpr bool kInnerMajor = kMajor == Major::kInner;
   static constexpr int kRows = kInnerMajor ? kOuter : kDepth;
   static constexpr int kChunks = (kInnerMajor ? kDepth : kOuter) / kChunk;  // of a row
   static constexpr int kElements = kOuter * kDepth;
-  static constexpr int kEach = kRows * kChunks / kThreads;  // chunks of a thread
+  static constexpr int kEach = kRows * kChunks / kThreads;  // chunks that a thread copies
   static constexpr int kPointers = kInnerMajor ? kEach : 1;
   static_assert(kThreads % kChunks == 0 && kRows * kChunks % kThreads == 0);
   static_assert(kChunks == 4 || kChunks % 8 == 0);
@@ -27,13 +27,13 @@ struct TensorTile {
     return (row * kChunks + (kChunks == 4 ? chunk ^ (row / 2 % 4) : chunk ^ (row % 8))) * kChunk;
   }
 
-  // This thread's chunks: chunk `chunk` of rows `row`, row + kRows / kEach, …
-  const BFloat16* from[kPointers];  // in the next tile; null where there is nothing for any k
+  // This thread copies chunk `chunk` of rows `row`, row + kRows / kEach, …
+  const BFloat16* from[kPointers];  // in the next tile; null for rows outside C
   const BFloat16* data;
   int64_t step;       // from one tile to the next
-  int64_t each_step;  // from one chunk to the next, where one pointer is enough
+  int64_t each_step;  // from one chunk to the next, if one pointer is enough
   int row, chunk;
-  int outer_left;  // elements of the chunk inside C, where the outer index runs through it
+  int outer_left;  // elements of the chunk inside C, if a chunk runs along the outer index
   bool aligned;
 
   FORETOKEN_DEVICE TensorTile(const Operand& operand, int64_t first_outer, int64_t outer, int64_t first_k)
@@ -57,13 +57,14 @@ struct TensorTile {
     }
   }
 
-  // The next tile, whose first k is `k_left` before the end; zeros stand for what is outside.
+  // Copies the next tile, with zeros for elements outside the operand. `k_left` elements of k are left, counted from
+  // the tile's first.
   FORETOKEN_DEVICE void copy_next(BFloat16* tile, int k_left) {
     const int most = k_left < kDepth ? k_left : kDepth;
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
       const int r = row + i * (kRows / kEach);
-      int left;  // of the chunk
+      int left;  // elements of the chunk that lie inside; zero or less: none
       if constexpr (kInnerMajor) left = from[i] ? most - chunk * kChunk : 0;
       else left = r < most ? outer_left : 0;
       const BFloat16* const source = kInnerMajor ? from[i % kPointers] : from[0] + i * each_step;
@@ -83,8 +84,8 @@ struct TensorTile {
     }
   }
 
-  // 16 of the outer index by 16 of k, as four 8 x 8 matrices for mma: matrix i is half outer_half(i) of one and half
-  // k_half(i) of the other.
+  // Loads 16 elements of the outer index by 16 of k, as four 8 x 8 matrices for mma. With kOuterHalfFirst, matrix i is
+  // half i % 2 of the outer index and half i / 2 of k; otherwise the other way round.
   template <bool kOuterHalfFirst>
   static FORETOKEN_DEVICE void load(uint32_t (&matrices)[4], const BFloat16* tile, int outer, int k) {
     const int lane = threadIdx.x % kWarp, low = lane / 8 % 2, high = lane / 16, r = lane % 8;
@@ -97,9 +98,9 @@ struct TensorTile {
   }
 };
 
-// kStages tiles in shared memory, all but one of them on their way: three hide the latency of memory behind two tiles
-// of multiply-adds, and let two blocks of the large shape share a multiprocessor of 100 KiB; a fourth would pay where
-// only one block fits. A kDepth of 64 would halve the barriers for twice the memory.
+// Keeps kStages tiles in shared memory, all but one of them in flight. Three stages hide the latency of memory behind
+// two tiles of multiply-adds, and let two blocks of the large shape share a multiprocessor with 100 KiB; a fourth would
+// pay off if only one block fitted. A kDepth of 64 would halve the barriers for twice the memory.
 template <typename Block_, Form kForm_, int kDepth_ = 32, int kStages_ = 3>
 struct TensorLoop {
   using Block = Block_;
@@ -108,7 +109,7 @@ struct TensorLoop {
   using TileB = TensorTile<major_of_b(kForm_), Block::kCols, kDepth, Block::kThreads>;
   static constexpr int kStageElements = TileA::kElements + TileB::kElements;
   static constexpr size_t kSharedBytes = kStages * kStageElements * sizeof(BFloat16);
-  static constexpr int kBlocksEach = 2;  // a multiprocessor: as many registers as two blocks may have
+  static constexpr int kBlocksEach = 2;  // blocks a multiprocessor, which limits registers
 
   static FORETOKEN_DEVICE void run(const Gemm& gemm, const Place& place, void* memory, typename Block::Sums& sums) {
     auto* const ring = static_cast<BFloat16*>(memory);
@@ -116,7 +117,7 @@ struct TensorLoop {
     TileB b(gemm.b, place.col, gemm.n, place.k_begin);
     int to_copy = static_cast<int>(place.k_end - place.k_begin);  // of k
     const int steps = (to_copy + kDepth - 1) / kDepth;
-    // Every step commits a group, be it empty, so that groups can be counted.
+    // Every step commits a group, even an empty one, so that counting groups counts tiles.
     const auto copy = [&](BFloat16* to) {
       if (to_copy > 0) {
         a.copy_next(to, to_copy);
@@ -131,7 +132,8 @@ struct TensorLoop {
     BFloat16 *stage = ring, *free = last;
     for (int step = 0; step < steps; ++step) {
       ptx::cp_async_wait<kStages - 2>();
-      // The tiles of this stage are there for all, and all are done with those before, whose place the next copy takes.
+      // Now all threads' copies of this stage have arrived, and all have finished with the stage before, which the next
+      // copy overwrites.
       __syncthreads();
       copy(free);
       multiply_tiles(stage, stage + TileA::kElements, sums);

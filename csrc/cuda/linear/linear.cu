@@ -8,7 +8,7 @@
 namespace foretoken::cuda {
 namespace {
 
-// Up to here a row of y has the same bits whatever rows stand beside it.
+// Up to this many rows, a row of y has the same bits whatever other rows there are.
 constexpr int64_t kDecodingRows = 256;
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Tensor maps: how the copy engine finds boxes of a matrix in device memory, and how it lays them out in shared memory.
+// Tensor maps tell the copy engine where boxes of a matrix lie in device memory and how to lay them out in shared
+// memory.
 #pragma once
 
 #include <cstdint>
@@ -20,9 +21,9 @@ using TensorMap = simt::TensorMap;
 using TensorMap = CUtensorMap;
 #endif
 
-// Rows of a box in shared memory are so long, and their pieces of 16 bytes lie in another order in every row, so that
-// columns of them are in different banks: piece p of row r is at p ^ r % 8 (of 128 bytes), p ^ r / 2 % 4 (of 64), or
-// p ^ r / 4 % 2 (of 32), counting rows from an address that is a multiple of 1024, 512 or 256.
+// The length of a box's rows in shared memory. The pieces of 16 bytes lie in another order in every row, so that a
+// column of pieces lies in different banks: piece p of row r is at p ^ r % 8 (rows of 128 bytes), p ^ r / 2 % 4 (64),
+// or p ^ r / 4 % 2 (32), counting rows from an address that is a multiple of 1024, 512 or 256.
 enum class Swizzle : uint32_t { kNone, k32Bytes, k64Bytes, k128Bytes };
 
 enum class TensorElement : uint32_t { kBFloat16, kFloat16, kFloat32 };
@@ -31,12 +32,12 @@ struct TensorShape {
   void* address;  // a multiple of 16
   TensorElement element;
   uint64_t columns, rows;
-  uint64_t row_bytes;              // from row to row, a multiple of 16
+  uint64_t row_bytes;              // between rows, a multiple of 16
   uint32_t box_columns, box_rows;  // at most 256; a row of the box is a multiple of 16 bytes
-  Swizzle swizzle;                 // how long a row of the box is, unless kNone
+  Swizzle swizzle;                 // the length of a row of the box, unless kNone
 };
 
-// Throws CudaFailure where the driver refuses.
+// Throws CudaFailure if the driver refuses the shape.
 TensorMap encode_tensor_map(const TensorShape& shape);
 
 }  // namespace foretoken::cuda

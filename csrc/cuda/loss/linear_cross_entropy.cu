@@ -1,20 +1,21 @@
-// Loss of hidden states against an unembedding, with the gradients, in scratch that depends on neither the number of
-// rows nor that of heads. The valid rows of all heads go by in chunks, as many times as there would be chunks if all
-// rows were valid; the device knows how many rows each of them has, and kernels of empty ones return at once.
+// The loss of hidden states against an unembedding, with its gradients: the matrix product fused with softmax,
+// cross-entropy and all statistics of a row. The scratch depends neither on the number of rows nor on the number of
+// heads. The valid rows of all heads pass through in chunks. The host enqueues as many chunks as it would take if all
+// rows were valid; the device knows how many rows each chunk has, and the kernels of empty chunks return at once.
 //
 //   select rows -> pack their hidden states -> logits = h W^T, reduced to a few numbers for each row and 64 columns
 //   -> each row: loss, statistics; totals -> dz in place of the logits -> db += Σ dz, dW += dz^T h, dh = dz W
 //
-// Where the copy engine feeds the tensor cores, neither logits nor dz are written, but half as much: see Exponentials.
+// What exists in memory: logits of one chunk at most, never of all rows. Without gradients, no logits: only their
+// reductions, a thirteenth of their size. With gradients, on compute capability 9.0 with bfloat16, neither logits nor
+// dz but exponentials, half their size (see Exponentials). Loss and gradient compute a row's statistics on the same
+// path and give the same bits.
 //
-// Without gradients logits are never written: what is left of them is a thirteenth of their size. Loss and gradient
-// take the same path to a row's statistics, and give the same bits.
+// A sum over the vocabulary belongs to one row, and its order depends on the vocabulary and the dimensions alone. Sums
+// over rows run in row order and continue from the values already there; a chunk is a whole number of the tensor cores'
+// steps over rows. So no bit of a result depends on the chunks, except the bits of dW where the copy engine adds to it.
 //
-// Sums over the vocabulary belong to one row, and what they are cut into depends on the vocabulary and the dimensions
-// alone. Sums over rows run in row order, from what is there already, and chunks are whole steps of the tensor cores'
-// sums over rows. So no bit of a result depends on the chunk, but those of dW where the copy engine adds to it.
-//
-// kBackward differs from kLossAndGrad in nothing but that it leaves lse alone, as on the CPU.
+// kBackward differs from kLossAndGrad only in that it does not write lse, as on the CPU.
 #include "csrc/cuda/kernels.h"
 #include "csrc/cuda/loss/linear_cross_entropy.cuh"
 #include "csrc/cuda/loss/linear_cross_entropy_epilogues.cuh"
@@ -26,23 +27,25 @@ namespace {
 
 // With this many rows the product for dW takes several times as long as reading and writing dW, whatever its size.
 constexpr int64_t kEnoughRows = 2048;
-constexpr int64_t kChunkBytes = 768 << 20;  // which kEnoughRows of exponentials of 128k logits fit into
-// Elements of the vocabulary that a float32 accumulator takes in the product for the gradient of hidden states.
+constexpr int64_t kChunkBytes = 768 << 20;  // kEnoughRows rows of exponentials of 128k logits fit
+// The number of elements of the vocabulary that one float32 accumulator sums in the product for the gradient of hidden
+// states.
 constexpr int64_t kPiece = 1024;
-// Rows that the tensor cores add up in one step.
+// The number of rows that the tensor cores sum in one step.
 constexpr int64_t kStep = 16;
 
-// As many rows as were asked for; else as many as the budget allows, given what kStep of them take, in whole tiles.
+// The requested number of rows; otherwise as many as fit into kChunkBytes, in whole tiles. kStep rows take
+// `step_bytes`.
 int64_t rows_of_chunk(const LinearCrossEntropyArgs& args, int64_t step_bytes) {
-  // So that rows can be counted in 32 bits, and bytes in 64, whatever is asked for.
+  // Keeps counts of rows within 32 bits and counts of bytes within 64, whatever was requested.
   constexpr int64_t kMost = int64_t{1} << 29;
   int64_t wanted = args.chunk_rows > 0 ? args.chunk_rows : std::min(kEnoughRows, kChunkBytes / step_bytes * kStep);
   if (args.chunk_rows == 0 && wanted > kCounted) wanted = wanted / kCounted * kCounted;
   return round_up(std::min({std::max(wanted, int64_t{1}), args.rows, kMost}), kStep);
 }
 
-// Where the gradient of a logit is more than its exponential with a factor, or ranks are counted, logits are kept.
-// Those of float32 are, too: they have no tensor cores to scale for.
+// Logits are kept instead if ranks are counted, or if the gradient of a logit is more than its exponential times a
+// factor. float32 keeps logits, too: it has no tensor cores whose speed exponentials would serve.
 bool keeps_exponentials(const LinearCrossEntropyArgs& args, const Context& context, int64_t hidden_stride) {
   const LossOptions& options = args.options;
   if (!wants_gradients(args) || compute_type(args) != DType::kBFloat16 || args.rank != nullptr) return false;
@@ -107,7 +110,7 @@ Chunk::Chunk(const LinearCrossEntropyArgs& args, const Context& context, int64_t
 
 namespace {
 
-// `states` are those of the chunk, as they are or scaled.
+// `states` are the chunk's hidden states, scaled or not.
 Operand packed_hidden(const LinearCrossEntropyArgs& args, const Chunk& chunk, const void* states) {
   return {.data = states, .dtype = compute_type(args), .stride = chunk.hidden_stride};
 }
@@ -116,7 +119,7 @@ Operand unembedding(const LinearCrossEntropyArgs& args) {
   return {.data = args.weight.data, .dtype = args.weight.dtype, .stride = args.dim};
 }
 
-// Of the logits; of bfloat16 it has the first half of each row. Or their exponentials.
+// The gradient of the logits, or their exponentials. A gradient in bfloat16 takes the first half of each row of logits.
 Operand gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk) {
   if (chunk.exponentials.data) return {chunk.exponentials.data, DType::kBFloat16, chunk.stride};
   const DType dtype = compute_type(args);
@@ -153,7 +156,7 @@ const void* advance(const Operand& operand, int64_t elements) {
   return static_cast<const char*>(operand.data) + elements * static_cast<int64_t>(size_of(operand.dtype));
 }
 
-// Where the slices do not reach over the vocabulary, they are moved along it, and what they give is added up.
+// If the slices together do not cover the vocabulary, they move along it, and their results are added up.
 void write_hidden_gradient(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
   const auto [count, depth] = chunk.slices;
   const StoreSlice store{chunk.grad_hidden, chunk.capacity, args.dim};

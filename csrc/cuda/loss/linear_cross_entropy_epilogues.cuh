@@ -1,4 +1,4 @@
-// What the loss does with the sums of the gradient of its unembedding while they lie in registers.
+// The epilogues of the product that computes the gradient of the unembedding: they add to it in place.
 #pragma once
 
 #include "csrc/cuda/linear/gemm_epilogues.cuh"
@@ -7,8 +7,10 @@
 
 namespace foretoken::cuda::loss {
 
-// The gradient of the unembedding. Its sums go on from what is there, so that all chunks are one long sum.
+// Starts the sums from the values already there, so that all chunks form one long sum.
 struct ExtendSums {
+  using Hooks = HookList<Hook::kBegin>;
+
   const Progress* progress;
   const ErrorRecord* record;
   float* sums;
@@ -46,12 +48,14 @@ struct ExtendSums {
   }
 };
 
-// The same on compute capability 9.0, where no lane waits for what is there: warps lay their sums down in shared
-// memory, and the copy engine has the second-level cache add them. The sum of each chunk is rounded before, so the bits
-// depend on where chunks end, which the shape says; each element is added to once a chunk.
+// Adds to the gradient on compute capability 9.0 without any lane reading it: warps write their sums to shared memory,
+// and the copy engine has the second-level cache add them. The sum of each chunk is rounded before it is added, so the
+// bits depend on where chunks end, which the shape determines; each element is added to once a chunk.
 struct AddByEngine {
-  static constexpr int kBoxRows = 16, kBoxCols = 32;  // 128 bytes a row, the most that can be swizzled
-  static constexpr int kBoxes = 2;                    // of a strip; one is filled while the engine reads the other
+  using Hooks = HookList<Hook::kWarpMemory, Hook::kEnd>;
+
+  static constexpr int kBoxRows = 16, kBoxCols = 32;  // 128 bytes a row, the longest that can be swizzled
+  static constexpr int kBoxes = 2;                    // of a strip; the warp fills one while the engine reads the other
   struct alignas(1024) WarpMemory {
     float boxes[kBoxes][kBoxRows * kBoxCols];
   };
@@ -68,7 +72,7 @@ struct AddByEngine {
         progress(chunk.progress),
         record(record) {}
 
-  // Whether the engine can write rows of this stride.
+  // Whether the engine can write rows with this address and stride.
   static bool fits(const float* sums, int64_t stride) {
     return stride % 4 == 0 && reinterpret_cast<uintptr_t>(sums) % 16 == 0;
   }
@@ -105,7 +109,7 @@ struct AddByEngine {
     }
   }
 
-  // A block's shared memory is another's when it ends.
+  // Waits until the engine has read the boxes: once the block ends, its shared memory belongs to another block.
   FORETOKEN_DEVICE void end() const {
     if (threadIdx.x % kWarp == 0) ptx::bulk_wait_read<0>();
   }

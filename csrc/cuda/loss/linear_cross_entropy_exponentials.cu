@@ -1,4 +1,4 @@
-// What the products for the gradients multiply exponentials with: see Exponentials.
+// Prepares exponentials for the products of the gradients: see Exponentials.
 #include "csrc/cuda/common/exp.cuh"
 #include "csrc/cuda/common/numeric.cuh"
 #include "csrc/cuda/common/reduce.cuh"
@@ -11,7 +11,8 @@ constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarp;
 constexpr int kWidth = 8;  // elements that a thread takes at once
 
-// A warp a row: the logit of its target, nearly; what matters is that it is the same for all strips.
+// The base of a row: approximately the logit of its target. All strips must use the same base, which need not be exact.
+// A warp takes a row.
 __global__ void __launch_bounds__(kThreads) find_bases_kernel(LinearCrossEntropyArgs args, Chunk chunk) {
   const int64_t i = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
   const int lane = threadIdx.x % kWarp;
@@ -29,12 +30,12 @@ __global__ void __launch_bounds__(kThreads) find_bases_kernel(LinearCrossEntropy
   }
   float logit = reduce_warp(sum, Sum());
   if (args.bias) logit += args.bias[target];
-  if (args.options.softcap > 0) logit = tanh(logit / args.options.softcap) * args.options.softcap;
+  logit = apply_softcap(logit, args.options.softcap);
   if (lane == 0) chunk.exponentials.bases[i] = fabsf(logit) < INFINITY ? logit : 0;
 }
 
-// Makes the exponentials of all strips relative to the reference of their row.
-FORETOKEN_DEVICE void move_strips(const Chunk& chunk, int64_t i, float base, float reference) {
+// Rescales the exponentials of all strips to the reference of their row.
+FORETOKEN_DEVICE void rescale_strips(const Chunk& chunk, int64_t i, float base, float reference) {
   BFloat16* const own = chunk.exponentials.data + i * chunk.stride;
   for (int64_t j = int64_t{threadIdx.x} * kWidth; j < chunk.stride; j += kThreads * kWidth) {
     const float largest = chunk.partials[i * chunk.strips + j / kStripWidth].largest;
@@ -49,7 +50,7 @@ FORETOKEN_DEVICE void move_strips(const Chunk& chunk, int64_t i, float base, flo
   }
 }
 
-// A block a row, and of those behind the last that tiles bring with them zeros.
+// A block finishes one row, or clears one of the rows after the last that tiles load, too.
 __global__ void __launch_bounds__(kThreads) finish_exponentials_kernel(LinearCrossEntropyArgs args, Chunk chunk) {
   const int64_t i = blockIdx.x, size = chunk.progress->size;
   if (i >= end_of_zeros(size)) return;
@@ -66,7 +67,7 @@ __global__ void __launch_bounds__(kThreads) finish_exponentials_kernel(LinearCro
   const float base = exponentials.bases[i], reference = reference_of(row.top, base);
   const float factor = static_cast<float>(static_cast<double>(row.scale) *
                                           ::exp(static_cast<double>(reference) - static_cast<double>(row.top)));
-  move_strips(chunk, i, base, reference);
+  rescale_strips(chunk, i, base, reference);
   const auto* const hidden = static_cast<const BFloat16*>(chunk.hidden) + i * chunk.hidden_stride;
   for (int64_t j = first; j < args.dim; j += step) {
     float values[kWidth];

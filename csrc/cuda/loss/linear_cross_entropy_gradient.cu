@@ -1,4 +1,4 @@
-// The gradient of a chunk's logits in their own place, and what is summed from it over the rows.
+// Overwrites a chunk's logits with their gradient, and sums the gradient of the bias over rows.
 #include "csrc/cuda/common/exp.cuh"
 #include "csrc/cuda/common/numeric.cuh"
 #include "csrc/cuda/common/reduce.cuh"
@@ -14,7 +14,7 @@ FORETOKEN_DEVICE float gradient_of(float logit, const RowGradient& row, float so
   const float distance = logit - row.top;
   const float t = distance < kFloor ? kFloor : distance;  // NaN stays
   const float gradient = fmaf(exp(t), fmaf(row.slope, t, row.scale), -row.offset);
-  return gradient * through_softcap(logit, softcap);
+  return gradient * softcap_slope(logit, softcap);
 }
 
 template <typename T>
@@ -22,8 +22,8 @@ FORETOKEN_DEVICE void clear_row(T* row, int64_t columns) {
   for (int64_t j = int64_t{threadIdx.x} * kWidth; j < columns; j += kThreads * kWidth) store(row + j, {0, 0, 0, 0});
 }
 
-// A block a row. A row of bfloat16 gradients takes the first half of its logits' place: what it overwrites has been
-// read by then. What is behind the vocabulary is minus infinity, and counts nowhere.
+// A block takes a row. A row of bfloat16 gradients overwrites the first half of its logits, which the block has read by
+// then. Columns after the vocabulary hold minus infinity and count nowhere.
 template <typename T>
 __global__ void __launch_bounds__(kThreads) write_gradients_kernel(LinearCrossEntropyArgs args, Chunk chunk) {
   FORETOKEN_SHARED(int32_t, counts, [kThreads / kWarp]);
@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(kThreads) write_gradients_kernel(LinearCrossEn
   if (threadIdx.x == 0) args.rank[chunk.rows[i]] = better;
 }
 
-// The gradient of a logit, where it was written.
+// The gradient of a logit, if gradients were written.
 template <typename T>
 struct WrittenGradient {
   FORETOKEN_DEVICE float operator()(const Chunk& chunk, int64_t i, int64_t column) const {
@@ -68,14 +68,14 @@ struct WrittenGradient {
   }
 };
 
-// And as the products for the gradients have it otherwise.
+// The gradient of a logit, if exponentials were written.
 struct ScaledExponential {
   FORETOKEN_DEVICE float operator()(const Chunk& chunk, int64_t i, int64_t column) const {
     return to_float(chunk.exponentials.data[i * chunk.stride + column]) * chunk.exponentials.factors[i];
   }
 };
 
-// A thread a column, so that its rows are added in their order.
+// A thread takes a column and adds its rows in order.
 template <typename Gradient>
 __global__ void __launch_bounds__(kThreads)
     add_bias_gradient_kernel(LinearCrossEntropyArgs args, Chunk chunk, const ErrorRecord* record) {

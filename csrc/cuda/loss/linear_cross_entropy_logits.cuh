@@ -1,4 +1,4 @@
-// What the loss does with the sums of logits while they lie in registers.
+// The epilogue of the product that computes logits: it reduces them while they lie in registers.
 #pragma once
 
 #include "csrc/cuda/common/exp.cuh"
@@ -7,22 +7,22 @@
 
 namespace foretoken::cuda::loss {
 
-// Logits: bias and softcap, then a Partial for each row and strip, and the logits themselves or their exponentials
-// where gradients are wanted. To count ranks without logits in memory the same product runs once more, and the same
-// kernel, so that every logit has the bits that the target's was found with.
+// Applies bias and softcap, and writes a Partial for each row and strip; if gradients are wanted, also the logits
+// themselves or their exponentials. Without gradients logits never exist in memory; counting ranks then runs the same
+// kernel once more, so that every logit has the same bits as when the target's was found.
 //
-// Nothing multiplies while the sums of a tile go through this, so it does nothing that nobody wants, and two rows at a
-// time, whose instructions do not wait for each other. Strips and pairs of rows go through the same instructions in
-// turns: unrolled, these are more than multiprocessors keep at hand, and fetching them takes longer than multiplying.
+// The tensor cores idle while a tile goes through this epilogue. So it computes only what is wanted, and two rows at a
+// time, whose instructions do not depend on each other. All strips and pairs of rows run through the same instructions
+// in loops: unrolled, the code exceeds the instruction caches, and fetching it takes longer than the product.
 struct ReduceLogits {
-  static constexpr bool kRollStrips = true;
+  using Hooks = HookList<Hook::kPrepare, Hook::kRollStrips>;
 
   Chunk chunk;
   const float* bias;  // or null
   float softcap;
-  bool distances, weighted;  // whether they are wanted of partials
+  bool distances, weighted;  // whether partials need these members
   bool argmax;               // whether it is wanted
-  int32_t* rank;             // of all rows; null: not counting
+  int32_t* rank;             // of all rows; if not null, the kernel counts ranks and does nothing else
 
   ReduceLogits(const LinearCrossEntropyArgs& args, const Chunk& chunk, int32_t* rank)
       : chunk(chunk),
@@ -63,7 +63,7 @@ struct ReduceLogits {
   }
 
  private:
-  // Rows at a time: as many as there are registers for beside the sums.
+  // The number of rows at a time: as many as fit into registers beside the sums.
   template <typename Fragment>
   static constexpr int kTogether = Fragment::kRows == 2 ? 2 : 1;
 
@@ -72,7 +72,7 @@ struct ReduceLogits {
     float z[kTogether<Fragment>][Fragment::kCols];
     int64_t rows[kTogether<Fragment>];
     bool is_row[kTogether<Fragment>];
-    int targets[kTogether<Fragment>];  // where in z they are; kCols or more where this lane does not hold them
+    int targets[kTogether<Fragment>];  // their places in z; kCols or more if this lane does not hold them
     float bases[kTogether<Fragment>];
   };
 
@@ -101,12 +101,12 @@ struct ReduceLogits {
         }
       }
       finish_logits(fragment, together.z);
-      if (rank) count(fragment, together);
+      if (rank) count_better(fragment, together);
       else reduce(fragment, together);
     }
   }
 
-  // at(i) of an i that is no constant, of what is in registers.
+  // at(i) of registers, for an i that is not a constant.
   template <int kCount, typename At>
   static FORETOKEN_DEVICE auto element(int i, At&& at) {
     auto element = at(0);
@@ -121,7 +121,7 @@ struct ReduceLogits {
     return behind < kStripWidth && behind % 8 < 2 ? static_cast<int>(behind / 8 * 2 + behind % 2) : Fragment::kCols;
   }
 
-  // The column of an element of z, of those of the lane.
+  // The column of element j of z, relative to the lane's first column.
   static FORETOKEN_DEVICE int column(int j) { return j / 2 * 8 + j % 2; }
 
   template <typename Fragment>
@@ -139,11 +139,11 @@ struct ReduceLogits {
 #pragma unroll
       for (int j = 0; j < Fragment::kCols; ++j) {
 #pragma unroll
-        for (int i = 0; i < kTogether<Fragment>; ++i) z[i][j] = tanh(z[i][j] / softcap) * softcap;
+        for (int i = 0; i < kTogether<Fragment>; ++i) z[i][j] = apply_softcap(z[i][j], softcap);
       }
     }
     if (fragment.first_col + kStripWidth <= fragment.n) return;
-      // What is behind the vocabulary is a logit that never counts.
+      // Columns after the vocabulary get a logit that never counts.
 #pragma unroll
     for (int j = 0; j < Fragment::kCols; ++j) {
 #pragma unroll
@@ -151,6 +151,7 @@ struct ReduceLogits {
     }
   }
 
+  // Writes the partials of these rows, and what gradients need.
   template <typename Fragment>
   FORETOKEN_DEVICE void reduce(const Fragment& fragment, Together<Fragment>& together) const {
     constexpr int kCols = Fragment::kCols;
@@ -161,7 +162,7 @@ struct ReduceLogits {
     for (int i = 0; i < kTogether<Fragment>; ++i) {
       float largest = -INFINITY;
 #pragma unroll
-      for (int j = 0; j < kCols; ++j) largest = z[i][j] > largest ? z[i][j] : largest;  // NaN never is
+      for (int j = 0; j < kCols; ++j) largest = z[i][j] > largest ? z[i][j] : largest;  // skips NaN
       partials[i] = {reduce_quad(largest, Max()), 0, 0, 0};
       references[i] = reference_of(partials[i].largest, together.bases[i]);
     }
@@ -176,7 +177,7 @@ struct ReduceLogits {
         partials[i].distances = reduce_quad(partials[i].distances, Sum());
       }
     }
-    if (chunk.logits) keep(fragment, together, chunk.logits, z);
+    if (chunk.logits) write(fragment, together, chunk.logits, z);
 #pragma unroll
     for (int i = 0; i < kTogether<Fragment>; ++i) {
       if (together.targets[i] >= kCols) continue;
@@ -221,13 +222,13 @@ struct ReduceLogits {
 #pragma unroll
       for (int j = 0; j < kCols; ++j) {
 #pragma unroll
-        for (int i = 0; i < kTogether<Fragment>; ++i) e[i][j] *= e[i][j] > 0 ? through_softcap(z[i][j], softcap) : 1;
+        for (int i = 0; i < kTogether<Fragment>; ++i) e[i][j] *= e[i][j] > 0 ? softcap_slope(z[i][j], softcap) : 1;
       }
     }
-    keep(fragment, together, chunk.exponentials.data, e);
+    write(fragment, together, chunk.exponentials.data, e);
   }
 
-  // The first column that holds the largest logit of the strip.
+  // Writes the first column that holds the largest logit of the strip.
   template <typename Fragment>
   FORETOKEN_DEVICE void find_argmax(const Fragment& fragment, const Together<Fragment>& together,
                                     const Partial (&partials)[kTogether<Fragment>]) const {
@@ -240,17 +241,17 @@ struct ReduceLogits {
       for (int j = Fragment::kCols - 1; j >= 0; --j) {
         own = together.z[i][j] == partials[i].largest ? first + column(j) : own;
       }
-      own = reduce_quad(own, [](int32_t a, int32_t b) { return a < b ? a : b; });
-      // Nothing but NaN: any.
+      own = reduce_quad(own, Min());
+      // All logits are NaN, so any column will do.
       if (own == kNone) own = static_cast<int32_t>(fragment.first_col);
       if (leads_quad() && together.is_row[i]) chunk.argmaxes[together.rows[i] * chunk.strips + fragment.strip()] = own;
     }
   }
 
-  // What is behind the vocabulary, too, so that whole vectors can be read; the stride is even.
+  // Writes values, also those after the vocabulary up to the stride, which is even, so that whole vectors can be read.
   template <typename Fragment, typename T>
-  FORETOKEN_DEVICE void keep(const Fragment& fragment, const Together<Fragment>& together, T* rows,
-                             const float (&values)[kTogether<Fragment>][Fragment::kCols]) const {
+  FORETOKEN_DEVICE void write(const Fragment& fragment, const Together<Fragment>& together, T* rows,
+                              const float (&values)[kTogether<Fragment>][Fragment::kCols]) const {
     const int64_t room = chunk.stride - fragment.col(0);
 #pragma unroll
     for (int i = 0; i < kTogether<Fragment>; ++i) {
@@ -263,9 +264,9 @@ struct ReduceLogits {
     }
   }
 
-  // How many logits of the strip come before the target's in the order of argmax.
+  // Adds to the ranks of these rows how many logits of the strip come before the target's in the order of argmax.
   template <typename Fragment>
-  FORETOKEN_DEVICE void count(const Fragment& fragment, const Together<Fragment>& together) const {
+  FORETOKEN_DEVICE void count_better(const Fragment& fragment, const Together<Fragment>& together) const {
 #pragma unroll
     for (int i = 0; i < kTogether<Fragment>; ++i) {
       const int64_t row = together.rows[i];

@@ -1,5 +1,5 @@
-// Which rows of the loss are valid: their counts, what the others get, and the valid ones chunk by chunk, in row order;
-// their hidden states into the chunk, and the gradients of these out of it.
+// Counts the valid rows of the loss, writes the results of ignored rows, and selects the valid rows chunk by chunk, in
+// row order. Packs their hidden states into the chunk, and writes the gradients of these back to their rows.
 #include "csrc/cuda/common/numeric.cuh"
 #include "csrc/cuda/common/reduce.cuh"
 #include "csrc/cuda/common/rows.cuh"
@@ -76,7 +76,7 @@ FORETOKEN_DEVICE double weight_of_row(const LinearCrossEntropyArgs& args, const 
   return weight;
 }
 
-// One block goes through the rows until the chunk is full.
+// Selects the rows of the next chunk: one block goes through the rows until the chunk is full.
 __global__ void __launch_bounds__(kThreads) select_rows_kernel(LinearCrossEntropyArgs args, Chunk chunk) {
   FORETOKEN_SHARED(int32_t, counts, [kWarps]);
   FORETOKEN_SHARED(int64_t, next_row, );
@@ -110,7 +110,8 @@ __global__ void __launch_bounds__(kThreads) select_rows_kernel(LinearCrossEntrop
   }
 }
 
-// A warp a row, kWidth elements a lane; zeros behind the last.
+// Packs the hidden states of a chunk, with zeros in the rows after the last. A warp takes a row, a lane kWidth elements
+// at a time.
 template <bool kVectors, typename From, typename To>
 __global__ void __launch_bounds__(kThreads)
     pack_hidden_kernel(const From* hidden, int64_t dim, Chunk chunk, To* packed) {
@@ -126,7 +127,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// The same: the sums of the slices, in their order.
+// Adds the slices of a row's gradient in order, and writes the sums to the row. A warp takes a row.
 template <bool kVectors, typename T>
 __global__ void __launch_bounds__(kThreads) scatter_hidden_kernel(Chunk chunk, int64_t dim, T* grad_hidden) {
   const int64_t i = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
@@ -149,7 +150,7 @@ __global__ void __launch_bounds__(kThreads) scatter_hidden_kernel(Chunk chunk, i
 
 dim3 blocks(int64_t count) { return dim3(static_cast<unsigned>(count)); }
 
-// f(std::bool_constant): whether rows of dim elements, from there on, are accessed in vectors.
+// Calls f(std::bool_constant): whether rows of `dim` elements can be accessed in vectors.
 template <typename F>
 void with_vectors(const void* rows, int64_t dim, DType dtype, F&& f) {
   const auto bytes = dim * static_cast<int64_t>(size_of(dtype));

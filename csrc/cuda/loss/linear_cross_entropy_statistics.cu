@@ -1,5 +1,5 @@
-// From the strips of each row its loss, its statistics and what its gradient is made of; and the totals. Everything
-// here is float64, and in an order that depends on the row alone.
+// Computes the loss, the statistics and the gradient's coefficients of each row from its strips; and the totals. All
+// sums are float64, in an order that depends on the row alone.
 #include "csrc/cuda/common/reduce.cuh"
 #include "csrc/cuda/loss/linear_cross_entropy.cuh"
 
@@ -11,7 +11,7 @@ constexpr int kRowsOfBlock = kThreads / kWarp;
 
 struct Largest {
   float value;
-  int64_t strip;  // the first that holds it
+  int64_t strip;  // the first one that holds `value`
 };
 
 FORETOKEN_DEVICE Largest find_largest(const Partial* strips, int64_t count, int lane) {
@@ -21,10 +21,10 @@ FORETOKEN_DEVICE Largest find_largest(const Partial* strips, int64_t count, int 
   }
   const float value = reduce_warp(own.value, Max());
   const int64_t candidate = own.value == value ? own.strip : count;
-  return {value, reduce_warp(candidate, [](int64_t a, int64_t b) { return min(a, b); })};
+  return {value, reduce_warp(candidate, Min())};
 }
 
-// Of a row without its target, with t = z - top: Σ e^t, Σ t e^t; and Σ t with its target.
+// Sums over a row, with t = z - top: Σ e^t and Σ t e^t without the target, and Σ t with it.
 struct Moments {
   double sum = 0, weighted = 0, distances = 0;
 };
@@ -34,7 +34,7 @@ FORETOKEN_DEVICE Moments moments_of(const Partial* strips, int64_t count, int64_
   Moments result;
   for (int64_t s = lane; s < count; s += kWarp) {
     const Partial strip = strips[s];
-    if (strip.largest == -INFINITY && strip.sum == 0) {  // nothing but that, and no NaN
+    if (strip.largest == -INFINITY && strip.sum == 0) {  // all logits are -inf, none is NaN
       result.distances += static_cast<double>(strip.distances);
       continue;
     }
@@ -49,7 +49,7 @@ FORETOKEN_DEVICE Moments moments_of(const Partial* strips, int64_t count, int64_
   return {reduce_warp(result.sum, Sum()), reduce_warp(result.weighted, Sum()), reduce_warp(result.distances, Sum())};
 }
 
-// A warp a row; the same formulas as in csrc/cpu/loss/linear_cross_entropy.cc.
+// A warp finishes a row, with the formulas of csrc/cpu/loss/linear_cross_entropy.cc.
 __global__ void __launch_bounds__(kThreads) finish_rows_kernel(LinearCrossEntropyArgs args, Chunk chunk) {
   const int64_t i = int64_t{blockIdx.x} * kRowsOfBlock + threadIdx.x / kWarp;
   const int lane = threadIdx.x % kWarp;
@@ -61,7 +61,7 @@ __global__ void __launch_bounds__(kThreads) finish_rows_kernel(LinearCrossEntrop
   const Moments others = moments_of(strips, chunk.strips, args.vocab, top, base_of(chunk.exponentials, i), lane);
   if (lane != 0) return;
 
-  // The target stands apart, so that 1 - p(target) is a sum of small numbers and not a difference of large ones.
+  // The target is kept apart, so that 1 - p(target) is a sum of small numbers and not a difference of large ones.
   const double own = static_cast<double>(chunk.own[i]);
   const double own_distance = own - top;
   const double own_t = own_distance < kFloor ? kFloor : own_distance;  // NaN stays
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(kThreads) finish_rows_kernel(LinearCrossEntrop
   if (args.lse && args.mode != LossMode::kBackward) args.lse[row] = static_cast<float>(lse);
   if (args.entropy) args.entropy[row] = static_cast<float>(entropy);
   if (args.argmax) args.argmax[row] = chunk.argmaxes[i * chunk.strips + largest.strip];
-  if (args.rank) args.rank[row] = 0;  // counted from here on
+  if (args.rank) args.rank[row] = 0;  // later kernels count
   if (!wants_gradients(args)) return;
 
   // dloss/dz_j = p_j (1 + 2ζ lse - β (log p_j + H)) - ε/V - (1-ε) [j = target], with log p_j = t_j - log_sum
@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(kThreads) finish_rows_kernel(LinearCrossEntrop
                         .own = static_cast<float>(weight * own_gradient)};
 }
 
-// sum + values[0] + values[1] + …, whose reads do not wait for the additions.
+// sum + values[0] + values[1] + …, with reads that do not wait for the additions.
 FORETOKEN_DEVICE double add_in_order(double sum, const double (&values)[kThreads]) {
   constexpr int kAtOnce = 16;
   for (int j = 0; j < kThreads; j += kAtOnce) {
@@ -116,8 +116,9 @@ FORETOKEN_DEVICE double add_in_order(double sum, const double (&values)[kThreads
   return sum;
 }
 
-// Sums the losses of the chunk in row order, so that no chunk changes a bit of a total: one thread those of heads, one
-// of another warp those of all. The others bring them the numbers, and zeros behind the last, which change nothing.
+// Sums the losses of the chunk in row order, so that the bits of a total do not depend on chunks. One thread sums for
+// each head, and one of another warp for all heads; the others load the numbers, with zeros after the last, which
+// change nothing.
 __global__ void __launch_bounds__(kThreads) add_totals_kernel(LinearCrossEntropyArgs args, Chunk chunk) {
   FORETOKEN_SHARED(double, losses, [kThreads]);
   FORETOKEN_SHARED(double, weighted, [kThreads]);

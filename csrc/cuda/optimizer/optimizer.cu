@@ -1,4 +1,5 @@
-// The norm of the gradients and the AdamW step.
+// The norm of the gradients, and the AdamW step: one kernel that reads and writes each element once, and also writes
+// the rounded weights.
 #include <cmath>
 
 #include "csrc/cuda/common/map.cuh"
@@ -11,13 +12,13 @@ namespace {
 
 constexpr int kSumThreads = 256;
 
-// Blocks that a sum is split into: the count alone decides on them, and with them on the order of the sum.
+// The number of blocks that share a sum. The count alone decides, so it also fixes the order of the sum.
 int64_t parts_of(int64_t count) {
   constexpr int64_t kElementsOfPart = 1024, kMostParts = 1024;
   return std::min(divide_up(count, kElementsOfPart), kMostParts);
 }
 
-// sums[block] = Σ of the squares that the threads of the block take, a grid apart
+// sums[block] = Σ of the squares of a block's elements, in a grid-stride loop
 template <bool kVectors>
 __global__ void __launch_bounds__(kSumThreads) sum_squares_kernel(int64_t count, const float* in, double* sums) {
   constexpr int N = 4;
@@ -50,7 +51,8 @@ __global__ void clip_coefficient_kernel(ClipCoefficientArgs args) {
   const double coefficient = static_cast<double>(args.max_norm) / (norm + 1e-6);
   *args.norm = static_cast<float>(norm);
   const bool clips = args.max_norm != 0 && coefficient <= 1;
-  // NaN tells AdamW to leave the parameters alone. inf - inf and NaN - NaN are NaN, all other differences are 0.
+  // A coefficient of NaN tells AdamW to leave the parameters unchanged. norm - norm is NaN for inf and NaN, otherwise
+  // 0.
   *args.coefficient = (clips ? static_cast<float>(coefficient) : 1.0f) + static_cast<float>(norm - norm);
 }
 

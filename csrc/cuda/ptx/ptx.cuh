@@ -1,6 +1,6 @@
-// Inline PTX for every GPU there is a target for; ptx_hopper.cuh and ptx_wgmma.cuh have that of compute capability 9.0.
-// Each wrapper has two bodies: the instruction, and the emulator's version of it. No kernel may use asm outside these
-// three files; scripts/check-native.ts sees to that.
+// Inline PTX for every supported GPU; ptx_hopper.cuh and ptx_wgmma.cuh have the instructions of compute capability 9.0.
+// Each wrapper has two bodies: the instruction, and the emulator's version of it. Only these three files may contain
+// asm, as scripts/check-native.ts enforces.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ namespace foretoken::cuda::ptx {
 using namespace foretoken::simt::ptx;
 #else
 
-// --- conversions, rounding to nearest even ---
+// --- Conversions, rounding to nearest even ---
 
 FORETOKEN_DEVICE uint16_t bfloat16_of_float(float x) {
   uint16_t bits;
@@ -25,7 +25,7 @@ FORETOKEN_DEVICE uint16_t bfloat16_of_float(float x) {
   return bits;
 }
 
-// Two of them in one register, `low` in the lower half.
+// Two bfloat16 in one register, `low` in the lower half.
 FORETOKEN_DEVICE uint32_t bfloat16x2_of_floats(float low, float high) {
   uint32_t bits;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
@@ -46,13 +46,13 @@ FORETOKEN_DEVICE float float_of_half(uint16_t bits) {
 
 // The products of two pairs of bfloat16.
 FORETOKEN_DEVICE uint32_t multiply_bfloat16x2(uint32_t a, uint32_t b) {
-  constexpr uint32_t kMinusZeros = 0x80008000;  // which change no sum, not even that of zeros
+  constexpr uint32_t kMinusZeros = 0x80008000;  // adding -0 changes no product, not even 0 or -0
   uint32_t bits;
   asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(bits) : "r"(a), "r"(b), "r"(kMinusZeros));
   return bits;
 }
 
-// --- clock ---
+// --- Clock ---
 
 // Nanoseconds of a clock that all multiprocessors share.
 FORETOKEN_DEVICE uint64_t global_timer() {
@@ -61,14 +61,14 @@ FORETOKEN_DEVICE uint64_t global_timer() {
   return time;
 }
 
-// --- shared memory ---
+// --- Shared memory ---
 
 FORETOKEN_DEVICE uint32_t shared_address(const void* pointer) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
 }
 
-// Four 8x8 tiles of 16-bit elements; lane 8i + r gives the address of row r of tile i, lane l gets elements 2(l % 4)
-// and 2(l % 4) + 1 of row l / 4 of each tile.
+// Loads four 8x8 tiles of 16-bit elements. Lane 8i + r gives the address of row r of tile i; lane l gets elements 2(l %
+// 4) and 2(l % 4) + 1 of row l / 4 of each tile.
 FORETOKEN_DEVICE void ldmatrix_x4(uint32_t (&tiles)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(tiles[0]), "=r"(tiles[1]), "=r"(tiles[2]), "=r"(tiles[3])
@@ -76,7 +76,7 @@ FORETOKEN_DEVICE void ldmatrix_x4(uint32_t (&tiles)[4], const void* row) {
                : "memory");
 }
 
-// The same of the transposed tiles.
+// The same for the transposed tiles.
 FORETOKEN_DEVICE void ldmatrix_x4_transposed(uint32_t (&tiles)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(tiles[0]), "=r"(tiles[1]), "=r"(tiles[2]), "=r"(tiles[3])
@@ -91,19 +91,20 @@ FORETOKEN_DEVICE void ldmatrix_x2(uint32_t (&tiles)[2], const void* row) {
                : "memory");
 }
 
-// --- barriers of some of the block's threads ---
+// --- Barriers of some of the block's threads ---
 
-// Waits at barrier `id`, 1 … 15, for `threads` threads in all, a multiple of 32. A warp comes as a whole.
+// Arrives at barrier `id`, 1 … 15, and waits until `threads` threads in all have arrived, a multiple of 32. Warps
+// arrive as a whole.
 FORETOKEN_DEVICE void bar_sync(int id, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
-// Is one of them, but does not wait.
+// Arrives without waiting.
 FORETOKEN_DEVICE void bar_arrive(int id, int threads) {
   asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
-// --- tensor cores ---
+// --- Tensor cores ---
 
 // d[16, 8] += a[16, 16] * b[16, 8], bfloat16 with float32 sums. With g = lane / 4, t = lane % 4: d holds (g, 2t), (g,
 // 2t+1), (g+8, 2t), (g+8, 2t+1); a the pairs (g, 2t…), (g+8, 2t…), (g, 2t+8…), (g+8, 2t+8…); b the pairs (2t…, g),
@@ -115,9 +116,9 @@ FORETOKEN_DEVICE void mma_m16n8k16_bf16(float (&d)[4], const uint32_t (&a)[4], c
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// --- asynchronous copies, global to shared ---
+// --- Asynchronous copies from global to shared memory ---
 
-// 16 bytes, past the first-level cache; of those only `bytes` (0 or 16) are read, the others become zero.
+// Copies 16 bytes, bypassing the first-level cache; writes zeros and reads nothing unless `read`.
 FORETOKEN_DEVICE void cp_async_16(void* to, const void* from, bool read = true) {
   const int bytes = read ? 16 : 0;
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes)
@@ -126,7 +127,7 @@ FORETOKEN_DEVICE void cp_async_16(void* to, const void* from, bool read = true) 
 
 FORETOKEN_DEVICE void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
-// Until all but the newest kGroups of this thread's groups have arrived.
+// Waits until all but the newest kGroups of this thread's groups have arrived.
 template <int kGroups>
 FORETOKEN_DEVICE void cp_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kGroups) : "memory");

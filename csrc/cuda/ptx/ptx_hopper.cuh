@@ -1,6 +1,6 @@
 // Inline PTX of compute capability 9.0: barriers in shared memory that count bytes (mbarrier), copies by the copy
-// engine (bulk copies, of tensor tiles too), clusters of blocks. Kernels that use it compile for every architecture,
-// but can only run where it is there: elsewhere each wrapper is a trap.
+// engine (bulk copies, also of tensor tiles), clusters of blocks. Kernels that use these wrappers compile for every
+// architecture; on earlier ones each wrapper is a trap.
 #pragma once
 
 #include "csrc/cuda/linear/tensor_map.h"
@@ -22,14 +22,14 @@ using namespace foretoken::simt::ptx;
 #define FORETOKEN_PTX_90(...) asm volatile(__VA_ARGS__)
 #endif
 
-// --- mbarrier: a phase ends when so many threads have arrived and the bytes that were announced have come ---
+// --- mbarrier: a phase ends when the given number of threads and all announced bytes have arrived ---
 
-// By one thread; then fence_mbarrier_init(), and a barrier before others use it.
+// Called by one thread, followed by fence_mbarrier_init() and a barrier before other threads use it.
 FORETOKEN_DEVICE void mbarrier_init(uint64_t* barrier, uint32_t arrivals) {
   FORETOKEN_PTX_90("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
 }
 
-// Before its memory is used for something else.
+// Required before the barrier's memory is used for something else.
 FORETOKEN_DEVICE void mbarrier_invalidate(uint64_t* barrier) {
   FORETOKEN_PTX_90("mbarrier.inval.shared::cta.b64 [%0];" ::"r"(shared_address(barrier)) : "memory");
 }
@@ -42,7 +42,7 @@ FORETOKEN_DEVICE void mbarrier_arrive(uint64_t* barrier) {
                    : "memory");
 }
 
-// Announces bytes that copies will bring in this phase, and arrives.
+// Announces the bytes of copies that will complete in this phase, and arrives.
 FORETOKEN_DEVICE void mbarrier_arrive_expect(uint64_t* barrier, uint32_t bytes) {
   FORETOKEN_PTX_90(
       "{ .reg .b64 state; mbarrier.arrive.expect_tx.shared::cta.b64 state, [%0], %1; }" ::"r"(shared_address(barrier)),
@@ -50,13 +50,13 @@ FORETOKEN_DEVICE void mbarrier_arrive_expect(uint64_t* barrier, uint32_t bytes) 
       : "memory");
 }
 
-// Announces them only.
+// Announces bytes without arriving.
 FORETOKEN_DEVICE void mbarrier_expect(uint64_t* barrier, uint32_t bytes) {
   FORETOKEN_PTX_90("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
                    : "memory");
 }
 
-// Arrives at the barrier of that block of the cluster which lies where this block's lies.
+// Arrives at the barrier of block `block` of the cluster that has the same place in shared memory.
 FORETOKEN_DEVICE void mbarrier_arrive_at(uint64_t* barrier, uint32_t block) {
   FORETOKEN_PTX_90(
       "{ .reg .b32 remote;\n"
@@ -66,8 +66,8 @@ FORETOKEN_DEVICE void mbarrier_arrive_at(uint64_t* barrier, uint32_t block) {
       : "memory");
 }
 
-// Waits for the end of the phase of this parity: 0 for the first, 1 for the second, and so on in turn. Parity 1 is over
-// from the start.
+// Waits for the end of the phase with this parity: 0 for the first phase, 1 for the second, and so on alternately. On a
+// new barrier, the wait for parity 1 returns at once.
 FORETOKEN_DEVICE void mbarrier_wait(uint64_t* barrier, uint32_t parity) {
   FORETOKEN_PTX_90(
       "{ .reg .pred over;\n"
@@ -78,7 +78,7 @@ FORETOKEN_DEVICE void mbarrier_wait(uint64_t* barrier, uint32_t parity) {
       : "memory");
 }
 
-// The same where threads of other blocks of the cluster arrive, whose accesses shall be seen.
+// The same if threads of other blocks of the cluster arrive: makes their accesses visible.
 FORETOKEN_DEVICE void mbarrier_wait_cluster(uint64_t* barrier, uint32_t parity) {
   FORETOKEN_PTX_90(
       "{ .reg .pred over;\n"
@@ -89,14 +89,15 @@ FORETOKEN_DEVICE void mbarrier_wait_cluster(uint64_t* barrier, uint32_t parity) 
       : "memory");
 }
 
-// --- the asynchronous proxy: what copy engines and tensor cores read and write ---
+// --- The asynchronous proxy, through which copy engines and tensor cores access memory ---
 
-// Makes this thread's accesses to shared memory, and those it knows of, visible to copy engines and tensor cores.
+// Makes accesses to shared memory by this thread, and those that it has already observed, visible to copy engines and
+// tensor cores.
 FORETOKEN_DEVICE void fence_proxy_async() { FORETOKEN_PTX_90("fence.proxy.async.shared::cta;" ::: "memory"); }
 
-// --- copies into shared memory; each brings its bytes to a barrier ---
+// --- Copies into shared memory; each reports its bytes to a barrier ---
 
-// `bytes`, a multiple of 16, from and to multiples of 16.
+// Copies `bytes` bytes; the number and both addresses are multiples of 16.
 FORETOKEN_DEVICE void bulk_load(void* to, const void* from, uint32_t bytes, uint64_t* barrier) {
   FORETOKEN_PTX_90("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
                        shared_address(to)),
@@ -104,8 +105,8 @@ FORETOKEN_DEVICE void bulk_load(void* to, const void* from, uint32_t bytes, uint
                    : "memory");
 }
 
-// The box of the map whose first element is in that column and row; zeros where that is outside the tensor. The whole
-// box counts as bytes.
+// Copies the box of the map that begins at this column and row, with zeros outside the tensor. The barrier counts the
+// bytes of the whole box.
 FORETOKEN_DEVICE void tensor_load(void* to, const TensorMap* map, int column, int row, uint64_t* barrier) {
   FORETOKEN_PTX_90(
       "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(
@@ -114,8 +115,8 @@ FORETOKEN_DEVICE void tensor_load(void* to, const TensorMap* map, int column, in
       : "memory");
 }
 
-// The same to all blocks of the cluster whose bit is set in `blocks`, each at the same place and with its barrier
-// there.
+// The same to every block of the cluster whose bit is set in `blocks`: to the same place in each, reported to the
+// barrier at the same place in each.
 FORETOKEN_DEVICE void tensor_load_multicast(void* to, const TensorMap* map, int column, int row, uint64_t* barrier,
                                             uint16_t blocks) {
   FORETOKEN_PTX_90(
@@ -129,7 +130,7 @@ FORETOKEN_DEVICE void tensor_prefetch(const TensorMap* map) {
   FORETOKEN_PTX_90("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
 
-// --- copies from shared memory, in groups that the thread waits for ---
+// --- Copies from shared memory, in groups for which the thread waits ---
 
 FORETOKEN_DEVICE void bulk_store(void* to, const void* from, uint32_t bytes) {
   FORETOKEN_PTX_90("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(to), "r"(shared_address(from)),
@@ -137,14 +138,14 @@ FORETOKEN_DEVICE void bulk_store(void* to, const void* from, uint32_t bytes) {
                    : "memory");
 }
 
-// What is outside the tensor is not written.
+// Writes the elements of a box that lie inside the tensor.
 FORETOKEN_DEVICE void tensor_store(const TensorMap* map, int column, int row, const void* from) {
   FORETOKEN_PTX_90("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%1, %2}], [%3];" ::"l"(map),
                    "r"(column), "r"(row), "r"(shared_address(from))
                    : "memory");
 }
 
-// Adds to what is there, element by element.
+// Adds a box to the tensor, element by element.
 FORETOKEN_DEVICE void tensor_reduce_add(const TensorMap* map, int column, int row, const void* from) {
   FORETOKEN_PTX_90("cp.reduce.async.bulk.tensor.2d.global.shared::cta.add.bulk_group [%0, {%1, %2}], [%3];" ::"l"(map),
                    "r"(column), "r"(row), "r"(shared_address(from))
@@ -153,19 +154,20 @@ FORETOKEN_DEVICE void tensor_reduce_add(const TensorMap* map, int column, int ro
 
 FORETOKEN_DEVICE void bulk_commit() { FORETOKEN_PTX_90("cp.async.bulk.commit_group;" ::: "memory"); }
 
-// Until all but the newest kGroups of this thread's groups have read their shared memory, which may then be used again.
+// Waits until all but the newest kGroups of this thread's groups have read their shared memory, which may then be
+// reused.
 template <int kGroups>
 FORETOKEN_DEVICE void bulk_wait_read() {
   FORETOKEN_PTX_90("cp.async.bulk.wait_group.read %0;" ::"n"(kGroups) : "memory");
 }
 
-// Until they have also written.
+// Waits until all but the newest kGroups of this thread's groups have also written.
 template <int kGroups>
 FORETOKEN_DEVICE void bulk_wait() {
   FORETOKEN_PTX_90("cp.async.bulk.wait_group %0;" ::"n"(kGroups) : "memory");
 }
 
-// --- clusters ---
+// --- Clusters ---
 
 // This block's number in its cluster.
 FORETOKEN_DEVICE uint32_t cluster_rank() {
@@ -180,7 +182,7 @@ FORETOKEN_DEVICE uint32_t cluster_blocks() {
   return blocks;
 }
 
-// All threads of the cluster arrive, and then all wait.
+// All threads of the cluster must arrive, and then wait.
 FORETOKEN_DEVICE void cluster_arrive() { FORETOKEN_PTX_90("barrier.cluster.arrive.aligned;" ::: "memory"); }
 FORETOKEN_DEVICE void cluster_wait() { FORETOKEN_PTX_90("barrier.cluster.wait.aligned;" ::: "memory"); }
 FORETOKEN_DEVICE void cluster_sync() {
@@ -188,7 +190,7 @@ FORETOKEN_DEVICE void cluster_sync() {
   cluster_wait();
 }
 
-// What lies in that block's shared memory where `pointer` points to in this block's.
+// The address in the shared memory of block `block` that corresponds to `pointer` in this block's.
 template <typename T>
 FORETOKEN_DEVICE T* in_block(T* pointer, uint32_t block) {
   uint64_t address = 0;
@@ -196,9 +198,9 @@ FORETOKEN_DEVICE T* in_block(T* pointer, uint32_t block) {
   return reinterpret_cast<T*>(address);
 }
 
-// --- the rest ---
+// --- Others ---
 
-// True in one lane of a warp all of whose lanes are here.
+// True in one lane of the warp. All lanes must call it.
 FORETOKEN_DEVICE bool elect_one() {
   uint32_t elected = 0;
   FORETOKEN_PTX_90(
@@ -211,8 +213,8 @@ FORETOKEN_DEVICE bool elect_one() {
   return elected != 0;
 }
 
-// Until what the kernel before in the stream wrote can be seen, and: the next may begin. Both mean something only to
-// kernels launched to overlap (programmatic dependent launch).
+// The first waits until the writes of the stream's previous kernel are visible; the second lets the next kernel start.
+// Both have an effect only in kernels launched to overlap (programmatic dependent launch).
 FORETOKEN_DEVICE void grid_dependency_wait() { FORETOKEN_PTX_90("griddepcontrol.wait;" ::: "memory"); }
 FORETOKEN_DEVICE void grid_dependency_launch() { FORETOKEN_PTX_90("griddepcontrol.launch_dependents;" ::: "memory"); }
 

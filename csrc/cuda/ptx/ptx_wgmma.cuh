@@ -1,6 +1,6 @@
-// Inline PTX of compute capability 9.0a: products on the tensor cores by four warps together (wgmma), whose operands
-// lie in shared memory. Kernels that use it compile for every architecture, but can only run where it is there:
-// elsewhere each wrapper is a trap. FORETOKEN_WGMMA says whether it is here, for those that want to leave out more.
+// Inline PTX of compute capability 9.0a: products on the tensor cores by four warps together (wgmma), with operands in
+// shared memory. Kernels that use these wrappers compile for every architecture; on others each wrapper is a trap.
+// FORETOKEN_WGMMA is 1 where wgmma exists, so that kernels can leave out more code elsewhere.
 #pragma once
 
 #include "csrc/cuda/linear/tensor_map.h"
@@ -18,23 +18,21 @@
 
 namespace foretoken::cuda::ptx {
 
-// --- operands in shared memory ---
+// --- Operands in shared memory ---
 
-// Which dimension of an operand is contiguous: k, or the one that stays (m of A, n of B).
+// The contiguous dimension of an operand: k, or the one that the product keeps (m of A, n of B).
 enum class Major { kK, kMN };
 
-// Describes the 16 columns (k) of an operand that begin at `start`. All distances are multiples of 16 bytes; a row that
-// is swizzled is `width` bytes long, 32, 64 or 128, and as a tensor map lays it out: its rows begin at a multiple of 8
-// * width, and `start` may point into the first of them.
-//   kK, swizzled:   rows of m or n, `width` bytes of k each; `stride` from 8 rows to the next 8. `leading` has no
-//   meaning kK, kNone:      8 rows of 8 elements are 128 contiguous bytes; `leading` from 8 columns to the next,
-//   `stride` from 8
-//                   rows to the next
+// Describes the 16 columns (k) of an operand that begin at `start`. All distances are multiples of 16 bytes. A swizzled
+// row is `width` bytes long (32, 64 or 128) and has the layout of a tensor map: the rows begin at a multiple of 8 *
+// width, and `start` may point into the first row.
+//   kK, swizzled:   rows of m or n, `width` bytes of k each; `stride` from 8 rows to the next 8; `leading` is ignored
+//   kK, kNone:      8 rows of 8 elements are 128 contiguous bytes; `leading` from 8 columns to the next 8,
+//                   `stride` from 8 rows to the next 8
 //   kMN, swizzled:  rows of k, `width` bytes of m or n each; `leading` from `width` bytes of m or n to the next,
-//   `stride`
-//                   from 8 rows to the next 8
-//   kMN, kNone:     8 rows of k of 8 elements are 128 contiguous bytes; `stride` from 8 elements of m or n to the next,
-//                   `leading` from 8 rows of k to the next
+//                   `stride` from 8 rows to the next 8
+//   kMN, kNone:     8 rows of k of 8 elements are 128 contiguous bytes; `leading` from 8 rows of k to the next 8,
+//                   `stride` from 8 elements of m or n to the next 8
 FORETOKEN_DEVICE uint64_t wgmma_operand(const void* start, Swizzle swizzle, uint32_t leading, uint32_t stride) {
   // 1, 2 and 3 stand for 128, 64 and 32 bytes.
   const uint64_t mode = (4 - static_cast<uint64_t>(swizzle)) % 4;
@@ -65,9 +63,9 @@ FORETOKEN_DEVICE void wgmma_bf16(float (&d)[kN / 2], const uint32_t (&a)[4], uin
 #define FORETOKEN_PTX_90A(...) __trap()
 #endif
 
-// --- order ---
+// --- Order ---
 
-// Before the first product, and whenever registers that one reads or adds to were changed by other code.
+// Required before the first product, and whenever other code has changed registers that a product reads or adds to.
 template <int kRegisters>
 FORETOKEN_DEVICE void wgmma_fence(float (&d)[kRegisters]) {
 #pragma unroll
@@ -75,10 +73,10 @@ FORETOKEN_DEVICE void wgmma_fence(float (&d)[kRegisters]) {
   FORETOKEN_PTX_90A("wgmma.fence.sync.aligned;" ::: "memory");
 }
 
-// Makes a group of the products since the last one.
+// Makes a group of the products since the last call.
 FORETOKEN_DEVICE void wgmma_commit() { FORETOKEN_PTX_90A("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 
-// Until all but the newest kGroups groups are finished: only then may their sums be read, and their operands be
+// Waits until all but the newest kGroups groups have finished. Only then may their sums be read and their operands be
 // overwritten.
 template <int kGroups, int kRegisters>
 FORETOKEN_DEVICE void wgmma_wait(float (&d)[kRegisters]) {
@@ -87,7 +85,7 @@ FORETOKEN_DEVICE void wgmma_wait(float (&d)[kRegisters]) {
   for (int i = 0; i < kRegisters; ++i) FORETOKEN_PTX_90A("" : "+f"(d[i])::"memory");
 }
 
-// --- registers: warps that only copy leave theirs to those that multiply; multiples of 8 ---
+// --- Registers: warps that copy give up registers for those that multiply; multiples of 8 ---
 
 template <int kRegisters>
 FORETOKEN_DEVICE void raise_registers() {
@@ -98,7 +96,7 @@ FORETOKEN_DEVICE void lower_registers() {
   FORETOKEN_PTX_90A("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 
-// --- products ---
+// --- Products ---
 
 template <int kN>
 struct Wgmma;  // the instruction for kN columns, below
@@ -111,13 +109,13 @@ FORETOKEN_DEVICE void wgmma_bf16(float (&d)[kN / 2], uint64_t a, uint64_t b, boo
   Wgmma<kN>::template multiply<kMajorA == Major::kMN, kMajorB == Major::kMN>(d, a, b, accumulate);
 }
 
-// The same with a in registers, laid out as for mma_m16n8k16_bf16, the 16 rows of each warp.
+// The same with a in registers: each warp holds its 16 rows in the layout of mma_m16n8k16_bf16.
 template <int kN, Major kMajorB = Major::kK>
 FORETOKEN_DEVICE void wgmma_bf16(float (&d)[kN / 2], const uint32_t (&a)[4], uint64_t b, bool accumulate) {
   Wgmma<kN>::template multiply<kMajorB == Major::kMN>(d, a, b, accumulate);
 }
 
-// The registers of sums as the instruction names them, and as operands; four for every eight columns.
+// The registers of sums as the instruction names them, and as operands: four for every eight columns.
 
 #define FORETOKEN_NAMES_1 "%0, %1, %2, %3"
 #define FORETOKEN_NAMES_2 FORETOKEN_NAMES_1 ", %4, %5, %6, %7"
@@ -185,7 +183,7 @@ FORETOKEN_DEVICE void wgmma_bf16(float (&d)[kN / 2], const uint32_t (&a)[4], uin
 #define FORETOKEN_SUMS_31 FORETOKEN_SUMS_30, FORETOKEN_SUMS(120)
 #define FORETOKEN_SUMS_32 FORETOKEN_SUMS_31, FORETOKEN_SUMS(124)
 
-// o0 … o6: the operands behind the sums.
+// o0 … o6: the numbers of the operands after the sums.
 #define FORETOKEN_WGMMA_OF(columns, eighths, o0, o1, o2, o3, o4, o5, o6)                                               \
   template <>                                                                                                          \
   struct Wgmma<columns> {                                                                                              \

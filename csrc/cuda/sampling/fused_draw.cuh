@@ -1,6 +1,7 @@
-// Unembedding and draw in one, for draws that are a running argmax: the best entry of each strip of logits is found
-// where the matrix product leaves them, in registers, and no logits are written. The product gives each logit the bits
-// that it has in a whole row, so the draw is that of plain decoding. What is left of a row is the best of its strips.
+// Fuses the unembedding with draws that are a running argmax (greedy and temperature only). The epilogue of the matrix
+// product finds the best entry of each strip of logits in registers; no logits exist in memory, only one rank for each
+// row and strip. The product gives each logit the bits that it has in a whole row, so the draw is that of plain
+// decoding.
 #pragma once
 
 #include "csrc/core/ops.h"
@@ -26,8 +27,31 @@ struct FusedDraw {
   }
 };
 
+// LinearSampleArgs and VerifyTreeArgs keep rows, temperature and seed in different places.
+template <typename Args>
+FusedDraw fused_draw(const Args& args, int64_t rows, float temperature, uint64_t seed) {
+  return {.hidden = args.hidden,
+          .dtype = args.dtype,
+          .weight = args.weight,
+          .bias = args.bias,
+          .rows = rows,
+          .dim = args.dim,
+          .vocab = args.vocab,
+          .softcap = args.softcap,
+          .temperature = temperature,
+          .seed = seed};
+}
+
+inline FusedDraw fused_draw(const LinearSampleArgs& args) {
+  return fused_draw(args, args.rows, args.temperature, args.seed);
+}
+
+inline FusedDraw fused_draw(const VerifyTreeArgs& args) {
+  return fused_draw(args, args.tree.rows, args.options.temperature, args.options.seed);
+}
+
 // The epilogue: bests[row, strip] = the rank of the best entry of a strip of logits. position_of(row) is the position
-// that the row draws a token for; it is not asked for at temperature 0.
+// of the token that the row draws; it is not called at temperature 0.
 template <typename PositionOf>
 struct BestOfStrip {
   BestOfStrip(const FusedDraw& draw, PositionOf position_of, void* workspace)
@@ -45,6 +69,8 @@ struct BestOfStrip {
   int64_t strips;  // of a row
   PositionOf position_of;
   Rank* bests;
+
+  using Hooks = HookList<>;
 
   FORETOKEN_DEVICE bool wanted() const { return true; }
 
@@ -75,7 +101,7 @@ struct BestOfStrip {
   }
 };
 
-// The token that a row draws, or kNoToken, in all threads of the block; `shared` is one element a warp.
+// The token that a row draws, or kNoToken, in all threads of the block. `shared` has room for one element a warp.
 template <int kThreads>
 FORETOKEN_DEVICE int32_t draw_of_row(const Rank* bests, int64_t strips, int64_t row, Rank* shared) {
   Rank best = kNoRank;

@@ -1,3 +1,4 @@
+// Memory for draws from whole rows of logits, and the dense form of a logit bias.
 #include "csrc/cuda/sampling/process_logits.cuh"
 
 namespace foretoken::cuda {
@@ -5,7 +6,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// A thread for every token: of several biases of one token it adds up all, in order.
+// A thread handles one token. It adds up all biases of the token, in order.
 __global__ void __launch_bounds__(kThreads)
     spread_bias_kernel(LogitBias logit_bias, int64_t vocab, float* bias, Reporter reporter) {
   const int64_t token = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;

@@ -1,7 +1,8 @@
 // A draw from a whole row of logits with every option, as csrc/core/sampling.h defines it, by one block.
 //
-// Every filter keeps what ranks from some rank on, so a row is never written: two passes over the vocabulary gather
-// what may be left in a list, which is short in all but the flattest rows, and the filters raise the lowest rank of it.
+// Every filter keeps the tokens from some rank on, so processed logits never exist in memory. Two passes over the
+// vocabulary gather the tokens that may remain in a list, which is short for all but the flattest rows; then the
+// filters raise the lowest rank that is kept.
 #pragma once
 
 #include <type_traits>
@@ -14,13 +15,13 @@ namespace foretoken::cuda {
 
 constexpr float kInfinity = __builtin_inff();
 
-// The text before a draw, as penalties see it: for each token of the vocabulary 0 where it has not been seen, otherwise
-// one more than how often it stands in the output.
+// The text before a draw, as penalties use it: `seen` holds 0 for a token that has not occurred, otherwise one more
+// than the number of times that the token occurs in the output.
 FORETOKEN_DEVICE void add_to_output(int32_t* seen, int32_t token) {
   seen[token] = seen[token] == 0 ? 2 : seen[token] + 1;
 }
 
-// A row of logits on its way to a draw.
+// A row of logits; processes each logit as it is read.
 struct LogitRow {
   const float* logits;  // [vocab]
   const float* bias;    // [vocab] or null
@@ -47,7 +48,7 @@ struct LogitRow {
   FORETOKEN_DEVICE Rank operator()(int64_t token) const { return draw_rank(at(token), token); }
 };
 
-// What the threads of a block share for draws.
+// The memory that the threads of a block share for draws.
 template <int kThreads>
 struct DrawScratch {
   SelectionScratch<uint32_t> counts;
@@ -57,7 +58,7 @@ struct DrawScratch {
   unsigned list_size;
 };
 
-// Clears `seen` and counts a text of which the first `prompt_length` tokens are prompt, the others output. By one
+// Clears `seen` and counts a text, whose first `prompt_length` tokens are prompt and the others output. Called by one
 // block.
 template <int kThreads>
 FORETOKEN_DEVICE void count_history(int32_t* seen, int64_t vocab, const int32_t* tokens, int64_t length,
@@ -75,13 +76,13 @@ FORETOKEN_DEVICE void count_history(int32_t* seen, int64_t vocab, const int32_t*
   __syncthreads();
 }
 
-// Probabilities up to a common factor, as integers: sums of them are the same in every order. The sum of a whole
+// Probabilities up to a common factor, as integers, whose sums are the same in every order. The sum over a whole
 // vocabulary stays below 2^62.
 struct Weights {
   float largest, scale;
 
   FORETOKEN_DEVICE Weights(float largest, int64_t vocab) : largest(largest) {
-    // Not among the initializers: nvcc shows those to the host's compiler too, which does not know this function.
+    // Not a member initializer: nvcc passes those to the host's compiler too, which does not know __clzll.
     scale = static_cast<float>(1ull << (__clzll(vocab) - 2));
   }
 
@@ -98,7 +99,7 @@ class Draw {
   FORETOKEN_DEVICE Draw(const LogitRow& row, int32_t position, DrawScratch<kThreads>& scratch, Rank* list)
       : row_(row), options_(row.options), position_(position), scratch_(scratch), list_(list) {}
 
-  // The drawn token, in every thread; kNoToken where nothing can be drawn.
+  // The drawn token, in every thread; kNoToken if nothing can be drawn.
   FORETOKEN_DEVICE int32_t operator()() {
     const bool is_greedy = options_.temperature == 0;
     if (!is_greedy && !keeps_top_k() && options_.top_p == 1 && options_.min_p == 0) {
@@ -126,7 +127,7 @@ class Draw {
  private:
   FORETOKEN_DEVICE bool keeps_top_k() const { return options_.top_k > 0 && options_.top_k < row_.vocab; }
 
-  // Whether there is something to filter, the likeliest token being `best`.
+  // Whether the row has probabilities to filter; `best` is its likeliest token.
   static FORETOKEN_DEVICE bool has_probabilities(Rank best) { return best != kNoRank && value_of(best) < kInfinity; }
 
   FORETOKEN_DEVICE Rank best_of_block(Rank best) {
@@ -152,10 +153,10 @@ class Draw {
     return best_of_block(best);
   }
 
-  // Entry i of the list, if it is still kept.
+  // Entry i of the list, or kNoRank if a filter has dropped it.
   FORETOKEN_DEVICE Rank kept(int64_t i) const { return list_[i] >= lowest_ ? list_[i] : kNoRank; }
 
-  // The highest score(rank) of what is kept.
+  // The highest score(rank) of the kept entries.
   template <typename Score>
   FORETOKEN_DEVICE Rank best_of_list(Score score) {
     Rank best = kNoRank;
@@ -167,7 +168,7 @@ class Draw {
     return best_of_block(best);
   }
 
-  // Lists the k likeliest tokens, among others, and keeps only them.
+  // Lists the k likeliest tokens, perhaps with others, and keeps only the k.
   FORETOKEN_DEVICE void list_top_k() {
     const auto one = [](Rank) { return 1u; };
     Selection<uint32_t> selection = {static_cast<uint32_t>(options_.top_k)};
@@ -180,8 +181,8 @@ class Draw {
 
   // Lists the tokens that top-p and min-p may keep.
   FORETOKEN_DEVICE void list_likely(float largest) {
-    // Tokens whose probability is less than (1 - p) / vocab add up to less than 1 - p: the others reach p without them.
-    // The 1 is room for rounding.
+    // Tokens with a probability below (1 - p) / vocab add up to less than 1 - p, so the others reach p without them.
+    // The - 1 leaves room for rounding.
     const float share = options_.top_p < 1 ? (1 - options_.top_p) / static_cast<float>(row_.vocab) : options_.min_p;
     const float least = largest + log(share) - 1;
     const Weights weight_of(largest, row_.vocab);
@@ -223,13 +224,13 @@ class Draw {
   DrawScratch<kThreads>& scratch_;
   Rank* const list_;
   int64_t size_ = 0;               // of the list
-  Rank lowest_ = kNoRank;          // what is kept has this rank or a higher one
-  unsigned long long weight_ = 0;  // of all that top-p is a share of
+  Rank lowest_ = kNoRank;          // kept entries have this rank or a higher one
+  unsigned long long weight_ = 0;  // the total of which top-p takes a share
 };
 
-// Scratch of draws by a number of blocks that each take one row after another.
+// Scratch of `blocks` blocks that each draw from one row after the other.
 struct DrawMemory {
-  // `texts` is how many texts are counted at a time.
+  // `texts`: the number of texts that are counted at the same time.
   DrawMemory(const Workspace& workspace, const SamplingOptions& options, const LogitBias& logit_bias, int64_t vocab,
              int64_t blocks, int64_t texts);
 
@@ -239,19 +240,20 @@ struct DrawMemory {
   int64_t bytes;
 };
 
-// The dense form of a logit bias, in memory.bias where there is one. Checks its tokens.
+// Checks the tokens of a logit bias and writes its dense form to memory.bias, unless that is null.
 void spread_bias(const Context& context, const LogitBias& logit_bias, int64_t vocab, const DrawMemory& memory);
 
-// f(std::integral_constant<int, threads>) for the threads that draw from a row: fewer for a small vocabulary.
+// Calls f(std::integral_constant<int, threads>) with the number of threads that draw from a row: fewer for a small
+// vocabulary.
 template <typename F>
 void with_draw_threads(int64_t vocab, F&& f) {
   if (vocab <= 4096) f(std::integral_constant<int, 128>());
   else f(std::integral_constant<int, 1024>());
 }
 
-// Blocks that draw from `rows` rows: as many as run at once, so that they need no more scratch than that.
+// The number of blocks that draw from `rows` rows: at most as many as run at the same time, because each needs scratch.
 inline int64_t draw_blocks(const Context& context, int64_t rows) {
-  constexpr int64_t kBlocksEach = 2;  // a multiprocessor
+  constexpr int64_t kBlocksEach = 2;  // blocks a multiprocessor
   const int64_t most = kBlocksEach * context.multiprocessors;
   return rows < most ? rows : most;
 }

@@ -12,14 +12,15 @@ struct GivenPositions {
   FORETOKEN_DEVICE int32_t operator()(int64_t row) const { return positions[row]; }
 };
 
-// By one thread: writes the token that a row draws, or reports that there is none. `positions` may be null.
+// Writes the token that a row draws, and reports a row that has none to draw. Called by one thread; `positions` may be
+// null.
 FORETOKEN_DEVICE void take_token(int32_t token, int64_t row, int32_t* tokens, const int32_t* positions,
                                  const Reporter& reporter) {
   tokens[row] = token;
   if (token == kNoToken) reporter.report_nothing_to_draw(row, positions ? positions[row] : kNoPosition);
 }
 
-// A block a row.
+// Merges the best entries of a row's strips. A block merges one row.
 template <int kThreads>
 __global__ void __launch_bounds__(kThreads)
     draw_rows_kernel(const Rank* bests, int64_t strips, const int32_t* positions, int32_t* tokens, Reporter reporter) {
@@ -35,8 +36,9 @@ __global__ void __launch_bounds__(kHistoryThreads)
   count_history<kHistoryThreads>(seen, args.vocab, args.history, args.history_length, args.prompt_length, reporter);
 }
 
+// One block a multiprocessor: without this bound ptxas chooses so few registers that they spill.
 template <int kThreads>
-__global__ void __launch_bounds__(kThreads, 1)  // of its own accord ptxas would take so few registers that they spill
+__global__ void __launch_bounds__(kThreads, 1)
     sample_logits_kernel(SampleLogitsArgs args, DrawMemory memory, Reporter reporter) {
   FORETOKEN_SHARED(DrawScratch<kThreads>, scratch);
   for (int64_t r = blockIdx.x; r < args.rows; r += gridDim.x) {
@@ -47,29 +49,16 @@ __global__ void __launch_bounds__(kThreads, 1)  // of its own accord ptxas would
   }
 }
 
-FusedDraw fused(const LinearSampleArgs& args) {
-  return {.hidden = args.hidden,
-          .dtype = args.dtype,
-          .weight = args.weight,
-          .bias = args.bias,
-          .rows = args.rows,
-          .dim = args.dim,
-          .vocab = args.vocab,
-          .softcap = args.softcap,
-          .temperature = args.temperature,
-          .seed = args.seed};
-}
-
 DrawMemory draw_memory(const SampleLogitsArgs& args, const Context& context) {
   return DrawMemory(args.workspace, args.options, args.bias, args.vocab, draw_blocks(context, args.rows), 1);
 }
 
 }  // namespace
 
-int64_t workspace(const LinearSampleArgs& args, const Context&) { return fused(args).workspace_bytes(); }
+int64_t workspace(const LinearSampleArgs& args, const Context&) { return fused_draw(args).workspace_bytes(); }
 
 void run(const LinearSampleArgs& args, const Context& context) {
-  const FusedDraw draw = fused(args);
+  const FusedDraw draw = fused_draw(args);
   const BestOfStrip best(draw, GivenPositions{args.positions}, args.workspace.data);
   multiply_rows(context, draw.product(), best);
   const auto merge = [&](auto threads) {

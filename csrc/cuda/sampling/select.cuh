@@ -1,5 +1,5 @@
-// Selection: the highest ranks of a list until their weights reach a sum, found digit by digit from a histogram of the
-// weights. Sums are of integers, so that they are exact, and the same in whatever order entries come.
+// Selection: finds the highest ranks of a list whose weights reach a given sum, digit by digit, from histograms of the
+// weights. Weights are integers, so sums are exact and do not depend on the order of the entries.
 #pragma once
 
 #include "csrc/cuda/common/rank.cuh"
@@ -7,13 +7,13 @@
 
 namespace foretoken::cuda {
 
-// Values of a digit. A lane adds up a group of them, and each group lies one place further than the one before would
-// have it, so that the lanes read from different banks.
+// A digit has kBins values. Each lane adds up one group of bins; a gap of one element between groups makes the lanes
+// read from different banks.
 constexpr int kDigitBits = 11, kBins = 1 << kDigitBits, kGroupBins = kBins / kWarp;
 
 FORETOKEN_DEVICE int place_of_bin(int bin) { return bin + bin / kGroupBins; }
 
-// What the threads of a block share for it.
+// The memory that the threads of a block share for a selection.
 template <typename Weight>
 struct SelectionScratch {
   Weight bins[kBins + kWarp];  // at place_of_bin
@@ -21,16 +21,16 @@ struct SelectionScratch {
   Weight before, inside;  // weight of the higher bins, and of this one
 };
 
-// How far a selection has come; every thread of the block holds the same.
+// The progress of a selection; every thread of the block holds the same.
 template <typename Weight>
 struct Selection {
-  Weight left;            // weight that ranks beginning as `lowest` does must still reach
+  Weight left;            // the weight still to be reached by ranks whose known bits equal those of `lowest`
   Rank lowest = kNoRank;  // in the end: exactly the ranks from here on are selected
   int open_bits = 64;     // low bits of `lowest` that are not known yet
 };
 
-// Of lane 0, 1, …: the first lane where the running sum reaches `enough`, or kWarp; `before` is the sum of those
-// before.
+// The first lane at which the running sum over lanes 0, 1, … reaches `enough`, or kWarp; `before` gets the sum of the
+// lanes before it.
 template <typename Weight>
 FORETOKEN_DEVICE int first_to_reach(Weight value, Weight enough, Weight* before) {
   const int lane = threadIdx.x % kWarp;
@@ -47,7 +47,8 @@ FORETOKEN_DEVICE int first_to_reach(Weight value, Weight enough, Weight* before)
   return first;
 }
 
-// By warp 0: the bin where the running sum, from the highest bin down, reaches `enough`; -1 where it never does.
+// Finds the bin at which the running sum, from the highest bin down, reaches `enough`; -1 if it never does. Called by
+// warp 0.
 template <typename Weight>
 FORETOKEN_DEVICE void find_bin(SelectionScratch<Weight>& scratch, Weight enough) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
@@ -73,8 +74,8 @@ FORETOKEN_DEVICE void find_bin(SelectionScratch<Weight>& scratch, Weight enough)
   scratch.inside = is_first ? first : second;
 }
 
-// f(rank) for every entry, `rank_at(i)` being the rank of entry i; the threads of a block share the entries, and call f
-// equally often: with kNoRank behind the last one. Several entries are read at a time, because reading takes long.
+// Calls f(rank_at(i)) for every entry i. The threads of a block share the entries and call f equally often: with
+// kNoRank after the last entry. A thread reads several entries before it uses the first, to wait for memory once.
 template <int kThreads, int kAtATime = 4, typename RankAt, typename F>
 FORETOKEN_DEVICE void for_ranks(int64_t count, RankAt rank_at, F f) {
   for (int64_t first = 0; first < count; first += kAtATime * kThreads) {
@@ -91,8 +92,8 @@ FORETOKEN_DEVICE void for_ranks(int64_t count, RankAt rank_at, F f) {
   }
 }
 
-// Finds the next digit of `selection.lowest`. rank_at(i) is kNoRank for entries that do not take part; weight_of(rank)
-// may only rise with the rank.
+// Finds the next digit of `selection.lowest`. rank_at(i) is kNoRank for entries that are not in the list;
+// weight_of(rank) must not fall as the rank rises.
 template <int kThreads, typename Weight, typename RankAt, typename WeightOf>
 FORETOKEN_DEVICE void narrow(Selection<Weight>& selection, SelectionScratch<Weight>& scratch, int64_t count,
                              RankAt rank_at, WeightOf weight_of) {
@@ -111,10 +112,10 @@ FORETOKEN_DEVICE void narrow(Selection<Weight>& selection, SelectionScratch<Weig
   if (threadIdx.x < kWarp) find_bin(scratch, selection.left);
   __syncthreads();
   selection.open_bits = scratch.bin < 0 ? 0 : shift;
-  if (scratch.bin < 0) return;  // all of them are not enough
+  if (scratch.bin < 0) return;  // all entries together do not reach the sum
   selection.lowest |= static_cast<Rank>(scratch.bin) << shift;
   selection.left -= scratch.before;
-  // Where the bin would not do without its least entry, all of it is selected.
+  // If the bin reaches the sum only with its lowest entry, all of it is selected.
   if (selection.left > scratch.inside - weight_of(selection.lowest)) selection.open_bits = 0;
 }
 
@@ -124,7 +125,7 @@ FORETOKEN_DEVICE void finish(Selection<Weight>& selection, SelectionScratch<Weig
   while (selection.open_bits > 0) narrow<kThreads>(selection, scratch, count, rank_at, weight_of);
 }
 
-// Writes the ranks from `lowest` on to `list`, in any order, and returns their number; `size` is shared.
+// Writes the ranks from `lowest` on to `list`, in any order, and returns their number. `size` lies in shared memory.
 template <int kThreads, typename RankAt>
 FORETOKEN_DEVICE unsigned gather(int64_t count, RankAt rank_at, Rank lowest, Rank* list, unsigned* size) {
   __syncthreads();

@@ -1,4 +1,5 @@
-// The largest entries of each row, in falling order; ties to the lowest index, and NaN ranks with -inf.
+// The largest entries of each row, in falling order. Of equal entries the lowest index comes first; NaN ranks with
+// -inf.
 #include <algorithm>
 
 #include "csrc/cuda/kernels.h"
@@ -7,11 +8,11 @@
 namespace foretoken::cuda {
 namespace {
 
-// A long row of which few entries are wanted is cut into parts that many blocks take; a second kernel ranks the best of
-// the parts.
+// For few entries of a long row, the row is cut into parts, which many blocks take; a second kernel ranks the best
+// entries of the parts.
 constexpr int64_t kPartEntries = 4096, kMostOfParts = 64;
 constexpr int kThreads = 256;
-// Ranks that are sorted in shared memory; more are sorted in the workspace.
+// Up to this many ranks are sorted in shared memory, more in the workspace.
 constexpr int kSharedRanks = 2048;
 
 struct Scratch {
@@ -19,7 +20,7 @@ struct Scratch {
   unsigned size;
 };
 
-// Writes the k highest of `count` ranks to `best`, in any order: fewer where there are fewer. Returns their number.
+// Writes the k highest of `count` ranks, or all if there are fewer, to `best` in any order. Returns their number.
 template <typename RankAt>
 FORETOKEN_DEVICE unsigned take_best(int64_t count, RankAt rank_at, int64_t k, Rank* best, Scratch& scratch) {
   Selection<uint32_t> selection = {static_cast<uint32_t>(k)};
@@ -27,7 +28,7 @@ FORETOKEN_DEVICE unsigned take_best(int64_t count, RankAt rank_at, int64_t k, Ra
   return gather<kThreads>(count, rank_at, selection.lowest, best, &scratch.size);
 }
 
-// bests[row, part, k]: the k best of each part of each row; kNoRank fills up those of a part that has fewer entries.
+// bests[row, part, k]: the k best of each part of each row, padded with kNoRank if the part has fewer entries.
 __global__ void __launch_bounds__(kThreads) best_of_parts_kernel(TopKArgs args, int64_t parts, Rank* bests) {
   FORETOKEN_SHARED(Scratch, scratch);
   for (int64_t item = blockIdx.x; item < args.rows * parts; item += gridDim.x) {
@@ -41,7 +42,7 @@ __global__ void __launch_bounds__(kThreads) best_of_parts_kernel(TopKArgs args, 
   }
 }
 
-// Falling order, by Batcher's bitonic network; `size` is a power of 2.
+// Sorts in falling order by Batcher's bitonic network; `size` is a power of 2.
 FORETOKEN_DEVICE void sort(Rank* ranks, int64_t size) {
   for (int64_t run = 2; run <= size; run *= 2) {
     for (int64_t distance = run / 2; distance > 0; distance /= 2) {
@@ -72,10 +73,11 @@ struct BestOfParts {
   FORETOKEN_DEVICE Rank operator()(int64_t row, int64_t i) const { return bests[row * count + i]; }
 };
 
-// Ranks `count` entries of each row and writes the k best. They are sorted in `buffers`, `sorted` for each block, or in
-// shared memory where there are none.
+// Ranks `count` entries of each row and writes the k best. Sorts in `buffers`, with room for `sorted` ranks for each
+// block, or in shared memory if `buffers` is null. Four blocks a multiprocessor give 64 registers; ptxas would choose
+// fewer, which are too few.
 template <typename RankAt>
-__global__ void __launch_bounds__(kThreads, 4)  // 64 registers: fewer, which ptxas would choose, are too few
+__global__ void __launch_bounds__(kThreads, 4)
     rank_rows_kernel(TopKArgs args, int64_t count, RankAt rank_at, int64_t sorted, Rank* buffers) {
   FORETOKEN_SHARED(Scratch, scratch);
   FORETOKEN_SHARED(Rank, shared_ranks, [kSharedRanks]);
@@ -89,13 +91,13 @@ __global__ void __launch_bounds__(kThreads, 4)  // 64 registers: fewer, which pt
       const int32_t index = index_of(ranks[i]);
       args.indices[row * args.k + i] = index;
       if (args.values == nullptr) continue;
-      const float value = args.x[row * args.cols + index];  // a rank does not tell -0 from 0
+      const float value = args.x[row * args.cols + index];  // not value_of: a rank cannot tell -0 from 0
       args.values[row * args.k + i] = value == value ? value : -__builtin_inff();
     }
   }
 }
 
-// The workspace: the best of the parts, and what does not fit into shared memory to be sorted.
+// The workspace: the best entries of the parts, and the buffers for sorts that do not fit into shared memory.
 struct Memory {
   Memory(const TopKArgs& args, const Context& context)
       : parts(args.k <= kMostOfParts ? divide_up(args.cols, kPartEntries) : 1) {
@@ -108,7 +110,7 @@ struct Memory {
     buffers = sorted_count > 0 ? bests + best_count : nullptr;
   }
 
-  static constexpr int64_t kBlocksEach = 8;  // a multiprocessor
+  static constexpr int64_t kBlocksEach = 8;  // blocks a multiprocessor
 
   int64_t parts;       // of a row
   int64_t sorted = 1;  // ranks: a power of 2

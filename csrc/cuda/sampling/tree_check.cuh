@@ -1,14 +1,14 @@
-// Whether index tensors that only the device knows describe trees and paths: the device's twin of find_problem
-// (csrc/core/tree.h), with the same order, limits and texts. A check is done by one whole block, in which all threads
-// get the same answer, and reports the first problem. It takes a few loads a row, so each block of a kernel does it for
-// itself and no launch goes before the one that reads the tree. However bad the indices are, nothing is read out of
-// bounds:
-//   tree_is_good         TreeRows in a cache of some capacity
-//   verify_tree_is_good  TreeRows to verify: all rows of a sequence hang on its first, no deeper than the path is long
-//   paths_are_good       accepted paths, for KvCompact
-// `shared` is one int64_t a warp. What else walks through trees:
-//   sequence_of          the sequence of a row
-//   depth_of             the depth of a row
+// Checks that index tensors whose contents only the device knows describe trees and paths: the device's twin of
+// find_problem (csrc/core/tree.h), with the same order, limits and texts. A whole block does a check; all of its
+// threads get the same answer, and the check reports the first problem. It takes a few loads a row, so every block of a
+// kernel repeats it, which saves a launch before the kernel that reads the tree. A check reads nothing out of bounds,
+// whatever the indices are.
+//   tree_is_valid         TreeRows in a cache of some capacity
+//   verify_tree_is_valid  TreeRows to verify: every row descends from its sequence's first, no path is too long
+//   paths_are_valid       accepted paths, for KvCompact
+// `shared` has room for one int64_t a warp. The other functions here walk through trees:
+//   sequence_of           the sequence of a row
+//   depth_of              the depth of a row
 #pragma once
 
 #include "csrc/core/tree.h"
@@ -17,14 +17,7 @@
 
 namespace foretoken::cuda {
 
-struct Min {
-  template <typename T>
-  FORETOKEN_DEVICE T operator()(T a, T b) const {
-    return b < a ? b : a;
-  }
-};
-
-// The last sequence that begins at `row` or before. Some sequence even if the offsets are none.
+// The last sequence that begins at `row` or before; some sequence even if the offsets are invalid.
 FORETOKEN_DEVICE int64_t sequence_of(const int32_t* row_offsets, int64_t sequences, int64_t row) {
   int64_t low = 0, high = sequences - 1;
   while (low < high) {
@@ -35,7 +28,7 @@ FORETOKEN_DEVICE int64_t sequence_of(const int32_t* row_offsets, int64_t sequenc
   return low;
 }
 
-// How many ancestors a row has, or `most` if there are more. Ends whatever the parents are.
+// The number of a row's ancestors, or `most` if there are more. Terminates whatever the parents are.
 FORETOKEN_DEVICE int64_t depth_of(const int32_t* parents, int64_t row, int64_t most) {
   int64_t depth = 0;
   while (depth < most) {
@@ -47,11 +40,11 @@ FORETOKEN_DEVICE int64_t depth_of(const int32_t* parents, int64_t row, int64_t m
   return depth;
 }
 
-// The first problem that the threads of a block come across.
+// The first problem that the threads of a block find.
 class FirstProblem {
  public:
-  // Takes note if `argument`[position], which is `value`, does not lie in lowest … highest. Ranks count in the order in
-  // which find_problem looks.
+  // Remembers a problem if `argument`[position], which is `value`, does not lie in lowest … highest. Ranks number the
+  // checks in the order of find_problem.
   FORETOKEN_DEVICE void look(int64_t rank, Argument argument, int64_t position, int64_t value, int64_t lowest,
                              int64_t highest, Bound bound = Bound::kPlain) {
     if ((value >= lowest && value <= highest) || rank >= rank_) return;
@@ -64,7 +57,7 @@ class FirstProblem {
     bound_ = bound;
   }
 
-  // Whether no thread has found one.
+  // Returns true to all threads of the block if no thread has found a problem; otherwise reports the first.
   template <int kThreads>
   FORETOKEN_DEVICE bool none(const Reporter& reporter, int64_t* shared) const {
     const int64_t first = reduce_block<kThreads>(rank_, Min(), kNoRank, shared);
@@ -81,7 +74,7 @@ class FirstProblem {
   Bound bound_ = Bound::kPlain;
 };
 
-// Rows of each sequence, and that they have room behind what is committed: ranks 0 … 2 * sequences.
+// Checks the rows of each sequence, and that they fit behind its committed positions: ranks 0 … 2 * sequences.
 FORETOKEN_DEVICE void look_at_sequences(const int32_t* row_offsets, const int32_t* lengths, int64_t sequences,
                                         int64_t capacity, FirstProblem& problem) {
   const bool limited = capacity != kNoCapacity;
@@ -95,7 +88,7 @@ FORETOKEN_DEVICE void look_at_sequences(const int32_t* row_offsets, const int32_
   }
 }
 
-// Returns the first rank behind.
+// Checks row offsets, lengths and parents. Returns the rank after the last of these checks.
 FORETOKEN_DEVICE int64_t look_at_tree(const TreeRows& tree, int64_t capacity, FirstProblem& problem) {
   look_at_sequences(tree.row_offsets, tree.lengths, tree.sequences, capacity, problem);
   const int64_t rank = 2 * tree.sequences + 1;
@@ -113,22 +106,22 @@ FORETOKEN_DEVICE int64_t look_at_tree(const TreeRows& tree, int64_t capacity, Fi
 }
 
 template <int kThreads>
-FORETOKEN_DEVICE bool tree_is_good(const TreeRows& tree, int64_t capacity, const Reporter& reporter, int64_t* shared) {
+FORETOKEN_DEVICE bool tree_is_valid(const TreeRows& tree, int64_t capacity, const Reporter& reporter, int64_t* shared) {
   FirstProblem problem;
   look_at_tree(tree, capacity, problem);
   return problem.none<kThreads>(reporter, shared);
 }
 
 template <int kThreads>
-FORETOKEN_DEVICE bool verify_tree_is_good(const TreeRows& tree, int64_t path_stride, const Reporter& reporter,
-                                          int64_t* shared) {
+FORETOKEN_DEVICE bool verify_tree_is_valid(const TreeRows& tree, int64_t path_stride, const Reporter& reporter,
+                                           int64_t* shared) {
   FirstProblem problem;
   const int64_t rank = look_at_tree(tree, kNoCapacity, problem);
   for (int64_t r = threadIdx.x; r < tree.rows; r += blockDim.x) {
     const int64_t root = tree.row_offsets[sequence_of(tree.row_offsets, tree.sequences, r)], parent = tree.parents[r];
     if (r == root) problem.look(rank + r, Argument::kParents, r, parent, -1, -1, Bound::kRootFirst);
     else problem.look(rank + r, Argument::kParents, r, parent, root, r - 1, Bound::kEarlierRows);
-    // The first row that is too deep is so by one.
+    // The first row that is too deep is too deep by one, so its reported depth is exact.
     problem.look(rank + tree.rows + r, Argument::kDepthOfRow, r, depth_of(tree.parents, r, path_stride), 0,
                  path_stride - 1, Bound::kMaxDepth);
   }
@@ -136,7 +129,7 @@ FORETOKEN_DEVICE bool verify_tree_is_good(const TreeRows& tree, int64_t path_str
 }
 
 template <int kThreads>
-FORETOKEN_DEVICE bool paths_are_good(const KvCompactArgs& args, const Reporter& reporter, int64_t* shared) {
+FORETOKEN_DEVICE bool paths_are_valid(const KvCompactArgs& args, const Reporter& reporter, int64_t* shared) {
   const int64_t sequences = args.cache.sequences, stride = args.path_stride;
   FirstProblem problem;
   look_at_sequences(args.row_offsets, args.lengths, sequences, args.cache.capacity, problem);

@@ -1,6 +1,9 @@
-// Verification of draft trees. At the root a token is drawn as plain decoding would; while a child holds the drawn
-// token, the walk steps to it and draws there. Lossless for any draft, because a draw depends on the path to its node
-// alone.
+// Verification of draft trees. The walk draws a token at the root as plain decoding would; while a child holds the
+// drawn token, it steps to that child and draws there. This is lossless for any draft, because a draw depends on the
+// path to its node alone.
+//
+// Greedy and temperature-only draws are fused with the unembedding (fused_draw.cuh): no logits exist in memory. Other
+// options need whole rows: the logits of all nodes are written, and processed only for the nodes that the walk visits.
 #include "csrc/cuda/kernels.h"
 #include "csrc/cuda/linear/gemm_epilogues.cuh"
 #include "csrc/cuda/linear/gemm_skinny.cuh"
@@ -11,23 +14,23 @@
 namespace foretoken::cuda {
 namespace {
 
-// Checks all indices but those that are checked as they are read. By a whole block, in which all threads get the same
-// answer. `shared` is one element a warp.
+// Checks all indices except tokens of the history and of the bias, which are checked where they are read. Called by a
+// whole block, all of whose threads get the same answer. `shared` has room for one element a warp.
 template <int kThreads>
-FORETOKEN_DEVICE bool is_good(const VerifyTreeArgs& args, const Reporter& reporter, int64_t* shared) {
-  int64_t bad = verify_tree_is_good<kThreads>(args.tree, args.path_stride, reporter, shared) ? 0 : 1;
-  for (int64_t r = threadIdx.x; r < args.tree.rows && bad == 0; r += kThreads) {
-    bad = reporter.check(Argument::kTokens, r, args.tokens[r], 0, args.vocab - 1) ? 0 : 1;
+FORETOKEN_DEVICE bool is_valid(const VerifyTreeArgs& args, const Reporter& reporter, int64_t* shared) {
+  int64_t problems = verify_tree_is_valid<kThreads>(args.tree, args.path_stride, reporter, shared) ? 0 : 1;
+  for (int64_t r = threadIdx.x; r < args.tree.rows && problems == 0; r += kThreads) {
+    problems = reporter.check(Argument::kTokens, r, args.tokens[r], 0, args.vocab - 1) ? 0 : 1;
   }
   if (args.history != nullptr) {
     for (int64_t s = threadIdx.x; s < args.tree.sequences; s += kThreads) {
-      if (!reporter.check(Argument::kHistoryLengths, s, args.history_lengths[s], 0, args.history_stride)) bad = 1;
+      if (!reporter.check(Argument::kHistoryLengths, s, args.history_lengths[s], 0, args.history_stride)) problems = 1;
     }
   }
-  return reduce_block<kThreads>(bad, Max(), int64_t{0}, shared) == 0;
+  return reduce_block<kThreads>(problems, Max(), int64_t{0}, shared) == 0;
 }
 
-// The first child of `row` that holds `token`, or -1. `shared` is one element a warp.
+// The first child of `row` that holds `token`, or -1. `shared` has room for one element a warp.
 template <int kThreads>
 FORETOKEN_DEVICE int32_t child_with(const VerifyTreeArgs& args, int32_t row, int32_t end, int32_t token,
                                     int32_t* shared) {
@@ -40,8 +43,9 @@ FORETOKEN_DEVICE int32_t child_with(const VerifyTreeArgs& args, int32_t row, int
   return first == INT32_MAX ? -1 : first;
 }
 
-// draw_at(row, depth) is the token drawn at that row; called by all threads of the block, for the rows of the accepted
-// path in order. The path ends before a row from which nothing can be drawn, and a root of that kind is reported.
+// Walks through a sequence's tree and writes the accepted path. All threads of the block call draw_at(row, depth), the
+// token drawn at a row, for the rows of the path in order. The path ends before a row from which nothing can be drawn;
+// if that row is the root, the walk reports it.
 template <int kThreads, typename DrawAt>
 FORETOKEN_DEVICE void walk(const VerifyTreeArgs& args, int64_t sequence, int32_t* shared, const Reporter& reporter,
                            DrawAt draw_at) {
@@ -65,7 +69,7 @@ FORETOKEN_DEVICE void walk(const VerifyTreeArgs& args, int64_t sequence, int32_t
   if (threadIdx.x == 0) args.counts[sequence] = count;
 }
 
-// The position of the token that a row draws; any, if the tree is none.
+// The position of the token that a row draws; any number if the tree is invalid.
 struct PositionInTree {
   TreeRows tree;
   int64_t path_stride;
@@ -76,14 +80,14 @@ struct PositionInTree {
   }
 };
 
-// Walks through the sequences first … end - 1, where the best entries of all strips are known.
+// Walks through the sequences first … end - 1, given the best entry of every strip.
 template <int kThreads>
 FORETOKEN_DEVICE void walk_strips(const VerifyTreeArgs& args, const Rank* bests, int64_t strips, int64_t first,
                                   int64_t end, const Reporter& reporter) {
   FORETOKEN_SHARED(int64_t, of_check, [kThreads / kWarp]);
   FORETOKEN_SHARED(Rank, of_draw, [kThreads / kWarp]);
   FORETOKEN_SHARED(int32_t, of_walk, [kThreads / kWarp]);
-  if (!is_good<kThreads>(args, reporter, of_check)) return;
+  if (!is_valid<kThreads>(args, reporter, of_check)) return;
   for (int64_t s = first; s < end; ++s) {
     walk<kThreads>(args, s, of_walk, reporter,
                    [&](int32_t row, int32_t) { return draw_of_row<kThreads>(bests, strips, row, of_draw); });
@@ -98,8 +102,10 @@ __global__ void __launch_bounds__(kWalkThreads)
   walk_strips<kWalkThreads>(args, bests, strips, blockIdx.x, blockIdx.x + 1, reporter);
 }
 
-// The draws of all rows, and, by the block that ends last, the walks.
+// The epilogue for few sequences: finds the best entries, and the block that ends last walks. That saves a launch.
 struct DrawAndWalk : BestOfStrip<PositionInTree> {
+  using Hooks = HookList<Hook::kEndOfBlock>;
+
   DrawAndWalk(const BestOfStrip& best, const VerifyTreeArgs& args, const Reporter& reporter)
       : BestOfStrip(best), args(args), reporter(reporter) {}
 
@@ -113,14 +119,15 @@ struct DrawAndWalk : BestOfStrip<PositionInTree> {
   }
 };
 
-// A block for each sequence, which draws where the walk comes by.
+// A block walks through one sequence after the other, and draws at the rows that the walk visits. One block a
+// multiprocessor: without this bound ptxas chooses so few registers that they spill.
 template <int kThreads>
-__global__ void __launch_bounds__(kThreads, 1)  // of its own accord ptxas would take so few registers that they spill
+__global__ void __launch_bounds__(kThreads, 1)
     walk_logits_kernel(VerifyTreeArgs args, const float* logits, DrawMemory memory, Reporter reporter) {
   FORETOKEN_SHARED(DrawScratch<kThreads>, scratch);
   FORETOKEN_SHARED(int32_t, shared, [kThreads / kWarp]);
   FORETOKEN_SHARED(int64_t, of_check, [kThreads / kWarp]);
-  if (!is_good<kThreads>(args, reporter, of_check)) return;
+  if (!is_valid<kThreads>(args, reporter, of_check)) return;
   const int64_t vocab = args.vocab;
   Rank* const list = memory.lists + blockIdx.x * vocab;
   int32_t* const seen = memory.seen ? memory.seen + blockIdx.x * vocab : nullptr;
@@ -141,20 +148,7 @@ __global__ void __launch_bounds__(kThreads, 1)  // of its own accord ptxas would
   }
 }
 
-FusedDraw fused(const VerifyTreeArgs& args) {
-  return {.hidden = args.hidden,
-          .dtype = args.dtype,
-          .weight = args.weight,
-          .bias = args.bias,
-          .rows = args.tree.rows,
-          .dim = args.dim,
-          .vocab = args.vocab,
-          .softcap = args.softcap,
-          .temperature = args.options.temperature,
-          .seed = args.options.seed};
-}
-
-// The workspace of draws that need whole rows: the logits of all nodes and memory of each block.
+// The workspace of draws that need whole rows: the logits of all nodes, and the memory of each block.
 struct RowScratch {
   RowScratch(const VerifyTreeArgs& args, const Context& context)
       : logit_bytes(round_up(args.tree.rows * args.vocab * static_cast<int64_t>(sizeof(float)), 64)),
@@ -169,9 +163,9 @@ struct RowScratch {
 };
 
 void verify_fused(const VerifyTreeArgs& args, const Context& context) {
-  // One walk takes about as long as another launch would.
+  // One walk takes about as long as another launch.
   constexpr int64_t kWalksOfLastBlock = 2;
-  const FusedDraw draw = fused(args);
+  const FusedDraw draw = fused_draw(args);
   const BestOfStrip best(draw, PositionInTree{args.tree, args.path_stride}, args.workspace.data);
   if (args.tree.rows > 0 && args.tree.sequences <= kWalksOfLastBlock) {
     return multiply_rows(context, draw.product(), DrawAndWalk(best, args, context.reporter()));
@@ -181,10 +175,10 @@ void verify_fused(const VerifyTreeArgs& args, const Context& context) {
          best.bests, best.strips, context.reporter());
 }
 
-// All logits at once, because that reads the unembedding once; processed only where the walk comes by.
+// Computes all logits at once, which reads the unembedding once, and processes only the rows that the walk visits.
 void verify_rows(const VerifyTreeArgs& args, const Context& context) {
   const RowScratch scratch(args, context);
-  multiply_rows(context, fused(args).product(), Store{scratch.logits, DType::kFloat32, args.vocab, args.bias});
+  multiply_rows(context, fused_draw(args).product(), Store{scratch.logits, DType::kFloat32, args.vocab, args.bias});
   spread_bias(context, args.logit_bias, args.vocab, scratch.memory);
   with_draw_threads(args.vocab, [&](auto threads) {
     launch(context, walk_logits_kernel<threads()>, dim3(static_cast<unsigned>(scratch.blocks)), dim3(threads()), 0,
@@ -195,7 +189,7 @@ void verify_rows(const VerifyTreeArgs& args, const Context& context) {
 }  // namespace
 
 int64_t workspace(const VerifyTreeArgs& args, const Context& context) {
-  if (!needs_logits(args.options, args.logit_bias)) return fused(args).workspace_bytes();
+  if (!needs_logits(args.options, args.logit_bias)) return fused_draw(args).workspace_bytes();
   const RowScratch scratch(args, context);
   return scratch.logit_bytes + scratch.memory.bytes;
 }

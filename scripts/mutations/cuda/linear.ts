@@ -94,7 +94,7 @@ export const linear: readonly Mutation[] = [
     {
       name: 'cuda-hopper-leave',
       breaks: 'a block leaves while others of its cluster still write to it',
-      find: '  // Nobody leaves before the others of the cluster have written and arrived here for the last time.\n  __syncwarp();\n  ptx::cluster_sync();\n',
+      find: '  // No block exits while others of its cluster may still write to its memory or arrive at its barriers.\n  __syncwarp();\n  ptx::cluster_sync();\n',
       replace: '',
       caught: 'cuda-checked y, and 4 more',
       reported: 'an access to a block that has exited',
