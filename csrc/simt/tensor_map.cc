@@ -1,4 +1,4 @@
-// What the driver's cuTensorMapEncodeTiled refuses.
+// Refuses the sizes that the driver's cuTensorMapEncodeTiled refuses.
 #include "csrc/simt/tensor_map.h"
 
 namespace foretoken::simt {

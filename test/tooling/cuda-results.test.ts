@@ -1,34 +1,15 @@
-// Every result of the CUDA runtime is looked at: where csrc/cuda is compiled for the emulator, a result that is not is an error.
-import { spawnSync } from 'node:child_process';
-import path from 'node:path';
+// Every result of the CUDA runtime is checked: where csrc/cuda is compiled for the emulator, ignoring one is an error.
+import { compileForEmulator } from '../support/emulator-compiler';
 
-const root = path.join(__dirname, '../..');
-
-/** What the compiler says of a function with these statements; empty if it takes them. */
+/** The compiler's messages about a function with these statements; empty if it compiles. */
 function compile(statements: string): string {
-  const source = `
-    #include "csrc/cuda/context.h"
-    namespace foretoken::cuda {
-    void f(cudaStream_t stream, cudaEvent_t event, void* memory) { ${statements} }
-    }
-  `;
-  const options = [
-    '-std=c++20',
-    '-DFORETOKEN_EMULATED',
-    '-Wno-unknown-pragmas',
-    `-I${root}`,
-    '-fsyntax-only',
-    '-xc++',
-    '-',
-  ];
-  const { status, stderr } = spawnSync(process.env.CXX ?? 'c++', options, {
-    input: source,
-    encoding: 'utf8',
-  });
-  return status === 0 ? '' : stderr;
+  return compileForEmulator(
+    ['csrc/cuda/context.h'],
+    `void f(cudaStream_t stream, cudaEvent_t event, void* memory) { ${statements} }`,
+  );
 }
 
-test('results that are looked at, and those that are discarded with a reason', () => {
+test('results that are checked, and those that are discarded with a reason, compile', () => {
   expect(
     compile(`
       check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");

@@ -6,10 +6,10 @@
 //   select rows -> pack their hidden states -> logits = h W^T, reduced to a few numbers for each row and 64 columns
 //   -> each row: loss, statistics; totals -> dz in place of the logits -> db += Σ dz, dW += dz^T h, dh = dz W
 //
-// What exists in memory: logits of one chunk at most, never of all rows. Without gradients, no logits: only their
-// reductions, a thirteenth of their size. With gradients, on compute capability 9.0 with bfloat16, neither logits nor
-// dz but exponentials, half their size (see Exponentials). Loss and gradient compute a row's statistics on the same
-// path and give the same bits.
+// Logits of all rows never exist in memory, at most those of one chunk. Without gradients there are no logits at all,
+// only their reductions, a thirteenth of their size. With gradients, bfloat16 on compute capability 9.0 writes neither
+// logits nor dz but exponentials, half their size (see Exponentials). Loss and gradient compute a row's statistics on
+// the same path and give the same bits.
 //
 // A sum over the vocabulary belongs to one row, and its order depends on the vocabulary and the dimensions alone. Sums
 // over rows run in row order and continue from the values already there; a chunk is a whole number of the tensor cores'
