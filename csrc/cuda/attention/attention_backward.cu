@@ -1,4 +1,4 @@
-// Prepares the backward pass of attention: computes D, and lays out what its two kernels read tile by tile.
+// Prepares the backward pass of attention: computes D, and lays out the per-row inputs of its two other kernels.
 #include "csrc/cuda/attention/attention_backward.cuh"
 
 #include "csrc/cuda/kernels.h"

@@ -1,6 +1,6 @@
 // The gradient of attention, in three kernels. With P = softmax(S), S = scale Q Kᵀ, O = P V and D = the row sums of dO
 // * O:
-//   attention_backward.cu      computes D, and lays out what the other two read tile by tile,
+//   attention_backward.cu      computes D, and lays out the per-row inputs of the other two,
 //   attention_grad_queries.cu  has a block for each tile of queries:  dS = P * (dO Vᵀ - D),  dQ = scale dS K,
 //   attention_grad_keys.cu     has a block for each tile of keys:     dV = Pᵀ dO,  dK = scale dSᵀ Q.
 // The last two recompute P and dS, which never exist in memory. So every gradient has one owner, which sums it in one

@@ -28,7 +28,7 @@ struct Tile {
     return data + row * kDim + (2 * pair + odd) * kPerChunk + column % kPerChunk;
   }
 
-  // The tile that begins after so many rows.
+  // The tile that begins `rows` rows later.
   FORETOKEN_DEVICE Tile behind(int rows) const { return {data + rows * kDim}; }
 };
 

@@ -186,7 +186,7 @@ __global__ void __launch_bounds__(kThreads, 2) attend_kernel(TreeAttentionArgs a
   const auto chunk = static_cast<int32_t>(blockIdx.x / tiles / kv_heads);
   const Tile tile = tile_of(tree, static_cast<int32_t>(args.shape.heads / args.shape.kv_heads), blockIdx.x % tiles);
 
-  // Most blocks have no work while the cache is far from full. The first one checks the tree all the same.
+  // Most blocks have no work while the cache is far from full. The first one checks the tree nevertheless.
   const int64_t end = tile.length + tile.end_row - tile.first_row;
   const bool has_work = tile.count > 0 && int64_t{chunk} * kChunk < end;
   if (!has_work && blockIdx.x > 0) return;

@@ -1,5 +1,5 @@
-// The matrix product of this backend: sum(i, j) = Σ_k a(i, k) b(j, k). The sums never reach memory as such: an epilogue
-// takes them from registers and writes what it makes of them.
+// The matrix product of this backend: sum(i, j) = Σ_k a(i, k) b(j, k). The product is fused with an epilogue, which
+// takes the sums from registers and writes only its results; the sums themselves need never exist in memory.
 //
 //   multiply<Form::kNT>(context, gemm, epilogue)   large products: training, the loss
 //   multiply_rows(context, gemm, epilogue)         gemm_skinny.cuh: decoding; a row's bits depend on the row alone

@@ -6,8 +6,8 @@
 //   select rows -> pack their hidden states -> logits = h W^T, reduced to a few numbers for each row and 64 columns
 //   -> each row: loss, statistics; totals -> dz in place of the logits -> db += Σ dz, dW += dz^T h, dh = dz W
 //
-// Logits of all rows never exist in memory, at most those of one chunk. Without gradients there are no logits at all,
-// only their reductions, a thirteenth of their size. With gradients, bfloat16 on compute capability 9.0 writes neither
+// Memory holds the logits of one chunk at most, never of all rows. Without gradients it holds no logits at all, only
+// their reductions, a thirteenth of their size. With gradients, bfloat16 on compute capability 9.0 writes neither
 // logits nor dz but exponentials, half their size (see Exponentials). Loss and gradient compute a row's statistics on
 // the same path and give the same bits.
 //

@@ -56,7 +56,7 @@ FORETOKEN_DEVICE void mbarrier_expect(uint64_t* barrier, uint32_t bytes) {
                    : "memory");
 }
 
-// Arrives at the barrier of block `block` of the cluster that has the same place in shared memory.
+// Arrives at the barrier at the same place in the shared memory of block `block` of the cluster.
 FORETOKEN_DEVICE void mbarrier_arrive_at(uint64_t* barrier, uint32_t block) {
   FORETOKEN_PTX_90(
       "{ .reg .b32 remote;\n"
