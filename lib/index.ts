@@ -18,7 +18,7 @@ export type {
   TensorHandle,
   WeightDType,
   WordDType,
-} from './native/binding';
+} from './tensor/types';
 
 export { noGrad, record, type Backward, type GradNode, type GradTarget } from './tensor/autograd';
 export { Device, devices, openDevice, type DeviceListing } from './tensor/device';
@@ -62,7 +62,8 @@ export {
 } from './tensor/ops/sampling/verify-tree';
 
 export { Attention } from './nn/attention';
-export { Block, type BlockConfig } from './nn/block';
+export { Block } from './nn/block';
+export type { BlockConfig } from './nn/block-config';
 export { KvCache, type KvCacheOptions } from './nn/kv-cache';
 export { Linear, type LinearPart } from './nn/linear';
 export { Mlp } from './nn/mlp';

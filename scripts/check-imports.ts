@@ -1,5 +1,5 @@
 // Checks that imports in lib/ go down the layers, never up or sideways, and never form a circle. Imports of types must go down,
-// too, but may form a circle within a layer.
+// too, but may form a circle within a layer. Only lib/tensor may import lib/native.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import ts from 'typescript';
@@ -109,8 +109,11 @@ export function checkImports(lib: string): string[] {
     }
     for (const { target } of targets) {
       const to = layerOf(target);
-      if (to && to.name !== from.name && to.level <= from.level) {
+      if (!to || to.name === from.name) continue;
+      if (to.level <= from.level) {
         problems.push(`lib/${file} imports lib/${target}: ${to.name} is not below ${from.name}`);
+      } else if (to.name === 'native' && from.name !== 'tensor') {
+        problems.push(`lib/${file} imports lib/${target}: only lib/tensor may import lib/native`);
       }
     }
   }

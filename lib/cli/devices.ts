@@ -1,4 +1,4 @@
-import type { MachineRates } from '../native/binding';
+import type { MachineRates } from '../tensor/types';
 import { devices, openDevice } from '../tensor/device';
 import type { DeviceName } from '../tensor/device-options';
 import { UsageError, type Parsed } from './arguments';

@@ -1,5 +1,5 @@
 import { checkDtype } from '../model/model';
-import type { WeightDType } from '../native/binding';
+import type { WeightDType } from '../tensor/types';
 import { openDevice, type Device } from '../tensor/device';
 import type { DeviceName } from '../tensor/device-options';
 import type { DEVICE_FLAGS, Values } from './flags';

@@ -4,7 +4,7 @@ import { escapePath } from 'tinyglobby';
 import { listCheckpoints } from '../model/checkpoint';
 import type { MtpModel } from '../model/model';
 import { byteTokenizerFiles, createTokenizer, type Tokenizer } from '../model/tokenizer';
-import type { ActivationDType } from '../native/binding';
+import type { ActivationDType } from '../tensor/types';
 import { prepareCorpus, supersededTokenFiles, type CorpusProgress, type TokenFile } from '../train/data';
 import { RecipeError } from '../train/plan';
 import { Progress } from './progress';

@@ -2,7 +2,7 @@ import { check, checkOptions, either, instance, isFit, path, type Schema } from 
 import { findModel, loadModel } from '../model/checkpoint';
 import { MtpModel } from '../model/model';
 import { TOKENIZER, type Tokenizer } from '../model/tokenizer';
-import type { WeightDType } from '../native/binding';
+import type { WeightDType } from '../tensor/types';
 import { device, weightDType } from '../tensor/checks';
 import { openDevice, type Device } from '../tensor/device';
 import { deviceName, type DeviceName } from '../tensor/device-options';

@@ -1,5 +1,5 @@
-import { native } from '../native/load';
 import type { Tensor } from '../tensor/tensor';
+import { timestamp } from '../tensor/timestamp';
 
 /** The parts of a decoding step, in their order. */
 export const PHASES = ['draft', 'forward', 'verify', 'commit'] as const;
@@ -20,7 +20,7 @@ export class StepClock {
 
   /** To be called before the first phase and after each. */
   mark(): void {
-    native.timestamp(this.marks.handle, this.#next++);
+    timestamp(this.marks, this.#next++);
   }
 
   /** Seconds of each phase, from the timestamps as they were read back. */

@@ -1,4 +1,4 @@
-import type { BlockConfig } from '../nn/block';
+import type { BlockConfig } from '../nn/block-config';
 import type { ParameterStore } from '../nn/parameters';
 import type { RopeTable } from '../nn/rope-table';
 import type { Rows } from '../nn/rows';

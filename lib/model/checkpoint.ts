@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { callback, check, checkOptions, instance, path as pathChecker, type Schema } from '../check';
 import { ForetokenError } from '../errors';
 import { piecesOfParameters, type BucketPiece, type Parameter } from '../nn/parameters';
-import type { DType } from '../native/binding';
+import type { DType } from '../tensor/types';
 import { STORE_OPTIONS } from '../nn/checks';
 import { device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';

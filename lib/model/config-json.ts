@@ -1,7 +1,7 @@
 import { show } from '../check';
 import { ForetokenError } from '../errors';
 import { isJsonObject } from '../files';
-import type { ActivationDType } from '../native/binding';
+import type { ActivationDType } from '../tensor/types';
 import { modelConfig, type ModelConfig, type ModelType } from './config';
 
 // config.json, in the names of Hugging Face. A key that is not read may still change what the model computes, so every key

@@ -13,7 +13,7 @@ import {
 } from '../check';
 import { ForetokenError } from '../errors';
 import { headKind } from '../heads';
-import type { BlockConfig } from '../nn/block';
+import type { BlockConfig } from '../nn/block-config';
 
 /** Largest number of heads. */
 export const MAX_HEADS = 16;

@@ -9,7 +9,7 @@ import { ParameterStore, type Parameter, type StoreOptions } from '../nn/paramet
 import { RMSNorm } from '../nn/rms-norm';
 import { RopeTable } from '../nn/rope-table';
 import type { Rows } from '../nn/rows';
-import type { ActivationDType } from '../native/binding';
+import type { ActivationDType } from '../tensor/types';
 import { device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
 import { embedding } from '../tensor/ops/layers/embedding';

@@ -5,7 +5,7 @@ import { kvAppend } from '../tensor/ops/attention/kv-cache';
 import { reshape, sliceColumns } from '../tensor/ops/layers/reshape';
 import { rope } from '../tensor/ops/layers/rope';
 import type { Tensor } from '../tensor/tensor';
-import type { BlockConfig } from './block';
+import type { BlockConfig } from './block-config';
 import { Linear } from './linear';
 import { checkBlockConfig, checkPlace, layerIndex } from './checks';
 import { ParameterStore } from './parameters';

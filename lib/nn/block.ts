@@ -3,38 +3,13 @@ import { scope } from '../tensor/scope';
 import { add } from '../tensor/ops/layers/elementwise';
 import type { Tensor } from '../tensor/tensor';
 import { Attention } from './attention';
+import type { BlockConfig } from './block-config';
 import { Mlp } from './mlp';
 import { checkBlockConfig, checkPlace, layerIndex } from './checks';
 import { ParameterStore } from './parameters';
 import { RMSNorm } from './rms-norm';
 import { RopeTable } from './rope-table';
 import type { Rows } from './rows';
-
-/** Sizes and flags of one {@link Block}. */
-export interface BlockConfig {
-  /** Width of the residual stream. */
-  hiddenSize: number;
-  /** Width of the MLP between its projections. */
-  intermediateSize: number;
-  /** Query heads, a multiple of `kvHeads`. */
-  heads: number;
-  /** Key heads; there are as many value heads. */
-  kvHeads: number;
-  /** Numbers in one head; even, for rotary positions. */
-  headDim: number;
-  /** Added to the mean square in every RMSNorm. */
-  rmsNormEps: number;
-  /** Biases on q, k and v (Qwen2). */
-  qkvBias: boolean;
-  /** A bias on the output projection, too (Llama's `attention_bias`). */
-  outBias: boolean;
-  /** RMSNorm on each query and key head (Qwen3). */
-  qkNorm: boolean;
-  /** Standard deviation of initial weights. */
-  initStd: number;
-  /** The same for what is added to the residual stream: smaller the deeper the model (GPT-2). */
-  residualStd: number;
-}
 
 /** One transformer layer of the Llama family: x + attention(norm x), then x + mlp(norm x). */
 export class Block {

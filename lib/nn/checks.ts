@@ -13,7 +13,7 @@ import {
   type Schema,
 } from '../check';
 import { LARGEST_INT, dimension, weightDType } from '../tensor/checks';
-import type { BlockConfig } from './block';
+import type { BlockConfig } from './block-config';
 import type { LinearPart } from './linear';
 import type { Init, ParameterPart, StoreOptions } from './parameters';
 

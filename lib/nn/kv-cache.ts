@@ -1,6 +1,6 @@
 import { check, checkInteger, checkOptions, required, type Schema } from '../check';
 import { ForetokenError } from '../errors';
-import type { ActivationDType } from '../native/binding';
+import type { ActivationDType } from '../tensor/types';
 import { activationDType, device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
 import { kvCompact, type TreeRows } from '../tensor/ops/attention/kv-cache';

@@ -1,7 +1,7 @@
 import { swiglu } from '../tensor/ops/layers/elementwise';
 import type { Tensor } from '../tensor/tensor';
 import { Linear } from './linear';
-import type { BlockConfig } from './block';
+import type { BlockConfig } from './block-config';
 import { checkBlockConfig, checkPlace } from './checks';
 import { ParameterStore } from './parameters';
 

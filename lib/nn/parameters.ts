@@ -1,6 +1,6 @@
 import { boolean, check, checkOptions } from '../check';
 import { ForetokenError } from '../errors';
-import type { ActivationDType, WeightDType, WordDType } from '../native/binding';
+import type { ActivationDType, WeightDType, WordDType } from '../tensor/types';
 import { device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
 import { packWeight } from '../tensor/ops/linear/linear';

@@ -1,7 +1,7 @@
 import type { ModelConfig, ModelOptions } from '../model/config';
 import type { HeadLossOptions } from './loss';
 import type { MtpModel } from '../model/model';
-import type { ActivationDType } from '../native/binding';
+import type { ActivationDType } from '../tensor/types';
 import type { Tokenizer } from '../model/tokenizer';
 import type { Device } from '../tensor/device';
 import type { TokenFile } from './data';

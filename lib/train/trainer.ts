@@ -3,7 +3,7 @@ import { ForetokenError } from '../errors';
 import { loadWeights } from '../model/checkpoint';
 import { backwardHeadByHead, uploadBatch } from './loss';
 import { MtpModel } from '../model/model';
-import { native } from '../native/load';
+import { accumulate } from '../tensor/ops/layers/elementwise';
 import { NO_TARGET } from '../tensor/ops/loss/no-target';
 import { sumSquares } from '../tensor/ops/optimizer/optimizer';
 import { scope } from '../tensor/scope';
@@ -243,7 +243,7 @@ export class Trainer implements Disposable {
           return backwardHeadByHead(model, uploadBatch(model.device, rows, model.heads), options);
         });
         losses.forEach((loss, i) => {
-          if (loss) native.accumulate(sums.view(i, [1]).handle, loss.headLoss.handle, 1);
+          if (loss) accumulate(sums.view(i, [1]), loss.headLoss);
           if (loss?.nll) nll[i]!.push(loss.nll);
         });
       }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { noGrad } from '../../lib/tensor/autograd';
 import type { Device } from '../../lib/tensor/device';
 import { attention, treeAttention } from '../../lib/tensor/ops/attention/attention';
-import { add, concat, scale, silu, swiglu } from '../../lib/tensor/ops/layers/elementwise';
+import { accumulate, add, concat, scale, silu, swiglu } from '../../lib/tensor/ops/layers/elementwise';
 import { embedding } from '../../lib/tensor/ops/layers/embedding';
 import { kvAppend, kvCompact } from '../../lib/tensor/ops/attention/kv-cache';
 import { linear, packWeight } from '../../lib/tensor/ops/linear/linear';
@@ -75,6 +75,14 @@ function method(call: (x: Tensor) => Tensor): Case[] {
 const heads = { heads: 2, kvHeads: 1, headDim: 2, scale: 1 };
 
 const operations: Record<string, Case[]> = {
+  accumulate: shapes.map((shape) => [
+    `into [${shape.join(', ')}]`,
+    ({ floats }) => {
+      const out = floats(...shape);
+      accumulate(out, floats(...shape));
+      return { results: [empty(out, ...shape)] };
+    },
+  ]),
   add: unary((x) => add(x, x)),
   scale: unary((x) => scale(x, 2)),
   silu: unary(silu),

@@ -13,7 +13,7 @@ describe('import checks', () => {
 
   test('downward imports are allowed, and helpers in lib/ itself may be imported from every layer', () => {
     write({
-      'index.ts': ['./train/loop', './native/load'],
+      'index.ts': ['./train/loop', './tensor/ops/add'],
       'files.ts': ['node:fs'],
       'train/loop.ts': ['../model/model', '../files', './batch'],
       'train/batch.ts': [],
@@ -42,6 +42,20 @@ describe('import checks', () => {
     write({ 'train/loop.ts': ['../decode/loop'], 'decode/loop.ts': [] });
     expect(checkImports(lib.path)).toEqual([
       'lib/train/loop.ts imports lib/decode/loop.ts: decode is not below train',
+    ]);
+  });
+
+  test('only lib/tensor may import lib/native, types included', () => {
+    write({
+      'index.ts': ['./native/load'],
+      'nn/a.ts': [],
+      'tensor/b.ts': ['../native/load'],
+      'native/load.ts': [],
+    });
+    lib.write('nn/a.ts', `import type { A } from '../native/load';\n`);
+    expect(checkImports(lib.path)).toEqual([
+      'lib/index.ts imports lib/native/load.ts: only lib/tensor may import lib/native',
+      'lib/nn/a.ts imports lib/native/load.ts: only lib/tensor may import lib/native',
     ]);
   });
 

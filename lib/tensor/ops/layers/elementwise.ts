@@ -9,6 +9,11 @@ export function add(a: Tensor, b: Tensor): Tensor {
   return record('add', [a, b], out, [], addBackward);
 }
 
+/** Adds x to `out` in place, outside the recorded graph; both have the same shape. */
+export function accumulate(out: Tensor, x: Tensor): void {
+  native.accumulate(handleOf(out), handleOf(x), 1);
+}
+
 /** For every operation that adds. */
 export const addBackward: Backward = (grad, _saved, [toA, toB]) => {
   toA?.add(grad.detach());

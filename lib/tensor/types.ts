@@ -1,0 +1,11 @@
+/** The types of the addon that layers above tensors need: lib/tensor alone imports lib/native. */
+export type {
+  ActivationDType,
+  DType,
+  HostArray,
+  MachineRates,
+  MemoryStatistics,
+  TensorHandle,
+  WeightDType,
+  WordDType,
+} from '../native/binding';
