@@ -9,7 +9,7 @@ import { openDevice, type Device } from '../../lib/tensor/device';
 import { PackedRows } from '../../lib/train/data';
 import { evaluate } from '../../lib/train/evaluate';
 import { foretokenError } from '../support/errors';
-import { words } from '../support/dot-formats';
+import { dotFormats } from '../support/dot-formats';
 import { TemporaryDirectory } from '../support/temporary';
 import { tinyCorpus, tokenizer } from '../support/training';
 
@@ -58,7 +58,7 @@ test.each([true, false])('holds the numbers nearest to those of the checkpoint (
   const tokens = device.tensor(Int32Array.from({ length: tokenizer.vocabSize }, (_, token) => token));
   const embedded = (await whole.model.embed(tokens).data()) as Float32Array;
   expect(await small.model.embed(tokens).data()).toEqual(
-    Float32Array.from(words.int8.held(embedded, HIDDEN)),
+    Float32Array.from(dotFormats.int8.held(embedded, HIDDEN)),
   );
   for (const [i, { value, decay }] of parameters.parameters.entries()) {
     expect(value.dtype).toBe(decay ? 'int8' : 'float32');
@@ -123,7 +123,7 @@ test('starts from a seed as the same model in float32 does', async () => {
   using small = new MtpModel(device, options(false), { seed: 5, dtype: 'int8', masters: false });
   const tokens = device.tensor(Int32Array.of(0, 7));
   const [a, b] = [await whole.embed(tokens).data(), await small.embed(tokens).data()];
-  expect(b).toEqual(Float32Array.from(words.int8.held(a as Float32Array, HIDDEN)));
+  expect(b).toEqual(Float32Array.from(dotFormats.int8.held(a as Float32Array, HIDDEN)));
 });
 
 test('is not saved, and leaves nothing behind', async () => {

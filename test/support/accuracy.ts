@@ -1,13 +1,14 @@
 import { nearest } from './half';
 
-/** Rounds what a computation gives after each of its steps. */
+/** Rounds the result of each step of a computation. */
 export type Rounding = (x: number) => number;
 
-/** The rounding of the oracle, and of the plain float32 computation that kernels are measured against. */
+/** The rounding of the oracle: none. */
 export const exact: Rounding = (x) => x;
+/** The rounding of the plain float32 computation that kernels are measured against. */
 export const float32: Rounding = Math.fround;
 
-/** What tensor cores do, which cut off what they align before they add it. */
+/** The truncation of tensor cores, which cut off aligned terms before they add them. */
 export const cutOff: Rounding = (x) => {
   const nearest = Float32Array.of(x);
   if (Math.abs(nearest[0]!) > Math.abs(x)) new Int32Array(nearest.buffer)[0]! -= 1;
@@ -26,8 +27,8 @@ export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
 }
 
 /**
- * Expects `actual` to be at most twice as far from the oracle as plain float32 arithmetic is, but for the last bits: those
- * of the largest number, or of `size` where that is a difference of larger ones.
+ * Expects `actual` to be at most twice as far from the oracle as plain float32 arithmetic is, plus a few units in the last
+ * place of the largest number, or of `size` if the numbers are differences of larger ones.
  */
 export function expectAsGoodAsFloat32(
   actual: ArrayLike<number>,
@@ -39,8 +40,8 @@ export function expectAsGoodAsFloat32(
 }
 
 /**
- * Expects every element within so many roundings to float32 (2⁻²⁴ each), counted at the size of the oracle or, for
- * differences of larger numbers, at `sizes`.
+ * Expects every element within a number of roundings to float32 (2⁻²⁴ each), relative to the oracle or, for differences of
+ * larger numbers, to `sizes`.
  */
 export function expectWithinRoundings(
   actual: ArrayLike<number>,
@@ -58,8 +59,8 @@ export function expectWithinRoundings(
 }
 
 /**
- * Expects every element to be rounded to bfloat16 once, from a value that is within so many roundings to float32 of the
- * oracle, as {@link expectWithinRoundings} counts them.
+ * Expects every element to be a value rounded once to bfloat16, where the value is within a number of float32 roundings of
+ * the oracle, as {@link expectWithinRoundings} counts them.
  */
 export function expectRoundedOnce(
   actual: ArrayLike<number>,
@@ -76,7 +77,7 @@ export function expectRoundedOnce(
   }
 }
 
-/** Expects the same float32 numbers to the bit: 0 is not −0, and NaN is what it is. */
+/** Expects float32 numbers with the same bits: 0 differs from −0, and a NaN equals only a NaN with the same bits. */
 export function expectSameBits(actual: Float32Array, expected: Float32Array): void {
   expect(actual).toHaveLength(expected.length);
   const [a, b] = [actual, expected].map((x) => new Uint32Array(x.buffer, x.byteOffset, x.length));

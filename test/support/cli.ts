@@ -3,7 +3,7 @@ import { startScript, type Ended, type Start } from './process';
 
 export type { Ended };
 
-/** Runs the command line in this process, which takes no time to start. */
+/** Runs the command line in this process, which saves the time to start one. */
 export async function runCli(...argv: string[]): Promise<Ended> {
   const written = { stdout: '', stderr: '' };
   const into = (stream: keyof typeof written, end: string) => (text: unknown) => {
@@ -28,7 +28,7 @@ export function startCli(...argv: string[]): ReturnType<typeof startScript> {
   return startCliWith({}, ...argv);
 }
 
-/** Starts it with limits, or with its output somewhere else. */
+/** Starts the command line with limits, or with its output redirected. */
 export function startCliWith(start: Start, ...argv: string[]): ReturnType<typeof startScript> {
   return startScript('lib/cli/main.ts', argv, start);
 }

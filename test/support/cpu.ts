@@ -8,13 +8,13 @@ export type Isa = NonNullable<DeviceOptions['isa']>;
 /** The instruction-set levels of this machine, best first. */
 export const allIsaLevels = native.cpuInfo().isaLevels as Isa[];
 
-/** Those that compute in float32 in different ways: of levels that differ in instructions for words the best one. */
+/** The levels with different float32 code: of levels that differ only in instructions for dot formats, the best one. */
 export const isaLevels = allIsaLevels.filter((_, i) => {
   const floats = allIsaLevels.map((level) => level.replace(/vnni|bf16/, ''));
   return floats.indexOf(floats[i]!) === i;
 });
 
-/** Runs `fn` on a CPU device of its own, whose memory holds no numbers before it is written. */
+/** Runs `fn` on a CPU device of its own, with poisoned memory. */
 export async function onCpu<T>(options: DeviceOptions, fn: (device: Device) => Promise<T>): Promise<T> {
   const device = openDevice('cpu', { ...options, poison: true });
   try {
@@ -24,7 +24,7 @@ export async function onCpu<T>(options: DeviceOptions, fn: (device: Device) => P
   }
 }
 
-/** The contents of a float32 tensor, which is disposed. */
+/** Reads a float32 tensor and disposes it. */
 export async function take(tensor: Tensor): Promise<Float32Array> {
   const data = await tensor.data();
   tensor.dispose();
@@ -32,7 +32,7 @@ export async function take(tensor: Tensor): Promise<Float32Array> {
   return data;
 }
 
-/** An int32 tensor whose contents only the device knows, so that the kernel must check them. */
+/** Makes an int32 tensor whose contents only the device knows, so that the kernel must check them. */
 export function onDeviceOnly(device: Device, values: readonly number[], shape = [values.length]): Tensor {
   using known = device.tensor(Int32Array.from(values), shape);
   return device.empty(shape, 'int32').copyFrom(known);

@@ -8,9 +8,9 @@ import type { Random } from './random';
 
 /** A draft tree of one sequence. */
 export interface Draft {
-  /** Counted from the sequence's own first row; −1 is the last committed position. */
+  /** Parents, as indices in the tree; −1 is the last committed position. */
   parents: readonly number[];
-  /** One row of qkv a node. */
+  /** One row of qkv for each node. */
   rows: readonly Float32Array[];
 }
 
@@ -18,7 +18,7 @@ export const rowWidth = (shape: AttentionShape): number => (shape.heads + 2 * sh
 
 export const chain = (rows: number): number[] => Array.from({ length: rows }, (_, row) => row - 1);
 
-/** A tree in which every row hangs anywhere before it. */
+/** A tree in which the parent of every row is any earlier row. */
 export const randomTree = (random: Random, rows: number): number[] =>
   Array.from({ length: rows }, (_, row) => random.integer(row + 1) - 1);
 
@@ -27,17 +27,17 @@ export function pathTo(parents: readonly number[], node: number): number[] {
   return node < 0 ? [] : [...pathTo(parents, parents[node]!), node];
 }
 
-/** With values that bfloat16 can hold. */
+/** Makes a draft of random values that bfloat16 can hold. */
 export function draftOf(random: Random, shape: AttentionShape, parents: readonly number[]): Draft {
   return { parents, rows: parents.map(() => representable(random.floats(rowWidth(shape), 2), 'bfloat16')) };
 }
 
-/** The nodes of a path as plain decoding meets them. */
+/** The nodes of a path as a chain, in the order of plain decoding. */
 export function along(draft: Draft, path: readonly number[]): Draft {
   return { parents: chain(path.length), rows: path.map((node) => draft.rows[node]!) };
 }
 
-/** A KV cache with what a decoding loop does to it. Layer l sees l + 1 times the rows, so that layers differ. */
+/** A KV cache with the operations of a decoding loop. Rows are multiplied by l + 1 for layer l, so that layers differ. */
 export class DecodingCache implements Disposable {
   readonly cache: Tensor;
   readonly lengths: number[];
@@ -57,7 +57,7 @@ export class DecodingCache implements Disposable {
     this.lengths = new Array<number>(sequences).fill(0);
   }
 
-  /** Writes the rows of one tree a sequence into every layer. */
+  /** Writes the rows of one tree for each sequence into every layer. */
   append(...drafts: readonly Draft[]): void {
     using tree = this.tree(drafts);
     for (let layer = 0; layer < this.cache.shape[0]!; layer++) {
@@ -66,7 +66,10 @@ export class DecodingCache implements Disposable {
     }
   }
 
-  /** The same. @returns what each row attends to in the last layer, concatenated */
+  /**
+   * Writes the rows as `append` does.
+   * @returns the attention of every row in the last layer, concatenated
+   */
   async forward(...drafts: readonly Draft[]): Promise<Float32Array> {
     this.append(...drafts);
     using tree = this.tree(drafts);
@@ -82,7 +85,7 @@ export class DecodingCache implements Disposable {
     );
   }
 
-  /** Commits one path a sequence. */
+  /** Commits one path for each sequence. */
   accept(drafts: readonly Draft[], paths: readonly (readonly number[])[]): void {
     const { device } = this;
     using tree = this.tree(drafts);
@@ -102,12 +105,12 @@ export class DecodingCache implements Disposable {
     this.advance(paths.map(({ length }) => length));
   }
 
-  /** Commits chains as they lie. */
+  /** Commits chains, whose rows already lie in place. */
   advance(counts: readonly number[]): void {
     for (const [sequence, count] of counts.entries()) this.lengths[sequence]! += count;
   }
 
-  /** The cache's bits once what is not committed is zero: comparable whatever the layout. */
+  /** The cache's contents, with zeros in uncommitted slots, so that caches of any layout can be compared. */
   async committed(): Promise<Float32Array> {
     const zeros = this.lengths.map((length) => {
       const left = this.options.capacity - length;
@@ -117,20 +120,20 @@ export class DecodingCache implements Disposable {
     return await this.contents();
   }
 
-  /** The whole cache. */
+  /** The contents of the whole cache. */
   async contents(): Promise<Float32Array> {
     const data = await this.cache.data();
     return data instanceof Uint16Array ? decode(data, 'bfloat16') : (data as Float32Array);
   }
 
-  /** Rows of qkv of the cache's type. */
+  /** Makes rows of qkv in the cache's type. */
   qkv(values: readonly number[]): Tensor {
     const width = rowWidth(this.shape);
     using rows = this.device.tensor(Float32Array.from(values), [values.length / width, width]);
     return rows.cast(this.cache.dtype);
   }
 
-  /** The index tensors of one tree a sequence. */
+  /** The index tensors of one tree for each sequence. */
   tree(drafts: readonly Draft[]): TreeRows & Disposable {
     const offsets = [0];
     for (const { parents } of drafts) offsets.push(offsets.at(-1)! + parents.length);

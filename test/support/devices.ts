@@ -1,4 +1,4 @@
-// The devices that tests of operations run on. `npm test` takes every instruction-set level of the CPU and the emulated GPU;
+// The devices on which tests of operations run. `npm test` uses every instruction-set level of the CPU and the emulated GPU;
 // `npm run test:races` the emulated GPU with its race checker, under other schedules; `npm run test:cuda` a GPU.
 import { native } from '../../lib/native/load';
 import { openDevice, type Device } from '../../lib/tensor/device';
@@ -11,16 +11,16 @@ import { isaLevels, take, type Isa } from './cpu';
 /** A level of the CPU, or a kind of GPU. */
 export type Target = Isa | 'cuda-emulated' | 'cuda-checked' | 'cuda';
 
-/** What jest's configuration chose; without a choice what `npm test` takes. */
+/** The targets that jest's configuration chose, if it did. */
 const chosen = (globalThis as { foretokenTargets?: Target[] }).foretokenTargets;
 
 /** The devices of this run. */
 export const targets: readonly Target[] = chosen ?? [...isaLevels, 'cuda-emulated'];
 
-/** Those of them that compute in bfloat16, too. */
+/** The targets that also compute in bfloat16. */
 export const bfloat16Targets = targets.filter((target) => target.startsWith('cuda'));
 
-/** Whether the target runs kernels one thread at a time: for tests that choose smaller sizes there. */
+/** Whether the target is an emulated GPU, which runs one thread at a time, so that tests choose smaller sizes. */
 export function isEmulated(target: Target): boolean {
   return target === 'cuda-emulated' || target === 'cuda-checked';
 }
@@ -31,8 +31,8 @@ interface Variant {
 }
 
 /**
- * Ways to run the same work that must not change a bit of it. Memory holds no numbers before it is written; the checked
- * emulator itself reports what is read too early, and would take poison for something written.
+ * Ways to run the same work that must give the same bits. Memory is poisoned, except on the checked emulator, which reports
+ * reads of unwritten memory itself and would take poison for written values.
  */
 function variants(target: Target): Variant[] {
   const poison = target !== 'cuda-checked';
@@ -51,7 +51,7 @@ function kinds(target: Target): Variant[] {
         },
       ];
     case 'cuda-checked':
-      // Products run on other instructions from compute capability 9.0 on.
+      // From compute capability 9.0 on, products use other instructions, so the first variant has 8.0.
       return [
         {
           name: 'cuda-emulated',
@@ -81,7 +81,7 @@ function kinds(target: Target): Variant[] {
   }
 }
 
-/** Opens a target as most tests want it. */
+/** Opens a target in the variant that most tests use. */
 export function openTarget(target: Target): Device {
   const { name, options } = variants(target).at(target.startsWith('cuda') ? 0 : 1)!;
   return openDevice(name, options);
@@ -110,8 +110,8 @@ export async function onEachVariant(target: Target, fn: (device: Device) => Prom
 }
 
 /**
- * The float32 results of `fn` on a target. Expects the same bits of them with 1, 2 and 3 threads, or under different
- * schedules, and nothing left behind.
+ * Returns the float32 results of `fn` on a target. Expects the same bits with 1, 2 and 3 threads, or under different schedules,
+ * and no tensors or memory left behind.
  */
 export async function onAllVariants(
   target: Target,

@@ -1,14 +1,14 @@
-// Numbers as weights are packed in and rows that meet them are brought to, by the definition.
+// The dot formats by their definition: how weights are packed, how activations are converted, and their products.
 import type { WordDType } from '../../lib/native/binding';
 import { nearest } from './half';
 
-/** A type of packed weights. */
-interface Words {
-  /** What a packed weight holds of these numbers. */
+/** A format of packed weights. */
+interface DotFormat {
+  /** The values that a packed weight holds for these numbers. */
   held(values: ArrayLike<number>, dim: number): Float64Array;
   /**
-   * x Wᵀ of numbers before they are brought to the type.
-   * @param round what happens to every product and sum of floats that is not exact
+   * x Wᵀ of numbers that have not been converted yet.
+   * @param round applied to every product and sum of floats that is not exact
    */
   multiply(
     x: ArrayLike<number>,
@@ -18,10 +18,10 @@ interface Words {
   ): Float64Array;
 }
 
-/** To nearest, and to 0 where that is denormal. */
+/** Rounds to nearest, and denormal numbers to 0. */
 const toBFloat16 = (x: number): number => (Math.abs(x) < 2 ** -126 ? 0 : nearest(x, 'bfloat16'));
 
-const bfloat16: Words = {
+const bfloat16: DotFormat = {
   held: (values) => Float64Array.from(values, toBFloat16),
   multiply(x, weight, dim, round) {
     const [a, b] = [Float64Array.from(x, toBFloat16), Float64Array.from(weight, toBFloat16)];
@@ -38,22 +38,22 @@ const bfloat16: Words = {
   },
 };
 
-const int8: Words = {
+const int8: DotFormat = {
   held: (values, dim) => dequantize(quantizeWeights(values, dim), dim),
   multiply: (x, weight, dim, round) =>
     multiplyGroups(quantizeRows(x, dim), quantizeWeights(weight, dim), dim, round),
 };
 
-export const words: Record<WordDType, Words> = { bfloat16, int8 };
+export const dotFormats: Record<WordDType, DotFormat> = { bfloat16, int8 };
 
 // In int8 every 32 numbers of a row share a scale.
 
 const GROUP = 32;
 
-/** Numbers of rows, as integers of a scale. */
+/** Numbers of rows, as integers with a scale per group. */
 interface Quantized {
   readonly integers: Int8Array;
-  /** Of each group of each row, in order; NaN where a number of the group is not finite. */
+  /** One scale for each group of each row, in order; NaN if a number of the group is not finite. */
   readonly scales: Float64Array;
   readonly groups: number;
 }
@@ -65,8 +65,8 @@ function toEven(x: number): number {
 }
 
 /**
- * Rows of `dim` numbers in int8.
- * @param roundScale what becomes of the scale before numbers are counted in it: of weights it is stored in bfloat16
+ * Quantizes rows of `dim` numbers to int8.
+ * @param roundScale applied to a scale before numbers are divided by it; scales of weights are stored in bfloat16
  */
 function quantize(values: ArrayLike<number>, dim: number, roundScale: (scale: number) => number): Quantized {
   const groups = Math.ceil(dim / GROUP);
@@ -91,15 +91,15 @@ function scaleFor(numbers: readonly number[], round: (scale: number) => number):
   return scale < 2 ** -120 ? 0 : round(scale);
 }
 
-/** As weights are stored. */
+/** Quantizes as packed weights are stored. */
 const quantizeWeights = (values: ArrayLike<number>, dim: number): Quantized =>
   quantize(values, dim, (scale) => nearest(scale, 'bfloat16'));
 
-/** As `linear` brings its input to int8. */
+/** Quantizes as `linear` converts its input. */
 const quantizeRows = (values: ArrayLike<number>, dim: number): Quantized =>
   quantize(values, dim, (scale) => scale);
 
-/** The numbers that the integers stand for; float32 holds them exactly where scales are in bfloat16. */
+/** The numbers that the integers stand for; float32 holds them exactly if scales are bfloat16. */
 function dequantize({ integers, scales, groups }: Quantized, dim: number): Float64Array {
   return Float64Array.from(integers, (integer, i) => {
     const [row, column] = [Math.floor(i / dim), i % dim];
@@ -107,7 +107,7 @@ function dequantize({ integers, scales, groups }: Quantized, dim: number): Float
   });
 }
 
-/** x Wᵀ, each group an exact sum of integers. */
+/** x Wᵀ, with an exact sum of integers for each group. */
 function multiplyGroups(x: Quantized, w: Quantized, dim: number, round: (x: number) => number): Float64Array {
   const [rows, outputs] = [x.integers.length / dim, w.integers.length / dim];
   const y = new Float64Array(rows * outputs);

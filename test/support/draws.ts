@@ -6,7 +6,7 @@ import {
 } from '../../lib/tensor/ops/sampling/sampling';
 import type { Tensor } from '../../lib/tensor/tensor';
 
-/** The contents of an int32 tensor, which is disposed. */
+/** Reads an int32 tensor and disposes it. */
 export async function takeIndices(tensor: Tensor): Promise<number[]> {
   const data = await tensor.data();
   tensor.dispose();
@@ -14,7 +14,7 @@ export async function takeIndices(tensor: Tensor): Promise<number[]> {
   return Array.from(data);
 }
 
-/** One draw from each row of logits; row r for position positions[r]. */
+/** Draws one token from each row of logits, row r for position positions[r]. */
 export async function drawRows(
   device: Device,
   rows: readonly ArrayLike<number>[],
@@ -29,7 +29,7 @@ export async function drawRows(
   return await takeIndices(sampleLogits(logits, at, options, history));
 }
 
-/** Many draws from the same logits, at the positions 0 … count − 1. */
+/** Draws many tokens from the same logits, at the positions 0 … count − 1. */
 export async function drawMany(
   device: Device,
   logits: ArrayLike<number>,

@@ -1,4 +1,4 @@
-// The test environment itself: values of the outer realm, where the addon lives, are what tests take them for.
+// The test environment: values of the outer realm, where the addon lives, pass `instanceof` in tests.
 import { runInThisContext } from 'node:vm';
 
 const outer = (code: string): unknown => runInThisContext(code);
@@ -19,7 +19,7 @@ test('outer and own typed arrays are strictly equal', () => {
   expect(outer('Float32Array.of(1, 2)')).toStrictEqual(Float32Array.of(1, 2));
 });
 
-test('what the engine makes inside the context still passes', () => {
+test('objects that the engine makes inside the context pass as well', () => {
   const object = null as unknown as { x: number };
   expect(() => object.x).toThrow(TypeError);
   expect(() => object.x).toThrow(Error);

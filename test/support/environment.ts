@@ -1,6 +1,6 @@
-// Jest runs tests in a vm context, which has its own Error, Promise, Float32Array, …. What the addon makes comes from
-// the outer realm and would fail `instanceof` there. So tests see the outer constructors; and what the engine itself
-// makes inside the context (the TypeError of `null.x`, the promise of an async function) inherits from them.
+// Jest runs tests in a vm context, which has its own Error, Promise, Float32Array, …. Objects of the addon come from the
+// outer realm and would fail `instanceof` in the context. So tests see the outer constructors, and objects that the engine
+// makes inside the context (the TypeError of `null.x`, the promise of an async function) inherit from them.
 import { TestEnvironment } from 'jest-environment-node';
 import type { EnvironmentContext, JestEnvironmentConfig } from '@jest/environment';
 

@@ -10,7 +10,7 @@ const tokenizer = createTokenizer(byteTokenizerFiles());
 
 export const headKinds = ['parallel', 'medusa', 'rooted', 'sequential'] as const;
 
-/** How large models and texts are. */
+/** Sizes of models and texts. */
 export interface Scale {
   /** A multiple of 8. */
   hiddenSize: number;
@@ -39,7 +39,7 @@ export interface ModelCase {
   modelType: 'llama' | 'qwen2' | 'qwen3';
 }
 
-/** A random model whose weights are large enough that its choices are not all alike. */
+/** Makes a random model with weights large enough that its choices differ. */
 export function randomModel(
   device: Device,
   { kind, numHeads, seed, tied, modelType }: ModelCase,
@@ -56,14 +56,14 @@ export function randomModel(
       numHiddenLayers: layers,
       numAttentionHeads: 4,
       numKeyValueHeads: 2,
-      // The longest texts reach the last positions, where trees do not fit any more.
+      // The longest texts reach the last positions, where trees no longer fit.
       maxPositionEmbeddings: promptTokens + newTokens,
       tieWordEmbeddings: tied,
-      // Sums of products grow with the square root of their number.
+      // Sums of products grow with the square root of their length.
       initializerRange: 0.3 * Math.sqrt(32 / hiddenSize),
       mtp: { kind, numHeads },
     },
-    // It is only read from.
+    // The model is not trained.
     { seed, dtype, masters: false },
   );
 }
@@ -88,7 +88,7 @@ function modelCases({ heads }: Scale, kinds: readonly string[]): fc.Arbitrary<Mo
   });
 }
 
-/** As many of these depths as make a tree of at most 63 nodes. */
+/** The first of these widths that make a tree of at most 63 nodes. */
 function thatFit(widths: readonly number[]): number[] {
   const fitting: number[] = [];
   let [level, nodes] = [1, 0];
@@ -145,11 +145,11 @@ export interface ExactCases {
   runs: number;
   scale?: Scale;
   kinds?: readonly string[];
-  /** Of the models. */
+  /** Type of the models. */
   dtype?: ModelInit['dtype'];
 }
 
-/** Checks so many random cases: output with any speculation is the output with none, token for token. */
+/** Checks random cases: output with any speculation equals output with none, token for token. */
 export async function checkExact(
   device: Device,
   { runs, scale = small, kinds = headKinds, dtype }: ExactCases,

@@ -10,8 +10,8 @@ export interface Input {
 }
 
 /**
- * Expects the gradients that `backward` gives to be the derivatives of `fn`, by differences along random directions.
- * The output is weighted at random, so that no error cancels.
+ * Expects the gradients of `backward` to be the derivatives of `fn`, by finite differences along random directions. Random
+ * weights on the output keep errors from cancelling.
  */
 export async function checkGradients(
   device: Device,
@@ -44,7 +44,7 @@ export async function checkGradients(
           );
         return ((await value(moved(1))) - (await value(moved(-1)))) / (2 * step);
       };
-      // Richardson's extrapolation: steps large enough for float32, and still an error of the fourth order.
+      // Richardson's extrapolation allows steps large enough for float32 with an error of fourth order.
       const measured = (4 * (await slope(2 ** -6)) - (await slope(2 ** -5))) / 3;
       const expected = dot(gradients[i]!, direction);
       const size = Math.sqrt((dot(gradients[i]!, gradients[i]!) * dot(direction, direction)) / 3);

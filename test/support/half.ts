@@ -1,4 +1,4 @@
-// 16-bit floats on the host, by the definition of the formats, and tensors of them.
+// 16-bit floats on the host, by the definition of the formats, and tensors in these types.
 import type { Device } from '../../lib/tensor/device';
 import type { Tensor } from '../../lib/tensor/tensor';
 
@@ -30,7 +30,7 @@ export function decode(bits: Uint16Array, dtype: HalfDType): Float32Array {
   });
 }
 
-/** The nearest value that the dtype can hold, the even one of two. */
+/** The nearest value that the dtype can hold; ties go to the even one. */
 export function nearest(value: number, dtype: HalfDType): number {
   if (value === 0 || !Number.isFinite(value)) return value;
   const [bits, lowest, largest] = dtype === 'bfloat16' ? [7, -126, 255 * 2 ** 120] : [10, -14, 65504];

@@ -1,5 +1,5 @@
-// The float64 oracle at sizes where the one in loss-oracle.ts would take hours. Rows share a few hidden states, whose
-// logits are computed once; of the gradients of hidden states and weight it gives a sample. It knows no softcap.
+// A float64 oracle for sizes at which the one in loss-oracle.ts would take hours. Rows share a few hidden states, whose
+// logits are computed once. Gradients of hidden states and weight are computed for a sample only. Softcap is not supported.
 import { float32, type Rounding } from './accuracy';
 import { randomProblem } from './loss';
 import { isValid, rowWeights, type LossProblem } from './loss-oracle';
@@ -27,7 +27,7 @@ export function largeProblem(
   return { ...randomProblem(seed, shape, { ...extras, hidden }), states, stateOf };
 }
 
-/** Sums, and the sums of their terms' absolute values. */
+/** Sums, and the sums of the absolute values of their terms. */
 export interface Sampled {
   values: Float64Array;
   scales: Float64Array;
@@ -49,7 +49,7 @@ export interface LargeLoss {
   gradWeight: Sampled;
 }
 
-/** What all rows with one hidden state have in common. */
+/** The results that all rows with one hidden state share. */
 interface State {
   z: Float64Array;
   lse: number;
@@ -63,7 +63,7 @@ const sampled = (count: number): Sampled => ({
   scales: new Float64Array(count),
 });
 
-// Rounding by a function would make every step a call, of which there are a thousand million.
+// Rounds inline, because calling a function for each of a thousand million steps would take too long.
 
 function add({ values, scales }: Sampled, single: boolean, at: number, term: number, scale: number): void {
   values[at] = single ? Math.fround(values[at]! + term) : values[at]! + term;
@@ -90,8 +90,8 @@ function dot(a: Float32Array, b: Float32Array, begin: number, single: boolean): 
 }
 
 /**
- * With `float32` rounding the logits and the sums of gradients are rounded at every step: there errors arise.
- * @param sample the rows and tokens to compute gradients of
+ * The loss. With `float32` rounding, logits and sums of gradients are rounded at every step, because errors arise there.
+ * @param sample the rows and tokens whose gradients are computed
  */
 export function largeLossOf(
   problem: LargeProblem,
@@ -113,7 +113,7 @@ export function largeLossOf(
     gradWeight: sampled(sample.tokens.length * dim),
   };
 
-  // dloss/dz_j without the part of the target: p_j (1 + 2ζ lse - β (log p_j + H)) - ε/V.
+  // dloss/dz_j without the term of the target: p_j (1 + 2ζ lse - β (log p_j + H)) - ε/V.
   const common = ({ z, lse, entropy }: State, j: number): number => {
     const logP = z[j]! - lse;
     return Math.exp(logP) * (1 + 2 * zLoss * lse - entropyWeight * (logP + entropy)) - smoothing / vocab;

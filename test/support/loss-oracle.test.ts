@@ -1,4 +1,4 @@
-// The oracle itself: values by hand, and gradients as differences of its own loss.
+// Checks the oracle: values computed by hand, and gradients as differences of its own loss.
 import { exact } from './accuracy';
 import { randomProblem } from './loss';
 import { lossOf, type LossProblem } from './loss-oracle';
@@ -20,7 +20,7 @@ describe('two tokens with z = 0, ln 3, so p = ¼, ¾', () => {
     ['coefficient', { coefficients: Float32Array.of(-2) }, -2 * ln4, -1.5],
   ])('%s', (_, extras, loss, gradientOfOther) => {
     const values = lossOf(problem(extras), exact);
-    // ln 3 is the nearest float32.
+    // The tolerance covers ln 3, which is rounded to float32.
     expect(values.total.values[0]).toBeCloseTo(loss, 6);
     expect(values.gradBias.values[1]).toBeCloseTo(gradientOfOther, 6);
     expect(values.nll[0]).toBeCloseTo(ln4, 6);

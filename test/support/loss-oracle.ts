@@ -1,15 +1,15 @@
-// The loss of linearCrossEntropy by its definition: with `exact` rounding in float64, the oracle; with `float32`
-// rounding the plain float32 computation that kernels are measured against.
+// The loss of linearCrossEntropy by its definition. With `exact` rounding it is the float64 oracle, with `float32` rounding the
+// plain float32 computation that kernels are measured against.
 import type { Rounding } from './accuracy';
 
 type AnyProblem = LossProblem<Float32Array | Float64Array>;
 
-/** `Numbers` is Float64Array only for what never reaches a kernel. */
+/** A problem for the loss. `Numbers` is Float64Array only in problems that no kernel sees. */
 export interface LossProblem<Numbers = Float32Array> {
   rows: number;
   dim: number;
   vocab: number;
-  /** [rows, dim] and [vocab, dim], values as the kernel sees them. */
+  /** [rows, dim] and [vocab, dim]: the values that the kernel reads. */
   hidden: Numbers;
   weight: Numbers;
   bias?: Numbers;
@@ -25,7 +25,7 @@ export interface LossProblem<Numbers = Float32Array> {
   softcap?: number;
 }
 
-/** Values that are sums, each with the same sum of absolute values: what an error of a term is relative to. */
+/** Sums, each with the sum of its terms' absolute values, to which errors are relative. */
 class Sums {
   readonly values: Float64Array;
   readonly scales: Float64Array;
@@ -44,7 +44,7 @@ class Sums {
   }
 }
 
-/** Results under the names of the op's, and the gradients. */
+/** Results under their names in the op, and the gradients. */
 export interface LossValues {
   total: Sums;
   headLoss: Sums;
@@ -64,14 +64,14 @@ interface Row {
   nll: number;
   lse: number;
   entropy: number;
-  /** Of the logits before softcap. */
+  /** Gradient of the logits before softcap. */
   gradient: Sums;
 }
 
 export const isValid = (problem: AnyProblem, row: number): boolean =>
   problem.targets[row] !== (problem.ignoreIndex ?? -100);
 
-/** What each row's loss counts in the total; 0 for ignored rows. */
+/** The weight of each row's loss in the total; 0 for ignored rows. */
 export function rowWeights(problem: AnyProblem, round: Rounding): Float64Array {
   const { rows, heads = 1, reduction = 'mean' } = problem;
   const headOf = (row: number): number => Math.floor(row / (rows / heads));
@@ -109,7 +109,7 @@ function lossOfRow(problem: AnyProblem, target: number, z: Float64Array, round: 
   const exponentials = distances.map((value) => round(Math.exp(value)));
   const sumBut = (left: number): number =>
     exponentials.reduce((a, b, j) => (j === left ? a : round(a + b)), 0);
-  // What is 1 but for a little is kept as that little.
+  // A number close to 1 is kept as its distance from 1.
   const logSum = round(Math.log1p(sumBut(top)));
   const sum = round(1 + sumBut(top));
   const lse = round(z[top]! + logSum);
@@ -142,7 +142,7 @@ function lossOfRow(problem: AnyProblem, target: number, z: Float64Array, round: 
   return { loss, nll, lse, entropy, gradient };
 }
 
-/** @param roundGradient what the gradients of logits are rounded to before they are summed */
+/** @param roundGradient rounds the gradients of logits before they are summed */
 export function lossOf(problem: AnyProblem, round: Rounding, roundGradient: Rounding = round): LossValues {
   const { rows, dim, vocab, heads = 1, hidden, weight, targets } = problem;
   const values: LossValues = {

@@ -1,4 +1,4 @@
-// Problems for linearCrossEntropy, its results read back, and their comparison with the oracle.
+// Makes problems for linearCrossEntropy, reads back its results and compares them with the oracle.
 import type { Device } from '../../lib/tensor/device';
 import {
   linearCrossEntropy,
@@ -22,7 +22,7 @@ type Shape = Pick<LossProblem, 'rows' | 'dim' | 'vocab'>;
 type Extras = Omit<Partial<LossProblem>, keyof Shape> & {
   /** Largest absolute value of a logit's terms, summed. Default 6. */
   spread?: number;
-  /** One in how many rows is ignored. Default 5; 0 is none. */
+  /** One row in this many is ignored. Default 5; 0 ignores none. */
   ignoreEvery?: number;
 };
 
@@ -43,7 +43,7 @@ export function randomProblem(seed: number, shape: Shape, extras: Extras = {}): 
   return { ...shape, hidden, weight, bias, coefficients, targets, ...given };
 }
 
-/** The problem as tensors; hidden, weight and bias want gradients. */
+/** A problem as tensors; hidden, weight and bias require gradients. */
 export interface LossInputs {
   hidden: Tensor;
   weight: Tensor;
@@ -51,7 +51,7 @@ export interface LossInputs {
   options: LinearCrossEntropyOptions;
 }
 
-/** The types of hidden states and weight; float32 where nothing else is said. */
+/** The types of hidden states and weight. Default float32. */
 export interface LossDTypes {
   hidden?: 'float32' | HalfDType;
   weight?: 'float32' | HalfDType;
@@ -80,7 +80,7 @@ export function upload(device: Device, problem: LossProblem, dtypes: LossDTypes 
   };
 }
 
-/** Results read back. */
+/** Results on the host. */
 export interface LossRun {
   total: number;
   headLoss: Float32Array;
@@ -119,7 +119,7 @@ export async function readBack(
   return run;
 }
 
-/** Runs the op with all outputs and backward, through autograd, unless there shall be no gradients. */
+/** Runs the op with all outputs, and its backward pass unless `gradients` is false. */
 export async function runLoss(
   device: Device,
   problem: LossProblem,
@@ -145,12 +145,12 @@ export async function runLoss(
 
 interface Expected {
   oracle: LossValues;
-  /** What plain float32 arithmetic gives, by the roundings of gradients of logits to bfloat16. */
+  /** The results of plain float32 arithmetic, by how often gradients of logits are rounded to bfloat16. */
   plain: Partial<Record<Roundings, LossValues>>;
 }
 const expectations = new WeakMap<LossProblem, Expected>();
 
-/** Computed once for each problem, however many devices are held to it. */
+/** The expected results, computed once for each problem and used for all devices. */
 export function expectedOf(problem: LossProblem): Expected {
   let expected = expectations.get(problem);
   if (!expected) {
@@ -163,14 +163,14 @@ export function expectedOf(problem: LossProblem): Expected {
 /** How often the device rounds gradients of logits to bfloat16 on their way into those of hidden states and weight. */
 export type Roundings = 0 | 1 | 2;
 
-/** How often it does so where logits are kept. */
+/** How often a device rounds them if it keeps logits, not exponentials. */
 export function roundingsOfGradients(device: Device, dtypes: LossDTypes): Roundings {
   const both = dtypes.hidden === 'bfloat16' && dtypes.weight === 'bfloat16';
   return both && device.computesIn('bfloat16') ? 1 : 0;
 }
 
 const toBFloat16 = (x: number): number => nearest(Math.fround(x), 'bfloat16');
-/** Between two roundings there is another factor in it. */
+/** Two roundings are at different scales, because a factor is multiplied in between. */
 const roundGradient: Record<Roundings, Rounding> = {
   0: float32,
   1: toBFloat16,
@@ -181,8 +181,8 @@ const rowOutputs = ['nll', 'lse', 'entropy'] as const;
 const sums = ['total', 'headLoss', 'gradHidden', 'gradWeight', 'gradBias'] as const;
 
 /**
- * Expects every result to be as good as plain float32 arithmetic makes it. Sums over many terms are measured in units of
- * the sum of the terms' absolute values, so that small elements count as much as large ones.
+ * Expects every result to be as exact as plain float32 arithmetic. Errors of sums are measured relative to the sum of the
+ * terms' absolute values, so that small elements count as much as large ones.
  * @param roundings how often gradients of logits may be rounded to bfloat16
  */
 export function expectAccurate(run: LossRun, problem: LossProblem, roundings: Roundings = 0): void {
@@ -200,18 +200,18 @@ export function expectAccurate(run: LossRun, problem: LossProblem, roundings: Ro
 
 type Values = ArrayLike<number>;
 
-/** Expects sums to be as good as plain float32 arithmetic makes them, in units of the sum of their terms' absolute values. */
+/** Expects sums to be as exact as plain float32 arithmetic, relative to the sum of the terms' absolute values. */
 export function expectSum(actual: Values, oracle: Values, plain: Values, unit: Values): void {
   const relative = (values: Values): number[] => [
     ...Array.from(values, (value, i) => (unit[i] === 0 && value === 0 ? 0 : value / unit[i]!)),
-    1, // the size of the terms, which the last bits that are allowed refer to
+    1, // the magnitude to which the allowed last bits are relative
   ];
   expectAsGoodAsFloat32(relative(actual), relative(oracle), relative(plain));
 }
 
 /**
- * Expects that chunks change no bit, but for the gradient of a bfloat16 weight on compute capability 9.0, where the copy
- * engine adds to it chunk by chunk: that one shall be as good as before.
+ * Expects that chunks change no bit. The exception is the gradient of a bfloat16 weight on compute capability 9.0, to which the
+ * copy engine adds chunk by chunk: `good` must then check the accuracy of the run.
  */
 export function expectSameChunks(device: Device, actual: LossRun, whole: LossRun, good: () => void): void {
   if (!device.description.includes('compute capability 9.0')) {
@@ -223,7 +223,7 @@ export function expectSameChunks(device: Device, actual: LossRun, whole: LossRun
   good();
 }
 
-/** Expects the same bits of every result that is expected. */
+/** Expects every result in `expected` to have the same bits. */
 export function expectSameRun(actual: LossRun, expected: Partial<LossRun> & Pick<LossRun, 'total'>): void {
   const { total, ...arrays } = expected;
   expect(actual.total).toBe(total);

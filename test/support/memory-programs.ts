@@ -1,5 +1,5 @@
-// Random programs under memory pressure, and what they must compute: tensors, captures and replays in any order, with so little
-// memory, or a call that fails, that any step may throw. A plain model says to the bit what every tensor holds.
+// Random programs of tensors, captures and replays in any order, with so little memory, or a failing call, that any step may
+// throw. A plain model says to the bit what every tensor must hold.
 import fc from 'fast-check';
 import { ForetokenError } from '../../lib/errors';
 import { native } from '../../lib/native/load';
@@ -10,13 +10,13 @@ import { linear } from '../../lib/tensor/ops/linear/linear';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { expectSameBits } from './accuracy';
 
-/** Lengths of tensors, so that blocks of one size cannot serve all of them. */
+/** Lengths of tensors, so different that blocks of one size cannot serve all of them. */
 const LENGTHS = [64, 1000, 3000];
 
-/** A square weight whose products with small integers are exact. */
+/** The side of a square weight of small integers, whose products are exact. */
 const SIDE = 8;
 
-/** Numbers pick tensors, captures and contents: any will do, modulo how many there are. */
+/** A number that picks a tensor, a capture or contents, modulo their number. */
 const pick = fc.nat(1000);
 
 const operation = fc.oneof(
@@ -44,7 +44,7 @@ const step = fc.oneof(
       sharesWith: fc.option(pick),
       /** Whether the captured function goes on after a step that throws. */
       catches: fc.boolean(),
-      /** A capture that goes while this one is made. */
+      /** A capture that is disposed while this one is made. */
       disposes: fc.option(pick),
     }),
   },
@@ -55,18 +55,18 @@ const step = fc.oneof(
 type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
-/** Programs of so many steps. */
+/** Programs of at most this many steps. */
 export const programs = (steps: number): fc.Arbitrary<Step[]> =>
   fc.array(step, { minLength: 5, maxLength: steps, size: 'max' });
 
-/** A tensor, and what it must hold; null: that cannot be told. */
+/** A tensor and the values that it must hold; null if they are not known. */
 class Cell {
   values: Float32Array | null = null;
   #lost = false;
 
   constructor(readonly tensor: Tensor) {}
 
-  /** From here on something else may use the memory. */
+  /** From now on other operations may use the memory. */
   lose(): void {
     this.#lost = true;
   }
@@ -76,7 +76,7 @@ class Cell {
   }
 }
 
-/** What an operation does to the contents of cells. */
+/** Applies an operation to the contents of cells in the model. */
 type Effect = () => void;
 
 interface Captured {
@@ -100,7 +100,7 @@ class Run {
     this.#device = device;
   }
 
-  /** One step; whatever it throws is looked at, and nothing of the model has changed then. */
+  /** Runs one step. If it throws, the model is unchanged. */
   async take(step: Step): Promise<void> {
     if (step.op === 'read') await this.#read(at(this.#cells, step.x));
     else if (step.op === 'dispose') this.#dispose(step.x);
@@ -117,7 +117,7 @@ class Run {
     for (const { tensor } of this.#cells) tensor.dispose();
   }
 
-  /** Enqueues an operation on some of these cells, to which a new one may come; gives what it does to the model. */
+  /** Enqueues an operation on some of these cells, and may append a new cell. Returns its effect on the model. */
   #operate(step: Operation, cells: Cell[]): Effect | undefined {
     const fresh = (tensor: Tensor, compute: () => Float32Array | null): Effect => {
       const cell = new Cell(tensor);
@@ -148,7 +148,7 @@ class Run {
           return x.known?.map((value) => Math.fround(value * step.factor)) ?? null;
         });
       case 'linear': {
-        // Of small integers, so that the order of the sums does not matter.
+        // Small integers, so that the order of the sums does not matter.
         const [rows, weight] = [contents(SIDE * SIDE, step.seed), contents(SIDE * SIDE, step.seed + 1)];
         using left = this.#device.tensor(rows, [SIDE, SIDE]);
         using right = this.#device.tensor(weight, [SIDE, SIDE]);
@@ -182,7 +182,7 @@ class Run {
     }
   }
 
-  /** A change in place. Where a call of the device fails halfway, it may have happened or not. */
+  /** Changes a cell in place. If a call of the device fails halfway, the change may or may not have happened. */
   #change(cell: Cell, change: () => void, compute: () => Float32Array | null): Effect {
     try {
       change();
@@ -238,13 +238,13 @@ class Run {
       },
       { sharesMemoryWith: other?.capture },
     );
-    // A call of the device that failed inside leaves nothing to replay.
+    // If a call of the device failed inside, capture must throw.
     expect((failed as ForetokenError | undefined)?.code).not.toBe('INTERNAL');
     const kept = cells.slice(outside).slice(0, results);
     const captured = { capture: made, results: kept, effects, group: other?.group ?? this.#groups++ };
     this.#captures.push(captured);
     try {
-      this.#replay(captured); // results that were never filled must not be read
+      this.#replay(captured); // fills the results before they may be read
     } catch (error) {
       this.#disposeCapture(captured);
       throw error;
@@ -255,7 +255,7 @@ class Run {
   #replay(captured: Captured | undefined): void {
     if (!captured) return;
     captured.capture.replay();
-    // Captures made later may keep their results where this one has something in between.
+    // Later captures may keep their results in memory that this one uses for intermediate values.
     const later = this.#captures.slice(this.#captures.indexOf(captured) + 1);
     for (const { group, results } of later) {
       if (group === captured.group) for (const cell of results) cell.values = null;
@@ -268,7 +268,7 @@ class Run {
     captured.capture.dispose();
     this.#captures = this.#captures.filter((other) => other !== captured);
     this.#cells = this.#cells.filter((cell) => !captured.results.includes(cell));
-    // What shares its memory may have other contents where it reads the results.
+    // Captures that share the memory may overwrite the results.
     for (const cell of captured.results) cell.lose();
   }
 }
@@ -302,9 +302,9 @@ async function works(device: Device): Promise<void> {
 }
 
 /**
- * Runs a program. Steps may throw: for want of memory, and INTERNAL if a call of the device is made to fail. Whatever they do,
- * every tensor holds what it must, nothing is left behind, and the device works.
- * @returns what was thrown
+ * Runs a program. Steps may throw: OUT_OF_MEMORY, or INTERNAL if a call of the device is made to fail. In all cases every tensor
+ * must hold its values, no memory may be left behind, and the device must stay usable.
+ * @returns the errors that were thrown
  */
 export async function runProgram(device: Device, steps: readonly Step[]): Promise<ForetokenError[]> {
   const tensors = native.liveTensors();
@@ -321,7 +321,7 @@ export async function runProgram(device: Device, steps: readonly Step[]): Promis
     }
   };
   for (const one of steps) await attempt(() => run.take(one));
-  // A single call is made to fail, and may be one of these.
+  // Only one call is made to fail, and it may be in these, so they are tried twice.
   for (const last of [() => run.end(), () => works(device)]) if (!(await attempt(last))) await last();
   expect(device.memory().live).toBe(0);
   expect(native.liveTensors()).toBe(tensors);

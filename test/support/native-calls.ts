@@ -1,10 +1,10 @@
-// One valid call of every function of the addon, as the place to start breaking arguments from.
+// One valid call of every function of the addon. Tests break its arguments one by one.
 import type { DeviceHandle, DType, HostArray } from '../../lib/native/binding';
 import { native } from '../../lib/native/load';
 
 export type NativeName = keyof typeof native;
 
-/** Functions that would take away what the other calls need, or the rest of the test process. */
+/** Functions that would disturb the other calls or end the test process. */
 export const DISRUPTIVE = [
   'setErrorClass',
   'closeDevice',

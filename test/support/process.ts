@@ -10,9 +10,9 @@ export interface Ended {
   stderr: string;
 }
 
-/** How a process is started, where it matters. */
+/** Options for starting a process. */
 export interface Start {
-  /** Default: that of this process. */
+  /** Default: the directory of this process. */
   cwd?: string;
   /** Default: output is gathered. */
   stdio?: StdioOptions;
@@ -21,7 +21,7 @@ export interface Start {
 }
 
 /**
- * Starts a TypeScript file of this repository, or JavaScript that uses it, in a process of its own.
+ * Starts a TypeScript file of this repository, or JavaScript that uses the repository, in a process of its own.
  * @param file relative to the root of the repository, or absolute
  */
 export function startScript(

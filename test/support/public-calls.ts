@@ -1,32 +1,33 @@
-// One valid call of every public function and constructor, with each of its options given.
+// One valid call of every public function and constructor, with every option given.
 import * as foretoken from '../../lib';
 import type { HeadKind } from '../../lib';
 import { randomBatch, tinyModel, tokenizer } from './training';
 
 /** A call that succeeds. */
 export interface PublicCall {
-  /** Calls it with these arguments. */
+  /** Calls the function or constructor. */
   readonly call: (...args: never[]) => unknown;
-  /** The arguments by name, in their order; those that are options hold every option there is. */
+  /** The arguments by name, in their order; an options argument contains every option. */
   readonly args: Readonly<Record<string, unknown>>;
-  /** Which of the arguments holds options. */
+  /** The name of the options argument. */
   readonly options?: string;
   /** Arguments that may be left out. */
   readonly optional?: readonly string[];
 }
 
-/** What calls work on. */
+/** Objects that the calls use. */
 export interface Stage {
   readonly device: foretoken.Device;
   readonly model: foretoken.MtpModel;
   readonly store: foretoken.ParameterStore;
   readonly data: foretoken.TokenFile;
-  /** An empty directory, and one with a model in it. */
+  /** An empty directory. */
   readonly directory: string;
+  /** A directory with a model in it. */
   readonly saved: string;
 }
 
-/** What is no function to call, or made by other functions alone. */
+/** Exports that are not called here: error classes, and classes that only other functions construct. */
 export const NOT_CALLED = ['ForetokenError', 'Device', 'Tensor', 'Capture'];
 
 let kinds = 0;

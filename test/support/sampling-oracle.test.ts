@@ -1,4 +1,4 @@
-// The oracle of the sampling tests, against what others publish and against mathematics.
+// Checks the oracle of the sampling tests against published vectors and exact formulas.
 import { gumbel, noise, philox, probabilities } from './sampling-oracle';
 
 // Random123, examples/kat_vectors, philox4x32 10.
@@ -31,7 +31,7 @@ test('noise is finite at both ends', () => {
   expect(gumbel(0xffffffff)).toBeCloseTo(-Math.log(33 * Math.log(2)), 9);
 });
 
-test('filters keep what they are defined to keep', () => {
+test('filters keep the tokens of their definition', () => {
   const logits = [0.4, 0.3, 0.2, 0.1].map(Math.log);
   const close = (p: readonly number[], expected: readonly number[]): void =>
     p.forEach((x, i) => expect(x).toBeCloseTo(expected[i]!, 12));

@@ -13,7 +13,7 @@ export function philox(counter: readonly number[], key: bigint): number[] {
   return [c0, c1, c2, c3].map(Number);
 }
 
-/** What the random word x of a token adds to its logit. */
+/** The noise that the random word x of a token adds to its logit. */
 export function gumbel(x: number): number {
   return -Math.log(-Math.log1p(-(x + 0.5) * 2 ** -32));
 }
@@ -43,7 +43,7 @@ export function penalised(
   });
 }
 
-/** The probabilities that a token is drawn from, in float64: zero for what the filters drop. */
+/** The probabilities from which a token is drawn, in float64; 0 for tokens that the filters drop. */
 export function probabilities(
   logits: ArrayLike<number>,
   options: SamplingOptions,
@@ -70,8 +70,8 @@ export function probabilities(
 }
 
 /**
- * The tokens that float32 arithmetic may draw: one, unless a choice hangs on digits that float32 does not have.
- * @param slack relative error granted to scores and to the limits of topP and minP
+ * The tokens that float32 arithmetic may draw: one, unless the choice depends on digits that float32 does not have.
+ * @param slack relative error allowed in scores and in the limits of topP and minP
  */
 export function possibleDraws(
   logits: ArrayLike<number>,

@@ -1,10 +1,10 @@
-// Scripts in processes of their own: for what only shows in how a process ends.
+// Scripts in processes of their own, for behaviour that shows only in how a process ends.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 
 const root = join(__dirname, '../..');
 
-/** What every script, and every worker of one, begins with: the addon as `native`. */
+/** The beginning of every script and of every worker: loads the addon as `native`. */
 export const prelude = `
   const { Worker, parentPort } = require('node:worker_threads');
   const native = require('node-gyp-build')(${JSON.stringify(root)});
@@ -23,11 +23,11 @@ export const prelude = `
 export interface Ended {
   code: number | null;
   signal: string | null;
-  /** What it wrote, to stdout or stderr. */
+  /** Everything written to stdout or stderr. */
   output: string;
 }
 
-/** Runs a script after the prelude; resolves to how its process ended. */
+/** Runs the prelude and a script; resolves with how the process ended. */
 export async function runScript(script: string): Promise<Ended> {
   const child = spawn(process.execPath, ['-e', prelude + script], {
     cwd: root,
@@ -40,5 +40,5 @@ export async function runScript(script: string): Promise<Ended> {
   return new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal, output })));
 }
 
-/** How a process ends that has had no trouble. */
+/** How a process ends without errors. */
 export const success = (output: string): Ended => ({ code: 0, signal: null, output });

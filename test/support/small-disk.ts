@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** A disk of its own, in memory, that can be filled. Only root can mount one. */
+/** A small disk in memory, for tests that fill it. Only root can mount one. */
 export class SmallDisk implements Disposable {
   #files = 0;
 
@@ -14,7 +14,7 @@ export class SmallDisk implements Disposable {
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', path]);
   }
 
-  /** Leaves not a page of room. */
+  /** Fills the disk to the last page. */
   fill(): void {
     const ballast = join(this.path, 'ballast');
     for (let bytes = 1 << 16; bytes >= 4096;) {
@@ -30,7 +30,7 @@ export class SmallDisk implements Disposable {
     }
   }
 
-  /** Gives the room back. */
+  /** Deletes the files of `fill`. */
   free(): void {
     rmSync(join(this.path, 'ballast'), { recursive: true, force: true });
   }

@@ -2,7 +2,7 @@ import { chownSync, mkdtempSync, mkdirSync, readdirSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
-/** A directory that exists while a test runs. Call at the top of a describe or file. */
+/** A directory that exists while a test runs. Construct it at the top of a describe block or file. */
 export class TemporaryDirectory {
   path = '';
 
@@ -18,7 +18,7 @@ export class TemporaryDirectory {
     return join(this.path, name);
   }
 
-  /** Writes a file, with the directories that it needs, and returns its path. */
+  /** Writes a file, creates the directories that it needs, and returns its path. */
   write(name: string, content: string | Uint8Array): string {
     mkdirSync(dirname(this.at(name)), { recursive: true });
     writeFileSync(this.at(name), content);
@@ -26,7 +26,7 @@ export class TemporaryDirectory {
   }
 }
 
-/** Runs `work` as a user whom permissions stop, even where the tests run as root; `directory` is made that user's own. */
+/** Runs `work` as an ordinary user, who is subject to permissions, even if the tests run as root. The user gets `directory`. */
 export async function asOrdinaryUser(directory: string, work: () => Promise<void>): Promise<void> {
   if (process.getuid?.() !== 0) return work();
   const ordinary = 65534;

@@ -6,8 +6,8 @@ import { expectSameBits } from './accuracy';
 import { onCpu, take, type Isa } from './cpu';
 
 /**
- * The float32 results of `fn` at one instruction-set level. Expects the same bits of them with 1, 2 and 3 threads,
- * and nothing left behind.
+ * Returns the float32 results of `fn` at one instruction-set level. Expects the same bits with 1, 2 and 3 threads, and no
+ * tensors or memory left behind.
  */
 export async function onAllThreadCounts(
   isa: Isa,

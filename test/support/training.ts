@@ -22,7 +22,7 @@ export function tinyModel(kind: string, numHeads: number): Omit<ModelOptions, 'v
   };
 }
 
-/** Documents of different lengths as a token file. */
+/** Writes documents of different lengths as a token file. */
 export async function tinyCorpus(directory: string, documents = 12): Promise<TokenFile> {
   const path = join(directory, 'tiny.tokens');
   const texts = Array.from(

@@ -1,4 +1,4 @@
-// Small trees to verify, whose logits are chosen at will: the unembedding is the identity.
+// Small trees to verify, with freely chosen logits, because the unembedding is the identity.
 import type { ActivationDType } from '../../lib/native/binding';
 import type { Device } from '../../lib/tensor/device';
 import type { SamplingHistory, SamplingOptions } from '../../lib/tensor/ops/sampling/sampling';
@@ -18,7 +18,7 @@ export interface TokenTree {
   history?: SamplingHistory;
 }
 
-/** Verifies trees of the same vocabulary together. Logits must be numbers of `dtype`, which stay what they are. */
+/** Verifies trees of the same vocabulary together. `dtype` must be able to hold the logits. */
 export async function verifyTrees(
   device: Device,
   trees: readonly TokenTree[],
@@ -43,12 +43,12 @@ export async function verifyTrees(
   return paths;
 }
 
-/** The tokens along the path to a node, the root's not counted. */
+/** The tokens along the path to a node, without the root's. */
 export function tokensTo({ parents, tokens }: Pick<TokenTree, 'parents' | 'tokens'>, node: number): number[] {
   return node === 0 ? [] : [...tokensTo({ parents, tokens }, parents[node]!), tokens[node]!];
 }
 
-/** A tree of `nodes` nodes with any tokens, duplicates among siblings included. */
+/** A random tree with random tokens, in which siblings may hold the same token. */
 export function randomTree(
   random: Random,
   nodes: number,

@@ -16,7 +16,7 @@ import { onAllVariants, onDevice } from '../../support/devices';
 import { takeIndices } from '../../support/draws';
 import { foretokenError } from '../../support/errors';
 import { representable, tensorOf } from '../../support/half';
-import { words } from '../../support/dot-formats';
+import { dotFormats } from '../../support/dot-formats';
 import { Random } from '../../support/random';
 
 /** Rows, inputs, outputs. */
@@ -80,9 +80,9 @@ function expectedOf(dtype: WordDType, { shape, x, weight, bias }: Problem) {
   const key = `${dtype} ${shape.join()}`;
   const [, inputs, outputs] = shape;
   const withBias = (round: typeof exact): Float64Array =>
-    words[dtype].multiply(x, weight, inputs, round).map((sum, i) => round(sum + bias[i % outputs]!));
+    dotFormats[dtype].multiply(x, weight, inputs, round).map((sum, i) => round(sum + bias[i % outputs]!));
   const found = known.get(key) ?? {
-    held: Float32Array.from(words[dtype].held(weight, inputs)),
+    held: Float32Array.from(dotFormats[dtype].held(weight, inputs)),
     exact: withBias(exact),
     plain: withBias(float32),
   };
@@ -94,7 +94,7 @@ const dtypes = ['bfloat16', 'int8'] as const;
 const cases = dtypes.flatMap((dtype) => allIsaLevels.map((isa) => [dtype, isa] as const));
 
 describe.each(cases)('%s on %s', (dtype, isa) => {
-  const oracle = words[dtype];
+  const oracle = dotFormats[dtype];
 
   test.each(shapes)('%i rows, %i inputs, %i outputs', async (...shape) => {
     const problem = problemOf(shape);
