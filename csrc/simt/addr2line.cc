@@ -17,7 +17,7 @@ int spawn(const std::string& library, int socket) {
   posix_spawn_file_actions_adddup2(&actions, socket, STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, socket, STDOUT_FILENO);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", 0, 0);
-  // Addresses, so that the end of an answer is known; inlined frames; functions; names as one writes them.
+  // -a prints addresses, which mark the end of an answer; -i inlined frames; -f functions; -C demangles names.
   std::string name = "addr2line", options = "-aifC", of = "-e", file = library;
   char* const arguments[] = {name.data(), options.data(), of.data(), file.data(), nullptr};
   pid_t pid = -1;
@@ -52,7 +52,7 @@ bool Addr2line::read_line(std::string& line) {
 std::vector<Addr2line::Frame> Addr2line::frames(uintptr_t offset) {
   std::vector<Frame> frames;
   if (pid_ < 0 || !answers_) return frames;
-  // A second address tells where the answer about the first one ends.
+  // The answer about a second address shows where the answer about the first one ends.
   char question[64];
   const int length = std::snprintf(question, sizeof question, "0x%llx\n0x0\n", static_cast<unsigned long long>(offset));
   if (send(socket_, question, static_cast<size_t>(length), MSG_NOSIGNAL) != length) return frames;
@@ -64,7 +64,7 @@ std::vector<Addr2line::Frame> Addr2line::frames(uintptr_t offset) {
     frame.line = frame.line.substr(0, frame.line.find(" (discriminator"));
     frames.push_back(frame);
   }
-  for (int i = 0; i < 2; ++i) read_line(line);  // what is at 0
+  for (int i = 0; i < 2; ++i) read_line(line);  // the answer about address 0
   return frames;
 }
 

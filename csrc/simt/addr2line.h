@@ -1,5 +1,4 @@
-// The program addr2line of the binutils, which knows debug information: one process that answers as long as this one
-// lives.
+// Asks addr2line of the binutils, which reads debug information, in one process that lives as long as this one.
 #pragma once
 
 #include <cstdint>
@@ -20,16 +19,16 @@ class Addr2line {
   Addr2line(const Addr2line&) = delete;
   Addr2line& operator=(const Addr2line&) = delete;
 
-  // What is at an offset in the library, and what it is inlined into. Nothing where nothing is known, or the program is
-  // not installed.
+  // Returns the function and line at an offset in the library, and those that it is inlined into; nothing if the debug
+  // information has none, or addr2line is not installed.
   std::vector<Frame> frames(uintptr_t offset);
 
  private:
   bool read_line(std::string& line);
 
   int pid_ = -1;
-  int socket_ = -1;          // its input and output
-  FILE* answers_ = nullptr;  // the same
+  int socket_ = -1;          // the input and output of addr2line
+  FILE* answers_ = nullptr;  // reads from the socket
 };
 
 }  // namespace foretoken::simt

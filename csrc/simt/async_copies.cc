@@ -24,7 +24,7 @@ void complete(AsyncCopy& copy) {
   copy.done = true;
 }
 
-// From here on the thread may rely on the copy, and others once they are ordered behind it.
+// Ends a copy that its thread has waited for. Other threads may read it once they are ordered after this thread.
 void end_copy(Thread& thread, AsyncCopy& copy) {
   complete(copy);
   if (!current_launch->checker) return;

@@ -18,7 +18,7 @@ void AtomicOrder::fence(Actor& actor, FenceState& state, bool device) {
 AtomicOrder::Location& AtomicOrder::location(const void* address) {
   Location& location = locations_.try_emplace(address, Location{wave_, {}}).first->second;
   if (location.wave != wave_) {
-    // What an earlier wave left becomes history.
+    // The clock that an earlier wave left becomes history.
     if (location.sum) {
       const auto history = std::make_shared<History>();
       if (location.sum->history) history->waves = location.sum->history->waves;

@@ -1,5 +1,5 @@
-// What orders accesses through atomic operations: one thread's fence and then its atomic operation, another's atomic
-// operation on the same address that finds the result, and then its fence.
+// Orders accesses through atomic operations: one thread's fence and then its atomic operation release what it knows,
+// and another thread's atomic operation on the same address and then its fence acquire that.
 #pragma once
 
 #include <unordered_map>
@@ -10,8 +10,8 @@ namespace foretoken::simt {
 
 struct Thread;
 
-// What a thread's fences have made ready to be handed on, and what atomic operations found but no fence took yet. Those
-// of a block count for atomic operations on shared memory.
+// The clocks that a thread's fences released, and those that its atomic operations read but no fence has acquired yet.
+// The scope `block` counts for atomic operations on shared memory.
 struct FenceState {
   struct Scope {
     ClockRef released, pending;
@@ -25,10 +25,10 @@ class AtomicOrder {
 
   void begin_wave() { ++wave_; }
   void fence(Actor& actor, FenceState& state, bool device);
-  // An atomic operation: reads what others have handed on, and adds to it.
+  // Models an atomic operation, which reads what other threads released, and adds what this thread released.
   void change(const void* address, FenceState::Scope& scope);
   void read(const void* address, FenceState::Scope& scope);
-  // A volatile write: whoever reads it learns nothing of those that wrote before.
+  // Models a volatile write: a thread that reads it learns nothing of earlier writes.
   void write(const void* address, FenceState::Scope& scope);
 
  private:

@@ -10,7 +10,7 @@ namespace foretoken::simt {
 
 namespace {
 
-// Whether what was there before matters to what is there afterwards.
+// Whether the new value depends on the old one.
 constexpr bool reads(std::string_view name) { return name != "atomicExch"; }
 
 template <bool kReads, typename T, typename F>
@@ -75,7 +75,7 @@ FORETOKEN_ATOMIC(atomicAdd, double, before + value)
 FORETOKEN_ATOMIC(atomicExch, float, value)
 FORETOKEN_ATOMIC(atomicMin, long long, value < before ? value : before)
 FORETOKEN_ATOMIC(atomicMax, long long, value > before ? value : before)
-// Counters that start again, at 0 or at `value`.
+// Counters that wrap around, to 0 or to `value`.
 FORETOKEN_ATOMIC(atomicInc, unsigned, before >= value ? 0 : before + 1)
 FORETOKEN_ATOMIC(atomicDec, unsigned, before == 0 || before > value ? value : before - 1)
 

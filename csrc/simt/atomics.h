@@ -1,4 +1,4 @@
-// Atomic operations of CUDA C++: relaxed, and each returns what was there before.
+// Atomic operations of CUDA C++: relaxed, and each returns the old value.
 #pragma once
 
 #define FORETOKEN_ATOMICS(Type)               \

@@ -42,7 +42,8 @@ void arrive_at_barrier(int id, uint32_t count, bool wait, const char* operation,
     fail(std::string(operation) + ": expects " + std::to_string(count) + " threads, others at this barrier " +
          std::to_string(barrier.expected));
   } else if (count == 0 && !is_same_code(barrier.code, code)) {
-    fail("divergent " + std::string(operation) + ": " + source_line(code) + " meets " + source_line(barrier.code));
+    fail("divergent " + std::string(operation) + ": at " + source_line(code) + ", while other threads are at " +
+         source_line(barrier.code));
   }
   ++barrier.arrived;
   if (RaceChecker* const checker = current_launch->checker) barrier.arrivals.add(checker->clocks(), thread.actor);
@@ -60,7 +61,7 @@ std::string problem_of_barriers(const Block& block) {
   for (const BlockBarrier& barrier : block.barriers) {
     if (barrier.arrived == 0) continue;
     return "only " + std::to_string(barrier.arrived) + " of " + std::to_string(barrier.expected) +
-           " threads came to barrier " + std::to_string(&barrier - block.barriers);
+           " threads reached barrier " + std::to_string(&barrier - block.barriers);
   }
   return "";
 }

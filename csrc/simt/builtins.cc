@@ -1,4 +1,4 @@
-// The built-in variables, and small functions of a thread alone.
+// The built-in variables, and small functions that involve no other thread.
 #include <chrono>
 
 #include "csrc/simt/cuda_runtime.h"

@@ -14,7 +14,7 @@ namespace foretoken::simt {
 
 namespace {
 
-constexpr uint32_t kPiece = 16;  // what bulk copies move, and what swizzling moves, at least
+constexpr uint32_t kPiece = 16;  // the bytes that bulk copies and swizzling move as a unit
 
 // Whether an asynchronous operation shall take effect at once.
 bool happens_now() {
@@ -23,7 +23,7 @@ bool happens_now() {
   return launch.options.async_copies == AsyncCopies::kEarly;
 }
 
-// The copy engine knows what the thread knows that gives it work, and nothing of its other work.
+// Gives the copy engine work: it knows what the issuing thread knows, and nothing of its own other work.
 void instruct_engine(Thread& thread) {
   RaceChecker* const checker = current_launch->checker;
   if (!checker) return;
@@ -41,7 +41,7 @@ void require(bool condition, const char* what) {
 
 bool is_multiple(const void* address, uintptr_t of) { return reinterpret_cast<uintptr_t>(address) % of == 0; }
 
-// f(bytes in device memory, offset in the box, how many) for the part of every row of a box that is in the tensor.
+// Calls f(address in device memory, offset in the box, bytes) for the part of every row of a box that is in the tensor.
 template <typename F>
 void for_each_row(const TensorMap& map, int column, int row, F&& f) {
   const int64_t first = std::max<int64_t>(column, 0);
@@ -56,7 +56,7 @@ void for_each_row(const TensorMap& map, int column, int row, F&& f) {
   }
 }
 
-// f(device memory, shared memory, bytes) for pieces of a row that swizzling keeps together.
+// Calls f(device memory, shared memory, bytes) for the pieces of a row that swizzling keeps together.
 template <typename F>
 void for_each_piece(const TensorMap& map, SharedMemory& shared, uint32_t box, unsigned char* global, uint32_t offset,
                     uint32_t bytes, F&& f) {
@@ -70,7 +70,7 @@ void for_each_piece(const TensorMap& map, SharedMemory& shared, uint32_t box, un
 }
 
 const TensorMap& checked_map(const TensorMap* map) {
-  require(map->mark == TensorMap::kMark, "this is no tensor map");
+  require(map->mark == TensorMap::kMark, "the address holds no tensor map");
   return *map;
 }
 
@@ -79,7 +79,7 @@ uint32_t checked_box(Thread& thread, const TensorMap& map, const void* address) 
   return thread.block->shared.offset(checked_shared(address, map.box_bytes(), alignment));
 }
 
-// Issues a copy into the shared memory of `blocks`, at `offset` of each; copy(block) brings the bytes.
+// Issues a copy into the shared memory of `blocks`, at `offset` of each; copy(block) copies the bytes.
 template <typename Copy>
 void issue_load(Thread& thread, const std::vector<Block*>& blocks, uint32_t offset, uint32_t bytes, uint64_t* barrier,
                 Copy copy) {
@@ -150,7 +150,7 @@ enum class Store { kOverwrite, kAdd };
 void store_tensor(const TensorMap* given, int column, int row, const void* from, Store how) {
   Thread& thread = current_thread();
   const TensorMap& map = checked_map(given);
-  require(how == Store::kOverwrite || map.is_float32, "only sums of float32 are emulated");
+  require(how == Store::kOverwrite || map.is_float32, "only float32 sums are emulated");
   const uint32_t box = checked_box(thread, map, from);
   instruct_engine(thread);
   check_engine(thread, from, map.box_bytes(), kRead);

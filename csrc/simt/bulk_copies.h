@@ -1,5 +1,5 @@
-// Copies by a block's copy engine, in bulk: into shared memory, where an mbarrier counts the bytes, and out of it, in
-// groups that the thread waits for.
+// Bulk copies by a block's copy engine: into shared memory, where an mbarrier counts the bytes, and out of shared
+// memory, in groups that the thread waits for.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,10 @@ namespace foretoken::simt {
 struct Block;
 struct Thread;
 
-// One out of shared memory.
+// A copy out of shared memory.
 struct BulkStore {
   uint32_t group;
-  uint32_t time;  // of the copy engine: when it reads; it writes one later
+  uint32_t time;  // of the copy engine when it reads; it writes at time + 1
   bool read_is_awaited;
   bool done;
   std::function<void()> copy;
@@ -26,7 +26,7 @@ struct ThreadStores {
   uint32_t groups = 0;  // committed
 };
 
-// Copies into shared memory that are under way.
+// Pending copies into shared memory.
 class BulkLoads {
  public:
   void add(std::function<void()> complete) { pending_.push_back(std::move(complete)); }
@@ -39,9 +39,9 @@ class BulkLoads {
   std::vector<std::function<void()>> pending_;
 };
 
-// What is wrong with the copies of a thread that exits, or nothing.
+// Returns the problem with the copies of a thread that exits; empty if there is none.
 std::string problem_of_stores(const Thread& thread);
-// Finishes what the thread does not wait for.
+// Finishes the copies that the thread did not wait for.
 void finish_stores(Thread& thread);
 
 }  // namespace foretoken::simt

@@ -15,7 +15,7 @@ void raise(std::vector<uint32_t>& into, const std::vector<uint32_t>& from) {
 }  // namespace
 
 ClockPool::~ClockPool() {
-  // Histories refer to other clocks; a kernel that failed has left some of both behind.
+  // Histories refer to other clocks; a kernel that failed leaves some of both behind.
   for (Clock& clock : all_) clock.history.reset();
 }
 

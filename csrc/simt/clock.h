@@ -1,8 +1,8 @@
-// Vector clocks: what each actor of a kernel knows of what the others did. An actor is whoever accesses memory on its
-// own: a thread, the tensor core of a warp, the copy engine of a block. Its time advances wherever it hands on what it
-// knows; what it did at a time happens before what another does once that one knows of the time.
+// Vector clocks: what each actor of a kernel knows of what the others did. An actor accesses memory on its own: a
+// thread, the tensor core of a warp, or the copy engine of a block. An actor's time advances whenever it passes on what
+// it knows. What it did at a time happens before everything that another actor does once the other knows of that time.
 //
-// Clocks are shared, and never change once they are: after a barrier all its threads hold the same one.
+// Clocks are shared, and a shared clock never changes: after a barrier all its threads hold the same one.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ struct History;
 
 struct Clock {
   uint32_t references = 0;
-  // The time of each actor up to which its accesses are known. Behind them, once there was a fence of proxies, the same
-  // for what the asynchronous proxy (copy engines, tensor cores) may see of them.
+  // The time of each actor up to which its accesses are known. After a proxy fence, a second half follows: the times up
+  // to which the asynchronous proxy (copy engines, tensor cores) may see the accesses.
   std::vector<uint32_t> times;
   bool has_proxied = false;
   std::shared_ptr<const History> history;  // what is known of earlier waves of blocks; may be null
@@ -26,7 +26,7 @@ struct Clock {
 
 class ClockPool;
 
-// A counted reference; not for several operating-system threads.
+// A counted reference, for a single operating-system thread.
 class ClockRef {
  public:
   ClockRef() = default;
@@ -56,21 +56,21 @@ struct History {
     uint32_t wave;
     ClockRef clock;
   };
-  std::vector<Wave> waves;  // rising
+  std::vector<Wave> waves;  // in ascending order
 };
 
 struct Actor {
   uint32_t index = 0;
   uint32_t time = 1;
-  uint32_t interval = 0;  // that of this time in the checker's records; 0: nothing accessed yet
-  bool in_order = true;   // whether it does one thing after the other
-  ClockRef known;         // its own entry does not count; `time` does
+  uint32_t interval = 0;  // of this time in the checker's records; 0: nothing accessed yet
+  bool in_order = true;   // whether its own accesses are ordered
+  ClockRef known;         // its own entry is ignored; `time` replaces it
 
   void advance() {
     ++time;
     interval = 0;
   }
-  // Whether it knows of what `other` did at `when`; `proxied`: whether that may be seen by the asynchronous proxy.
+  // Whether the actor knows of what `other` did at `when`; if `proxied`, whether the asynchronous proxy may see that.
   bool knows(uint32_t other, uint32_t when, bool proxied) const {
     if (!proxied) return (other == index && in_order) || known->times[other] >= when;
     return known->has_proxied && known->times[known->times.size() / 2 + other] >= when;
@@ -84,15 +84,15 @@ class ClockPool {
   ClockPool(const ClockPool&) = delete;
   ClockPool& operator=(const ClockPool&) = delete;
 
-  // A clock that knows nothing but `history`.
+  // Makes a clock that knows only `history`.
   ClockRef unknowing(std::shared_ptr<const History> history = nullptr);
-  // What either knows.
+  // Returns what either clock knows.
   ClockRef joined(const ClockRef& a, const ClockRef& b);
-  // What the actor knows, itself included.
+  // Returns what the actor knows, its own accesses included.
   ClockRef of(const Actor& actor);
-  // The same, all of which the asynchronous proxy may see.
+  // Returns the same, and that the asynchronous proxy may see all of it.
   ClockRef proxied(const Actor& actor);
-  // `clock` and a time of one more actor.
+  // Returns what `clock` knows and the accesses of one more actor up to `time`.
   ClockRef with(const ClockRef& clock, uint32_t actor, uint32_t time);
 
  private:
@@ -108,22 +108,22 @@ class ClockPool {
   std::vector<Clock*> unused_;
 };
 
-// What the actors that meet at a barrier know together.
+// Adds up what the actors that arrive at a barrier know.
 class ClockSum {
  public:
-  // Adds what the actor knows and did; its time advances.
+  // Adds what the actor knows and did, and advances its time.
   void add(ClockPool& pool, Actor& actor);
-  // Adds what another did up to `time`.
+  // Adds what another actor did up to `time`.
   void add_time(ClockPool& pool, uint32_t actor, uint32_t time);
-  // The sum, which starts anew; null if nothing was added.
+  // Returns the sum and starts a new one; null if nothing was added.
   ClockRef take();
 
  private:
   Clock* begin(ClockPool& pool, const ClockRef& known);
 
-  Clock* sum_ = nullptr;  // held by sum_reference_ alone
+  Clock* sum_ = nullptr;  // held only by sum_reference_
   ClockRef sum_reference_;
-  ClockRef last_;  // added last: the next one mostly knows the same
+  ClockRef last_;  // the clock added last, which the next actor mostly holds as well
 };
 
 inline ClockRef::~ClockRef() {

@@ -22,7 +22,7 @@ void end_phase_if_complete(Cluster& cluster) {
 void arrive(const void* code) {
   Thread& thread = begin_operation("barrier.cluster.arrive", code);
   Cluster& cluster = *thread.block->cluster;
-  if (thread.has_arrived) fail("barrier.cluster.arrive: the thread has arrived before and not waited");
+  if (thread.has_arrived) fail("barrier.cluster.arrive: the thread has arrived already and not waited since");
   thread.has_arrived = true;
   thread.cluster_phase = cluster.phase;
   ++cluster.arrived;

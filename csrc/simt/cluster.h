@@ -1,4 +1,4 @@
-// Blocks that run at once, reach into each other's shared memory, and have a barrier of their own.
+// Clusters: blocks that run at once, access each other's shared memory, and share a barrier.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +13,15 @@ struct Thread;
 
 struct Cluster {
   std::vector<Block*> blocks;
-  // The barrier: threads arrive, and may wait for the others later.
+  // The barrier, at which threads arrive and may wait later.
   uint32_t phase = 0;
   uint32_t arrived = 0;
   std::vector<Thread*> waiting;
   ClockSum arrivals;
   ClockRef released;
 };
+
+// Removes a thread that has exited from its cluster's barrier, so that no thread waits for it.
+void leave_cluster(Thread& thread);
 
 }  // namespace foretoken::simt

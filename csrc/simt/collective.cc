@@ -12,7 +12,7 @@ namespace {
 
 bool must_be_same_instruction(CollectiveKind kind) { return kind >= CollectiveKind::kLdmatrix; }
 
-// The operation under way that the lanes of this mask belong to, or a new one.
+// Returns the operation in progress of the lanes of this mask, or begins a new one.
 Collective& join(Warp& warp, uint32_t mask, CollectiveKind kind, const Place& place) {
   for (uint32_t i = 0; i < warp.collective_count; ++i) {
     Collective& other = warp.collectives[i];

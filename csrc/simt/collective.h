@@ -15,7 +15,7 @@ enum class CollectiveKind {
   kBallot,
   kReduce,
   kElect,
-  // All lanes must come to these by the same instruction.
+  // All lanes must execute these by the same instruction.
   kLdmatrix,
   kMma,
   kWgmma,
@@ -24,16 +24,16 @@ enum class CollectiveKind {
   kWgmmaWait,
 };
 
-// One under way: lanes of `mask` that have come wait for the others.
+// An operation in progress: the lanes of `mask` that have arrived wait for the others.
 struct Collective {
   uint32_t mask = 0;
   uint32_t arrived = 0;
   CollectiveKind kind{};
-  Place place;  // of the lane that came first
+  Place place;  // of the lane that arrived first
 };
 
-// Waits for the lanes of the mask; then `execute` runs once, for all of them, with what each brought in
-// warp.operands[lane]. The caller is at thread.place.
+// Waits for the lanes of the mask. Then the last lane runs `execute` once for all of them, with the operand of each in
+// warp.operands[lane]. The caller has set thread.place.
 using ExecuteCollective = void (*)(Warp& warp, uint32_t mask);
 void meet(uint32_t mask, CollectiveKind kind, void* operand, ExecuteCollective execute);
 

@@ -18,7 +18,7 @@ uint32_t bfloat16x2_of_floats(float low, float high) {
 }
 
 uint32_t multiply_bfloat16x2(uint32_t a, uint32_t b) {
-  // The product is exact in float32 but for subnormal ones, which float64 holds, too.
+  // The product of two bfloat16 numbers is exact in float32, except for subnormal products, which are rounded twice.
   const auto product = [](uint32_t x, uint32_t y) { return std::bit_cast<float>(x) * std::bit_cast<float>(y); };
   return bfloat16x2_of_floats(product(a << 16, b << 16), product(a & 0xffff0000, b & 0xffff0000));
 }
@@ -31,7 +31,7 @@ uint16_t half_of_float(float x) {
   if (magnitude >= 65520) return sign | 0x7c00;
   constexpr float kSmallestNormal = 0x1p-14f;
   if (magnitude < kSmallestNormal) {
-    // A multiple of 2^-24; adding 2^-1, whose last bit is worth that, rounds to one.
+    // Rounds to a multiple of 2^-24 by adding 2^-1, whose last bit is worth 2^-24.
     const float rounded = magnitude + 0.5f;
     return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(rounded) - std::bit_cast<uint32_t>(0.5f)));
   }
@@ -43,7 +43,7 @@ uint16_t half_of_float(float x) {
 float float_of_half(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
   const uint32_t exponent = half >> 10 & 0x1f, mantissa = half & 0x3ff;
-  // Every NaN becomes the same, as on GPUs.
+  // Every NaN becomes the same NaN, as on GPUs.
   if (exponent == 0x1f) return std::bit_cast<float>(mantissa != 0 ? 0x7fffffff : sign | 0x7f800000);
   if (exponent == 0) {
     const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;

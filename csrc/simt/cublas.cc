@@ -1,6 +1,6 @@
-// A stand-in for cuBLAS, for device memory and streams of the emulator: what csrc/cuda/host/cublas.cc calls, declared
-// as cublas_v2.h declares it, with the refusals that NVIDIA documents. It sums in float64, so that products can be told
-// from those of the kernels.
+// A stand-in for cuBLAS, for device memory and streams of the emulator: the functions that csrc/cuda/host/cublas.cc
+// calls, declared as in cublas_v2.h, with the errors that NVIDIA documents. It sums in float64, so that tests can
+// distinguish its products from those of the kernels.
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -23,7 +23,7 @@ struct Handle {
   int math_mode = 0, pointer_mode = 0;
 };
 
-// A matrix stored by columns, its columns `stride` elements apart.
+// A matrix stored by columns, which begin `stride` elements apart.
 struct Stored {
   const void* data;
   int type;
@@ -49,7 +49,7 @@ void write(void* c, int type, int64_t i, double value) {
   else static_cast<uint16_t*>(c)[i] = foretoken::simt::ptx::bfloat16_of_float(rounded);
 }
 
-// With CUBLAS_COMPUTE_32F: operands of one type, and a result of the same or float32.
+// Whether CUBLAS_COMPUTE_32F supports the types: operands of one type, and a result of that type or float32.
 bool has(int a_type, int b_type, int c_type) {
   const bool known = a_type == kReal32 || a_type == kReal16 || a_type == kRealBFloat16;
   return known && a_type == b_type && (c_type == a_type || c_type == kReal32);
@@ -73,7 +73,7 @@ CUBLAS_EXPORT cublasDestroy_v2(void* handle) {
 CUBLAS_EXPORT cublasSetStream_v2(void* handle, cudaStream_t stream) {
   if (!handle) return kNotInitialized;
   static_cast<Handle*>(handle)->stream = stream;
-  static_cast<Handle*>(handle)->workspace = nullptr;  // that of the library again
+  static_cast<Handle*>(handle)->workspace = nullptr;  // resets it to the library's own, as cuBLAS does
   return kSuccess;
 }
 
@@ -96,7 +96,7 @@ CUBLAS_EXPORT cublasSetPointerMode_v2(void* handle, int mode) {
   return kSuccess;
 }
 
-// c[m, n] = alpha op(a) op(b) + beta c, all stored by columns.
+// Computes c[m, n] = alpha op(a) op(b) + beta c, all stored by columns.
 CUBLAS_EXPORT cublasGemmEx(void* handle, int operation_a, int operation_b, int m, int n, int k, const void* alpha,
                            const void* a, int a_type, int a_stride, const void* b, int b_type, int b_stride,
                            const void* beta, void* c, int c_type, int c_stride, int compute_type, int) {
@@ -109,7 +109,7 @@ CUBLAS_EXPORT cublasGemmEx(void* handle, int operation_a, int operation_b, int m
   }
   if (compute_type != kCompute32 || !has(a_type, b_type, c_type)) return kNotSupported;
   const bool on_device = here.pointer_mode == kPointerModeDevice;
-  // Factors on the host are read now, those on the device in the order of the stream.
+  // Reads factors on the host now; the stream reads factors on the device when it runs the product.
   const float host_alpha = on_device ? 0 : *static_cast<const float*>(alpha);
   const float host_beta = on_device ? 0 : *static_cast<const float*>(beta);
   const auto run = [=](CUstream_st&) {

@@ -1,5 +1,5 @@
-// What csrc/cuda/platform.h includes instead of CUDA's own cuda_runtime.h when the kernels are compiled for the
-// emulator: the keywords of CUDA C++, its built-in variables and functions, and the runtime API, under their own names.
+// Replaces CUDA's cuda_runtime.h when csrc/cuda/platform.h is compiled for the emulator: the keywords of CUDA C++, its
+// built-in variables and functions, and the runtime API, under their own names.
 #pragma once
 
 #include "csrc/simt/atomics.h"

@@ -20,9 +20,9 @@ namespace foretoken::simt {
 namespace {
 
 constexpr size_t kRange = size_t{32} << 30;
-constexpr size_t kUnit = 256;  // allocations begin at multiples
+constexpr size_t kUnit = 256;  // allocations begin at multiples of it
 constexpr size_t kPage = 4096;
-// Allocations of many pages begin with one: what they hold is dropped by the page.
+// Allocations of at least this many bytes begin at a page, because clearing drops whole pages.
 constexpr size_t kManyPages = size_t{1} << 20;
 
 template <typename T>
@@ -33,7 +33,7 @@ T* map(size_t count) {
   return static_cast<T*>(memory);
 }
 
-// Makes mapped memory zero; whole pages of it take no room afterwards.
+// Fills mapped memory with zeros. Whole pages of it occupy no memory afterwards.
 void clear(void* memory, size_t bytes) {
   auto* const begin = static_cast<unsigned char*>(memory);
   const uintptr_t first = reinterpret_cast<uintptr_t>(begin);
@@ -49,16 +49,16 @@ void clear(void* memory, size_t bytes) {
 
 struct Memory {
   unsigned char* const base = map<unsigned char>(kRange);
-  // Of each unit the allocation that it belongs to. Kernels read it while the host allocates.
+  // The allocation that each unit belongs to. Kernels read it while the host allocates.
   std::atomic<Allocation*>* const owners = map<std::atomic<Allocation*>>(kRange / kUnit);
   Granule* const granules = map<Granule>(kRange / Granule::kBytes);
-  uint64_t* const written = map<uint64_t>(kRange / 64);  // a bit a byte
+  uint64_t* const written = map<uint64_t>(kRange / 64);  // one bit per byte
 
   std::mutex mutex;
   std::map<unsigned char*, Allocation> allocations;
-  std::deque<Allocation> freed;  // lately
+  std::deque<Allocation> freed;  // recently
   size_t next = 0;               // where to look for room first
-  size_t in_use = 0;             // of both kinds, with gaps
+  size_t in_use = 0;             // bytes of both kinds, with gaps
   size_t device_bytes = 0;
 };
 
@@ -69,8 +69,8 @@ Memory& memory() {
 
 size_t units_of(size_t bytes) { return (bytes + kUnit - 1) / kUnit; }
 
-// An allocation and the gap behind it. What is checked has large ones, so that accesses out of bounds do not end up in
-// another allocation.
+// The bytes of an allocation and of the gap behind it. Gaps are large in the checked build, so that accesses out of
+// bounds do not fall into another allocation.
 size_t span_of(size_t bytes) {
   const size_t gap = is_checked_build() ? 256 * kUnit : kUnit;
   return units_of(bytes) * kUnit + gap;
@@ -82,7 +82,7 @@ unsigned char* aligned(unsigned char* address, size_t alignment) {
   return address + (~reinterpret_cast<uintptr_t>(address) + 1) % alignment;
 }
 
-// Room for so many bytes at or after `start`, or null.
+// Finds room for `bytes` at or after `start`; null if there is none.
 unsigned char* find_room(Memory& all, size_t bytes, size_t start) {
   const size_t span = span_of(bytes), alignment = alignment_of(bytes);
   unsigned char* candidate = aligned(all.base + start, alignment);
@@ -93,7 +93,7 @@ unsigned char* find_room(Memory& all, size_t bytes, size_t start) {
   return candidate + span <= all.base + kRange ? candidate : nullptr;
 }
 
-// Freed memory is used again late, so that whoever still uses it meets poison, but not so late that it piles up.
+// Reuses freed memory late, so that code that still uses it reads poison, but not so late that it piles up.
 unsigned char* find_room(Memory& all, size_t bytes) {
   constexpr size_t kLate = size_t{32} << 20;
   if (all.next > 2 * all.in_use + kLate) all.next = 0;
@@ -109,7 +109,7 @@ void set_owner(Memory& all, const Allocation& allocation, Allocation* owner) {
 
 void forget(Memory& all, const unsigned char* address, size_t bytes) {
   if (!is_checked_build()) return;
-  const auto begin = static_cast<size_t>(address - all.base);  // a multiple of the unit
+  const auto begin = static_cast<size_t>(address - all.base);  // a multiple of kUnit
   const size_t units = units_of(bytes);
   clear(all.granules + begin / Granule::kBytes, units * kUnit / Granule::kBytes * sizeof(Granule));
   clear(all.written + begin / 64, units * kUnit / 8);
@@ -172,7 +172,7 @@ const Allocation* find_allocation(const void* address) {
 
 namespace {
 
-// How far the address is from the allocation; 0 within it.
+// Returns the bytes between the address and the allocation; 0 within it.
 size_t distance(const Allocation& allocation, const unsigned char* address) {
   if (address < allocation.address) return static_cast<size_t>(allocation.address - address);
   const unsigned char* const last = allocation.address + allocation.bytes - 1;

@@ -31,12 +31,12 @@ void StackPool::reserve(size_t count) {
 
 Stack StackPool::stack(size_t index) const {
   char* const guard = memory_ + index * kStride;
-  // Tops of stacks that lay whole pages apart would compete for the same lines of the cache.
+  // Stacks whose tops are a multiple of the page size apart would compete for the same cache lines.
   const size_t shift = index * 7 % 32 * 128;
   return {guard + kPage, guard + kStride - shift};
 }
 
-// Saves what a called function must keep and the stack pointer; then the same backwards for the other fiber.
+// Saves the callee-saved registers and the stack pointer, then restores those of the other fiber.
 #if defined(__x86_64__)
 
 asm(R"(
@@ -66,7 +66,7 @@ foretoken_simt_switch:
 void* prepare_fiber(const Stack& stack, void (*entry)()) {
   constexpr int kSaved = 6;
   auto** top = reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(stack.high) & ~uintptr_t{15});
-  *--top = nullptr;  // where entry() would return to; keeps the stack aligned as after a call
+  *--top = nullptr;  // the return address of entry(); aligns the stack as after a call
   *--top = reinterpret_cast<void*>(entry);
   for (int i = 0; i < kSaved; ++i) *--top = nullptr;
   return top;
@@ -118,7 +118,7 @@ void* prepare_fiber(const Stack& stack, void (*entry)()) {
 }
 
 #else
-#error "the emulator switches stacks on x86-64 and aarch64 only"
+#error "the emulator can switch stacks only on x86-64 and aarch64"
 #endif
 
 }  // namespace foretoken::simt

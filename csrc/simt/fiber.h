@@ -1,4 +1,4 @@
-// Fibers: stacks of their own among which one operating-system thread switches. Each thread of a kernel runs on one.
+// Fibers: stacks between which one operating-system thread switches. Each thread of a kernel runs on a fiber.
 #pragma once
 
 #include <cstddef>
@@ -6,13 +6,13 @@
 namespace foretoken::simt {
 
 struct Stack {
-  char* low = nullptr;  // below it lies a page that faults
+  char* low = nullptr;  // the page below it faults
   char* high = nullptr;
 
   bool holds(const void* address) const { return address >= low && address < high; }
 };
 
-// The stacks of all threads that run at once. They are kept for the next kernel.
+// The stacks of all threads that run at once. The pool keeps them for the next kernel.
 class StackPool {
  public:
   static constexpr size_t kStackBytes = 256 * 1024;
@@ -22,7 +22,7 @@ class StackPool {
   StackPool(const StackPool&) = delete;
   StackPool& operator=(const StackPool&) = delete;
 
-  // Makes sure that there are `count`.
+  // Makes stacks until there are at least `count`.
   void reserve(size_t count);
   Stack stack(size_t index) const;
 
@@ -31,10 +31,10 @@ class StackPool {
   size_t count_ = 0;
 };
 
-// A suspended fiber is its stack pointer. `prepare_fiber` makes one that begins with entry(), which must not return.
+// Makes a suspended fiber, represented by its stack pointer, that begins with entry(). entry() must not return.
 void* prepare_fiber(const Stack& stack, void (*entry)());
 
-// Suspends the caller into *from and goes on with `to`.
+// Suspends the current fiber, stores it in *from, and resumes `to`.
 extern "C" void foretoken_simt_switch(void** from, void* to);
 
 }  // namespace foretoken::simt

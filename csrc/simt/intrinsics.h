@@ -1,5 +1,5 @@
-// Arithmetic of CUDA C++ that the host's library lacks. Those with hardware of their own on the GPU (__expf, rsqrtf, …)
-// are computed in full accuracy here: results agree with a GPU's within its documented error, not to the bit.
+// Arithmetic of CUDA C++ that the host's library lacks. Functions that a GPU approximates in hardware (__expf, rsqrtf,
+// …) are computed accurately here: results agree with a GPU's within its documented error, not to the bit.
 #pragma once
 
 #include <math.h>
@@ -54,13 +54,13 @@ FORETOKEN_MIN_MAX(unsigned long)
 FORETOKEN_MIN_MAX(long long)
 FORETOKEN_MIN_MAX(unsigned long long)
 #undef FORETOKEN_MIN_MAX
-// As fmin and fmax: the other operand where one is not a number.
+// Like fmin and fmax, these return the other operand if one is NaN.
 __forceinline__ float min(float a, float b) { return fminf(a, b); }
 __forceinline__ float max(float a, float b) { return fmaxf(a, b); }
 __forceinline__ double min(double a, double b) { return fmin(a, b); }
 __forceinline__ double max(double a, double b) { return fmax(a, b); }
 
-// --- floats, rounding to nearest even where the name says nothing else ---
+// --- floats, rounding to nearest even unless the name says otherwise ---
 
 __forceinline__ float __fadd_rn(float a, float b) { return a + b; }
 __forceinline__ float __fsub_rn(float a, float b) { return a - b; }

@@ -1,4 +1,4 @@
-// Launching kernels: what the runtime API says about them, and how a call with its arguments is packed.
+// Launching kernels: the runtime API's types for it, and the packing of a call with its arguments.
 #pragma once
 
 #include <memory>

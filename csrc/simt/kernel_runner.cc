@@ -16,13 +16,13 @@ namespace {
 
 uint64_t product(const dim3& size) { return uint64_t{size.x} * size.y * size.z; }
 
-// The place of the number-th of `size`, counted along x, then y, then z.
+// Returns the coordinates of element `number` of a grid of `size`, counted along x, then y, then z.
 uint3 place_of(uint64_t number, const dim3& size) {
   return {static_cast<unsigned>(number % size.x), static_cast<unsigned>(number / size.x % size.y),
           static_cast<unsigned>(number / size.x / size.y)};
 }
 
-// What is kept from launch to launch: stacks, and blocks with their shared memory.
+// Keeps stacks, and blocks with their shared memory, from launch to launch.
 struct Machine {
   std::mutex mutex;
   StackPool stacks;
@@ -34,7 +34,7 @@ Machine& machine() {
   return *the_machine;
 }
 
-// A launch, cluster after cluster; so many at once as may be resident.
+// Runs a launch, as many clusters at a time as may be resident.
 class KernelRun {
  public:
   KernelRun(Machine& machine, const LaunchShape& shape, const KernelCall& call, const Options& options);
@@ -52,7 +52,7 @@ class KernelRun {
   const LaunchShape shape_;
   const dim3 clusters_;  // of the grid
   const uint64_t cluster_count_, cluster_blocks_;
-  const uint64_t at_once_;  // clusters
+  const uint64_t at_once_;  // clusters that run at a time
   std::optional<RaceChecker> checker_;
   std::optional<AtomicOrder> atomic_order_;
   Launch launch_;
@@ -182,11 +182,11 @@ void KernelRun::begin_threads(Block& block) {
   }
 }
 
-// What blocks left behind that have come to their end.
+// Returns the problem with what blocks left behind when they ended; empty if there is none.
 std::string KernelRun::problem_of_wave() const {
   if (!launch_.bulk_loads.empty()) {
-    return describe_failure(launch_,
-                            "all threads have exited, and asynchronous copies that none waited for are under way");
+    return describe_failure(
+        launch_, "all threads have exited, but asynchronous copies that none of them waited for are in progress");
   }
   for (const Block* block : launch_.blocks) {
     for (const std::string& problem :

@@ -13,7 +13,7 @@ struct LaunchShape {
   size_t dynamic_shared_bytes = 0;
 };
 
-// Returns what the kernel did wrong, or nothing. Kernels run one at a time, whatever streams they come from.
+// Returns a report of what the kernel did wrong, or nothing. Kernels run one at a time, also those of different streams.
 std::string run_kernel(const LaunchShape& shape, const KernelCall& call, const Options& options);
 
 }  // namespace foretoken::simt

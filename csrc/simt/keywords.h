@@ -9,5 +9,5 @@
 #define __launch_bounds__(...)
 #define __forceinline__ inline __attribute__((always_inline))
 #define __align__(bytes) __attribute__((aligned(bytes)))
-// A variable of this class would silently be each thread's own.
+// Rejects __shared__, because each thread would silently get a variable of its own.
 #define __shared__ static_assert(false, "shared memory is declared by FORETOKEN_SHARED or FORETOKEN_DYNAMIC_SHARED");

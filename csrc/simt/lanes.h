@@ -12,7 +12,7 @@ constexpr uint32_t kLanes = 32;
 constexpr uint32_t kAllLanes = 0xffffffffu;
 constexpr int kMostWarps = 32;  // of a block
 
-// f(lane) for the lanes of a mask, rising.
+// Calls f(lane) for the lanes of a mask, in ascending order.
 template <typename F>
 void for_each_lane(uint32_t mask, F&& f) {
   for (; mask; mask &= mask - 1) f(static_cast<uint32_t>(std::countr_zero(mask)));

@@ -1,4 +1,4 @@
-// Where this library lies in memory: its code, by which accesses are known, and its constants.
+// The addresses of this library in memory. They identify accesses by their code, and constants.
 #pragma once
 
 #include <cstddef>

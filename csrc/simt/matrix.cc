@@ -1,4 +1,4 @@
-// ldmatrix and mma.sync: what the lanes of a warp hold of small matrices.
+// ldmatrix and mma.sync, which distribute small matrices over the lanes of a warp.
 #include <bit>
 #include <cstring>
 

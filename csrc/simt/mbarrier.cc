@@ -16,7 +16,7 @@ constexpr uint32_t kMark = 0x6d626172;
 constexpr uint32_t kMostArrivals = (1u << 20) - 1;
 constexpr int64_t kMostBytes = (1 << 20) - 1;
 
-// The eight bytes in shared memory.
+// The eight bytes that a barrier occupies in shared memory.
 struct Word {
   uint32_t mark, number;
 };
@@ -43,8 +43,8 @@ void end_phase_if_complete(Block& block, Mbarrier& barrier) {
 void arrive(Block& block, Mbarrier& barrier) {
   Thread& thread = current_thread();
   if (barrier.missing == 0) {
-    fail("mbarrier.arrive: more than the " + std::to_string(barrier.expected) + " arrivals of a phase; what it still " +
-         "waits for is " + std::to_string(barrier.bytes) + " bytes");
+    fail("mbarrier.arrive: more than the " + std::to_string(barrier.expected) + " arrivals of a phase, which still " +
+         "waits for " + std::to_string(barrier.bytes) + " bytes");
   }
   if (RaceChecker* const checker = current_launch->checker) barrier.arrivals.add(checker->clocks(), thread.actor);
   --barrier.missing;
@@ -56,15 +56,15 @@ void expect(Mbarrier& barrier, uint32_t bytes) {
   barrier.bytes += bytes;
   barrier.carried = barrier.phase + 1;
   if (barrier.bytes > kMostBytes) {
-    fail("mbarrier.expect_tx: " + std::to_string(barrier.bytes) + " bytes are announced; there can be " +
-         std::to_string(kMostBytes));
+    fail("mbarrier.expect_tx: " + std::to_string(barrier.bytes) + " bytes are announced; at most " +
+         std::to_string(kMostBytes) + " are allowed");
   }
 }
 
 void acquire(Thread& thread, Mbarrier& barrier) {
   RaceChecker* const checker = current_launch->checker;
   if (!checker) return;
-  // Threads that wait mostly know the same, and what they learn is the same as well.
+  // Caches the answer, because most threads that wait know the same and therefore learn the same.
   if (!barrier.asked || !(barrier.asked == thread.actor.known)) {
     barrier.asked = thread.actor.known;
     barrier.answered = checker->clocks().joined(thread.actor.known, barrier.released);
@@ -110,8 +110,8 @@ void check_visible_to_engine(const Mbarrier& barrier) {
   const Thread& thread = current_thread();
   if (!current_launch->checker || thread.block->copy_engine.knows(barrier.maker, barrier.made, true)) return;
   fail(std::string(thread.place.operation) +
-       ": the copy engine may not see yet that the barrier is initialised: that " +
-       "takes fence_mbarrier_init and a barrier");
+       ": the copy engine may not see yet that the mbarrier is initialised; that " +
+       "requires fence_mbarrier_init and a barrier");
 }
 
 void complete_bytes(Block& block, Mbarrier& barrier, uint32_t bytes, uint32_t copy_engine, uint32_t time) {
@@ -126,12 +126,12 @@ std::string problem_of_mbarriers(const Block& block) {
   for (const Mbarrier& barrier : block.mbarriers) {
     const std::string where = block.shared.describe(barrier.offset, sizeof(Word));
     if (barrier.bytes > 0) {
-      return "mbarrier: " + std::to_string(barrier.bytes) + " bytes were announced that did not come: " + where;
+      return "mbarrier: " + std::to_string(barrier.bytes) + " announced bytes did not arrive: " + where;
     }
     if (barrier.bytes < 0) {
-      return "mbarrier: " + std::to_string(-barrier.bytes) + " bytes came that were not announced: " + where;
+      return "mbarrier: " + std::to_string(-barrier.bytes) + " bytes arrived that were not announced: " + where;
     }
-    if (barrier.carried > barrier.awaited) return "mbarrier: bytes came that no thread has waited for: " + where;
+    if (barrier.carried > barrier.awaited) return "mbarrier: bytes arrived that no thread has waited for: " + where;
   }
   return "";
 }
@@ -146,12 +146,12 @@ void mbarrier_init(uint64_t* barrier, uint32_t arrivals) {
   auto* const address = checked_shared(barrier, sizeof(Word), sizeof(Word));
   const uint32_t offset = block.shared.offset(address);
   if (arrivals < 1 || arrivals > kMostArrivals) {
-    fail("mbarrier.init: " + std::to_string(arrivals) + " arrivals; there must be 1 … " +
+    fail("mbarrier.init: the number of arrivals is " + std::to_string(arrivals) + ", but must be 1 … " +
          std::to_string(kMostArrivals));
   }
   for (const Mbarrier& other : block.mbarriers) {
     if (other.valid && other.offset == offset)
-      fail("mbarrier.init: it is initialised already, and was not invalidated");
+      fail("mbarrier.init: the barrier is initialised already, and was not invalidated");
   }
   check_word(thread, address, kWrite);
   const Word word{kMark, static_cast<uint32_t>(block.mbarriers.size())};

@@ -36,12 +36,13 @@ struct Checked {
     current_launch->hears_accesses = false;
     const bool lacks_fence = kind & kAsync && other.kind() & kWrite && !(other.kind() & kAsync);
     const char* const advice =
-        lacks_fence ? ". What copy engines and tensor cores read takes fence_proxy_async() before the barrier" : "";
+        lacks_fence ? ". Memory that copy engines and tensor cores read requires fence_proxy_async() before the barrier"
+                    : "";
     fail("race on " + where + "\n  " + who() + "\n  " + current_launch->checker->describe(other) +
          "\n  nothing orders the two" + advice);
   }
 
-  // How many of the access's bytes, which begin at `first`, the granule has that begins at `at`.
+  // Returns how many bytes of the access, which begins at byte `first`, are at `at` or behind it in the same granule.
   size_t bytes_of_granule(size_t first, size_t at) const {
     return std::min(first + bytes, (at / Granule::kBytes + 1) * Granule::kBytes) - at;
   }
@@ -54,11 +55,11 @@ struct Checked {
     if (!shared.is_allocated(offset, bytes)) refuse("out of bounds", shared.describe(offset, bytes));
     if (shared.is_in_flight(offset, bytes)) {
       const AccessRecord* const copy = current_launch->checker->last_write(shared.granules(), offset);
-      refuse("access to what an asynchronous copy is writing until it is waited for",
+      refuse("access to memory that an asynchronous copy is writing until a thread waits for it",
              shared.describe(offset, bytes) + (copy ? "\n  " + current_launch->checker->describe(*copy) : ""));
     }
     if (reads() && !shared.is_written(offset, bytes)) {
-      refuse("read of what was never written", shared.describe(offset, bytes));
+      refuse("read of memory that was never written", shared.describe(offset, bytes));
     }
     if (const auto conflict =
             current_launch->checker->record(shared.granules(), offset, bytes, {&actor, kind, code}, true)) {
@@ -73,7 +74,7 @@ struct Checked {
     if (!allocation || !allocation->holds(address, bytes))
       refuse("out of bounds", describe_device_memory(address, bytes));
     if (reads() && allocation->kind == MemoryKind::kDevice && !is_written(address, bytes)) {
-      refuse("read of what was never written", describe_device_memory(address, bytes));
+      refuse("read of memory that was never written", describe_device_memory(address, bytes));
     }
     const GlobalShadow shadow = shadow_of(address);
     if (const auto conflict =
@@ -84,7 +85,7 @@ struct Checked {
     if (kind & kWrite) mark_written(address, bytes);
   }
 
-  // The block of the thread's cluster whose shared memory that is.
+  // Returns the block of the thread's cluster that the arena belongs to.
   Block& block_in(size_t arena) const {
     for (Block* block : thread.block->cluster->blocks) {
       if (block->place != arena) continue;
@@ -94,7 +95,7 @@ struct Checked {
       }
       return *block;
     }
-    refuse("access to shared memory of a block that is not in the cluster", std::to_string(bytes) + " bytes");
+    refuse("access to the shared memory of a block that is not in the cluster", std::to_string(bytes) + " bytes");
   }
 
   bool is_own_memory() const {
@@ -110,7 +111,7 @@ struct Checked {
     } else if (!is_own_memory()) {
       char text[64];
       std::snprintf(text, sizeof text, "address %p", address);
-      refuse("access to what is neither device memory nor shared memory", text);
+      refuse("access to an address in neither device memory nor shared memory", text);
     }
   }
 };
@@ -119,7 +120,7 @@ struct Checked {
 
 void check_access(const void* address, size_t bytes, uint32_t kind, const void* code) {
   Thread& thread = current_thread();
-  if (thread.stack.holds(address)) return;  // by far the most frequent one
+  if (thread.stack.holds(address)) return;  // by far the most frequent case
   Checked{thread.actor, thread, address, bytes, kind, code}.check();
 }
 

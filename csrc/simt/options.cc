@@ -43,7 +43,7 @@ void set(Options& options, const std::string& name, const std::string& value) {
   } else if (name == "races") {
     options.races = parse_number(name, value, 0, 1) == 1;
     if (options.races && !is_checked_build())
-      refuse(name, value, "0: this build of the emulator cannot check accesses");
+      refuse(name, value, "0, because this build of the emulator cannot check accesses");
   } else if (name == "residentBlocks") {
     options.resident_blocks = static_cast<int>(parse_number(name, value, 1, 64));
   } else if (name == "memory") {
@@ -60,7 +60,7 @@ void set(Options& options, const std::string& name, const std::string& value) {
     options.compute_capability = static_cast<int>(parse_number(name, value, 10, 200));
   } else {
     throw make_error(ErrorCode::kInvalidArgument,
-                     "cuda-emulated: there is no option \"%s\"; there are schedule, asyncCopies, seed, races, "
+                     "cuda-emulated: there is no option \"%s\"; the options are schedule, asyncCopies, seed, races, "
                      "residentBlocks, memory, cublas, refused, driver, devices and computeCapability",
                      name.c_str());
   }

@@ -1,4 +1,4 @@
-// How the emulator runs kernels.
+// Options of the emulator.
 #pragma once
 
 #include <cstddef>
@@ -6,44 +6,44 @@
 
 namespace foretoken::simt {
 
-// Which of the threads that can run does.
+// Which of the threads that can run runs next.
 enum class Schedule {
   kInOrder,  // the first
   kReverse,  // the last
-  kRandom,   // any, and changing wherever threads meet
-  kStarve,   // those of one warp, drawn anew now and then, before all others
+  kRandom,   // any, with a switch wherever threads synchronise
+  kStarve,   // those of one random warp, redrawn now and then, before all others
 };
 
 // When asynchronous copies and products take effect.
 enum class AsyncCopies {
   kEarly,   // where they are issued
-  kLate,    // where they are waited for, or nothing else can run
-  kRandom,  // anywhere between
+  kLate,    // when a thread waits for them, or no thread can run
+  kRandom,  // at a random moment between
 };
 
 struct Options {
   Schedule schedule = Schedule::kInOrder;
   AsyncCopies async_copies = AsyncCopies::kLate;
   uint64_t seed = 1;
-  bool races;  // whether accesses are checked; only the checked build can
+  bool races;  // whether accesses are checked; only the checked build can check them
   int resident_blocks = 1;
   size_t memory_bytes = size_t{2} << 30;
-  bool cublas = false;  // whether there is one: the stand-in for it
-  int64_t refused = 0;  // which piece of work a stream does not take, counted from 1; 0: none
-  // What the driver says of itself and of its devices.
-  int driver_version = 13000;  // 0: there is no driver
+  bool cublas = false;  // whether the stand-in for cuBLAS can be loaded
+  int64_t refused = 0;  // the piece of work that a stream refuses, counted from 1; 0: none
+  // The answers of the driver about itself and its devices.
+  int driver_version = 13000;  // 0: no driver
   int devices = 1;
   int compute_capability = 90;
 
   Options();
 };
 
-// "schedule=in-order|reverse|random|starve asyncCopies=early|late|random seed=N races=0|1 residentBlocks=N
-// memory=BYTES cublas=0|1 refused=N driver=VERSION devices=0|1 computeCapability=N", any of them. Throws Error for
+// Parses any of "schedule=in-order|reverse|random|starve asyncCopies=early|late|random seed=N races=0|1
+// residentBlocks=N memory=BYTES cublas=0|1 refused=N driver=VERSION devices=0|1 computeCapability=N". Throws Error for
 // anything else.
 Options parse_options(const char* text);
 
-// What streams and memory take that the calling thread makes from here on.
+// Sets the options of streams and memory that the calling thread makes from now on.
 void configure(const Options& options);
 const Options& configured();
 

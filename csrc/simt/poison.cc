@@ -12,7 +12,7 @@ namespace foretoken::simt {
 namespace {
 
 constexpr size_t kPage = 4096;
-// A file of poison, which is mapped as often as needed.
+// The size of a file of poison, which is mapped as often as needed.
 constexpr size_t kFileBytes = size_t{4} << 20;
 
 int make_file() {

@@ -1,5 +1,5 @@
-// Memory that holds what no kernel wrote: bytes of 0xff, which are not a number in every type of float, and -1 in every
-// integer.
+// Poison, the content of memory that no kernel has written: bytes of 0xff, which are NaN in every floating-point type
+// and -1 in every integer.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@ namespace foretoken::simt {
 
 constexpr int kPoison = 0xff;
 
-// Poisons mapped memory. Whole pages of it take no room until something else is written there, where there are many.
+// Poisons mapped memory. If there are many pages, whole pages occupy no memory until something else is written to them.
 void poison(void* memory, size_t bytes);
 
 }  // namespace foretoken::simt

@@ -1,5 +1,5 @@
-// The emulated bodies of the wrappers in csrc/cuda/ptx/ptx.cuh, under the same names. What they do to registers is written
-// there; here are only the declarations.
+// Declares the emulated bodies of the wrappers in csrc/cuda/ptx/ptx.cuh, under the same names. The comments there say
+// what each does to registers.
 #pragma once
 
 #include <cstddef>

@@ -34,7 +34,7 @@ __forceinline__ void wgmma_wait(float (&)[kRegisters]) {
   wgmma_wait_groups(kGroups);
 }
 
-// There are registers enough.
+// Do nothing, because the emulator has no limit of registers.
 template <int kRegisters>
 __forceinline__ void raise_registers() {}
 template <int kRegisters>

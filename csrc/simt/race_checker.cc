@@ -13,8 +13,8 @@ namespace {
 
 constexpr uint32_t kLanesOfWarp = 32;
 
-// Intervals are numbered through all launches, so that records of earlier ones are known by their age. Kernels run one
-// at a time.
+// The number of the next launch's first interval. Numbers rise from launch to launch, so that old records are
+// recognised by their age. Kernels run one at a time, so no lock is needed.
 uint32_t next_interval = 1;
 
 }  // namespace
@@ -88,7 +88,7 @@ const AccessRecord* RaceChecker::record(Granule& granule, uint32_t bytes, const 
     if (reads) some_read = i;
     const bool covered = (other.bytes() & ~bytes) == 0 && (reads || access.kind & kWrite);
     if (other.interval == own) {
-      if ((bytes & ~other.bytes()) == 0 && other.kind() == access.kind) return nullptr;  // known already
+      if ((bytes & ~other.bytes()) == 0 && other.kind() == access.kind) return nullptr;  // recorded already
       if (covered) superseded = i;
       continue;
     }
@@ -99,7 +99,7 @@ const AccessRecord* RaceChecker::record(Granule& granule, uint32_t bytes, const 
     if (covered) superseded = i;
   }
   uint32_t place = superseded != kNone ? superseded : empty;
-  // Where there is no room something is forgotten: a read, if there is one, for it is written less often than read.
+  // If all records are in use, replaces one, mostly a read, because memory is read more often than written.
   if (place == kNone) place = some_read != kNone && victim_ % 4 ? some_read : victim_ % kRecords;
   ++victim_;
   granule.records[place] = {own, AccessRecord::pack(access.kind, bytes, library_image().offset(access.code))};

@@ -1,5 +1,5 @@
-// Finds accesses to the same memory, one of them a write, that nothing orders: whatever ran first here, on a GPU it
-// could be the other.
+// Finds races: two accesses to the same memory, at least one of them a write, that nothing orders. Whichever ran first
+// here, on a GPU the other could.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace foretoken::simt {
 
-// What an access is recorded as.
+// An access to record.
 struct Access {
   Actor* actor;
   uint32_t kind;
@@ -22,17 +22,17 @@ struct Access {
 
 class RaceChecker {
  public:
-  // `blocks` run at once.
+  // Checks a kernel of which `blocks` blocks run at once.
   RaceChecker(dim3 block, uint32_t blocks);
   ~RaceChecker();
 
   ClockPool& clocks() { return clocks_; }
   uint32_t wave() const { return static_cast<uint32_t>(waves_.size()) - 1; }
 
-  // The next blocks begin to run, these.
+  // Begins the next wave, in which these blocks run.
   void begin_wave(std::vector<uint3> blocks);
 
-  // The actors of the block that is the i-th of those that run.
+  // The actors of the i-th of the blocks that run.
   uint32_t thread_actor(uint32_t i, uint32_t rank) const { return i * threads_ + rank; }
   uint32_t tensor_core(uint32_t i, uint32_t warp) const { return blocks_ * threads_ + i * warps_ + warp; }
   uint32_t copy_engine(uint32_t i) const { return blocks_ * (threads_ + warps_) + i; }
@@ -43,14 +43,14 @@ class RaceChecker {
     const AccessRecord* other;
     size_t at;
   };
-  // Records an access to bytes first … first + count - 1 of what `granules` remember, where records older than this
-  // wave's do not count if `of_wave`. Returns the first conflict.
+  // Records an access to bytes first … first + count - 1 of the memory that `granules` describe, and returns the first
+  // conflict. If `of_wave`, ignores records that are older than this wave.
   std::optional<Conflict> record(Granule* granules, size_t first, size_t count, const Access& access, bool of_wave);
 
   // "block (0, 0, 0), thread (3, 0, 0) wrote at csrc/cuda/softmax.cu:9"
   std::string describe(const AccessRecord& record) const;
   std::string name_of_actor(uint32_t wave, uint32_t actor) const;
-  // The last write to this byte in this wave, or null.
+  // Returns the last write to this byte in this wave, or null.
   const AccessRecord* last_write(const Granule* granules, size_t byte) const;
 
  private:
@@ -77,7 +77,7 @@ class RaceChecker {
   uint32_t victim_ = 0;
 };
 
-// "reads", "writes", … of a kind of access
+// Returns "reads", "writes", … for a kind of access.
 const char* verb_of(uint32_t kind);
 
 }  // namespace foretoken::simt

@@ -1,4 +1,4 @@
-// The random numbers of a schedule (xorshift64*).
+// Random numbers for schedules (xorshift64*).
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ class Random {
     state_ ^= state_ >> 27;
     return state_ * 0x2545f4914f6cdd1du;
   }
-  // 0 … count - 1
+  // Returns a number in 0 … count - 1.
   uint32_t below(uint32_t count) { return static_cast<uint32_t>((next() >> 32) * count >> 32); }
 
  private:

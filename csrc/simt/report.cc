@@ -39,7 +39,7 @@ std::string describe_threads(const Launch& launch) {
       else ++places[{thread.place.operation, thread.place.code}];
     }
   }
-  // Copies of the same code are one place to whoever reads this.
+  // Adds up copies of the same code, because they have the same name in the report.
   std::map<std::string, size_t> waiting;
   for (const auto& [place, count] : places) waiting[name_of(Place{place.first, place.second})] += count;
   std::string text = "; " + std::to_string(exited) + " have exited";

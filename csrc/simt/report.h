@@ -1,9 +1,9 @@
-// What a report of a kernel's fault says.
+// Writes the reports of faults in kernels.
 #pragma once
 
 #include <string>
 
-#include "csrc/simt/execution.h"
+#include "csrc/simt/launch.h"
 
 namespace foretoken::simt {
 
@@ -18,7 +18,7 @@ std::string name_of(const Place& place);
 
 std::string describe_failure(const Launch& launch, const std::string& what);
 std::string describe_deadlock(const Launch& launch);
-// Threads wait for others in loops, and nothing comes of it.
+// Describes threads that wait for others in loops while no thread makes progress.
 std::string describe_livelock(const Launch& launch);
 
 }  // namespace foretoken::simt

@@ -1,5 +1,5 @@
-// The part of the CUDA runtime API that this project uses, under its own names and with its own meaning. A stream is a
-// thread of its own that runs what is enqueued, in order.
+// The part of the CUDA runtime API that this project uses, with CUDA's names and meaning. A stream is an
+// operating-system thread that runs work in the order in which it was enqueued.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@
 
 #define CUDART_CB  // the calling convention of callbacks
 
-// A result that is not looked at does not compile.
+// Makes it an error to ignore a result.
 #pragma GCC diagnostic error "-Wunused-result"
 
 enum [[nodiscard]] cudaError_t{
@@ -33,7 +33,7 @@ enum [[nodiscard]] cudaError_t{
 };
 
 const char* cudaGetErrorName(cudaError_t error);
-// Of cudaErrorLaunchFailure: the whole report of what the kernel did wrong.
+// For cudaErrorLaunchFailure it returns the whole report of what the kernel did wrong.
 const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetLastError();
 cudaError_t cudaPeekAtLastError();
@@ -93,7 +93,7 @@ constexpr unsigned cudaEventBlockingSync = 1;
 constexpr unsigned cudaEventDisableTiming = 2;
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
-// Waits for what is enqueued.
+// Waits for the work in the stream.
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamQuery(cudaStream_t stream);
@@ -142,10 +142,10 @@ cudaError_t cudaHostAlloc(T** memory, size_t bytes, unsigned flags) {
 
 // --- capture ---
 
-// What is asked of a stream that is captured, or of an event that was recorded in a capture, and has no answer before
-// the capture is replayed, ends the capture: it is invalid from there on, and nothing can be added to it. That is what
-// synchronising, querying and callbacks do. Stricter than CUDA: captures are relaxed ones of one stream, and no memory
-// is allocated or freed in their order or copied from where the host may change it.
+// Synchronising with a stream that is captured, or an event that was recorded in a capture, has no result before the
+// capture is replayed; nor has querying it or adding a callback. Such a call makes the capture invalid, and nothing can
+// be added to it any more. Stricter than CUDA: captures are relaxed and of one stream, and they neither allocate or
+// free memory in stream order nor copy memory that the host may change.
 
 using cudaGraph_t = struct CUgraph_st*;
 using cudaGraphExec_t = struct CUgraphExec_st*;

@@ -1,4 +1,4 @@
-// Capturing what a stream is given, and running it again.
+// Captures the work that a stream is given, and replays it.
 #include "csrc/simt/runtime_stream.h"
 
 using namespace foretoken::simt;

@@ -1,4 +1,4 @@
-// The one device there is: as much like an H100 as kernels can tell, with few multiprocessors.
+// The one emulated device: an H100 as far as kernels can tell, but with few multiprocessors.
 #include <cstring>
 
 #include "csrc/simt/device_memory.h"
@@ -16,7 +16,7 @@ constexpr int kVersion = 13000;
 }  // namespace
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  // As CUDA does, which needs a driver that is not older than itself.
+  // Refuses a driver that is older than the runtime, as CUDA does.
   *count = 0;
   if (configured().driver_version < kVersion) return returned(cudaErrorInsufficientDriver);
   *count = configured().devices;

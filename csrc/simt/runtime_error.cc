@@ -1,4 +1,4 @@
-// The last error of each host thread, names, and reports.
+// The last error of each host thread, the names of errors, and reports.
 #include <deque>
 #include <mutex>
 

@@ -16,7 +16,7 @@ struct Mark {
   std::mutex mutex;
   std::condition_variable reached;
   bool is_reached = false;
-  const char* failure = nullptr;  // of the stream, when it came here
+  const char* failure = nullptr;  // of the stream when it reached the mark
   Clock::time_point time;
   std::shared_ptr<std::atomic<bool>> capture_invalid;  // of the capture that the recording is part of; null: of none
 
@@ -45,7 +45,7 @@ struct Mark {
   }
 };
 
-// Asks for what has no answer: a captured event is reached only by replays.
+// Refuses a query of a captured event, which only replays reach.
 cudaError_t captured(Mark& mark) {
   *mark.capture_invalid = true;
   return returned(cudaErrorCapturedEvent);
@@ -102,7 +102,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
   CUstream_st& target = stream_of(handle);
   if (target.capture && target.capture->invalid == mark->capture_invalid) return cudaSuccess;  // in order anyway
   if (target.capture) return invalidate(target, cudaErrorStreamCaptureIsolation);
-  if (mark->capture_invalid) return returned(cudaErrorNotSupported);  // would make the stream part of the capture
+  if (mark->capture_invalid) return returned(cudaErrorNotSupported);  // CUDA adds the stream to the capture
   return returned(enqueue(handle, [mark](CUstream_st&) { static_cast<void>(mark->wait()); }), &target);
 }
 

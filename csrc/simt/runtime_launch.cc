@@ -1,4 +1,4 @@
-// Launching kernels.
+// Launches kernels.
 #include <algorithm>
 #include <map>
 #include <mutex>
@@ -11,7 +11,7 @@ namespace foretoken::simt {
 
 namespace {
 
-// How much dynamic shared memory kernels have asked for.
+// The dynamic shared memory that kernels have requested.
 struct SharedMemoryLimits {
   std::mutex mutex;
   std::map<const void*, size_t> bytes;

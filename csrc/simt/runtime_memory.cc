@@ -1,4 +1,4 @@
-// Allocating, freeing, copying and filling memory.
+// Allocates, frees, copies and fills memory.
 #include <cstring>
 #include <memory>
 
@@ -31,7 +31,7 @@ bool is_device_memory(const void* address) {
   return allocation && allocation->kind == MemoryKind::kDevice;
 }
 
-// Whether `kind` is what is copied, and what lies on the device lies within an allocation.
+// Checks that `kind` is the direction of the copy, and that the bytes on the device lie within an allocation.
 cudaError_t check_copy(const void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
@@ -58,7 +58,7 @@ cudaError_t cudaFreeHost(void* memory) { return release(memory, MemoryKind::kPin
 cudaError_t cudaMallocAsync(void** memory, size_t bytes, cudaStream_t handle) {
   CUstream_st& stream = stream_of(handle);
   if (stream.capture) return invalidate(stream, cudaErrorNotSupported);
-  stream.worker.wait();  // what was freed in its order before is there again
+  stream.worker.wait();  // so that memory which was freed earlier in stream order is available
   return allocate(memory, bytes, MemoryKind::kDevice);
 }
 
@@ -67,7 +67,7 @@ cudaError_t cudaFreeAsync(void* memory, cudaStream_t handle) {
   if (!is_device_memory(memory)) return returned(cudaErrorInvalidValue);
   CUstream_st& stream = stream_of(handle);
   if (stream.capture) return invalidate(stream, cudaErrorNotSupported);
-  // Memory is given back also after a failure.
+  // Frees memory also after a failure.
   submit(stream, [memory](CUstream_st&) { free_memory(memory, MemoryKind::kDevice); });
   return cudaSuccess;
 }

@@ -117,7 +117,7 @@ cudaError_t cudaStreamAddCallback(cudaStream_t handle, cudaStreamCallback_t call
   CUstream_st& target = stream_of(handle);
   if (target.capture) return invalidate(target);
   if (refuses(target)) return returned(cudaErrorLaunchOutOfResources);
-  // Also after a failure: whoever waits for the callback must hear of it.
+  // Calls back also after a failure, because the caller waits for the callback.
   submit(target, [handle, callback, data](CUstream_st& stream) {
     const char* const failure = stream.failure;
     if (failure) set_report(failure);

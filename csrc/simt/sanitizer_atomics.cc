@@ -1,5 +1,5 @@
-// In instrumented code the atomic operations of C++ are calls. Kernels have CUDA's instead; these are for host code in
-// the same files, and do what they are called.
+// Implements the calls into which instrumented code turns the atomic operations of C++. Host code in the files of
+// kernels makes these calls; kernels use CUDA's atomic operations instead.
 
 #define FORETOKEN_ATOMIC(bits, Type, name)                                \
   Type __tsan_atomic##bits##_##name(volatile Type* at, Type value, int) { \

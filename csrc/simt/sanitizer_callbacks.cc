@@ -8,7 +8,7 @@ namespace {
 
 bool checked_build = false;
 
-// Whether an access is a kernel's that is checked; host code in the same files is compiled the same way.
+// Whether a kernel whose accesses are checked makes the access. Host code in the same files makes such calls, too.
 bool is_kernels() { return current_launch && current_launch->hears_accesses; }
 
 }  // namespace
@@ -19,7 +19,7 @@ bool is_checked_build() { return checked_build; }
 
 using namespace foretoken::simt;
 
-// Macros, because the code that made the access is the one that the callback itself returns to.
+// Macros, because the return address of the callback itself identifies the code that made the access.
 #define FORETOKEN_ACCESS(address, bytes, kind) \
   if (is_kernels()) check_access(address, bytes, kind, __builtin_return_address(0))
 #define FORETOKEN_VOLATILE_ACCESS(address, bytes, kind) \
@@ -27,7 +27,7 @@ using namespace foretoken::simt;
 
 extern "C" {
 
-// Called when a file with instrumented code is loaded, before anything else of it.
+// Called before all other code of a file that is instrumented.
 void __tsan_init() { checked_build = true; }
 
 #define FORETOKEN_CALLBACKS(n)                                                                  \
@@ -52,7 +52,7 @@ void __tsan_func_exit() {}
 void __tsan_vptr_update(void**, void*) {}
 void __tsan_vptr_read(void**) {}
 
-// What the compiler says about a pointer that is null or not aligned as its type demands.
+// The compiler's description of a pointer that is null or not aligned as its type requires.
 struct PointerMismatch {
   const char* file;
   unsigned line, column;

@@ -1,10 +1,10 @@
-// The checked build compiles kernels with -fsanitize=thread,alignment, but links no sanitizer: what such code calls at
-// each access to memory is the emulator's own.
+// The checked build compiles kernels with -fsanitize=thread,alignment, but links no sanitizer: the functions that such
+// code calls at each access to memory are the emulator's.
 #pragma once
 
 namespace foretoken::simt {
 
-// Whether the kernels of this library are compiled so.
+// Whether this library is the checked build.
 bool is_checked_build();
 
 }  // namespace foretoken::simt

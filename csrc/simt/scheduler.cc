@@ -20,7 +20,7 @@ void set_ready(Warp& warp, uint32_t lanes) {
   word = lanes ? word | bit : word & ~bit;
 }
 
-// The first ready warp in begin … end - 1, or null.
+// Returns the first ready warp in begin … end - 1, or null.
 Warp* first_ready(const Launch& launch, uint32_t begin, uint32_t end) {
   for (uint32_t word = begin / 64; word * 64 < end; ++word) {
     uint64_t bits = launch.ready_warps[word];
@@ -79,13 +79,13 @@ uint32_t any_lane(Launch& launch, uint32_t lanes) {
 
 Thread* lowest_thread(Warp* warp) { return warp ? warp->threads[std::countr_zero(warp->ready)] : nullptr; }
 
-// The thread that the schedule lets run next, or null if none can now.
+// Returns the thread that the schedule lets run next, or null if none can run now.
 Thread* choose_ready(Launch& launch) {
   Warp* const current = launch.current ? launch.current->warp : nullptr;
   const auto warps = static_cast<uint32_t>(launch.warps.size());
   switch (launch.options.schedule) {
     case Schedule::kInOrder:
-      // Staying with a warp while it can run brings its lanes together soonest.
+      // Stays with a warp while it can run, so that its lanes arrive at warp operations soonest.
       return lowest_thread(current && current->ready ? current : first_ready(launch, 0, warps));
     case Schedule::kReverse: {
       Warp* const warp = current && current->ready ? current : last_ready(launch);
@@ -103,7 +103,7 @@ Thread* choose_ready(Launch& launch) {
   return nullptr;
 }
 
-// The same; what copies bring may let threads run.
+// As choose_ready, but completes copies that let threads run.
 Thread* choose(Launch& launch) {
   BulkLoads& loads = launch.bulk_loads;
   constexpr uint32_t kChoicesPerCopy = 8;
@@ -116,7 +116,7 @@ Thread* choose(Launch& launch) {
   return next;
 }
 
-// The next after the current one, round and round, so that every one gets its turn.
+// Returns the next thread in round-robin order, so that every thread gets its turn.
 Thread* next_in_turn(Launch& launch) {
   Warp& warp = *launch.current->warp;
   const uint32_t later_lanes = warp.ready & ~((2u << launch.current->lane) - 1);
@@ -137,9 +137,9 @@ void switch_to(Thread* next) {
 [[noreturn]] void leave(Thread* next) {
   Launch& launch = *current_launch;
   launch.current = next;
-  void* nobody;
-  foretoken_simt_switch(&nobody, next ? next->fiber : launch.main_fiber);
-  std::abort();  // nobody comes back
+  void* unused;
+  foretoken_simt_switch(&unused, next ? next->fiber : launch.main_fiber);
+  std::abort();  // no thread switches back
 }
 
 void finish_thread(Thread& thread) {

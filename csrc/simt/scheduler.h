@@ -1,26 +1,26 @@
-// Which thread runs.
+// Decides which thread runs.
 #pragma once
 
-#include "csrc/simt/execution.h"
+#include "csrc/simt/launch.h"
 
 namespace foretoken::simt {
 
-// Marks lanes of a warp that can run again.
+// Marks lanes of a warp as ready to run.
 void make_ready(Warp& warp, uint32_t lanes);
 
-// Gives way until the thread is made ready again.
+// Runs other threads until another makes the current one ready.
 void wait_until_ready();
 
-// Gives way to any thread that can run, if the schedule changes threads where they meet.
+// Switches to any ready thread, if the schedule switches threads where they synchronise.
 void maybe_switch();
 
-// Gives way to the next one that can run; what a loop that waits for other threads must do.
+// Switches to the next ready thread. A loop that waits for other threads must call it.
 void give_way();
 
 // Runs the threads of launch.blocks until all have exited, or one has failed.
 void run_threads(Launch& launch);
 
-// Ends the kernel: the current thread did something wrong.
+// Ends the kernel with a report of what the current thread did wrong.
 [[noreturn]] void fail(const std::string& what);
 
 }  // namespace foretoken::simt

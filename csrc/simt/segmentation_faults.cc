@@ -17,14 +17,14 @@ namespace {
 constexpr int kSignals[] = {SIGSEGV, SIGBUS};
 struct sigaction earlier_actions[2];
 
-// What the handler leaves to report_fault.
+// The fault that the handler passes to report_fault.
 struct Fault {
   const char* address;
   const char* code;
 };
 constinit thread_local Fault fault __attribute__((tls_model("initial-exec"))) = {};
 
-// Runs in the place of the code that made the access, on the emptied stack of its thread.
+// Runs instead of the code that made the access, on the emptied stack of its thread.
 [[noreturn]] void report_fault() {
   const Thread& thread = current_thread();
   constexpr ptrdiff_t kGuard = 4096;
@@ -32,8 +32,8 @@ constinit thread_local Fault fault __attribute__((tls_model("initial-exec"))) = 
     fail("the thread has run out of its stack of " + std::to_string(StackPool::kStackBytes / 1024) + " KiB");
   }
   char text[64];
-  std::snprintf(text, sizeof text, "access to address %p, where no memory is", fault.address);
-  // Lines are looked up for addresses behind a call.
+  std::snprintf(text, sizeof text, "access to address %p, which is not mapped", fault.address);
+  // source_line expects the address after a call.
   fail(text + ("\n  at " + source_line(fault.code + 1)));
 }
 
@@ -59,7 +59,7 @@ const char* code_of(const ucontext_t& context) {
 void hand_on(int signal, siginfo_t* info, void* context) {
   const struct sigaction& earlier = earlier_actions[signal == kSignals[0] ? 0 : 1];
   if (earlier.sa_flags & SA_SIGINFO) earlier.sa_sigaction(signal, info, context);
-  else if (earlier.sa_handler == SIG_DFL) sigaction(signal, &earlier, nullptr);  // and the access is made again
+  else if (earlier.sa_handler == SIG_DFL) sigaction(signal, &earlier, nullptr);  // the access is then repeated
   else if (earlier.sa_handler != SIG_IGN) earlier.sa_handler(signal);
 }
 
@@ -70,7 +70,7 @@ void handle(int signal, siginfo_t* info, void* where) {
   go_to(context, report_fault, current_thread().stack.high);
 }
 
-// What handlers of this thread run on: its own stack may be what has run out.
+// The stack of this thread's signal handlers, because the thread may have run out of its own.
 class AlternateStack {
  public:
   AlternateStack() : memory_(new char[kBytes]) {

@@ -1,10 +1,11 @@
-// An access of a kernel to an address where nothing is ends its stream with a report, not the process: the build that
-// does not check accesses would else take the tests down with it. So does a thread that runs out of its stack.
+// Turns segmentation faults in kernels into reports that end the stream and not the process: accesses to unmapped
+// addresses, which the build that does not check accesses would otherwise let through, and threads that run out of
+// stack.
 #pragma once
 
 namespace foretoken::simt {
 
-// For kernels that the calling thread runs from here on.
+// Catches the faults of kernels that the calling thread runs from now on.
 void catch_segmentation_faults();
 
 }  // namespace foretoken::simt

@@ -1,4 +1,4 @@
-// What is remembered of the accesses to memory: for every four bytes the last few, each with who made it and where.
+// Records of accesses to memory: for every four bytes the last few accesses, with the actor and the code of each.
 #pragma once
 
 #include <cstddef>
@@ -10,14 +10,14 @@ namespace foretoken::simt {
 enum AccessKind : uint32_t {
   kRead = 0,
   kWrite = 1,
-  kAtomic = 2,  // by an atomic operation, or volatile: such accesses do not race with one another
+  kAtomic = 2,  // atomic or volatile; such accesses do not race with one another
   kAsync = 4,   // through the asynchronous proxy: by a copy engine or a tensor core
 };
 
 struct AccessRecord {
   static constexpr uint32_t kKindBits = 3, kMaskBits = 4;
 
-  uint32_t interval = 0;  // who and when, in the checker's list; 0 or older than the launch: nothing
+  uint32_t interval = 0;  // the actor and time in the checker's list; 0 or older than the launch: no access
   uint32_t packed = 0;    // offset of the code, bytes, kind
 
   uint32_t kind() const { return packed & 7; }

@@ -25,7 +25,7 @@ T* map(size_t count) {
 
 constexpr size_t kBytes = SharedMemory::kArenas * SharedMemory::kArenaBytes;
 
-// Those of all arenas, one behind the other.
+// The memory of all arenas, one behind the other.
 unsigned char* memory_of_all() {
   static auto* const memory = map<unsigned char>(kBytes);
   return memory;
@@ -63,7 +63,7 @@ void SharedMemory::reset(size_t dynamic_bytes) {
   own(kDynamicOffset, dynamic_bytes);
 }
 
-// Bytes of the newest variable, and what lies between it and the one before.
+// Gives bytes to the newest variable, and poisons them and the gap before them.
 void SharedMemory::own(size_t offset, size_t bytes) {
   const size_t end = offset + bytes;
   poison(memory_ + end_, end - end_);
@@ -118,8 +118,8 @@ bool SharedMemory::is_in_flight(uint32_t offset, size_t bytes) const {
 void* shared_variable(const void* key, const char* name, size_t bytes, size_t alignment) {
   void* const memory = current_thread().block->shared.variable(key, name, bytes, alignment);
   if (!memory)
-    fail("shared memory: there is no room for " + std::string(name) +
-         ": a block has 227 KiB in all and 48 KiB of variables");
+    fail("shared memory: no room for " + std::string(name) +
+         "; a block has 227 KiB in all, and 48 KiB of static variables");
   return memory;
 }
 

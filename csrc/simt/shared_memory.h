@@ -1,5 +1,5 @@
-// The shared memory of a block: its dynamic part, then each static variable with a gap before it, all poisoned. Beside
-// it lies what checks remember of each byte.
+// The shared memory of a block: its dynamic part, then each static variable with a gap before it, all poisoned; and the
+// state of each byte that the checks need.
 #pragma once
 
 #include <cstddef>
@@ -13,26 +13,26 @@ namespace foretoken::simt {
 
 class SharedMemory {
  public:
-  // What a block can have on the device that is emulated.
+  // The limits of a block on the emulated device, with and without a request by the kernel.
   static constexpr size_t kLargest = 227 * 1024;
   static constexpr size_t kWithoutAsking = 48 * 1024;
-  // That of so many blocks lies side by side.
+  // The memory of this many blocks lies side by side.
   static constexpr size_t kArenas = 64;
   static constexpr size_t kArenaBytes = 256 * 1024;
 
   explicit SharedMemory(size_t arena);
 
-  // For another block.
+  // Empties the memory for another block.
   void reset(size_t dynamic_bytes);
 
   unsigned char* dynamic() { return memory_ + kDynamicOffset; }
-  // The variable of this key; null if there is no more room.
+  // Returns the variable of this key; null if there is no room for it.
   unsigned char* variable(const void* key, const char* name, size_t bytes, size_t alignment);
 
   bool holds(const void* address) const {
     return static_cast<size_t>(static_cast<const unsigned char*>(address) - memory_) < kArenaBytes;
   }
-  // Which block's shared memory holds the address; kArenas or more if none does.
+  // Returns the arena that holds the address; kArenas or more if none does.
   static size_t arena_of(const void* address);
 
   uint32_t offset(const void* address) const {
@@ -44,7 +44,7 @@ class SharedMemory {
   bool is_allocated(uint32_t offset, size_t bytes) const {
     return owners_[offset] != 0 && offset + bytes <= kArenaBytes && owners_[offset] == owners_[offset + bytes - 1];
   }
-  // "shared variable sums, bytes 4 … 7 of 32", also of bytes that lie next to it.
+  // Returns "shared variable sums, bytes 4 … 7 of 32", also for bytes outside of the nearest variable.
   std::string describe(uint32_t offset, size_t bytes) const;
 
   Granule* granules() { return granules_; }
@@ -52,7 +52,7 @@ class SharedMemory {
   // Whether each byte has been written.
   void mark_written(uint32_t offset, size_t bytes);
   bool is_written(uint32_t offset, size_t bytes) const;
-  // Bytes that an asynchronous copy writes until it is waited for.
+  // Marks bytes that an asynchronous copy writes until a thread waits for it.
   void mark_in_flight(uint32_t offset, size_t bytes, bool in_flight);
   bool is_in_flight(uint32_t offset, size_t bytes) const;
 
@@ -70,7 +70,7 @@ class SharedMemory {
 
   unsigned char* memory_;
   Granule* granules_;
-  uint8_t* owners_;  // of each byte the number of its variable, counted from 1; 0: none
+  uint8_t* owners_;  // the number of each byte's variable, counted from 1; 0: none
   uint8_t* states_;
   size_t end_ = 0;
   std::vector<Variable> variables_;

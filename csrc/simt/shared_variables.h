@@ -1,17 +1,17 @@
-// How kernels declare shared memory.
+// The macros by which kernels declare shared memory.
 #pragma once
 
 #include <cstddef>
 
 namespace foretoken::simt {
 
-// The block's variable of this declaration, which `key` stands for; made by the first thread that comes by.
+// Returns the block's variable of the declaration that `key` identifies; the first thread that calls makes it.
 void* shared_variable(const void* key, const char* name, size_t bytes, size_t alignment);
 void* dynamic_shared_memory();
 
 }  // namespace foretoken::simt
 
-// FORETOKEN_SHARED(float, sums, [32]): float sums[32], shared by the block.
+// FORETOKEN_SHARED(float, sums, [32]) declares float sums[32], shared by the block.
 #define FORETOKEN_SHARED(Type, name, ...)                                                          \
   typedef Type name##_shared_type __VA_ARGS__;                                                     \
   static constexpr char name##_shared_key = 0;                                                     \

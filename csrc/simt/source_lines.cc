@@ -20,13 +20,13 @@ std::string hexadecimal(uintptr_t value) {
   return text;
 }
 
-// Inline functions of the emulator, and wrappers of instructions, say nothing about the kernel that calls them.
+// Whether a line belongs to the emulator or to a wrapper of an instruction, and so says nothing about the kernel.
 bool is_emulators_own(const std::string& line) {
   const auto has = [&](const char* part) { return line.find(part) != std::string::npos; };
   return has("/csrc/cuda/ptx") || (has("/csrc/simt/") && !has("/csrc/simt/tests/"));
 }
 
-// "f<int>" of "void foretoken::cuda::(anonymous namespace)::f<int>(float*)".
+// Shortens "void foretoken::cuda::(anonymous namespace)::f<int>(float*)" to "f<int>".
 std::string bare_name(std::string name) {
   if (!name.empty() && name.back() == ')') {
     size_t at = name.size();
@@ -43,7 +43,7 @@ std::string bare_name(std::string name) {
   return name;
 }
 
-// One thread at a time asks, and remembers the answer.
+// Answers of addr2line, which are kept. One thread at a time asks.
 struct Lines {
   std::mutex mutex;
   const std::string library;
@@ -71,7 +71,7 @@ std::string look_up(Lines& all, const void* code) {
   if (!library_image().holds(code)) return "an unknown place";
   const uintptr_t offset = library_image().offset(code);
   std::string text;
-  // The address after a call may belong to the next line already.
+  // Looks up the byte before, because the address after a call may belong to the next line.
   for (const Addr2line::Frame& frame : all.addr2line.frames(offset - 1)) {
     if (!is_emulators_own(frame.line)) text += (text.empty() ? "" : ", in ") + shortened_path(frame.line);
   }

@@ -1,4 +1,4 @@
-// What a tensor map holds here.
+// The content of a tensor map on the emulator.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ struct alignas(64) TensorMap {
 };
 static_assert(sizeof(TensorMap) == 128);
 
-// Where the byte at an address in shared memory lies once rows of so many bytes are swizzled.
+// Returns the address in shared memory of the byte at `address` after rows of `swizzle_bytes` are swizzled.
 constexpr uint32_t swizzled(uint32_t address, uint32_t swizzle_bytes) {
   return swizzle_bytes == 0 ? address : address ^ (address >> 3 & (swizzle_bytes - 16));
 }

@@ -1,4 +1,4 @@
-// The built-in variables of a kernel, and what its threads do together: barriers, fences, shuffles, votes.
+// The built-in variables of a kernel, and the operations of its threads together: barriers, fences, shuffles, votes.
 #pragma once
 
 #include <bit>
@@ -10,7 +10,7 @@
 
 namespace foretoken::simt {
 
-// Constant to the compiler: one call of a kernel is one thread from beginning to end.
+// Constant to the compiler, because one thread runs a call of a kernel from beginning to end.
 __attribute__((const)) uint3 thread_index();
 __attribute__((const)) uint3 block_index();
 __attribute__((const)) uint3 block_size();

@@ -19,7 +19,7 @@ constexpr uint32_t kWarps = 4;   // of a group
 constexpr uint32_t kRows = 16;   // of a warp
 constexpr uint32_t kDepth = 16;  // of a product
 constexpr uint32_t kMostColumns = 256;
-constexpr uint32_t kElement = 2, kChunkElements = 8;  // 16 bytes, which stay together however they are swizzled
+constexpr uint32_t kElement = 2, kChunkElements = 8;  // 16 bytes, which every swizzle keeps together
 
 // An operand in shared memory, as csrc/cuda/ptx/ptx_wgmma.cuh describes it.
 struct Operand {
@@ -36,7 +36,7 @@ struct Operand {
     if (description >> 49 & 7) fail("wgmma: base offsets of operands are not emulated");
   }
 
-  // Where the chunk lies that begins with this row of m or n and this column of k.
+  // Returns the offset of the chunk that begins with this row of m or n and this column of k.
   uint32_t chunk(uint32_t row, uint32_t column) const {
     const uint32_t line = transposed ? column : row, along = transposed ? row : column;
     uint32_t offset;
@@ -44,14 +44,14 @@ struct Operand {
       const uint32_t to_next_lines = transposed ? leading : stride, to_next_chunk = transposed ? stride : leading;
       offset = line % 8 * 16 + line / 8 * to_next_lines + along / kChunkElements * to_next_chunk;
     } else {
-      // In 128 lines of k elements no second piece of a line is needed; of m or n there may be many.
+      // A line of k has one piece of `swizzle_bytes`; a line of m or n may have several.
       const uint32_t elements = swizzle_bytes / kElement;
       offset = line % 8 * swizzle_bytes + line / 8 * stride + along % elements * kElement + along / elements * leading;
     }
     return swizzled(start + offset, swizzle_bytes);
   }
 
-  // f(row, column, offset in shared memory) for the chunks of `rows` rows from `first` on.
+  // Calls f(row, column, offset in shared memory) for the chunks of `rows` rows from `first` on.
   template <typename F>
   void for_each_chunk(uint32_t first, uint32_t rows, F&& f) const {
     const uint32_t row_step = transposed ? kChunkElements : 1, column_step = transposed ? 1 : kChunkElements;
@@ -63,7 +63,7 @@ struct Operand {
 
 float float_of(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
-// Reads rows first … of an operand; store(row - first, column, value).
+// Reads `rows` rows of an operand from `first` on, and calls store(row - first, column, value) for each element.
 template <typename Store>
 void read(SharedMemory& shared, const Operand& operand, uint32_t first, uint32_t rows, Store&& store) {
   operand.for_each_chunk(first, rows, [&](uint32_t row, uint32_t column, uint32_t offset) {
@@ -76,7 +76,7 @@ void read(SharedMemory& shared, const Operand& operand, uint32_t first, uint32_t
   });
 }
 
-// Which of a lane's registers holds which of the warp's sums.
+// The row and column of the warp's sums that register i of a lane holds.
 uint32_t sum_row(uint32_t lane, uint32_t i) { return lane / 4 + 8 * (i / 2 % 2); }
 uint32_t sum_column(uint32_t lane, uint32_t i) { return 8 * (i / 4) + 2 * (lane % 4) + i % 2; }
 
@@ -90,7 +90,7 @@ void compute(Warp& warp, WgmmaProduct& product) {
   SharedMemory& shared = warp.block->shared;
   const auto columns = static_cast<uint32_t>(product.issue.columns);
   float a[kRows][kDepth];
-  // On the heap: room for the variables of threads is scarce in a library that is loaded late.
+  // On the heap, because a library that is loaded late has little room for thread-local variables.
   struct Scratch {
     float b[kDepth][kMostColumns], totals[kMostColumns];
   };
@@ -121,7 +121,7 @@ void compute(Warp& warp, WgmmaProduct& product) {
   }
 }
 
-// The sums of these registers, which are taken from them unless a product under way has them.
+// Returns the index of the sums of these registers. Takes them from the registers unless a pending product uses them.
 size_t take_sums(Warp& warp) {
   auto& all = warp.products.sums;
   const auto issue_of = [&](uint32_t lane) -> const WgmmaIssue& {
@@ -143,7 +143,7 @@ size_t take_sums(Warp& warp) {
   return all.size() - 1;
 }
 
-void give_back(const WgmmaSums& sums) {
+void write_back(const WgmmaSums& sums) {
   for (uint32_t lane = 0; lane < kLanes; ++lane) {
     for (uint32_t i = 0; i < static_cast<uint32_t>(sums.columns) / 2; ++i) {
       sums.registers[lane][i] = sums.values[sum_row(lane, i) * static_cast<size_t>(sums.columns) + sum_column(lane, i)];
@@ -151,7 +151,7 @@ void give_back(const WgmmaSums& sums) {
   }
 }
 
-// Finishes products of groups before `end`, in order, and gives back sums that no other product adds to.
+// Finishes products of groups before `end`, in order, and writes sums that no other product adds to back to registers.
 void finish_products(Warp& warp, uint32_t end) {
   WarpProducts& products = warp.products;
   size_t finished = 0;
@@ -162,7 +162,7 @@ void finish_products(Warp& warp, uint32_t end) {
   for (size_t i = products.sums.size(); i-- > 0;) {
     const auto uses = [i](const WgmmaProduct& product) { return product.sums == i; };
     if (std::any_of(products.pending.begin(), products.pending.end(), uses)) continue;
-    give_back(products.sums[i]);
+    write_back(products.sums[i]);
     products.sums.erase(products.sums.begin() + static_cast<ptrdiff_t>(i));
     for (WgmmaProduct& product : products.pending) product.sums -= product.sums > i;
   }
@@ -174,7 +174,7 @@ bool same(const WgmmaIssue& x, const WgmmaIssue& y) {
          (x.a_registers == nullptr) == (y.a_registers == nullptr);
 }
 
-// Compares what the four warps issue.
+// Fails if the four warps of a group issue different products.
 void compare_with_group(Warp& warp, const WgmmaIssue& issue) {
   WarpgroupProducts& group = group_of(warp);
   const uint64_t number = warp.products.issued++;
@@ -189,7 +189,7 @@ void compare_with_group(Warp& warp, const WgmmaIssue& issue) {
   for (; group.first < oldest; ++group.first) group.issues.pop_front();
 }
 
-// The tensor core reads the operands from now on, until the product is waited for.
+// Checks the tensor core's reads of the operands, which it makes between now and the wait for the product.
 void check_operands(Warp& warp, const WgmmaIssue& issue) {
   SharedMemory& shared = warp.block->shared;
   Thread& thread = current_thread();
@@ -214,7 +214,7 @@ void check_operands(Warp& warp, const WgmmaIssue& issue) {
 void execute_issue(Warp& warp, uint32_t) {
   WarpProducts& products = warp.products;
   const auto& issue = *static_cast<const WgmmaIssue*>(warp.operands[0]);
-  if (!products.fenced) fail("wgmma: there was no wgmma.fence before the first product");
+  if (!products.fenced) fail("wgmma: no wgmma.fence before the first product");
   for (void* operand : warp.operands) {
     if (!same(*static_cast<const WgmmaIssue*>(operand), issue))
       fail("wgmma: the lanes of a warp issue different products");

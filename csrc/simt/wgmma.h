@@ -1,5 +1,5 @@
-// wgmma: products that the tensor cores of four warps compute while the threads go on. Each warp has its 16 rows of the
-// sums; what the four have in common is that they must issue the same.
+// wgmma: products that the tensor cores of four warps compute while the threads continue. Each warp has 16 rows of the
+// sums. The four warps must issue the same products.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ struct Block;
 struct Thread;
 struct Warp;
 
-// Sums that products under way are added to: the registers of all lanes hold poison meanwhile.
+// Sums to which pending products are added. The registers of all lanes hold poison meanwhile.
 struct WgmmaSums {
   float* registers[32];
   int columns;
@@ -24,7 +24,7 @@ struct WgmmaSums {
 
 struct WgmmaProduct {
   WgmmaIssue issue;
-  size_t sums;        // which
+  size_t sums;        // index in WarpProducts::sums
   uint32_t a[32][4];  // of each lane, if a is in registers
   uint32_t group;
   uint32_t time;  // of the warp's tensor core
@@ -32,13 +32,13 @@ struct WgmmaProduct {
 
 struct WarpProducts {
   std::vector<WgmmaProduct> pending;
-  std::vector<WgmmaSums> sums;  // those of pending products
+  std::vector<WgmmaSums> sums;  // of pending products
   uint32_t groups = 0;          // committed
   bool fenced = false;
   uint64_t issued = 0;
 };
 
-// What warps of a group of four have issued and others not yet.
+// The products that some warps of a group of four have issued and others have not issued yet.
 struct WarpgroupProducts {
   std::deque<WgmmaIssue> issues;
   uint64_t first = 0;  // number of the first of them

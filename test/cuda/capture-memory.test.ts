@@ -1,5 +1,5 @@
-// Memory while a capture is made: given back, run out of, taken by what fails. Whatever work that was enqueued before still uses,
-// and whatever the capture uses, stays. The checked emulator tells of every access to memory that was freed.
+// Memory during a capture: trim, out of memory, and operations that fail. Memory that earlier work or the capture itself uses
+// must not be freed; the checked emulator reports every access to freed memory.
 import { native } from '../../lib/native/load';
 import { capture } from '../../lib/tensor/capture';
 import { openDevice, type Device } from '../../lib/tensor/device';
@@ -18,7 +18,7 @@ const kinds: [string, DeviceName, DeviceOptions][] = [
   ['the emulated GPU, checked', 'cuda-emulated', { emulator: { checked: true } }],
 ];
 
-/** Enqueues work that takes a while, on memory that nothing but this work uses any longer. */
+/** Enqueues work that takes a while, on memory that only this work still uses. */
 function busy(device: Device): Tensor {
   let sum = device.empty([SIZE]).fill(0);
   for (let i = 1; i <= 20; i++) {
@@ -32,7 +32,7 @@ function busy(device: Device): Tensor {
 const same = (value: number, count = SIZE): Float32Array => new Float32Array(count).fill(value);
 
 describe.each(kinds)('on %s', (_, name, options) => {
-  /** On a device of its own, which works afterwards and has nothing left. */
+  /** Runs `fn` on its own device. Expects that the device works afterwards, and that no memory or tensor is left. */
   async function onDevice(more: DeviceOptions, fn: (device: Device) => Promise<void>): Promise<void> {
     const tensors = native.liveTensors();
     using device = openDevice(name, { ...options, ...more });
@@ -49,7 +49,7 @@ describe.each(kinds)('on %s', (_, name, options) => {
     expect(device.memory().reserved).toBe(0);
   }
 
-  test('trim gives back what nothing uses, once the work from before is over', async () => {
+  test('trim frees memory that nothing uses, after the earlier work has finished', async () => {
     await onDevice({}, async (device) => {
       using x = device.empty([SIZE]).fill(3);
       using before = busy(device);
@@ -68,11 +68,11 @@ describe.each(kinds)('on %s', (_, name, options) => {
     });
   });
 
-  test('what is cached makes room for what a capture needs', async () => {
+  test('cached memory makes room for the memory that a capture needs', async () => {
     await onDevice({ memoryLimit: 8 * BYTES }, async (device) => {
       using before = busy(device);
       using captured = capture(device, () => {
-        // No cached block is as large, and there is no room beside them.
+        // No cached block is as large, and the limit leaves no room for another block.
         using large = device.empty([3 * SIZE]).fill(1);
         return { y: scale(large, 2) };
       });
@@ -82,7 +82,7 @@ describe.each(kinds)('on %s', (_, name, options) => {
     });
   });
 
-  test('running out ends the capture, after which the device works', async () => {
+  test('out of memory ends the capture, after which the device works', async () => {
     await onDevice({ memoryLimit: 8 * BYTES }, async (device) => {
       using before = busy(device);
       const { live } = device.memory();
@@ -97,7 +97,7 @@ describe.each(kinds)('on %s', (_, name, options) => {
     });
   });
 
-  test('what runs out and is caught leaves the rest of the capture', async () => {
+  test('an out-of-memory error that is caught leaves the rest of the capture intact', async () => {
     await onDevice({ memoryLimit: 8 * BYTES }, async (device) => {
       using x = device.empty([SIZE]).fill(3);
       using captured = capture(device, () => {
@@ -110,7 +110,7 @@ describe.each(kinds)('on %s', (_, name, options) => {
     });
   });
 
-  test('an op that is not possible leaves the rest of the capture', async () => {
+  test('an op with wrong arguments leaves the rest of the capture intact', async () => {
     await onDevice({}, async (device) => {
       using x = device.empty([SIZE]).fill(3);
       using other = device.empty([7]).fill(3);
@@ -124,7 +124,7 @@ describe.each(kinds)('on %s', (_, name, options) => {
     });
   });
 
-  test('uploads of a capture that goes while another one is made, and may still run', async () => {
+  test('uploads of a capture that is disposed during another capture, while it may still run', async () => {
     await onDevice({}, async (device) => {
       using out = device.empty([SIZE]).fill(0);
       const first = capture(device, () => {
@@ -135,7 +135,7 @@ describe.each(kinds)('on %s', (_, name, options) => {
       first.replay();
       using second = capture(device, () => {
         first.dispose();
-        // As large: whoever took the contents for free would fill them here.
+        // Of the same size: if the contents of the first upload counted as free, this upload would overwrite them.
         return { y: add(out, device.tensor(same(7))) };
       });
       second.replay();
@@ -143,7 +143,7 @@ describe.each(kinds)('on %s', (_, name, options) => {
     });
   });
 
-  test('scratch of an op comes from the capture, and goes back to it', async () => {
+  test('scratch of an op is allocated from the capture and returned to it', async () => {
     await onDevice({}, async (device) => {
       using x = device.empty([40, 64]).fill(1);
       using weight = device.empty([48, 64]).fill(2);
@@ -158,7 +158,7 @@ describe.each(kinds)('on %s', (_, name, options) => {
   });
 });
 
-test('a call that fails inside ends the capture, also where its error is caught', async () => {
+test('a call that fails during a capture ends the capture, even if its error is caught', async () => {
   const inside: unknown[] = [];
   for (let refused = 1; ; refused++) {
     const tensors = native.liveTensors();
@@ -194,7 +194,7 @@ test('a call that fails inside ends the capture, also where its error is caught'
         expect(await doubled.result.y.data()).toEqual(same(6));
         continue;
       }
-      break; // all of its work was taken
+      break; // no call was refused
     } catch (error) {
       expect(error).toEqual(foretokenError(device ? 'INTERNAL' : 'DEVICE_UNAVAILABLE'));
     } finally {

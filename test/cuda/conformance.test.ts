@@ -1,6 +1,6 @@
-// What the wrappers of PTX instructions leave in registers: the emulator against the definition of each instruction, written
-// down once more here, and against the registers of a GPU. Where one answers, its registers become the fixture; elsewhere
-// the fixture of the last one is read.
+// Compares the registers that wrappers of PTX instructions leave on the emulator with the definition of each instruction, which
+// is written a second time here, and with the registers of a GPU. If the machine has a GPU, the test writes its registers to the
+// fixture; otherwise it reads the fixture.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -9,7 +9,7 @@ import { nearest } from '../support/half';
 
 interface Dumps {
   device: string;
-  /** By wrapper: for each thread its registers. */
+  /** The registers of each thread, by wrapper. */
   dumps: Record<string, number[][]>;
 }
 
@@ -61,14 +61,14 @@ function mma(): number[][] {
   );
 }
 
-/** Element (i, k) of the `number`th matrix of which tiles are loaded. */
+/** Element (i, k) of matrix `number`, of which tiles are loaded. */
 const tileElement = (number: number, i: number, k: number): number =>
   integer(number * 5000 + i * 3 + k * 5 + ((i * k) % 11));
 
-/** What of a matrix the copy engine finds: by row and column of memory. */
+/** Whether an element of a matrix, by row and column of memory, is inside its tensor map. */
 const isInside = (row: number, column: number): boolean => row < 61 && column < 59;
 
-/** Rows of 128 bytes, the 16-byte pieces of row r at p ^ r % 8. */
+/** Rows of 128 bytes; the 16-byte piece p of row r is at p ^ r % 8. */
 function tensorLoad(): number[][] {
   const words = Array.from({ length: 64 * 32 }, (_, word) => {
     const [row, place] = [word >> 5, word & 31];
@@ -79,7 +79,7 @@ function tensorLoad(): number[][] {
   return Array.from({ length: 128 }, (_, thread) => words.slice(thread * 16, thread * 16 + 16));
 }
 
-/** The sums of a warpgroup, which begin at 0, 1, 2 …; matrices lie as [row or column of C, k], or transposed. */
+/** The sums of a warpgroup, which begin at 0, 1, 2 …; matrices are stored as [row or column of C, k], or transposed. */
 function wgmma(transposed: boolean, registers: boolean): number[][] {
   const inside = (i: number, k: number): boolean => (transposed ? isInside(k, i) : isInside(i, k));
   const a = (i: number, k: number): number => (registers || inside(i, k) ? tileElement(0, i, k) : 0);
@@ -98,14 +98,14 @@ function wgmma(transposed: boolean, registers: boolean): number[][] {
 const namedBarrier = (): number[][] =>
   Array.from({ length: 64 }, (_, thread) => [thread < 32 ? 0 : (63 - thread) * 11]);
 
-/** A tensor of 8 rows of 32 numbers, as it is before anything is done with it. */
+/** An element of a tensor of 8 rows of 32 numbers, before any operation. */
 const numberBefore = (row: number, column: number): number => 1000 + row * 32 + column;
 const numberOfBox = (i: number): number => (i * 3) % 101;
 
 const bulkCopies = (): number[][] =>
   lanes.map((lane) => [bitsOf(numberBefore(0, lane)), bitsOf(2 * numberBefore(0, lane))]);
 
-/** The tensor by column, with a box at row 3 and column 8 in it. */
+/** The columns of the tensor after a box is stored at row 3 and column 8. */
 function withBox(place: (row: number, column: number) => number, adds: boolean): number[][] {
   return lanes.map((column) =>
     Array.from({ length: 8 }, (_, row) => {
@@ -124,7 +124,7 @@ const cluster = (): number[][] =>
     lanes.map((lane) => [rank, 2, (1 - rank) * 100 + lane, bitsOf(numberBefore(0, lane)), 1]),
   );
 
-/** One number for all sums of a thread. */
+/** A hash of all sums of each thread. */
 function wgmmaOfWidth(columns: number): number[][] {
   return Array.from({ length: 128 }, (_, thread) => {
     let all = 0;
@@ -165,11 +165,11 @@ describe('the emulator', () => {
     ['wgmma_bf16_registers', wgmma(false, true)],
     ['wgmma_bf16_registers_transposed', wgmma(true, true)],
     ...widths.map((columns) => [`wgmma_bf16_${columns}`, wgmmaOfWidth(columns)] as const),
-  ] as const)('does what the definition of %s says', (name, expected) => {
+  ] as const)('follows the definition of %s', (name, expected) => {
     expect(emulated[name]).toEqual(expected);
   });
 
-  test('converts to the nearest number, the even one of two', () => {
+  test('converts to the nearest number, and to the even one in a tie', () => {
     const cases = [
       ...[0x00000000, 0x80000000, 0x3f800000, 0x3f808000, 0x3f818000, 0x3f80ffff, 0x7f7fffff, 0x7f800000],
       ...[0xff800000, 0x7fc00000, 0x00000001, 0x007fffff, 0x33000000, 0x33000001, 0x387fe000, 0x477fe000],
@@ -194,7 +194,7 @@ describe('the emulator', () => {
     });
   });
 
-  test('multiplies pairs, with the nearest number for each', () => {
+  test('multiplies pairs and rounds each product to nearest', () => {
     emulated.conversions!.forEach((words, lane) => {
       for (const [half, multiple] of [2113, 1999].entries()) {
         const factor = floatOf((((lane * multiple) & 0xffff) << 16) >>> 0);
@@ -206,7 +206,7 @@ describe('the emulator', () => {
     });
   });
 
-  test('is compared in every wrapper that leaves something to be seen', () => {
+  test('is compared with every wrapper that changes registers or memory', () => {
     const sources = join(__dirname, '../../csrc/cuda');
     const textOf = (folder: string, pattern: RegExp): string =>
       readdirSync(folder)
@@ -216,22 +216,22 @@ describe('the emulator', () => {
     const wrappers = textOf(join(sources, 'ptx'), /./).matchAll(/^FORETOKEN_DEVICE [\w*]+ (\w+)\(/gm);
     const names = new Set([...wrappers].map(([, name]) => name!));
     expect(names.size).toBeGreaterThan(45);
-    // What addresses there are, what time it is, and how many registers, is for each device to say.
+    // Addresses, the time and the number of registers differ from device to device.
     const unseen = ['shared_address', 'global_timer', 'raise_registers', 'lower_registers'];
-    // The tiles call the wrapper that describes operands.
+    // The code of tiles calls the wrapper that describes operands.
     const dumps =
       textOf(join(sources, 'conformance'), /./) + textOf(join(sources, 'linear'), /^gemm_hopper_tiles/);
     const missing = [...names].filter((name) => !new RegExp(`ptx::${name}\\b`).test(dumps));
     expect(missing.sort()).toEqual(unseen.sort());
   });
 
-  test('has every wrapper in the registers that a GPU has', () => {
+  test('leaves the registers that a GPU leaves, for every wrapper', () => {
     if (native.cudaInfo().devices.length > 0) {
       mkdirSync(dirname(fixture), { recursive: true });
       writeFileSync(fixture, `${JSON.stringify(dump('ptx_dump'))}\n`);
     }
     const real = JSON.parse(readFileSync(fixture, 'utf8')) as Dumps;
-    // The emulated GPU has compute capability 9.0, and others have fewer wrappers.
+    // The emulated GPU has compute capability 9.0; GPUs of lower capability have fewer wrappers.
     for (const [name, registers] of Object.entries(real.dumps))
       expect([name, emulated[name]]).toEqual([name, registers]);
   });

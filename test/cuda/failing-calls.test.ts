@@ -1,5 +1,5 @@
-// A CUDA call that fails: whichever it is, the error names the operation and its sizes, the call, and CUDA's own name of the
-// failure; the process lives, and so does the device. The emulator refuses one piece of work after another.
+// CUDA calls that fail: the error names the operation and its sizes, the call, and CUDA's name of the failure. The process and
+// the device still work. The emulator refuses one piece of work after another.
 import { native } from '../../lib/native/load';
 import { capture } from '../../lib/tensor/capture';
 import { openDevice, type Device } from '../../lib/tensor/device';
@@ -33,7 +33,7 @@ async function program(device: Device): Promise<number[]> {
   return values;
 }
 
-/** Whether the device computes what it should. */
+/** Whether the device computes correct results. */
 async function works(device: Device): Promise<boolean> {
   const sum = await take(
     scope(() => add(device.tensor(Float32Array.of(1, 2)), device.tensor(Float32Array.of(3, 4)))),
@@ -45,7 +45,7 @@ async function works(device: Device): Promise<boolean> {
   return String(Array.from(sum)) === '4,6' && (await tripled.result.y.data())[0] === 15;
 }
 
-/** What goes wrong, call by call, when each in its turn is refused. */
+/** Returns the messages of the program's errors when each piece of its work in turn is refused. */
 async function failures(): Promise<string[]> {
   const undisturbed = openDevice('cuda-emulated');
   const expected = await program(undisturbed);
@@ -56,7 +56,7 @@ async function failures(): Promise<string[]> {
     try {
       device = openDevice('cuda-emulated', { emulator: { refused } });
       expect(await program(device)).toEqual(expected);
-      return messages; // all of its work was taken
+      return messages; // no call was refused
     } catch (error) {
       messages.push((error as Error).message);
       if (device) expect(await works(device)).toBe(true);
@@ -66,7 +66,7 @@ async function failures(): Promise<string[]> {
   }
 }
 
-test('each has an error of its own, after which the device works', async () => {
+test('every failing call has its own error, after which the device works', async () => {
   const live = native.liveTensors();
   const messages = await failures();
   const failed = (call: string): string =>

@@ -1,10 +1,10 @@
-// Random programs with too little memory and with calls that fail, on every device: test/support/memory-programs.ts.
+// Runs random programs (test/support/memory-programs.ts) with too little memory and with calls that fail, on every device.
 import fc from 'fast-check';
 import { openDevice, type Device } from '../../lib/tensor/device';
 import { isEmulated, targets, type Target } from '../support/devices';
 import { programs, runProgram } from '../support/memory-programs';
 
-/** The GPU's own memory may run out, or what the device may take of it. A call may fail: which, counted from 1. */
+/** `bytes` limits the GPU's own memory if `ofDevice`, else the memory that the device may use. `refused` counts from 1. */
 interface Straits {
   bytes: number;
   ofDevice: boolean;
@@ -14,20 +14,20 @@ interface Straits {
 const straits: fc.Arbitrary<Straits> = fc.record({
   bytes: fc.integer({ min: 3000, max: 80_000 }),
   ofDevice: fc.boolean(),
-  // The first two are those of opening the device.
+  // The first two calls open the device.
   refused: fc.option(fc.integer({ min: 3, max: 120 })),
 });
 
 function open(target: Target, { bytes, ofDevice, refused }: Straits): Device {
   if (target === 'cuda') return openDevice('cuda', { memoryLimit: bytes });
   if (!isEmulated(target)) return openDevice('cpu', { threads: 2, memoryLimit: bytes });
-  // The device keeps a little for itself.
+  // The device needs a little memory for itself.
   const memory = ofDevice ? bytes + 8192 : undefined;
   const emulator = { checked: target === 'cuda-checked', memory, refused: refused ?? 0 };
   return openDevice('cuda-emulated', { memoryLimit: ofDevice ? undefined : bytes, emulator });
 }
 
-/** One level of the CPU, what this run has of GPUs, and in every run the emulator that checks accesses. */
+/** One level of the CPU, one of this run's GPUs, and in every run the emulator that checks accesses. */
 const kinds = new Set<Target>([...targets.slice(0, 1), ...targets.slice(-1), 'cuda-checked']);
 
 test.each([...kinds])('on %s', async (target) => {

@@ -1,4 +1,4 @@
-// Autograd and models in bfloat16: what has which dtype, and that it is what float32 gives, but for rounding.
+// Autograd and models in bfloat16: the dtypes of tensors, and agreement with float32 up to rounding.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { LanguageModel } from '../../lib/decode/language-model';
@@ -44,8 +44,8 @@ function distance(actual: Float32Array, expected: Float32Array): number {
 }
 
 /**
- * Expects gradients to be those of float32, but for rounding: some tens of operations in a row leave about 0.025, while one
- * that is missing, or done twice, shows in the first digit.
+ * Expects gradients to agree with those of float32 up to rounding. Tens of operations in a row leave a distance of about
+ * 0.025; an operation that is missing or done twice changes the first digit.
  */
 function expectClose(actual: Map<string, Float32Array>, expected: Map<string, Float32Array>): void {
   expect([...actual.keys()]).toEqual([...expected.keys()]);
@@ -58,18 +58,18 @@ function expectClose(actual: Map<string, Float32Array>, expected: Map<string, Fl
 describe.each(bfloat16Targets)('on %s', (target) => {
   const random = new Random(12);
 
-  test('gradients of a bfloat16 leaf gather in float32', () =>
+  test('gradients of a bfloat16 leaf accumulate in float32', () =>
     onDevice(target, async (device) => {
       const x = leaf(device, Float32Array.of(1, 2, 3), [3]);
       const sum = add(scale(x, 1), scale(x, 2 ** -9));
       expect(sum.dtype).toBe('bfloat16');
       sum.backward(device.zeros([3]).fill(1));
       expect(x.grad!.dtype).toBe('float32');
-      // Of bfloat16 the second part would be lost.
+      // A sum in bfloat16 would lose the second gradient.
       expect(await x.grad!.data()).toEqual(new Float32Array(3).fill(1 + 2 ** -9));
     }));
 
-  test('columns, side by side and cut out', () =>
+  test('concatenated and sliced columns', () =>
     onDevice(target, async (device) => {
       const [a, b] = [leaf(device, random.floats(6), [2, 3]), leaf(device, random.floats(4), [2, 2])];
       const part = sliceColumns(concat(a, b), 2, 2);
@@ -78,7 +78,7 @@ describe.each(bfloat16Targets)('on %s', (target) => {
       expect(await b.grad!.data()).toEqual(Float32Array.of(2, 0, 4, 0));
     }));
 
-  test('a linear layer that gives float32', () =>
+  test('a linear layer with float32 output', () =>
     onDevice(target, async (device) => {
       const [rows, n, k] = [5, 16, 24];
       const [data, weights, upstream] = [rows * k, n * k, rows * n].map((count) => random.floats(count));
@@ -96,7 +96,7 @@ describe.each(bfloat16Targets)('on %s', (target) => {
       expect(wideGradient).toEqual(narrowGradient);
     }));
 
-  test('all activations of an operation are of one dtype', () =>
+  test('all activations of an operation must have one dtype', () =>
     onDevice(target, async (device) => {
       const [wide, narrow] = dtypes.map((dtype) => device.zeros([2, 4], dtype)) as [Tensor, Tensor];
       expect(() => add(narrow, wide)).toThrow(
@@ -114,7 +114,7 @@ describe.each(bfloat16Targets)('on %s', (target) => {
       await device.synchronize();
     }));
 
-  test('a weight that is read best as it lies is not packed', () =>
+  test('a weight that is read fastest unpacked is not packed', () =>
     onDevice(target, async (device) => {
       const weight = device.tensor(Float32Array.of(1, 2), [1, 2]);
       const live = device.memory().live;
@@ -123,7 +123,7 @@ describe.each(bfloat16Targets)('on %s', (target) => {
       expect(await linear(device.zeros([1, 2]).fill(1), packed).data()).toEqual(Float32Array.of(3));
     }));
 
-  test('layers have the gradients of float32, but for rounding', () =>
+  test('layers have the gradients of float32 up to rounding', () =>
     onDevice(target, async (device) => {
       const [rows, hiddenSize, vocab] = [24, 32, 40];
       const gradients = await Promise.all(
@@ -169,7 +169,7 @@ describe.each(bfloat16Targets)('a model on %s', (target) => {
   };
 
   test.each(['parallel', 'medusa', 'rooted', 'sequential'])(
-    '%s heads: gradients are those of float32, but for rounding',
+    '%s heads: gradients are those of float32 up to rounding',
     (kind) =>
       onDevice(target, async (device) => {
         const gradients = [];
@@ -190,7 +190,7 @@ describe.each(bfloat16Targets)('a model on %s', (target) => {
   );
 
   test(
-    'without masters is the same in less memory, and is saved and loaded as it is',
+    'without masters gives the same tokens in less memory, and can be saved and loaded',
     () =>
       onDevice(target, async (device) => {
         const prompt = [...tokenizer.encode('Once upon')];
@@ -200,7 +200,7 @@ describe.each(bfloat16Targets)('a model on %s', (target) => {
         device.trim();
         using bare = make(device, 'medusa', { dtype: 'bfloat16', masters: false });
         expect(bare.parameters.buckets[0]!.value.dtype).toBe('bfloat16');
-        // 2 bytes instead of 6 for each number of a matrix.
+        // An element of a matrix occupies 2 bytes instead of 6.
         expect(device.memory().live - start).toBeLessThan(start / 2);
         expect(await tokensOf(bare, prompt, options)).toEqual(expected);
 

@@ -1,4 +1,4 @@
-// Training on every kind of GPU goes as on the CPU: the same losses, but for rounding.
+// Training on every kind of GPU has the losses of training on the CPU, up to rounding.
 import { openDevice, type Device } from '../../lib/tensor/device';
 import type { TokenFile } from '../../lib/train/data';
 import { Trainer } from '../../lib/train/trainer';
@@ -13,7 +13,7 @@ afterEach(() => data.close());
 
 const STEPS = 8;
 
-/** Mean losses of the heads and norms of the gradients, step after step. */
+/** Returns the mean losses of the heads and the norm of the gradients after each step. */
 async function curve(device: Device, kind: string, dtype?: 'float32' | 'bfloat16'): Promise<number[][]> {
   const trainer = await Trainer.create({
     ...{ device, tokenizer, data, dtype },
@@ -35,7 +35,7 @@ describe.each(bfloat16Targets)('a training run on %s', (target) => {
     async (kind) => {
       using cpu = openDevice('cpu', { threads: 1, poison: true });
       const expected = await curve(cpu, kind);
-      // AdamW's first steps are signs of gradients, so what rounding turns around shows at once.
+      // AdamW's first steps are signs of gradients, so a sign that rounding changes is visible at once.
       const allowed = { float32: 2e-4, bfloat16: 4e-2 };
       for (const dtype of ['float32', 'bfloat16'] as const) {
         const actual = await onDevice(target, (device) => curve(device, kind, dtype));
@@ -45,7 +45,7 @@ describe.each(bfloat16Targets)('a training run on %s', (target) => {
             expect(Math.abs(value - wanted) / wanted).toBeLessThan(allowed[dtype]);
           }),
         );
-        // It learns, and so the comparison is of more than first losses.
+        // The run learns, so the comparison covers more than initial losses.
         expect(actual.at(-1)![0]).toBeLessThan(0.95 * actual[0]![0]!);
       }
     },

@@ -1,15 +1,15 @@
-// The cases of csrc/simt/tests, and what the emulator must say of each.
+// The cases of csrc/simt/tests, and the report that the emulator must give for each.
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 
 export interface Outcome {
-  /** The emulator's; empty if it found nothing. */
+  /** The emulator's report; empty if it found nothing. */
   report: string;
-  /** What is wrong with the results; empty if they are right. */
+  /** The wrong results; empty if all are right. */
   wrong: string;
 }
 
-/** Runs cases under options of the emulator, all of them unless some are named. */
+/** Runs cases under options of the emulator: all cases, unless some are named. */
 export function runCases(
   program: 'simt_cases' | 'simt_cases_checked',
   options: string,
@@ -38,7 +38,7 @@ export const sound = [
   'clusters that do not divide the grid are refused',
   'multicast',
   'boxes',
-  'tensor maps that no driver encodes are refused',
+  'tensor maps that drivers refuse',
   'box in, box out',
   'boxes are added up',
   'bulk copies',
@@ -52,13 +52,13 @@ export const sound = [
   'kernels of a stream come one after the other',
   'a stream runs in order and does not block the host',
   'an event orders two streams',
-  'what is captured runs as often as it is launched',
+  'a capture runs as often as it is launched',
   'what a capture does not allow',
   'what a relaxed capture allows',
   'pageable memory may change at once, pinned memory only when it is copied',
   'copies in the wrong direction or out of bounds are refused',
-  'memory: what does not fit is refused, and what was freed fits again',
-  'launches that no GPU takes are refused',
+  'memory: allocations that do not fit are refused, and freed memory can be allocated again',
+  "launches that exceed a GPU's limits are refused",
   'mma',
   'wgmma',
   'shuffles',
@@ -78,20 +78,21 @@ export const sound = [
 const race = /race on /;
 const unordered = /race on |never written/;
 const outOfBounds = /out of bounds/;
-const neverWritten = /read of what was never written/;
+const neverWritten = /read of memory that was never written/;
 const inFlight = /asynchronous copy is writing/;
 
-/** Kernels with a fault, and what a report must say of it under every schedule. */
+/** Kernels with a fault, and the text that the report must have under every schedule. */
 export const faults: Record<string, RegExp> = {
   'last block: no fence before the atomic operation': /race on .* allocation/,
-  'last block: no fence behind it': /race on .* allocation/,
-  'last block: a fence for the block alone': /race on .* allocation/,
+  'last block: no fence after it': /race on .* allocation/,
+  'last block: a fence only for the block': /race on .* allocation/,
   'last block: no barrier before it': /race on .* allocation/,
   'flag: no fences': race,
 
   'syncthreads: none before a read': unordered,
   'syncthreads: none before a write': race,
-  'syncthreads: divergent': /divergent __syncthreads: .*barriers\.cu:\d+ meets .*barriers\.cu:\d+/,
+  'syncthreads: divergent':
+    /divergent __syncthreads: at .*barriers\.cu:\d+, while other threads are at .*barriers\.cu:\d+/,
   deadlock:
     /deadlock: no thread can run[^]*28 wait in __shfl_sync at .*barriers\.cu[^]*100 wait in __syncthreads at .*barriers\.cu/,
   'syncwarp: missing': unordered,
@@ -99,62 +100,63 @@ export const faults: Record<string, RegExp> = {
   'syncwarp: a shuffle instead': race,
   'named barriers: the reader does not wait': unordered,
   'named barriers: the writer does not wait': unordered,
-  'named barriers: too few threads': /only 32 of 64 threads came to barrier 1/,
+  'named barriers: too few threads': /only 32 of 64 threads reached barrier 1/,
   'named barriers: no multiple of a warp': /40 threads are not a multiple/,
   'named barriers: two counts': /bar\.sync: expects (96|64) threads, others at this barrier (64|96)/,
 
   'clusters: no barrier before the read': /race on |never written|out of bounds/,
   'clusters: a block leaves before it is read': /shared memory of a block that has exited|race on/,
-  'clusters: a block that is not there': /no block 3 in a cluster of 3/,
+  'clusters: a block that does not exist': /no block 3 in a cluster of 3/,
   'clusters: a wait without an arrival': /the thread has not arrived/,
-  'clusters: two arrivals': /has arrived before and not waited/,
-  'multicast: only the own block is waited for': /race on |deadlock/,
+  'clusters: two arrivals': /has arrived already and not waited/,
+  'multicast: the copy waits only for its own block': /race on |deadlock/,
 
   'box in, box out: no fence of proxies': /race on [^]*fence_proxy_async/,
   'box in, box out: no barrier before the store': /race on |deadlock/,
   'box in, box out: overwritten before it is read': race,
-  'box in, box out: exit before it is read': /exits with bulk copies that may still read shared memory/,
+  'box in, box out: the thread exits before it is read':
+    /exits with bulk copies that may still read shared memory/,
   'box in, box out: misplaced in shared memory': /not aligned to 128 bytes/,
-  'box in, box out: the result is read before it is there': race,
+  'box in, box out: the result is read before it is written': race,
   'bulk copies: no wait between in and out': race,
   'mbarrier: not initialised': /not initialised, or was overwritten/,
   'mbarrier: initialised twice': /initialised already/,
   'mbarrier: too many arrivals': /more than the 1 arrivals of a phase/,
   'mbarrier: overwritten': /not initialised, or was overwritten/,
-  'mbarrier: nobody waits': /bytes came that no thread has waited for/,
+  'mbarrier: no thread waits': /bytes arrived that no thread has waited for/,
   'mbarrier: used before its initialisation is seen': /race on|not initialised/,
 
-  'device memory: behind the end': outOfBounds,
+  'device memory: past the end': outOfBounds,
   'device memory: before the start': outOfBounds,
-  'device memory: far behind the end': outOfBounds,
-  'device memory: read behind the end': outOfBounds,
-  'device memory: vector behind the end': outOfBounds,
+  'device memory: far past the end': outOfBounds,
+  'device memory: read past the end': outOfBounds,
+  'device memory: vector past the end': outOfBounds,
   'device memory: misaligned': /multiple of 16 points to byte 4 of an allocation[^]*memory\.cu:\d+/,
   'memory that is freed before a copy of it runs':
     /cudaMemcpyAsync: bytes 0 … 63 of freed memory of 64 bytes/,
-  'device memory: null': /neither device memory nor shared memory/,
+  'device memory: null': /in neither device memory nor shared memory/,
   'device memory: freed': /freed memory of 256 bytes/,
-  'device memory: of the host': /neither device memory nor shared memory/,
+  'device memory: of the host': /in neither device memory nor shared memory/,
   'stack: 400 KB': /run out of its stack of 256 KiB/,
   'never written: device memory': neverWritten,
   'never written: the last element': /never written: bytes 126 … 127 of an allocation of 128 bytes/,
   'never written: atomicAdd': neverWritten,
   'never written: memory that was used before and freed': neverWritten,
-  'shared memory: behind the end': /out of bounds: shared variable values, bytes 252 … 255 of 252/,
+  'shared memory: past the end': /out of bounds: shared variable values, bytes 252 … 255 of 252/,
   'shared memory: never written': /never written: shared variable values, bytes 252 … 255 of 256/,
-  'shared memory: dynamic, behind the end': /out of bounds: dynamic shared memory/,
+  'shared memory: dynamic, past the end': /out of bounds: dynamic shared memory/,
   'shared memory: variables of 50 KiB': /no room for second/,
   'race: two threads write': race,
   'race: overlapping writes of different sizes': race,
   'race: two blocks write': race,
   'race: a block reads what another writes': race,
   'race: atomic and plain': race,
-  'a fault ends its stream': /^write_behind: out of bounds: bytes \d+ … \d+ of an allocation of 128 bytes/,
+  'a fault ends its stream': /^write_past_end: out of bounds: bytes \d+ … \d+ of an allocation of 128 bytes/,
 
   'mma: no wait for the last copies': inFlight,
   'mma: no barrier before the tiles are read': /race on |never written|asynchronous copy is writing/,
   'mma: no barrier before the tiles are overwritten': /race on |asynchronous copy is writing/,
-  'mma: rows behind the last are copied': outOfBounds,
+  'mma: rows past the last are copied': outOfBounds,
   'wgmma: wrong parity': /deadlock: [^]*mbarrier\.try_wait/,
   'wgmma: fewer bytes announced than come': race,
   'wgmma: more bytes announced than come': /deadlock: [^]*mbarrier\.try_wait/,
@@ -178,5 +180,5 @@ export const faults: Record<string, RegExp> = {
   'masks: lanes that do not exist': /names lanes that do not exist/,
 };
 
-/** Faults that no report can name, because registers are not checked: they show in the results. */
+/** Faults that no report names, because registers are not checked. The results are wrong instead. */
 export const wrongResults = ['wgmma product: sums are read too early'] as const;

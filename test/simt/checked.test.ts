@@ -1,4 +1,4 @@
-// The checked build: what is sound passes under every schedule, and every fault is found, whatever the schedule.
+// The checked build: under every schedule, sound cases pass and every fault is found.
 import { faults, runCases, sound, wrongResults } from './cases';
 
 const runs = [
@@ -12,7 +12,7 @@ const runs = [
 describe.each(runs)('%s', (options) => {
   const outcomes = runCases('simt_cases_checked', options);
 
-  test('every case has its expectation', () => {
+  test('every case has an expectation', () => {
     expect(Object.keys(outcomes).sort()).toEqual([...sound, ...Object.keys(faults), ...wrongResults].sort());
   });
 
@@ -31,13 +31,13 @@ test('without races=1 accesses are not checked', () => {
   expect(runCases('simt_cases_checked', 'races=1', [name])[name]!.report).toMatch(/race on /);
 });
 
-test('sums of products under way are poison, unless they take effect early', () => {
+test('sums of pending products are poison, unless products take effect early', () => {
   const [name] = wrongResults;
   expect(runCases('simt_cases_checked', 'asyncCopies=late', [name])[name]!.wrong).toMatch(/wrong/);
   expect(runCases('simt_cases_checked', 'asyncCopies=early', [name])[name]!.wrong).toBe('');
 });
 
-test('a report names the kernel, both accesses with their lines, and where the thread stood', () => {
+test('a report names the kernel, both accesses with their lines, and the last operation of the thread', () => {
   const name = 'mma: no barrier before the tiles are overwritten';
   const { report } = runCases('simt_cases_checked', '', [name])[name]!;
   const line = String.raw`csrc/simt/tests/tensor_cores\.cu:\d+(, in csrc/simt/tests/tensor_cores\.cu:\d+)*`;
@@ -55,7 +55,7 @@ test('a report names the kernel, both accesses with their lines, and where the t
   );
 });
 
-test('blocks that wait for one that does not run are a livelock', () => {
+test('blocks that wait for a block that does not run are a livelock', () => {
   const name = 'blocks that wait for each other';
   const { report } = runCases('simt_cases_checked', 'residentBlocks=1', [name])[name]!;
   expect(report).toMatch(/livelock: .* residentBlocks is 1[^]*1 wait in /);

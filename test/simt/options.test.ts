@@ -1,4 +1,4 @@
-// The options of the emulator, and what it says of those that it does not have.
+// The options of the emulator, and its messages about wrong ones.
 import { runCases } from './cases';
 
 function refusal(options: string, program: 'simt_cases' | 'simt_cases_checked' = 'simt_cases'): string {
@@ -7,10 +7,10 @@ function refusal(options: string, program: 'simt_cases' | 'simt_cases_checked' =
   } catch (error) {
     return (error as { stderr: string }).stderr.trim();
   }
-  throw new Error(`"${options}" was taken`);
+  throw new Error(`"${options}" was accepted`);
 }
 
-test('all of them, in any order, with spaces around', () => {
+test('all options are accepted in any order, with extra spaces', () => {
   const options = ' memory=1000000 residentBlocks=64  races=0 seed=0 asyncCopies=early schedule=starve ';
   expect(runCases('simt_cases', options, ['elect'])).toEqual({ elect: { report: '', wrong: '' } });
 });
@@ -26,16 +26,16 @@ test.each([
   ['memory=1e9', 'memory is "1e9", but must be a whole number, 1 … '],
   [
     'threads=4',
-    'there is no option "threads"; there are schedule, asyncCopies, seed, races, residentBlocks, memory, cublas, refused, driver, devices and computeCapability',
+    'there is no option "threads"; the options are schedule, asyncCopies, seed, races, residentBlocks, memory, cublas, refused, driver, devices and computeCapability',
   ],
   ['schedule', '"schedule" is not name=value'],
 ])('"%s" is refused', (options, message) => {
   expect(refusal(options)).toContain(`cuda-emulated: ${message}`);
 });
 
-test('races=1 takes the checked build', () => {
+test('races=1 requires the checked build', () => {
   expect(refusal('races=1')).toContain(
-    'races is "1", but must be 0: this build of the emulator cannot check accesses',
+    'races is "1", but must be 0, because this build of the emulator cannot check accesses',
   );
   expect(runCases('simt_cases_checked', 'races=1', ['elect']).elect!.report).toBe('');
 });

@@ -1,5 +1,5 @@
-// The plain build: what is sound gives the right results under every schedule, and poison, delayed copies and changing
-// schedules make many a fault show without any checking of accesses.
+// The plain build: sound cases give the right results under every schedule. Poison, delayed copies and different schedules
+// reveal many faults even though accesses are not checked.
 import { runCases, sound } from './cases';
 
 const seeds = [1, 2, 3, 4, 5, 6];
@@ -12,14 +12,14 @@ const runs = [
   ...seeds.map((seed) => `residentBlocks=3 schedule=random asyncCopies=random seed=${seed}`),
 ];
 
-test.each(runs)('%s: all that is sound is right', (options) => {
+test.each(runs)('%s: sound cases give the right results', (options) => {
   const outcomes = runCases('simt_cases', options, sound);
   expect(Object.keys(outcomes).sort()).toEqual([...sound].sort());
   for (const outcome of Object.values(outcomes)) expect(outcome).toEqual({ report: '', wrong: '' });
 });
 
-/** Faults, and the options under which one sees them. */
-const seen: [name: string, options: string][] = [
+/** Faults, and the options under which the plain build reveals them. */
+const revealed: [name: string, options: string][] = [
   ['syncthreads: none before a read', 'schedule=in-order'],
   ['syncthreads: none before a read', 'schedule=reverse'],
   ['syncthreads: none before a write', 'schedule=random seed=1'],
@@ -41,7 +41,7 @@ const seen: [name: string, options: string][] = [
   ['masks: overlapping', 'schedule=random'],
 ];
 
-test.each(seen)('%s: seen under "%s"', (name, options) => {
+test.each(revealed)('%s: revealed by "%s"', (name, options) => {
   const { report, wrong } = runCases('simt_cases', options, [name])[name]!;
   expect(report + wrong).not.toBe('');
 });
@@ -49,7 +49,7 @@ test.each(seen)('%s: seen under "%s"', (name, options) => {
 test.each([
   [
     'device memory: null',
-    /access to address \(nil\), where no memory is\n {2}at csrc\/simt\/tests\/memory\.cu:\d+/,
+    /access to address \(nil\), which is not mapped\n {2}at csrc\/simt\/tests\/memory\.cu:\d+/,
   ],
   ['stack: 400 KB', /run out of its stack of 256 KiB/],
 ])('%s does not end the process', (name, expected) => {

@@ -1,4 +1,4 @@
-// Atomic operations, and what they and fences order.
+// Atomic operations, and the order that they and fences establish.
 #include "csrc/simt/tests/cases.h"
 
 namespace foretoken::simt::tests {
@@ -70,8 +70,8 @@ void run_last_block(Bench& bench) {
 
 CASE("last block", run_last_block<Fault::kNone>);
 CASE("last block: no fence before the atomic operation", run_last_block<Fault::kNoFirstFence>);
-CASE("last block: no fence behind it", run_last_block<Fault::kNoSecondFence>);
-CASE("last block: a fence for the block alone", run_last_block<Fault::kBlockFence>);
+CASE("last block: no fence after it", run_last_block<Fault::kNoSecondFence>);
+CASE("last block: a fence only for the block", run_last_block<Fault::kBlockFence>);
 CASE("last block: no barrier before it", run_last_block<Fault::kNoBarrier>);
 
 // --- a flag: one thread writes and raises it, another waits for it ---

@@ -1,4 +1,4 @@
-// Barriers of blocks and warps, and the races where one is missing.
+// Barriers of blocks and warps, and the races if one is missing.
 #include "csrc/cuda/common/reduce.cuh"
 #include "csrc/cuda/ptx/ptx.cuh"
 #include "csrc/simt/tests/cases.h"
@@ -48,7 +48,7 @@ __global__ void diverge(float* out) {
     return;
   }
   out[thread] = 2;
-  if (kFault == Fault::kSecond && thread >= 100) return;  // fine: who has exited is not waited for
+  if (kFault == Fault::kSecond && thread >= 100) return;  // allowed: barriers do not wait for threads that have exited
   __syncthreads();
 }
 
@@ -77,7 +77,7 @@ __global__ void swap_in_warp(float* out) {
   const int thread = threadIdx.x;
   values[thread] = static_cast<float>(thread);
   if (kFault != Fault::kFirst) __syncwarp();
-  // Across warps it takes more than __syncwarp.
+  // __syncwarp does not order different warps.
   out[thread] = values[kFault == Fault::kSecond ? 63 - thread : thread ^ 1];
 }
 
@@ -93,7 +93,7 @@ CASE("syncwarp", run_swap<Fault::kNone>);
 CASE("syncwarp: missing", run_swap<Fault::kFirst>);
 CASE("syncwarp: across warps", run_swap<Fault::kSecond>);
 
-// A shuffle brings lanes together, but orders none of their accesses to memory.
+// A shuffle synchronises lanes, but orders none of their accesses to memory.
 __global__ void shuffle_is_no_barrier(float* out) {
   FORETOKEN_SHARED(float, values, [32]);
   values[threadIdx.x] = static_cast<float>(threadIdx.x);
@@ -149,7 +149,7 @@ __global__ void two_counts() { ptx::bar_sync(1, threadIdx.x < 32 ? 64 : 96); }
 
 CASE("named barriers: two counts", [](Bench& bench) { bench.launch(two_counts, dim3(1), dim3(64), 0); });
 
-// --- many barriers and reductions, as kernels have them ---
+// --- many barriers and reductions, as in real kernels ---
 
 __global__ void __launch_bounds__(256) sum_rows(const float* x, float* sums, int columns) {
   FORETOKEN_SHARED(float, shared, [8]);

@@ -1,5 +1,5 @@
-// Cases for the emulator itself: small kernels that are right, and the same ones with a fault that must be found.
-// test/simt/*.test.ts says what is expected of each.
+// Cases for the emulator itself: small correct kernels, and the same kernels with a fault that the emulator must find.
+// test/simt/*.test.ts says what each must give.
 #pragma once
 
 #include <cstring>
@@ -15,7 +15,7 @@ namespace foretoken::simt::tests {
 using cuda::check;
 using cuda::discard;
 
-// A stream with memory for one case, and what came of it.
+// A stream with memory for one case, and the results of the case.
 class Bench {
  public:
   Bench() {
@@ -34,7 +34,7 @@ class Bench {
   cudaStream_t stream() const { return context_.stream; }
   const cuda::Context& context() const { return context_; }
 
-  // Device memory that nothing has been written to.
+  // Returns device memory that has not been written.
   template <typename T>
   T* allocate(size_t count) {
     void* memory = nullptr;
@@ -58,7 +58,7 @@ class Bench {
     return memory;
   }
 
-  // Waits; what a kernel did wrong becomes an exception.
+  // Waits for the stream. Throws the report if a kernel did something wrong.
   template <typename T>
   std::vector<T> download(const T* memory, size_t count) {
     std::vector<T> values(count);
@@ -75,7 +75,7 @@ class Bench {
     cuda::launch(context_, kernel, grid, block, shared_bytes, std::forward<Arguments>(arguments)...);
   }
 
-  // In clusters of `blocks`.
+  // Launches a kernel in clusters of `blocks`.
   template <typename... Parameters, typename... Arguments>
   void launch_cluster(unsigned blocks, void (*kernel)(Parameters...), dim3 grid, dim3 block, Arguments&&... arguments) {
     cudaLaunchAttribute attribute{};

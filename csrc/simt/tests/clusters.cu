@@ -1,4 +1,4 @@
-// Clusters: their barrier, each other's shared memory, boxes for several blocks.
+// Clusters: their barrier, accesses to each other's shared memory, and boxes for several blocks.
 #include "csrc/cuda/ptx/ptx_hopper.cuh"
 #include "csrc/simt/tests/cases.h"
 
@@ -21,7 +21,7 @@ __global__ void read_neighbour(float* out) {
   if (kFault != Fault::kNoFirstBarrier) ptx::cluster_sync();
   const uint32_t other = kFault == Fault::kNotTheNeighbour ? blocks : (rank + 1) % blocks;
   out[blockIdx.x * 32 + threadIdx.x] = ptx::in_block(values, other)[31 - threadIdx.x];
-  // Nobody may leave while others read what is its own.
+  // No block may exit while another reads its shared memory.
   if (kFault != Fault::kNoSecondBarrier) {
     ptx::cluster_arrive();
     ptx::cluster_wait();
@@ -45,7 +45,7 @@ void run_read(Bench& bench) {
 CASE("clusters", run_read<Fault::kNone>);
 CASE("clusters: no barrier before the read", run_read<Fault::kNoFirstBarrier>);
 CASE("clusters: a block leaves before it is read", run_read<Fault::kNoSecondBarrier>);
-CASE("clusters: a block that is not there", run_read<Fault::kNotTheNeighbour>);
+CASE("clusters: a block that does not exist", run_read<Fault::kNotTheNeighbour>);
 
 __global__ void waits_alone() { ptx::cluster_wait(); }
 __global__ void arrives_twice() {
@@ -60,7 +60,7 @@ CASE("clusters: two arrivals", [](Bench& bench) { bench.launch_cluster(2, arrive
 CASE("clusters that do not divide the grid are refused", [](Bench& bench) {
   try {
     bench.launch_cluster(4, waits_alone, dim3(6), dim3(32));
-    bench.expect(false, "the launch is taken");
+    bench.expect(false, "the launch is accepted");
   } catch (const cuda::CudaFailure& failure) {
     bench.expect(failure.code == cudaErrorInvalidConfiguration, "another error");
   }
@@ -92,7 +92,7 @@ __global__ void multicast(const __grid_constant__ TensorMap map, float* out) {
     if (threadIdx.x == 0) {
       ptx::mbarrier_arrive_expect(&full, kBoxBytes);
       if (rank == 0) {
-        // All blocks have read the box before.
+        // All blocks have read the previous box.
         ptx::mbarrier_wait_cluster(&empty, step % 2 ^ 1);
         ptx::tensor_load_multicast(&box, &map, 0, step * kRows, &full, static_cast<uint16_t>((1 << blocks) - 1));
       }
@@ -127,7 +127,7 @@ void run_multicast(Bench& bench) {
 }
 
 CASE("multicast", run_multicast<MulticastFault::kNone>);
-CASE("multicast: only the own block is waited for", run_multicast<MulticastFault::kOwnReleaseOnly>);
+CASE("multicast: the copy waits only for its own block", run_multicast<MulticastFault::kOwnReleaseOnly>);
 
 }  // namespace
 

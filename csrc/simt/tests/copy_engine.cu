@@ -1,4 +1,4 @@
-// Bulk copies and tensor maps: boxes at the edges, swizzled rows, stores and sums, and the waits that they need.
+// Bulk copies and tensor maps: boxes at edges, swizzled rows, stores and sums, and the waits that they need.
 #include <cmath>
 
 #include "csrc/cuda/common/numeric.cuh"
@@ -20,7 +20,7 @@ std::vector<float> numbers(size_t count) {
   return values;
 }
 
-// --- a box as it lies in shared memory ---
+// --- the layout of a box in shared memory ---
 
 constexpr int kBoxRows = 16;
 
@@ -39,7 +39,7 @@ __global__ void load_box(const __grid_constant__ TensorMap map, uint32_t* out, i
   for (int i = threadIdx.x; i < bytes / 4; i += 32) out[i] = reinterpret_cast<const uint32_t*>(memory)[i];
 }
 
-// Element types of 4 and 2 bytes; `x` is a matrix of those, and a box has rows of `row_bytes`.
+// Loads a box, with rows of `row_bytes`, of a matrix `x` of elements of 4 or 2 bytes.
 template <typename T>
 void run_box(Bench& bench, TensorElement element, const std::vector<T>& x, int columns, int rows, int row_bytes,
              Swizzle swizzle, int column, int row) {
@@ -85,7 +85,7 @@ CASE("boxes", [](Bench& bench) {
   }
 });
 
-CASE("tensor maps that no driver encodes are refused", [](Bench& bench) {
+CASE("tensor maps that drivers refuse", [](Bench& bench) {
   float* const x = bench.allocate<float>(1024);
   const auto refused = [&](auto&& change) {
     cuda::TensorShape shape{x, TensorElement::kFloat32, 32, 32, 128, 32, 8, Swizzle::k128Bytes};
@@ -106,7 +106,7 @@ CASE("tensor maps that no driver encodes are refused", [](Bench& bench) {
   bench.expect(refused([](cuda::TensorShape& shape) { shape.rows = 0; }), "rows");
 });
 
-// --- through shared memory and out again ---
+// --- into shared memory and out again ---
 
 enum class Fault {
   kNone,
@@ -114,7 +114,6 @@ enum class Fault {
   kNoBarrier,
   kNoWaitForRead,
   kNoWaitAtAll,
-  kReuseForLoad,
   kMisplaced,
   kReadsResult,
 };
@@ -175,9 +174,9 @@ CASE("box in, box out", run_double<Fault::kNone>);
 CASE("box in, box out: no fence of proxies", run_double<Fault::kNoProxyFence>);
 CASE("box in, box out: no barrier before the store", run_double<Fault::kNoBarrier>);
 CASE("box in, box out: overwritten before it is read", run_double<Fault::kNoWaitForRead>);
-CASE("box in, box out: exit before it is read", run_double<Fault::kNoWaitAtAll>);
+CASE("box in, box out: the thread exits before it is read", run_double<Fault::kNoWaitAtAll>);
 CASE("box in, box out: misplaced in shared memory", run_double<Fault::kMisplaced>);
-CASE("box in, box out: the result is read before it is there", run_double<Fault::kReadsResult>);
+CASE("box in, box out: the result is read before it is written", run_double<Fault::kReadsResult>);
 
 // --- sums ---
 
@@ -249,7 +248,7 @@ CASE("bulk copies: no wait between in and out", run_bulk<false>);
 
 // --- barriers that are used wrongly ---
 
-enum class Misuse { kNotMade, kMadeTwice, kTooManyArrivals, kOverwritten, kNobodyWaits, kMadeUnseen };
+enum class Misuse { kNotMade, kMadeTwice, kTooManyArrivals, kOverwritten, kNoThreadWaits, kMadeUnseen };
 
 template <Misuse kMisuse>
 __global__ void misuse(const float* from) {
@@ -279,7 +278,7 @@ CASE("mbarrier: not initialised", run_misuse<Misuse::kNotMade>);
 CASE("mbarrier: initialised twice", run_misuse<Misuse::kMadeTwice>);
 CASE("mbarrier: too many arrivals", run_misuse<Misuse::kTooManyArrivals>);
 CASE("mbarrier: overwritten", run_misuse<Misuse::kOverwritten>);
-CASE("mbarrier: nobody waits", run_misuse<Misuse::kNobodyWaits>);
+CASE("mbarrier: no thread waits", run_misuse<Misuse::kNoThreadWaits>);
 CASE("mbarrier: used before its initialisation is seen", run_misuse<Misuse::kMadeUnseen>);
 
 }  // namespace

@@ -1,5 +1,5 @@
-// simt_cases [options [name…]]: runs cases under these options of the emulator, each on a stream of its own, and prints
-// what came of them as JSON: {"name": {"report": "…", "wrong": "…"}, …}. A report is the emulator's; wrong are results.
+// simt_cases [options [name…]] runs cases under these options of the emulator, each on its own stream, and prints JSON:
+// {"name": {"report": "…", "wrong": "…"}, …}. `report` is the emulator's report, `wrong` says which results are wrong.
 #include <cstdio>
 #include <set>
 

@@ -1,4 +1,4 @@
-// Accesses that are out of bounds, misaligned, or read what was never written; races on device memory.
+// Accesses that are out of bounds or misaligned, reads of unwritten memory, and races on device memory.
 #include "csrc/cuda/common/numeric.cuh"
 #include "csrc/simt/tests/cases.h"
 
@@ -8,7 +8,7 @@ namespace {
 
 constexpr int kThreads = 64;
 
-// Runs a kernel of one block on `count` floats of device memory, which are zero.
+// Runs a kernel of one block on `count` floats of device memory, all zero.
 void run(Bench& bench, void (*kernel)(float*), size_t count = kThreads) {
   bench.launch(kernel, dim3(1), dim3(kThreads), 0, bench.zeros<float>(count));
 }
@@ -16,10 +16,10 @@ void run(Bench& bench, void (*kernel)(float*), size_t count = kThreads) {
 // --- device memory ---
 
 __global__ void in_bounds(float* x) { x[threadIdx.x] += 1; }
-__global__ void behind_the_end(float* x) { x[threadIdx.x + 1] = 1; }
+__global__ void past_the_end(float* x) { x[threadIdx.x + 1] = 1; }
 __global__ void before_the_start(float* x) { x[static_cast<int>(threadIdx.x) - 1] = 1; }
-__global__ void far_behind_the_end(float* x) { x[(threadIdx.x + 1) * 4000] = 1; }
-__global__ void reads_behind_the_end(float* x) {
+__global__ void far_past_the_end(float* x) { x[(threadIdx.x + 1) * 4000] = 1; }
+__global__ void reads_past_the_end(float* x) {
   if (threadIdx.x == kThreads - 1) x[0] = x[threadIdx.x + 1];
 }
 __global__ void vector_over_the_end(float* x) {
@@ -30,11 +30,11 @@ __global__ void misaligned(float* x) {
 }
 
 CASE("device memory", [](Bench& bench) { run(bench, in_bounds); });
-CASE("device memory: behind the end", [](Bench& bench) { run(bench, behind_the_end); });
+CASE("device memory: past the end", [](Bench& bench) { run(bench, past_the_end); });
 CASE("device memory: before the start", [](Bench& bench) { run(bench, before_the_start); });
-CASE("device memory: far behind the end", [](Bench& bench) { run(bench, far_behind_the_end); });
-CASE("device memory: read behind the end", [](Bench& bench) { run(bench, reads_behind_the_end); });
-CASE("device memory: vector behind the end", [](Bench& bench) { run(bench, vector_over_the_end); });
+CASE("device memory: far past the end", [](Bench& bench) { run(bench, far_past_the_end); });
+CASE("device memory: read past the end", [](Bench& bench) { run(bench, reads_past_the_end); });
+CASE("device memory: vector past the end", [](Bench& bench) { run(bench, vector_over_the_end); });
 CASE("device memory: misaligned", [](Bench& bench) { run(bench, misaligned); });
 CASE("device memory: null",
      [](Bench& bench) { bench.launch(in_bounds, dim3(1), dim3(kThreads), 0, static_cast<float*>(nullptr)); });
@@ -105,7 +105,7 @@ CASE("never written: memory that was used before and freed", [](Bench& bench) {
 
 // --- shared memory ---
 
-__global__ void shared_behind_the_end(float* x) {
+__global__ void shared_past_the_end(float* x) {
   FORETOKEN_SHARED(float, values, [kThreads - 1]);
   values[threadIdx.x] = x[threadIdx.x];
 }
@@ -115,7 +115,7 @@ __global__ void shared_never_written(float* x) {
   __syncthreads();
   x[threadIdx.x] = values[threadIdx.x];
 }
-__global__ void dynamic_behind_the_end(float* x) {
+__global__ void dynamic_past_the_end(float* x) {
   FORETOKEN_DYNAMIC_SHARED(memory);
   reinterpret_cast<float*>(memory)[threadIdx.x] = x[threadIdx.x];
 }
@@ -126,10 +126,10 @@ __global__ void large_variables(float* x) {
   first[threadIdx.x] = second[threadIdx.x] = x[threadIdx.x];
 }
 
-CASE("shared memory: behind the end", [](Bench& bench) { run(bench, shared_behind_the_end); });
+CASE("shared memory: past the end", [](Bench& bench) { run(bench, shared_past_the_end); });
 CASE("shared memory: never written", [](Bench& bench) { run(bench, shared_never_written); });
-CASE("shared memory: dynamic, behind the end", [](Bench& bench) {
-  bench.launch(dynamic_behind_the_end, dim3(1), dim3(kThreads), 4 * kThreads - 4, bench.zeros<float>(kThreads));
+CASE("shared memory: dynamic, past the end", [](Bench& bench) {
+  bench.launch(dynamic_past_the_end, dim3(1), dim3(kThreads), 4 * kThreads - 4, bench.zeros<float>(kThreads));
 });
 CASE("shared memory: variables of 46 KiB", [](Bench& bench) { run(bench, large_variables<23>); });
 CASE("shared memory: variables of 50 KiB", [](Bench& bench) { run(bench, large_variables<25>); });

@@ -1,4 +1,4 @@
-// The runtime API: order in streams, events, captures, errors that stay, memory.
+// The runtime API: order in streams, events, captures, errors that persist, memory.
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -12,9 +12,9 @@ namespace foretoken::simt::tests {
 namespace {
 
 __global__ void add(float* x, float amount) { x[threadIdx.x] += amount; }
-__global__ void write_behind(float* x) { x[threadIdx.x + 32] = 1; }
+__global__ void write_past_end(float* x) { x[threadIdx.x + 32] = 1; }
 
-// A host function that a stream waits in until it is opened.
+// Blocks a stream in a host function until it is opened.
 class Gate {
  public:
   void open() {
@@ -69,14 +69,14 @@ CASE("an event orders two streams", [](Bench& bench) {
   check(cudaStreamWaitEvent(other.stream(), event), "cudaStreamWaitEvent");
   float copy[32];
   check(cudaMemcpyAsync(copy, x, sizeof copy, cudaMemcpyDeviceToHost, other.stream()), "cudaMemcpyAsync");
-  bench.expect(cudaEventQuery(event) == cudaErrorNotReady, "the event has come before the gate opens");
+  bench.expect(cudaEventQuery(event) == cudaErrorNotReady, "the event is reached before the gate opens");
   gate.open();
   other.finish();
   bench.expect(cudaEventQuery(event) == cudaSuccess && copy[5] == 1, "the other stream did not wait");
   check(cudaEventDestroy(event), "cudaEventDestroy");
 });
 
-CASE("what is captured runs as often as it is launched", [](Bench& bench) {
+CASE("a capture runs as often as it is launched", [](Bench& bench) {
   float* const x = bench.zeros<float>(32);
   bench.finish();
   cudaGraph_t graph;
@@ -96,7 +96,7 @@ CASE("what is captured runs as often as it is launched", [](Bench& bench) {
   bench.expect(bench.download(x, 32)[0] == 12, "a sum is wrong");
 });
 
-// What a capture does not allow is an error, and so is everything after it until the capture has ended.
+// Expects a call that a capture does not allow to fail, and everything after it until the capture has ended.
 void expect_invalid(Bench& bench, const char* what, cudaError_t expected, cudaError_t (*call)(cudaStream_t)) {
   cudaGraph_t graph;
   cudaStreamCaptureStatus status;
@@ -108,14 +108,14 @@ void expect_invalid(Bench& bench, const char* what, cudaError_t expected, cudaEr
   bench.expect(answer == expected, std::string(what) + " gives " + cudaGetErrorName(answer));
   check(cudaStreamIsCapturing(bench.stream(), &status), "cudaStreamIsCapturing");
   bench.expect(status == cudaStreamCaptureStatusInvalidated, std::string(what) + " leaves the capture valid");
-  bench.expect(cudaMemsetAsync(x, 0, 4, bench.stream()) == cudaErrorStreamCaptureInvalidated, "the capture goes on");
+  bench.expect(cudaMemsetAsync(x, 0, 4, bench.stream()) == cudaErrorStreamCaptureInvalidated, "the capture continues");
   bench.expect(cudaStreamEndCapture(bench.stream(), &graph) == cudaErrorStreamCaptureInvalidated && !graph,
                std::string(what) + " does not end the capture");
   bench.launch(add, dim3(1), dim3(32), 0, x, 1.0f);
-  bench.expect(bench.download(x, 32)[0] == 1, "what was captured has run, or nothing does any more");
+  bench.expect(bench.download(x, 32)[0] == 1, "captured work has run, or the stream runs nothing any more");
 }
 
-// An event of its own for a call that must fail.
+// Makes an event for a call that must fail.
 template <typename F>
 cudaError_t with_event(F&& f) {
   cudaEvent_t event;
@@ -236,22 +236,23 @@ CASE("copies in the wrong direction or out of bounds are refused", [](Bench& ben
     return error;
   };
   bench.expect(copy(x, host, 128, cudaMemcpyHostToDevice) == cudaSuccess, "a copy is refused");
-  bench.expect(copy(x, host, 132, cudaMemcpyHostToDevice) == cudaErrorInvalidValue, "a copy behind the end is taken");
-  bench.expect(copy(x, host, 128, cudaMemcpyDeviceToHost) == cudaErrorInvalidValue, "a wrong direction is taken");
-  bench.expect(copy(host, host, 128, cudaMemcpyHostToDevice) == cudaErrorInvalidValue, "a wrong direction is taken");
-  bench.expect(cudaMemsetAsync(x, 0, 132, bench.stream()) == cudaErrorInvalidValue, "a fill behind the end is taken");
+  bench.expect(copy(x, host, 132, cudaMemcpyHostToDevice) == cudaErrorInvalidValue, "a copy past the end is accepted");
+  bench.expect(copy(x, host, 128, cudaMemcpyDeviceToHost) == cudaErrorInvalidValue, "a wrong direction is accepted");
+  bench.expect(copy(host, host, 128, cudaMemcpyHostToDevice) == cudaErrorInvalidValue, "a wrong direction is accepted");
+  bench.expect(cudaMemsetAsync(x, 0, 132, bench.stream()) == cudaErrorInvalidValue, "a fill past the end is accepted");
   bench.expect(cudaGetLastError() == cudaErrorInvalidValue && cudaGetLastError() == cudaSuccess,
-               "the last error is not kept until it is asked for");
+               "the last error is not kept until it is read");
 });
 
-CASE("memory: what does not fit is refused, and what was freed fits again", [](Bench& bench) {
+CASE("memory: allocations that do not fit are refused, and freed memory can be allocated again", [](Bench& bench) {
   size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
   void *most = nullptr, *more = nullptr;
   check(cudaMalloc(&most, free - 1000), "cudaMalloc");
-  bench.expect(cudaMalloc(&more, 1001) == cudaErrorMemoryAllocation && !more, "more memory than there is");
+  bench.expect(cudaMalloc(&more, 1001) == cudaErrorMemoryAllocation && !more,
+               "more memory is granted than the device has");
   discard(cudaGetLastError(), "it was expected");
-  // It is poisoned from end to end.
+  // All of it is poisoned.
   unsigned char ends[2] = {};
   check(cudaMemcpyAsync(&ends[0], most, 1, cudaMemcpyDeviceToHost, bench.stream()), "cudaMemcpyAsync");
   check(cudaMemcpyAsync(&ends[1], static_cast<char*>(most) + free - 1001, 1, cudaMemcpyDeviceToHost, bench.stream()),
@@ -265,7 +266,7 @@ CASE("memory: what does not fit is refused, and what was freed fits again", [](B
   check(cudaFree(more), "cudaFree");
 });
 
-CASE("launches that no GPU takes are refused", [](Bench& bench) {
+CASE("launches that exceed a GPU's limits are refused", [](Bench& bench) {
   float* const x = bench.zeros<float>(32);
   const auto launch = [&](dim3 grid, dim3 block, size_t shared) {
     cudaLaunchConfig_t config{};
@@ -278,10 +279,13 @@ CASE("launches that no GPU takes are refused", [](Bench& bench) {
     return error;
   };
   bench.expect(launch(dim3(1), dim3(32), 48 * 1024) == cudaSuccess, "48 KiB are refused");
-  bench.expect(launch(dim3(1), dim3(32), 48 * 1024 + 16) == cudaErrorInvalidValue, "more is taken unasked");
-  bench.expect(launch(dim3(1), dim3(1025), 0) == cudaErrorInvalidConfiguration, "1025 threads are taken");
-  bench.expect(launch(dim3(1, 65536), dim3(32), 0) == cudaErrorInvalidConfiguration, "65536 rows of blocks are taken");
-  bench.expect(launch(dim3(1), dim3(1, 1, 65), 0) == cudaErrorInvalidConfiguration, "65 layers of threads are taken");
+  bench.expect(launch(dim3(1), dim3(32), 48 * 1024 + 16) == cudaErrorInvalidValue,
+               "more than 48 KiB are accepted without a request");
+  bench.expect(launch(dim3(1), dim3(1025), 0) == cudaErrorInvalidConfiguration, "1025 threads are accepted");
+  bench.expect(launch(dim3(1, 65536), dim3(32), 0) == cudaErrorInvalidConfiguration,
+               "65536 rows of blocks are accepted");
+  bench.expect(launch(dim3(1), dim3(1, 1, 65), 0) == cudaErrorInvalidConfiguration,
+               "65 layers of threads are accepted");
   bench.expect(
       cudaFuncSetAttribute(add, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 * 1024) == cudaErrorInvalidValue,
       "228 KiB are granted");
@@ -291,16 +295,16 @@ CASE("launches that no GPU takes are refused", [](Bench& bench) {
 CASE("a fault ends its stream", [](Bench& bench) {
   float* const x = bench.zeros<float>(32);
   Answer answer;
-  bench.launch(write_behind, dim3(1), dim3(32), 0, x);
+  bench.launch(write_past_end, dim3(1), dim3(32), 0, x);
   check(cudaStreamAddCallback(bench.stream(), Answer::take, &answer, 0), "cudaStreamAddCallback");
   bench.expect(cudaStreamSynchronize(bench.stream()) == cudaErrorLaunchFailure, "the fault is not found");
-  bench.expect(answer.status == cudaErrorLaunchFailure && answer.text.find("write_behind") != std::string::npos,
+  bench.expect(answer.status == cudaErrorLaunchFailure && answer.text.find("write_past_end") != std::string::npos,
                "the callback was told " + answer.text);
   cudaLaunchConfig_t config{};
   config.stream = bench.stream();
-  bench.expect(cudaLaunchKernelEx(&config, add, x, 1.0f) == cudaErrorLaunchFailure, "a later launch is taken");
+  bench.expect(cudaLaunchKernelEx(&config, add, x, 1.0f) == cudaErrorLaunchFailure, "a later launch is accepted");
   bench.expect(cudaStreamQuery(bench.stream()) == cudaErrorLaunchFailure, "the fault is forgotten");
-  // Other streams go on.
+  // Other streams still work.
   Bench other;
   float* const y = other.zeros<float>(32);
   other.launch(add, dim3(1), dim3(32), 0, y, 1.0f);

@@ -15,7 +15,7 @@ using cuda::Swizzle;
 using cuda::TensorMap;
 namespace ptx = cuda::ptx;
 
-// --- matrices of small integers, whose products float32 holds exactly ---
+// --- matrices of small integers, whose products are exact in float32 ---
 
 float element(size_t i) { return static_cast<float>(static_cast<int>(i * 7919 % 15) - 7); }
 
@@ -126,7 +126,7 @@ CASE("mma", run_mma<MmaFault::kNone>);
 CASE("mma: no wait for the last copies", run_mma<MmaFault::kNoWait>);
 CASE("mma: no barrier before the tiles are read", run_mma<MmaFault::kNoBarrierBefore>);
 CASE("mma: no barrier before the tiles are overwritten", run_mma<MmaFault::kNoBarrierAfter>);
-CASE("mma: rows behind the last are copied", run_mma<MmaFault::kEdge>);
+CASE("mma: rows past the last are copied", run_mma<MmaFault::kEdge>);
 
 // --- wgmma: one warp has tiles of 64 x 64 copied into three stages, four warps multiply ---
 

@@ -1,4 +1,4 @@
-// What the lanes of a warp do together.
+// Operations of the lanes of a warp together.
 #include "csrc/cuda/common/reduce.cuh"
 #include "csrc/cuda/ptx/ptx_hopper.cuh"
 #include "csrc/simt/tests/cases.h"
@@ -9,7 +9,7 @@ namespace {
 
 using cuda::kAllLanes;
 
-// Runs a kernel of one warp that leaves a value per lane; expects expected(lane).
+// Runs a kernel of one warp that writes a value per lane, and expects the values expected(lane).
 template <typename T, typename Expected>
 void run_warp(Bench& bench, void (*kernel)(T*), Expected expected) {
   T* const out = bench.allocate<T>(32);
@@ -43,7 +43,7 @@ CASE("shuffles", [](Bench& bench) {
                                [](int lane) { return (1ull << 40) + static_cast<unsigned>(lane ^ 9); });
 });
 
-// Two halves of a warp, each for itself.
+// Two halves of a warp shuffle independently.
 __global__ void two_masks(int* out) {
   const int lane = threadIdx.x;
   if (lane < 16) {
@@ -94,7 +94,7 @@ CASE("elect", [](Bench& bench) {
   bench.launch(elect, dim3(1), dim3(32), 0, out);
   int elected = 0;
   for (const int one : bench.download(out, 32)) elected += one;
-  bench.expect(elected == 1, "not one lane is elected");
+  bench.expect(elected == 1, "the number of elected lanes is not 1");
 });
 
 // The last warp of a block may have fewer lanes than the full mask names.
@@ -107,7 +107,7 @@ CASE("a warp of 8 lanes", [](Bench& bench) {
   bench.expect(result[0] == kAllLanes && result[39] == 0xff, "a ballot is wrong");
 });
 
-// --- masks that are wrong ---
+// --- wrong masks ---
 
 __global__ void not_in_mask(int* out) { out[threadIdx.x] = __shfl_sync(0x0000ffffu, 1, 0); }
 __global__ void exited_lanes(int* out) {

@@ -1,4 +1,4 @@
-// wgmma with operands laid out in every way, of many widths, from shared memory and from registers.
+// wgmma with operands of every layout and of many widths, from shared memory and from registers.
 #include "csrc/cuda/common/numeric.cuh"
 #include "csrc/cuda/ptx/ptx_hopper.cuh"
 #include "csrc/cuda/ptx/ptx_wgmma.cuh"
@@ -17,14 +17,16 @@ constexpr int kRows = 64, kDepth = 16;
 
 float element(int row, int k) { return static_cast<float>((row * 13 + k * 7) % 15 - 7); }
 
-// Where element (row, k) of an operand lies, in bytes: by the words of ptx_wgmma.cuh, not by the emulator's code.
+// The offset in bytes of element (row, k) of an operand, written from the description in ptx_wgmma.cuh, not from the
+// emulator's code.
 struct Layout {
   Major major;
   Swizzle swizzle;
   int rows;
 
   int width() const { return swizzle == Swizzle::kNone ? 16 : 16 << static_cast<int>(swizzle); }  // bytes of a row
-  // Between the parts that the description names. Some room is left, so that a wrong distance shows.
+  // The distances that the operand's description names. They include some padding, so that a wrong distance is
+  // detected.
   uint32_t leading() const {
     if (swizzle == Swizzle::kNone) return major == Major::kK ? rows * 16 + 128 : 128;
     return major == Major::kK ? 0 : static_cast<uint32_t>(width() * 16);
@@ -99,7 +101,7 @@ void fill(std::vector<uint16_t>& memory, uint32_t start, const Layout& layout, i
 template <int kColumns, Major kMajorA, Major kMajorB, bool kFromRegisters>
 void run_multiply(Bench& bench, Swizzle swizzle) {
   const Layout a{kMajorA, swizzle, kRows}, b{kMajorB, swizzle, kColumns};
-  std::vector<uint16_t> operands(kOperandBytes, 0x7fc0);  // not a number where nothing belongs
+  std::vector<uint16_t> operands(kOperandBytes, 0x7fc0);  // NaN in the padding
   fill(operands, 0, a, 0);
   fill(operands, kOperandBytes, b, 5);
   const auto* const memory = reinterpret_cast<const uint4*>(bench.upload(operands));

@@ -4,7 +4,7 @@ export const attention: readonly Mutation[] = [
   ...faults('cpu/attention/attention.cc', 'ops/attention/attention', [
     {
       name: 'attention-scale',
-      breaks: 'the scale of the scores',
+      breaks: 'scores are not scaled',
       find: 'dim, scale, scratch.queries);\n      dot_keys(scratch.queries, block.rows, dim, scratch.keys + block.base * dim, block.groups, scratch.scores,',
       replace:
         'dim, 1, scratch.queries);\n      dot_keys(scratch.queries, block.rows, dim, scratch.keys + block.base * dim, block.groups, scratch.scores,',
@@ -12,42 +12,42 @@ export const attention: readonly Mutation[] = [
     },
     {
       name: 'attention-causal',
-      breaks: 'every row but the last of a block looks one row ahead',
+      breaks: 'every row of a block except the last attends to the next row',
       find: 'end = row + 1 - block.base;\n        float* const scores',
       replace: 'end = row + 1 + (i + 1 < block.rows) - block.base;\n        float* const scores',
       caught: 'attention on avx512 batch 2, length 3, 2/1 heads of 12, and 29 more',
     },
     {
       name: 'attention-maximum',
-      breaks: 'exponentials of scores without the largest',
+      breaks: 'the largest score is not subtracted before exponentials',
       find: 'const float largest = row_max(scores, begin, end);',
       replace: 'const float largest = 0.0f * row_max(scores, begin, end);',
       caught: 'attention on avx512 is stable where exponentials are not, and 2 more',
     },
     {
       name: 'attention-document-start',
-      breaks: 'rows attend from where the document of the first row of their block starts',
+      breaks: "all rows of a block attend from the start of the first row's document",
       find: 'begin = starts[row] - block.base, end = row + 1 - block.base;\n        float* const scores',
       replace: 'begin = starts[first] - block.base, end = row + 1 - block.base;\n        float* const scores',
       caught: 'attention on avx512 batch 2, length 31, 4/2 heads of 32, and 20 more',
     },
     {
       name: 'attention-backward-delta',
-      breaks: 'the term of softmax that the gradients of a row share',
+      breaks: 'the gradient lacks the term of softmax that all keys of a row share',
       find: 'weights[j] * (grad_scores[j] - delta)',
       replace: 'weights[j] * grad_scores[j]',
       caught: 'attention on avx512 batch 2, length 1, 1/1 heads of 8, and 29 more',
     },
     {
       name: 'attention-backward-scale',
-      breaks: 'the scale of the gradient of queries',
+      breaks: 'the gradient of queries is not scaled',
       find: 'scale_row(scratch.grad_queries + i * dim, scale, dim,',
       replace: 'scale_row(scratch.grad_queries + i * dim, 1, dim,',
       caught: 'attention on avx512 batch 2, length 3, 2/1 heads of 12, and 27 more',
     },
     {
       name: 'attention-backward-document',
-      breaks: 'the gradient of values reaches the last row of the document before',
+      breaks: 'the gradient of values reaches the last row of the previous document',
       find: 'exponentiate(weights, begin, end,',
       replace: 'exponentiate(weights, begin > 0 ? begin - 1 : begin, end,',
       caught: 'attention on avx512 batch 2, length 31, 4/2 heads of 32, and 17 more',
@@ -57,14 +57,14 @@ export const attention: readonly Mutation[] = [
   ...faults('cpu/attention/tree_attention.cc', 'ops/attention/tree-attention', [
     {
       name: 'tree-attention-ancestor',
-      breaks: 'the row before stands for the ancestor',
+      breaks: 'the previous row replaces the ancestor',
       find: 'row = tree.parents[row]) {',
       replace: '--row) {',
       caught: 'treeAttention on avx512 of 0 positions and 7 rows, 2/1 heads of 12, and 26 more',
     },
     {
       name: 'tree-attention-shared',
-      breaks: 'the positions that a block shares are those of its last row',
+      breaks: 'the shared positions of a block are those of its last row',
       find: 'for (int64_t r = row_of(0); r < last_row; ++r) {',
       replace: 'for (int64_t r = last_row; r < last_row; ++r) {',
       caught: 'treeAttention on avx512 of 15 positions and 2 rows, 2/2 heads of 32, and 23 more',
@@ -89,7 +89,7 @@ export const attention: readonly Mutation[] = [
     },
     {
       name: 'kv-compact-last-group',
-      breaks: 'keys that move out of a narrower last group',
+      breaks: 'keys are moved out of a narrow last group with the wrong stride',
       find: 'out[d * out_width] = in[d * in_width];',
       replace: 'out[d * out_width] = in[d * out_width];',
       caught: 'the KV cache on avx512 with capacity 21, compacted, is that of plain decoding, and 5 more',

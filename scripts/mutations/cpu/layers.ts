@@ -4,28 +4,28 @@ export const layers: readonly Mutation[] = [
   ...faults('cpu/layers/rms_norm.cc', 'ops/layers/rms-norm', [
     {
       name: 'rms-norm-eps',
-      breaks: 'eps is added to the root and not under it',
+      breaks: 'eps is added after the square root',
       find: '1 / __builtin_sqrt(mean + static_cast<double>(args.eps))',
       replace: '1 / (__builtin_sqrt(mean) + static_cast<double>(args.eps))',
       caught: 'avx512 1 rows of 1, and 23 more',
     },
     {
       name: 'rms-norm-backward-mean',
-      breaks: 'the gradient through the norm',
+      breaks: 'the gradient lacks the derivative of the norm',
       find: 'return scale * fma(-mean, x * scale, grad * weight);',
       replace: 'return scale * fma(0.0f * mean, x * scale, grad * weight);',
       caught: 'avx512 1 rows of 1, and 26 more',
     },
     {
       name: 'rms-norm-backward-rstd',
-      breaks: 'one factor 1/rms of the gradient through the norm',
+      breaks: 'the gradient through the norm lacks a factor 1/rms',
       find: 'broadcast(product * rstd / static_cast<float>(dim))',
       replace: 'broadcast(product / static_cast<float>(dim))',
       caught: 'avx512 1 rows of 1, and 26 more',
     },
     {
       name: 'rms-norm-weight-last-block',
-      breaks: 'the last of several blocks of rows in the gradient of the weight',
+      breaks: 'the gradient of the weight lacks the last of several blocks of rows',
       find: 'for (int64_t block = 0; block < blocks; ++block) {',
       replace: 'for (int64_t block = 0; block + (blocks > 1) < blocks; ++block) {',
       caught: 'avx512 31 rows of 47, and 8 more',
@@ -35,14 +35,14 @@ export const layers: readonly Mutation[] = [
   ...faults('cpu/layers/rope.cc', 'ops/layers/rope', [
     {
       name: 'rope-sign',
-      breaks: 'the second half turns the wrong way',
+      breaks: 'the second half rotates the wrong way',
       find: 'return second * cos + first * (sign * sin);',
       replace: 'return second * cos - first * (sign * sin);',
       caught: 'avx512 1 rows, 1 of 1 heads of 2, and 17 more',
     },
     {
       name: 'rope-inverse',
-      breaks: 'backward turns forward',
+      breaks: 'backward rotates forward',
       find: 'broadcast(args.inverse ? -1.0f : 1.0f)',
       replace: 'broadcast(1.0f)',
       caught: 'avx512 position 0 changes nothing, and turning back undoes turning, and 5 more',
@@ -52,21 +52,21 @@ export const layers: readonly Mutation[] = [
   ...faults('cpu/layers/elementwise.cc', 'ops/layers/elementwise', [
     {
       name: 'silu-slope',
-      breaks: 's for 1 - s in the derivative of silu',
+      breaks: 'the derivative of silu has s instead of 1 - s',
       find: 'fma(x, s.rest, broadcast(1.0f))',
       replace: 'fma(x, s.value, broadcast(1.0f))',
       caught: 'avx512 1 elements, and 44 more',
     },
     {
       name: 'silu-slope-cancellation',
-      breaks: '1 - sigmoid(x) as a difference',
+      breaks: '1 - sigmoid(x) is computed as a difference',
       find: 'return {x < 0.0f ? small : large, x < 0.0f ? large : small};',
       replace: 'return {x < 0.0f ? small : large, 1.0f - (x < 0.0f ? small : large)};',
       caught: 'avx512 31 elements, and 13 more',
     },
     {
       name: 'swiglu-backward-up',
-      breaks: 'the gate in the gradient of what it lets through',
+      breaks: 'the gradient of the up projection lacks the gate',
       find: 'store_n(grad_up + i, upstream * g * s.value, lanes);',
       replace: 'store_n(grad_up + i, upstream * s.value, lanes);',
       caught: 'avx512 1 x 1 rows and columns, and 17 more',
@@ -76,7 +76,7 @@ export const layers: readonly Mutation[] = [
   ...faults('cpu/layers/embedding.cc', 'ops/layers/embedding', [
     {
       name: 'embedding-backward-last-row',
-      breaks: 'the gradient of the last token',
+      breaks: 'the last token has no gradient',
       find: 'for (int64_t r = 0; r < args.rows; ++r) {',
       replace: 'for (int64_t r = 0; r + 1 < args.rows; ++r) {',
       caught: 'avx512 1 tokens of a vocabulary of 1 in 1 dimensions, and 17 more',

@@ -4,14 +4,14 @@ export const linear: readonly Mutation[] = [
   ...faults('cpu/linear/gemm.cc', 'ops/linear/linear', [
     {
       name: 'gemm-bias-per-block',
-      breaks: 'the bias is added once for every block of k',
+      breaks: 'the bias is added once per block of k',
       find: 'const float* bias = g.bias && last ? g.bias + col : nullptr;',
       replace: 'const float* bias = g.bias ? g.bias + col : nullptr;',
       caught: 'avx512 2 rows, 1025 inputs, 3 outputs, and 8 more',
     },
     {
       name: 'gemm-k-remainder',
-      breaks: 'the last block of k, where it is smaller than the others',
+      breaks: 'the last block of k is skipped if it is smaller than the others',
       find: '} while (first < g.k);',
       replace: '} while (first + blocks.depth <= g.k);',
       caught: 'avx512 2 rows, 1025 inputs, 3 outputs, and 8 more',
@@ -25,7 +25,7 @@ export const linear: readonly Mutation[] = [
     },
     {
       name: 'gemm-column-sums',
-      breaks: 'the first row of a bias gradient',
+      breaks: 'the gradient of a bias lacks the first row',
       find: 'for (int64_t i = 0; i < m; ++i) {\n      const float* row = x + i * stride;',
       replace: 'for (int64_t i = 1; i < m; ++i) {\n      const float* row = x + i * stride;',
       caught: 'avx512 1 rows, 1 inputs, 1 outputs, and 29 more',
@@ -35,7 +35,7 @@ export const linear: readonly Mutation[] = [
   ...faults('cpu/linear/gemm.cc', 'ops/loss/linear-cross-entropy-long-sums', [
     {
       name: 'gemm-pieces',
-      breaks: 'the pieces of a sum have one accumulator',
+      breaks: 'the pieces of a sum share one accumulator',
       find: 'if (g.pieces && accumulate) {',
       replace: 'if (g.pieces && accumulate && depth < kPiece) {',
     },
@@ -43,21 +43,21 @@ export const linear: readonly Mutation[] = [
 
   ...faults('cpu/linear/gemm_dot.cc', 'ops/linear/dot-formats', [
     {
-      name: 'words-block-of-rows',
-      breaks: 'a later block of rows is written where the first one is',
+      name: 'dot-block-of-rows',
+      breaks: 'a later block of rows is written to the place of the first',
       find: 'f(row + begin, static_cast<int>',
       replace: 'f(begin, static_cast<int>',
       caught: 'words: bfloat16 on avx512bf16 180 rows, 3200 inputs, 2 outputs, and 11 more',
     },
     {
-      name: 'words-bias-column',
-      breaks: 'every panel has the bias of the first one',
+      name: 'dot-bias-column',
+      breaks: 'every panel has the bias of the first panel',
       find: 'g.bias ? g.bias + col : nullptr);',
       replace: 'g.bias ? g.bias + 0 * col : nullptr);',
       caught: 'words: bfloat16 on avx512bf16 2 rows, 32 inputs, 17 outputs, and 69 more',
     },
     {
-      name: 'words-embedding-column',
+      name: 'dot-embedding-column',
       breaks: 'an embedding is that of the first token of its panel',
       find: 'panels.dtype), k, col % kLanes, out);',
       replace: 'panels.dtype), k, 0 * col, out);',
@@ -68,35 +68,35 @@ export const linear: readonly Mutation[] = [
   ...faults('cpu/linear/dot_int8.h', 'ops/linear/dot-formats', [
     {
       name: 'int8-first-sum',
-      breaks: 'what weights have too much, so as to be unsigned, is not taken off again',
+      breaks: 'the offset that makes weights unsigned is not subtracted again',
       find: 'words[r] = -kOffset * sum;',
       replace: 'words[r] = 0 * sum;',
       caught: 'words: int8 on avx512bf16 1 rows, 1 inputs, 1 outputs, and 59 more',
     },
     {
       name: 'int8-row-scale',
-      breaks: 'all rows of a tile have the scale of the first one',
+      breaks: 'all rows of a tile have the scale of the first row',
       find: 'scale * broadcast(row_scales[r])',
       replace: 'scale * broadcast(row_scales[0])',
       caught: 'words: int8 on avx512bf16 3 rows, 31 inputs, 5 outputs, and 60 more',
     },
     {
       name: 'int8-last-group',
-      breaks: 'the last group, where it is smaller than the others',
+      breaks: 'the last group is skipped if it is smaller than the others',
       find: 'return divide_up(k, kGroup); }',
       replace: 'return larger(1, k / kGroup); }',
       caught: 'words: int8 on avx512bf16 13 rows, 33 inputs, 65 outputs, and 29 more',
     },
     {
       name: 'int8-scale-as-stored',
-      breaks: 'weights are counted in a scale that is not the one that is stored',
+      breaks: 'weights are quantized with a scale other than the stored one',
       find: 'quantize(from, count, to_float(stored), integers);',
       replace: 'quantize(from, count, scale_for(largest_bits(from, count)), integers);',
       caught: 'words: int8 on avx512bf16 3 rows, 31 inputs, 5 outputs, and 65 more',
     },
     {
       name: 'int8-not-finite',
-      breaks: 'infinity and NaN have a scale like other numbers',
+      breaks: 'infinity and NaN have a scale like finite numbers',
       find: 'if (bits >= 0x7f800000) return __builtin_nanf("");',
       replace: 'if (bits >= 0x7f800001) return 0;',
       caught: 'words: int8 on avx512bf16 numbers at the ends of the range, and 5 more',
@@ -110,7 +110,7 @@ export const linear: readonly Mutation[] = [
     },
     {
       name: 'int8-whole-group',
-      breaks: 'the numbers behind a group that ends early count for its scale',
+      breaks: 'the scale of a short last group depends on the numbers after it',
       find: 'load_n(x + i, count - i < kLanes ? count - i : kLanes)',
       replace: 'load_n(x + i, kLanes)',
       caught: 'words: int8 on avx512bf16 1 rows, 1 inputs, 1 outputs, and 48 more',
@@ -127,21 +127,21 @@ export const linear: readonly Mutation[] = [
     },
     {
       name: 'bfloat16-order',
-      breaks: 'levels without an instruction for pairs take the first product first',
+      breaks: 'levels without an instruction for pairs add the second product first',
       find: 'fma(broadcast(x.first), weights.first, fma(broadcast(x.second), weights.second, sum))',
       replace: 'fma(broadcast(x.second), weights.second, fma(broadcast(x.first), weights.first, sum))',
       caught: 'words: in bfloat16 levels with multiply-adds have the same bits',
     },
     {
       name: 'bfloat16-last-pair',
-      breaks: 'the last number, where it has no second one',
+      breaks: 'the last number is skipped if it has no partner',
       find: 'return divide_up(k, 2); }',
       replace: 'return k / 2; }',
       caught: 'words: bfloat16 on avx512bf16 1 rows, 1 inputs, 1 outputs, and 97 more',
     },
     {
       name: 'bfloat16-rows-as-they-are',
-      breaks: 'rows are cut off, and not rounded',
+      breaks: 'rows are truncated instead of rounded',
       find: 'round(load_n(x + p, count), rounded);',
       replace: 'round(as_float(as_int(load_n(x + p, count)) & -65536), rounded);',
       caught: 'words: bfloat16 on avx512bf16 1 rows, 1 inputs, 1 outputs, and 71 more',
@@ -151,7 +151,7 @@ export const linear: readonly Mutation[] = [
   ...faults('cpu/linear/linear.cc', 'ops/linear/linear', [
     {
       name: 'linear-grad-weight-overwritten',
-      breaks: 'the gradient of a weight is not added to what is there',
+      breaks: 'the gradient of a weight is overwritten instead of added to',
       find: '.accumulate = true};',
       replace: '.accumulate = false};',
       caught: 'avx512 1 rows, 1 inputs, 1 outputs, and 26 more',

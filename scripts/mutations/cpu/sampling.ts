@@ -4,7 +4,7 @@ export const sampling: readonly Mutation[] = [
   ...faults('cpu/sampling/process_logits.cc', 'ops/sampling/sampling', [
     {
       name: 'sampling-top-p-boundary',
-      breaks: 'top-p keeps one token more than it needs, where one stands on the boundary',
+      breaks: 'top-p keeps one token too many if a token is on the boundary',
       find: 'double left = enough - above;',
       replace: 'double left = enough - above + 1e-3;',
       caught: 'options on avx512 breaks ties in favour of the lowest tokens, and 2 more',
@@ -18,14 +18,14 @@ export const sampling: readonly Mutation[] = [
     },
     {
       name: 'sampling-tie',
-      breaks: 'top-k keeps what equals its last token',
+      breaks: 'top-k keeps more tokens that tie with its last token',
       find: 'if (z[v] == threshold && left > 0) {',
       replace: 'if (z[v] == threshold && left >= 0) {',
       caught: 'options on avx512 breaks ties in favour of the lowest tokens, and 2 more',
     },
     {
       name: 'sampling-min-p-boundary',
-      breaks: 'min-p drops what stands on its boundary',
+      breaks: 'min-p drops tokens on its boundary',
       find: 'if (!(z[v] >= lowest))',
       replace: 'if (!(z[v] > lowest))',
       caught: 'options on avx512 alone and together, with 6 tokens, and 23 more',
@@ -47,7 +47,7 @@ export const sampling: readonly Mutation[] = [
     },
     {
       name: 'sampling-noise-place',
-      breaks: 'the noise of a run that begins with excluded tokens',
+      breaks: 'a run of tokens that begins with excluded tokens has the noise of other tokens',
       find: 'gumbel_noise(seed, position, i - offset, noise);',
       replace: 'gumbel_noise(seed, position, i, noise);',
       caught: 'noise on avx512 is that of Philox with seed 0 at position 0, and 24 more',
@@ -83,21 +83,21 @@ export const sampling: readonly Mutation[] = [
   ...faults('cpu/sampling/verify_tree.cc', 'ops/sampling/verify-tree', [
     {
       name: 'verify-tree-first-child',
-      breaks: 'the walk steps to the first child, whatever its token',
+      breaks: 'the walk steps to the first child regardless of its token',
       find: 'if (args.tree.parents[child] == row && args.tokens[child] == token) return child;',
       replace: 'if (args.tree.parents[child] == row) return child;',
       caught: 'on avx512 speculative output is plain output with {"temperature":0}, and 35 more',
     },
     {
       name: 'verify-tree-position',
-      breaks: 'the root draws with the noise of its own position, not of the next',
+      breaks: 'the root draws with the noise of its own position instead of the next',
       find: 'parent < 0 ? tree.lengths[s] + 1 :',
       replace: 'parent < 0 ? tree.lengths[s] :',
       caught: 'on avx512 speculative output is plain output with {"temperature":1}, and 23 more',
     },
     {
       name: 'verify-tree-root-counted',
-      breaks: 'the token of the root counts twice in the penalties',
+      breaks: 'penalties count the token of the root twice',
       find: 'if (has_penalties(args.options) && row != args.tree.row_offsets[s]) seen.add',
       replace: 'if (has_penalties(args.options)) seen.add',
       caught:
@@ -130,7 +130,7 @@ export const sampling: readonly Mutation[] = [
     },
     {
       name: 'top-k-tie-newcomer',
-      breaks: 'a later entry drives out its equal',
+      breaks: 'a later entry replaces an equal entry',
       find: 'if (x[i] > heap.values[0]) heap.sink',
       replace: 'if (x[i] >= heap.values[0]) heap.sink',
       caught: 'topK on avx512 of rows of 16, and 14 more',
@@ -140,7 +140,7 @@ export const sampling: readonly Mutation[] = [
   ...faults('cpu/sampling/gumbel.h', 'ops/sampling/sampling', [
     {
       name: 'gumbel-half',
-      breaks: 'the noise of x / 2³², and not of (x + ½) / 2³²',
+      breaks: 'the noise is that of x / 2³² instead of (x + ½) / 2³²',
       find: '(to_float(upper ? ~x : x) + 0.5f) * 0x1p-32f',
       replace: 'to_float(upper ? ~x : x) * 0x1p-32f',
       caught: 'noise on avx512 is right at the ends of the range, position 850294815, and 5 more',
@@ -157,7 +157,7 @@ export const sampling: readonly Mutation[] = [
     },
     {
       name: 'draw-tile-tie',
-      breaks: 'of equal logits, that of the last tile is drawn',
+      breaks: 'of equal logits, the one in the last tile is drawn',
       find: 'if (other.value > value) *this = other;',
       replace: 'if (other.value >= value) *this = other;',
       caught:

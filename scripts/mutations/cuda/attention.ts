@@ -14,7 +14,7 @@ export const attention: readonly Mutation[] = [
   ...faults('cuda/attention/attention.cu', 'ops/attention/attention', [
     {
       name: 'cuda-attention-wait',
-      breaks: 'values are read before they have come',
+      breaks: 'values are read before they are copied',
       find: '    ptx::cp_async_wait<0>();\n    __syncthreads();\n    if (key + kKeys < end)',
       replace: '    __syncthreads();\n    if (key + kKeys < end)',
       caught: 'attention on cuda-checked in float32 batch 2, length 1, 1/1 heads of 8, and 45 more',
@@ -22,15 +22,15 @@ export const attention: readonly Mutation[] = [
     },
     {
       name: 'cuda-attention-release',
-      breaks: 'the next keys come while others still multiply with these',
+      breaks: 'the next keys are copied while other warps still multiply by the current keys',
       find: '    ptx::cp_async_wait<0>();\n    __syncthreads();\n    if (key + kKeys < end)',
       replace: '    ptx::cp_async_wait<0>();\n    if (key + kKeys < end)',
       caught: 'attention on cuda-checked in float32 batch 2, length 1, 1/1 heads of 8, and 92 more',
-      reported: 'a read of what was never written',
+      reported: 'a read of memory that was never written',
     },
     {
       name: 'cuda-attention-causal',
-      breaks: 'a row sees the one behind it',
+      breaks: 'a row attends to the next row',
       find: 'key + column <= first_row + row;',
       replace: 'key + column <= first_row + row + 1;',
       caught: 'attention on cuda-checked in float32 batch 2, length 1, 1/1 heads of 8, and 80 more',
@@ -40,7 +40,7 @@ export const attention: readonly Mutation[] = [
   ...faults('cuda/attention/attention_grad_queries.cu', 'ops/attention/attention', [
     {
       name: 'cuda-attention-grad-queries-stage',
-      breaks: 'the next keys are copied over those that are being multiplied',
+      breaks: 'the next keys are copied over the keys in use',
       find: 'load_keys(key + kKeys, stage ^ 1);',
       replace: 'load_keys(key + kKeys, stage);',
       caught: 'attention on cuda-checked in float32 batch 2, length 47, 4/4 heads of 64, and 72 more',
@@ -48,7 +48,7 @@ export const attention: readonly Mutation[] = [
     },
     {
       name: 'cuda-attention-grad-queries-release',
-      breaks: 'the next keys come while others still multiply with those before',
+      breaks: 'the next keys are copied while other warps still multiply by the previous keys',
       find: 'add_weighted(sums, grads, keys);\n    __syncthreads();',
       replace: 'add_weighted(sums, grads, keys);',
       caught: 'attention on cuda-checked in float32 batch 1, length 65, 4/1 heads of 80, and 56 more',
@@ -59,7 +59,7 @@ export const attention: readonly Mutation[] = [
   ...faults('cuda/attention/attention_grad_keys.cu', 'ops/attention/attention', [
     {
       name: 'cuda-attention-grad-keys-wait',
-      breaks: 'queries are read while they are still coming',
+      breaks: 'queries are read before they are copied',
       find: 'ptx::cp_async_wait<1>();',
       replace: 'ptx::cp_async_wait<2>();',
       caught: 'attention on cuda-checked in float32 batch 2, length 1, 1/1 heads of 8, and 87 more',
@@ -79,16 +79,16 @@ export const attention: readonly Mutation[] = [
     },
     {
       name: 'cuda-tree-attention-shares',
-      breaks: 'warps that share a unit leave out rows',
+      breaks: 'warps that share a unit skip rows',
       find: '(kUnits - 1 - unit) / units + 1}',
       replace: '(kUnits - 1 - unit) / units + 2}',
       caught:
         'treeAttention on cuda-checked in float32 of 0 positions and 7 rows, 2/1 heads of 12, and 33 more',
-      reported: 'a read of what was never written',
+      reported: 'a read of memory that was never written',
     },
     {
       name: 'cuda-tree-attention-merge-barrier',
-      breaks: 'sums of units are merged before they are there',
+      breaks: 'sums of units are merged before they are written',
       find: 'unit.weigh(passes, dim, shared_.sums[share.unit]);\n        __syncthreads();',
       replace: 'unit.weigh(passes, dim, shared_.sums[share.unit]);',
       caught:
@@ -97,7 +97,7 @@ export const attention: readonly Mutation[] = [
     },
     {
       name: 'cuda-tree-attention-divergent-barrier',
-      breaks: 'only threads with a query come to the barrier',
+      breaks: 'only threads with a query reach the barrier',
       find: '      __syncthreads();\n      if (thread_ < tile_.count) merge_softmax(chunk, first);',
       replace:
         '      if (thread_ < tile_.count) __syncthreads();\n      if (thread_ < tile_.count) merge_softmax(chunk, first);',
@@ -118,7 +118,7 @@ export const attention: readonly Mutation[] = [
     },
     {
       name: 'cuda-kv-append-slot',
-      breaks: 'rows of later sequences are written behind the place of the first',
+      breaks: 'rows of later sequences are written past the place of the first sequence',
       find: 'tree.lengths[sequence] + row - tree.row_offsets[sequence];',
       replace: 'tree.lengths[sequence] + row;',
       caught:

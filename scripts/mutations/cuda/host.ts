@@ -4,13 +4,13 @@ export const host: readonly Mutation[] = [
   ...faults('cuda/host/cuda_backend.cc', 'cuda/memory-programs', [
     {
       name: 'cuda-memory-no-wait',
-      breaks: 'memory goes back in a capture while work from before it still uses it',
+      breaks: 'memory is freed during a capture while earlier work still uses it',
       find: 'if (capture_) check(cudaEventSynchronize(before_capture_), "cudaEventSynchronize");',
       replace: 'if (capture_) return;',
     },
     {
       name: 'cuda-memory-captured-wait',
-      breaks: 'a stream that is captured is waited for',
+      breaks: 'a captured stream is waited for',
       find: 'if (capture_) check(cudaEventSynchronize(before_capture_), "cudaEventSynchronize");\n    else check(',
       replace: 'check(',
     },
@@ -19,7 +19,7 @@ export const host: readonly Mutation[] = [
   ...faults('cuda/host/cuda_backend.cc', 'cuda/capture-memory', [
     {
       name: 'cuda-memory-captured-uploads',
-      breaks: 'uploads of a graph that goes are let go of in a capture',
+      breaks: 'uploads of a graph that is destroyed during a capture are freed at once',
       find: 'if (capture_) kept_.push_back(std::move(block));\n      else pinned_',
       replace: 'pinned_',
     },

@@ -4,16 +4,16 @@ export const layers: readonly Mutation[] = [
   ...faults('cuda/layers/elementwise.cu', 'ops/layers/elementwise', [
     {
       name: 'cuda-copy-last-byte',
-      breaks: 'the last byte of those that fill no unit',
+      breaks: 'the last byte after the units is skipped',
       find: 'for (int64_t i = units * static_cast<int64_t>(sizeof(Unit)) + first; i < bytes; i += threads)',
       replace:
         'for (int64_t i = units * static_cast<int64_t>(sizeof(Unit)) + first; i + 1 < bytes; i += threads)',
       caught: 'cuda-checked 1 elements, and 18 more',
-      reported: 'a read of what was never written',
+      reported: 'a read of memory that was never written',
     },
     {
       name: 'cuda-copy-alignment',
-      breaks: 'the alignment of what is copied to, not of what is copied from',
+      breaks: 'the alignment of the target is checked, but not that of the source',
       find: 'const uintptr_t addresses = reinterpret_cast<uintptr_t>(args.in) | reinterpret_cast<uintptr_t>(args.out);',
       replace: 'const uintptr_t addresses = reinterpret_cast<uintptr_t>(args.out);',
       caught: 'cuda-checked views that start at elements 1 and 1, and what lies around them, and 4 more',
@@ -21,14 +21,14 @@ export const layers: readonly Mutation[] = [
     },
     {
       name: 'cuda-swiglu-backward-up',
-      breaks: 'the gate in the gradient of what it lets through',
+      breaks: 'the gradient of the up projection lacks the gate',
       find: 'grad_up[i] = grad[i] * gate[i] * s.value;',
       replace: 'grad_up[i] = grad[i] * s.value;',
       caught: 'cuda-checked 1 x 1 rows and columns, and 10 more',
     },
     {
       name: 'cuda-slice-alignment',
-      breaks: 'a slice is read in vectors wherever it begins',
+      breaks: 'a slice is read in vectors even if its begin is not aligned',
       find: 'vectors_fit({copy.in, copy.out}, {',
       replace: 'vectors_fit({copy.out}, {',
       caught: 'columns that begin between vectors, on cuda-checked',
@@ -36,19 +36,19 @@ export const layers: readonly Mutation[] = [
     },
     {
       name: 'cuda-accumulate-dtype',
-      breaks: 'what is added is read as what it is added to',
+      breaks: 'the added tensor is read with the dtype of the sum',
       find: 'map_over(context, args.count, out, add, out, static_cast<const decltype(in_type)*>(args.in));',
       replace:
         'map_over(context, args.count, out, add, out, static_cast<const decltype(out_type)*>(args.in));',
       caught: 'in bfloat16 on cuda-checked 1 elements, and 6 more',
-      reported: 'a read of what was never written',
+      reported: 'a read of memory that was never written',
     },
   ]),
 
   ...faults('cuda/layers/elementwise.cu', 'ops/after-error', [
     {
       name: 'cuda-copy-after-error',
-      breaks: 'a copy overwrites what was there after an error',
+      breaks: 'a copy overwrites its target after an error',
       find: 'if (has_error(record)) return;',
       replace: '',
       caught: 'after an error on cuda-checked copyInto changes nothing',
@@ -58,14 +58,14 @@ export const layers: readonly Mutation[] = [
   ...faults('cuda/layers/rms_norm.cu', 'ops/layers/rms-norm', [
     {
       name: 'cuda-rms-norm-eps',
-      breaks: 'eps is added to the root and not under it',
+      breaks: 'eps is added after the square root',
       find: '1.0f / sqrtf(squares / static_cast<float>(dim) + args.eps)',
       replace: '1.0f / (sqrtf(squares / static_cast<float>(dim)) + args.eps)',
       caught: 'cuda-checked 1 rows of 1, and 18 more',
     },
     {
       name: 'cuda-rms-norm-sum-unrounded',
-      breaks: 'the norm of a sum before it is rounded',
+      breaks: 'the norm is that of the unrounded sum',
       find: 'values[i] = to_float(from_float<T>(values[i] + residual[i]));',
       replace: 'values[i] = values[i] + residual[i];',
       caught:
@@ -73,22 +73,22 @@ export const layers: readonly Mutation[] = [
     },
     {
       name: 'cuda-rms-norm-backward-rstd',
-      breaks: 'one factor 1/rms of the gradient through the norm',
+      breaks: 'the gradient through the norm lacks a factor 1/rms',
       find: 'g[i] = rstd * fmaf(-mean, v[i] * rstd, g[i] * w[i]);',
       replace: 'g[i] = rstd * fmaf(-mean, v[i], g[i] * w[i]);',
       caught: 'cuda-checked 1 rows of 1, and 19 more',
     },
     {
       name: 'cuda-rms-norm-last-team',
-      breaks: 'the rows of the last team end where those of a whole one would',
+      breaks: 'the last team has as many rows as a full team',
       find: 'end = std::min(args.rows, begin + rows_each);',
       replace: 'end = begin + rows_each;',
       caught: 'cuda-checked 1 rows of 1, and 40 more',
-      reported: 'a read of what was never written',
+      reported: 'a read of memory that was never written',
     },
     {
       name: 'cuda-rms-norm-partials',
-      breaks: 'a row that begins a team is not in the gradient of the weight',
+      breaks: 'the gradient of the weight lacks the first row of each team',
       find: '    for (int64_t row = begin; row < end; ++row) {\n      float g[N], v[N];',
       replace: '    for (int64_t row = begin + 1; row < end; ++row) {\n      float g[N], v[N];',
       caught: 'cuda-checked 1 rows of 1, and 18 more',
@@ -98,41 +98,41 @@ export const layers: readonly Mutation[] = [
   ...faults('cuda/layers/embedding.cu', 'ops/layers/embedding', [
     {
       name: 'cuda-embedding-beyond-vocabulary',
-      breaks: 'the token behind the last is read',
+      breaks: 'the token one past the vocabulary is accepted',
       find: 'if (reporter.check(Argument::kTokens, row, token, 0, vocab - 1)) load<N>',
       replace: 'if (reporter.check(Argument::kTokens, row, token, 0, vocab)) load<N>',
       caught: 'cuda-checked token -1 of 5 is refused, and 3 more',
-      reported: 'a read of what was never written',
+      reported: 'a read of memory that was never written',
     },
     {
       name: 'cuda-embedding-backward-order',
-      breaks: 'rows of a token that stands in few are added from the last to the first',
+      breaks: 'rows of a rare token are added in reverse order',
       find: 'place += __shfl_sync(kAllLanes, mine, i) < mine;',
       replace: 'place += __shfl_sync(kAllLanes, mine, i) > mine;',
       caught: 'cuda-checked 3 tokens of a vocabulary of 1 in 7 dimensions, and 5 more',
     },
     {
       name: 'cuda-embedding-backward-rest',
-      breaks: 'what is left in the queue when all rows were seen',
+      breaks: 'rows that remain in the queue at the end are not added',
       find: 'const bool last = group == kGroups - 1 && first + kGroups * kWarp >= rows;',
       replace: 'const bool last = false;',
       caught: 'cuda-checked 300 tokens of a vocabulary of 5 in 257 dimensions, and 2 more',
     },
     {
       name: 'cuda-embedding-backward-full-list',
-      breaks: 'a list of 33 rows is taken for one that fits a warp',
+      breaks: 'a list of 33 rows is treated as one that fits a warp',
       find: 'if (count <= kWarp) add_list',
       replace: 'if (count <= kWarp + 1) add_list',
       caught: 'cuda-checked the gradient of tokens that occur as often as a warp has lanes, or nearly so',
-      reported: 'a read of what was never written',
+      reported: 'a read of memory that was never written',
     },
     {
       name: 'cuda-embedding-backward-list-barrier',
-      breaks: 'the list is read before it was written',
+      breaks: 'the list is read before it is written',
       find: 'queue[place] = mine;\n  __syncwarp();',
       replace: 'queue[place] = mine;',
       caught: 'cuda-checked 3 tokens of a vocabulary of 1 in 7 dimensions, and 9 more',
-      reported: 'a read of what was never written',
+      reported: 'a read of memory that was never written',
     },
     {
       name: 'cuda-embedding-backward-queue-barrier',
@@ -147,7 +147,7 @@ export const layers: readonly Mutation[] = [
   ...faults('cuda/layers/embedding.cu', 'ops/after-error', [
     {
       name: 'cuda-embedding-backward-after-error',
-      breaks: 'gradients are added to after an error',
+      breaks: 'gradients change after an error',
       find: 'if (has_error(record)) return;',
       replace: '',
       caught: 'after an error on cuda-checked embeddingBackward changes nothing',

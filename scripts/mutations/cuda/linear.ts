@@ -4,15 +4,15 @@ export const linear: readonly Mutation[] = [
   ...faults('cuda/linear/gemm_tensor.cuh', 'ops/linear/linear', [
     {
       name: 'cuda-tensor-barrier',
-      breaks: 'tiles are read before all threads have brought their part',
+      breaks: 'tiles are read before all threads have copied their part',
       find: '      __syncthreads();\n      copy(free);',
       replace: '      copy(free);',
       caught: 'bfloat16 on cuda-checked 1 rows, 1 inputs, 1 outputs, and 14 more',
-      reported: 'a read of what was never written',
+      reported: 'a read of memory that was never written',
     },
     {
       name: 'cuda-tensor-wait',
-      breaks: 'one more group of copies is let go than the tiles need',
+      breaks: 'the wait leaves one group of copies too many pending',
       find: 'ptx::cp_async_wait<kStages - 2>();',
       replace: 'ptx::cp_async_wait<kStages - 1>();',
       caught: 'bfloat16 on cuda-checked 12 rows, 16 inputs, 32 outputs, and 6 more',
@@ -20,7 +20,7 @@ export const linear: readonly Mutation[] = [
     },
     {
       name: 'cuda-tensor-early-release',
-      breaks: 'the next tiles are copied over those that are being multiplied',
+      breaks: 'the next tiles are copied over the tiles in use',
       find: 'copy(free);',
       replace: 'copy(stage);',
       caught: 'bfloat16 on cuda-checked 13 rows, 33 inputs, 65 outputs, and 8 more',
@@ -35,11 +35,11 @@ export const linear: readonly Mutation[] = [
     },
     {
       name: 'cuda-tensor-last-k',
-      breaks: 'the last tile takes in what lies behind k',
+      breaks: 'the last tile includes elements past k',
       find: 'const int most = k_left < kDepth ? k_left : kDepth;',
       replace: 'const int most = kDepth;',
       caught: 'bfloat16 on cuda-checked 1 rows, 1 inputs, 1 outputs, and 14 more',
-      reported: 'a read of what was never written',
+      reported: 'a read of memory that was never written',
     },
   ]),
 
@@ -54,7 +54,7 @@ export const linear: readonly Mutation[] = [
     },
     {
       name: 'cuda-hopper-early-release',
-      breaks: 'a stage is given back while products still read it',
+      breaks: 'a stage is released while products still read it',
       find: 'ptx::wgmma_wait<1>(sums);\n      release(memory, before);',
       replace: 'release(memory, before);\n      ptx::wgmma_wait<1>(sums);',
       caught: 'cuda-checked y, and 4 more',
@@ -69,15 +69,15 @@ export const linear: readonly Mutation[] = [
       reported: 'a race',
     },
     {
-      name: 'cuda-hopper-turns',
-      breaks: 'all strips get the sums of the first',
+      name: 'cuda-hopper-roll-strips',
+      breaks: 'all strips get the sums of the first strip',
       find: 'sums[i] = sums[i + kStrip / 2];',
       replace: 'sums[i] = sums[i];',
       caught: 'cuda-checked loss and gradients, ranks, and 1 more',
     },
     {
       name: 'cuda-hopper-own-release',
-      breaks: 'a stage is given back to the own block only',
+      breaks: "a stage is released only to the block's own copies",
       find: 'if (lane < kCluster) ptx::mbarrier_arrive_at(&memory.empty[stage], lane);',
       replace: 'if (lane < kCluster) ptx::mbarrier_arrive(&memory.empty[stage]);',
       caught: 'cuda-checked y, and 4 more',
@@ -85,7 +85,7 @@ export const linear: readonly Mutation[] = [
     },
     {
       name: 'cuda-hopper-bytes',
-      breaks: 'a stage counts as full when a has come',
+      breaks: 'a stage counts as full after a alone is copied',
       find: 'ptx::mbarrier_arrive_expect(full, sizeof stage);',
       replace: 'ptx::mbarrier_arrive_expect(full, sizeof stage.a);',
       caught: 'cuda-checked y, and 4 more',
@@ -93,7 +93,7 @@ export const linear: readonly Mutation[] = [
     },
     {
       name: 'cuda-hopper-leave',
-      breaks: 'a block leaves while others of its cluster still write to it',
+      breaks: 'a block exits while other blocks of its cluster still write to it',
       find: '  // No block exits while others of its cluster may still write to its memory or arrive at its barriers.\n  __syncwarp();\n  ptx::cluster_sync();\n',
       replace: '',
       caught: 'cuda-checked y, and 4 more',
@@ -122,15 +122,15 @@ export const linear: readonly Mutation[] = [
   ...faults('cuda/linear/gemm_skinny.cuh', 'ops/linear/linear', [
     {
       name: 'cuda-skinny-barrier',
-      breaks: 'sums of other warps are added before they are there',
+      breaks: 'sums of other warps are read before they are written',
       find: '    __syncthreads();\n#pragma unroll\n    for (int p = slab',
       replace: '#pragma unroll\n    for (int p = slab',
       caught: 'bfloat16 on cuda-checked 1 rows, 1 inputs, 1 outputs, and 13 more',
-      reported: 'a read of what was never written',
+      reported: 'a read of memory that was never written',
     },
     {
       name: 'cuda-skinny-slab-barrier',
-      breaks: 'sums of the next slab are written over those that are being added',
+      breaks: 'sums of the next slab overwrite sums that are still being added',
       find: 'if (slab > 0) __syncthreads();',
       replace: '',
       caught: 'bfloat16 on cuda-checked 20 rows, 24 inputs, 6150 outputs, and 1 more',
@@ -138,11 +138,11 @@ export const linear: readonly Mutation[] = [
     },
     {
       name: 'cuda-skinny-last-k',
-      breaks: 'the element behind k is read with the last eight',
+      breaks: 'the element past k is read with the last eight',
       find: 'if (k + e < k_end) octet',
       replace: 'if (k + e <= k_end) octet',
       caught: 'bfloat16 on cuda-checked 1 rows, 1 inputs, 1 outputs, and 6 more',
-      reported: 'a read of what was never written',
+      reported: 'a read of memory that was never written',
     },
   ]),
 
@@ -153,11 +153,11 @@ export const linear: readonly Mutation[] = [
       find: '      __syncthreads();\n      fetch(k + kDepth);',
       replace: '      fetch(k + kDepth);',
       caught: 'cuda-checked 1 rows, 1 inputs, 1 outputs, and 23 more',
-      reported: 'a read of what was never written',
+      reported: 'a read of memory that was never written',
     },
     {
       name: 'cuda-fma-early-release',
-      breaks: 'there is one stage, and the next tile is stored while this one is read',
+      breaks: 'there is only one stage, so the next tile overwrites the tile in use',
       find: 'stage = stage == stages ? stages + kStageElements : stages;',
       replace: 'stage = stages;',
       caught: 'cuda-checked 12 rows, 16 inputs, 32 outputs, and 19 more',

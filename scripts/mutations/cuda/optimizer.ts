@@ -4,15 +4,15 @@ export const optimizer: readonly Mutation[] = [
   ...faults('cuda/optimizer/optimizer.cu', 'ops/optimizer/optimizer', [
     {
       name: 'cuda-sum-squares-rest',
-      breaks: 'elements behind the last vector are read with it',
+      breaks: 'elements past the end are read with the last vector',
       find: 'if (i + N <= count) load_columns<kVectors>',
       replace: 'if (i < count) load_columns<kVectors>',
       caught: 'cuda-checked sum of squares of 1, and 7 more',
-      reported: 'a read of what was never written',
+      reported: 'a read of memory that was never written',
     },
     {
       name: 'cuda-sum-squares-parts',
-      breaks: 'parts beyond the first of each thread',
+      breaks: 'each thread adds only its first partial sum',
       find: 'for (int64_t i = threadIdx.x; i < parts; i += kSumThreads) sum += sums[i];',
       replace: 'if (threadIdx.x < parts) sum = sums[threadIdx.x];',
       caught: 'cuda-checked nothing has the sum 0, and a large sum of small numbers is not lost',
@@ -26,25 +26,25 @@ export const optimizer: readonly Mutation[] = [
     },
     {
       name: 'cuda-clip-eps',
-      breaks: 'the 10⁻⁶ beside the norm',
+      breaks: 'the norm lacks the 10⁻⁶ that is added to it',
       find: '(norm + 1e-6)',
       replace: 'norm',
       caught: 'cuda-checked clipping [9, 16] to 1',
     },
     {
       name: 'cuda-adamw-decay-order',
-      breaks: 'the update decays, too',
+      breaks: 'weight decay also shrinks the update',
       find: 'param[j] = fmaf(-s.step, update, s.decay * param[j]);',
       replace: 'param[j] = s.decay * fmaf(-s.step, update, param[j]);',
       caught: 'cuda-checked AdamW on 1 parameters over three steps, and 7 more',
     },
     {
       name: 'cuda-adamw-last',
-      breaks: 'the last of the parameters that fill no vector',
+      breaks: 'the last parameter after the vectors is skipped',
       find: 'i < args.count; i += threads) adamw_at<1>',
       replace: 'i + 1 < args.count; i += threads) adamw_at<1>',
       caught: 'cuda-checked AdamW on 1 parameters over three steps, and 14 more',
-      reported: 'a read of what was never written',
+      reported: 'a read of memory that was never written',
     },
   ]),
 

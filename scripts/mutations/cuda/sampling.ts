@@ -13,15 +13,15 @@ export const sampling: readonly Mutation[] = [
   ...faults('cuda/sampling/select.cuh', 'ops/sampling/top-k', [
     {
       name: 'cuda-select-bins-barrier',
-      breaks: 'weights are added to bins that others have yet to clear',
+      breaks: 'weights are added to bins that other threads clear later',
       find: 'scratch.bins[i] = 0;\n  __syncthreads();',
       replace: 'scratch.bins[i] = 0;',
       caught: 'topK on cuda-checked of rows of 2, and 9 more',
-      reported: 'a read of what was never written',
+      reported: 'a read of memory that was never written',
     },
     {
       name: 'cuda-select-divergent-barrier',
-      breaks: 'only the first thread comes to the barrier',
+      breaks: 'only the first thread reaches the barrier',
       find: 'if (threadIdx.x == 0) *size = 0;\n  __syncthreads();',
       replace: 'if (threadIdx.x == 0) {\n    *size = 0;\n    __syncthreads();\n  }',
       caught: 'topK on cuda-checked of rows of 1, and 10 more',
@@ -29,7 +29,7 @@ export const sampling: readonly Mutation[] = [
     },
     {
       name: 'cuda-select-before',
-      breaks: 'the weight above a bin is that of the bin, too',
+      breaks: 'the weight before a bin includes the bin',
       find: 'scratch.before = is_first ? before : before + first;',
       replace: 'scratch.before = before + first;',
       caught: 'topK on cuda-checked of rows of 2, and 9 more',
@@ -40,7 +40,7 @@ export const sampling: readonly Mutation[] = [
   ...faults('cuda/sampling/top_k.cu', 'ops/sampling/top-k', [
     {
       name: 'cuda-top-k-sort-barrier',
-      breaks: 'pairs are compared before the step before is over',
+      breaks: 'pairs are compared before the previous step has finished',
       find: '      __syncthreads();\n      for (int64_t pair',
       replace: '      for (int64_t pair',
       caught: 'topK on cuda-checked of rows of 7, and 7 more',
@@ -51,7 +51,7 @@ export const sampling: readonly Mutation[] = [
   ...faults('cuda/sampling/fused_draw.cuh', 'ops/sampling/fused-draw', [
     {
       name: 'cuda-fused-draw-quad',
-      breaks: 'the best of a strip is that of one lane of four',
+      breaks: 'the best of a strip is that of one lane instead of four',
       find: 'best = reduce_quad(best, Max());',
       replace: '',
       caught:
@@ -62,7 +62,7 @@ export const sampling: readonly Mutation[] = [
   ...faults('cuda/sampling/verify_tree.cu', 'ops/sampling/verify-tree', [
     {
       name: 'cuda-verify-tree-history-barrier',
-      breaks: 'penalties are applied before the token before is counted',
+      breaks: 'penalties are applied before the previous token is counted',
       find: 'add_to_output(seen, args.tokens[row]);\n        __syncthreads();',
       replace: 'add_to_output(seen, args.tokens[row]);',
       caught:
@@ -71,7 +71,7 @@ export const sampling: readonly Mutation[] = [
     },
     {
       name: 'cuda-verify-tree-position',
-      breaks: 'a draw has the noise of the position before',
+      breaks: 'a draw has the noise of the previous position',
       find: 'path_stride) + 1);',
       replace: 'path_stride));',
       caught: 'on cuda-checked speculative output is plain output with {"temperature":1}, and 3 more',
@@ -87,7 +87,7 @@ export const sampling: readonly Mutation[] = [
     },
     {
       name: 'cuda-verify-tree-nothing-below-root',
-      breaks: 'a node without a token to draw is reported, although no text may come there',
+      breaks: 'any node without a token to draw is reported, not only a root',
       find: 'if (row == root && threadIdx.x == 0) reporter',
       replace: 'if (threadIdx.x == 0) reporter',
     },
