@@ -3,7 +3,7 @@ import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
   { ignores: ['build/', 'dist/', 'docs/api/', 'prebuilds/', 'coverage/', 'index.d.mts'] },
-  // Rules are switched off here, with a reason, or not at all.
+  // Rules may be switched off only here, with a reason.
   { linterOptions: { noInlineConfig: true } },
   eslint.configs.recommended,
   {
@@ -25,10 +25,10 @@ export default tseslint.config(
       '@typescript-eslint/no-require-imports': ['error', { allowAsImport: true }],
       '@typescript-eslint/prefer-readonly': 'error',
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
-      // Callers may be plain JavaScript, so what the types rule out is checked all the same.
+      // Callers may be plain JavaScript, so the code also checks for values that the types exclude.
       '@typescript-eslint/no-unnecessary-condition': 'off',
       '@typescript-eslint/no-unnecessary-type-conversion': 'off',
-      // An index that is known to be in range is the normal case in numeric code.
+      // In numeric code most indices are known to be in range.
       '@typescript-eslint/no-non-null-assertion': 'off',
       '@typescript-eslint/restrict-template-expressions': [
         'error',
@@ -47,7 +47,7 @@ export default tseslint.config(
     },
   },
   {
-    // Jest's matchers (expect.any and its like) are typed as any; a callback may be async because its type is.
+    // Jest's matchers (such as expect.any) have the type any; a callback may be async because its type requires it.
     files: ['test/**'],
     rules: {
       '@typescript-eslint/no-unsafe-argument': 'off',
@@ -56,13 +56,13 @@ export default tseslint.config(
     },
   },
   {
-    // Commands are loaded when they are called. `import()` is no way to do it, because only `require` finds the same
-    // file in dist/, under jest and under scripts/typescript-hook.js.
+    // Commands are loaded when they are called, by `require`, because `import()` does not find the same file in dist/, under jest
+    // and under scripts/typescript-hook.js.
     files: ['lib/cli/main.ts'],
     rules: { '@typescript-eslint/no-require-imports': 'off' },
   },
   {
-    // Plain JavaScript runs before, or without, TypeScript: build scripts and configuration.
+    // Build scripts and configuration are plain JavaScript, because they run before or without TypeScript.
     files: ['**/*.js'],
     languageOptions: {
       sourceType: 'commonjs',

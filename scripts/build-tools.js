@@ -1,5 +1,5 @@
-// Finds what a build needs: tools of the system, which it can only ask for, and packages from npm. Clones have those packages
-// as development dependencies; an installed package, which seldom builds anything, fetches them into build/tools.
+// Finds the tools and packages of a build. It can only ask the user for tools of the system. Packages from npm are development
+// dependencies in a clone; an installed package, which rarely builds anything, fetches them into build/tools.
 'use strict';
 const { spawnSync } = require('node:child_process');
 const { createRequire } = require('node:module');
@@ -13,8 +13,8 @@ const SYSTEM = {
 const PACKAGES = ['cmake-js', 'node-addon-api'];
 
 /**
- * The script of cmake-js and the environment in which it finds the headers of node-addon-api. Ends the process with advice if a
- * tool is missing.
+ * Returns the script of cmake-js and the environment in which it finds the headers of node-addon-api. Ends the process with advice
+ * if a tool is missing.
  */
 function findBuildTools(root) {
   const runs = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
@@ -62,7 +62,7 @@ function fetchPackages(root, folder) {
   if (status === 0 && resolves(folder)) return;
   endWith([
     `foretoken: cannot build the native addon, because npm could not fetch ${wanted.join(' and ')}.`,
-    'Where npm reaches no registry, bring both into node_modules of your project.',
+    'If npm cannot reach a registry, install both into node_modules of your project yourself.',
     ...adviceToBuild(root),
   ]);
 }
@@ -79,7 +79,7 @@ function adviceOnSystem(root, missing) {
   ];
 }
 
-/** Without npm, because that may be told to run no scripts of packages. */
+/** Advises to run the script without npm, because npm may be configured not to run scripts of packages. */
 function adviceToBuild(root) {
   return ['Then run:', `  node "${path.join(root, 'scripts/build.js')}"`];
 }

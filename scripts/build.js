@@ -1,14 +1,14 @@
 #!/usr/bin/env node
-// Builds the addon, and the CUDA library where nvcc is found, into build/Release with cmake-js. CMakeLists.txt is the one
-// build definition: npm's install script, node-gyp (through binding.gyp) and prebuildify (as its node-gyp) all end here.
+// Builds the addon, and the CUDA library if nvcc is found, into build/Release with cmake-js. CMakeLists.txt is the only build
+// definition: npm's install script, node-gyp (through binding.gyp) and prebuildify (as its node-gyp) all call this script.
 //
-//   --all              for all GPUs instead of those of this machine, and the emulated CUDA libraries that tests need
-//   --sanitizers=<levels>  only the addon, with sanitizers in it and in these levels of the CPU, into build/sanitizers: for
-//                      scripts/test-sanitizers.ts
-//   --CD<NAME>=<value> sets a CMake variable
+//   --all                  builds for all GPUs instead of those of this machine, and the emulated CUDA libraries that tests need
+//   --sanitizers=<levels>  builds only the addon, with sanitizers in it and in these levels of the CPU, into build/sanitizers,
+//                          for scripts/test-sanitizers.ts
+//   --CD<NAME>=<value>     sets a CMake variable
 //
-// Every other argument is dropped, because prebuildify and node-gyp pass options that mean nothing to CMake.
-// FORETOKEN_CUDA_ARCHS in the environment says which GPUs to compile kernels for: 90a or 80,89 or all or none.
+// It ignores every other argument, because prebuildify and node-gyp pass options that mean nothing to CMake.
+// FORETOKEN_CUDA_ARCHS in the environment sets the GPUs to compile kernels for: 90a, or 80,89, or all, or none.
 'use strict';
 const { spawnSync } = require('node:child_process');
 const { existsSync, rmSync } = require('node:fs');
@@ -26,10 +26,10 @@ const all = process.argv.includes('--all');
 const archs = sanitized ? 'none' : process.env.FORETOKEN_CUDA_ARCHS || (all ? 'all' : chooseArchs(root));
 console.log(
   archs === 'none'
-    ? 'foretoken: building for the CPU, because no NVIDIA GPU answers here (FORETOKEN_CUDA_ARCHS=all builds for GPUs, too)'
-    : `foretoken: building for the CPU and, where nvcc is installed, for GPUs (FORETOKEN_CUDA_ARCHS=${archs})`,
+    ? 'foretoken: building for the CPU, because no NVIDIA GPU was found (FORETOKEN_CUDA_ARCHS=all builds for GPUs, too)'
+    : `foretoken: building for the CPU and, if nvcc is installed, for GPUs (FORETOKEN_CUDA_ARCHS=${archs})`,
 );
-// FORETOKEN_CUDA_ARCHS is given every time, or CMake would keep that of an earlier build.
+// Passes FORETOKEN_CUDA_ARCHS every time, because CMake would otherwise keep the value of an earlier build.
 const definitions = [
   `--CDFORETOKEN_CUDA_ARCHS=${archs}`,
   ...process.argv.filter((word) => word.startsWith('--CD')),
@@ -39,10 +39,12 @@ if (sanitized) {
   definitions.push(`--CDFORETOKEN_SANITIZERS=${sanitized}`, `--CDFORETOKEN_OUTPUT=${output}`);
 }
 const target = all ? 'all' : 'package_libraries';
-// `cmake-js build` alone ignores a changed variable once a cache exists, so configure first.
+// Configures first, because `cmake-js build` ignores a changed variable once a cache exists.
 let status = cmakeJs('configure', ...definitions);
 if (status !== 0 && existsSync(cache)) {
-  console.log('foretoken: configuring again from nothing; the folder or its build tool may have changed');
+  console.log(
+    'foretoken: configuring again from scratch, because the folder or its build tool may have changed',
+  );
   rmSync(path.dirname(cache), { recursive: true });
   status = cmakeJs('configure', ...definitions);
 }
@@ -53,7 +55,7 @@ process.exitCode =
 function cmakeJs(command, ...options) {
   const folders = ['--directory', root, '--out', path.dirname(cache)];
   const env = { ...process.env, ...tools.env };
-  // Inherited from an outer make (node-gyp), these would make the inner build misbehave.
+  // Removes variables of an outer make (node-gyp), which would disturb the inner build.
   for (const name of ['MAKEFLAGS', 'MFLAGS', 'MAKELEVEL', 'MAKEOVERRIDES']) delete env[name];
   const { status, error } = spawnSync(process.execPath, [tools.cmakeJs, command, ...folders, ...options], {
     cwd: root,

@@ -1,21 +1,21 @@
-// What nvcc made of the kernels: registers and spills of every kernel on every target, and the library's size. Fails for
-// kernels that spill, for what ptxas says costs performance (products that wait for each other, say), for targets that are
-// missing and for a library that is too large. Says so where there was no nvcc.
+// Checks the kernels that nvcc compiled, and lists their registers. Fails for kernels that spill, for warnings of ptxas about
+// performance (such as products that wait for each other), for targets that are missing, and for a library that is too large.
+// Without nvcc, it says that nothing was checked.
 //
-//   npm run lint:cuda               the kernels with the most registers
-//   npm run lint:cuda -- --all      every kernel
+//   npm run lint:cuda               lists the kernels with the most registers
+//   npm run lint:cuda -- --all      lists every kernel
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 
-/** What ptxas said of one kernel on one target. */
+/** The report of ptxas on one kernel and one target. */
 export interface KernelReport {
-  /** As the linker calls it. */
+  /** Its mangled name. */
   kernel: string;
-  /** `sm_90a`. */
+  /** For example `sm_90a`. */
   target: string;
   registers: number;
-  /** Bytes that are written to memory and read back for want of registers. */
+  /** Bytes that are stored to memory and loaded again for lack of registers. */
   spilled: number;
 }
 
@@ -28,7 +28,7 @@ export function parseReport(text: string): KernelReport[] {
   for (const line of text.split('\n')) {
     const entry = /Compiling entry function '([^']+)' for '([^']+)'/.exec(line);
     if (entry) [, kernel, target] = entry as unknown as [string, string, string];
-    // Device functions that are not inlined have properties of their own; they count for the kernel.
+    // Counts the spills of device functions that are not inlined for the kernel.
     const spills = /(\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line);
     if (spills) spilled += Number(spills[1]) + Number(spills[2]);
     const used = /Used (\d+) registers/.exec(line);
@@ -44,7 +44,7 @@ const objects = path.join(root, 'build/cmake/CMakeFiles/foretoken_cuda.dir/csrc/
 const library = path.join(root, 'build/Release/libforetoken_cuda.so');
 const largest = 50e6;
 
-/** What ptxas could not do as it was meant to be done: `ptxas info : (C7515) Potential Performance Loss: …`. */
+/** Finds the warnings of ptxas about performance: `ptxas info : (C7515) Potential Performance Loss: …`. */
 export function parseLosses(text: string): string[] {
   return [...text.matchAll(/^ptxas \w+\s*: \(C75\d\d\) (.*)$/gm)].map(([, message]) => message!);
 }
@@ -55,7 +55,7 @@ function targetsOfBuild(): string[] {
   return archs.split(/[,;]/).map((arch) => `sm_${arch}`);
 }
 
-/** The names as C++ has them, as far as there is a c++filt; without their arguments. */
+/** Returns the demangled names without their arguments; without c++filt, the names unchanged. */
 function demangled(names: readonly string[]): string[] {
   const { status, stdout } = spawnSync('c++filt', ['-p'], { input: names.join('\n'), encoding: 'utf8' });
   return status === 0 ? stdout.split('\n') : [...names];
@@ -64,7 +64,7 @@ function demangled(names: readonly string[]): string[] {
 function main(all: boolean): boolean {
   if (!existsSync(library) || !existsSync(objects)) {
     console.log(
-      'CUDA library NOT BUILT and not checked: there was no nvcc (https://developer.nvidia.com/cuda-toolkit)',
+      'CUDA library NOT BUILT and not checked, because nvcc is missing (https://developer.nvidia.com/cuda-toolkit)',
     );
     return true;
   }

@@ -1,7 +1,6 @@
-// The object files of the AVX kernels may define nothing that the rest of the program could end up running on an older
-// processor:
-// - weak symbols (inline functions, template instances) whose name does not mention the level's own namespace: the
-//   linker keeps one copy for the whole program, perhaps the one compiled for AVX-512;
+// Checks that the object files of the AVX kernels define nothing that the rest of the program could run on an older processor:
+// - weak symbols (inline functions, template instances) whose name does not contain the level's own namespace: the linker keeps
+//   one copy for the whole program, possibly the copy compiled for AVX-512;
 // - constructors of global objects, which run as soon as the addon is loaded.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
@@ -9,7 +8,7 @@ import path from 'node:path';
 
 export const isaLevels = ['avx2', 'avx2vnni', 'avx512', 'avx512vnni', 'avx512bf16', 'dotprod'];
 
-/** What is wrong with an object file compiled for `isa`, one line each. */
+/** Finds the problems of an object file compiled for `isa`, one message each. */
 export function checkObject(file: string, isa: string): string[] {
   const symbols = execFileSync('nm', ['--demangle', '--defined-only', file], { encoding: 'utf8' });
   return symbols.split('\n').flatMap((line) => {

@@ -1,7 +1,10 @@
-// The C++ and CUDA sources: formatted by clang-format, and no inline assembly outside csrc/cuda/ptx, where each
-// instruction stands beside the twin that the emulator runs, but for how the emulator switches stacks. In csrc/addon, nothing
-// of node-addon-api that can end the process (csrc/addon/javascript.h says when). In csrc/cuda, no result that a cast throws away:
-// compilers refuse those that nothing looks at (csrc/simt/runtime_api.h), and `discard` says why one does not matter. `--fix` formats instead of checking.
+// Checks the C++ and CUDA sources; `--fix` formats them instead.
+// - clang-format must agree with their format.
+// - Inline assembly is allowed only in csrc/cuda/ptx, beside the code that the emulator runs instead, and where the emulator
+//   switches stacks.
+// - csrc/addon must not call functions of node-addon-api that can end the process (csrc/addon/javascript.h says when).
+// - csrc/cuda must not cast results away. Compilers refuse results that are ignored (csrc/simt/runtime_api.h); `discard` takes
+//   the reason why a result does not matter.
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -10,22 +13,22 @@ const assemblyFiles = /^csrc\/cuda\/ptx\/\w+\.cuh$/;
 const stackSwitch = 'csrc/simt/fiber.cc';
 const discardFile = 'csrc/cuda/context.h';
 
-/** `source` with comments and string literals blanked, line breaks kept. */
+/** Replaces comments and string literals in `source` by blanks, and keeps line breaks. */
 function codeOf(source: string): string {
   const token = /\/\/[^\n]*|\/\*[\s\S]*?\*\/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])+'/g;
   return source.replace(token, (text) => text.replace(/[^\n]/g, ' '));
 }
 
-/** Lines of `source` (1-based) whose code matches. */
+/** Finds the lines of `source` (1-based) whose code matches. */
 function linesWith(pattern: RegExp, source: string): number[] {
   const lines = codeOf(source).split('\n');
   return lines.flatMap((line, i) => (pattern.test(line) ? [i + 1] : []));
 }
 
-/** Lines of `source` with inline assembly. */
+/** Finds the lines of `source` with inline assembly. */
 export const findAssembly = (source: string): number[] => linesWith(/\b(asm|__asm__|__asm)\b/, source);
 
-// What makes a Napi::Error when JavaScript fails or is ended.
+// These make a Napi::Error when JavaScript fails or is terminated.
 const methods =
   'Set|Get|Has|HasOwnProperty|Delete|New|Call|MakeCallback|Resolve|Reject|Then|Catch|Freeze|Seal|InstanceOf';
 const types =
@@ -34,10 +37,10 @@ const unsafe = new RegExp(
   `(\\.|->)(${methods}|To[A-Z]\\w*|Define\\w+|Throw\\w+)\\s*\\(|\\bNapi::(${types})\\b|\\bNODE_API_MODULE\\b`,
 );
 
-/** Lines of `source` with functions of node-addon-api that can run JavaScript. */
+/** Finds the lines of `source` with functions of node-addon-api that can run JavaScript. */
 export const findUnsafeCalls = (source: string): number[] => linesWith(unsafe, source);
 
-/** Lines of `source` that throw a result away by a cast, where `discard` of csrc/cuda/context.h would say why. */
+/** Finds the lines of `source` that cast a result away; `discard` of csrc/cuda/context.h would give a reason. */
 export const findCasts = (source: string): number[] =>
   linesWith(/\(\s*void\s*\)|static_cast<\s*void\s*>/, source);
 
@@ -48,7 +51,7 @@ function nativeSources(root: string): string[] {
     .sort();
 }
 
-/** True if clang-format is content, or is not installed: it is a tool of the system, not of npm. */
+/** Runs clang-format. Returns true if it succeeds, or if it is not installed, because npm cannot install it. */
 function clangFormat(root: string, options: string[], files: string[]): boolean {
   const { status, error } = spawnSync('clang-format', [...options, ...files], {
     cwd: root,
@@ -72,12 +75,16 @@ function main(): boolean {
     if (!assemblyFiles.test(file) && file !== stackSwitch)
       report(file, findAssembly(source), 'inline assembly belongs in csrc/cuda/ptx');
     if (file.startsWith('csrc/cuda/') && file !== discardFile)
-      report(file, findCasts(source), `say why the result does not matter, with discard of ${discardFile}`);
+      report(
+        file,
+        findCasts(source),
+        `use discard of ${discardFile}, which takes the reason why the result does not matter`,
+      );
     if (file.startsWith('csrc/addon/')) {
       report(
         file,
         findUnsafeCalls(source),
-        'ends the process where JavaScript is ended; see csrc/addon/javascript.h',
+        'can end the process when JavaScript is terminated; see csrc/addon/javascript.h',
       );
     }
   }

@@ -1,4 +1,4 @@
-// The addon for linux-arm64, built on another machine and put where the published package has it.
+// Builds the addon for linux-arm64 on another machine, into the folder where the published package has it.
 'use strict';
 const { spawnSync } = require('node:child_process');
 const { copyFileSync, mkdirSync } = require('node:fs');
@@ -9,8 +9,8 @@ const root = path.resolve(__dirname, '..');
 const TRIPLE = 'aarch64-linux-gnu';
 
 /**
- * Builds into prebuilds/linux-arm64 of the folder `out`, with the GNU cross compiler; without it, says how to get it. There is
- * no CUDA library for arm64.
+ * Builds into prebuilds/linux-arm64 of the folder `out` with the GNU cross compiler. If the compiler is missing, says how to
+ * install it. There is no CUDA library for arm64.
  */
 function crossCompileForArm64(out) {
   if (spawnSync(`${TRIPLE}-g++`, ['--version'], { stdio: 'ignore' }).status !== 0) {

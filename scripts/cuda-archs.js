@@ -1,11 +1,11 @@
-// Chooses the CUDA targets that an installation builds kernels for, as FORETOKEN_CUDA_ARCHS of CMakeLists.txt. Kernels for all
-// targets take many minutes, so an installation builds those for the GPUs of its machine.
+// Chooses FORETOKEN_CUDA_ARCHS of CMakeLists.txt: the CUDA targets that an installation builds kernels for. Building kernels for
+// all targets takes many minutes, so an installation builds only those for the GPUs of its machine.
 'use strict';
 const { spawnSync } = require('node:child_process');
 const { existsSync, readFileSync, readdirSync } = require('node:fs');
 const path = require('node:path');
 
-/** By compute capability, the target whose machine code runs there. */
+/** The target whose machine code runs on a GPU, by compute capability. */
 const TARGETS = new Map([
   ['8.0', '80'],
   ['8.6', '80'],
@@ -19,14 +19,14 @@ const TARGETS = new Map([
 ]);
 
 /**
- * Targets separated by commas, or `all`, or `none`: what an earlier build of the package in `root` was for, or else what the GPUs
- * of this machine need.
+ * Returns targets separated by commas, or `all`, or `none`: those of an earlier build of the package in `root`, or else those of
+ * this machine's GPUs.
  */
 function chooseArchs(root) {
   return archsOfBuild(root) ?? archsOfMachine();
 }
 
-/** Undefined if nothing was built, or nothing for GPUs: there may be one by now. */
+/** Returns undefined if nothing was built, or nothing for GPUs, because the machine may have a GPU by now. */
 function archsOfBuild(root) {
   const cache = path.join(root, 'build/cmake/CMakeCache.txt');
   if (!existsSync(cache)) return undefined;
@@ -34,7 +34,7 @@ function archsOfBuild(root) {
   return archs === 'none' ? undefined : archs;
 }
 
-/** `all` also where the driver has a GPU but cannot name it, or names one that is not in the table. */
+/** Returns `all` also if the driver has a GPU but cannot name it, or names one that is not in the table. */
 function archsOfMachine() {
   const query = ['--query-gpu=compute_cap', '--format=csv,noheader'];
   const { status, stdout } = spawnSync('nvidia-smi', query, { encoding: 'utf8', timeout: 60_000 });
@@ -44,11 +44,11 @@ function archsOfMachine() {
   if (usable.length === 0) return 'none';
   const targets = new Set(usable.map((capability) => TARGETS.get(capability)));
   if (targets.has(undefined)) return 'all';
-  // In the order of the table, because CMakeLists.txt adds PTX, for GPUs to come, for the last one.
+  // Keeps the order of the table, because CMakeLists.txt adds PTX for future GPUs to the last target.
   return [...new Set(TARGETS.values())].filter((target) => targets.has(target)).join(',');
 }
 
-/** Whether the driver's kernel module has GPUs: containers may lack nvidia-smi. */
+/** Whether the driver's kernel module has GPUs, because containers may lack nvidia-smi. */
 function driverHasGpus() {
   try {
     return readdirSync('/proc/driver/nvidia/gpus').length > 0;

@@ -1,9 +1,9 @@
-// npm's install script: keep the package's prebuilt binary where this machine can load it, build from source
-// elsewhere. A clone has no prebuilt binary, so there this brings the build up to date, for what this machine can use.
+// npm's install script. Keeps the package's prebuilt binary if this machine can load it; otherwise builds from source. A clone
+// has no prebuilt binary, so the script updates its build, for the processor and GPUs of this machine.
 'use strict';
 const path = require('node:path');
 
-process.env.PREBUILDS_ONLY = '1'; // for node-gyp-build: an earlier build may be older than the sources
+process.env.PREBUILDS_ONLY = '1'; // makes node-gyp-build ignore an earlier build, which may be older than the sources
 try {
   require('node-gyp-build')(path.resolve(__dirname, '..'));
 } catch (error) {

@@ -1,17 +1,17 @@
-// Proves that the tests of the kernels can fail: breaks one kernel at a time in a copy of the repository, builds it
-// there and expects the tests named for that mutation to notice. Only a failed expectation counts; what does not build,
-// crashes or hangs is a fault of the mutation, because it says nothing about tolerances.
+// Proves that the tests of the kernels can fail: breaks one kernel at a time in a copy of the repository, builds the copy and
+// expects the tests named for that mutation to fail. Only a failed expectation or a report of the emulator counts. A mutation
+// that does not build, crashes or hangs is wrong, because it proves nothing about tolerances.
 //
-//   npm run mutate                     all of scripts/mutations
-//   npm run mutate -- rope top-k-tie   those whose name is one of these or begins with it
-//   npm run mutate -- cuda             those of CUDA kernels, whose tests run on the emulator with its race checker
-//   npm run mutate -- --list           their names
+//   npm run mutate                     runs all of scripts/mutations
+//   npm run mutate -- rope top-k-tie   runs those whose names begin so
+//   npm run mutate -- cuda             runs those of CUDA kernels, on the emulator with its race checker
+//   npm run mutate -- --list           lists their names
 //   npm run mutate -- --page           writes docs/mutations.md from scripts/mutations
 //
 // Whoever adds or runs a mutation copies what caught it into its entry and writes the page.
 //
-// The first build is a whole one. CMAKE_CXX_COMPILER_LAUNCHER=ccache makes the next ones short, and
-// CMAKE_BUILD_PARALLEL_LEVEL limits how much is compiled at a time.
+// The first build compiles everything. CMAKE_CXX_COMPILER_LAUNCHER=ccache shortens later runs, and CMAKE_BUILD_PARALLEL_LEVEL
+// limits how many files are compiled at a time.
 import { spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -21,19 +21,19 @@ import { isCuda, type Mutation } from './mutations/mutation';
 import { mutationsPage } from './mutations/page';
 import { repositoryFiles } from './repository-files';
 
-/** What became of a mutation. */
+/** The outcome of a mutation. */
 export type Verdict =
   | {
       kind: 'caught';
       by: string;
       failed: number;
-      /** What the emulator reported, if it was it that noticed, and not an expectation. */
+      /** The emulator's report, if there was one. */
       report?: string;
     }
   | { kind: 'survived' }
   | { kind: 'error'; message: string };
 
-/** Jest's --json report, as far as it is read here. */
+/** The part of jest's --json report that is read here. */
 export interface Report {
   testResults: {
     message: string;
@@ -41,15 +41,15 @@ export interface Report {
   }[];
 }
 
-/** The text with the mutation in it. Refuses one that does not say exactly where it belongs. */
+/** Applies a mutation to the text of its file. Throws unless `find` occurs exactly once. */
 export function mutated(text: string, { name, file, find, replace }: Mutation): string {
   const places = text.split(find).length - 1;
   if (places !== 1)
-    throw new Error(`${name}: its text stands ${places} times in ${file}, but must stand once`);
+    throw new Error(`${name}: its text occurs ${places} times in ${file}, but must occur once`);
   return text.replace(find, () => replace);
 }
 
-/** The verdict of a report; null is the report of a process that wrote none. */
+/** Judges a report; null if the process wrote none. */
 export function judge(report: Report | null): Verdict {
   if (!report) return { kind: 'error', message: 'the tests crashed or hung' };
   const tests = report.testResults.flatMap((suite) => suite.assertionResults);
@@ -57,7 +57,7 @@ export function judge(report: Report | null): Verdict {
     return { kind: 'error', message: `no test ran: ${report.testResults[0]?.message ?? 'none was found'}` };
   }
   const failed = tests.filter(({ status }) => status === 'failed');
-  // On a busy machine anything may time out.
+  // Ignores timeouts, because any test may time out on a busy machine.
   const inTime = failed.filter(
     ({ failureMessages }) => !failureMessages.join().includes('Exceeded timeout of'),
   );
@@ -66,11 +66,11 @@ export function judge(report: Report | null): Verdict {
     return { kind: 'caught', by: inTime[0].fullName, failed: inTime.length, ...(report && { report }) };
   }
   return failed[0]
-    ? { kind: 'error', message: `nothing but timeouts: ${failed[0].fullName}` }
+    ? { kind: 'error', message: `only timeouts: ${failed[0].fullName}` }
     : { kind: 'survived' };
 }
 
-/** What the emulator has to say of a kernel, in the text of a failed test. */
+/** Finds the emulator's report of a kernel in the text of a failed test. */
 function emulatorReports(text: string): string[] {
   const found = /cudaErrorLaunchFailure: ([^\n]*)/.exec(text);
   return found ? [found[1]!.trim()] : [];
@@ -81,11 +81,11 @@ const stop = new AbortController();
 /** Milliseconds after which a build or a run of tests counts as hanging. */
 const patience = 600_000;
 
-/** A copy of what git knows or would add, with a build folder of its own. */
+/** A copy of the repository with its own build folder. */
 class Copy {
   readonly root = mkdtempSync(path.join(os.tmpdir(), 'foretoken-mutate-'));
 
-  /** Copies the files. Not part of construction, so that a copy that ends halfway can be disposed. */
+  /** Copies the files. Not done by the constructor, so that a copy that fails halfway can be disposed. */
   fill(): void {
     for (const file of repositoryFiles(root)) cpSync(path.join(root, file), path.join(this.root, file));
     symlinkSync(path.join(root, 'node_modules'), path.join(this.root, 'node_modules'), 'dir');
@@ -103,10 +103,10 @@ class Copy {
     writeFileSync(path.join(this.root, file), text);
   }
 
-  /** Runs a command to its end. Gives its exit status, and what it said. */
+  /** Runs a command to its end and returns its exit status and output. */
   async #run(command: string, ...parameters: string[]): Promise<{ status: number; output: string }> {
     stop.signal.throwIfAborted();
-    // A group of its own, so that what it starts (compilers) ends with it.
+    // Starts a process group, so that the compilers that it starts end with it.
     const child = spawn(command, parameters, {
       ...{ cwd: this.root, detached: true },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -115,7 +115,7 @@ class Copy {
       if (child.pid && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, signal);
     };
     const alarm = setTimeout(() => kill('SIGKILL'), patience);
-    // Ninja gives compilers groups of their own, and ends them when it is asked to end, not when it is killed.
+    // SIGTERM, because ninja starts compilers in other groups and ends them only if it is not killed.
     const end = (): void => kill('SIGTERM');
     stop.signal.addEventListener('abort', end);
     let output = '';
@@ -132,7 +132,7 @@ class Copy {
   }
 
   /**
-   * Builds the addon and the emulated libraries, the first time from nothing; later a target alone. Gives what went wrong.
+   * Builds the addon and the emulated libraries, the first time from scratch, later only `target`. Returns the error, or null.
    */
   async build(target = 'all'): Promise<string | null> {
     const { status, output } = existsSync(path.join(this.root, 'build/cmake/CMakeCache.txt'))
@@ -142,11 +142,11 @@ class Copy {
     return output.split('\n').find((line) => line.includes('error')) ?? output.slice(-500);
   }
 
-  /** Runs tests, on the emulator with its race checker if `races`. */
+  /** Runs tests; if `races`, on the emulator with its race checker. */
   async test(races: boolean, ...tests: string[]): Promise<Verdict> {
     const report = path.join(this.root, 'build/report.json');
     rmSync(report, { force: true });
-    // The copy's path is new each time, so what jest caches for it would be left behind.
+    // Keeps jest's cache in the copy, whose path is new each time, so that disposing the copy removes the cache.
     const options = [
       ...['--selectProjects', races ? 'races' : 'fast', '--json', '--testTimeout=120000'],
       `--outputFile=${report}`,
@@ -171,7 +171,8 @@ class Copy {
 function chosen(names: readonly string[]): Mutation[] {
   if (names.length === 0) return [...mutations];
   const unknown = names.filter((name) => !mutations.some((mutation) => mutation.name.startsWith(name)));
-  if (unknown.length > 0) throw new Error(`no mutation is called ${unknown.join(', ')}; see --list`);
+  if (unknown.length > 0)
+    throw new Error(`no mutation is called ${unknown.join(', ')}; --list lists their names`);
   return mutations.filter((mutation) => names.some((name) => mutation.name.startsWith(name)));
 }
 
@@ -205,11 +206,11 @@ function describeVerdict(verdict: Verdict): string {
 
 async function main(names: readonly string[]): Promise<boolean> {
   const selected = chosen(names);
-  // All of them are looked up before anything is built.
+  // Checks all mutations before anything is built.
   for (const mutation of selected) {
     mutated(readFileSync(path.join(root, mutation.file), 'utf8'), mutation);
     if (!existsSync(path.join(root, mutation.test))) {
-      throw new Error(`${mutation.name}: there is no ${mutation.test}`);
+      throw new Error(`${mutation.name}: ${mutation.test} does not exist`);
     }
   }
   const copy = new Copy();

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs a compiler (nvcc, behind ccache or not) and keeps what ptxas says of registers and spills beside the object, for
+# Runs a compiler (nvcc, with or without ccache). Writes the report of ptxas on registers and spills beside the object, for
 # scripts/check-cuda.ts, instead of printing it.
 for argument; do
   [ "$previous" = -o ] && object=$argument

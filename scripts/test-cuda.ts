@@ -1,6 +1,6 @@
-// `npm run test:cuda`: everything that a GPU can show, on a host with one and without network. The tests of operations,
-// training and decoding on it, the conformance of the emulator with it, and, where compute-sanitizer is installed, the
-// tests of operations again under its memcheck and racecheck. Fails where there is no GPU: nothing was tested then.
+// `npm run test:cuda` runs the tests that need a GPU; it needs no network. It tests operations, training and decoding on the GPU
+// and the conformance of the emulator with it. If compute-sanitizer is installed, it tests operations again under memcheck and
+// racecheck. Without a GPU it fails, because nothing was tested.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { native } from '../lib/native/load';
@@ -8,7 +8,7 @@ import { native } from '../lib/native/load';
 const root = path.join(__dirname, '..');
 const jest = [path.join(root, 'node_modules/jest/bin/jest.js'), '--selectProjects', 'cuda', '--ci'];
 
-/** Runs a command with this terminal; says whether it succeeded. */
+/** Runs a command with this terminal's input and output, and returns whether it succeeded. */
 function run(name: string, command: string, args: readonly string[]): boolean {
   console.log(`\n=== ${name}`);
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
@@ -23,7 +23,7 @@ function isInstalled(command: string): boolean {
 function main(more: readonly string[]): boolean {
   const { devices, reason } = native.cudaInfo();
   if (devices.length === 0) {
-    console.error(`test:cuda: there is no GPU to test on: ${reason}`);
+    console.error(`test:cuda: no GPU to test on: ${reason}`);
     return false;
   }
   console.log(`GPU: ${devices[0]}`);
@@ -33,7 +33,7 @@ function main(more: readonly string[]): boolean {
     return good;
   }
   for (const tool of ['memcheck', 'racecheck']) {
-    // In one process, because the sanitizer follows the one that it starts.
+    // Runs the tests in one process, because the sanitizer only sees the process that it starts.
     const sanitized = [
       '--tool',
       tool,

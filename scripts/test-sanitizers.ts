@@ -1,6 +1,6 @@
-// `npm run test:sanitizers`: the suite "sanitizers" of jest.config.js, with AddressSanitizer and UndefinedBehaviorSanitizer in
-// the addon and in two levels of the CPU, which are built into a folder of their own. Fails where a test fails and where a
-// sanitizer reports something, also in a process that a test started. Arguments go to jest.
+// `npm run test:sanitizers` runs the suite "sanitizers" of jest.config.js with AddressSanitizer and UndefinedBehaviorSanitizer
+// in the addon and in two levels of the CPU, which it builds into a separate folder. Fails if a test fails or a sanitizer reports
+// a problem, also in a process that a test starts. Passes its arguments to jest.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -10,7 +10,7 @@ const root = path.join(__dirname, '..');
 const folder = path.join(root, 'build/sanitizers');
 const reports = path.join(folder, 'reports');
 
-/** Runs a program of the repository with this terminal; says whether it succeeded. */
+/** Runs a script of the repository with this terminal's input and output, and returns whether it succeeded. */
 function run(script: string, args: readonly string[], more: NodeJS.ProcessEnv = {}): boolean {
   const env = { ...process.env, ...more };
   return (
@@ -19,7 +19,7 @@ function run(script: string, args: readonly string[], more: NodeJS.ProcessEnv = 
   );
 }
 
-/** The compiler's runtime library of AddressSanitizer, which a process must load before everything else. */
+/** Returns the compiler's runtime library of AddressSanitizer, which a process must load before all other libraries. */
 function runtimeLibrary(): string {
   const compiler = process.env.CXX ?? 'c++';
   const { stdout } = spawnSync(compiler, ['-print-file-name=libasan.so'], { encoding: 'utf8' });
@@ -29,10 +29,10 @@ function runtimeLibrary(): string {
 function environment(): NodeJS.ProcessEnv {
   return {
     LD_PRELOAD: runtimeLibrary(),
-    // Node frees little when it ends. Memory that cannot be had must become an error of the addon.
+    // Ignores leaks, because Node frees little when it ends. Failed allocations return null, so that the addon reports them.
     ASAN_OPTIONS: `log_path=${reports}/report:detect_leaks=0:allocator_may_return_null=1`,
-    // Beside AddressSanitizer it ignores log_path and writes to stderr, which a test may swallow; but where a process ends, its
-    // test fails.
+    // UndefinedBehaviorSanitizer ignores log_path when AddressSanitizer is present, and a test may swallow stderr. So it ends the
+    // process, which makes the test fail.
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
     FORETOKEN_PREBUILD: folder, // where node-gyp-build finds the addon
   };
@@ -42,8 +42,8 @@ function main(more: readonly string[]): boolean {
   // The level that this machine would choose, and the portable one.
   const levels = [native.cpuInfo().isaLevels[0], 'baseline'];
   if (!run('scripts/build.js', [`--sanitizers=${levels.join()}`])) return false;
-  // A few tests compare with the emulated GPU, whose library lies beside the addon. It has no sanitizers, because it switches
-  // stacks itself.
+  // A few tests compare with the emulated GPU, whose library must be beside the addon. The emulator has no sanitizers, because it
+  // switches stacks.
   for (const kind of ['emulated', 'emulated_checked']) {
     const library = `build/Release/libforetoken_cuda_${kind}.so`;
     copyFileSync(path.join(root, library), path.join(folder, library));

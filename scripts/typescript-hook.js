@@ -1,5 +1,5 @@
-// `node --require ./scripts/typescript-hook.js file.ts` runs TypeScript: types are erased as a file is loaded and
-// not checked (`npm run typecheck` does that). For benchmarks, examples and scripts of the repository.
+// `node --require ./scripts/typescript-hook.js file.ts` runs TypeScript. It erases types as it loads a file and does not check
+// them; `npm run typecheck` does. Benchmarks, examples and scripts of the repository run this way.
 'use strict';
 const { createHash } = require('node:crypto');
 const { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } = require('node:fs');

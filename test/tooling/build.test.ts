@@ -1,5 +1,5 @@
-// The GPUs that the build script compiles kernels for, as it tells CMake: in a copy of the scripts, with programs of our own in
-// the place of cmake and nvidia-smi.
+// The GPUs that the build script tells CMake to compile kernels for. The tests run a copy of the scripts with fake versions of
+// cmake and nvidia-smi.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, readFileSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
@@ -26,12 +26,12 @@ function gpus(...capabilities: string[]): void {
   program('nvidia-smi', `[ "$1" = --query-gpu=compute_cap ] && printf '${capabilities.join('\\n')}\\n'`);
 }
 
-/** An earlier build, as CMake leaves it. */
+/** Writes the cache of an earlier build. */
 function built(archs: string): void {
   package_.write('build/cmake/CMakeCache.txt', `FORETOKEN_CUDA_ARCHS:STRING=${archs}\n`);
 }
 
-/** Runs the script; the value of FORETOKEN_CUDA_ARCHS that CMake is configured with, and the target that it is to build. */
+/** Runs the script, and returns the FORETOKEN_CUDA_ARCHS and the target that CMake is given. */
 function build(
   script: string,
   env: Record<string, string> = {},
@@ -56,7 +56,7 @@ describe('an installation builds for', () => {
     return archs;
   };
 
-  test('the CPU alone where no driver answers', () => {
+  test('only the CPU if no driver answers', () => {
     expect(install()).toBe(existsSync('/proc/driver/nvidia/gpus') ? 'all' : 'none');
   });
 
@@ -92,7 +92,7 @@ describe('an installation builds for', () => {
   });
 });
 
-test('`npm run build` builds everything for all GPUs, whatever was built before', () => {
+test('`npm run build` builds everything for all GPUs, regardless of an earlier build', () => {
   const { scripts } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as {
     scripts: Record<string, string>;
   };
@@ -101,7 +101,7 @@ test('`npm run build` builds everything for all GPUs, whatever was built before'
   expect(build(script!, {}, flags!)).toEqual({ archs: 'all', target: 'all' });
 });
 
-test('an addon with sanitizers has a folder of its own and nothing for GPUs', () => {
+test('an addon with sanitizers is built into a separate folder, without GPUs', () => {
   gpus('9.0');
   expect(build('scripts/build.js', {}, '--sanitizers=avx2,baseline').archs).toBe('none');
   const log = readFileSync(package_.at('cmake.log'), 'utf8');
@@ -109,7 +109,7 @@ test('an addon with sanitizers has a folder of its own and nothing for GPUs', ()
   expect(log).toContain(`-DFORETOKEN_OUTPUT=${package_.at('build/sanitizers/build/Release')}`);
 });
 
-test('every target that a machine may need is one of those that packages have', () => {
+test('packages have every target that a machine may need', () => {
   const lists = readFileSync(path.join(root, 'CMakeLists.txt'), 'utf8');
   const all = /FORETOKEN_CUDA_ARCHS PROPERTY VALUE "(.*)"/.exec(lists)![1]!.split(',');
   expect([...new Set(TARGETS.values())]).toEqual(all);

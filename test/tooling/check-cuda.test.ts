@@ -1,4 +1,4 @@
-// What scripts/check-cuda.ts reads out of what ptxas says.
+// Reading the output of ptxas in scripts/check-cuda.ts.
 import { parseLosses, parseReport } from '../../scripts/check-cuda';
 
 const text = `
@@ -14,14 +14,14 @@ ptxas info    : Used 255 registers, used 1 barriers, 32 bytes cumulative stack s
 ptxas warning : (C7508) setmaxnreg is ignored
 `;
 
-test('registers and spills of each kernel on each target', () => {
+test('registers and spills are read for each kernel on each target', () => {
   expect(parseReport(text)).toEqual([
     { kernel: '_Z1fv', target: 'sm_90a', registers: 168, spilled: 0 },
     { kernel: '_Z1gv', target: 'sm_80', registers: 255, spilled: 32 },
   ]);
 });
 
-test('what costs performance', () => {
+test('warnings about performance are read', () => {
   expect(parseLosses(text)).toEqual([
     'Potential Performance Loss: wgmma.mma_async instructions are serialized due to something',
     'setmaxnreg is ignored',

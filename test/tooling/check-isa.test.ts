@@ -12,7 +12,7 @@ describe('checks of AVX object files', () => {
     return checkObject(object, 'avx2');
   }
 
-  test('inline functions and templates of the level are its own', () => {
+  test('inline functions and templates in the namespace of the level are allowed', () => {
     const source = `
       namespace foretoken::cpu::avx2 {
       struct Tile { float x; };

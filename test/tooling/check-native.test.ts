@@ -36,7 +36,7 @@ test('functions of node-addon-api that can run JavaScript are found', () => {
   expect(findUnsafeCalls(source.join('\n'))).toEqual(source.map((_, i) => i + 1));
 });
 
-test('those that cannot are fine', () => {
+test('functions that cannot run JavaScript are allowed', () => {
   const source = [
     'const Napi::Object info = Napi::Object::New(env);  // not info.Set()',
     'const Napi::Array names = Napi::Array::New(env);',
@@ -48,7 +48,7 @@ test('those that cannot are fine', () => {
   expect(findUnsafeCalls(source.join('\n'))).toEqual([]);
 });
 
-test('results that a cast throws away are found', () => {
+test('results that are cast away are found', () => {
   const source = [
     '(void)cudaFree(memory);',
     'static_cast<void>(cudaFree(memory));',

@@ -25,19 +25,19 @@ test.each([
   expect(ticks(highest)).toEqual(expected);
 });
 
-test('a chart has its points where its numbers are', () => {
+test('a chart has its points at the right coordinates', () => {
   const points = [
     { x: 0, y: 0 },
     { x: 2, y: 4 },
     { x: 4, y: 1 },
   ];
   const svg = drawChart({ title: 'T', x: 'a', y: 'b', series: [{ name: 's', points }] });
-  // From left to right, and from the bottom, which is at 272, to the top at 16.
+  // x runs from left to right, y from the bottom at 272 to the top at 16.
   expect(svg).toContain('points="64,272 304,16 544,208"');
   expect(svg.match(/<circle/g)).toHaveLength(3);
 });
 
-test('results that differ along the axis alone are one curve, named by how it differs from others', () => {
+test('results that differ only along the axis form one curve, named by its difference from other curves', () => {
   const page = htmlReport('a machine', [
     result('decoding-by-heads/loss', { n: 4, head: 2, dtype: 'float32' }, 1.5),
     result('decoding-by-heads/loss', { n: 4, head: 1, dtype: 'float32' }, 1),
@@ -53,7 +53,7 @@ test('results that differ along the axis alone are one curve, named by how it di
   expect(page).toContain('<td>1.25</td>');
 });
 
-test('is a file of its own, in which nothing that it is given is markup', () => {
+test('a page needs no other file, and its contents are escaped', () => {
   const page = htmlReport('<b>&"', [result('<script>', { '<i>': '"' }, 1)]);
   expect(page).toContain('&lt;b&gt;&amp;&quot;');
   expect(page).not.toMatch(/<script|<i>|<b>|https?:|src=|href=/);

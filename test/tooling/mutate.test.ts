@@ -25,14 +25,14 @@ describe('mutations', () => {
     expect(mutated('a; sum += x; b;', mutation)).toBe("a; sum -= $& - $'x; b;");
   });
 
-  test.each(['nothing of the kind', 'sum += x; sum += x'])('refuse “%s”', (text) => {
+  test.each(['product *= x', 'sum += x; sum += x'])('refuse “%s”', (text) => {
     expect(() => mutated(text, mutation)).toThrow(
-      /sum-sign: its text stands (0|2) times in csrc\/cpu\/sum\.cc/,
+      /sum-sign: its text occurs (0|2) times in csrc\/cpu\/sum\.cc/,
     );
   });
 
-  // A changed kernel shows here, long before somebody runs the mutations.
-  test.each(mutations)('$name still has its place and its tests', (each) => {
+  // Finds mutations of changed lines, long before the mutations are run again.
+  test.each(mutations)('$name finds its line and its tests', (each) => {
     mutated(readFileSync(path.join(root, each.file), 'utf8'), each);
     expect(existsSync(path.join(root, each.test))).toBe(true);
     expect(each.replace).not.toBe(each.find);
@@ -48,23 +48,23 @@ describe('mutations', () => {
 });
 
 describe('the verdict', () => {
-  test('is that a failed expectation caught it', () => {
+  test('is “caught” after a failed expectation', () => {
     const report = reportOf(passed, failed('adds up', 'Expected: 1'), failed('adds more', 'Expected: 2'));
     expect(judge(report)).toEqual({ kind: 'caught', by: 'adds up', failed: 2 });
   });
 
-  test('tells what the emulator reported', () => {
+  test('includes the report of the emulator', () => {
     const message = 'ForetokenError: the device failed with cudaErrorLaunchFailure: kernel: deadlock\n  details';
     expect(judge(reportOf(failed('adds up', 'Expected: 1'), failed('adds', message)))).toEqual({
       ...{ kind: 'caught', by: 'adds up', failed: 2, report: 'kernel: deadlock' },
     });
   });
 
-  test('is that it survived', () => {
+  test('is “survived” if all tests pass', () => {
     expect(judge(reportOf(passed, passed))).toEqual({ kind: 'survived' });
   });
 
-  test('is an error where nothing was tested', () => {
+  test('is an error if nothing was tested', () => {
     expect(judge(null)).toMatchObject({ kind: 'error', message: expect.stringContaining('crashed') });
     expect(judge(reportOf())).toMatchObject({
       kind: 'error',

@@ -1,4 +1,4 @@
-// README's first model, trained as it is shown: most of its drafts are accepted, and its text is that of plain decoding.
+// Trains README's first model with README's commands: most drafts are accepted, and the text is that of plain decoding.
 import { runCli } from '../support/cli';
 import { readmeCommands } from '../support/readme';
 import { TemporaryDirectory } from '../support/temporary';
@@ -6,7 +6,7 @@ import { TemporaryDirectory } from '../support/temporary';
 jest.setTimeout(900_000);
 const temporary = new TemporaryDirectory();
 
-it('speculates, and writes what plain decoding writes', async () => {
+it('speculates, and writes the text of plain decoding', async () => {
   const [training, speculative, plain] = readmeCommands().map((words) =>
     words.map((word) => word.replace(/^runs\//, `${temporary.path}/`)),
   );

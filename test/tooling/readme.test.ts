@@ -1,4 +1,4 @@
-// What README.md and docs/ show to a reader: code and commands that work as they are copied, names that exist.
+// README.md and docs/: their code and commands work when copied, and the names in them exist.
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { globSync } from 'tinyglobby';
@@ -12,7 +12,7 @@ import { TemporaryDirectory } from '../support/temporary';
 jest.setTimeout(60_000);
 const temporary = new TemporaryDirectory();
 const root = path.join(__dirname, '../..');
-/** Flags that make a command take moments. */
+/** Flags that make a command short. */
 const SMALL: Record<string, Record<string, string>> = {
   train: {
     '--steps': '2',
@@ -26,7 +26,7 @@ const SMALL: Record<string, Record<string, string>> = {
   eval: { '--rows': '4', '--sequence-length': '32' },
 };
 
-/** Runs a command as it is shown, but small, and with the temporary directory for its output. */
+/** Runs a command from the page with small sizes and with its output in the temporary directory. */
 async function expectToWork(name: string, ...argv: string[]): Promise<void> {
   const small = SMALL[name] ?? {};
   const kept = argv.filter((word, i) => !(word in small) && !((argv[i - 1] ?? '') in small));
@@ -35,7 +35,7 @@ async function expectToWork(name: string, ...argv: string[]): Promise<void> {
   expect([name, ...argv, code, code === 0 ? '' : stderr]).toEqual([name, ...argv, 0, '']);
 }
 
-it('its commands work, in their order', async () => {
+it('the commands of README.md work in order', async () => {
   const commands = readmeCommands();
   expect(commands.length).toBeGreaterThanOrEqual(4);
   for (const [name, ...argv] of commands) await expectToWork(name!, ...argv);
@@ -49,7 +49,7 @@ it('the examples of --help work, too', async () => {
   }
 });
 
-describe('its library example', () => {
+describe('the library example of README.md', () => {
   const [example] = readmeBlocks('js');
 
   it('type-checks', () => {
@@ -77,7 +77,7 @@ describe('its library example', () => {
       ...flags,
     );
     expect([trained.code, trained.stdout]).toEqual([0, expect.stringContaining('trained 2 steps')]);
-    // The package as `import` finds it, but made from the sources.
+    // Makes a package that `import` finds, from the sources.
     temporary.write(
       'node_modules/foretoken/index.mjs',
       `import { createRequire } from 'node:module';
@@ -95,7 +95,7 @@ describe('its library example', () => {
   });
 });
 
-const pages = ['README.md', 'CHANGELOG.md', ...globSync('docs/*.md', { cwd: root })];
+const pages = globSync(['*.md', 'docs/**/*.md'], { cwd: root, ignore: 'docs/api/**' });
 
 describe.each(pages)('%s names only what exists', (page) => {
   const text = readFileSync(path.join(root, page), 'utf8');
@@ -114,8 +114,7 @@ describe.each(pages)('%s names only what exists', (page) => {
     const missing = paths.filter(
       (name) => globSync([name, `${name}/**`], { cwd: root, ignore: 'node_modules/**' }).length === 0,
     );
-    // Announced, and said to be yet to come.
-    expect(missing.filter((name) => name !== 'csrc/cuda')).toEqual([]);
+    expect(missing).toEqual([]);
   });
 
   it('scripts of package.json', () => {
