@@ -12,10 +12,10 @@ const compilerOptions = {
   inlineSourceMap: true,
 };
 const { version } = require('typescript/package.json');
-// Loading the compiler and erasing the types of the whole library takes a second or two.
+// Keeps JavaScript, because loading the compiler and erasing the types of the whole library takes a second or two.
 const cache = path.join(__dirname, '../build/erased-types');
 
-/** The JavaScript of a file: from the cache, whose names depend on all that it is made of, or from the compiler. */
+/** Returns the JavaScript of a file from the cache, whose names hash all inputs of the compiler, or from the compiler. */
 function javascriptOf(fileName) {
   const text = readFileSync(fileName, 'utf8');
   const parts = JSON.stringify([version, compilerOptions, path.basename(fileName), text]);
@@ -29,7 +29,7 @@ function javascriptOf(fileName) {
   }
 }
 
-/** Writes a file at once for whoever else looks for it. Where nothing can be written, there is no cache. */
+/** Writes a file atomically, because other processes read it. If the folder cannot be written, there is no cache. */
 function keep(file, text) {
   const unfinished = `${file}.${process.pid}`;
   try {

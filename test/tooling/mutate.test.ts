@@ -54,7 +54,8 @@ describe('the verdict', () => {
   });
 
   test('includes the report of the emulator', () => {
-    const message = 'ForetokenError: the device failed with cudaErrorLaunchFailure: kernel: deadlock\n  details';
+    const message =
+      'ForetokenError: the device failed with cudaErrorLaunchFailure: kernel: deadlock\n  details';
     expect(judge(reportOf(failed('adds up', 'Expected: 1'), failed('adds', message)))).toEqual({
       ...{ kind: 'caught', by: 'adds up', failed: 2, report: 'kernel: deadlock' },
     });
