@@ -1,7 +1,7 @@
 import { linear as apply, packWeight } from '../lib/tensor/ops/linear/linear';
 import { noGrad } from '../lib/tensor/autograd';
 import { scope } from '../lib/tensor/scope';
-import type { WeightDType, WordDType } from '../lib/native/binding';
+import type { WeightDType, DotDType } from '../lib/native/binding';
 import type { Tensor } from '../lib/tensor/tensor';
 import {
   bytesOf,
@@ -45,7 +45,7 @@ export const linear: Bench = {
     // A decoding step uses the packed weight; training, which changes it, the weight itself.
     for (const stored of device.packs('int8') ? (['float32', 'bfloat16', 'int8'] as const) : [dtype]) {
       const pack = (): Tensor => {
-        return packWeight(weight, device.packs(stored) ? (stored as WordDType) : undefined);
+        return packWeight(weight, device.packs(stored) ? (stored as DotDType) : undefined);
       };
       // In turns, as the layers of a model are: all of them together lie beyond most caches.
       const packed = Array.from({ length: 4 }, pack);

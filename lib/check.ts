@@ -1,4 +1,4 @@
-import { ForetokenError } from './errors';
+import { ForetokenError, type ErrorCode } from './errors';
 import { nearestName } from './nearest-name';
 
 /** Says which values are allowed. Checkers are made once, from smaller ones, and used at every call. */
@@ -126,12 +126,18 @@ export function number(lowest: number, highest = Infinity): Checker<number> {
   );
 }
 
+/** Whether a value is an integer in this range that a number holds exactly. */
+export function isInteger(
+  value: unknown,
+  lowest: number,
+  highest = Number.MAX_SAFE_INTEGER,
+): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= lowest && (value as number) <= highest;
+}
+
 /** An integer that a number holds exactly. */
 export function integer(lowest: number, highest = Number.MAX_SAFE_INTEGER): Checker<number> {
-  return checker(
-    `an integer${limits(lowest, highest)}`,
-    (value) => Number.isSafeInteger(value) && (value as number) >= lowest && (value as number) <= highest,
-  );
+  return checker(`an integer${limits(lowest, highest)}`, (value) => isInteger(value, lowest, highest));
 }
 
 function limits(lowest: number, highest: number): string {
@@ -276,15 +282,29 @@ export function checkInteger(what: string, value: number, lowest: number, highes
   return check(what, value, integer(lowest, highest));
 }
 
+/**
+ * Checks an index into something with `length` elements.
+ * @throws ForetokenError INDEX_OUT_OF_RANGE, worded as that of {@link checkInteger}
+ */
+export function checkIndex(where: string, name: string, value: number, length: number): number {
+  if (isInteger(value, 0, length - 1)) return value;
+  throw refused(`${where}: ${name}`, integer(0, length - 1).allowed, value, 'INDEX_OUT_OF_RANGE');
+}
+
 /** Refuses a choice that is none of those there are. */
 export function unknownChoice(what: string, value: never, choices: readonly string[]): ForetokenError {
   return refused(what, oneOf(...choices).allowed, value);
 }
 
-function refused(what: string, allowed: string, value: unknown): ForetokenError {
+function refused(
+  what: string,
+  allowed: string,
+  value: unknown,
+  code: ErrorCode = 'INVALID_ARGUMENT',
+): ForetokenError {
   const problem =
     value === undefined ? `is missing; it must be ${allowed}` : `must be ${allowed}, but is ${show(value)}`;
-  return new ForetokenError('INVALID_ARGUMENT', `${what} ${problem}`);
+  return new ForetokenError(code, `${what} ${problem}`);
 }
 
 function unreadable(what: string, cause: unknown): ForetokenError {

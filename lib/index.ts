@@ -17,7 +17,7 @@ export type {
   MemoryStatistics,
   TensorHandle,
   WeightDType,
-  WordDType,
+  DotDType,
 } from './tensor/types';
 
 export { noGrad, record, type Backward, type GradNode, type GradTarget } from './tensor/autograd';

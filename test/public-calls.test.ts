@@ -232,3 +232,13 @@ test('whatever is given, a call succeeds or is refused by name', async () => {
     { numRuns: 1000 },
   );
 });
+
+it('every class that is disposed of works with `using`', () => {
+  const classes = Object.entries(foretoken).filter(([, value]) => 'prototype' in Object(value));
+  const prototypes = classes.map(
+    ([name, value]) => [name, (value as { prototype: object }).prototype] as const,
+  );
+  const disposable = prototypes.filter(([, prototype]) => 'dispose' in prototype);
+  expect(disposable.length).toBeGreaterThan(8);
+  expect(disposable.filter(([, prototype]) => !(Symbol.dispose in prototype))).toEqual([]);
+});

@@ -27,7 +27,7 @@ export type DType = 'float32' | 'bfloat16' | 'float16' | 'int32' | 'int8';
 /** What hidden states, gradients, keys and values may be; bfloat16 where the device computes in it. */
 export type ActivationDType = 'float32' | 'bfloat16';
 /** What matrices may be packed in where products are in their type, and not in that of the rows that they multiply. */
-export type WordDType = 'bfloat16' | 'int8';
+export type DotDType = 'bfloat16' | 'int8';
 /** What matrices may be stored in; int8 for models that are read from only. */
 export type WeightDType = ActivationDType | 'int8';
 /** Host contents of a tensor; 16-bit floats travel as their bits. */
@@ -83,7 +83,7 @@ interface DeviceBinding {
     kind: string;
     description: string;
     computesIn: ActivationDType[];
-    packs: WordDType[];
+    packs: DotDType[];
   };
   memory(device: DeviceHandle): MemoryStatistics;
   resetPeak(device: DeviceHandle): void;
@@ -129,7 +129,7 @@ interface ElementwiseBinding {
 }
 
 interface LinearBinding {
-  packWeight(weight: TensorHandle, dtype?: WordDType): TensorHandle;
+  packWeight(weight: TensorHandle, dtype?: DotDType): TensorHandle;
   linear(x: TensorHandle, weight: TensorHandle, bias: Optional, outDtype?: ActivationDType): TensorHandle;
   linearBackwardInput(gradY: TensorHandle, weight: TensorHandle): TensorHandle;
   linearBackwardWeight(

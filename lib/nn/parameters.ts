@@ -1,6 +1,6 @@
 import { boolean, check, checkOptions } from '../check';
 import { ForetokenError } from '../errors';
-import type { ActivationDType, WeightDType, WordDType } from '../tensor/types';
+import type { ActivationDType, WeightDType, DotDType } from '../tensor/types';
 import { device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
 import { packWeight } from '../tensor/ops/linear/linear';
@@ -32,7 +32,7 @@ export type Init =
  * One trainable tensor. Several checkpoint tensors that are always used together (q, k and v projections; gate and up)
  * are parts of one parameter, stacked along the first dimension, so that they cost one product.
  */
-export class Parameter {
+export class Parameter implements Disposable {
   /** That of the parts, one below the other. */
   readonly shape: readonly number[];
   /** Number of elements. */
@@ -87,7 +87,7 @@ export class Parameter {
   }
 
   /** Keeps these values packed alone, for products in `dtype`, instead of what it had. */
-  keepPacked(values: Tensor, dtype: WordDType): void {
+  keepPacked(values: Tensor, dtype: DotDType): void {
     const before = this.#value;
     this.#value = keep(packWeight(values, dtype));
     this.#isPacked = true;
@@ -115,6 +115,11 @@ export class Parameter {
     this.#value?.dispose();
     this.#value = null;
     this.#disposed = true;
+  }
+
+  /** What `using` calls: {@link dispose}. */
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }
 
@@ -167,7 +172,7 @@ export interface StoreOptions {
  * Collects the parameters of a model while its layers are made, then gives them memory in a few large buckets: one
  * optimizer launch, one gradient norm, one all-reduce each.
  */
-export class ParameterStore {
+export class ParameterStore implements Disposable {
   /** All of them, in the order in which they were made. */
   readonly parameters: Parameter[] = [];
   /** Those that `linear` multiplies with. */
@@ -181,7 +186,7 @@ export class ParameterStore {
   /** Whether the values can be trained: not where only rounded ones are kept. */
   readonly trainable: boolean;
   /** Type that matrices are packed in which are kept so alone; null where they are kept as they are. */
-  readonly packedDtype: WordDType | null;
+  readonly packedDtype: DotDType | null;
   /** Rises whenever values change. */
   version = 0;
 
@@ -353,6 +358,11 @@ export class ParameterStore {
     }
     this.#buckets = [];
     this.#disposed = true;
+  }
+
+  /** What `using` calls: {@link dispose}. */
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }
 

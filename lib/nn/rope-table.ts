@@ -8,7 +8,7 @@ import type { Tensor } from '../tensor/tensor';
 import { size } from './checks';
 
 /** Cosines and sines of all rotary positions, shared by the layers of a model; grows as longer texts come. */
-export class RopeTable {
+export class RopeTable implements Disposable {
   #tensor: Tensor | null = null;
 
   constructor(
@@ -50,5 +50,10 @@ export class RopeTable {
   dispose(): void {
     this.#tensor?.dispose();
     this.#tensor = null;
+  }
+
+  /** What `using` calls: {@link dispose}. */
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }

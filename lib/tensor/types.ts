@@ -7,5 +7,5 @@ export type {
   MemoryStatistics,
   TensorHandle,
   WeightDType,
-  WordDType,
+  DotDType,
 } from '../native/binding';

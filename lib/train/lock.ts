@@ -3,6 +3,7 @@ import { existsSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node
 import { readFile, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { isInteger } from '../check';
 import { ForetokenError } from '../errors';
 import { fileAccessError, isJsonObject, makeDirectory, temporaryBeside } from '../files';
 
@@ -153,7 +154,7 @@ function startOf(pid: number): string | null {
 function parse(content: string): Owner | undefined {
   try {
     const json: unknown = JSON.parse(content);
-    if (isJsonObject(json) && Number.isSafeInteger(json.pid) && typeof json.host === 'string') {
+    if (isJsonObject(json) && isInteger(json.pid, 0) && typeof json.host === 'string') {
       return json as unknown as Owner;
     }
   } catch {

@@ -5,7 +5,7 @@ import type { Bucket, ParameterStore } from '../nn/parameters';
 import { adamw, clipCoefficient, sumSquares } from '../tensor/ops/optimizer/optimizer';
 import { keep, scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
-import { checkNumber } from '../check';
+import { checkNumber, isInteger } from '../check';
 
 /** AdamW (Loshchilov & Hutter 2019) with clipping, as a training run uses it. */
 export interface AdamWOptions {
@@ -95,7 +95,7 @@ export class AdamW implements Disposable {
       );
       for (const each of flats) await readPieces(file, each);
       const step = Number(file.metadata.step ?? NaN);
-      if (!Number.isSafeInteger(step) || step < 0) {
+      if (!isInteger(step, 0)) {
         throw new ForetokenError('CORRUPT_FILE', `${path}: the number of steps is missing`);
       }
       this.step = step;

@@ -1,5 +1,5 @@
 // The dot formats by their definition: how weights are packed, how activations are converted, and their products.
-import type { WordDType } from '../../lib/native/binding';
+import type { DotDType } from '../../lib/native/binding';
 import { nearest } from './half';
 
 /** A format of packed weights. */
@@ -44,7 +44,7 @@ const int8: DotFormat = {
     multiplyGroups(quantizeRows(x, dim), quantizeWeights(weight, dim), dim, round),
 };
 
-export const dotFormats: Record<WordDType, DotFormat> = { bfloat16, int8 };
+export const dotFormats: Record<DotDType, DotFormat> = { bfloat16, int8 };
 
 // In int8 every 32 numbers of a row share a scale.
 

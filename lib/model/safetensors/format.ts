@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isInteger } from '../../check';
 import { isJsonObject } from '../../files';
 import { ForetokenError } from '../../errors';
 import { outlineOfJson, parseJson } from '../../json';
@@ -162,7 +163,7 @@ function checkEntry(path: string, name: string, value: unknown, dataBytes: numbe
 }
 
 export function isSizes(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+  return Array.isArray(value) && value.every((size) => isInteger(size, 0));
 }
 
 /** The format allows neither overlaps nor holes nor a tail. */

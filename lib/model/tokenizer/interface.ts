@@ -1,5 +1,4 @@
-import { shaped, type Checker } from '../../check';
-import { ForetokenError } from '../../errors';
+import { checkInteger, isInteger, shaped, type Checker } from '../../check';
 
 /** Turns text into token ids and back. */
 export interface Tokenizer {
@@ -72,12 +71,7 @@ export function* idsWithText(
   hasText: (id: number) => boolean,
 ): Generator<number, undefined, undefined> {
   for (const id of ids) {
-    if (!Number.isInteger(id) || id < 0) {
-      throw new ForetokenError(
-        'INVALID_ARGUMENT',
-        `decode: ${String(id)} is not a token id; ids are integers from 0`,
-      );
-    }
+    if (!isInteger(id, 0)) checkInteger('decode: token id', id, 0);
     if (hasText(id)) yield id;
   }
 }

@@ -1,6 +1,16 @@
 import { totalmem } from 'node:os';
 import { ForetokenError } from '../../errors';
-import { check, checkInteger, checkOptions, instance, integer, number, object, required } from '../../check';
+import {
+  check,
+  checkIndex,
+  checkInteger,
+  checkOptions,
+  instance,
+  integer,
+  number,
+  object,
+  required,
+} from '../../check';
 import { NO_TARGET } from '../../tensor/ops/loss/no-target';
 import { TokenFile } from './token-file';
 
@@ -109,7 +119,7 @@ export class PackedRows {
     this.heads = checked.heads;
     this.#range = checked.range ?? { start: 0, end: file.length };
     const { start, end } = this.#range;
-    if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end < start || end > file.length) {
+    if (end < start || end > file.length) {
       const problem = `tokens ${start} to ${end} are not a range of its ${file.length} tokens`;
       throw new ForetokenError('INVALID_ARGUMENT', `${file.path}: ${problem}`);
     }
@@ -152,10 +162,7 @@ export class PackedRows {
   }
 
   #firstToken(row: number): number {
-    if (!Number.isInteger(row) || row < 0 || row >= this.length) {
-      const problem = `row must be an integer from 0 to ${this.length - 1}, but is ${row}`;
-      throw new ForetokenError('INDEX_OUT_OF_RANGE', `${this.#file.path}: ${problem}`);
-    }
+    checkIndex(this.#file.path, 'row', row, this.length);
     return this.#range.start + row * this.#rowLength;
   }
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { openForReading, readFully, writeFileAtomic, writeFully } from '../../files';
-import { check, path as pathChecker } from '../../check';
+import { check, checkIndex, path as pathChecker } from '../../check';
 import { ForetokenError } from '../../errors';
 
 // A file is: 64 bytes of header | the tokens, 2 or 4 bytes each | the position of each document's first token, u64.
@@ -189,13 +189,13 @@ export class TokenFile {
 
   /** The position of the first token of document i; `length` for i = documentCount. */
   documentStart(i: number): number {
-    this.#checkIndex('documentStart', 'document', i, this.documentCount);
+    checkIndex(this.path, 'documentStart: document', i, this.documentCount + 1);
     return this.starts[i] ?? this.length;
   }
 
   /** The document that the token at `position` belongs to. */
   documentAt(position: number): number {
-    this.#checkIndex('documentAt', 'position', position, this.length - 1);
+    checkIndex(this.path, 'documentAt: position', position, this.length);
     let low = 0;
     let high = this.documentCount - 1;
     while (low < high) {
@@ -208,8 +208,8 @@ export class TokenFile {
 
   /** Copies `count` tokens from `start` on to the beginning of `out`. */
   read(start: number, count: number, out: Int32Array): void {
-    this.#checkIndex('read', 'start', start, this.length);
-    this.#checkIndex('read', 'count', count, Math.min(this.length - start, out.length));
+    checkIndex(this.path, 'read: start', start, this.length + 1);
+    checkIndex(this.path, 'read: count', count, Math.min(this.length - start, out.length) + 1);
     const { bytesPerToken } = this.header;
     // In place for 4 bytes a token; 2 bytes are read into the second half and widened from the front.
     const narrow = bytesPerToken === 2;
@@ -237,11 +237,5 @@ export class TokenFile {
       if (read === 0) throw corrupt(this.path, 'it became shorter while it was open');
       done += read;
     }
-  }
-
-  #checkIndex(method: string, name: string, value: number, limit: number): void {
-    if (Number.isInteger(value) && value >= 0 && value <= limit) return;
-    const problem = `${name} must be an integer from 0 to ${limit}, but is ${value}`;
-    throw new ForetokenError('INDEX_OUT_OF_RANGE', `${this.path}: ${method}: ${problem}`);
   }
 }

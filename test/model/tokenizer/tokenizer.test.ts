@@ -55,7 +55,7 @@ describe('a tokenizer', () => {
     expect(pairs.decode([97, 100_000, 98])).toBe('ab');
     for (const id of [-1, 0.5, NaN]) {
       expect(() => pairs.decode([97, id])).toThrow(
-        foretokenError('INVALID_ARGUMENT', String(id), 'not a token id'),
+        foretokenError('INVALID_ARGUMENT', 'decode: token id must be an integer', String(id)),
       );
     }
   });

@@ -1,6 +1,6 @@
 // Weights packed in dot format, for products in their own type, against the definition; on every instruction-set level,
 // because each has its own instructions for them.
-import type { WordDType } from '../../../lib/native/binding';
+import type { DotDType } from '../../../lib/native/binding';
 import { native } from '../../../lib/native/load';
 import { openDevice, type Device } from '../../../lib/tensor/device';
 import { embedding } from '../../../lib/tensor/ops/layers/embedding';
@@ -58,7 +58,7 @@ function problemOf(shape: readonly [number, number, number]): Problem {
 function upload(
   device: Device,
   { shape: [rows, inputs, outputs], x, weight, bias }: Problem,
-  dtype: WordDType,
+  dtype: DotDType,
 ): Tensor[] {
   return [
     device.tensor(x, [rows, inputs]),
@@ -76,7 +76,7 @@ function rowsOf(packed: Tensor): Tensor {
 /** Expected results, computed once for all levels. */
 const known = new Map<string, { held: Float32Array; exact: Float64Array; plain: Float64Array }>();
 
-function expectedOf(dtype: WordDType, { shape, x, weight, bias }: Problem) {
+function expectedOf(dtype: DotDType, { shape, x, weight, bias }: Problem) {
   const key = `${dtype} ${shape.join()}`;
   const [, inputs, outputs] = shape;
   const withBias = (round: typeof exact): Float64Array =>

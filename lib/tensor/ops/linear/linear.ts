@@ -1,4 +1,4 @@
-import type { ActivationDType, WordDType } from '../../../native/binding';
+import type { ActivationDType, DotDType } from '../../../native/binding';
 import { native } from '../../../native/load';
 import { record } from '../../autograd';
 import { handleOf, tensorOf } from '../../checks';
@@ -43,6 +43,6 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null, dtype?: 
  * rows), as in the format Q8_0 of llama.cpp; groups with a number that is not finite are NaN
  * @throws UNSUPPORTED where the device does not have that ({@link Device.packs})
  */
-export function packWeight(weight: Tensor, dtype?: WordDType): Tensor {
+export function packWeight(weight: Tensor, dtype?: DotDType): Tensor {
   return tensorOf(native.packWeight(handleOf(weight), dtype), weight);
 }

@@ -4,6 +4,7 @@ import {
   checker,
   checkOptions,
   integer,
+  isInteger,
   number,
   object,
   required,
@@ -63,9 +64,7 @@ const temperature: Checker<number> = checker(
 );
 
 const seed: Checker<number | bigint> = checker('an integer from 0 to 2^64-1', (value) =>
-  typeof value === 'bigint'
-    ? value >= 0n && value < 2n ** 64n
-    : Number.isSafeInteger(value) && (value as number) >= 0,
+  typeof value === 'bigint' ? value >= 0n && value < 2n ** 64n : isInteger(value, 0),
 );
 
 export const softcap: Checker<number> = number(0, LARGEST_SOFTCAP);
@@ -104,11 +103,7 @@ export const SAMPLING_OPTIONS: Schema<SamplingOptions> = {
 /** Arrays, typed ones, and whatever else has a length and elements. */
 export const TOKEN_IDS: Checker<ArrayLike<number>> = checker(
   'an array of token ids',
-  (value) =>
-    typeof value === 'object' &&
-    value !== null &&
-    Number.isSafeInteger((value as ArrayLike<number>).length) &&
-    (value as ArrayLike<number>).length >= 0,
+  (value) => typeof value === 'object' && value !== null && isInteger((value as ArrayLike<number>).length, 0),
 );
 
 export const HISTORY: Checker<SamplingHistory> = object<SamplingHistory>({
