@@ -28,6 +28,9 @@ const rules: readonly Rule[] = [
   { words: '(no such|such a) thing', instead: 'the noun itself, none' },
   { words: 'as ever', instead: 'as before, as always' },
   { words: 'own accord', instead: 'by itself, unasked' },
+  { words: '(come|comes|came) of', instead: 'result from, happen' },
+  { words: '(hand|hands|handed) on', instead: 'pass on' },
+  { words: 'whoever', instead: 'the one that acts: the caller, the code that …' },
   { words: '(can|could|cannot|to) be had', instead: 'is available' },
   { words: '(let|lets|letting) go', instead: 'release, free' },
 ];

@@ -23,6 +23,9 @@ describe('words to avoid are found', () => {
     ['// It stops of its own accord.', 'own accord'],
     ['// Memory that cannot be had.', 'cannot be had'],
     ['// The owner lets go.', 'lets go'],
+    ['// The results that came of it.', 'came of'],
+    ['// The error is handed on.', 'handed on'],
+    ['// For whoever reads it.', 'whoever'],
   ])('%s', (text, words) => {
     expect(wordsIn(text)).toEqual([words]);
   });
