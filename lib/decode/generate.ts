@@ -25,6 +25,16 @@ export interface Generation extends AsyncIterable<GeneratedPiece> {
  * @param prompt text, or token ids; an empty one stands for the token that begins a text, where the model has one
  * @throws ForetokenError INVALID_ARGUMENT naming the option; the signal's reason when aborted; DIVERGED, behind the text up
  * to there, where the logits of a token are not numbers
+ * @example
+ * ```ts
+ * import { generate, loadModel, openDevice } from 'foretoken';
+ *
+ * using device = openDevice('cpu');
+ * const { model, tokenizer } = await loadModel(device, 'models/first');
+ * const tokens: number[] = [];
+ * const options = { maxTokens: 50, stop: '\n\n', speculation: { tree: 'chain' } } as const;
+ * for await (const piece of generate(model, tokenizer, 'Hello', options)) tokens.push(...piece.tokens);
+ * ```
  */
 export function generate(
   model: MtpModel,

@@ -27,7 +27,18 @@ const LOAD_OPTIONS: Schema<LoadOptions> = {
   dtype: weightDType,
 };
 
-/** A model with its tokenizer: text in, text out. */
+/**
+ * A model with its tokenizer: text in, text out.
+ * @example
+ * ```ts
+ * import { LanguageModel } from 'foretoken';
+ *
+ * using model = await LanguageModel.load('models/first', { device: 'cpu' });
+ * const generation = model.generate('Once upon a time', { temperature: 0.7, seed: 1, maxTokens: 100 });
+ * for await (const { text } of generation) process.stdout.write(text);
+ * console.log(generation.stats.tokensPerStep);
+ * ```
+ */
 export class LanguageModel implements Disposable {
   #ownDevice: Device | null = null;
   readonly #decoders = new DecoderCache();

@@ -71,6 +71,14 @@ export async function writeModelFiles(
  * old one can be loaded. A link to a directory is followed.
  * @throws INVALID_ARGUMENT when there is something else than a model in the directory, or a checkpoint of a training run, whose
  * other files would no longer belong to the weights; UNSUPPORTED for a model in int8; FILE_ACCESS when the system refuses
+ * @example
+ * ```ts
+ * import { loadModel, openDevice, saveModel } from 'foretoken';
+ *
+ * using device = openDevice('cpu');
+ * const { model, tokenizer } = await loadModel(device, 'runs/first/checkpoint-2000');
+ * await saveModel('models/first', model, tokenizer);
+ * ```
  */
 export async function saveModel(directory: string, model: MtpModel, tokenizer: Tokenizer): Promise<void> {
   check('saveModel: directory', directory, pathChecker);
@@ -120,6 +128,15 @@ const LOAD_INIT: Schema<LoadInit> = { ...STORE_OPTIONS, onProgress: callback };
  * Opens a model's directory: ours, or another's of the Llama family.
  * @param init what it is to compute in; whatever the files hold becomes float32, or without masters bfloat16 or int8
  * @throws INVALID_ARGUMENT naming the option; FILE_ACCESS, CORRUPT_FILE naming the tensor, INVALID_CONFIG naming the field
+ * @example
+ * ```ts
+ * import { generate, loadModel, openDevice } from 'foretoken';
+ *
+ * using device = openDevice('cpu');
+ * const { model, tokenizer } = await loadModel(device, 'models/first', { dtype: 'int8', masters: false });
+ * for await (const { text } of generate(model, tokenizer, 'Hello')) process.stdout.write(text);
+ * model.dispose();
+ * ```
  */
 export async function loadModel(
   device: Device,

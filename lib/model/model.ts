@@ -48,6 +48,15 @@ export function checkDtype(device: Device, init: ModelInit): void {
 /**
  * A language model that predicts several tokens at once: a trunk of the Llama family, whose last layer and final norm are
  * head 1, and heads 2 … n of some kind. All heads share one unembedding.
+ * @example
+ * ```ts
+ * import { MtpModel, openDevice } from 'foretoken';
+ *
+ * using device = openDevice('cpu');
+ * const sizes = { vocabSize: 257, hiddenSize: 64, numHiddenLayers: 2, numAttentionHeads: 2 };
+ * using model = new MtpModel(device, { ...sizes, mtp: { kind: 'rooted', numHeads: 4 } }, { seed: 1 });
+ * console.log(model.parameters.size);
+ * ```
  */
 export class MtpModel implements Disposable {
   /** What it was made from, defaults filled in. */

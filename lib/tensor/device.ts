@@ -44,6 +44,14 @@ export function devices(): DeviceListing[] {
  * by thread: for tests. Packages do not have it.
  * @throws ForetokenError INVALID_ARGUMENT naming the option, what was given and what is allowed; DEVICE_UNAVAILABLE with the
  * reason, when a GPU is asked for and none can be used
+ * @example
+ * ```ts
+ * import { openDevice } from 'foretoken';
+ *
+ * using device = openDevice('cpu', { threads: 2 });
+ * using zeros = device.zeros([2, 3]);
+ * console.log(device.description, await zeros.data());
+ * ```
  */
 export function openDevice(name: DeviceName = 'auto', options: DeviceOptions = {}): Device {
   check('openDevice: name', name, deviceName);

@@ -62,6 +62,15 @@ function ownerOf(value: Scoped): Set<Scoped> | undefined {
 /**
  * Runs `fn` and frees everything made inside, except what is reachable from its result: a tensor, or arrays and
  * plain objects of them. `fn` must be synchronous; to read values back, return the tensors and await them outside.
+ * @example
+ * ```ts
+ * import { openDevice, scope, silu } from 'foretoken';
+ *
+ * using device = openDevice('cpu');
+ * // Frees the tensor that the data were uploaded to, and returns the result.
+ * using activated = scope(() => silu(device.tensor(Float32Array.of(-1, 0, 1))));
+ * console.log(await activated.data());
+ * ```
  */
 export function scope<T>(fn: () => T): T {
   check('scope: fn', fn, callback);

@@ -24,6 +24,25 @@ import { Turns } from './turns';
  * Trains a model, step by step. The same options give the same losses to the bit, whatever the number of threads, and
  * whether the run was interrupted and resumed or not. Steps, evaluations and checkpoints that are asked for at the same
  * time follow one another, so that a checkpoint is always one of a step that was finished.
+ * @example
+ * ```ts
+ * import { byteTokenizerFiles, createTokenizer, openDevice, prepareCorpus, Trainer } from 'foretoken';
+ *
+ * using device = openDevice('auto');
+ * const tokenizer = createTokenizer(byteTokenizerFiles());
+ * using trainer = await Trainer.create({
+ *   device,
+ *   tokenizer,
+ *   data: await prepareCorpus({ patterns: ['texts/**'], tokenizer, cacheDirectory: 'cache' }),
+ *   model: { hiddenSize: 128, numHiddenLayers: 2, numAttentionHeads: 4, mtp: { kind: 'rooted', numHeads: 4 } },
+ *   steps: 1000,
+ *   batchSize: 4,
+ *   sequenceLength: 256,
+ *   learningRate: { schedule: 'cosine', peak: 3e-3 },
+ *   output: 'runs/first',
+ * });
+ * await trainer.run({ onStep: ({ step, loss }) => console.log(step, loss) });
+ * ```
  */
 export class Trainer implements Disposable {
   /** The model that learns: the one that was given, or a new one, which is disposed with the trainer. */

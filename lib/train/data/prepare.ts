@@ -92,6 +92,15 @@ export interface CorpusProgress {
  * @throws INVALID_ARGUMENT naming an option that is not what it must be, or when the cache directory holds something else
  *   under the name of the token file; FILE_ACCESS and INVALID_DATA naming the files and directories that cannot be read or
  *   used, with byte or line; INVALID_DATA when a pattern stands for no file, or there is no text in the files.
+ * @example
+ * ```ts
+ * import { byteTokenizerFiles, createTokenizer, prepareCorpus } from 'foretoken';
+ *
+ * const tokenizer = createTokenizer(byteTokenizerFiles());
+ * const corpus = await prepareCorpus({ patterns: ['texts', 'more/*.jsonl'], tokenizer, cacheDirectory: 'cache' });
+ * console.log(corpus.documentCount, corpus.length);
+ * await corpus.close();
+ * ```
  */
 export async function prepareCorpus(given: CorpusOptions): Promise<TokenFile> {
   const options = checkOptions('prepareCorpus', given, OPTIONS);

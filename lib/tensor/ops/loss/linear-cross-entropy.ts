@@ -141,6 +141,20 @@ function call(
  * @param targets int32 [rows]
  * @throws ForetokenError SHAPE_MISMATCH, DTYPE_MISMATCH, INVALID_ARGUMENT, INDEX_OUT_OF_RANGE (a target outside the
  *   vocabulary), OUT_OF_MEMORY
+ * @example
+ * ```ts
+ * import { linearCrossEntropy, openDevice, scope } from 'foretoken';
+ *
+ * using device = openDevice('cpu');
+ * const { loss, grad } = scope(() => {
+ *   const hidden = device.zeros([2, 4]).requireGrad(); // two rows
+ *   const weight = device.zeros([10, 4]); // a vocabulary of ten tokens
+ *   const { loss } = linearCrossEntropy(hidden, weight, device.tensor(Int32Array.of(3, 7)));
+ *   loss.backward();
+ *   return { loss, grad: hidden.grad! };
+ * });
+ * console.log(await loss.item(), await grad.data());
+ * ```
  */
 export function linearCrossEntropy(
   hidden: Tensor,
