@@ -28,7 +28,8 @@ the names that they had when the mutation was run.
 
 ## Kernels for GPUs
 
-${onGpu.length} mutations, run on the emulator with its race checker, whose reports caught ${reported.length} of them. Where the emulator reports a problem, it ends the kernel, and the tests that use the kernel fail.
+${onGpu.length} mutations, run on the emulator with its race checker. Reports of the emulator caught ${reported.length} of them: a report ends
+the kernel, so the tests that use the kernel fail.
 
 ${table(
   [...columns, 'the emulator reported'],
