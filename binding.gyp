@@ -1,4 +1,4 @@
-# For tools that know node-gyp only: one action that runs the real build (CMakeLists.txt through cmake-js).
+# For tools that only know node-gyp: one action that runs the real build (CMakeLists.txt through cmake-js).
 {
   "targets": [
     {

@@ -1,12 +1,12 @@
-// The package for `import`: the names of the one implementation, which is CommonJS. Bundlers do not follow this way of loading
-// it. They could not bundle the native addon, and the bundled rest would fail with words that help no user.
+// The package for `import` exports the names of the CommonJS implementation. It loads the implementation in a way that bundlers do
+// not follow, because they could not bundle the native addon, and the bundled rest would fail with a message that helps no user.
 import { createRequire } from 'node:module';
 
 function load() {
   try {
     return createRequire(import.meta.url)('./dist/index.js');
   } catch (error) {
-    // Bundlers to CommonJS leave no URL.
+    // Bundles in CommonJS have no import.meta.url.
     const place = import.meta.url ?? 'a bundle';
     if (
       import.meta.url &&
