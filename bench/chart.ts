@@ -4,10 +4,10 @@ export interface Series {
   points: readonly { x: number; y: number }[];
 }
 
-/** What one chart shows. */
+/** The contents of one chart. */
 export interface Chart {
   title: string;
-  /** What the axes are, with units. */
+  /** Labels of the axes, with units. */
   x: string;
   y: string;
   series: readonly Series[];
@@ -15,7 +15,7 @@ export interface Chart {
 
 const [WIDTH, HEIGHT] = [560, 320];
 const MARGIN = { left: 64, right: 16, top: 16, bottom: 48 };
-// Told apart by people who do not see all colours, too (Okabe & Ito 2008).
+// Colours that people with colour vision deficiencies can distinguish (Okabe & Ito 2008).
 const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000', '#999999'];
 
 export function escapeHtml(text: string): string {
@@ -23,7 +23,7 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"]/g, (character) => names[character]!);
 }
 
-/** Numbers from 0 to `highest` or above that are easy to read: steps of 1, 2 or 5 times a power of ten. */
+/** Round numbers from 0 to at least `highest`, in steps of 1, 2 or 5 times a power of ten. */
 export function ticks(highest: number): number[] {
   if (!(highest > 0)) return [0, 1];
   const raw = highest / 4;
@@ -38,7 +38,7 @@ function line(x1: number, y1: number, x2: number, y2: number): string {
   return `<line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}"/>`;
 }
 
-/** The chart as an SVG of its own, both axes from 0 on, with its legend. */
+/** Draws the chart as an SVG with a legend; both axes begin at 0. */
 export function drawChart({ title, x, y, series }: Chart): string {
   const points = series.flatMap((one) => one.points);
   const [xs, ys] = [

@@ -24,19 +24,19 @@ import { randomModel } from './models';
 import { heldOutPrompts, openSources, trainedModel } from './trained-models';
 
 const PEERS = ['llama.node', 'node-llama-cpp'] as const;
-/** The peers' Q8_0 for int8. */
+/** The peers use Q8_0 for int8. */
 const DTYPES = ['float32', 'bfloat16', 'int8'] as const;
-/** As many of large models would take the slower peer minutes. */
+/** Fewer for large models, with which the slower peer would take minutes. */
 const NEW_TOKENS = { small: 64, large: 16 };
 const LARGE = 200e6;
 const ROUNDS = 5;
 
 interface Decoded {
-  /** The new ones. */
+  /** The new tokens. */
   tokens: number[];
-  /** How many they are: a peer gives text, which need not have a character for each. */
+  /** The number of new tokens. A peer returns text, which may have fewer characters than tokens. */
   count: number;
-  /** What they took, the prompt not included. */
+  /** The time for the new tokens, without the prompt. */
   seconds: number;
 }
 
@@ -47,8 +47,9 @@ interface Contender {
 }
 
 /**
- * Greedy decoding of the same weights by us and by the packages of llama.cpp for Node, in turns, the peers with the number of threads that suits them best:
- * models with random weights, plainly; and a trained one with four heads, speculatively, too.
+ * Compares greedy decoding of the same weights by foretoken and by the llama.cpp bindings for Node, alternating between them;
+ * each peer has its fastest number of threads. Models with random weights decode plainly; a trained one with four heads also
+ * decodes speculatively.
  */
 export const decodeAgainstPeers: Bench = {
   name: 'decode-against-peers',
@@ -70,7 +71,7 @@ export const decodeAgainstPeers: Bench = {
         { layers: 14, hidden: 768 },
         { layers: 22, hidden: 1152 },
       ]) {
-        // Large enough that choices are not all alike.
+        // Large enough that the drawn tokens differ.
         const options = { ...size, initializerRange: 3 / size.hidden };
         const path = join(directory, 'random');
         using model = randomModel({ ...setup, dtype: 'float32' }, options);
@@ -96,7 +97,7 @@ export const decodeAgainstPeers: Bench = {
   },
 };
 
-/** All ways to continue the prompts with the model of a directory, in turns. */
+/** Measures all ways to continue the prompts with the model in a directory, one after another in each round. */
 async function compare(
   setup: Setup,
   directory: string,
@@ -119,7 +120,7 @@ async function compare(
       contenders.push({ name, decode });
     }
     const { seconds, readRate } = await timeInTurns(setup.device, contenders, prompts);
-    // Heads beyond the first are no part of a plain step.
+    // A plain step runs only head 1.
     const trunk = model.parameters.parameters.filter(({ parts }) => !parts[0]!.name.startsWith('mtp.'));
     const parameters = trunk.reduce((sum, { size }) => sum + size, 0);
     resultsOf(seconds, { parameters, dtype }, readRate).forEach(report);
@@ -129,7 +130,7 @@ async function compare(
   }
 }
 
-/** @param readRate bytes a second: a plain step reads all weights once */
+/** @param readRate bytes per second; a plain step reads all weights once */
 function resultsOf(
   seconds: ReadonlyMap<string, number[]>,
   params: { parameters: number; dtype: (typeof DTYPES)[number] },
@@ -171,7 +172,7 @@ interface Peer {
   decode: Contender['decode'];
 }
 
-/** A peer with the number of threads that suits it and the model best. It runs only when it is asked. */
+/** Starts a peer with the number of threads that is fastest for this model. The peer is paused except while it answers. */
 async function fastest(name: string, path: string, prompt: Int32Array, newTokens: number): Promise<Peer> {
   const startPeer = async (threads: number): Promise<Peer> => {
     const program = await start(name, path, threads);
@@ -184,7 +185,7 @@ async function fastest(name: string, path: string, prompt: Int32Array, newTokens
     const runs = [await decode(prompt), await decode(prompt), await decode(prompt)];
     return median(runs.map(({ seconds }) => seconds));
   });
-  return peer!; // one that does not start throws
+  return peer!; // not null, because `start` throws if a peer does not start
 }
 
 async function start(name: string, path: string, threads: number): Promise<LineProcess> {
@@ -198,8 +199,9 @@ async function start(name: string, path: string, threads: number): Promise<LineP
 }
 
 /**
- * Seconds a token of each contender, round after round, behind a first one that nobody looks at. Ours must all write the same;
- * the peers, which round differently, must begin so. What memory gives changes from round to round: it is measured in each.
+ * Measures seconds per token of each contender in every round, after an unmeasured first round. All of foretoken's contenders
+ * must write the same tokens; the peers, which round differently, must write the same first token. The rate of reading memory
+ * changes, so every round measures it.
  */
 async function timeInTurns(
   device: Device,
@@ -211,7 +213,7 @@ async function timeInTurns(
   for (let round = 0; round <= ROUNDS; round++) {
     readRates.push((await ceilings(device)).readBytesPerSecond);
     const firsts: number[][] = [];
-    // All prompts of a contender in a row, as a user would have them.
+    // All prompts of a contender run one after another, as in normal use.
     for (const { name, decode } of contenders) {
       const sum = { seconds: 0, count: 0 };
       for (const [p, prompt] of prompts.entries()) {
@@ -220,7 +222,7 @@ async function timeInTurns(
         const same = isPeer(name) ? 1 : first.length;
         if (result.tokens.slice(0, same).join() !== first.slice(0, same).join()) {
           throw new Error(
-            `decode-against-peers: ${name} writes ${result.tokens.join()}, and not ${first.join()}`,
+            `decode-against-peers: ${name} writes ${result.tokens.join()} instead of ${first.join()}`,
           );
         }
         sum.seconds += result.seconds;

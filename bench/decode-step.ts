@@ -30,7 +30,7 @@ import { emptyCache, randomModel } from './models';
 const PREFIX = 256;
 const SIZES = [1, 2, 4, 8, 16, 32, 64];
 
-/** Tree forward and verification by number of nodes, against the one node of plain decoding; and what capturing saves. */
+/** Measures forward pass and verification by number of nodes, against plain decoding with one node; and the time that capturing saves. */
 export const decodeStep: Bench = {
   name: 'decode-step',
   async run(setup, report) {
@@ -41,7 +41,7 @@ export const decodeStep: Bench = {
       gpu: [{ layers: 8, hidden: 2048 }, small],
       emulated: [{ layers: 1, hidden: 64 }],
     });
-    // The CPU computes in float32, but reads half as much of matrices in bfloat16.
+    // The CPU computes in float32, but reads half as many bytes of matrices in bfloat16.
     const dtypes = device.name === 'cpu' ? (['float32', 'bfloat16'] as const) : [dtype];
     for (const size of models) {
       for (const stored of dtypes) await measure({ ...setup, dtype: stored }, size, report);
@@ -123,12 +123,12 @@ function enqueueStep(model: MtpModel, cache: KvCache, { parents, depths }: TreeP
   return { ...verifyTree({ hidden, weight: model.unembeddingFor(hidden), tokens, tree }) };
 }
 
-/** The step as generating captures it. */
+/** Captures the step as `generate` does. */
 function captureStep(model: MtpModel, cache: KvCache, plan: TreePlan): Capture<StepResult> {
   return capture(model.device, () => enqueueStep(model, cache, plan));
 }
 
-/** A plain step enqueued call by call, against the same one captured; and what each call adds. */
+/** Measures a plain step enqueued call by call against the same step captured, and the overhead of each call. */
 async function measureCalls(
   model: MtpModel,
   cache: KvCache,
@@ -146,7 +146,7 @@ async function measureCalls(
   report(bare('decode-step/overhead-of-a-call', given, 's', each));
 }
 
-/** How many functions of the addon are called. */
+/** Counts the calls to functions of the addon. */
 function callsOf(work: () => void): number {
   const functions = native as unknown as Record<string, unknown>;
   const own = { ...functions };

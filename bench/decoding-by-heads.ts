@@ -3,7 +3,7 @@ import type { Speculation } from '../lib/decode/options';
 import { bare, indices, rate, sizeFor, type Bench, type Result, type Setup } from './harness';
 import { heldOutPrompts, openSources, trainedModel, type Trained } from './trained-models';
 
-/** Heads of the models: the paper's for text, and its byte-level one. */
+/** Numbers of heads, from the paper: 4 for text, 8 for bytes. */
 const HEADS = [4, 8];
 
 /** Draft nodes of the trees that are wider than a chain. */
@@ -15,11 +15,11 @@ interface Case {
   speculation: Speculation;
 }
 
-/** What continuing all prompts once took and came to. */
+/** Totals of continuing all prompts once. */
 interface Round {
   seconds: number;
   steps: number;
-  /** What the steps committed; the last one of a text may commit more than is wanted of it. */
+  /** Tokens that the steps committed; the last step of a text may commit more than are wanted. */
   committed: number;
 }
 
@@ -59,14 +59,14 @@ export const decodingByHeads: Bench = {
 };
 
 /**
- * How well the heads know text that others wrote. A small model's own text soon repeats itself, and what repeats is easy to
- * guess: read what is measured below against this.
+ * Reports how well the heads predict held-out text. A small model's own text soon repeats itself, which makes it easy to
+ * predict, so read the speeds below together with these results.
  */
 function onHeldOutText({ parameters, evaluation }: Trained, n: number, dtype: Setup['dtype']): Result[] {
   let perStep = 1;
   return evaluation.heads.flatMap(({ head, loss, acceptance }) => {
     const own = bare('decoding-by-heads/loss', { n, head, dtype }, 'nats', [loss!]);
-    // Head 1, which verifies.
+    // Head 1 verifies and has no acceptance.
     if (!acceptance) {
       const bits = [evaluation.bitsPerByte!];
       return [bare('decoding-by-heads/model', { n, parameters, dtype }, 'bits/byte', bits), own];
@@ -82,7 +82,7 @@ function onHeldOutText({ parameters, evaluation }: Trained, n: number, dtype: Se
   });
 }
 
-/** Adaptive speculation behind prompts that are no text: where there is little to guess, it must cost nothing. */
+/** Measures adaptive speculation after random prompts: if little can be predicted, speculation must cost nothing. */
 async function onRandomText(
   language: LanguageModel,
   cases: readonly Case[],
@@ -103,7 +103,7 @@ function casesOf(n: number): Case[] {
     params: { n, heads: i + 2, tree: 'chain', drafts: i + 1 },
     speculation: { tree: 'chain', depth: i + 1 },
   }));
-  // These choose their depth themselves, so there is no such case for fewer heads.
+  // Best trees choose their depth themselves, so there are no cases with fewer heads.
   const wider = NODES.map((nodes): Case => ({
     params: { n, heads: n, tree: 'best', drafts: nodes },
     speculation: { tree: 'best', nodes },
@@ -120,7 +120,7 @@ function casesOf(n: number): Case[] {
   ];
 }
 
-/** The rounds of each case, one of each in turns, after a first one that nobody looks at. */
+/** Measures the cases one after another in each round, after an unmeasured first round. */
 async function measure(
   language: LanguageModel,
   cases: readonly Case[],
@@ -131,7 +131,7 @@ async function measure(
   const plain: string[] = [];
   for (let repeat = 0; repeat <= repeats; repeat++) {
     const round = cases.map((): Round => ({ seconds: 0, steps: 0, committed: 0 }));
-    // All prompts of a case in a row, as a user would have them.
+    // All prompts of a case run one after another, as in normal use.
     for (const [c, { params, speculation }] of cases.entries()) {
       for (const [p, prompt] of prompts.entries()) {
         const generation = language.generate(prompt, { maxTokens: newTokens, ignoreEos: true, speculation });
@@ -141,8 +141,8 @@ async function measure(
         if (tokens.join() !== plain[p]) {
           const { n, heads, tree } = params;
           throw new Error(
-            `decoding-by-heads: the model of ${n} heads wrote another text with ${heads} heads (${tree}) than plainly, ` +
-              `behind prompt ${p}: ${tokens.join()} and not ${plain[p]}`,
+            `decoding-by-heads: the model of ${n} heads wrote other tokens with ${heads} heads (${tree}) than plainly ` +
+              `after prompt ${p}: ${tokens.join()} instead of ${plain[p]}`,
           );
         }
         const { decodeSeconds, steps, tokensPerStep } = generation.stats;
@@ -157,8 +157,8 @@ async function measure(
 }
 
 /**
- * @param tokens how many are wanted of all prompts together
- * @param plain the same rounds of plain decoding
+ * @param tokens number of new tokens of all prompts together
+ * @param plain the rounds of plain decoding
  */
 function resultsOf(
   params: Result['params'],

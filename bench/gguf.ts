@@ -4,23 +4,23 @@ import { readJson } from '../lib/files';
 import { readSafetensors } from '../lib/model/safetensors';
 import type { WeightDType } from '../lib/native/binding';
 
-/** What GGUF calls the types that are written here, of values and of tensors. */
+/** GGUF's numbers for the types of values and tensors that this file writes. */
 const VALUES = { uint32: 4, int32: 5, float32: 6, bool: 7, string: 8, array: 9 } as const;
 const TENSORS: Record<string, number> = { F32: 0, Q8_0: 8, BF16: 30 };
 const ALIGNMENT = 32;
 
-/** Numbers that share a scale in Q8_0. */
+/** How many numbers share a scale in Q8_0. */
 const BLOCK = 32;
 
 const MATRICES: Record<WeightDType, string> = { float32: 'F32', bfloat16: 'BF16', int8: 'Q8_0' };
 
-/** Of a number. */
+/** Bytes per number. */
 const BYTES: Record<string, number> = { F32: 4, Q8_0: 1 + 2 / BLOCK, BF16: 2 };
 
-/** What kinds of token are called there. */
+/** GGUF's numbers for kinds of token. */
 const KIND = { normal: 1, control: 3, byte: 6 };
 
-/** Bytes that grow. */
+/** A growing sequence of bytes. */
 class Bytes {
   readonly #parts: Buffer[] = [];
   length = 0;
@@ -53,7 +53,7 @@ class Bytes {
     return this.uint64(Buffer.byteLength(text)).add(Buffer.from(text));
   }
 
-  /** Zeros up to a multiple of the alignment. */
+  /** Appends zeros up to a multiple of the alignment. */
   pad(): this {
     return this.add(Buffer.alloc(-this.length & (ALIGNMENT - 1)));
   }
@@ -63,7 +63,7 @@ class Bytes {
   }
 }
 
-/** The entries of a file's head, counted. */
+/** The metadata entries of a file, and their number. */
 class Metadata {
   readonly bytes = new Bytes();
   count = 0;
@@ -113,7 +113,7 @@ interface Config {
   vocab_size: number;
 }
 
-/** Our names of a layer's matrices, and GGUF's. */
+/** GGUF's names for a layer's matrices, by their names here. */
 const OF_LAYER: Record<string, string> = {
   'input_layernorm.weight': 'attn_norm.weight',
   'self_attn.q_proj.weight': 'attn_q.weight',
@@ -136,7 +136,7 @@ function ggufName(name: string): string | undefined {
   return layer === undefined ? OTHERS[name] : OF_LAYER[rest!] && `blk.${layer}.${OF_LAYER[rest!]!}`;
 }
 
-/** llama.cpp turns neighbours of a head, and not elements of its two halves: rows in the order that makes that the same. */
+/** Reorders rows for llama.cpp, whose rotary embedding rotates neighbours in a head, not elements of its two halves. */
 function inPairs(rows: Buffer, heads: number, headDim: number): Buffer {
   const half = headDim / 2;
   const rowBytes = rows.length / (heads * headDim);
@@ -164,8 +164,8 @@ function metadataOf(config: Config): Metadata {
   metadata.uint32('llama.attention.head_count_kv', config.num_key_value_heads);
   metadata.float32('llama.attention.layer_norm_rms_epsilon', config.rms_norm_eps);
   metadata.float32('llama.rope.freq_base', config.rope_theta);
-  // Bytes, as a SentencePiece vocabulary has those that it knows no piece for, but for the space, which it writes as a
-  // letter of its own; then what is no text.
+  // Bytes are written as a SentencePiece vocabulary writes bytes without a piece, except the space, which has a letter of its
+  // own. Control tokens follow.
   const ids = Array.from({ length: config.vocab_size }, (_, id) => id);
   const piece = (id: number): string => {
     if (id === 32) return '▁';
@@ -182,14 +182,14 @@ function metadataOf(config: Config): Metadata {
   return metadata;
 }
 
-/** The bits of a float16, for numbers that are not negative and not too large. */
+/** The bits of a float16, for nonnegative numbers in its range. */
 function halfBits(x: number): number {
   if (x < 2 ** -14) return Math.round(x * 2 ** 24);
   const exponent = Math.floor(Math.log2(x));
   return ((exponent + 14) << 10) + Math.round((x / 2 ** exponent) * 1024);
 }
 
-/** Blocks of a scale in float16 and integers: those nearest to the numbers. */
+/** Converts numbers to blocks of a float16 scale and the nearest integers. */
 function inQ8(values: Float32Array): Buffer {
   const blocks = Buffer.alloc((values.length / BLOCK) * (2 + BLOCK));
   for (let first = 0, at = 0; first < values.length; first += BLOCK, at += 2 + BLOCK) {
@@ -204,7 +204,7 @@ function inQ8(values: Float32Array): Buffer {
   return blocks;
 }
 
-/** Numbers as GGUF has them: rounded to nearest even, or as they are. */
+/** Converts numbers to a GGUF type; bfloat16 is rounded to nearest even. */
 function inType(type: string, values: Float32Array): Buffer {
   if (type === 'Q8_0') return inQ8(values);
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
@@ -213,8 +213,9 @@ function inType(type: string, values: Float32Array): Buffer {
 }
 
 /**
- * Writes the trunk of a byte-level model's directory, which is in float32, as a GGUF file.
- * @param dtype of matrices; int8 becomes Q8_0
+ * Writes the trunk of a float32 byte-level model as a GGUF file.
+ * @param directory the model's directory
+ * @param dtype type of matrices; int8 becomes Q8_0
  */
 export async function writeGguf(directory: string, path: string, dtype: WeightDType): Promise<void> {
   const config = (await readJson(join(directory, 'config.json'))) as Config;

@@ -2,19 +2,19 @@ import type { Device } from '../lib/tensor/device';
 import type { MachineRates, WeightDType } from '../lib/native/binding';
 import type { Tensor } from '../lib/tensor/tensor';
 
-/** What a bench runs on, in which type it computes there, and where it finds and keeps files. */
+/** The device and type of a bench, and the places of its files. */
 export interface Setup {
   device: Device;
   dtype: 'float32' | 'bfloat16';
-  /** A directory of source code to train on; undefined: the declarations that come with TypeScript. */
+  /** A directory of source code to train on. Default: the declarations that come with TypeScript. */
   data: string | undefined;
-  /** The directory for models that benches train, and for what is needed to go on when training was interrupted. */
+  /** The directory for models that benches train, and for checkpoints of interrupted training. */
   models: string;
-  /** The Python to compare with. */
+  /** The Python that runs the peers. */
   python: string;
 }
 
-/** One measured case. `fraction` is how much of the ceiling was reached, 1 being all of it. */
+/** One measured case. `fraction` is the share of the ceiling that was reached; 1 is all of it. */
 export interface Result {
   /** `<bench>/<case>`. */
   name: string;
@@ -23,14 +23,14 @@ export interface Result {
   median: number;
   /** Half the distance between the quartiles, as a share of the median. */
   spread: number;
-  /** The best that this machine could do, measured in the same run; null where there is no such thing. */
+  /** The best possible value on this machine, measured in the same run; null without one. */
   ceiling: number | null;
   fraction: number | null;
 }
 
 export type Report = (result: Result) => void;
 
-/** One file of bench/: the name users give, and what it does. */
+/** A bench: its name on the command line, and the function that runs it. */
 export interface Bench {
   name: string;
   run(setup: Setup, report: Report): Promise<void>;
@@ -40,22 +40,20 @@ export interface Bench {
 export type Samples = number[];
 
 export interface Repeats {
-  /** At least this many. */
+  /** The smallest number of samples. */
   repeats?: number;
-  /** And for at least this long, in seconds. */
+  /** The shortest duration of the measurement, in seconds. */
   seconds?: number;
-  /** How often the work is enqueued for a sample, which is their mean: for what is shorter than waiting for it. */
+  /** How often the work is enqueued for one sample, which is the mean; for work that is shorter than the wait for it. */
   calls?: number;
 }
 
-/** Time from enqueueing `work` to its end on the device, after one run that nobody looks at. */
+/** Measures the time from enqueueing `work` to its end on the device, after one unmeasured run. */
 export async function time(device: Device, work: () => void, options: Repeats = {}): Promise<Samples> {
   return (await interleaved(device, [work], options))[0]!;
 }
 
-/**
- * The same for several pieces of work in turns, so that what disturbs the machine disturbs all of them: for ratios.
- */
+/** Measures several pieces of work alternately, so that disturbances affect all of them equally: for ratios. */
 export async function interleaved(
   device: Device,
   works: readonly (() => void)[],
@@ -95,7 +93,7 @@ export function spread(samples: Samples): number {
   return (quantile(sorted, 0.75) - quantile(sorted, 0.25)) / 2 / quantile(sorted, 0.5);
 }
 
-/** A rate (`amount` of `unit` per run) against the machine's own. */
+/** A rate (`amount` of `unit` per run) against the machine's ceiling. */
 export function rate(
   name: string,
   params: Result['params'],
@@ -116,18 +114,18 @@ export function rate(
   };
 }
 
-/** A time against the shortest one possible. */
+/** A time against the shortest possible time. */
 export function duration(name: string, params: Result['params'], samples: Samples, floor: number): Result {
   return { ...bare(name, params, 's', samples), ceiling: floor, fraction: floor / median(samples) };
 }
 
-/** A result that nothing limits. */
+/** A result without a ceiling. */
 export function bare(name: string, params: Result['params'], unit: string, samples: number[]): Result {
   const none = { ceiling: null, fraction: null };
   return { name, params, unit, median: median(samples), spread: spread(samples), ...none };
 }
 
-/** The machine's ceilings right now: measured beside every bench, because a shared machine changes. */
+/** Measures the machine's ceilings, beside every bench because a shared machine changes. */
 export async function ceilings(device: Device): Promise<MachineRates> {
   return device.measure();
 }
@@ -148,7 +146,7 @@ export function floorSeconds(
 }
 
 /**
- * One of three sizes of a problem: for the CPU, for a GPU, and for the emulated GPU, on which a bench shows only that it
+ * Chooses one of three sizes of a problem: for the CPU, for a GPU, or for the emulated GPU, on which a bench only shows that it
  * runs.
  */
 export function sizeFor<T>({ device }: Setup, sizes: { cpu: T; gpu: T; emulated: T }): T {
@@ -157,11 +155,11 @@ export function sizeFor<T>({ device }: Setup, sizes: { cpu: T; gpu: T; emulated:
 }
 
 export function bytesOf(dtype: WeightDType): number {
-  // In int8 with the scales of 32 numbers each.
+  // An int8 weight has a 2-byte scale for every 32 numbers.
   return { float32: 4, bfloat16: 2, int8: 1 + 2 / 32 }[dtype];
 }
 
-/** After so many, numbers come again: a prime, so that no two rows of a matrix are alike. */
+/** Numbers repeat with this period, a prime, so that no two rows of a matrix are the same. */
 const PERIOD = 1048583;
 
 /** A tensor of {@link numbers} in the type of the setup. */
@@ -174,12 +172,12 @@ export function randomTensor(
   const count = shape.reduce((product, size) => product * size, 1);
   if (dtype === 'float32') return device.tensor(numbers(count, scale, seed), shape);
   const period = numbers(Math.min(count, PERIOD), scale, seed);
-  // The upper half of a float32 is the bfloat16 below it.
+  // The upper half of a float32 is its value truncated to bfloat16.
   const halves = new Uint16Array(period.buffer).filter((_, i) => i % 2 === 1);
   return device.tensor(repeated(halves, new Uint16Array(count)), shape, 'bfloat16');
 }
 
-/** float32 numbers that look random and are the same every time, and others for every seed. */
+/** Pseudorandom float32 numbers, reproducible for each seed. */
 export function numbers(count: number, scale = 1, seed = 1): Float32Array {
   const values = new Float32Array(Math.min(count, PERIOD));
   let state = seed;
@@ -202,7 +200,7 @@ export function indices(count: number, limit: number): Int32Array {
   return Int32Array.from(numbers(count), (x) => Math.floor(((x + 1) / 2) * limit) % limit);
 }
 
-/** A number as people read it. */
+/** Formats a number with its unit. */
 export function withUnit(value: number, unit: string): string {
   if (unit === 'flop/s') return `${(value / 1e9).toFixed(1)} GFLOP/s`;
   if (unit === 'byte/s') return `${(value / 1e9).toFixed(1)} GB/s`;

@@ -1,18 +1,18 @@
 import { drawChart, escapeHtml, type Chart, type Series } from './chart';
 import { withUnit, type Result } from './harness';
 
-/** Which results a chart is made of. */
+/** Chooses the results for a chart. */
 interface Curves {
   title: string;
-  /** Name of the results. */
+  /** The name of the results. */
   name: string;
-  /** The parameter that runs along the axis, and what it is called there. */
+  /** The parameter along the x axis. */
   along: string;
   x: string;
   y: string;
-  /** A parameter that follows from the one along the axis, and tells no curves apart. */
+  /** A parameter that follows from the one along the axis, so curves are not separated by it. */
   follows?: string;
-  /** What of a result is drawn. */
+  /** Returns the number to draw. */
   value: (result: Result) => number;
 }
 
@@ -60,14 +60,14 @@ const CURVES: readonly Curves[] = [
   },
 ];
 
-/** Results of one name as curves: those that differ in nothing but the parameter along the axis belong together. */
+/** Groups results of one name into curves; results that differ only in the parameter along the axis form one curve. */
 function chartOf(
   { title, name, along, x, y, follows, value }: Curves,
   results: readonly Result[],
 ): Chart | null {
   const own = results.filter((result) => result.name === name && typeof result.params[along] === 'number');
   const series = new Map<string, { x: number; y: number }[]>();
-  // What all share needs no mention in the legend.
+  // Parameters that all results share are left out of the legend.
   const shared = (key: string): boolean => new Set(own.map(({ params }) => params[key])).size === 1;
   for (const result of own) {
     const { [along]: at, ...rest } = result.params;
@@ -86,7 +86,7 @@ function chartOf(
   return { title, x, y, series: sorted };
 }
 
-/** A page of its own: the curves of what was measured, and a table of all results. */
+/** Makes a self-contained page with the curves and a table of all results. */
 export function htmlReport(description: string, results: readonly Result[]): string {
   const charts = CURVES.map((curves) => chartOf(curves, results)).filter((chart) => chart !== null);
   const cells = (values: readonly string[], tag: string): string =>

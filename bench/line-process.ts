@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 /** A line of JSON. */
 export type Answer = Record<string, unknown>;
 
-/** A program that answers each line of JSON with one. */
+/** A program that answers each line of JSON with a line of JSON. */
 export class LineProcess implements AsyncDisposable {
   readonly #process: ChildProcessWithoutNullStreams;
   readonly #answers: AsyncIterator<string>;
@@ -16,21 +16,21 @@ export class LineProcess implements AsyncDisposable {
     const child = (this.#process = spawn(command, parameters));
     child.on('error', ({ message }) => (this.#complaint = message));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#complaint += text));
-    child.stdin.on('error', () => undefined); // it has ended; the missing answer tells
+    child.stdin.on('error', () => undefined); // the program has ended; the missing answer shows it
     this.#answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   }
 
-  /** The last thing that it complained of. */
+  /** The last line of its standard error, or the error of starting it. */
   get complaint(): string {
     return this.#complaint.trim().split('\n').at(-1)!;
   }
 
-  /** Keeps it from running, be it only to look for work in a loop, but for {@link askInTurn}. */
+  /** Stops the process, which might poll for work, until {@link askInTurn}. */
   pause(): void {
     this.#process.kill('SIGSTOP');
   }
 
-  /** Lets it run for one answer. */
+  /** Resumes the process for one answer. */
   async askInTurn(request: object): Promise<Answer> {
     this.#process.kill('SIGCONT');
     const answer = await this.ask(request);
@@ -41,12 +41,11 @@ export class LineProcess implements AsyncDisposable {
   async ask(request: object): Promise<Answer> {
     this.#process.stdin.write(`${JSON.stringify(request)}\n`);
     const answer = await this.answer();
-    if (!answer)
-      throw new Error(`a program that is compared with has ended before its time: ${this.complaint}`);
+    if (!answer) throw new Error(`a peer ended before it answered: ${this.complaint}`);
     return answer;
   }
 
-  /** Its next line that is JSON, as it may say other things, too; null when it has ended. */
+  /** Reads the next line that is JSON and skips other output; null when the process has ended. */
   async answer(): Promise<Answer | null> {
     for (;;) {
       const line: IteratorResult<string, undefined> = await this.#answers.next();
@@ -58,14 +57,14 @@ export class LineProcess implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#process.exitCode !== null || this.#process.pid === undefined) return;
     const closed = once(this.#process, 'close');
-    this.#process.kill('SIGKILL'); // which also ends one that is paused
+    this.#process.kill('SIGKILL'); // also ends a paused process
     await closed;
   }
 }
 
 /**
- * A program with the number of threads that suits it best: the one that `measure` gives the fewest seconds.
- * @param start a new one, or null where it cannot run here
+ * Starts a program with the number of threads for which `measure` returns the fewest seconds.
+ * @param start starts the program; null if it cannot run here
  */
 export async function fastestThreads<T extends { program: LineProcess }>(
   start: (threads: number) => Promise<T | null>,
@@ -79,6 +78,6 @@ export async function fastestThreads<T extends { program: LineProcess }>(
     await started.program[Symbol.asyncDispose]();
     if (seconds < least) [best, least] = [threads, seconds];
   }
-  // A new one, to which nothing has been done yet.
+  // A fresh process, without state from the measurement.
   return start(best);
 }

@@ -16,7 +16,7 @@ import {
   type Setup,
 } from './harness';
 
-/** The fused loss by number of heads: speed as a share of the product rate, and scratch, which must not grow. */
+/** Measures the fused loss by number of heads: speed as a share of the product rate, and scratch, which must not grow. */
 export const linearCrossEntropy: Bench = {
   name: 'linear-cross-entropy',
   async run(setup, report) {
@@ -33,7 +33,7 @@ export const linearCrossEntropy: Bench = {
       using targets = device.tensor(indices(rows, V));
       const params = { n, T, d, V, dtype };
       const forward = (): void => noGrad(() => scope(() => void loss(hidden, weight, targets, { heads: n })));
-      // The gradients are made by this very call; backward would only hand them on.
+      // This call computes the gradients; backward would only pass them on.
       const both = (): void => scope(() => void loss(hidden, weight, targets, { heads: n }));
       const product = 2 * rows * V * d;
       await measure(setup, report, 'loss', params, product, forward);
@@ -58,7 +58,7 @@ async function measure(
   report(rate(`linear-cross-entropy/${name}`, params, 'flop/s', flops, samples, ceiling));
 }
 
-/** Bytes beyond inputs and gradients, against what they may be for any number of heads. */
+/** Measures bytes beyond inputs and gradients, against the budget for any number of heads. */
 async function scratch(
   { device }: Setup,
   params: Record<string, number | string>,
@@ -71,7 +71,7 @@ async function scratch(
   const { live } = device.memory();
   work();
   await device.synchronize();
-  // Both are leaves, which gather their gradients in float32.
+  // Both are leaves, whose gradients are float32.
   const gradients = 4 * (weight.size + hidden.size);
   const bytes = device.memory().peak - live - gradients;
   const name = 'linear-cross-entropy/scratch';

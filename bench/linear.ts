@@ -15,7 +15,7 @@ import {
   type Bench,
 } from './harness';
 
-/** y = x Wᵀ by number of rows: a decoding step reads the weight once, training multiplies. */
+/** Measures y = x Wᵀ by number of rows: memory limits the few rows of a decoding step, arithmetic the many of training. */
 export const linear: Bench = {
   name: 'linear',
   async run(setup, report) {
@@ -42,12 +42,12 @@ export const linear: Bench = {
       const params = { m, n, k, dtype, weight: stored, bound: isBoundByMemory ? 'memory' : 'compute' };
       report(rate('linear/forward', params, 'flop/s', work.flops, samples, work.flops / floor));
     };
-    // A decoding step uses the packed weight; training, which changes it, the weight itself.
+    // A decoding step uses packed weights; training uses the weight itself, because it changes.
     for (const stored of device.packs('int8') ? (['float32', 'bfloat16', 'int8'] as const) : [dtype]) {
       const pack = (): Tensor => {
         return packWeight(weight, device.packs(stored) ? (stored as DotDType) : undefined);
       };
-      // In turns, as the layers of a model are: all of them together lie beyond most caches.
+      // Rotates through several weights, like the layers of a model; together they exceed most caches.
       const packed = Array.from({ length: 4 }, pack);
       let turn = 0;
       for (const m of decoding) await run(m, stored, () => packed[turn++ % packed.length]!);

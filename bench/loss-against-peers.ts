@@ -22,15 +22,15 @@ import { LineProcess } from './line-process';
 const MODES = ['loss', 'loss-and-grad'] as const;
 const ROUNDS = 5;
 
-/** One run: how long, and how many bytes at its peak beyond inputs and their gradients. */
+/** One run: its time, and its peak memory beyond inputs and their gradients. */
 interface Run {
   seconds: number;
   bytes: number;
 }
 
 /**
- * The loss of four heads, ours and those that PyTorch users would take instead, in turns. The others are asked of the
- * host's Python, if that has PyTorch; each head has its own hidden states there, as it would in training.
+ * Compares the loss of four heads with the implementations that PyTorch users would use, alternating between them. The host's
+ * Python runs the others, if it has PyTorch; each head has its own hidden states there, as in training.
  */
 export const lossAgainstPeers: Bench = {
   name: 'loss-against-peers',
@@ -47,7 +47,7 @@ export const lossAgainstPeers: Bench = {
     for (const mode of MODES) {
       const names = ['foretoken', ...peers.ways];
       const runs = new Map(names.map((name): [string, Run[]] => [name, []]));
-      // After a first round that nobody looks at.
+      // The first round is not measured.
       for (let round = 0; round <= ROUNDS; round++) {
         for (const name of runs.keys()) {
           const run = name === 'foretoken' ? await ours.run(mode) : await peers.run(name, mode);
@@ -81,7 +81,7 @@ function resultsOf(
     const ratios = seconds.map((theirs, i) => ours[i]!.seconds / theirs);
     time.push(result(`time-against-${name}`, '×', ratios));
   }
-  // What is too little to be seen, as in a process that has memory left over, is no measurement.
+  // A process that reuses freed memory may show no growth; that is no measurement.
   if (median(bytes) === 0) return time;
   const memory = [result(`${name}-memory`, 'byte', bytes)];
   if (name !== 'foretoken') {
@@ -116,7 +116,7 @@ class Ours implements Disposable {
 
   async run(mode: (typeof MODES)[number]): Promise<Run> {
     const { device } = this.setup;
-    // The gradients are made by this very call; backward would only hand them on.
+    // This call computes the gradients; backward would only pass them on.
     const call = (): void =>
       scope(() => void loss(this.#hidden, this.#weight, this.#targets, { heads: this.shape.n }));
     await device.synchronize();
@@ -143,7 +143,7 @@ class Peers implements AsyncDisposable {
     readonly ways: readonly string[],
   ) {}
 
-  /** Null, and a line that says why, where there is no Python with PyTorch. */
+  /** Starts the program. Without a Python that has PyTorch, prints the reason and returns null. */
   static async start({ device, dtype, python }: Setup, shape: Shape): Promise<Peers | null> {
     const where = device.name.startsWith('cuda:') ? 'cuda' : 'cpu';
     const options = { device: where, dtype, threads: availableParallelism(), ...shape };
@@ -155,7 +155,7 @@ class Peers implements AsyncDisposable {
     }
     const missing = Object.entries(first.missing as Record<string, string>);
     console.log(
-      `PyTorch ${String(first.torch)}; not there: ${missing.map((pair) => pair.join(', ')).join('; ')}`,
+      `PyTorch ${String(first.torch)}; not available: ${missing.map((pair) => pair.join(', ')).join('; ')}`,
     );
     return new Peers(program, first.ways as string[]);
   }

@@ -3,7 +3,7 @@ import { openDevice } from '../lib/tensor/device';
 import type { DeviceOptions } from '../lib/tensor/device-options';
 import { bare, ceilings, productRate, type Bench } from './harness';
 
-/** This machine's own ceilings: multiply-adds in registers for every instruction-set level, and reading memory. */
+/** Measures this machine's ceilings: multiply-adds in registers for every instruction-set level, and reading memory. */
 export const machine: Bench = {
   name: 'machine',
   async run({ device, dtype }, report) {

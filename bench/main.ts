@@ -15,7 +15,7 @@ import { trainAgainstPeers } from './train-against-peers';
 import { trainStep } from './train-step';
 import { verifyTree } from './verify-tree';
 
-/** `machine` comes first, always: the others are read against it. */
+/** `machine` always runs first, because the other results are fractions of its ceilings. */
 const BENCHES: readonly Bench[] = [
   machine,
   linearCrossEntropy,
@@ -34,13 +34,13 @@ const MODELS = '.foretoken/bench';
 const USAGE = `Usage: npm run bench -- [NAME…] [--device cpu|cuda] [--dtype float32|bfloat16] [--json FILE]
                         [--html FILE] [--data DIR] [--models DIR] [--python FILE]
 Names: ${BENCHES.map(({ name }) => name).join(', ')}. All of them by default.
---json and --html write the results to a file, the latter with curves: loss by head, acceptance by depth, step time and speed by
-tree size, peak memory by heads. Without --dtype they compute in bfloat16 where the device can, else in float32.
-decoding-by-heads trains two models, for minutes, and keeps them and their checkpoints in the directory of --models
-(${MODELS}): run again, it goes on where it was interrupted, and does not train what is trained. --data is a directory
+--json and --html write the results to a file, --html with curves: loss by head, acceptance by depth, step time and speed by
+tree size, peak memory by heads. Without --dtype, benches compute in bfloat16 if the device can, else in float32.
+decoding-by-heads trains two models for minutes and keeps them and their checkpoints in the directory of --models
+(${MODELS}). Run again, it resumes interrupted training and does not repeat finished training. --data is a directory
 of source code to train on; without it, the declaration files that come with TypeScript are.
-loss-against-peers and train-against-peers ask a Python with PyTorch (python3, or --python) for the others; train-against-peers
-and decode-against-peers the packages that npm install --ignore-scripts brings to bench/peers.
+loss-against-peers and train-against-peers need a Python with PyTorch (python3, or --python); train-against-peers and
+decode-against-peers use the packages that npm install --ignore-scripts installs in bench/peers.
 Example: npm run bench -- linear-cross-entropy --json results.json`;
 
 function line({ name, params, unit, median, spread, ceiling, fraction }: Result): string {

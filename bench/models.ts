@@ -3,7 +3,7 @@ import type { ModelOptions } from '../lib/model/config';
 import { KvCache } from '../lib/nn/kv-cache';
 import type { Setup } from './harness';
 
-/** A byte-level model with random weights. */
+/** Makes a byte-level model with random weights. */
 export function randomModel(
   { device, dtype }: Setup,
   options: Partial<ModelOptions> & { layers: number; hidden: number },
@@ -37,7 +37,7 @@ export function emptyCache(model: MtpModel, capacity: number): KvCache {
   });
 }
 
-/** Multiply-adds of the matrices for one token, times 2: weights that are multiplied with, and attention over `context`. */
+/** Floating-point operations of one token's forward pass: products with weights, and attention over `context`. */
 export function forwardFlops(model: MtpModel, context: number): number {
   const { numHiddenLayers, numAttentionHeads, headDim, vocabSize, hiddenSize } = model.config;
   const matrices = model.parameters.parameters

@@ -24,25 +24,25 @@ const [BATCH, LENGTH] = [8, 256];
 const LAYERS = 6;
 const ROUNDS = 12;
 const OPTIMIZER = { learningRate: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 };
-/** How far a loss may be from ours, relative, after so many steps in another order of sums. */
+/** The largest relative difference of a peer's loss, whose sums have another order. */
 const TOLERANCE = 1e-3;
 
-/** What one step did. */
+/** The result of one step. */
 interface Step {
   /** The sum of the heads' mean losses, before the step. */
   loss: number;
   seconds: number;
 }
 
-/** Does a step with each batch. */
+/** Trains a model, one step for each batch. */
 interface Learner {
   name: string;
   step: (batch: TrainingBatch) => Promise<Step>;
 }
 
 /**
- * Training of the same model from the same weights on the same text by us, PyTorch and MLX, a step each in turns, the peers
- * with the number of threads that suits them best: with one head, and with four heads and as many fewer layers in the trunk.
+ * Compares training of the same model from the same weights on the same text by foretoken, PyTorch and MLX, one step of each in
+ * rotation; each peer has its fastest number of threads. Models have one head, or four heads and three fewer layers in the trunk.
  * All losses must agree.
  */
 export const trainAgainstPeers: Bench = {
@@ -91,7 +91,7 @@ function resultsOf(steps: ReadonlyMap<string, Step[]>, params: Result['params'],
   });
 }
 
-/** Step after step, the first of which nobody looks at. */
+/** Runs all steps; the first one is not measured. */
 async function learnInTurns(
   learners: readonly Learner[],
   text: Uint8Array,
@@ -105,7 +105,7 @@ async function learnInTurns(
       const done = await step(batch);
       expected ??= done.loss;
       if (!(Math.abs(done.loss / expected - 1) < TOLERANCE)) {
-        throw new Error(`train-against-peers: the loss of ${name} is ${done.loss}, and not ${expected}`);
+        throw new Error(`train-against-peers: the loss of ${name} is ${done.loss} instead of ${expected}`);
       }
       if (round > 0) steps.get(name)!.push(done);
     }
@@ -113,7 +113,7 @@ async function learnInTurns(
   return steps;
 }
 
-/** Rows of text, each from somewhere else. */
+/** Makes a batch of rows from different places in the text. */
 function batchOf(text: Uint8Array, round: number, n: number): TrainingBatch {
   const begins = Array.from(
     { length: BATCH },
@@ -159,7 +159,7 @@ interface Peer extends Learner {
   program: LineProcess;
 }
 
-/** Those of the peers that can be run here, with the weights of the model; they run only when they are asked. */
+/** Starts the peers that can run here, with the weights of the model. Peers are paused except while they answer. */
 async function startPeers(setup: Setup, model: MtpModel, first: TrainingBatch): Promise<Peer[]> {
   const directory = await mkdtemp(join(tmpdir(), 'foretoken-bench-'));
   try {

@@ -10,7 +10,7 @@ interface Shape {
   length: number;
 }
 
-/** A whole training step, optimizer included; and the peak of its memory by number of heads, trained one by one. */
+/** Measures a whole training step with optimizer, and its peak memory by number of heads. */
 export const trainStep: Bench = {
   name: 'train-step',
   async run(setup, report) {
@@ -39,7 +39,7 @@ export const trainStep: Bench = {
       const before = await ceilings(device);
       const samples = await time(device, step, { repeats: 5, seconds: 3 });
       const after = await ceilings(device);
-      // Forward once, backward twice; a row sees half of the row before it on average.
+      // One forward pass, and a backward pass of twice the cost; a token attends to half of its row on average.
       const flops = 3 * batch * length * forwardFlops(model, length / 2);
       const params = { parameters: model.parameters.size, n: 1, batch, T: length, dtype };
       const ceiling = (productRate(before, dtype) + productRate(after, dtype)) / 2;

@@ -10,18 +10,18 @@ import type { RunResult } from '../lib/train/run';
 import { Trainer } from '../lib/train/trainer';
 import { sizeFor, type Setup } from './harness';
 
-/** Share of the text, from its end, that is not trained on. */
+/** The share of the text, at its end, that is held out from training. */
 const HELD_OUT = 0.05;
 
-/** Names of source files: directories on a host hold other things, too, which are no text. */
+/** Names of source files; a directory may also contain files that are not text. */
 const SOURCES = '**/*.{c,cc,cpp,cu,cuh,go,h,hpp,java,js,mjs,py,rs,ts}';
 
 const tokenizer = createTokenizer(byteTokenizerFiles());
 
-/** What a head's loss weighs, next to the one before: with more for the far ones head 1 itself learns little. */
+/** The weight of a head's loss relative to the head before; if far heads weigh more, head 1 learns little. */
 const BETA = 0.5;
 
-/** A trained model, and how well it knows held-out text. */
+/** A trained model, and its evaluation on held-out text. */
 export interface Trained {
   /** Its directory. */
   checkpoint: string;
@@ -34,17 +34,17 @@ export function openSources({ data, models }: Setup): Promise<TokenFile> {
   const declarations = escapePath(dirname(require.resolve('typescript/lib/typescript.d.ts')));
   const files =
     data === undefined
-      ? // Those of web workers repeat those of the DOM.
+      ? // The declarations of web workers repeat those of the DOM.
         { patterns: [join(declarations, '*.d.ts')], exclude: ['lib.webworker*'] }
       : { patterns: [join(escapePath(data), SOURCES)] };
   return prepareCorpus({ ...files, tokenizer, cacheDirectory: join(models, 'corpus') });
 }
 
-/** Trains a byte-level model, or goes on with it; what is trained already is only evaluated. */
+/** Trains a byte-level model, or resumes its training; a finished model is only evaluated. */
 export async function trainedModel(setup: Setup, data: TokenFile, heads: number): Promise<Trained> {
   const { device, dtype, models } = setup;
   const { model, peak, ...sizes } = sizeFor(setup, {
-    // Small batches: in two minutes many steps teach more than large ones.
+    // Small batches, because in two minutes many small steps reach a lower loss than few large ones.
     cpu: {
       model: { numHiddenLayers: 3, hiddenSize: 192, numAttentionHeads: 6, initializerRange: 0.072 },
       peak: 3e-3,
@@ -72,8 +72,8 @@ export async function trainedModel(setup: Setup, data: TokenFile, heads: number)
       ...model,
       maxPositionEmbeddings: 2048,
       tieWordEmbeddings: true,
-      // A layer for each head, as in the paper, would be seven layers beside the small model's three; these are one
-      // product each, and are captured with the step.
+      // A layer for each head, as in the paper, would add seven layers to the small model's three. Rooted heads are one product
+      // each and are captured with the step.
       mtp: { kind: 'rooted', numHeads: heads },
     },
     learningRate: { schedule: 'cosine', peak, warmupSteps: Math.ceil(sizes.steps / 15), minimumRatio: 0.05 },
@@ -84,8 +84,7 @@ export async function trainedModel(setup: Setup, data: TokenFile, heads: number)
     seed: 1,
   });
   const { completed, checkpoint, evaluation } = await run(trainer, sizes.steps, name);
-  if (!completed)
-    throw new Error(`training stopped at step ${trainer.step}; the same command goes on from there`);
+  if (!completed) throw new Error(`training stopped at step ${trainer.step}; run the same command to resume`);
   return {
     checkpoint: checkpoint!,
     parameters: trainer.model.parameters.size,
@@ -93,12 +92,12 @@ export async function trainedModel(setup: Setup, data: TokenFile, heads: number)
   };
 }
 
-/** What is left of the training; Ctrl-C ends it with a checkpoint. */
+/** Runs the remaining steps; Ctrl-C ends the training with a checkpoint. */
 async function run(trainer: Trainer, steps: number, name: string): Promise<RunResult> {
   const { step, model } = trainer;
   const progress = new Progress(steps, process.stderr, step);
   const what = `${name}, ${(model.parameters.size / 1e6).toFixed(1)} million parameters`;
-  progress.note(step === steps ? `${what}: trained before` : `${what}: training from step ${step} on`);
+  progress.note(step === steps ? `${what}: already trained` : `${what}: training from step ${step} on`);
   const start = performance.now();
   let result: RunResult | undefined;
   await interruptible(async (signal) => {
@@ -110,7 +109,7 @@ async function run(trainer: Trainer, steps: number, name: string): Promise<RunRe
   return result!;
 }
 
-/** `count` pieces of `length` bytes from all over the held-out text, each within one document. */
+/** Takes `count` pieces of `length` bytes, spread over the held-out text, each within one document. */
 export function heldOutPrompts(data: TokenFile, count: number, length: number): Int32Array[] {
   const { start, end } = splitHeldOut(data.length, HELD_OUT).heldOut;
   const starts: number[] = [];
@@ -119,7 +118,7 @@ export function heldOutPrompts(data: TokenFile, count: number, length: number): 
   }
   if (starts.length < count) {
     throw new Error(
-      `the held-out text has room for ${starts.length} prompts of ${length} bytes, not for ${count}`,
+      `the held-out text has ${starts.length} prompts of ${length} bytes, but ${count} are needed`,
     );
   }
   return Array.from({ length: count }, (_, i) => {

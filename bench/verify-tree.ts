@@ -23,7 +23,7 @@ const WAYS: Record<string, SamplingOptions> = {
   'top-p': { temperature: 0.8, topP: 0.9, seed: 1 },
 };
 
-/** Unembedding, draws and walk of a tree, against reading the unembedding once or multiplying with it. */
+/** Measures unembedding, draws and walk of a tree, against reading the unembedding once or multiplying by it. */
 export const verifyTree: Bench = {
   name: 'verify-tree',
   async run(setup, report) {

@@ -1,6 +1,6 @@
-// Greedy decoding by llama.cpp, for bench/decode-against-peers.ts. Its arguments: which package, the model's file, threads.
-// It says { ready: true } or { error }, and then answers each line { prompt, count }, the prompt as bytes in an array, with
-// { tokens, seconds }: of the tokens behind the prompt, without the time that the prompt took.
+// Decodes greedily with llama.cpp, for bench/decode-against-peers.ts. Arguments: the package, the model's file, the number of
+// threads. Prints { ready: true } or { error }, then answers each line { prompt, count }, the prompt as an array of bytes,
+// with { tokens, seconds, count }: the new tokens, and their time without the prompt.
 import { Buffer } from 'node:buffer';
 import { performance } from 'node:perf_hooks';
 import process from 'node:process';
@@ -10,7 +10,7 @@ const [name, path, threads] = process.argv.slice(2);
 const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
 const CONTEXT = 512;
 
-/** The loop of llama.cpp's own server, which no JavaScript slows down; it tells what it took. */
+/** Uses the loop of llama.cpp's own server, which runs without JavaScript and reports its time. */
 async function llamaNode() {
   const { loadModel } = await import('@fugood/llama.node');
   const options = {
@@ -41,7 +41,7 @@ async function llamaNode() {
   };
 }
 
-/** A loop in JavaScript, one token at a time. */
+/** Uses a loop in JavaScript, one token at a time. */
 async function nodeLlamaCpp() {
   const { getLlama, LlamaLogLevel } = await import('node-llama-cpp');
   const llama = await getLlama({ gpu: false, build: 'never', logLevel: LlamaLogLevel.error });
@@ -53,7 +53,7 @@ async function nodeLlamaCpp() {
     const tokens = [];
     let start = 0;
     for await (const token of sequence.evaluate(prompt, { temperature: 0, yieldEogToken: true })) {
-      // The first one ends the prompt.
+      // The first token ends the time of the prompt.
       if (tokens.length === 0) start = performance.now();
       tokens.push(token);
       if (tokens.length === count + 1) break;

@@ -1,12 +1,12 @@
 """The loss of n heads over one unembedding, as PyTorch users compute it: for bench/loss-against-peers.ts.
 
-Its one argument is JSON: {"device", "dtype", "threads", "n", "T", "d", "V"}. The first line of its output says which ways
-there are; then it answers each line of its input with one line:
+The one argument is JSON: {"device", "dtype", "threads", "n", "T", "d", "V"}. The first line of the output lists the available
+ways. Then the program answers each line of input with one line:
 
     {"way": "torch", "mode": "loss-and-grad"}  ->  {"seconds": 1.5, "bytes": 12345} or {"error": "out of memory"}
-    {"clocks": true}                           ->  {"clocks": "1755 MHz, 643 W, 55 C"}, null where there is no GPU
+    {"clocks": true}                           ->  {"clocks": "1755 MHz, 643 W, 55 C"}, null without a GPU
 
-`bytes` is what a run takes at its peak beyond inputs and gradients of them, which are there before it begins.
+`bytes` is the peak memory of a run beyond inputs and their gradients, which are allocated before it begins.
 """
 
 import importlib
@@ -33,14 +33,14 @@ def leaf(*shape, scale=1.0):
     return (values * scale).to(dtype).requires_grad_()
 
 
-# A tensor for each head, because PyTorch takes a gradient of a part as one of the whole.
+# A tensor for each head, because the gradient of a slice would have the size of the whole tensor in PyTorch.
 hidden = [leaf(rows, dim) for _ in range(heads)]
 weight = leaf(vocab, dim, scale=0.05)
 targets = [torch.randint(vocab, (rows,), generator=generator, device=device) for _ in range(heads)]
 
 
 def plain(h, target):
-    # In float32, as training recipes have it: bfloat16 is too coarse for a sum of exponentials.
+    # In float32, as in training recipes, because bfloat16 is too coarse for a sum of exponentials.
     return F.cross_entropy(F.linear(h, weight).float(), target)
 
 
@@ -80,7 +80,7 @@ MAKERS = {
 
 
 def run(way, mode):
-    """All heads, one after another, so that no two heads' logits are there at once."""
+    """Runs the heads one after another, so that the logits of only one head exist at a time."""
     for h, target in zip(hidden, targets):
         if mode == "loss":
             with torch.no_grad():
@@ -106,7 +106,7 @@ def measure(way, mode):
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
     else:
-        # Makes the highest resident size what it is now.
+        # Resets the peak resident size to the current one.
         with open("/proc/self/clear_refs", "w") as clear:
             clear.write("5")
         before = resident("VmRSS")
@@ -141,7 +141,7 @@ for name, make in MAKERS.items():
     try:
         ways[name] = make()
         ways[name](hidden[0], targets[0]).backward()
-    except Exception as error:  # whatever keeps it from running here
+    except Exception as error:  # any reason why it cannot run here
         missing[name] = reason(error)
         ways.pop(name, None)
 say({"torch": torch.__version__, "ways": list(ways), "missing": missing})

@@ -1,5 +1,5 @@
-// Training steps of a small Llama with parallel heads, in MLX: for bench/train-against-peers.ts. Argument, requests and
-// answers are those of train.py.
+// Trains a small Llama with parallel heads in MLX, for bench/train-against-peers.ts. Argument, requests and answers are those of
+// train.py.
 import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import process from 'node:process';
@@ -11,7 +11,7 @@ const { core: mx, nn } = (await import('@frost-beta/mlx')).default;
 const { length, queryHeads, headDim, eps, optimizer } = given;
 const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
 
-/** Arrays by name. */
+/** Reads a safetensors file as arrays by name. */
 function readSafetensors(path) {
   const file = readFileSync(path);
   const begin = 8 + Number(file.readBigUInt64LE(0));
@@ -74,7 +74,7 @@ function lossOf(of, tokens, targets) {
   return total;
 }
 
-/** AdamW with bias correction, which MLX's own leaves out. */
+/** AdamW with bias correction, which MLX's own AdamW leaves out. */
 function update(gradients) {
   const { learningRate, beta1, beta2, weightDecay } = optimizer;
   steps += 1;

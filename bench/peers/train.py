@@ -1,8 +1,8 @@
-"""Training steps of a small Llama with parallel heads, in PyTorch: for bench/train-against-peers.ts.
+"""Trains a small Llama with parallel heads in PyTorch, for bench/train-against-peers.ts.
 
-Its one argument is JSON: {"path", "threads", "heads", "layers", "queryHeads", "headDim", "eps", "theta", "length",
-"optimizer"}, `path` being the safetensors file of the weights to begin with and `layers` those of the trunk, the last of
-which is head 1's. It says {"ready": true}, and then does a step for each line {"tokens": [...], "targets": [[...], ...]},
+The one argument is JSON: {"path", "threads", "heads", "layers", "queryHeads", "headDim", "eps", "theta", "length",
+"optimizer"}, where `path` is the safetensors file of the initial weights and `layers` counts the trunk's layers, the last
+of which is head 1's. Prints {"ready": true}, then runs a step for each line {"tokens": [...], "targets": [[...], ...]}, with
 a list of targets for each head, and answers with {"loss": 5.1, "seconds": 0.5}: the sum of the heads' mean losses.
 """
 

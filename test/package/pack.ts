@@ -1,5 +1,5 @@
-// `npm run test:pack`: the package as a user gets it. Packs it with and without a prebuilt binary, looks into the
-// tarball, installs both into empty projects, and loads what was installed in every way that the package offers.
+// `npm run test:pack`: the package as a user gets it. Packs it with and without a prebuilt binary, checks the contents of the
+// tarball, installs both into empty projects, and loads them in every way that the package offers.
 import { spawnSync } from 'node:child_process';
 import {
   existsSync,
@@ -20,10 +20,10 @@ const root = path.join(__dirname, '../..');
 const work = mkdtempSync(path.join(tmpdir(), 'foretoken-pack-'));
 const npmOptions = ['--no-audit', '--no-fund', '--prefer-offline'];
 
-/** The package itself, and what it needs at run time; nothing to build with. */
+/** The most packages that an installation may bring: the package and its dependencies at run time, no build tools. */
 const maxPackages = 8;
 
-/** Every user downloads every byte, so the package grows beyond this only on purpose. Most of it is kernels for GPUs. */
+/** The largest tarball allowed, because every user downloads it. Kernels for GPUs are most of it. */
 const maxPackedBytes = 50e6;
 
 const wanted = [
@@ -42,7 +42,7 @@ interface RunOptions {
   env?: NodeJS.ProcessEnv;
 }
 
-/** The standard output of a command, or a CheckFailed with everything it printed. */
+/** Runs a command. Returns its standard output, or throws a CheckFailed with everything it printed. */
 function run(command: string, args: string[], { cwd, env = process.env }: RunOptions): string {
   const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, env, encoding: 'utf8' });
   if (error) throw error;
@@ -56,7 +56,7 @@ function expect(condition: boolean, message: string): void {
 
 let failures = 0;
 
-/** Runs one check; a later one runs whatever became of it. */
+/** Runs one check. Later checks run even if this one fails. */
 function check(name: string, body: () => string | undefined): void {
   try {
     const note = body();
@@ -91,7 +91,7 @@ function packBoth(): { bare: string; prebuilt: string } {
 
 // --- installing and loading ---
 
-/** An environment in which commands find node, npm and a shell, and nothing that could build anything. */
+/** An environment in which commands find node, npm and a shell, but no build tools. */
 function withoutCompilers(): NodeJS.ProcessEnv {
   const bin = path.join(work, 'bin');
   if (!existsSync(bin)) {
@@ -116,7 +116,7 @@ function install(tarball: string, name: string, env: NodeJS.ProcessEnv, ...optio
 const report =
   'console.log(JSON.stringify({ names: Object.keys(foretoken).sort(), devices: foretoken.devices() }))';
 
-/** The packages of a project, as its node_modules holds them. */
+/** The packages in a project's node_modules. */
 function packagesOf(project: string): string[] {
   const lock = path.join(project, 'node_modules/.package-lock.json');
   return Object.keys((JSON.parse(readFileSync(lock, 'utf8')) as { packages: object }).packages);
@@ -147,15 +147,18 @@ function checkContents(tarball: string): string {
     .filter((file) => file !== '' && !file.endsWith('/'))
     .map((file) => file.replace(/^package\//, ''));
   const strange = files.filter((file) => !wanted.some((pattern) => pattern.test(file)));
-  expect(strange.length === 0, `the tarball holds what no user needs:\n${strange.join('\n')}`);
+  expect(strange.length === 0, `the tarball contains files that users do not need:\n${strange.join('\n')}`);
   const missing = wanted.filter((pattern) => !files.some((file) => pattern.test(file)));
-  expect(missing.length === 0, `the tarball holds nothing that matches ${missing.join(', ')}`);
+  expect(missing.length === 0, `the tarball contains no file that matches ${missing.join(', ')}`);
   const bytes = statSync(tarball).size;
-  expect(bytes <= maxPackedBytes, `the tarball has ${bytes} bytes; allowed are ${maxPackedBytes}`);
+  expect(
+    bytes <= maxPackedBytes,
+    `the tarball has ${bytes} bytes, but at most ${maxPackedBytes} are allowed`,
+  );
   return `${files.length} files, ${Math.round(bytes / 1000)} kB`;
 }
 
-/** The newest version of the C library that a binary asks for, as 2.34. */
+/** The newest version of the C library that a binary requires, such as 2.34. */
 function neededGlibc(file: string): string {
   const symbols = run('objdump', ['-T', file], { cwd: work });
   const versions = [...symbols.matchAll(/GLIBC_(\d+)\.(\d+)/g)].map(([, major, minor]) => [
@@ -183,7 +186,7 @@ function checkGlibc(project: string): string {
   return needs.map((pair) => pair.join(': ')).join(', ');
 }
 
-/** Loads the package with a Node for arm64, from npm, on the emulator of such processors. */
+/** Loads the package with a Node for arm64 from npm, on an emulator of such processors. */
 function loadOnArm64(project: string): string {
   const present = ['qemu-aarch64', 'aarch64-linux-gnu-g++'].every(
     (tool) => spawnSync(tool, ['--version'], { stdio: 'ignore' }).status === 0,
@@ -200,16 +203,22 @@ function loadOnArm64(project: string): string {
   const output = run('qemu-aarch64', [...emulated, PRODUCTS], { cwd: project }).trim();
   const [first, second, ...levels] = output.split('\n');
   expect(/^arm64 .* 3 30$/.test(`${first} ${second}`), `it printed ${output}`);
-  // To the bits of here: sums of integers, and multiply-adds that are rounded once, in one order.
+  // The bits must equal those of this machine: sums of integers are exact, and multiply-adds are rounded once in one order.
   const here = run(process.execPath, ['-e', PRODUCTS], { cwd: project }).trim().split('\n')[2] ?? levels[0]!;
-  expect(levels.length === 2, `there are ${levels.length} levels, and not baseline and dotprod: ${output}`);
+  expect(
+    levels.length === 2,
+    `the levels must be baseline and dotprod, but there are ${levels.length}: ${output}`,
+  );
   for (const each of levels) {
-    expect(each.split(' ')[1] === here.split(' ')[1], `packed products: ${each}, but here ${here}`);
+    expect(
+      each.split(' ')[1] === here.split(' ')[1],
+      `packed products are ${each}, but ${here} on this machine`,
+    );
   }
   return `${first}; ${levels.join(', ')}`;
 }
 
-/** A sum, and then products in bfloat16 and int8 on every instruction-set level, as a hash of their bits. */
+/** A script that prints a sum, and a hash of products in bfloat16 and int8 for every instruction-set level. */
 const PRODUCTS = `
   const { createHash } = require('node:crypto');
   const { add, linear, openDevice, packWeight } = require('foretoken');
@@ -239,7 +248,7 @@ const PRODUCTS = `
   }
   main();`;
 
-/** A strict project in TypeScript, of both module kinds, that also checks our declarations themselves. */
+/** Compiles a strict TypeScript project of both module kinds, including the package's declarations. */
 function checkTypes(project: string): undefined {
   const source = `import * as foretoken from 'foretoken';\nexport const devices = foretoken.devices();\n`;
   for (const file of ['types.cts', 'types.mts']) writeFileSync(path.join(project, file), source);
@@ -258,7 +267,7 @@ function checkPackages(project: string): string {
   return `${packages.length} packages`;
 }
 
-/** README's example as a file of a project as `npm init` makes it, with a model that the command line trained there. */
+/** Runs README's example in a project made by `npm init`, with a model that the command line trained in it. */
 function runExample(project: string): string {
   const [, example] = /^```js\n([^]*?)^```/m.exec(readFileSync(path.join(root, 'README.md'), 'utf8'))!;
   run('npm', ['init', '--yes'], { cwd: project });
@@ -274,7 +283,7 @@ function runExample(project: string): string {
   return rate!.trim();
 }
 
-/** What a program says that has foretoken in its bundle, and that one runs which has not. */
+/** Checks that a program with a bundled foretoken prints advice, and that one with an external foretoken runs. */
 function checkBundles(project: string): string {
   const esbuild = path.join(project, 'node_modules/.bin/esbuild');
   const { status } = spawnSync('npm', ['install', ...npmOptions, '--no-save', 'esbuild@0.25.12'], {
@@ -304,7 +313,7 @@ function checkBundles(project: string): string {
   return 'esm, cjs';
 }
 
-/** Without a binary and without install scripts the error has a command, and that command mends it. */
+/** Checks that, without a binary and install scripts, the error names a command that builds the addon. */
 function buildAsAdvised(project: string): string {
   const { status, stderr } = spawnSync('node', ['-e', `require('foretoken')`], {
     cwd: project,
@@ -313,7 +322,7 @@ function buildAsAdvised(project: string): string {
   const command = /^ {2}(node ".*")$/m.exec(stderr)?.[1];
   const script = path.join(realpathSync(project), 'node_modules/foretoken/scripts/build.js');
   expect(status === 1 && command === `node "${script}"`, `the error was:\n${stderr}`);
-  // For the CPU: the CUDA library is built by the installation below.
+  // Only for the CPU; the installation below builds the CUDA library.
   const env = { ...process.env, FORETOKEN_CUDA_ARCHS: 'none' };
   run('sh', ['-c', command!], { cwd: tmpdir(), env });
   return load(project, env);
@@ -336,16 +345,16 @@ function main(): void {
   const poor = withoutCompilers();
   check('prebuilt binary, on a machine that cannot build', () => {
     const project = install(prebuilt, 'prebuilt-project', poor);
-    expect(nativeFiles(project, 'build').length === 0, 'it was built all the same');
+    expect(nativeFiles(project, 'build').length === 0, 'it was built although a binary exists');
     return load(project, poor);
   });
   check('prebuilt binary, without install scripts', () => {
     return load(install(prebuilt, 'scriptless-project', poor, '--ignore-scripts'), poor);
   });
-  check('few packages', () => checkPackages(path.join(work, 'prebuilt-project')));
+  check('number of packages', () => checkPackages(path.join(work, 'prebuilt-project')));
   check("README's example in a new project", () => runExample(path.join(work, 'scriptless-project')));
   check('bundles', () => checkBundles(path.join(work, 'scriptless-project')));
-  check('what the binaries need', () => checkGlibc(path.join(work, 'prebuilt-project')));
+  check('glibc of the binaries', () => checkGlibc(path.join(work, 'prebuilt-project')));
   check('prebuilt binary for arm64, emulated', () => loadOnArm64(path.join(work, 'prebuilt-project')));
   check('types in a strict project', () => checkTypes(path.join(work, 'prebuilt-project')));
   check('no binary, on a machine that cannot build: advice', () => {
@@ -361,8 +370,8 @@ function main(): void {
     return buildAsAdvised(install(bare, 'advised-project', process.env, '--ignore-scripts'));
   });
   check('no binary: built on installation', () => {
-    // Build tools and headers of Node come from npm; an address that refuses shows that nothing else is fetched.
-    // Kernels for one GPU are enough to show that they are built.
+    // Build tools and Node's headers come from npm; an address that refuses connections shows that nothing else is fetched.
+    // Kernels for one GPU are enough to show that kernels are built.
     const env = {
       ...process.env,
       NVM_NODEJS_ORG_MIRROR: 'http://127.0.0.1:9',
@@ -370,7 +379,7 @@ function main(): void {
     };
     const project = install(bare, 'bare-project', env);
     const built = nativeFiles(project, 'build/Release');
-    expect(built.length === 1, `build/Release holds ${built.length} addons, not one`);
+    expect(built.length === 1, `build/Release contains ${built.length} addons instead of one`);
     return load(project, env);
   });
 }

@@ -1,4 +1,4 @@
-// The published types compile in projects of every make: with what the language has alone, too.
+// The published types compile in projects of every kind, also with the types of the language alone.
 import path from 'node:path';
 import ts from 'typescript';
 import { TemporaryDirectory } from '../support/temporary';
@@ -6,7 +6,7 @@ import { TemporaryDirectory } from '../support/temporary';
 const root = path.join(__dirname, '../..');
 const temporary = new TemporaryDirectory();
 
-/** What TypeScript writes into dist/ for users. */
+/** Writes the declarations that TypeScript writes into dist/ for users. */
 function writeDeclarations(outDir: string): void {
   const read = (file: string): unknown =>
     ts.readConfigFile(path.join(root, file), (name) => ts.sys.readFile(name)).config;
@@ -17,7 +17,7 @@ function writeDeclarations(outDir: string): void {
   expect(program.emit().emitSkipped).toBe(false);
 }
 
-/** What TypeScript has to say about a project that uses the package, and about the package's types in it. */
+/** Returns TypeScript's errors in a project that uses the package, and in the package's types. */
 function problems(file: string, options: object): string[] {
   const base = { target: 'es2022', module: 'node16', moduleResolution: 'node16', strict: true, noEmit: true };
   const json = { ...base, skipLibCheck: false, ...options };
@@ -34,7 +34,7 @@ function problems(file: string, options: object): string[] {
     );
 }
 
-test('the published types need neither @types/node nor the DOM nor a newer library, and go together with each', () => {
+test('the published types need neither @types/node nor the DOM nor a newer library, and are compatible with each', () => {
   writeDeclarations(temporary.at('dist'));
   const bare = `import { LanguageModel, type Device, type GenerateOptions } from './dist/index';
     export async function use(options: GenerateOptions, device: Device): Promise<boolean> {
