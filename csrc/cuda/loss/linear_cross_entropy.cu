@@ -15,6 +15,8 @@
 // over rows run in row order and continue from the values already there; a chunk is a whole number of the tensor cores'
 // steps over rows. So no bit of a result depends on the chunks, except the bits of dW where the copy engine adds to it.
 //
+// docs/kernels/linear-cross-entropy.md has the versions of these kernels, with measurements.
+//
 // kBackward differs from kLossAndGrad only in that it does not write lse, as on the CPU.
 #include "csrc/cuda/kernels.h"
 #include "csrc/cuda/loss/linear_cross_entropy.cuh"
