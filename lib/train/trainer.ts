@@ -1,14 +1,10 @@
 import { resolve } from 'node:path';
 import { ForetokenError } from '../errors';
 import { loadWeights } from '../model/checkpoint';
-import { backwardHeadByHead, uploadBatch } from './loss';
 import { MtpModel } from '../model/model';
-import { accumulate } from '../tensor/ops/layers/elementwise';
-import { NO_TARGET } from '../tensor/ops/loss/no-target';
 import { sumSquares } from '../tensor/ops/optimizer/optimizer';
 import { scope } from '../tensor/scope';
-import type { Tensor } from '../tensor/tensor';
-import { PackedRows, RowOrder, splitHeldOut, type PackedBatch, type TokenFile } from './data';
+import { PackedRows, RowOrder, splitHeldOut, type TokenFile } from './data';
 import { checkRunOptions, checkTrainerOptions } from './check-options';
 import { evaluate, type Evaluation } from './evaluate';
 import type { TrainingLog } from './log';
@@ -18,6 +14,7 @@ import { planOf, type Plan } from './plan';
 import { Run, type RunOptions, type RunResult, type StepResult, type Work } from './run';
 import { RunDirectory, type Checkpoint } from './run-directory';
 import { loadOptimizer, readState, type SavedState } from './state';
+import { runTrainStep } from './train-step';
 import { Turns } from './turns';
 
 /**
@@ -213,15 +210,9 @@ export class Trainer implements Disposable {
     );
     const learningRate = this.#plan.learningRate(this.step);
     const weights = this.#plan.headWeights(this.step);
-    const counts = weights.map((_, i) => validCount(batches.map((batch) => batch.targets[i]!)));
-    const { sums, nll } = this.#enqueueStep(batches, weights, counts, learningRate);
-    const [values, nllSums] = await Promise.all([sums.data(), sumsByHead(nll)]);
-    for (const tensor of [sums, ...nll.flat()]) tensor.dispose();
-    const gradientNorm = values[weights.length]!;
-    const means = (sumOf: ArrayLike<number>): (number | null)[] =>
-      weights.map((weight, i) => (weight === 0 || counts[i] === 0 ? null : sumOf[i]! / counts[i]!));
-    const headLosses = means(nllSums ?? values);
-    const loss = means(values).reduce((total: number, mean, i) => total + weights[i]! * (mean ?? 0), 0);
+    const { loss, headLosses, gradientNorm } = await runTrainStep(this.model, this.#optimizer, {
+      ...{ batches, batchSize, weights, terms: this.recipe.loss, learningRate },
+    });
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
       const problem = `step ${this.step + 1}: the loss is ${loss} and the norm of the gradient ${gradientNorm}`;
       await this.#diverge(problem, Number.isFinite(loss));
@@ -233,43 +224,6 @@ export class Trainer implements Disposable {
     await this.#rotate(this.settings.keepCheckpoints);
     const seconds = (performance.now() - started) / 1000;
     return { step: this.step, loss, headLosses, learningRate, gradientNorm, tokens, seconds };
-  }
-
-  /**
-   * Returns [heads + 1], the sum of each head's losses and the norm of the gradient; and where losses have terms beside
-   * -log p(token), that of every row by head and batch.
-   */
-  #enqueueStep(
-    batches: readonly PackedBatch[],
-    weights: readonly number[],
-    counts: readonly number[],
-    learningRate: number,
-  ): { sums: Tensor; nll: Tensor[][] } {
-    const { model, recipe } = this;
-    const { batchSize, sequenceLength } = recipe;
-    // Means over all batches of the step, so that accumulating is the same as one large batch.
-    const rowWeights = weights.map((weight, i) => (counts[i] === 0 ? 0 : weight / counts[i]!));
-    return scope(() => {
-      model.parameters.zeroGradients();
-      const sums = model.device.zeros([weights.length + 1]);
-      const hasTerms = Object.values(recipe.loss).some((term) => term !== 0);
-      const outputs = hasTerms ? (['nll'] as const) : [];
-      const options = { ...recipe.loss, weights: rowWeights, outputs };
-      const nll: Tensor[][] = weights.map(() => []);
-      for (const batch of batches) {
-        const losses = scope(() => {
-          const rows = { ...batch, batch: batchSize, length: sequenceLength };
-          return backwardHeadByHead(model, uploadBatch(model.device, rows, model.heads), options);
-        });
-        losses.forEach((loss, i) => {
-          if (loss) accumulate(sums.view(i, [1]), loss.headLoss);
-          if (loss?.nll) nll[i]!.push(loss.nll);
-        });
-      }
-      const norm = this.#optimizer.update(learningRate);
-      sums.view(weights.length, [1]).copyFrom(norm);
-      return { sums, nll };
-    });
   }
 
   /**
@@ -405,23 +359,4 @@ function emitWarning(message: string): void {
 function otherCorpus({ checkpoint }: SavedState): ForetokenError {
   const problem = 'the corpus is another than that of the run; give the same text, tokenizer and exclusions';
   return new ForetokenError('INVALID_ARGUMENT', `cannot resume from ${checkpoint}: ${problem}`);
-}
-
-/** The sum over all rows of each head; null where there are none of any head. */
-async function sumsByHead(rows: readonly (readonly Tensor[])[]): Promise<number[] | null> {
-  if (rows.flat().length === 0) return null;
-  return Promise.all(
-    rows.map(async (ofHead) => {
-      const arrays = await Promise.all(ofHead.map((tensor) => tensor.data()));
-      let sum = 0;
-      for (const array of arrays) for (const value of array) sum += value;
-      return sum;
-    }),
-  );
-}
-
-function validCount(targets: readonly Int32Array[]): number {
-  let count = 0;
-  for (const array of targets) for (const target of array) if (target !== NO_TARGET) count += 1;
-  return count;
 }
