@@ -6,43 +6,42 @@ import { StepTimes } from './step-times';
 import { beginning, best, expectedTokensBySize } from './tree';
 import type { TreePlan } from './tree-plan';
 
-/** Sizes that are tried: draft nodes without the root. */
+/** Tree sizes to choose from: draft nodes without the root. */
 const SIZES = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 63];
 
-/** Measurements of one size before its time is believed. */
+/** Measurements of every size before the first choice. */
 const MINIMUM_SAMPLES = 3;
 
 /**
- * Sizes whose speeds differ by less look alike to these measurements. Of those the smallest is taken: larger trees more often
- * take longer in use than where they were tried.
+ * Speeds within this factor count as equal, because the measurements cannot tell them apart. Of equal sizes the smallest is
+ * chosen: larger trees are more often slower in use than in their trial.
  */
 const NOISE = 1.02;
 
 /**
- * Takes the tree size that gives the most expected tokens per second: the acceptance as counted so far over the step time
- * as measured so far, on this machine, for this model. Plain decoding is one of the sizes, so guessing ahead is dropped
- * where it does not pay.
+ * Chooses the tree size with the most expected tokens per second: acceptance counted so far, over step time measured so far on
+ * this machine with this model. Plain decoding is one of the sizes, so speculation stops when it does not pay.
  */
 export class AdaptivePlanner implements Planner {
   readonly #statistics: RankPathStatistics;
   readonly #sizes: readonly number[];
-  /** Of the device alone: what comes to it costs the same for every size. */
+  /** Device time per step, by tree size. */
   readonly #times = new StepTimes();
-  /** What comes to it. */
+  /** Time per step beside the device time, the same for every size. */
   readonly #overhead = new RecentDurations(9);
   #steps = 0;
   #allMeasured = false;
   readonly #exploration = new Exploration();
-  /** What was worked out from the statistics, by size; good for a few steps. */
+  /** Trees by size, planned from the statistics and kept for some steps. */
   readonly #trees = new Map<number, TreePlan>();
   #largest: TreePlan;
-  /** Expected tokens a second by size; worked out again when the trees are. */
+  /** Expected tokens per second by size, computed again with the trees. */
   #rates: ReadonlyMap<number, number> | null = null;
   /** The size in use. */
   #choice = 0;
-  /** The size that comes next to it. */
+  /** The second fastest size. */
   #runnerUp = 0;
-  /** Steps for which the size in use is still on trial, because it is new. */
+  /** Steps that still measure the size in use, because it is new. */
   #trial = 0;
 
   constructor(
@@ -51,7 +50,7 @@ export class AdaptivePlanner implements Planner {
     vocabSize: number,
   ) {
     this.#statistics = new RankPathStatistics(maxDepth, vocabSize);
-    // Shallow trees have an end.
+    // Shallow trees have fewer nodes than maxNodes.
     this.#largest = best(maxNodes, this.#statistics);
     const largest = this.#largest.parents.length - 1;
     this.#sizes = SIZES.filter((size) => size <= largest);
@@ -95,7 +94,7 @@ export class AdaptivePlanner implements Planner {
 
   #unmeasured(): number | undefined {
     if (this.#allMeasured) return undefined;
-    // One look at each before the second at any: a process gets faster as it warms up.
+    // Measure every size once before any size twice: a process gets faster as it warms up.
     const samples = this.#sizes.map((size) => this.#times.samples(size));
     const fewest = Math.min(...samples);
     this.#allMeasured = fewest >= MINIMUM_SAMPLES;
@@ -119,7 +118,7 @@ export class AdaptivePlanner implements Planner {
     return this.#rates!.get(size)!;
   }
 
-  /** How much fewer tokens a second a size gives than the one in use: one that is nearly as good costs nearly nothing. */
+  /** By which part a size is slower than the one in use: measuring a nearly equal size costs nearly nothing. */
   #shortfall(size: number): number {
     return Math.max(0, 1 - this.#rate(size) / this.#rate(this.#choice));
   }

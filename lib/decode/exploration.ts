@@ -1,27 +1,28 @@
-/** Steps between two looks, at the least. */
+/** Steps between two explorations at least. */
 const EXPLORE_STEPS = 128;
-/** What looks may cost of the time. */
+/** Share of the time that exploration may cost. */
 const EXPLORE_SHARE = 0.01;
+/** Steps that measure a size of no particular interest. */
 const PROBE_STEPS = 2;
-/** Enough to tell sizes apart that are nearly as fast. */
+/** Steps that measure a new size or the runner-up: enough to tell apart sizes of nearly the same speed. */
 export const TRIAL_STEPS = 8;
 
 /**
- * When a size other than the one in use is measured again: machines and contexts change. In turns that is the one that comes
- * next to the one in use, for longer, as it is the one that may turn out to be better, and one of all.
+ * Schedules measurements of sizes that are not in use, because machines and contexts change. Alternates between the runner-up
+ * and all sizes in turn. The runner-up is measured for longer: it is the size most likely to turn out faster.
  */
 export class Exploration {
   #steps = 0;
-  /** Steps that the present look still has. */
+  /** Steps left of the present exploration. */
   #left = 0;
   #size = 0;
   #count = 0;
-  /** Which of the sizes was the last one of all; they take turns. */
+  /** Index of the size that had the last turn. */
   #turn = 0;
-  /** Seconds that looks may cost before they have cost their share. */
+  /** Seconds that exploration may still cost. */
   #allowance = 0;
 
-  /** The size to look at in the next step, if it is one. */
+  /** Returns the size to measure in the next step; undefined if the next step should use the chosen size. */
   next(sizes: readonly number[], runnerUp: number): number | undefined {
     if (this.#left === 0) {
       if (this.#steps < EXPLORE_STEPS || this.#allowance < 0) return undefined;
@@ -36,8 +37,8 @@ export class Exploration {
 
   /**
    * Counts one step.
-   * @param lost seconds that it would not have taken without the look that it was part of
-   * @returns whether it was part of one
+   * @param lost seconds that the step cost more than one of the chosen size, if it explored
+   * @returns whether the step explored
    */
   observe(seconds: number, lost: number): boolean {
     this.#steps++;

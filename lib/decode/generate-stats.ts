@@ -2,40 +2,40 @@ import { PHASES, type PhaseSeconds } from './step-clock';
 import type { StepReport } from './step-report';
 import type { TreePlan } from './tree-plan';
 
-/** Why a text ended: `maxTokens` or the model's positions reached, the end-of-text token, or a stop string. */
+/** Why a text ended: at `maxTokens` or the model's last position, at the end-of-text token, or at a stop string. */
 export type FinishReason = 'length' | 'eos' | 'stop';
 
-/** What a generation did and what it took, in the field's terms. */
+/** Counts and times of a generation. */
 export interface GenerateStats {
   /** Tokens of the prompt. */
   promptTokens: number;
   /** Tokens generated. */
   tokens: number;
-  /** Verify forwards. */
+  /** Decoding steps: forward passes that verify a tree. */
   steps: number;
-  /** Tokens committed per verify forward: accepted drafts plus the one that verify draws; plain decoding has 1. */
+  /** Tokens committed per step: accepted drafts plus the token that verification draws; plain decoding has 1. */
   tokensPerStep: number;
   /** Draft nodes verified. */
   drafted: number;
-  /** How many of them were accepted. */
+  /** Draft nodes accepted. */
   accepted: number;
-  /** `[d-1]`: of the steps whose tree reached depth d, the share that accepted depth d. */
+  /** `[d-1]`: share of the steps with a tree of depth d or more that accepted a node of depth d. */
   cumulativeAcceptance: number[];
-  /** `[d-1]`: the same, of the steps that accepted depth d-1. */
+  /** `[d-1]`: the same share, of the steps that accepted a node of depth d-1. */
   conditionalAcceptance: number[];
-  /** Device time of each part of the steps. */
+  /** Device time of each phase, over all steps. */
   phaseSeconds: PhaseSeconds;
-  /** Wall-clock time of reading the prompt. */
+  /** Wall-clock time of the prompt's forward passes. */
   prefillSeconds: number;
   /** Wall-clock time of all steps. */
   decodeSeconds: number;
-  /** `tokens` over `decodeSeconds`: the prompt's time is not part of it. */
+  /** `tokens` over `decodeSeconds`, without the time of the prompt. */
   tokensPerSecond: number;
-  /** Null while the text goes on, and when it was aborted. */
+  /** Null while the text goes on and after an abort. */
   finishReason: FinishReason | null;
 }
 
-/** Counts as a generation goes on. */
+/** Collects the statistics of a generation. */
 export class StatsRecorder {
   #promptTokens = 0;
   #tokens = 0;
@@ -69,7 +69,7 @@ export class StatsRecorder {
     for (const phase of PHASES) this.#phases[phase] += phases[phase];
   }
 
-  /** Tokens handed out; those cut off behind an end are not. */
+  /** Counts the tokens that the caller receives, without tokens after the end of the text. */
   emitted(tokens: number): void {
     this.#tokens += tokens;
   }

@@ -13,18 +13,18 @@ import { fillSampling, TOKEN_IDS, type SamplingOptions } from '../tensor/ops/sam
 import { PHASES } from './step-clock';
 import type { TreePlan } from './tree-plan';
 
-/** The pieces of a text as they are made; `stats` is complete when the iteration has ended. */
+/** The pieces of a text as they are generated; `stats` is complete when the iteration has ended. */
 export interface Generation extends AsyncIterable<GeneratedPiece> {
-  /** What was generated and measured so far. */
+  /** Statistics so far. */
   readonly stats: GenerateStats;
 }
 
 /**
- * Continues a prompt. The output depends on the prompt, the sampling options and the seed alone, never on `speculation`,
- * the machine's load or the number of threads.
- * @param prompt text, or token ids; an empty one stands for the token that begins a text, where the model has one
- * @throws ForetokenError INVALID_ARGUMENT naming the option; the signal's reason when aborted; DIVERGED, behind the text up
- * to there, where the logits of a token are not numbers
+ * Continues a prompt. The output depends only on the prompt, the sampling options and the seed, never on `speculation`, the
+ * load of the machine or the number of threads.
+ * @param prompt text or token ids; an empty prompt stands for the token that begins a text, if the model has one
+ * @throws ForetokenError INVALID_ARGUMENT naming the option; the signal's reason when aborted; DIVERGED, after the text so far,
+ * if the logits of a token are not numbers
  * @example
  * ```ts
  * import { generate, loadModel, openDevice } from 'foretoken';
@@ -45,7 +45,7 @@ export function generate(
   return generateWith(null, model, tokenizer, prompt, options);
 }
 
-/** The same with a decoder that is kept from one text to the next. */
+/** Like {@link generate}, with a decoder that is kept from one text to the next. */
 export function generateWith(
   decoders: DecoderCache | null,
   model: MtpModel,
@@ -75,7 +75,7 @@ interface Run {
 
 const PROMPT = either<[string, ArrayLike<number>]>(string, TOKEN_IDS);
 
-/** Checks everything there is to check, so that a mistake shows at the call and not in the middle of a text. */
+/** Checks all arguments, so that a mistake fails at the call and not in the middle of a text. */
 function prepare(
   model: MtpModel,
   tokenizer: Tokenizer,
@@ -112,7 +112,7 @@ function prepare(
   };
 }
 
-/** What an empty prompt stands for: the token that begins a text. */
+/** Returns the token that begins a text, for an empty prompt. */
 function beginning({ config }: MtpModel, { bosId, eosId }: Tokenizer): number[] {
   const bos = bosId ?? config.bosTokenId;
   if (bos !== null) return [bos];
@@ -177,8 +177,8 @@ async function* decode(
 }
 
 /**
- * The planner's tree, or none: where it would stand beyond the last position of the model, and at a prompt of one token,
- * which leaves the heads nothing to look at yet.
+ * Returns the planner's tree, or the root alone if the tree would reach beyond the last position of the model. After a prompt
+ * of one token it is the root alone, too: the heads have no state to draft from yet.
  */
 function planThatFits(planner: Planner, model: MtpModel, length: number): TreePlan {
   const plan = planner.next();

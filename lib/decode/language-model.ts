@@ -10,14 +10,15 @@ import { generateWith, type Generation } from './generate';
 import { DecoderCache } from './decoder-cache';
 import type { GenerateOptions } from './options';
 
-/** Where {@link LanguageModel.load} puts a model, and in what type. */
+/** Device and type for {@link LanguageModel.load}. */
 export interface LoadOptions {
-  /** Default `auto`; one that is opened here is closed with the model. */
+  /** Default `auto`. A device that `load` opens is closed together with the model. */
   device?: Device | DeviceName;
   /**
-   * Default float32. With bfloat16 weights are kept in bfloat16 alone, so the model cannot be trained; activations are bfloat16 where
-   * the device computes in it, else float32, rounded where they meet a matrix. With int8, on the CPU, matrices take a quarter of what
-   * they take in float32, and activations are brought to int8 where they meet one. Text is the same with any speculation in every type.
+   * Type of the weights; default float32. Weights in bfloat16 or int8 cannot be trained. With bfloat16, activations are bfloat16
+   * if the device computes in it, else float32 that is rounded before each product. With int8, on the CPU, matrices take a
+   * quarter of their size in float32, and activations are converted to int8 before each product. In every type, the text is
+   * the same with any speculation.
    */
   dtype?: WeightDType;
 }
@@ -44,7 +45,7 @@ export class LanguageModel implements Disposable {
   readonly #decoders = new DecoderCache();
 
   constructor(
-    /** The model, disposed together with this. */
+    /** The model, disposed together with this object. */
     readonly model: MtpModel,
     /** Its tokenizer. */
     readonly tokenizer: Tokenizer,
@@ -54,8 +55,8 @@ export class LanguageModel implements Disposable {
   }
 
   /**
-   * Opens a model's directory, or the newest checkpoint in a training run's.
-   * @param options a device alone may be given instead
+   * Opens a model's directory, or the newest checkpoint in the directory of a training run.
+   * @param options or only a device
    * @throws ForetokenError INVALID_ARGUMENT naming the option; FILE_ACCESS, CORRUPT_FILE naming the tensor, INVALID_CONFIG naming
    * the field
    */
@@ -85,21 +86,21 @@ export class LanguageModel implements Disposable {
   }
 
   /**
-   * Continues a prompt, piece by piece; see {@link generate}. What a text needs on the device is kept for the next one with the
-   * same options, until that is another or the model is disposed.
+   * Continues a prompt, piece by piece; see {@link generate}. Memory and captured steps of the last text are kept for the next
+   * text with the same options.
    */
   generate(prompt: string | ArrayLike<number>, options: GenerateOptions = {}): Generation {
     return generateWith(this.#decoders, this.model, this.tokenizer, prompt, options);
   }
 
-  /** Frees the model, and the device when `load` opened it. */
+  /** Frees the model, and the device if `load` opened it. */
   dispose(): void {
     this.#decoders.dispose();
     this.model.dispose();
     this.#ownDevice?.dispose();
   }
 
-  /** What `using` calls: {@link dispose}. */
+  /** Calls {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

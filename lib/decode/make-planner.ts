@@ -6,14 +6,14 @@ import type { Planner, StepOutcome } from './planner';
 import { best, chain, full } from './tree';
 import type { TreePlan } from './tree-plan';
 
-/** The root alone: plain decoding. */
+/** The tree of plain decoding. */
 export const ROOT_ONLY: TreePlan = chain(0);
 
 function fixed(plan: TreePlan): Planner {
   return { maxDepth: plan.maxDepth, next: () => plan, observe: () => undefined };
 }
 
-/** The same number of nodes always, on the paths accepted most often. */
+/** Plans trees of a fixed number of nodes, on the paths accepted most often. */
 class BestPlanner implements Planner {
   readonly #statistics: RankPathStatistics;
   #plan: TreePlan;
@@ -38,7 +38,7 @@ class BestPlanner implements Planner {
   }
 }
 
-/** What was learned about a model's acceptance and speed serves all its generations. */
+/** Planners by model and size: all texts of a model share what was measured. */
 const adaptivePlanners = new WeakMap<MtpModel, Map<number, AdaptivePlanner>>();
 
 function adaptivePlanner(model: MtpModel, maxNodes: number): AdaptivePlanner {
@@ -50,6 +50,7 @@ function adaptivePlanner(model: MtpModel, maxNodes: number): AdaptivePlanner {
   return planner;
 }
 
+/** Makes the planner for a kind of speculation. */
 export function makePlanner(speculation: Speculation, model: MtpModel): Planner {
   const deepest = model.numHeads - 1;
   if (speculation === 'none' || deepest === 0) return fixed(ROOT_ONLY);

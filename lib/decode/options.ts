@@ -16,51 +16,51 @@ import type { MtpModel } from '../model/model';
 import { SAMPLING_OPTIONS, type SamplingOptions } from '../tensor/ops/sampling/sampling';
 import { countNodes } from './tree';
 
-/** Largest draft tree, the root not counted. */
+/** Most draft nodes of a tree, the root not counted. */
 export const MAX_DRAFT_NODES = 63;
 
-/** How to guess ahead. Whatever is chosen, the output is the same to the last token; only the speed differs. */
+/** The shape of draft trees. Every choice gives the same output to the last token; only the speed differs. */
 export type Speculation =
   | 'none'
   | {
-      /** The heads' first choices, one after another. */
+      /** The likeliest token of each head, one after another. */
       tree: 'chain';
-      /** How many of heads 2 … n draft. Default: all. */
+      /** How many of the heads 2 … n draft. Default: all. */
       depth?: number;
     }
   | {
-      /** Alternatives at every depth, under every node above. */
+      /** The same number of alternatives under every node of a depth. */
       tree: 'full';
-      /** widths[i] alternatives at depth i+1, for heads 2 … n at most; 63 nodes in all at most, and no more than tokens. */
+      /** widths[i] alternatives at depth i+1, for at most heads 2 … n; at most 63 nodes in all, no width above the vocabulary. */
       widths: readonly number[];
     }
   | {
-      /** The paths that were accepted most often so far. */
+      /** The paths accepted most often so far. */
       tree: 'best';
       /** Draft nodes, 0 … 63. Default 8. */
       nodes?: number;
     }
   | {
-      /** As many of those as give the most tokens per second here and now; possibly none. */
+      /** As many nodes of `best` as give the most tokens per second on this machine, possibly none. */
       tree: 'adaptive';
-      /** Draft nodes at most, 0 … 63. Default 16. */
+      /** Most draft nodes, 0 … 63. Default 16. */
       maxNodes?: number;
     };
 
 export interface GenerateOptions extends SamplingOptions {
-  /** Most tokens to generate; Infinity: as many as the model has positions for. Default 256. */
+  /** Most tokens to generate; Infinity stands for all positions of the model. Default 256. */
   maxTokens?: number;
-  /** Ends the text right before any of these. */
+  /** Strings that end the text; it stops right before the first of them. */
   stop?: string | readonly string[];
-  /** Goes on behind the end-of-text token. Default false. */
+  /** Whether to continue after the end-of-text token. Default false. */
   ignoreEos?: boolean;
-  /** Rejects the iteration with the signal's reason. Looked at after every step. */
+  /** Aborts the iteration, which rejects with the signal's reason. Checked after every step. */
   signal?: AbortSignal;
-  /** Default: adaptive for models with several heads. */
+  /** Default: adaptive for models with several heads, else none. */
   speculation?: Speculation;
 }
 
-/** What there is to choose in trees of a model. */
+/** Returns the checker of draft trees for a model. */
 function speculationOf(heads: number, vocabSize: number): Checker<Speculation> {
   const deepest = heads - 1;
   const nodes = integer(0, MAX_DRAFT_NODES);
@@ -76,7 +76,7 @@ function speculationOf(heads: number, vocabSize: number): Checker<Speculation> {
 }
 
 /**
- * Checks everything that can be told without the prompt.
+ * Checks all options that do not depend on the prompt.
  * @throws ForetokenError INVALID_ARGUMENT naming the option, what was given and what is allowed
  */
 export function checkGenerateOptions(

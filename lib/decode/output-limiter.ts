@@ -4,13 +4,13 @@ import type { FinishReason } from './generate-stats';
 import type { GenerateOptions } from './options';
 import { StopStrings } from './stop-strings';
 
-/** What one step adds to the text. */
+/** The part of a text that one step adds. */
 export interface GeneratedPiece {
-  /** Whole characters only; may be empty while one is not complete or a stop string may be beginning. */
+  /** Whole characters only; empty while a character is incomplete or a stop string may have begun. */
   text: string;
-  /** The token ids, up to the one that ends the text. */
+  /** The token ids, up to and including the one that ends the text. */
   tokens: number[];
-  /** How many of the tokens were guessed ahead and accepted: all but the last, in most steps. */
+  /** How many of the tokens are accepted drafts: in most steps all except the last. */
   accepted: number;
 }
 

@@ -1,21 +1,21 @@
 import type { TreePlan } from './tree-plan';
 
-/** What a step did, for whoever plans the next one. */
+/** The outcome of a step, from which a planner learns. */
 export interface StepOutcome {
   plan: TreePlan;
   /** Accepted nodes, root first. */
   path: readonly number[];
   /** Wall-clock time from one step's end to the next one's. */
   seconds: number;
-  /** The device's part of it. */
+  /** The part of that time that the device took. */
   deviceSeconds: number;
-  /** Whether it was the first of its form, which takes longer than those that follow. */
+  /** Whether the step was the first of its form, which takes longer than later ones. */
   isFirst: boolean;
 }
 
 /** Chooses the tree of every step. */
 export interface Planner {
-  /** Deepest tree this planner will ever ask for: how many heads must draft. */
+  /** Depth of the deepest tree that the planner will choose: how many heads must draft. */
   readonly maxDepth: number;
   next(): TreePlan;
   observe(outcome: StepOutcome): void;

@@ -1,18 +1,18 @@
 import { check, either, integer, oneOf } from '../check';
 import type { TreePlan } from './tree-plan';
 
-/** Share of the first choice that heads are believed to hit before anything was counted. */
+/** Prior probability that a head's first choice is accepted. */
 const PRIOR_FIRST = 0.6;
-/** The same off the likeliest path, where the heads guess for another text than the one of the path. */
+/** The same off the likeliest path, where the heads have not seen the tokens of the path. */
 const PRIOR_FIRST_ELSEWHERE = 0.3;
-/** How likely a rank is believed to be, next to the one before it. */
+/** Prior probability of a rank relative to the rank before it. */
 const PRIOR_DECAY = 0.3;
-/** What the prior weighs, in observations. */
+/** Weight of the prior, in observations. */
 const PRIOR_WEIGHT = 4;
 
 /**
- * Whether plans are to be made anew after so many steps. One step changes the statistics too little to pay for it, and the
- * more there are, the less.
+ * Whether to plan again after `steps` steps. A single step changes the statistics too little to pay for a new plan, and later
+ * steps change them less.
  */
 export function isTimeToReplan(steps: number): boolean {
   return steps % (steps < 256 ? 32 : 128) === 0;
@@ -23,19 +23,19 @@ export const MAX_RANK = 7;
 
 const VOCAB_SIZE = either<[number, number]>(integer(1), oneOf(Infinity));
 
-/** What was counted of one rank path, and of those that go on from it. */
+/** Counts of one rank path and of the paths that continue it. */
 interface Counts {
   tried: number;
   accepted: number;
-  /** By rank. */
+  /** Counts of the next rank, by rank. */
   children: (Counts | undefined)[];
 }
 
 const newCounts = (): Counts => ({ tried: 0, accepted: 0, children: [] });
 
 /**
- * How often each rank path is accepted: the path [0, 2] is the node that holds the third choice of the second drafting head
- * under the first choice of the first. Counted per path, because off the likeliest path the heads are far from
+ * Counts how often each rank path is accepted. The path [0, 2] is the node with the third choice of the second drafting head
+ * under the first choice of the first. Counts are kept by path, because off the likeliest path the heads are far from
  * independent.
  */
 export class RankPathStatistics {
@@ -44,8 +44,8 @@ export class RankPathStatistics {
   readonly #maxRank: number;
 
   /**
-   * @param maxDepth depth that trees may reach: the number of drafting heads
-   * @param vocabSize how many tokens there are to draft
+   * @param maxDepth depth of the deepest tree: the number of drafting heads
+   * @param vocabSize number of different tokens
    */
   constructor(
     readonly maxDepth: number,
@@ -67,7 +67,7 @@ export class RankPathStatistics {
       if (parent < 0) return;
       const own = (counts[parent]!.children[tree.ranks[node]!] ??= newCounts());
       counts[node] = own;
-      // Nothing is learned about a node whose parent was not accepted.
+      // A node whose parent was rejected teaches nothing.
       if (!accepted.has(parent)) return;
       own.tried++;
       if (accepted.has(node)) own.accepted++;
@@ -75,8 +75,8 @@ export class RankPathStatistics {
   }
 
   /**
-   * Estimated probability that a child of this rank path's last node is accepted once that node is, by the child's rank; empty
-   * where nothing is drafted.
+   * Estimates, by rank, the probability that a child of this rank path's last node is accepted if that node is. Empty if no
+   * child is drafted.
    */
   conditionals(path: readonly number[]): number[] {
     if (path.length >= this.maxDepth || path.some((rank) => rank > this.#maxRank)) return [];
@@ -92,12 +92,12 @@ export class RankPathStatistics {
     return conditionals;
   }
 
-  /** Estimated probability that the last node of this rank path is accepted once those before it are. */
+  /** Estimates the probability that the last node of this rank path is accepted if all nodes before it are. */
   conditional(path: readonly number[]): number {
     return this.conditionals(path.slice(0, -1))[path.at(-1)!] ?? 0;
   }
 
-  /** Estimated probability that all nodes of this rank path are accepted; 0 for paths that are never drafted. */
+  /** Estimates the probability that all nodes of this rank path are accepted; 0 for paths that are never drafted. */
   acceptance(path: readonly number[]): number {
     return path.reduce((joint, _, i) => joint * this.conditional(path.slice(0, i + 1)), 1);
   }

@@ -1,10 +1,10 @@
-/** The latest measurements of something that may be disturbed, which makes it longer. */
+/** A sliding window of durations; reports the lower quartile, because interference only lengthens a measurement. */
 export class RecentDurations {
   readonly #values: number[] = [];
   #value: number | null = 1;
 
   constructor(
-    /** How many of them count. */
+    /** Length of the window. */
     private readonly kept: number,
   ) {}
 
@@ -12,7 +12,7 @@ export class RecentDurations {
     return this.#values.length;
   }
 
-  /** What they say: their lower quartile, 1 before there are any. */
+  /** The lower quartile; 1 while the window is empty. */
   get value(): number {
     this.#value ??= this.#values.toSorted((a, b) => a - b)[Math.floor((this.count - 1) / 4)]!;
     return this.#value;
@@ -21,6 +21,6 @@ export class RecentDurations {
   add(value: number): void {
     this.#values.push(value);
     if (this.#values.length > this.kept) this.#values.shift();
-    this.#value = null; // sorted when somebody asks
+    this.#value = null; // sorted on demand
   }
 }

@@ -5,32 +5,32 @@ import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import type { TreePlan } from './tree-plan';
 
-/** What the host tells the device before a step, in the order of the tensor. */
+/** Numbers that the host uploads before a step. */
 interface StepState {
   /** The last committed token: the root of the tree. */
   root: number;
-  /** Committed positions in the cache, the root's not among them. */
+  /** Committed positions in the cache, without the root's. */
   length: number;
-  /** Row of the step before at which the root was drawn. */
+  /** Node of the previous step at which the root was drawn. */
   drawnAt: number;
-  /** Tokens of prompt and output, the root the last one. */
+  /** Tokens of prompt and output, the root included. */
   historyLength: number;
   promptLength: number;
 }
 
-/** The inputs of a decoding step that change from one step to the next: few enough for one small upload. */
+/** Inputs of a decoding step that change with every step, in one small upload. */
 export class StepInputs implements Disposable {
   readonly root: Tensor;
   readonly length: Tensor;
   readonly drawnAt: Tensor;
-  /** The position of that row: the last committed one. */
+  /** Position of that node: the last committed one. */
   readonly position: Tensor;
-  /** Prompt and output, for penalties; null when nothing needs them. */
+  /** Prompt and output, for penalties; null without penalties. */
   readonly history: DeviceHistory | null = null;
   readonly #state: Tensor;
   readonly #tensors: Tensor[];
 
-  /** @param capacity tokens there must be room for in the history; null without one */
+  /** @param capacity tokens of the history at most; null for no history */
   constructor(device: Device, capacity: number | null) {
     const make = (tensor: Tensor): Tensor => {
       this.#tensors.push(keep(tensor));
@@ -50,11 +50,11 @@ export class StepInputs implements Disposable {
     this.#state.write(Int32Array.of(root, length, drawnAt, length - 1, historyLength, promptLength));
   }
 
-  /** Adds tokens to the history, behind the `start` that are there. */
+  /** Appends tokens to a history of `start` tokens. */
   extendHistory(start: number, tokens: Int32Array): void {
     if (!this.history || tokens.length === 0) return;
-    using room = this.history.tokens.view(start, [tokens.length]);
-    room.write(tokens);
+    using target = this.history.tokens.view(start, [tokens.length]);
+    target.write(tokens);
   }
 
   dispose(): void {
@@ -66,12 +66,12 @@ export class StepInputs implements Disposable {
   }
 }
 
-/** Tokens to draft at each depth: a few more than a plan needs, so that more plans have the same form. */
+/** Tokens to draft at each depth, rounded up to a power of two so that more plans have the same form. */
 export function draftWidth({ width }: TreePlan): number {
   return 2 ** Math.ceil(Math.log2(width));
 }
 
-/** A tree plan on the device. Plans of the same form take each other's place. */
+/** A tree plan on the device. A plan of the same form can replace it. */
 export class PlanInputs implements Disposable {
   readonly depths: Tensor;
   readonly ranks: Tensor;
@@ -87,17 +87,17 @@ export class PlanInputs implements Disposable {
     this.rowOffsets = keep(device.tensor(Int32Array.of(0, plan.parents.length)));
   }
 
-  /** What two plans have in common that can take each other's place. */
+  /** Returns the form of a plan: plans of equal form can replace each other. */
   static form(plan: TreePlan): string {
     return `${plan.parents.length}/${plan.maxDepth}/${draftWidth(plan)}`;
   }
 
-  /** The tree, whose root follows `length` committed positions. */
+  /** Returns the tree with its root after `length` committed positions. */
   treeAt(length: Tensor): TreeRows {
     return { rowOffsets: this.rowOffsets, lengths: length, parents: this.#parents };
   }
 
-  /** Takes over a plan of the same form. */
+  /** Uploads a plan of the same form. */
   set plan(plan: TreePlan) {
     if (plan === this.#plan) return;
     this.#plan = plan;

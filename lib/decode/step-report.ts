@@ -4,14 +4,14 @@ import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { MARKS, StepClock, type PhaseSeconds } from './step-clock';
 
-/** What the host learns of a step. */
+/** Results of a step that the host needs. */
 export interface StepReport {
   /** Accepted nodes of the tree, root first. */
   path: number[];
   /** The token drawn at each of them. */
   tokens: Int32Array;
   seconds: PhaseSeconds;
-  /** Whether the step was captured for this run, and so ran on memory that no cache had seen: its time says little. */
+  /** Whether this run had to capture the step and ran on memory that no processor cache held: its time says little. */
   isFirst: boolean;
 }
 
@@ -19,7 +19,7 @@ export interface StepReport {
 const COUNT = MARKS;
 const PATH = COUNT + 1;
 
-/** The tensor in which a step leaves its report, so that the host needs one readback. */
+/** The tensor that a step writes its report to, so that the host needs one readback. */
 export class ReportBuffer implements Disposable {
   readonly #tensor: Tensor;
   /** Where the drawn tokens begin. */
@@ -37,14 +37,14 @@ export class ReportBuffer implements Disposable {
     return new StepClock(this.#tensor);
   }
 
-  /** Enqueues the copies of what verification found. */
+  /** Enqueues copies of the results of verification into the report. */
   write({ counts, path, drawn }: Pick<VerifyTreeResult, 'counts' | 'path' | 'drawn'>): void {
     this.#tensor.view(COUNT, counts.shape).copyFrom(counts);
     this.#tensor.view(PATH, path.shape).copyFrom(path);
     this.#tensor.view(this.#drawn, drawn.shape).copyFrom(drawn);
   }
 
-  /** Waits for the step and reads what the device knows of it. */
+  /** Waits for the step and reads its report. */
   async read(): Promise<Omit<StepReport, 'isFirst'>> {
     const report = (await this.#tensor.data()) as Int32Array;
     const count = report[COUNT]!;

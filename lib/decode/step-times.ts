@@ -1,23 +1,22 @@
 import { RecentDurations } from './recent-durations';
 
-/** Measurements that count. */
+/** Lengths of the windows. */
 const KEPT_OF_PACE = 9;
 const KEPT_OF_SIZES = 24;
 
 /**
- * How long a step takes by the size of its tree, as measured. Machines change their pace while sizes are tried seldom, so
- * steps of the size in use tell of the pace, and trials tell of their size: relative to the pace of that moment. Whatever else
- * runs on the machine makes steps longer, never shorter, so the faster ones tell; and a larger tree never takes less than a
- * smaller one.
+ * Measured step times by tree size. The pace of a machine changes more often than a size is measured. So steps of the size in
+ * use measure the pace, and trials measure their size relative to the current pace. Other load only lengthens steps, so the
+ * faster measurements count. A larger tree never takes less time than a smaller one.
  */
 export class StepTimes {
-  /** By size: seconds at pace 1. */
+  /** Seconds at pace 1, by size. */
   readonly #sizes = new Map<number, RecentDurations>();
   readonly #pace = new RecentDurations(KEPT_OF_PACE);
 
   /**
    * Counts one step.
-   * @param isTrial whether it tells of its size, rather than of the pace
+   * @param isTrial whether the step measures its size rather than the pace
    */
   observe(size: number, seconds: number, isTrial: boolean): void {
     const known = this.#sizes.get(size) ?? new RecentDurations(KEPT_OF_SIZES);
@@ -26,17 +25,17 @@ export class StepTimes {
     else this.#pace.add(seconds / known.value);
   }
 
-  /** How many measurements of a size there are, as far as they are remembered. */
+  /** Number of measurements of a size in the window. */
   samples(size: number): number {
     return this.#sizes.get(size)?.count ?? 0;
   }
 
   /**
-   * Seconds for each of some sizes.
-   * @param sizes rising, each measured at least once
+   * Estimates the seconds of a step of each size.
+   * @param sizes in rising order, each measured at least once
    */
   estimates(sizes: readonly number[]): number[] {
-    // Neighbours in the wrong order are one measurement of both (isotonic regression, pool adjacent violators).
+    // Neighbours in the wrong order share their mean (isotonic regression by pooling adjacent violators).
     const pools: { seconds: number; count: number }[] = [];
     for (const size of sizes) {
       let pool = { seconds: this.#pace.value * this.#sizes.get(size)!.value, count: 1 };

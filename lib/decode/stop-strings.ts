@@ -1,6 +1,6 @@
 /**
- * Finds stop strings in text that comes in pieces. Text that could be the beginning of one is held back until it is
- * clear.
+ * Finds stop strings in text that arrives in pieces. Holds back text that may be the beginning of a stop string until the next
+ * pieces decide.
  */
 export class StopStrings {
   #held = '';
@@ -10,7 +10,7 @@ export class StopStrings {
     this.#stops = (typeof stops === 'string' ? [stops] : [...stops]).filter((stop) => stop.length > 0);
   }
 
-  /** Adds a piece; gives back what can be shown, and whether a stop string ended it. */
+  /** Adds a piece. Returns the text that can be shown, and whether a stop string ended it. */
   push(piece: string): { text: string; stopped: boolean } {
     const text = this.#held + piece;
     const found = this.#stops.map((stop) => text.indexOf(stop)).filter((index) => index >= 0);
@@ -23,7 +23,7 @@ export class StopStrings {
     return { text: text.slice(0, text.length - held), stopped: false };
   }
 
-  /** What is still held back, when no more text comes. */
+  /** Returns the text still held back, when no more text follows. */
   flush(): string {
     const text = this.#held;
     this.#held = '';
@@ -31,7 +31,7 @@ export class StopStrings {
   }
 }
 
-/** Length of the longest end of `text` that `stop` begins with. */
+/** Length of the longest suffix of `text` that is a prefix of `stop`. */
 function overlap(text: string, stop: string): number {
   for (let length = Math.min(text.length, stop.length - 1); length > 0; length--) {
     if (text.endsWith(stop.slice(0, length))) return length;

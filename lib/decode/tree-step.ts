@@ -12,7 +12,7 @@ import { draftWidth, PlanInputs, type StepInputs } from './step-inputs';
 import { ReportBuffer, type StepReport } from './step-report';
 import type { TreePlan } from './tree-plan';
 
-/** What all steps of a decoder share. */
+/** Parts of a decoder that all its steps share. */
 export interface StepContext {
   model: MtpModel;
   cache: KvCache;

@@ -21,12 +21,12 @@ function plan(nodes: readonly Node[]): TreePlan {
   };
 }
 
-/** The likeliest token of each depth, one after another. */
+/** A tree of the likeliest token of each depth, one after another. */
 export function chain(depth: number): TreePlan {
   return full(new Array<number>(depth).fill(1));
 }
 
-/** Draft nodes of a {@link full} tree. */
+/** Counts the draft nodes of a {@link full} tree. */
 export function countNodes(widths: readonly number[]): number {
   let level = 1;
   let nodes = 0;
@@ -34,7 +34,7 @@ export function countNodes(widths: readonly number[]): number {
   return nodes;
 }
 
-/** widths[i] alternatives at depth i+1, under every node above. */
+/** A tree with widths[i] alternatives at depth i+1 under every node of depth i. */
 export function full(widths: readonly number[]): TreePlan {
   const nodes: Node[] = [ROOT];
   let level = [0];
@@ -47,14 +47,13 @@ export function full(widths: readonly number[]): TreePlan {
 }
 
 /**
- * The `nodes` draft nodes that are likeliest to be accepted, by the joint acceptance of their rank paths. As a child is
- * never likelier than its parent, taking the likeliest node within reach again and again gives the best tree of every
- * size.
+ * A tree of the `nodes` draft nodes that are likeliest to be accepted, by the joint acceptance of their rank paths. A child is
+ * never likelier than its parent, so adding the likeliest child again and again gives the best tree of every size.
  */
 export function best(nodes: number, statistics: RankPathStatistics): TreePlan {
   const chosen: RankedNode[] = [{ ...ROOT, acceptance: 1 }];
   const paths: number[][] = [[]];
-  // What may hang under the nodes chosen so far: one for each rank that heads draft, where anything is drafted at all.
+  // Candidates: children of the nodes chosen so far, one for each rank that heads draft.
   const within: RankedNode[] = [];
   for (let parent = 0; ; parent++) {
     const { depth, acceptance } = chosen[parent]!;
@@ -63,7 +62,7 @@ export function best(nodes: number, statistics: RankPathStatistics): TreePlan {
       within.push({ parent, depth: depth + 1, rank: rank++, acceptance: acceptance * conditional });
     }
     if (chosen.length > nodes || within.length === 0) return plan(chosen);
-    // First among equals, so that the plan does not depend on anything but the statistics.
+    // The first among equals, so that the plan depends on the statistics alone.
     let next = 0;
     for (let i = 1; i < within.length; i++) if (within[i]!.acceptance > within[next]!.acceptance) next = i;
     const [node] = within.splice(next, 1);
@@ -72,7 +71,7 @@ export function best(nodes: number, statistics: RankPathStatistics): TreePlan {
   }
 }
 
-/** The root and the first draft nodes of a tree: of {@link best} the best tree of that size. */
+/** The root and the first `nodes` draft nodes of a tree: of a {@link best} tree, the best tree of that size. */
 export function beginning({ parents, depths, ranks }: TreePlan, nodes: number): TreePlan {
   return plan(
     Array.from(parents.subarray(0, nodes + 1), (parent, node) => ({
@@ -88,8 +87,8 @@ interface RankedNode extends Node {
 }
 
 /**
- * Tokens that a step is expected to commit, for every size: [n] is that of the tree's root and first n draft nodes. The one
- * token that is always drawn, and the accepted drafts.
+ * Tokens that a step is expected to commit: the accepted drafts and the one token that is always drawn. Element n is for the
+ * root and the first n draft nodes.
  */
 export function expectedTokensBySize(tree: TreePlan, statistics: RankPathStatistics): number[] {
   const nodes: { path: readonly number[]; acceptance: number }[] = [];
@@ -112,7 +111,7 @@ const TREE_PLAN: Checker<TreePlan> = checker('a TreePlan, as buildTree makes it'
 });
 
 /**
- * Tokens that a step with this tree is expected to commit.
+ * Returns the number of tokens that a step with this tree is expected to commit.
  * @throws ForetokenError INVALID_ARGUMENT naming the argument
  */
 export function expectedTokens(tree: TreePlan, statistics: RankPathStatistics): number {
@@ -121,16 +120,16 @@ export function expectedTokens(tree: TreePlan, statistics: RankPathStatistics): 
   return expectedTokensBySize(tree, statistics).at(-1)!;
 }
 
-/** A tree plan for library users. */
+/** A description of a tree for {@link buildTree}. */
 export type TreeShape =
   | {
       /** The likeliest token of each depth, one after another. */
       tree: 'chain';
-      /** How many. */
+      /** Number of draft nodes. */
       depth: number;
     }
   | {
-      /** Alternatives at every depth, under every node above. */
+      /** The same number of alternatives under every node of a depth. */
       tree: 'full';
       /** widths[i] alternatives at depth i+1. */
       widths: readonly number[];
@@ -140,11 +139,11 @@ export type TreeShape =
       tree: 'best';
       /** Draft nodes, the root not counted. */
       nodes: number;
-      /** How often each path was accepted so far. */
+      /** Acceptance of each path so far. */
       statistics: RankPathStatistics;
     };
 
-/** Largest tree that is planned: far more than kernels verify at once, and than pays. */
+/** Most nodes of a planned tree: far more than kernels verify at once, and more than pays. */
 const MAX_PLANNED_NODES = 4096;
 
 const nodes = integer(0, MAX_PLANNED_NODES);
@@ -156,7 +155,7 @@ const TREE_SHAPE = variants<TreeShape, 'tree'>('tree', {
 });
 
 /**
- * Plans a draft tree: a chain, a full tree, or the best one under acceptance statistics; of 4096 draft nodes at most.
+ * Plans a draft tree of at most 4096 draft nodes: a chain, a full tree, or the best tree under acceptance statistics.
  * @throws ForetokenError INVALID_ARGUMENT naming the option, what was given and what is allowed
  */
 export function buildTree(shape: TreeShape): TreePlan {
