@@ -1,28 +1,28 @@
-// Adaptive trees on machines that are made up: how near they come to the best size there is.
+// Adaptive trees on simulated machines: how close their choices are to the best size.
 import { AdaptivePlanner } from '../../lib/decode/adaptive';
 import type { TreePlan } from '../../lib/decode/tree-plan';
 import { Random } from '../support/random';
 
-/** What a step takes by its drafts, in microseconds. */
+/** Microseconds of a step by its number of drafts. */
 type StepTime = (size: number) => number;
 
 interface Machine {
   time: StepTime;
-  /** Mean of what comes to a step at random, next to it. */
+  /** Mean of the random delay of a step, relative to its time. */
   noise: number;
-  /** Every so many steps the pace changes. */
+  /** Largest relative change of the pace, which changes every 500 steps. */
   drift: number;
 }
 
-/** How likely the first choice of each depth is accepted, where the depth before is; other choices never are. */
+/** Probability by depth that the first choice is accepted if the depth before was; other choices are always rejected. */
 type Acceptance = readonly number[];
 
 const OVERHEAD = 8;
 const STEPS = 6000;
-/** What preparing a tree takes. */
+/** Extra microseconds of the first step with a tree. */
 const FIRST = 400;
 
-/** How often each size was used, from some step on. */
+/** Counts how often each size is used from step `from` on. */
 function run(
   seed: number,
   machine: Machine,
@@ -68,7 +68,7 @@ function accepted({ parents, ranks, depths }: TreePlan, acceptance: Acceptance, 
   }
 }
 
-/** Tokens a second of a mixture of sizes, next to the best size there is. */
+/** Tokens per second of a mixture of sizes, relative to the best size. */
 function quality(uses: ReadonlyMap<number, number>, { time }: Machine, acceptance: Acceptance): number {
   const tokens = (size: number): number => {
     let [sum, probability] = [1, 1];
@@ -85,7 +85,7 @@ function quality(uses: ReadonlyMap<number, number>, { time }: Machine, acceptanc
   return all / micros / best;
 }
 
-/** What this project's own small models and machines showed. */
+/** Step times by size, measured with small models of this project. */
 const measured = [61, 66, 72, 77, 83, 90, 97, 105, 115, 128, 140, 152, 165, 178, 190, 202, 215];
 const time: StepTime = (size) => measured[size]!;
 const heads8 = [0.92, 0.8, 0.76, 0.75, 0.62, 0.72, 0.3];
@@ -103,7 +103,7 @@ test.each([
   ['4 heads', heads4, 0.1],
   ['4 heads on a noisy machine', heads4, 0.2],
 ])(
-  '%s: nine of ten runs come within 5 %% of the best size, half of them within 1.5 %%',
+  '%s: nine of ten runs are within 5 %% of the best size, half of them within 1.5 %%',
   (_, acceptance, noise) => {
     const sorted = qualities({ time, noise, drift: 0.3 }, acceptance);
     expect(sorted[4]).toBeGreaterThan(0.95);
@@ -111,21 +111,21 @@ test.each([
   },
 );
 
-test('what is never guessed right is not guessed', () => {
+test('drafts that are rarely accepted are not made', () => {
   const machine = { time, noise: 0.1, drift: 0.3 };
   const uses = run(1, machine, [0.02, 0.02, 0.02]);
   expect(uses.get(0)! / (STEPS - 1000)).toBeGreaterThan(0.95);
   expect(quality(uses, machine, [0.02, 0.02, 0.02])).toBeGreaterThan(0.97);
 });
 
-test('where steps cost the same whatever their tree, trees are as large as they may be', () => {
+test('if all trees cost the same, the largest is used', () => {
   const machine = { time: () => 60, noise: 0.05, drift: 0.1 };
   const uses = run(2, machine, heads8, { maxNodes: 8 });
   expect(Math.max(...uses.keys())).toBe(8);
   expect(quality(uses, machine, heads8)).toBeGreaterThan(0.97);
 });
 
-test('follows a machine on which large trees become dear', () => {
+test('follows a machine on which large trees become expensive', () => {
   let steps = 0;
   const machine = {
     time: (size: number) => 60 + size * (steps++ < STEPS / 2 ? 1 : 40),

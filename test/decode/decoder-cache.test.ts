@@ -1,4 +1,4 @@
-// What a language model keeps from one text for the next one: nothing of the text, and no capture that has become wrong.
+// A language model keeps captures from one text for the next, but nothing of the text and no outdated capture.
 import { generate, type Generation } from '../../lib/decode/generate';
 import type { GeneratedPiece } from '../../lib/decode/output-limiter';
 import { LanguageModel } from '../../lib/decode/language-model';
@@ -27,7 +27,7 @@ async function tokensOf(generation: Generation): Promise<number[]> {
 const prompts = ['abc', 'a longer prompt, of two pieces: '.repeat(2), 'x', 'abc'];
 const base = { maxTokens: 20, ignoreEos: true } as const;
 
-/** How many captures `work` makes. */
+/** Counts the captures that `work` makes. */
 async function capturesOf(work: () => Promise<unknown>): Promise<number> {
   const spy = jest.spyOn(native, 'beginCapture');
   try {
@@ -44,7 +44,7 @@ describe.each(headKinds)('heads of kind %s', (kind) => {
     ['sampled', { temperature: 1.2, seed: 7, speculation: { tree: 'best', nodes: 5 } }],
     ['with penalties', { repetitionPenalty: 1.5, speculation: { tree: 'full', widths: [2, 2] } }],
     ['plain', { speculation: 'none' }],
-  ])('texts one after another are what they are alone, %s', async (_, more) => {
+  ])('a text after others equals the text alone, %s', async (_, more) => {
     using language = languageModel(kind);
     const options = { ...base, ...more };
     for (const prompt of prompts) {
@@ -68,7 +68,7 @@ test.each<[string, GenerateOptions, GenerateOptions]>([
   ['a bias', {}, { logitBias: new Map([[65, 100]]) }],
   ['no bias', { logitBias: new Map([[65, 100]]) }, {}],
   ['penalties', {}, { presencePenalty: 1.9 }],
-  ['more room', {}, { maxTokens: 90 }],
+  ['a longer text', {}, { maxTokens: 90 }],
   ['speculation', { speculation: 'none' }, { speculation: { tree: 'chain', depth: 2 } }],
 ])('%s takes effect', async (_, first, second) => {
   using language = languageModel();
@@ -76,11 +76,11 @@ test.each<[string, GenerateOptions, GenerateOptions]>([
   const options = { ...base, ...second };
   const alone = await tokensOf(generate(language.model, tokenizer, 'abc', options));
   expect(await tokensOf(language.generate('abc', options))).toEqual(alone);
-  // Speculation alone changes no text; of the others each shows whether it was heeded.
+  // Every option except speculation changes the text, which shows that the option was applied.
   expect(String(alone) === String(before)).toBe(second.speculation !== undefined);
 });
 
-test('weights that have changed take effect', async () => {
+test('changed weights take effect', async () => {
   using language = languageModel();
   const before = await tokensOf(language.generate('abc', base));
   {
@@ -94,7 +94,7 @@ test('weights that have changed take effect', async () => {
   expect(after).toEqual(await tokensOf(generate(language.model, tokenizer, 'abc', base)));
 });
 
-test('texts side by side, given up and failed, are as they are alone, and nothing is left of them', async () => {
+test('concurrent, abandoned and aborted texts change no other text and leave no tensor', async () => {
   const live = native.liveTensors();
   {
     using language = languageModel();
@@ -116,7 +116,7 @@ test('texts side by side, given up and failed, are as they are alone, and nothin
   expect(native.liveTensors()).toBe(live);
 });
 
-test('a text that ends behind its model leaves nothing', async () => {
+test('a text that ends after its model was disposed leaves no tensor', async () => {
   const live = native.liveTensors();
   const language = languageModel();
   const pieces = language.generate('abc', base)[Symbol.asyncIterator]();

@@ -1,4 +1,4 @@
-// Heads are given the same inputs when they draft as when they learn, so what they draft is what they learnt.
+// Heads get the same inputs in drafting as in training, so they draft what they have learnt to predict.
 import { Decoder } from '../../lib/decode/decoder';
 import type { TrunkStates } from '../../lib/decode/drafter';
 import { makeDrafter } from '../../lib/decode/make-drafter';
@@ -26,7 +26,7 @@ type Flags = Pick<Heads, 'chained' | 'readHidden' | 'readRoot' | 'layers'>;
 
 /** Inputs that were null in any call. */
 const nulls = new Set<string>();
-/** The hidden states that each head gave last. */
+/** The last hidden states of each head. */
 let outputs = new Map<number, Tensor>();
 
 function forget(): void {
@@ -34,7 +34,7 @@ function forget(): void {
   outputs = new Map();
 }
 
-/** Heads that add up all inputs they are given, each multiplied with a matrix of its own, positions included. */
+/** Heads that sum all their inputs, positions included, each multiplied by its own matrix. */
 class CuriousHeads implements Heads {
   readonly chained: boolean;
   readonly readHidden: boolean;
@@ -106,7 +106,7 @@ function makeModel(kind: string): MtpModel {
   return model;
 }
 
-/** One document, whose last token is the root: rows are the positions before it, and targets reach as far as tokens do. */
+/** A batch of one document whose last token is the root: the positions before the root, with all targets that are known. */
 function batchOf(known: readonly number[], drafts: readonly number[]): TrainingBatch {
   const all = [...known, ...drafts];
   const length = known.length - 1;
@@ -119,7 +119,7 @@ function batchOf(known: readonly number[], drafts: readonly number[]): TrainingB
   };
 }
 
-/** The likeliest token of head k at the last row that it was called with. */
+/** The likeliest token of head k at the last position of its last call. */
 async function choiceOf(model: MtpModel, k: number): Promise<number> {
   const weight = await model.unembedding.value.data();
   const dim = model.config.hiddenSize;
@@ -130,7 +130,7 @@ async function choiceOf(model: MtpModel, k: number): Promise<number> {
   return logits.indexOf(Math.max(...logits));
 }
 
-/** What heads 2 … n predict in training at the position before the root, each after the predictions of those before. */
+/** Predictions of heads 2 … n in training at the position before the root, each given those of the heads before. */
 async function predictions(
   model: MtpModel,
   known: readonly number[],
@@ -145,7 +145,7 @@ async function predictions(
   return drafts;
 }
 
-/** z and hidden at every position of a text but the last. */
+/** z and hidden at every position of a text except the last. */
 function trunkStates(model: MtpModel, text: readonly number[]): TrunkStates {
   const { tokens, rows } = uploadBatch(device, batchOf(text, []), model.heads);
   const z = model.trunk(tokens, rows);
@@ -174,7 +174,7 @@ describe.each(kinds)('heads with %j', (flags) => {
     using drafter = makeDrafter(model, { depth: numHeads - 1, capacity: text.length, inputs });
     const states = noGrad(() => scope(() => trunkStates(model, text)));
     let start = 0;
-    // So many positions at a time, the long prompt without drafts between.
+    // Commit this many positions at a time; the long prompt is followed by no draft.
     for (const [count, drafts] of [
       [2, true],
       [64, false],
@@ -184,7 +184,7 @@ describe.each(kinds)('heads with %j', (flags) => {
       [4, true],
     ] as const) {
       const length = start + count;
-      // Behind each accepted row of a tree lies one that was rejected.
+      // After each accepted node of a tree lies a rejected one.
       const stride = drafts ? 2 : 1;
       const path = Array.from({ length: count }, (_, i) => stride * i);
       const place = { root: text[length]!, length, drawnAt: path.at(-1)! };
@@ -225,7 +225,7 @@ describe.each(kinds)('heads with %j', (flags) => {
       const { tokens, path } = await decoder.step(chain(numHeads - 1));
       const drafted: number[] = [];
       for (let k = 2; k <= numHeads; k++) drafted.push(await choiceOf(model, k));
-      // A captured step writes to the same tensors again without a call of the heads.
+      // A replayed step writes to the same tensors without a call of the heads.
       const ofDrafting = outputs;
       outputs = new Map();
       expect([step, drafted]).toEqual([step, await predictions(model, known)]);
@@ -238,7 +238,7 @@ describe.each(kinds)('heads with %j', (flags) => {
   });
 });
 
-it('a chained head that gives no state is named', () => {
+it('an error names the chained head that returns no state', () => {
   const flags = kinds[0]!;
   registerHeadKind({
     kind: 'stateless',

@@ -1,4 +1,4 @@
-// As exact.test.ts, with more cases, larger models, longer texts and trees as wide as they may be.
+// Like exact.test.ts, with more cases, larger models, longer texts and trees of the largest widths.
 import { openDevice } from '../../lib/tensor/device';
 import { isaLevels } from '../support/cpu';
 import { checkExact, headKinds, type Scale } from '../support/exact';

@@ -2,7 +2,7 @@ import { openDevice } from '../../lib/tensor/device';
 import { allIsaLevels, isaLevels } from '../support/cpu';
 import { checkExact, randomModel, tokensOf, type ModelCase } from '../support/exact';
 
-describe('output with any speculation is the output with none, token for token', () => {
+describe('output with any speculation equals output without, token for token', () => {
   for (const isa of isaLevels) {
     for (const threads of [1, 2, 3]) {
       it(`on ${isa} with ${threads} threads`, async () => {
@@ -23,7 +23,7 @@ describe('output with any speculation is the output with none, token for token',
     60_000,
   );
 
-  it('and does not depend on the number of threads', async () => {
+  it('the same for any number of threads', async () => {
     const outputs = [];
     for (const threads of [1, 2, 4]) {
       using device = openDevice('cpu', { threads, poison: true });

@@ -44,12 +44,12 @@ function run(prompt: string, options: GenerateOptions): Generation {
   return generate(model, tokenizer, prompt, options);
 }
 
-/** Only this token can be drawn. */
+/** A bias that leaves only this token to draw. */
 const always = (token: number): GenerateOptions => ({ logitBias: new Map([[token, 1e6]]) });
 const FULL = { tree: 'full', widths: [2, 2, 2] } as const;
 
 describe('generate', () => {
-  it('ends at maxTokens exactly, also inside an accepted run', async () => {
+  it('ends exactly at maxTokens, even within accepted drafts', async () => {
     for (const maxTokens of [0, 1, 2, 3, 5, 9]) {
       const generation = run('abc', { ...always(65), maxTokens, speculation: FULL });
       const pieces = await collect(generation);
@@ -58,7 +58,7 @@ describe('generate', () => {
     }
   });
 
-  it('ends at the end-of-text token, which gives no text, unless told to go on', async () => {
+  it('ends at the end-of-text token, without text for it, unless ignoreEos is set', async () => {
     const ended = run('abc', { ...always(EOS), speculation: FULL });
     const pieces = await collect(ended);
     expect(pieces.flatMap(({ tokens }) => tokens)).toEqual([EOS]);
@@ -70,7 +70,7 @@ describe('generate', () => {
     expect(on.flatMap(({ tokens }) => tokens)).toEqual(new Array<number>(7).fill(EOS));
   });
 
-  it('ends right before a stop string, also inside an accepted run', async () => {
+  it('ends right before a stop string, even within accepted drafts', async () => {
     for (const speculation of ['none', FULL] as const) {
       const generation = run('abc', { ...always(66), stop: ['xyz', 'BBB'], speculation });
       const pieces = await collect(generation);
@@ -80,7 +80,7 @@ describe('generate', () => {
     }
   });
 
-  it('gives the end of a text that only looked like a stop string', async () => {
+  it('yields the end of a text that only began like a stop string', async () => {
     const pieces = await collect(run('abc', { ...always(66), stop: 'BBBx', maxTokens: 5 }));
     expect(pieces.map(({ text }) => text).join('')).toBe('BBBBB');
   });
@@ -102,12 +102,12 @@ describe('generate', () => {
     };
     await expect(iterate()).rejects.toBe(reason);
     expect(generation.stats.tokens).toBeGreaterThan(0);
-    // Packed weights stay with the model.
+    // The model keeps its packed weights.
     await collect(run('abc', { maxTokens: 1 }));
     expect(native.liveTensors()).toBeLessThanOrEqual(before + 40);
   });
 
-  it('leaves no tensors behind, also when the consumer walks away', async () => {
+  it('leaves no tensors behind, even if the consumer stops reading', async () => {
     await collect(run('abc', { maxTokens: 4, ignoreEos: true }));
     const before = native.liveTensors();
     for await (const piece of run('abc', { maxTokens: 50, ignoreEos: true })) if (piece) break;
@@ -152,7 +152,7 @@ describe('generate', () => {
     [{ signal: new AbortController() }, 'generate: signal must be an AbortSignal, but is an AbortController'],
     [{ logitBias: [[1, 2]] }, 'generate: logitBias must be a Map of token ids to numbers, but is […]'],
     [{ logitBias: { 1: 2 } }, 'generate: logitBias must be a Map of token ids to numbers'],
-  ])('refuses %j at the call, naming it', (options, name) => {
+  ])('refuses %j at the call and names it', (options, name) => {
     expect(() => run('abc', options as GenerateOptions)).toThrow(name);
   });
 
@@ -160,7 +160,7 @@ describe('generate', () => {
     { tree: 'best', nodes: 40 },
     { tree: 'adaptive', maxNodes: 40 },
     { tree: 'full', widths: [5, 5] },
-  ])('guesses ahead in a vocabulary of five tokens: %j', async (speculation) => {
+  ])('drafts in a vocabulary of five tokens: %j', async (speculation) => {
     using tiny = new MtpModel(
       device,
       {
@@ -181,13 +181,13 @@ describe('generate', () => {
     );
   });
 
-  it('generates as many tokens as there are positions', async () => {
+  it('generates as many tokens as the model has positions', async () => {
     const generation = run('abc', { maxTokens: Infinity, ignoreEos: true });
     await collect(generation);
     expect(generation.stats.tokens).toBe(model.config.maxPositionEmbeddings - 3);
   });
 
-  it('begins an empty prompt with the token that begins a text', async () => {
+  it('replaces an empty prompt by the token that begins a text', async () => {
     const tokens = async (generation: Generation): Promise<number[]> =>
       (await collect(generation)).flatMap((piece) => piece.tokens);
     const options = { maxTokens: 5, ignoreEos: true };
@@ -197,7 +197,7 @@ describe('generate', () => {
     expect(await tokens(generate(model, tokenizer, [], options))).toEqual(expected);
   });
 
-  it('says how to begin from nothing where no token begins a text', () => {
+  it('refuses an empty prompt if no token begins a text, with advice', () => {
     const files = { 'tokenizer.json': byteTokenizerFiles()['tokenizer.json']! };
     const none = createTokenizer(files);
     expect(() => generate(model, none, '')).toThrow(

@@ -1,4 +1,4 @@
-// Models whose matrices are in int8: what they hold, what they take, what they say.
+// Models with int8 matrices: their values, their memory, their text.
 import { existsSync } from 'node:fs';
 import { LanguageModel, type LoadOptions } from '../../lib/decode/language-model';
 import type { GenerateOptions } from '../../lib/decode/options';
@@ -30,7 +30,7 @@ const options = (tieWordEmbeddings: boolean) => ({
   mtp: { kind: 'sequential', numHeads: 4 },
 });
 
-/** The directory of a saved model. */
+/** Saves a model and returns its directory. */
 async function saved(tied = true): Promise<string> {
   const directory = temporary.at(`model-${tied}`);
   using model = new MtpModel(device, options(tied), { seed: 1 });
@@ -48,7 +48,7 @@ async function textOf(language: LanguageModel, more: GenerateOptions = {}): Prom
   return text;
 }
 
-test.each([true, false])('holds the numbers nearest to those of the checkpoint (tied: %p)', async (tied) => {
+test.each([true, false])('holds the int8 values nearest to the checkpoint (tied: %p)', async (tied) => {
   const directory = await saved(tied);
   using whole = await load(directory, 'float32');
   using small = await load(directory, 'int8');
@@ -66,7 +66,7 @@ test.each([true, false])('holds the numbers nearest to those of the checkpoint (
   }
 });
 
-test('takes a quarter of the memory, and never more than one matrix beside it', async () => {
+test('takes a quarter of the memory, and while loading one matrix more at most', async () => {
   const directory = await saved();
   const sizes: number[] = [];
   for (const dtype of ['float32', 'int8'] as const) {
@@ -82,7 +82,7 @@ test('takes a quarter of the memory, and never more than one matrix beside it', 
   expect(native.liveTensors()).toBe(0);
 });
 
-test('says the same with any speculation, and again after its weights were read anew', async () => {
+test('generates the same text with any speculation, and after its weights are loaded again', async () => {
   const directory = await saved();
   using language = await load(directory, 'int8');
   const plain = await textOf(language, { speculation: 'none' });
@@ -118,7 +118,7 @@ test('predicts text nearly as well', async () => {
   });
 });
 
-test('starts from a seed as the same model in float32 does', async () => {
+test('gets the weights of a seed that the model in float32 gets', async () => {
   using whole = new MtpModel(device, options(false), { seed: 5 });
   using small = new MtpModel(device, options(false), { seed: 5, dtype: 'int8', masters: false });
   const tokens = device.tensor(Int32Array.of(0, 7));
@@ -126,7 +126,7 @@ test('starts from a seed as the same model in float32 does', async () => {
   expect(b).toEqual(Float32Array.from(dotFormats.int8.held(a as Float32Array, HIDDEN)));
 });
 
-test('is not saved, and leaves nothing behind', async () => {
+test('refuses to be saved, and leaves no file', async () => {
   using language = await load(await saved(), 'int8');
   const target = temporary.at('copy');
   await expect(saveModel(target, language.model, tokenizer)).rejects.toThrow(
@@ -135,7 +135,7 @@ test('is not saved, and leaves nothing behind', async () => {
   expect(existsSync(target)).toBe(false);
 });
 
-test('is not made where it cannot be', async () => {
+test('is refused for training and on devices without int8', async () => {
   expect(() => new MtpModel(device, options(true), { dtype: 'int8' })).toThrow(
     foretokenError('INVALID_ARGUMENT', 'model: dtype is int8', 'masters: false'),
   );

@@ -16,7 +16,7 @@ let device: Device;
 beforeEach(() => (device = openDevice('cpu', { threads: 1, poison: true })));
 afterEach(() => device.dispose());
 
-/** The directory of a saved model. */
+/** Saves a model and returns its directory. */
 async function saved(): Promise<string> {
   using model = new MtpModel(
     device,
@@ -32,9 +32,9 @@ test.each<[string, () => LoadOptions | Device | DeviceName | undefined, boolean]
   ['a device among options', () => ({ device, dtype: 'float32' }), false],
   ["a device's name", () => 'cpu', true],
   ['a name among options', () => ({ device: 'cpu' }), true],
-  ['options that leave it open', () => ({}), true],
-  ['nothing', () => undefined, true],
-])('a model is loaded onto %s; what was opened for it is closed with it', async (_, options, isOwn) => {
+  ['the default of empty options', () => ({}), true],
+  ['the default device', () => undefined, true],
+])('loads a model onto %s; a device that load opened is closed with the model', async (_, options, isOwn) => {
   const directory = await saved();
   const model = await LanguageModel.load(directory, options());
   const used = model.model.device;
@@ -46,7 +46,7 @@ test.each<[string, () => LoadOptions | Device | DeviceName | undefined, boolean]
   expect(used.closed).toBe(isOwn);
 });
 
-test('there are no models in float16, and nothing is opened for one', async () => {
+test('refuses float16 before it opens a device', async () => {
   const directory = await saved();
   const openCpu = jest.spyOn(native, 'openCpu');
   const before = native.liveTensors();
@@ -62,14 +62,14 @@ test('there are no models in float16, and nothing is opened for one', async () =
   openCpu.mockRestore();
 });
 
-test('a device that is opened for a model is closed when the model cannot be loaded', async () => {
+test('closes the device that it opened if the model cannot be loaded', async () => {
   const closeDevice = jest.spyOn(native, 'closeDevice');
   await expect(LanguageModel.load('no/such/directory', 'cpu')).rejects.toEqual(foretokenError('FILE_ACCESS'));
   expect(closeDevice).toHaveBeenCalledTimes(1);
   closeDevice.mockRestore();
 });
 
-test('on the CPU a model in bfloat16 is kept packed alone, and is saved as it is', async () => {
+test('on the CPU a bfloat16 model keeps only packed weights, and saves them unchanged', async () => {
   const directory = await saved();
   const load = (from: string, dtype: LoadOptions['dtype']): Promise<LanguageModel> =>
     LanguageModel.load(from, { device, dtype });
@@ -101,7 +101,7 @@ test('on the CPU a model in bfloat16 is kept packed alone, and is saved as it is
   expect(await textOf(again)).toBe(before);
 });
 
-test('config.json says what the weights beside it are stored in', async () => {
+test('config.json names the type of the saved weights', async () => {
   const config = readFileSync(join(await saved(), 'config.json'), 'utf8');
   expect(JSON.parse(config)).toMatchObject({ torch_dtype: 'float32' });
 });

@@ -1,4 +1,4 @@
-// Models that hold NaN: a text ends with an error where head 1 gives no numbers, and with no speculation sooner or later.
+// Models that hold NaN: a text ends with an error where the logits of head 1 are NaN, at the same token with any speculation.
 import { generate } from '../../lib/decode/generate';
 import type { GenerateOptions, Speculation } from '../../lib/decode/options';
 import { MtpModel } from '../../lib/model/model';
@@ -11,7 +11,7 @@ import { headKinds } from '../support/exact';
 const tokenizer = createTokenizer(byteTokenizerFiles());
 const VOCAB = 6;
 
-/** The last tree holds every token at every depth, so that drafts are accepted and nodes stand beside the path. */
+/** The last tree holds every token at every depth, so that drafts are accepted and rejected nodes lie beside the path. */
 const allSpeculations: readonly Speculation[] = [
   { tree: 'chain' },
   { tree: 'adaptive', maxNodes: 20 },
@@ -38,7 +38,7 @@ function makeModel(device: Device, kind: string): MtpModel {
   );
 }
 
-/** Makes NaN of the parameters with such names, or of the rows of one of them from `row` to `row`. */
+/** Sets the parameters whose names begin with `prefix` to NaN, or only their row `row`. */
 function spoil(model: MtpModel, prefix: string, row?: number): void {
   const { parameters } = model.parameters;
   const chosen = parameters.filter(({ parts }) => parts[0]!.name.startsWith(prefix));
@@ -51,7 +51,7 @@ function spoil(model: MtpModel, prefix: string, row?: number): void {
   model.parameters.changed();
 }
 
-/** The tokens, and the error that ended them. */
+/** Generates a text; returns its tokens and the error that ended it. */
 async function outcome(
   model: MtpModel,
   options: GenerateOptions,
@@ -74,7 +74,7 @@ describe.each(targets)('on %s', (target) => {
     ? [allSpeculations.slice(2), allSamplings.slice(0, 3)]
     : [allSpeculations, allSamplings];
 
-  it('a model of NaN generates nothing but an error, after which the device works', async () => {
+  it('a model of NaN generates only an error, after which the device still works', async () => {
     await onDevice(target, async (device) => {
       using model = makeModel(device, 'parallel');
       spoil(model, '');
@@ -94,7 +94,7 @@ describe.each(targets)('on %s', (target) => {
       for (const sampling of samplings.slice(1)) {
         using model = makeModel(device, kind);
         const { tokens } = await outcome(model, { ...sampling, speculation: 'none' });
-        // Of the tokens that some others follow the one that is new latest spoils them.
+        // Spoil the embedding of the token whose first occurrence is latest, so that some tokens precede the error.
         const firsts = Array.from({ length: VOCAB }, (_, token) => tokens.slice(0, -2).indexOf(token));
         const last = Math.max(...firsts.map((first, token) => ([1, 2].includes(token) ? -1 : first)));
         expect(last).toBeGreaterThan(1);
@@ -106,7 +106,7 @@ describe.each(targets)('on %s', (target) => {
             tokens: before,
             error: notNumbers(3 + before.length),
           });
-          // A text that ends before it comes there ends well.
+          // A text that ends before the error ends well.
           const short = await outcome(model, { ...options, maxTokens: before.length });
           expect(short).toEqual({ tokens: before, error: null });
         }
@@ -114,7 +114,7 @@ describe.each(targets)('on %s', (target) => {
     });
   });
 
-  it.each(headKinds)('%s heads of NaN draft nothing that changes the text', async (kind) => {
+  it.each(headKinds)('drafts of %s heads of NaN do not change the text', async (kind) => {
     await onDevice(target, async (device) => {
       using model = makeModel(device, kind);
       const expected: unknown[] = [];

@@ -1,18 +1,18 @@
-// What adaptive trees believe of the time of their steps.
+// The step times that adaptive trees estimate.
 import { StepTimes } from '../../lib/decode/step-times';
 
 const sizes = [0, 3, 8];
 
-/** Steps of size 3, with others in between, on a machine of some pace. */
+/** Runs steps of size 3, with trials of other sizes in between, on a machine of this pace. */
 function run(times: StepTimes, pace: number, steps: number): void {
   for (let i = 0; i < steps; i++) {
     if (i % 10 === 5) times.observe(i % 20 === 5 ? 0 : 8, pace * (i % 20 === 5 ? 1 : 4), true);
-    // Now and then something else runs.
+    // Other work disturbs every third step.
     times.observe(3, pace * (i % 3 === 0 ? 5 : 2), i < 4 && times.samples(3) < 4);
   }
 }
 
-test('are those measured, but for what disturbed them', () => {
+test('equal the measurements without the disturbed ones', () => {
   const times = new StepTimes();
   run(times, 1, 40);
   expect(times.estimates(sizes)).toEqual([1, 2, 4]);
@@ -20,17 +20,17 @@ test('are those measured, but for what disturbed them', () => {
   expect(times.samples(5)).toBe(0);
 });
 
-test('follow the pace of the machine at once, also of sizes that have not been tried since', () => {
+test('follow the pace of the machine at once, for all sizes', () => {
   const times = new StepTimes();
   run(times, 1, 40);
-  // No other size is tried.
+  // No other size is measured.
   for (let i = 0; i < 12; i++) times.observe(3, 2 * 3, false);
   expect(times.estimates(sizes)).toEqual([3, 6, 12]);
   run(times, 0.5, 40);
   expect(times.estimates(sizes)).toEqual([0.5, 1, 2]);
 });
 
-test('a size that is tried while the machine is slow is not believed to be slow', () => {
+test('are right for a size measured while the machine was slow', () => {
   const times = new StepTimes();
   run(times, 1, 40);
   for (let i = 0; i < 12; i++) times.observe(3, 10 * 2, false);
@@ -39,7 +39,7 @@ test('a size that is tried while the machine is slow is not believed to be slow'
   expect(times.estimates(sizes)).toEqual([1, 2, 4]);
 });
 
-test('rise with the size, whatever was measured', () => {
+test('rise with the size, whatever the measurements', () => {
   const times = new StepTimes();
   for (const [size, seconds] of [
     [0, 2],

@@ -17,15 +17,15 @@ describe('StopStrings', () => {
     expect(feed(['END'], ['one EN', 'D two'])).toEqual({ text: 'one ', stopped: true });
   });
 
-  it('gives back what only looked like a beginning', () => {
+  it('returns text that only began like a stop string', () => {
     expect(feed(['END'], ['one EN', 'E two'])).toEqual({ text: 'one ENE two', stopped: false });
   });
 
-  it('takes the earliest of several', () => {
+  it('cuts at the earliest of several stop strings', () => {
     expect(feed(['b', 'a'], ['xaxb'])).toEqual({ text: 'x', stopped: true });
   });
 
-  it('holds back no more than could still become a stop string', () => {
+  it('holds back only text that may become a stop string', () => {
     const finder = new StopStrings(['aab']);
     expect(finder.push('xaa')).toEqual({ text: 'x', stopped: false });
     expect(finder.push('a')).toEqual({ text: 'a', stopped: false });
@@ -36,7 +36,7 @@ describe('StopStrings', () => {
     expect(feed([''], ['abc'])).toEqual({ text: 'abc', stopped: false });
   });
 
-  it('shows all text up to the first stop string and none of it', () => {
+  it('returns exactly the text before the first stop string', () => {
     const letters = (minLength: number, maxLength: number) =>
       fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength, maxLength });
     fc.assert(

@@ -45,7 +45,7 @@ test('a small vocabulary has no more ranks than tokens', () => {
   expect(few.acceptance([3])).toBe(0);
 });
 
-/** Statistics after some steps with random trees, of which random paths were accepted. */
+/** Statistics of steps with random trees and random accepted paths. */
 const statistics = fc
   .record({
     maxDepth: fc.integer({ min: 1, max: 5 }),
@@ -68,7 +68,7 @@ const statistics = fc
   });
 
 describe('shapes', () => {
-  it('chains', () => {
+  it('are chains', () => {
     const plan = chain(3);
     expectWellFormed(plan);
     expect(plan).toEqual({
@@ -81,7 +81,7 @@ describe('shapes', () => {
     expect(chain(0).parents).toEqual(Int32Array.of(-1));
   });
 
-  it('full trees', () => {
+  it('are full trees', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 4 }), (widths) => {
         const plan = full(widths);
@@ -94,7 +94,7 @@ describe('shapes', () => {
     );
   });
 
-  it('by name', () => {
+  it('are built by buildTree', () => {
     const shared = new RankPathStatistics(3);
     expect(buildTree({ tree: 'chain', depth: 2 })).toEqual(chain(2));
     expect(buildTree({ tree: 'full', widths: [2, 2] })).toEqual(full([2, 2]));
@@ -111,13 +111,13 @@ describe('shapes', () => {
     [{ tree: 'best', nodes: 3 }, 'buildTree: shape.statistics is missing'],
     [{ tree: 'bush' }, 'buildTree: shape.tree must be one of chain, full, best, but is "bush"'],
     [undefined, 'buildTree: shape is missing'],
-  ])('refuses %j by name', (shape, ...parts) => {
+  ])('buildTree refuses %j and names the option', (shape, ...parts) => {
     expect(() => buildTree(shape as TreeShape)).toThrow(foretokenError('INVALID_ARGUMENT', ...parts));
   });
 });
 
 describe('best trees', () => {
-  it('are well formed, of the size asked for, and each the beginning of the next', () => {
+  it('are well formed, of the given size, and each the beginning of the next', () => {
     fc.assert(
       fc.property(statistics, fc.integer({ min: 0, max: 40 }), (given, nodes) => {
         const plan = best(nodes, given);
@@ -132,7 +132,7 @@ describe('best trees', () => {
     );
   });
 
-  it('are found as beginnings of a larger one, the root alone included', () => {
+  it('are beginnings of larger ones, the root alone included', () => {
     fc.assert(
       fc.property(statistics, fc.nat(40), fc.nat(40), (counted, a, b) => {
         const [small, large] = [Math.min(a, b), Math.max(a, b)];
@@ -142,13 +142,13 @@ describe('best trees', () => {
     expect(beginning(best(8, new RankPathStatistics(3)), 0)).toEqual(chain(0));
   });
 
-  it('expect at least as many tokens as any other tree of their size', () => {
+  it('expect at least as many tokens as any tree of their size', () => {
     fc.assert(
       fc.property(
         statistics,
         fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: MAX_RANK })), { minLength: 1, maxLength: 12 }),
         (given, growth) => {
-          // Any tree: grown node by node.
+          // Grow any tree node by node.
           const nodes = [{ parent: -1, depth: 0, rank: 0 }];
           for (const [seed, rank] of growth) {
             const parent = seed % nodes.length;
@@ -173,7 +173,7 @@ describe('best trees', () => {
 });
 
 describe('statistics', () => {
-  it('are sensible before anything was counted', () => {
+  it('begin with a sensible prior', () => {
     const prior = new RankPathStatistics(4);
     expect(prior.acceptance([])).toBe(1);
     expect(prior.acceptance([0])).toBeGreaterThan(prior.acceptance([1]));
@@ -184,12 +184,12 @@ describe('statistics', () => {
     expect(best(4, prior).maxDepth).toBeGreaterThan(1);
   });
 
-  it('give nothing for paths that are never drafted', () => {
+  it('are empty for paths that are never drafted', () => {
     const prior = new RankPathStatistics(2);
     expect([prior.acceptance([0, 0, 0]), prior.acceptance([MAX_RANK + 1])]).toEqual([0, 0]);
   });
 
-  it('become what is observed, path by path', () => {
+  it('converge to the observed acceptance of each path', () => {
     const counted = new RankPathStatistics(2);
     const plan = full([2, 1]); // nodes 1, 2 of depth 1, then 3 under 1 and 4 under 2
     for (let step = 0; step < 8000; step++) {
@@ -198,13 +198,13 @@ describe('statistics', () => {
     expect(counted.acceptance([0])).toBeCloseTo(0.5, 2);
     expect(counted.acceptance([1])).toBeCloseTo(0.25, 2);
     expect(counted.acceptance([0, 0])).toBeCloseTo(0.25, 2);
-    // Under the second choice the head was always right.
+    // The head was always right under the second choice.
     expect(counted.conditional([1, 0])).toBeCloseTo(1, 2);
     expect(counted.conditional([0, 0])).toBeCloseTo(0.5, 2);
     expect(expectedTokens(plan, counted)).toBeCloseTo(1 + 0.5 + 0.25 + 0.25 + 0.25, 1);
   });
 
-  it('expect tokens that grow with the tree, by the acceptance of each node', () => {
+  it('add the acceptance of each node to the expected tokens', () => {
     fc.assert(
       fc.property(statistics, (given) => {
         const plan = best(20, given);
