@@ -26,7 +26,7 @@ import type { RunOptions } from './run';
 
 const count = integer(0);
 const positive = integer(1);
-/** Operations compute with such numbers in float32, and refuse larger ones. */
+/** Operations compute with these numbers in float32 and refuse larger ones. */
 const LARGEST = 1e29;
 const weight = number(0, LARGEST);
 const anyNumber = number(-LARGEST, LARGEST);
@@ -36,7 +36,7 @@ const NEW_MODEL: Schema<Omit<ModelOptions, 'vocabSize'> & { vocabSize?: number }
   vocabSize: integer(1),
 };
 
-/** What the parts of a run check themselves in more depth, as the schedule its warm-up, is checked for its type alone here. */
+/** Checks the types; the parts of a run check the rest, such as the schedule its warm-up. */
 const TRAINER_OPTIONS: Schema<TrainerOptions> = {
   device: required(device),
   model: either<[MtpModel, Omit<ModelOptions, 'vocabSize'>]>(instance(MtpModel), object(NEW_MODEL)),

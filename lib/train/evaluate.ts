@@ -9,60 +9,60 @@ import type { Tensor } from '../tensor/tensor';
 import { callback, check, checkOptions, instance, integer, signal, type Schema } from '../check';
 import { MOST_ROWS, PackedRows, type PackedBatch } from './data';
 
-/** How well one head predicts. */
+/** The quality of one head's predictions. */
 export interface HeadEvaluation {
-  /** Which head, from 1. */
+  /** Number of the head, from 1. */
   readonly head: number;
-  /** Tokens that it had to predict; with none, as in documents too short for the head, there is nothing to say of it. */
+  /** Tokens that the head had to predict; 0 if every document is too short for the head. */
   readonly count: number;
   /** Mean of -log p(token), in nats; null without tokens. */
   readonly loss: number | null;
   /** exp(loss); null without tokens. */
   readonly perplexity: number | null;
-  /** How often the token was its first guess; null without tokens. */
+  /** Share of tokens that were the head's first guess; null without tokens. */
   readonly top1: number | null;
-  /** How often the token was among its five first guesses; null without tokens. */
+  /** Share of tokens among the head's first five guesses; null without tokens. */
   readonly top5: number | null;
   /**
-   * How often greedy decoding would accept its draft, measured on the text itself: head k's first guess at t agrees
-   * with head 1's at t+k-1. Null for head 1, which verifies.
+   * How often greedy decoding would accept the head's draft, measured on the text itself: head k's first guess at t equals
+   * head 1's at t+k-1. Null for head 1, which verifies.
    */
   readonly acceptance: Acceptance | null;
 }
 
-/** How often a head's guess agrees with what head 1 says once it sees the text up to there; shares in 0 … 1. */
+/** How often a head's guess equals that of head 1, which has seen more of the text; shares in 0 … 1. */
 export interface Acceptance {
-  /** Places that can be compared: t+k-1 and its token are in the same row and document. */
+  /** Compared positions: t+k-1 and its target are in the same row and document. */
   readonly count: number;
-  /** Heads 2 … k all agree; null without places. */
+  /** Share of positions where heads 2 … k all agree; null without positions. */
   readonly cumulative: number | null;
-  /** Head k agrees where heads 2 … k-1 do; null where they never do. */
+  /** The same share among the positions where heads 2 … k-1 agree; null if they never do. */
   readonly conditional: number | null;
 }
 
-/** What {@link evaluate} measures. */
+/** Results of {@link evaluate}. */
 export interface Evaluation {
-  /** Of head 1, in nats for a token; null where it had no tokens to predict. */
+  /** Loss of head 1 in nats per token; null without tokens. */
   readonly loss: number | null;
-  /** Of head 1: exp(loss); null without tokens. */
+  /** exp(loss) of head 1; null without tokens. */
   readonly perplexity: number | null;
-  /** Bits that head 1 needs for a byte of the text; null without tokens, or without a tokenizer, which knows the bytes. */
+  /** Bits of head 1 per byte of text; null without tokens, or without a tokenizer to count the bytes. */
   readonly bitsPerByte: number | null;
   /** One for each head, head 1 first. */
   readonly heads: readonly HeadEvaluation[];
 }
 
-/** How {@link evaluate} goes about it. */
+/** Options of {@link evaluate}. */
 export interface EvaluateOptions {
-  /** Rows at a time. Default 8. */
+  /** Rows of a batch. Default 8. */
   readonly batchSize?: number;
-  /** Rows in all, from the beginning. Default: all there are. */
+  /** Rows to evaluate, from the first. Default: all. */
   readonly rows?: number;
-  /** Counts the bytes of the text; only `bitsPerByte` needs it. */
+  /** Tokenizer of the text, needed for `bitsPerByte` alone. */
   readonly tokenizer?: Tokenizer;
-  /** Looked at before every batch; when it is aborted, its reason is thrown. */
+  /** Checked before every batch; once it is aborted, its reason is thrown. */
   readonly signal?: AbortSignal;
-  /** Told after every batch how many rows are done. */
+  /** Called after every batch with the number of rows done. */
   readonly onProgress?: (done: { rows: number; of: number }) => void;
 }
 
@@ -75,8 +75,8 @@ const EVALUATE_OPTIONS: Schema<EvaluateOptions> = {
 };
 
 /**
- * Evaluates every head of a model on packed rows, which must have been made for as many heads.
- * @throws ForetokenError INVALID_ARGUMENT naming the option; DIVERGED where a head gives logits that are not numbers
+ * Evaluates every head of a model on packed rows with targets for as many heads.
+ * @throws ForetokenError INVALID_ARGUMENT naming the option; DIVERGED if logits of a head are not numbers
  */
 export async function evaluate(
   model: MtpModel,
@@ -115,7 +115,7 @@ export async function evaluate(
   };
 }
 
-/** What one head says about each row; ignored rows hold 0, and -1 in argmax and rank. */
+/** Results of one head at each position; positions without a target hold 0, and -1 in argmax and rank. */
 interface HeadResult {
   nll: Float32Array;
   argmax: Int32Array;
@@ -149,18 +149,18 @@ async function forward(model: MtpModel, batch: PackedBatch, count: number): Prom
   }
 }
 
-/** `part` of `whole`; null of nothing. */
+/** `part` / `whole`; null if `whole` is 0. */
 const share = (part: number, whole: number): number | null => (whole === 0 ? null : part / whole);
 
-/** What was seen of one head so far. */
+/** Sums over the batches for one head. */
 class HeadTotals {
   count = 0;
   nll = 0;
   top1 = 0;
   top5 = 0;
-  /** Places that can be compared with head 1. */
+  /** Positions compared with head 1. */
   compared = 0;
-  /** Those where heads 2 … k all agree, and where heads 2 … k-1 do. */
+  /** Compared positions where heads 2 … k agree, and where heads 2 … k-1 do. */
   agreed = 0;
   reached = 0;
 
@@ -170,7 +170,7 @@ class HeadTotals {
     for (let i = 0; i < targets.length; i++) {
       if (targets[i] === NO_TARGET) continue;
       if (!Number.isFinite(nll[i])) {
-        const problem = `head ${this.head} gives logits that are not numbers (-log p of a token is ${nll[i]})`;
+        const problem = `head ${this.head} has logits that are not numbers (-log p of a token is ${nll[i]})`;
         throw new ForetokenError(
           'DIVERGED',
           `evaluate: ${problem}; the weights are damaged or training diverged`,
@@ -214,7 +214,7 @@ function compareWithHead1(
   for (let i = 0; i < tokens.length; i++) {
     let agreed = true;
     for (let k = 2; k <= heads.length; k++) {
-      // Head 1 must have seen the same text: token t+k is then in the row's next place and in the same document.
+      // Head 1 must have seen the text up to t+k-1 in this row, and token t+k must be in the same document.
       if ((i % length) + k - 1 >= length || targets[k - 1]![i] === NO_TARGET) break;
       const totals = heads[k - 1]!;
       totals.compared += 1;
@@ -225,7 +225,7 @@ function compareWithHead1(
   }
 }
 
-/** Counts the UTF-8 bytes of the tokens that head 1 predicts; special tokens have none. Rows must follow each other. */
+/** Counts the UTF-8 bytes of the tokens that head 1 predicts; special tokens have none. Rows must be consecutive. */
 class ByteCounter {
   readonly #decoder;
   #bytes = 0;
@@ -238,7 +238,7 @@ class ByteCounter {
   add({ tokens, targets }: PackedBatch): void {
     const next = targets[0]!;
     for (let i = 0; i < tokens.length; i++) {
-      // Nobody predicts the first token of a document, but the following may be the rest of its character.
+      // No head predicts the first token of a document, but later tokens may complete its character.
       if (this.#fresh) this.#decoder.push([tokens[i]!]);
       this.#fresh = next[i] === NO_TARGET;
       this.#bytes += Buffer.byteLength(this.#fresh ? this.#decoder.flush() : this.#decoder.push([next[i]!]));

@@ -2,8 +2,8 @@ import { ForetokenError } from '../errors';
 import { checkInteger, checkNumber, unknownChoice } from '../check';
 
 /**
- * The weight of each head's loss in the total, at least 0. Head 1, the next-token head, keeps weight 1 but for
- * `constant` weights that say otherwise. Steps are counted from 0.
+ * The weight of each head's loss in the total, at least 0. Head 1, the next-token head, has weight 1 unless `constant` weights
+ * set another. Steps are counted from 0.
  */
 export type HeadWeightOptions =
   | {
@@ -13,34 +13,34 @@ export type HeadWeightOptions =
       readonly weights?: readonly number[];
     }
   | {
-      /** Head k weighs beta^(k−1). */
+      /** Head k has weight beta^(k−1). */
       readonly kind: 'beta';
-      /** Weight of a head relative to the one before it. */
+      /** Weight of a head relative to the head before it. */
       readonly beta: number;
     }
   | {
-      /** The weight of heads from 2 on changes once. */
+      /** The weight of heads 2 … n changes once. */
       readonly kind: 'step';
       /** The first step with the new weight. */
       readonly at: number;
-      /** Their weight in the steps before. */
+      /** Weight of heads 2 … n before step `at`. */
       readonly before: number;
-      /** Their weight from there on. */
+      /** Weight of heads 2 … n from step `at` on. */
       readonly after: number;
     }
   | {
-      /** The weight of heads from 2 on changes linearly, and then stays. */
+      /** The weight of heads 2 … n changes linearly, then stays. */
       readonly kind: 'ramp';
-      /** The first step with the last weight. */
+      /** The first step with the final weight. */
       readonly steps: number;
-      /** Their weight at step 0. */
+      /** Weight of heads 2 … n at step 0. */
       readonly from: number;
-      /** Their weight from step `steps` on. */
+      /** Weight of heads 2 … n from step `steps` on. */
       readonly to: number;
     };
 
 /**
- * The weights of heads 1 … n at each step.
+ * Returns a function from the step to the weights of heads 1 … n.
  * @throws INVALID_ARGUMENT naming the option.
  */
 export function headWeightSchedule(heads: number, options: HeadWeightOptions): (step: number) => number[] {
@@ -55,7 +55,10 @@ export function headWeightSchedule(heads: number, options: HeadWeightOptions): (
       }
       weights.forEach((weight, i) => checkNumber(`head weights: weight of head ${i + 1}`, weight, 0));
       if (weights.every((weight) => weight === 0)) {
-        throw new ForetokenError('INVALID_ARGUMENT', 'head weights: all are 0, so nothing would be trained');
+        throw new ForetokenError(
+          'INVALID_ARGUMENT',
+          'head weights: all are 0; at least one must be positive',
+        );
       }
       return () => [...weights];
     }
@@ -85,16 +88,16 @@ export function headWeightSchedule(heads: number, options: HeadWeightOptions): (
   }
 }
 
-/** Which heads learn when. */
+/** Selects the heads that learn at each step. */
 export interface CurriculumOptions {
-  /** `forward` trains head 1 first and adds one head after another; `reverse` begins with all and ends with head 1. */
+  /** `forward` begins with head 1 and adds one head after another; `reverse` begins with all heads and ends with head 1. */
   readonly kind: 'forward' | 'reverse';
-  /** The steps of the curriculum, in which every number of heads has an equal part. The last number stays. */
+  /** Steps of the curriculum, an equal part for every number of heads. The last number of heads stays. */
   readonly steps: number;
 }
 
 /**
- * How many heads, counted from head 1, are trained at each step.
+ * Returns a function from the step to the number of heads, counted from head 1, that are trained.
  * @throws INVALID_ARGUMENT naming the option.
  */
 export function headCurriculum(heads: number, { kind, steps }: CurriculumOptions): (step: number) => number {

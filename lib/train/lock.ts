@@ -10,34 +10,34 @@ import { fileAccessError, isJsonObject, makeDirectory, temporaryBeside } from '.
 /** Hidden, so that file patterns do not pick it up. */
 export const LOCK_NAME = '.foretoken-lock';
 
-/** A lock without content was cut short by a crash, unless its owner is writing it at this moment. */
+/** A lock without content was truncated by a crash, unless its owner is writing it at this moment. */
 const WRITING_MS = 10_000;
 
-/** Who holds a lock. */
+/** The holder of a lock. */
 interface Owner {
   readonly pid: number;
   readonly host: string;
-  /** Tells a process from a later one with the same number; null where the system does not say. */
+  /** Distinguishes a process from a later one with the same number; null if the system does not provide it. */
   readonly started: string | null;
   /** When the lock was taken, for people. */
   readonly since: string;
 }
 
 /**
- * The right of one process to write into a directory: a file that names its owner. The lock of a process that is gone
- * is taken over; that of another machine is respected, because nothing tells from here whether its owner lives.
+ * The right of one process to write into a directory: a file that names its owner. The lock of a dead process is taken over.
+ * The lock of another host is respected, because this host cannot see whether its owner lives.
  */
 export class DirectoryLock {
   private constructor(
     private readonly path: string,
     private readonly content: string,
-    /** The directories that were made for it, innermost first. */
+    /** Directories made for the lock, innermost first. */
     private readonly made: readonly string[],
   ) {}
 
   /**
-   * Takes the lock of a directory, which is made if needed.
-   * @throws INVALID_ARGUMENT naming the owner while another training holds it; FILE_ACCESS when the system refuses
+   * Takes the lock of a directory, and makes the directory if needed.
+   * @throws INVALID_ARGUMENT naming the owner while another training holds the lock; FILE_ACCESS if the system refuses
    */
   static async acquire(directory: string): Promise<DirectoryLock> {
     const path = join(directory, LOCK_NAME);
@@ -56,7 +56,7 @@ export class DirectoryLock {
       await makeDirectory(directory);
       while (!lock.#create()) {
         await removeIfStale(directory, path);
-        // Whoever had it may have taken a directory away with it in which there was nothing else.
+        // The last owner may have removed an otherwise empty directory together with its lock.
         await makeDirectory(directory);
       }
     } catch (cause) {
@@ -66,8 +66,8 @@ export class DirectoryLock {
   }
 
   /**
-   * Gives the directory back, and removes it when it was made for the lock and nothing has come into it. Synchronous, so
-   * that disposing can do it.
+   * Releases the lock, and removes the directories made for it that are still empty. Synchronous, so that `dispose` can call
+   * it.
    */
   release(): void {
     if (read(this.path) !== this.content) return;
@@ -75,37 +75,37 @@ export class DirectoryLock {
     try {
       for (const directory of this.made) rmdirSync(directory);
     } catch {
-      // It is in use.
+      // The directory is in use.
     }
   }
 
-  /** False when there is a lock already, or the directory was taken away. */
+  /** Returns false if a lock exists already or the directory has been removed. */
   #create(): boolean {
     try {
       writeFileSync(this.path, this.content, { flag: 'wx' });
       return true;
     } catch (error) {
       if (['EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code!)) return false;
-      // A disk without room makes an empty file.
+      // A full disk leaves an empty file.
       rmSync(this.path, { force: true });
       throw error;
     }
   }
 }
 
-/** The directories of a path that are not there, innermost first. */
+/** Returns the missing directories of a path, innermost first. */
 function missingOf(directory: string): string[] {
   const path = resolve(directory);
   return existsSync(path) || dirname(path) === path ? [] : [path, ...missingOf(dirname(path))];
 }
 
-/** @throws INVALID_ARGUMENT when the owner of the lock lives, or may live */
+/** @throws INVALID_ARGUMENT if the owner of the lock lives, or may live */
 async function removeIfStale(directory: string, path: string): Promise<void> {
   const content = read(path);
   if (content === undefined) return;
   const owner = parse(content);
   if (owner ? mayLive(owner) : await isYoung(path)) throw held(directory, path, owner);
-  // Renamed before it is removed, to see that it is still the lock that was judged: somebody may have been faster.
+  // Rename before removing, and compare the content: another process may have replaced the stale lock meanwhile.
   const aside = temporaryBeside(path);
   try {
     await rename(path, aside);
@@ -142,12 +142,12 @@ async function isYoung(path: string): Promise<boolean> {
   return status !== undefined && Math.abs(Date.now() - status.mtimeMs) < WRITING_MS;
 }
 
-/** The boot of the system and the tick at which a process began, where Linux says it. */
+/** Returns the boot id and the tick at which a process began, if Linux provides them. */
 function startOf(pid: number): string | null {
   const status = read(`/proc/${pid}/stat`);
   const boot = read('/proc/sys/kernel/random/boot_id');
   if (status === undefined || boot === undefined) return null;
-  // The name in parentheses may hold anything; what follows it are fields 3 and on, and field 22 is the start.
+  // The name in parentheses may hold anything; after it follow the fields from 3 on, and field 22 is the start time.
   return `${boot.trim()} ${status.slice(status.lastIndexOf(')') + 2).split(' ')[19]}`;
 }
 
@@ -158,7 +158,7 @@ function parse(content: string): Owner | undefined {
       return json as unknown as Owner;
     }
   } catch {
-    // Falls through: not a lock, or not all of it.
+    // Not a lock, or a truncated one.
   }
   return undefined;
 }

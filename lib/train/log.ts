@@ -3,19 +3,19 @@ import { open, readFile, type FileHandle } from 'node:fs/promises';
 import { ForetokenError } from '../errors';
 import { fileAccessError, isJsonObject, writeFileAtomic } from '../files';
 
-/** The name of a run's log in its output directory: one that no data set has. */
+/** Name of a run's log in its output directory; no data set has this name. */
 export const LOG_NAME = 'foretoken-log.jsonl';
 
-/** How every log begins. */
+/** Beginning of every log. */
 const BEGINNING = '{"step":';
 
-/** What is logged of a step: JSON values, and numbers that JSON has no words for (written as "NaN", "Infinity"). */
+/** A logged step: JSON values, and the numbers that JSON lacks, written as "NaN" and "Infinity". */
 export interface LogEntry {
   readonly step: number;
   readonly [field: string]: unknown;
 }
 
-/** The log of a training run: a JSON object on each line, there as soon as it was written. */
+/** The log of a training run: one JSON object on each line, in the file as soon as `write` returns. */
 export class TrainingLog {
   private constructor(
     readonly path: string,
@@ -25,8 +25,8 @@ export class TrainingLog {
   ) {}
 
   /**
-   * Starts an empty log; an older one at `path` is replaced.
-   * @throws INVALID_ARGUMENT when the file there is no training log
+   * Starts an empty log and replaces an older one at `path`.
+   * @throws INVALID_ARGUMENT if the file at `path` is no training log
    */
   static async create(path: string): Promise<TrainingLog> {
     await readOwn(path);
@@ -34,11 +34,11 @@ export class TrainingLog {
   }
 
   /**
-   * Goes on with the log of a run that is resumed: entries of steps after `step`, which will be done again, are
-   * removed, and so is a last line that was not finished. Without a file it starts an empty log.
+   * Continues the log of a resumed run: removes the entries of steps after `step`, which will be done again, and an unfinished
+   * last line. Without a file, starts an empty log.
    *
-   * @throws INVALID_ARGUMENT when the file there is no training log; CORRUPT_FILE, naming the line, when another line than
-   *   the first is not an entry.
+   * @throws INVALID_ARGUMENT if the file at `path` is no training log; CORRUPT_FILE naming the line if any but the first is not
+   *   an entry
    */
   static async resume(path: string, step: number): Promise<TrainingLog> {
     const lines = (await readOwn(path)).split('\n').slice(0, -1);
@@ -55,7 +55,7 @@ export class TrainingLog {
   }
 
   /**
-   * Adds a line. Where there is no room for all of it, nothing of it stays.
+   * Appends a line, or nothing if the disk has no room for the whole line.
    * @throws FILE_ACCESS
    */
   write(entry: LogEntry): void {
@@ -86,17 +86,17 @@ export class TrainingLog {
   }
 }
 
-/** The text of a log; none without a file. */
+/** Reads a log; '' without a file. */
 async function readOwn(path: string): Promise<string> {
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return '';
     throw fileAccessError('read', path, cause);
   });
-  // A run may have been killed within its first line.
+  // A killed run may leave a part of its first line.
   if (text.startsWith(BEGINNING) || BEGINNING.startsWith(text)) return text;
   throw new ForetokenError(
     'INVALID_ARGUMENT',
-    `${path}: the log of the run would be written here, but this file is no training log; ` +
+    `${path}: this file is no training log, but has the name of the run's log; ` +
       'move it, or give another output directory',
   );
 }

@@ -28,7 +28,7 @@ import { inputsOf, needsHidden, stateOf } from '../heads/inputs';
 import type { TrainingRows } from '../nn/rows';
 import { MtpModel } from '../model/model';
 
-/** Packed rows to learn from; all arrays are [batch · length], row after row. */
+/** Packed rows to train on. All arrays are [batch · length], row after row. */
 export interface TrainingBatch {
   /** Number of rows. */
   batch: number;
@@ -44,15 +44,15 @@ export interface TrainingBatch {
 
 /** A batch on a device. */
 export interface DeviceBatch {
-  /** Where rows and documents begin, and the positions that follow from it. */
+  /** Where rows and documents begin, and the position of each token. */
   rows: TrainingRows;
   /** int32 [batch · length]. */
   tokens: Tensor;
   /** int32 [batch · length], one for each head. */
   targets: Tensor[];
-  /** What head k reads beside the trunk: token t+k-1, at index k-1. Made only for chained heads. */
+  /** Tokens that head k reads beside the trunk, at index k-1: token t+k-1. Null unless the heads are chained. */
   inputs: (Tensor | null)[];
-  /** int32 [batch · length]: token t+1. Made only for heads that read it. */
+  /** int32 [batch · length]: token t+1. Null unless the heads read it. */
   root: Tensor | null;
 }
 
@@ -67,8 +67,8 @@ const TRAINING_BATCH = object<TrainingBatch>({
 const READING_HEADS = shaped<Heads>('the heads of a model', { chained: 'boolean', readRoot: 'boolean' });
 
 /**
- * Puts a batch on a device.
- * @param heads whose tokens are wanted: `model.heads`
+ * Uploads a batch.
+ * @param heads `model.heads`, which decide which tokens are uploaded for heads
  */
 export function uploadBatch(
   device: Device,
@@ -79,7 +79,7 @@ export function uploadBatch(
   check('uploadBatch: batch', batch, TRAINING_BATCH);
   const { chained, readRoot } = check('uploadBatch: heads', heads, READING_HEADS);
   const positions = batch.starts.map((start, i) => (i % batch.length) - start);
-  // The target of head k-1 is what head k reads; where there is none head k has no target either, and any token does.
+  // Head k reads the target of head k-1. If head k-1 has no target, neither has head k, and any token will do.
   const tokensAhead = (distance: number): Tensor =>
     device.tensor(batch.targets[distance - 1]!.map((token) => Math.max(token, 0)));
   return {
@@ -96,12 +96,12 @@ export function uploadBatch(
   };
 }
 
-/** What one head's loss is made of beside hidden states and targets. */
+/** Options of the loss of all heads. */
 export type HeadLossOptions = Pick<
   LinearCrossEntropyOptions,
   'labelSmoothing' | 'zLoss' | 'entropyWeight' | 'chunkRows' | 'outputs'
 > & {
-  /** Loss of head k = weights[k-1] · sum over its valid rows. A weight of 0 leaves the head out. */
+  /** Loss of head k = weights[k-1] · sum over the positions with a target. A weight of 0 leaves the head out. */
   weights: readonly number[];
 };
 
@@ -121,7 +121,7 @@ const DEVICE_BATCH = shaped<DeviceBatch>('a batch, as uploadBatch makes it', {
   inputs: 'object',
 });
 
-/** Checks what both ways to the loss of all heads are called with. */
+/** Checks the arguments of {@link backwardHeadByHead} and {@link lossAllHeads}. */
 function checkLoss(
   where: string,
   model: MtpModel,
@@ -135,10 +135,10 @@ function checkLoss(
   return checked;
 }
 
-/** Results of one head, by head; null for heads that were left out. */
+/** Results of one head. */
 export type HeadLoss = LinearCrossEntropyResult;
 
-/** What one head's loss is computed with: `weight` times the sum over its valid rows. */
+/** Options of one head's loss: `weight` times the sum over the positions with a target. */
 function optionsOfHead(
   { device }: MtpModel,
   weight: number,
@@ -148,9 +148,10 @@ function optionsOfHead(
 }
 
 /**
- * Loss of every head and all gradients, one head after another: each head's activations are gone before the next one's are
- * made, so memory does not grow with the number of heads (Gloeckle et al. 2024, section 2, "Memory-efficient
- * implementation").
+ * Computes the loss of every head and all gradients, one head after another. The activations of a head are freed before those
+ * of the next are computed, so memory does not grow with the number of heads (Gloeckle et al. 2024, section 2,
+ * "Memory-efficient implementation").
+ * @returns results by head; null for heads that are left out
  */
 export function backwardHeadByHead(
   model: MtpModel,
@@ -159,8 +160,8 @@ export function backwardHeadByHead(
 ): (HeadLoss | null)[] {
   const options = checkLoss('backwardHeadByHead', model, batch, given);
   return scope(() => {
-    const z = model.trunk(batch.tokens, batch.rows); // kept
-    const dz = z.detach().requireGrad(); // gradients gather here
+    const z = model.trunk(batch.tokens, batch.rows);
+    const dz = z.detach().requireGrad(); // accumulates the gradients of all heads
     const hidden = needsHidden(model.heads) ? model.nextTokenHidden(dz, batch.rows) : null;
     const dHidden = hidden?.detach().requireGrad() ?? null;
     const losses: (HeadLoss | null)[] = batch.targets.map(() => null);
@@ -180,7 +181,7 @@ export function backwardHeadByHead(
     }
     const last = options.weights.findLastIndex((weight) => weight !== 0) + 1;
     const previous = chainedStates(model, batch, dz, dHidden, last);
-    // Backwards, because a chained head passes a gradient to the one before it.
+    // From the last head to the second, because a chained head passes a gradient to the head before it.
     for (let k = last; k >= 2; k--) {
       if (options.weights[k - 1] === 0 && !model.heads.chained) continue;
       scope(() => {
@@ -203,7 +204,7 @@ export function backwardHeadByHead(
   });
 }
 
-/** Head k on the rows of a batch. */
+/** Runs head k on a batch. */
 function forwardHead(
   k: number,
   { heads }: MtpModel,
@@ -214,8 +215,8 @@ function forwardHead(
 }
 
 /**
- * What each chained head k hands on, at index k, as leaves that gather gradients; empty for heads that do not build on
- * each other. Only these boundaries are kept: the activations inside are made again when the head learns.
+ * Returns the state of each chained head k at index k, as leaves that accumulate gradients; empty for heads that are not
+ * chained. Only these states are kept: a head's activations are computed again when it learns.
  */
 function chainedStates(
   model: MtpModel,
@@ -236,7 +237,7 @@ function chainedStates(
   return states;
 }
 
-/** The same loss with the graph of all heads at once: what {@link backwardHeadByHead} must agree with. */
+/** Computes the same loss as {@link backwardHeadByHead}, with one graph of all heads. */
 export function lossAllHeads(
   model: MtpModel,
   batch: DeviceBatch,

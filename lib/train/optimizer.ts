@@ -7,40 +7,40 @@ import { keep, scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { checkNumber, isInteger } from '../check';
 
-/** AdamW (Loshchilov & Hutter 2019) with clipping, as a training run uses it. */
+/** Options of AdamW (Loshchilov & Hutter 2019) and of gradient clipping. */
 export interface AdamWOptions {
   /** Decay of the running mean of the gradient. Default 0.9. */
   readonly beta1?: number;
-  /** Decay of the running mean of its square. Default 0.95. */
+  /** Decay of the running mean of the squared gradient. Default 0.95. */
   readonly beta2?: number;
-  /** Added to the root of the mean square that the update is divided by. Default 1e-8. */
+  /** Added to the denominator of the update, the root of the mean square. Default 1e-8. */
   readonly eps?: number;
-  /** Of matrices, not of norms and biases. Default 0.1. */
+  /** Weight decay of matrices; norms and biases have none. Default 0.1. */
   readonly weightDecay?: number;
-  /** Gradients are scaled down to this global norm. 0 switches clipping off. Default 1. */
+  /** Largest global norm of the gradient; larger gradients are scaled down. 0 switches clipping off. Default 1. */
   readonly maxGradNorm?: number;
 }
 
-/** Beyond these, float32 has no room for 1 - beta, or for eps itself. */
+/** Beyond these limits float32 cannot represent 1 - beta, or eps itself. */
 const LARGEST_BETA = 0.999999;
 const SMALLEST_EPS = 1e-30;
 
-/** The running means of one bucket, as flat as the bucket. */
+/** The running means of one bucket, laid out like the bucket. */
 interface Moments {
   readonly bucket: Bucket;
   /** Mean of the gradient. */
   readonly m: Tensor;
-  /** Mean of its square. */
+  /** Mean of the squared gradient. */
   readonly v: Tensor;
 }
 
 /**
- * AdamW (Loshchilov & Hutter 2019) with clipping by the global norm, over all parameters of a model. Nothing is read back:
- * the norm and the clipping stay on the device.
+ * AdamW (Loshchilov & Hutter 2019) with clipping by the global norm, over all parameters of a model. The norm and the clipping
+ * coefficient stay on the device: an update reads nothing back.
  */
 export class AdamW implements Disposable {
   readonly options: Required<AdamWOptions>;
-  /** Steps done. */
+  /** Number of updates so far. */
   step = 0;
   readonly #moments: readonly Moments[];
 
@@ -55,7 +55,7 @@ export class AdamW implements Disposable {
   }
 
   /**
-   * One step with the gradients gathered in the store.
+   * Updates the parameters with the gradients accumulated in the store.
    * @returns the global norm of the gradient before clipping, [1]
    */
   update(learningRate: number): Tensor {
@@ -77,13 +77,16 @@ export class AdamW implements Disposable {
     return norm;
   }
 
-  /** Writes the running means, under the names of the parameters, and the number of steps. */
+  /** Writes the running means, under the names of the parameters, and the number of updates. */
   async save(path: string): Promise<void> {
     const tensors = this.#pieces().flatMap(({ flat, pieces }) => piecesOf(flat, pieces));
     await writeSafetensors(path, tensors, { step: String(this.step) });
   }
 
-  /** @throws CORRUPT_FILE naming the tensor, when the file is not this model's or was damaged */
+  /**
+   * Reads the running means and the number of updates.
+   * @throws CORRUPT_FILE naming the tensor if the file belongs to another model or is damaged
+   */
   async load(path: string): Promise<void> {
     const file = await readSafetensors(path);
     try {

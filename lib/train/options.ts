@@ -9,79 +9,79 @@ import type { CurriculumOptions, HeadWeightOptions } from './head-schedule';
 import type { AdamWOptions } from './optimizer';
 import type { LearningRateOptions } from './schedule';
 
-/** Everything that a training run needs to be told. */
+/** Options of a training run. */
 export interface TrainerOptions {
-  /** Where a new model is made; a given one trains where it is. */
+  /** Device of a new model; a given model trains on its own device. */
   readonly device: Device;
   /**
-   * What to make a new model from (its vocabulary is the tokenizer's unless given), or a model to train on. A resumed
-   * run needs none: it goes on with the model of its checkpoint.
+   * A model to train, or options of a new one; its vocabulary is the tokenizer's unless given. A resumed run needs none: it
+   * continues with the model of its checkpoint.
    */
   readonly model?: Omit<ModelOptions, 'vocabSize'> | MtpModel;
   /**
-   * What a new model computes in; a given one keeps its own. With bfloat16 the weights that are trained and saved, the
-   * optimizer's means and all sums stay float32. Default float32.
+   * Type in which a new model computes; a given model keeps its own. With bfloat16, the trained and saved weights, the means
+   * of the optimizer and all sums stay float32. Default float32.
    */
   readonly dtype?: ActivationDType;
-  /** The corpus' tokenizer; checkpoints keep it. */
+  /** Tokenizer of the corpus, saved in checkpoints. */
   readonly tokenizer: Tokenizer;
   /**
-   * The corpus, as `prepareCorpus` makes it, or a function that prepares it, which is called when all other options have
-   * been found right. The caller closes it.
+   * The corpus, as `prepareCorpus` returns it, or a function that prepares it, called after all other options have been
+   * checked. The caller closes the corpus.
    */
   readonly data: TokenFile | (() => Promise<TokenFile>);
-  /** Steps of the whole run, those before a resume included. A resumed run has as many as before unless told otherwise. */
+  /** Steps of the whole run, those before a resume included. Default of a resumed run: as many as before. */
   readonly steps?: number;
-  /** Rows at a time. Default 8. */
+  /** Rows of a batch. Default 8. */
   readonly batchSize?: number;
-  /** Tokens in a row. Default 256. */
+  /** Tokens of a row. Default 256. */
   readonly sequenceLength?: number;
-  /** Batches whose gradients make one step: the same as a batch that many times as large, in less memory. Default 1. */
+  /** Batches of a step, whose gradients are summed: the same as one larger batch, in less memory. Default 1. */
   readonly accumulation?: number;
-  /** Part of the corpus, from its end, that is not trained on but evaluated with; 0 for none. Default 0.05. */
+  /** Fraction of the corpus, from its end, held out from training for evaluation; 0 for none. Default 0.05. */
   readonly heldOut?: number;
   /**
-   * Default: cosine with a peak of 1e-3, and a warm-up of 2 % of the steps. A resumed run may be given another course, in
-   * whole or in part, from its checkpoint on; the warm-up stays as long as it was when the run began.
+   * Default: cosine with a peak of 1e-3 and a warm-up of 2 % of the steps. A resumed run may change the schedule, in whole or in
+   * part, from its checkpoint on; its warm-up keeps the length it had when the run began.
    */
   readonly learningRate?: Partial<Omit<LearningRateOptions, 'steps'>>;
-  /** AdamW and clipping. */
+  /** AdamW and gradient clipping. */
   readonly optimizer?: AdamWOptions;
-  /** Default: every head weighs 1. */
+  /** Default: weight 1 for every head. */
   readonly headWeights?: HeadWeightOptions;
-  /** Which heads learn at which step. Default: all, always. */
+  /** Which heads learn at which step. Default: all heads at every step. */
   readonly curriculum?: CurriculumOptions;
-  /** ε, ζ and β of `linearCrossEntropy`. */
+  /** Terms of the loss beside cross-entropy. */
   readonly loss?: LossTerms;
   /** Seed of the initial weights and of the order of rows. Default 0. */
   readonly seed?: number;
   /**
-   * Directory for the log (`foretoken-log.jsonl`) and the checkpoints; without one nothing is written. It is locked for
-   * other trainings until the trainer is disposed.
+   * Directory for the log (`foretoken-log.jsonl`) and the checkpoints; without one nothing is written. The trainer holds a
+   * lock on the directory until it is disposed.
    */
   readonly output?: string;
   /**
-   * Goes on from a checkpoint, or from the newest one in a run's directory, as if the run had never stopped. Options
-   * that are left out are those of the run; the others must be the same, but for the learning rate, the number of steps
-   * and what is evaluated and saved when.
+   * A checkpoint, or a run's directory for its newest checkpoint, to continue from as if the run had never stopped. Options left
+   * out are those of the run. Given options must equal those of the run, except the learning rate, the number of steps, and
+   * when to evaluate and save.
    */
   readonly resume?: string;
-  /** Steps between evaluations, besides the one at the end; 0 for none. Default 0. */
+  /** Steps between evaluations; 0 to evaluate at the end only. Default 0. */
   readonly evalEvery?: number;
-  /** Held-out rows to evaluate with, from their beginning; 0 for all. Default 256. */
+  /** Held-out rows to evaluate, from the first; 0 for all. Default 256. */
   readonly evalRows?: number;
-  /** Steps between checkpoints, besides those at the end and before every evaluation; 0 for none. Default 0. */
+  /** Steps between checkpoints, in addition to those at the end and before every evaluation; 0 for none. Default 0. */
   readonly saveEvery?: number;
-  /** Minutes after which the next checkpoint is saved, whatever `saveEvery` is; 0 for never. Default 10. */
+  /** Minutes between checkpoints, in addition to `saveEvery`; 0 for none. Default 10. */
   readonly saveEveryMinutes?: number;
   /**
-   * Checkpoints to keep; older ones of the same run are deleted. With 1, an older one stays until the first loss after
+   * Checkpoints to keep; older ones of the same run are deleted. With 1, the previous checkpoint stays until the first loss after
    * the newest has shown that its weights are good. Default 2.
    */
   readonly keepCheckpoints?: number;
 }
 
-/** What a resumed run may be told otherwise. */
+/** Options that a resumed run may change. */
 export type RunSettings = Required<
   Pick<
     TrainerOptions,
@@ -89,34 +89,34 @@ export type RunSettings = Required<
   >
 >;
 
-/** The parts of the loss beside cross-entropy, as in {@link LinearCrossEntropyOptions}; all 0 by default. */
+/** Terms of the loss beside cross-entropy, as in {@link LinearCrossEntropyOptions}; all 0 by default. */
 export type LossTerms = Pick<HeadLossOptions, 'labelSmoothing' | 'zLoss' | 'entropyWeight'>;
 
-/** What decides a run's numbers, as it stands in a checkpoint. A resumed run must have the same, learning rate apart. */
+/** Options that decide a run's numbers, as saved in a checkpoint. A resumed run must have the same, except the learning rate. */
 export interface Recipe {
   /** The model's configuration. */
   readonly model: ModelConfig;
-  /** What the model computes in. */
+  /** Type in which the model computes. */
   readonly dtype: ActivationDType;
-  /** The corpus' checksum. */
+  /** Checksum of the corpus. */
   readonly data: string;
-  /** Rows at a time. */
+  /** Rows of a batch. */
   readonly batchSize: number;
-  /** Tokens in a row. */
+  /** Tokens of a row. */
   readonly sequenceLength: number;
-  /** Batches whose gradients make one step. */
+  /** Batches of a step. */
   readonly accumulation: number;
-  /** Part of the corpus that is not trained on. */
+  /** Fraction of the corpus that is held out from training. */
   readonly heldOut: number;
-  /** The learning rate's course. The number of steps is no part of the recipe, so that a run can be made longer. */
+  /** Schedule of the learning rate. The number of steps is no part of the recipe, so that a run can be made longer. */
   readonly learningRate: Omit<LearningRateOptions, 'steps'>;
-  /** AdamW and clipping. */
+  /** AdamW and gradient clipping. */
   readonly optimizer: Required<AdamWOptions>;
-  /** What each head's loss weighs. */
+  /** Weight of each head's loss. */
   readonly headWeights: HeadWeightOptions;
-  /** Which heads learn when; null: all, always. */
+  /** Which heads learn at which step; null for all heads at every step. */
   readonly curriculum: CurriculumOptions | null;
-  /** The parts of the loss beside cross-entropy. */
+  /** Terms of the loss beside cross-entropy. */
   readonly loss: Required<LossTerms>;
   /** Seed of the initial weights and of the order of rows. */
   readonly seed: number;

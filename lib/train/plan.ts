@@ -11,19 +11,19 @@ import type { Recipe, RunSettings, TrainerOptions } from './options';
 import { learningRateSchedule } from './schedule';
 import type { SavedState, TrainerState } from './state';
 
-/** What a run's options come to without its corpus, so that they are checked before one is tokenized. */
+/** Checked options of a run, without its corpus: they are checked before the corpus is tokenized. */
 export interface Plan {
   readonly recipe: Omit<Recipe, 'data'>;
   readonly settings: RunSettings;
-  /** The learning rate of a step, counted from 0. */
+  /** Learning rate of a step, counted from 0. */
   readonly learningRate: (step: number) => number;
-  /** What each head's loss weighs in a step, counted from 0. */
+  /** Weight of each head's loss in a step, counted from 0. */
   readonly headWeights: (step: number) => number[];
 }
 
 /**
- * Fills in what options leave out, from the checkpoint of a resumed run and from defaults, and checks the rest.
- * @throws INVALID_ARGUMENT naming the option, or every option that is not what it was before
+ * Fills in missing options, from the checkpoint of a resumed run and from defaults, and checks all of them.
+ * @throws INVALID_ARGUMENT naming the option, or every option that differs from the run's
  */
 export function planOf(options: TrainerOptions, resumed?: SavedState): Plan {
   const before = resumed?.state;
@@ -34,10 +34,10 @@ export function planOf(options: TrainerOptions, resumed?: SavedState): Plan {
   const weights = headWeightSchedule(heads, recipe.headWeights);
   const active = recipe.curriculum ? headCurriculum(heads, recipe.curriculum) : () => heads;
   if (recipe.curriculum && weights(0)[0] === 0) {
-    const problem = 'a curriculum has steps in which head 1 alone is trained, but head 1 weighs 0';
+    const problem = 'a curriculum has steps that train head 1 alone, but head 1 has weight 0';
     throw new ForetokenError('INVALID_ARGUMENT', `head weights: ${problem}`);
   }
-  // A run may be told to do fewer steps than it has done, and then does none; or fewer than those of its warm-up.
+  // `steps` may be fewer than the run has done, or than its warm-up. Such a run does no further step.
   const steps = Math.max(settings.steps, before?.step ?? 0);
   const warmupSteps = before
     ? Math.min(steps, recipe.learningRate.warmupSteps!)
@@ -76,7 +76,7 @@ function recipeOf(options: TrainerOptions, { steps }: RunSettings, before?: Reci
   const learningRate = {
     schedule: 'cosine' as const,
     peak: 1e-3,
-    // Follows from the number of steps once. A run that goes on for longer has it behind it.
+    // Computed when the run begins: a longer resumed run keeps its warm-up.
     warmupSteps: Math.ceil(steps / 50),
     ...before?.learningRate,
     ...defined(options.learningRate),
@@ -132,15 +132,15 @@ function configOf({ model, tokenizer }: TrainerOptions, before?: Recipe): ModelC
   );
 }
 
-/** A number of a recipe that is not what it was. */
+/** A value of a recipe that differs from the run's. */
 export interface Difference {
-  /** As in {@link Recipe}, with dots where it lies deeper. */
+  /** Path in {@link Recipe}, with dots. */
   readonly name: string;
   readonly before: unknown;
   readonly now: unknown;
 }
 
-/** The refusal to resume a run that is told otherwise than it began. */
+/** Thrown when the options of a resumed run differ from its recipe. */
 export class RecipeError extends ForetokenError {
   constructor(
     readonly checkpoint: string,
@@ -154,15 +154,15 @@ export class RecipeError extends ForetokenError {
   }
 }
 
-/** @throws RecipeError naming every part of a resumed run's recipe that is not what it was, learning rate apart */
+/** @throws RecipeError naming every value of a resumed run's recipe that differs, except the learning rate */
 function checkSame(before: Plan['recipe'], now: Plan['recipe'], checkpoint: string): void {
-  // As JSON, because that is how the earlier one was kept.
+  // Convert to JSON and back, as the saved recipe was.
   const current = JSON.parse(JSON.stringify(now)) as Plan['recipe'];
   const different = differences({ ...before, learningRate: null }, { ...current, learningRate: null });
   if (different.length > 0) throw new RecipeError(checkpoint, different);
 }
 
-/** The numbers in which two values differ, as deep as they are objects. */
+/** Lists the values in which two JSON values differ, through all nested objects. */
 function differences(before: unknown, now: unknown, name = ''): Difference[] {
   if (isJsonObject(before) && isJsonObject(now)) {
     const keys = [...new Set([...Object.keys(before), ...Object.keys(now)])];
@@ -176,7 +176,7 @@ function withoutData({ data: _, ...recipe }: Recipe): Plan['recipe'] {
   return recipe;
 }
 
-/** The fields that are not undefined. */
+/** Returns the fields that are not undefined. */
 function defined<T extends object>(fields: T | undefined): Partial<T> {
   return Object.fromEntries(
     Object.entries(fields ?? {}).filter(([, value]) => value !== undefined),

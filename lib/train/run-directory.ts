@@ -7,20 +7,20 @@ import { DirectoryLock, LOCK_NAME } from './lock';
 import { LOG_NAME, TrainingLog } from './log';
 import { writeCheckpointFiles, type SavedState, type Trained, type TrainerState } from './state';
 
-/** A checkpoint that was published. */
+/** A published checkpoint. */
 export interface Checkpoint {
   readonly step: number;
   readonly path: string;
 }
 
 /**
- * The directory of a training run: its log and its checkpoints. It belongs to one training at a time, and whatever others
- * keep in it stays: only checkpoints of this run are deleted.
+ * The directory of a training run: its log and its checkpoints. It belongs to one training at a time. Only checkpoints of this
+ * run are deleted; other files stay.
  */
 export class RunDirectory {
   /** The run's checkpoints, oldest first. */
   #checkpoints: Checkpoint[] = [];
-  /** Names of the files that a checkpoint of this run has. */
+  /** Names of the files of a checkpoint of this run. */
   #files: ReadonlySet<string> = new Set();
 
   #lock: DirectoryLock | null = null;
@@ -28,10 +28,10 @@ export class RunDirectory {
   private constructor(readonly path: string) {}
 
   /**
-   * Takes a directory, which is made if needed, and removes what killed runs left of unfinished files.
+   * Locks a directory, makes it if needed, and removes unfinished files of killed runs.
    * @param step steps done
-   * @param resumed the checkpoint that the run goes on from
-   * @throws INVALID_ARGUMENT while another training has it, or when it holds later checkpoints
+   * @param resumed the checkpoint that the run continues from
+   * @throws INVALID_ARGUMENT while another training holds the directory, or if it has later checkpoints
    */
   static async open(path: string, step: number, resumed?: SavedState): Promise<RunDirectory> {
     const directory = new RunDirectory(path);
@@ -50,17 +50,17 @@ export class RunDirectory {
   }
 
   async #claim(step: number, resumed: SavedState | undefined): Promise<void> {
-    const there = await listCheckpoints(this.path);
-    const newest = there.at(-1);
+    const existing = await listCheckpoints(this.path);
+    const newest = existing.at(-1);
     if (newest && newest.step > step) {
       const advice =
         step > 0 ? 'delete it, or resume from the newest one' : 'resume it, or give another output directory';
       throw new ForetokenError(
         'INVALID_ARGUMENT',
-        `${this.path}: there is a later checkpoint already, of step ${newest.step}; ${advice}`,
+        `${this.path}: a later checkpoint exists already, of step ${newest.step}; ${advice}`,
       );
     }
-    if (resumed && resolve(dirname(resumed.checkpoint)) === resolve(this.path)) this.#checkpoints = there;
+    if (resumed && resolve(dirname(resumed.checkpoint)) === resolve(this.path)) this.#checkpoints = existing;
   }
 
   /** The newest checkpoint of this run in the directory. */
@@ -68,15 +68,15 @@ export class RunDirectory {
     return this.#checkpoints.at(-1) ?? null;
   }
 
-  /** Starts the run's log, or goes on with it behind `step`. */
+  /** Starts the run's log, or continues it after `step`. */
   openLog(step: number): Promise<TrainingLog> {
     const path = join(this.path, LOG_NAME);
     return step === 0 ? TrainingLog.create(path) : TrainingLog.resume(path, step);
   }
 
   /**
-   * Publishes `checkpoint-<step>`. What has that name already and is more than a checkpoint of this run is moved aside.
-   * @param warn told where it was moved to
+   * Publishes `checkpoint-<step>`. Renames a file or directory of that name first, unless it is a checkpoint of this run alone.
+   * @param warn called with the new name
    * @throws FILE_ACCESS
    */
   async save(
@@ -88,14 +88,14 @@ export class RunDirectory {
     await writeDirectoryAtomic(path, async (temporary) => {
       await writeCheckpointFiles(temporary, trained, state);
       this.#files = new Set(await readdir(temporary));
-      const inTheWay = await readdir(path).catch((error: unknown) =>
+      const existing = await readdir(path).catch((error: unknown) =>
         (error as NodeJS.ErrnoException).code === 'ENOENT' ? [] : [basename(path)],
       );
       const own = this.#checkpoints.some((checkpoint) => checkpoint.path === path);
-      if (inTheWay.length > 0 && !(own && inTheWay.every((name) => this.#files.has(name)))) {
+      if (existing.length > 0 && !(own && existing.every((name) => this.#files.has(name)))) {
         const aside = await freeName(`${path}.old`);
         await rename(path, aside);
-        warn(`${path} was in the way of a checkpoint: it is ${aside} now`);
+        warn(`${path} was in the way of a checkpoint and is now ${aside}`);
       }
     });
     const checkpoint = { step: state.step, path };
@@ -103,7 +103,7 @@ export class RunDirectory {
     return checkpoint;
   }
 
-  /** Deletes this run's checkpoints but for the newest `keep`. */
+  /** Deletes this run's checkpoints except the newest `keep`. */
   async rotate(keep: number): Promise<void> {
     for (const old of this.#checkpoints.slice(0, -keep)) {
       await this.#delete(old.path);
@@ -114,18 +114,18 @@ export class RunDirectory {
   async #delete(path: string): Promise<void> {
     const names = await readdir(path).catch((): string[] => []);
     if (names.every((name) => this.#files.has(name))) {
-      // In one go: half a checkpoint must not look like one.
+      // Rename first, so that a half-deleted checkpoint does not look like a checkpoint.
       const aside = temporaryBeside(path);
       await rename(path, aside).catch(ignoreMissing);
       await rm(aside, { recursive: true, force: true });
       return;
     }
-    // Somebody keeps files of his own there. Without its state it is no checkpoint any more.
+    // The directory holds other files, too. Without its state it is no checkpoint any more.
     const own = names.filter((name) => this.#files.has(name) && name !== STATE_NAME);
     for (const name of [STATE_NAME, ...own]) await unlink(join(path, name)).catch(ignoreMissing);
   }
 
-  /** Gives a checkpoint whose weights are of no use another name, so that nothing resumes from it. Returns that name. */
+  /** Renames a checkpoint of diverged weights, so that no run resumes from it. Returns the new path. */
   async setAside({ path }: Checkpoint): Promise<string> {
     const aside = await freeName(join(this.path, `diverged-${basename(path)}`));
     await rename(path, aside);
@@ -134,21 +134,21 @@ export class RunDirectory {
   }
 
   /**
-   * Takes the directory again after {@link close}.
-   * @throws INVALID_ARGUMENT while another training has it
+   * Locks the directory again after {@link close}.
+   * @throws INVALID_ARGUMENT while another training holds it
    */
   async lock(): Promise<void> {
     this.#lock ??= await DirectoryLock.acquire(this.path);
   }
 
-  /** Lets other trainings have the directory. */
+  /** Releases the directory for other trainings. */
   close(): void {
     this.#lock?.release();
     this.#lock = null;
   }
 }
 
-/** The path, or the path with the first number behind it that is free. */
+/** Returns the path, or the path with the first number appended that is free. */
 async function freeName(path: string): Promise<string> {
   const taken = new Set(await readdir(dirname(path)));
   let name = basename(path);

@@ -4,13 +4,13 @@ import type { LogEntry, TrainingLog } from './log';
 import type { RunSettings } from './options';
 import type { Checkpoint, RunDirectory } from './run-directory';
 
-/** What one training step did. */
+/** Results of one training step. */
 export interface StepResult {
   /** Steps done, this one included. */
   readonly step: number;
-  /** What was minimised: the sum of the heads' losses, weighted, with z-loss, label smoothing and entropy term. */
+  /** The minimised loss: the weighted sum over the heads, with z-loss, label smoothing and entropy term. */
   readonly loss: number;
-  /** Mean of -log p(token) of each head in nats, without any such term; null for heads that did not learn in this step. */
+  /** Mean of -log p(token) of each head in nats, without these terms; null for heads that did not learn in this step. */
   readonly headLosses: readonly (number | null)[];
   /** The learning rate of this step. */
   readonly learningRate: number;
@@ -18,30 +18,30 @@ export interface StepResult {
   readonly gradientNorm: number;
   /** Tokens trained on in this step. */
   readonly tokens: number;
-  /** Wall-clock time, the reading of its rows included. */
+  /** Wall-clock time, with the reading of the rows. */
   readonly seconds: number;
 }
 
-/** How {@link Trainer.run} can be stopped and followed. */
+/** Options to stop and follow {@link Trainer.run}. */
 export interface RunOptions {
-  /** When aborted, the step under way is finished and a checkpoint saved; an evaluation under way is given up. */
+  /** When aborted, the run finishes its step and saves a checkpoint, or stops its evaluation. */
   readonly signal?: AbortSignal;
   /** Called after every step. */
   readonly onStep?: (result: StepResult) => void;
   /** Called after every batch of an evaluation. */
   readonly onEvaluationProgress?: (done: EvaluationProgress) => void;
-  /** Called after every evaluation, with the steps done by then. */
+  /** Called after every evaluation, with the number of steps done. */
   readonly onEvaluation?: (evaluation: Evaluation, step: number) => void;
-  /** Called after every checkpoint, with its directory and the steps done by then. */
+  /** Called after every checkpoint, with its directory and the number of steps done. */
   readonly onCheckpoint?: (path: string, step: number) => void;
   /**
-   * Told of what went wrong without ending the run: a line of the log or a checkpoint that could not be written. Default:
+   * Called with problems that do not end the run: a line of the log or a checkpoint that could not be written. Default:
    * `process.emitWarning`.
    */
   readonly onWarning?: (message: string) => void;
 }
 
-/** How far an evaluation is. */
+/** Progress of an evaluation. */
 export interface EvaluationProgress {
   /** Rows done. */
   readonly rows: number;
@@ -49,19 +49,19 @@ export interface EvaluationProgress {
   readonly of: number;
 }
 
-/** What {@link Trainer.run} has come to. */
+/** Result of {@link Trainer.run}. */
 export interface RunResult {
   /** Steps done in all. */
   readonly step: number;
   /** False when the run was aborted before its last step. */
   readonly completed: boolean;
-  /** The last checkpoint, if there is an output directory. */
+  /** The last checkpoint; null without one. */
   readonly checkpoint: string | null;
-  /** The evaluation at the end of a completed run, if anything is held out and the evaluation was not aborted. */
+  /** The evaluation at the end of a completed run; null if nothing is held out or the evaluation was aborted. */
   readonly evaluation: Evaluation | null;
 }
 
-/** What a run is made of; steps, evaluations and checkpoints wait for each other. */
+/** The tasks of a run. Steps, evaluations and checkpoints run one at a time. */
 export interface Work {
   /** Steps done. */
   step(): number;
@@ -69,14 +69,14 @@ export interface Work {
   /** Null when nothing is held out. */
   readonly evaluate: ((run: RunOptions) => Promise<Evaluation>) | null;
   save(): Promise<Checkpoint>;
-  /** Takes note that the weights of the last checkpoint, which are the current ones, are of no use. */
+  /** Marks the current weights, and the checkpoint that holds them, as diverged. */
   diverged(problem: string): Promise<never>;
 }
 
-/** After a checkpoint that could not be saved, the next one is tried after so long. */
+/** Minutes from a failed checkpoint to the next attempt. */
 const RETRY_MINUTES = 1;
 
-/** The loop of a run: steps, with checkpoints and evaluations in between, until all are done or the signal says stop. */
+/** The loop of a run: steps, checkpoints and evaluations, until all steps are done or the signal is aborted. */
 export class Run {
   #evaluation: Evaluation | null = null;
   #nextSave: number;
@@ -93,7 +93,7 @@ export class Run {
     this.#nextSave = this.#minutesFromNow(settings.saveEveryMinutes);
   }
 
-  /** Returns the last step's evaluation, if there was one. */
+  /** Runs to the end. Returns the evaluation after the last step, if any. */
   async toEnd(): Promise<Evaluation | null> {
     const { work, settings, options } = this;
     while (work.step() < settings.steps && !options.signal?.aborted) {
@@ -102,7 +102,7 @@ export class Run {
       options.onStep?.(result);
       const last = work.step() === settings.steps;
       const evaluates = work.evaluate !== null && (last || isDue(work.step(), settings.evalEvery));
-      // Saved before it is evaluated: whatever happens then, the steps are kept.
+      // Save before evaluating, so that no failure of the evaluation costs steps.
       if (last || options.signal?.aborted) await this.#save();
       else if (evaluates || isDue(work.step(), settings.saveEvery) || performance.now() >= this.#nextSave) {
         await this.#trySave();
@@ -119,7 +119,7 @@ export class Run {
     this.options.onCheckpoint?.(path, step);
   }
 
-  /** A checkpoint that cannot be saved now is no reason to lose the steps to come. */
+  /** Saves a checkpoint; a failure is a warning, because a later attempt may succeed. */
   async #trySave(): Promise<void> {
     try {
       await this.#save();
@@ -156,7 +156,7 @@ export class Run {
       this.log?.write(entry);
       this.#logFails = false;
     } catch (error) {
-      // Once, not at every step.
+      // Warn once, not at every step.
       if (!this.#logFails) this.warn(`${(error as Error).message}; the run goes on`);
       this.#logFails = true;
     }

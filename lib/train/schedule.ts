@@ -1,6 +1,6 @@
 import { checkInteger, checkNumber, unknownChoice } from '../check';
 
-/** What a training run makes of its learning rate; steps are counted from 0. */
+/** The learning rate over a training run. Steps are counted from 0. */
 export interface LearningRateOptions {
   /**
    * After the warm-up: `cosine` falls along half a cosine to the end; `wsd` (warm-up, stable, decay) stays at the peak
@@ -9,18 +9,18 @@ export interface LearningRateOptions {
   readonly schedule: 'cosine' | 'wsd' | 'constant';
   /** The highest learning rate. */
   readonly peak: number;
-  /** The steps of the whole run. */
+  /** Steps of the whole run. */
   readonly steps: number;
-  /** The rate grows linearly over these first steps (default 0). */
+  /** First steps, over which the rate rises linearly (default 0). */
   readonly warmupSteps?: number;
-  /** For `wsd` (default: a tenth of `steps`, rounded up). */
+  /** Last steps, over which `wsd` falls (default: a tenth of `steps`, rounded up). */
   readonly decaySteps?: number;
-  /** The rate that `cosine` and `wsd` end at, as a part of the peak (default 0.1). */
+  /** Final rate of `cosine` and `wsd`, as a fraction of the peak (default 0.1). */
   readonly minimumRatio?: number;
 }
 
 /**
- * The learning rate of each step. Beyond the end of the run it stays what it is there.
+ * Returns a function from the step to its learning rate, which is constant after the end of the run.
  * @throws INVALID_ARGUMENT naming the option.
  */
 export function learningRateSchedule(options: LearningRateOptions): (step: number) => number {

@@ -10,10 +10,10 @@ import type { OrderState } from './data';
 import type { AdamW } from './optimizer';
 import type { Recipe, RunSettings } from './options';
 
-// A checkpoint of a run is a model's directory with two files more: the optimizer's running means and this state.
+// A checkpoint of a run is a model's directory with two more files: the optimizer's running means and this state.
 const VERSION = 1;
 
-/** Where a training run stands. */
+/** State of a training run. */
 export interface TrainerState {
   readonly version: typeof VERSION;
   /** Steps done. */
@@ -27,13 +27,13 @@ export interface TrainerState {
   readonly settings?: RunSettings;
 }
 
-/** A state and the directory it was found in. */
+/** A state and its checkpoint's directory. */
 export interface SavedState {
   readonly checkpoint: string;
   readonly state: TrainerState;
 }
 
-/** What a checkpoint holds beside the state. */
+/** Contents of a checkpoint beside the state. */
 export interface Trained {
   readonly model: MtpModel;
   readonly tokenizer: Tokenizer;
@@ -53,8 +53,8 @@ export async function writeCheckpointFiles(
 }
 
 /**
- * The state of a checkpoint.
- * @param path a checkpoint, or a run's directory, whose newest checkpoint is meant
+ * Reads the state of a checkpoint.
+ * @param path a checkpoint, or a run's directory for its newest checkpoint
  * @throws FILE_ACCESS or CORRUPT_FILE naming the file
  */
 export async function readState(path: string): Promise<SavedState> {
@@ -76,12 +76,12 @@ export async function readState(path: string): Promise<SavedState> {
   for (const name of ['learningRate', 'model'] as const) {
     if (!isJsonObject(recipe[name])) fail(`recipe.${name} is missing`);
   }
-  // There was no choice of dtype once, and a model's configuration may have had fewer fields.
+  // Checkpoints of earlier versions have no dtype, and fewer fields in the model's configuration.
   const complete = { ...recipe, dtype: recipe.dtype ?? 'float32', model: modelConfig(recipe.model) };
   return { checkpoint, state: { ...state, recipe: complete } as unknown as TrainerState };
 }
 
-/** Fills an optimizer from a checkpoint. */
+/** Loads the optimizer of a checkpoint. */
 export async function loadOptimizer(
   optimizer: AdamW,
   checkpoint: string,

@@ -18,9 +18,9 @@ import { runTrainStep } from './train-step';
 import { Turns } from './turns';
 
 /**
- * Trains a model, step by step. The same options give the same losses to the bit, whatever the number of threads, and
- * whether the run was interrupted and resumed or not. Steps, evaluations and checkpoints that are asked for at the same
- * time follow one another, so that a checkpoint is always one of a step that was finished.
+ * Trains a model step by step. The same options give the same losses to the bit, for any number of threads, and for
+ * interrupted and resumed runs. Concurrent steps, evaluations and checkpoints run one after another, so a checkpoint never
+ * holds half a step.
  * @example
  * ```ts
  * import { byteTokenizerFiles, createTokenizer, openDevice, prepareCorpus, Trainer } from 'foretoken';
@@ -42,19 +42,19 @@ import { Turns } from './turns';
  * ```
  */
 export class Trainer implements Disposable {
-  /** The model that learns: the one that was given, or a new one, which is disposed with the trainer. */
+  /** The model in training: the given one, or a new one, which is disposed with the trainer. */
   readonly model: MtpModel;
-  /** What decides the run's numbers, defaults filled in. */
+  /** Options that decide the run's numbers, with defaults filled in. */
   readonly recipe: Recipe;
-  /** What a resumed run may be told otherwise, defaults filled in. */
+  /** Options that a resumed run may change, with defaults filled in. */
   readonly settings: RunSettings;
   readonly #options: TrainerOptions;
   readonly #plan: Plan;
   /** The output directory. */
   readonly #directory: RunDirectory | null;
-  /** The output directory and others that were saved to, by their absolute paths. */
+  /** The output directory and other directories of checkpoints, by absolute path. */
   readonly #directories = new Map<string, RunDirectory>();
-  /** The checkpoint that the run went on from. */
+  /** The checkpoint that the run was resumed from. */
   #resumed: SavedState | undefined;
   readonly #ownsModel: boolean;
   readonly #optimizer: AdamW;
@@ -67,11 +67,11 @@ export class Trainer implements Disposable {
   #saved: Checkpoint | null = null;
   #running = false;
   #warn = emitWarning;
-  /** Why the weights are of no use, once they are. */
+  /** The error of a diverged run: its weights are useless. */
   #divergence: ForetokenError | null = null;
 
   /**
-   * Checks the options, locks the output directory, prepares the corpus and, when resuming, loads the checkpoint.
+   * Checks the options, locks the output directory, prepares the corpus and loads the checkpoint of a resumed run.
    * @throws INVALID_ARGUMENT naming the option; FILE_ACCESS or CORRUPT_FILE naming the file
    */
   static async create(given: TrainerOptions): Promise<Trainer> {
@@ -114,7 +114,7 @@ export class Trainer implements Disposable {
     this.#training = new PackedRows(data, { ...rows, range: split?.training });
     this.#heldOut = split && new PackedRows(data, { ...rows, range: split.heldOut });
     this.#order = new RowOrder(this.#training.length, recipe.seed);
-    // Last, because from here on there is memory to give back.
+    // Last, because a later error would have to free this memory.
     const { seed, dtype } = recipe;
     this.model = model instanceof MtpModel ? model : new MtpModel(device, recipe.model, { seed, dtype });
     this.model.table.reserve(recipe.sequenceLength);
@@ -143,9 +143,9 @@ export class Trainer implements Disposable {
   }
 
   /**
-   * Steps, with evaluations and checkpoints in between, until all are done or the signal says stop.
-   * @throws INVALID_ARGUMENT while the trainer is running already; DIVERGED; FILE_ACCESS when the last checkpoint cannot be
-   * written. The message says which checkpoint is kept
+   * Runs steps, evaluations and checkpoints, until all steps are done or the signal is aborted.
+   * @throws INVALID_ARGUMENT while the trainer is running already; DIVERGED; FILE_ACCESS if the last checkpoint cannot be
+   * written. The message names the checkpoint that is kept
    */
   async run(given: RunOptions = {}): Promise<RunResult> {
     const run = checkRunOptions(given);
@@ -155,7 +155,7 @@ export class Trainer implements Disposable {
     try {
       let log: TrainingLog | null = null;
       try {
-        // A run that is done already leaves its log as it is.
+        // A finished run leaves its log unchanged.
         const done = this.step >= this.settings.steps;
         if (!done && this.#directory) log = await this.#directory.openLog(this.step);
         const evaluation = await new Run(
@@ -166,7 +166,7 @@ export class Trainer implements Disposable {
           run,
           this.#warn,
         ).toEnd();
-        // Those that were asked for meanwhile.
+        // Wait for steps and checkpoints that the caller requested meanwhile.
         await this.#turns.take(() => Promise.resolve());
         const completed = this.step >= this.settings.steps;
         return { step: this.step, completed, checkpoint: this.#saved?.path ?? null, evaluation };
@@ -192,9 +192,9 @@ export class Trainer implements Disposable {
   }
 
   /**
-   * One step of the optimizer. Everything is enqueued at once and one small tensor read back.
-   * @throws DIVERGED when the loss or the gradient is not a number any more: the weights are those of before the step then,
-   * and neither trained further nor saved; INVALID_ARGUMENT during a {@link run}
+   * Runs one step of the optimizer: enqueues all of it, then reads one small tensor back.
+   * @throws DIVERGED if the loss or the gradient is not finite: the weights keep their values from before the step, and are
+   * neither trained further nor saved; INVALID_ARGUMENT during a {@link run}
    */
   async trainStep(): Promise<StepResult> {
     this.#checkIdle('trainStep');
@@ -220,7 +220,7 @@ export class Trainer implements Disposable {
     this.#step += 1;
     const tokens = accumulation * batchSize * sequenceLength;
     this.#tokens += tokens;
-    // Its weights have given a loss: it is a good one.
+    // The newest checkpoint is good: its weights have given a loss.
     await this.#rotate(this.settings.keepCheckpoints);
     const seconds = (performance.now() - started) / 1000;
     return { step: this.step, loss, headLosses, learningRate, gradientNorm, tokens, seconds };
@@ -228,8 +228,8 @@ export class Trainer implements Disposable {
 
   /**
    * Evaluates all heads on the held-out part of the corpus.
-   * @param run its `signal` gives the evaluation up, which rejects with the signal's reason
-   * @throws INVALID_ARGUMENT when nothing is held out
+   * @param run its `signal` aborts the evaluation, which rejects with the signal's reason
+   * @throws INVALID_ARGUMENT if nothing is held out
    */
   async evaluate(run: Pick<RunOptions, 'signal' | 'onEvaluationProgress'> = {}): Promise<Evaluation> {
     if (!this.#heldOut)
@@ -245,14 +245,14 @@ export class Trainer implements Disposable {
       signal,
       onProgress: onEvaluationProgress,
     });
-    // The weights have given a loss: the newest checkpoint is a good one.
+    // The newest checkpoint is good: its weights have given a loss.
     await this.#rotate(this.settings.keepCheckpoints);
     return evaluation;
   }
 
   /**
-   * Publishes `checkpoint-<step>` in `output`, when the step under way is finished, and returns its path.
-   * @throws DIVERGED when the weights are of no use; INVALID_ARGUMENT while another training writes into `output`;
+   * Publishes `checkpoint-<step>` in `output` after the step under way, and returns its path.
+   * @throws DIVERGED if the weights are useless; INVALID_ARGUMENT while another training writes into `output`;
    * FILE_ACCESS
    */
   async save(output: string): Promise<string> {
@@ -261,7 +261,7 @@ export class Trainer implements Disposable {
       try {
         return (await this.#save(directory)).path;
       } finally {
-        // Only the output directory is the trainer's for as long as it lives.
+        // The trainer keeps only its output directory locked.
         if (directory !== this.#directory) directory.close();
       }
     });
@@ -270,18 +270,20 @@ export class Trainer implements Disposable {
   async #save(directory: RunDirectory): Promise<Checkpoint> {
     if (this.#divergence) throw this.#divergence;
     if (!Number.isFinite(await this.#sumOfSquares())) {
-      await this.#diverge(`step ${this.step}: the weights are not finite, or near it, and not saved`);
+      await this.#diverge(
+        `step ${this.step}: the weights are not finite, or too large to sum their squares, and not saved`,
+      );
     }
     const trained = { model: this.model, tokenizer: this.#options.tokenizer, optimizer: this.#optimizer };
     const { step, tokens, recipe, settings } = this;
     const state = { step, tokens, order: this.#order.state, settings, recipe };
     this.#saved = await directory.save(trained, state, this.#warn);
-    // No loss has shown yet that these weights are good.
+    // Keep the previous checkpoint until a loss shows that these weights are good.
     await this.#rotate(Math.max(2, settings.keepCheckpoints));
     return this.#saved;
   }
 
-  /** Σ w² of all weights. */
+  /** Computes Σ w² over all weights. */
   async #sumOfSquares(): Promise<number> {
     using squares = scope(() => {
       const { buckets } = this.model.parameters;
@@ -308,15 +310,15 @@ export class Trainer implements Disposable {
   }
 
   /**
-   * Ends training: nothing goes on from weights that give no loss.
-   * @param areGood whether the weights are, and only the gradient is not
+   * Ends training, because weights without a finite loss are useless.
+   * @param areGood whether the weights are finite and only the gradient is not
    */
   async #diverge(problem: string, areGood = false): Promise<never> {
     let aside = '';
     for (const directory of this.#directories.values()) {
       const { newest } = directory;
       if (areGood || newest?.step !== this.step) continue;
-      aside += `; ${newest.path} has these weights and is ${await directory.setAside(newest)} now`;
+      aside += `; ${newest.path} has these weights and is now ${await directory.setAside(newest)}`;
       this.#saved = directory.newest;
     }
     const { peak } = this.recipe.learningRate;
@@ -325,7 +327,7 @@ export class Trainer implements Disposable {
     throw (this.#divergence = new ForetokenError('DIVERGED', message));
   }
 
-  /** What ended a run, and what is kept of it. */
+  /** Adds to an error the step, and the checkpoint that is kept. */
   #withAdvice(error: unknown): unknown {
     if (!(error instanceof ForetokenError) || error.code === 'DIVERGED' || !this.#directory) return error;
     const kept = this.#saved
@@ -339,14 +341,14 @@ export class Trainer implements Disposable {
     throw new ForetokenError('INVALID_ARGUMENT', `${what}: the trainer is running; wait for run() to end`);
   }
 
-  /** Frees the optimizer's memory and the output directory, and the model unless it was given. */
+  /** Frees the optimizer, the lock of the output directory, and the model unless it was given. */
   dispose(): void {
     for (const directory of this.#directories.values()) directory.close();
     this.#optimizer.dispose();
     if (this.#ownsModel) this.model.dispose();
   }
 
-  /** What `using` calls: {@link dispose}. */
+  /** Calls {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }
@@ -357,6 +359,6 @@ function emitWarning(message: string): void {
 }
 
 function otherCorpus({ checkpoint }: SavedState): ForetokenError {
-  const problem = 'the corpus is another than that of the run; give the same text, tokenizer and exclusions';
+  const problem = 'the corpus differs from that of the run; give the same text, tokenizer and exclusions';
   return new ForetokenError('INVALID_ARGUMENT', `cannot resume from ${checkpoint}: ${problem}`);
 }

@@ -2,7 +2,7 @@
 export class Turns {
   #last: Promise<unknown> = Promise.resolve();
 
-  /** Runs `task` when all that came before have ended, well or not. */
+  /** Runs `task` after all earlier tasks have ended, with or without an error. */
   take<T>(task: () => Promise<T>): Promise<T> {
     const result = this.#last.then(task);
     this.#last = result.catch(() => undefined);

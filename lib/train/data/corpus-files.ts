@@ -7,15 +7,14 @@ import { throwProblems, type FileProblem } from './problems';
 import { LinkedTree } from './tree';
 
 /**
- * The text files that patterns stand for, as absolute paths, each file once, however many names and links lead to it:
- * pattern by pattern as given, sorted within. A file that is found in its own place and through a link is taken from its
- * own place.
+ * Finds the text files that match patterns: pattern by pattern in the given order, sorted within a pattern. Returns absolute
+ * paths, each file once even if several names and links lead to it. A file found both directly and through a link gets its
+ * direct path.
  *
- * @param patterns files, directories (everything inside, however deep) or globs. Names that begin with a dot are
- *   found only when they are written out.
- * @param exclude globs of what to leave out, files or directories. Without a slash, a name at any depth.
- * @throws INVALID_DATA when a pattern stands for no file; FILE_ACCESS naming every directory and link that cannot be
- *   read.
+ * @param patterns files, directories (with everything inside, at any depth) or globs. Names that begin with a dot match only
+ *   if the pattern spells them out.
+ * @param exclude globs of files or directories to leave out. A glob without a slash matches a name at any depth.
+ * @throws INVALID_DATA if a pattern matches no file; FILE_ACCESS naming every directory and link that cannot be read
  */
 export async function findCorpusFiles(
   patterns: readonly string[],
@@ -45,7 +44,7 @@ export async function findCorpusFiles(
   return [...found.values()];
 }
 
-/** What exists is taken by its name, even if that looks like a pattern. */
+/** Makes a pattern absolute. An existing path is taken literally, even if it looks like a pattern. */
 async function absolutePattern(pattern: string): Promise<string> {
   const status = await stat(pattern).catch((cause: unknown) => {
     const { code } = cause as NodeJS.ErrnoException;
@@ -55,7 +54,7 @@ async function absolutePattern(pattern: string): Promise<string> {
   if (!status) return posix.resolve(escapePath(process.cwd()), pattern);
   if (!status.isDirectory() && !status.isFile()) {
     const problem =
-      'neither a file nor a directory; text is read more than once, so write it to a file first';
+      'neither a file nor a directory; write the text to a file first, because it is read more than once';
     throw new ForetokenError('INVALID_DATA', `${pattern}: ${problem}`);
   }
   return escapePath(resolve(pattern)) + (status.isDirectory() ? '/**/*' : '');
@@ -71,7 +70,7 @@ function noFile(pattern: string, exclude: readonly string[]): ForetokenError {
   return new ForetokenError('INVALID_DATA', `no file matches ${pattern}${left} (looked in ${process.cwd()})`);
 }
 
-/** The paths that were found, sorted, by what they really are; one path for each file. */
+/** Maps the real path of each found file to one of its paths, sorted. */
 async function byRealPath(
   tree: LinkedTree,
   paths: readonly string[],

@@ -5,16 +5,16 @@ import { decodeUtf8 } from '../../utf8';
 import { isBlank, readJsonArray } from './json-array';
 import { readLines, readPieces, type FilePart } from './lines';
 
-/** Files with an object of JSON on each line, by their extension in lower case. */
+/** Extensions, in lower case, of files with a JSON object on each line. */
 const LINES_EXTENSIONS = ['.jsonl', '.ndjson', '.jsonlines'];
 
 const OPEN_OBJECT = '{'.charCodeAt(0);
 const BYTE_ORDER_MARK = Buffer.from('\ufeff');
 
-/** What the name of a file says about how documents lie in it. */
+/** The format of a file, by its name. */
 export type FileKind = 'lines' | 'json' | 'text';
 
-/** Judges by the extension, in whatever case it is written. */
+/** Returns the format by the extension, ignoring case. */
 export function fileKind(path: string): FileKind {
   const extension = extname(path).toLowerCase();
   if (LINES_EXTENSIONS.includes(extension)) return 'lines';
@@ -24,20 +24,20 @@ export function fileKind(path: string): FileKind {
 /** A document of a file. */
 export interface CorpusDocument {
   readonly text: string;
-  /** How much of the file has been read once it is there, in bytes. */
+  /** Bytes of the file up to the end of the document. */
   readonly end: number;
 }
 
 /**
- * The documents of a file, empty ones and byte order marks left out:
+ * Reads the documents of a file, without empty ones and byte order marks:
  *
- * - of a `.jsonl`, `.ndjson` or `.jsonlines` file the field `textField` of the object on each line;
- * - of a `.json` file the same, where it holds an array of objects or an object on each of several lines (or a single
- *   line with such a field); any other `.json` file, such as the settings of a program, is one document as it stands;
- * - any other file is one document as it stands.
+ * - in a `.jsonl`, `.ndjson` or `.jsonlines` file the field `textField` of the object on each line;
+ * - in a `.json` file the same field, if the file holds an array of objects, an object on each of several lines, or a single
+ *   line with such a field; any other `.json` file, such as the settings of a program, is one document as a whole;
+ * - any other file is one document as a whole.
  *
- * @throws FILE_ACCESS when it cannot be read; INVALID_DATA, naming the file and the byte or line, for what is not UTF-8,
- *   not JSON, lacks the field or is too long.
+ * @throws FILE_ACCESS if the file cannot be read; INVALID_DATA naming the file and the byte or line, if text is not UTF-8, not
+ *   JSON, lacks the field or is too long
  */
 export async function* readDocuments(path: string, textField = 'text'): AsyncGenerator<CorpusDocument> {
   const named = fileKind(path);
@@ -55,7 +55,7 @@ export async function* readDocuments(path: string, textField = 'text'): AsyncGen
   }
 }
 
-/** @param where names the file and the line in messages. */
+/** @param where file and line, for messages */
 function textOf(where: string, json: string, textField: string): string {
   let value: unknown;
   try {
@@ -70,11 +70,11 @@ function textOf(where: string, json: string, textField: string): string {
   throw invalid(
     where,
     `field "${textField}" is missing; the fields are: ${Object.keys(value).join(', ')}. ` +
-      'Name the one that holds the text, or exclude the file',
+      'Name the field that holds the text, or exclude the file',
   );
 }
 
-/** How the documents lie in a `.json` file, which may be a data set or any other JSON. */
+/** Detects the layout of a `.json` file, which may be a data set or any other JSON. */
 async function shapeOfJson(path: string, textField: string): Promise<'array' | 'lines' | 'text'> {
   const [first, second] = await firstMarks(path);
   if (first === '[') return second === '{' ? 'array' : 'text';
@@ -86,7 +86,7 @@ async function shapeOfJson(path: string, textField: string): Promise<'array' | '
   return typeof value[textField] === 'string' ? 'lines' : 'text';
 }
 
-/** The first two characters of a file that are no white space. */
+/** Reads the first two characters of a file that are not white space. */
 async function firstMarks(path: string): Promise<string[]> {
   const marks: string[] = [];
   let offset = 0;
@@ -101,7 +101,7 @@ async function firstMarks(path: string): Promise<string[]> {
   return marks;
 }
 
-/** The first two lines of a file that are not blank; none when one is longer than a line may be. */
+/** Reads the first two lines of a file that are not blank; none if a line is too long. */
 async function firstLines(path: string): Promise<FilePart[]> {
   const lines: FilePart[] = [];
   try {

@@ -5,16 +5,16 @@ const code = (character: string): number => character.charCodeAt(0);
 const [LINE_FEED, QUOTE, BACKSLASH, COMMA] = [code('\n'), code('"'), code('\\'), code(',')];
 const [OPEN_ARRAY, OPEN_OBJECT, CLOSE_ARRAY, CLOSE_OBJECT] = [code('['), code('{'), code(']'), code('}')];
 
-/** Whether a byte is white space of JSON. */
+/** Whether a byte is JSON white space. */
 export function isBlank(byte: number): boolean {
   return byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d;
 }
 
 /**
- * The elements of a file that holds one JSON array, each as its bytes, however long the file is. What lies between the
- * commas is not checked, nor what lies in front of the array.
+ * Reads the elements of a file that holds one JSON array, each as its bytes, from a file of any length. Checks neither the
+ * elements nor the bytes before the array.
  *
- * @throws INVALID_DATA naming file and line, when the array does not end, or when something follows it.
+ * @throws INVALID_DATA naming file and line, if the array does not end or something follows it
  */
 export async function* readJsonArray(path: string): AsyncGenerator<FilePart> {
   const part = new PartBuilder(path, 'value');

@@ -3,21 +3,21 @@ import { ForetokenError } from '../../errors';
 import { fileAccessError } from '../../files';
 
 /**
- * The largest part of a file that is parsed at once. Values of JSON take up to some twenty times their bytes, and V8 ends
- * the process where they do not fit into its heap.
+ * Largest part of a file to parse at once. JSON values take up to about twenty times their bytes, and V8 ends the process if
+ * they do not fit into its heap.
  */
 export const MAX_PART_BYTES = 128 << 20;
 
-/** A part of a file: a line, or a value between others. */
+/** A part of a file: a line, or an element of an array. */
 export interface FilePart {
   readonly bytes: Uint8Array;
-  /** Where its bytes begin in the file. */
+  /** Offset of the first byte in the file. */
   readonly offset: number;
-  /** The line that it begins on, from 1. */
+  /** Number of the part's first line, from 1. */
   readonly line: number;
 }
 
-/** The bytes of a file, piece by piece. */
+/** Reads the bytes of a file, piece by piece. */
 export async function* readPieces(path: string): AsyncGenerator<Buffer> {
   try {
     yield* createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>;
@@ -26,7 +26,7 @@ export async function* readPieces(path: string): AsyncGenerator<Buffer> {
   }
 }
 
-/** Gathers a part of a file that goes over several pieces, and refuses one that becomes too long. */
+/** Joins a part of a file from several pieces, and refuses a part that is too long. */
 export class PartBuilder {
   #pieces: Uint8Array[] = [];
   #length = 0;
@@ -35,26 +35,26 @@ export class PartBuilder {
 
   constructor(
     private readonly path: string,
-    /** For messages: `line` or `value`. */
+    /** `line` or `value`, for messages. */
     private readonly kind: string,
   ) {}
 
-  /** Says on which line the part begins. Only the first call for each part counts. */
+  /** Sets the first line of the part. Only the first call for each part counts. */
   beginsOn(line: number): void {
     this.#line ??= line;
   }
 
-  /** @throws INVALID_DATA naming file and line, when the part has more than {@link MAX_PART_BYTES}. */
+  /** @throws INVALID_DATA naming file and line, if the part has more than {@link MAX_PART_BYTES} */
   add(piece: Uint8Array): void {
     this.#pieces.push(piece);
     this.#length += piece.length;
     if (this.#length <= MAX_PART_BYTES) return;
     const where = this.#line === undefined ? this.path : `${this.path}:${this.#line}`;
-    const problem = `the ${this.kind} has more than ${MAX_PART_BYTES >> 20} MiB, the most that one document may have here`;
+    const problem = `the ${this.kind} has more than ${MAX_PART_BYTES >> 20} MiB, the maximum for one document`;
     throw new ForetokenError('INVALID_DATA', `${where}: ${problem}`);
   }
 
-  /** Gives the part out. The next one begins `skip` bytes behind it. */
+  /** Returns the part. The next part begins `skip` bytes after it. */
   take(skip: number): FilePart {
     const bytes = this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces);
     const part = { bytes, offset: this.#offset, line: this.#line ?? 1 };
@@ -66,7 +66,7 @@ export class PartBuilder {
   }
 }
 
-/** The lines of a file, without their line feeds, however long the file is. */
+/** Reads the lines of a file of any length, without their line feeds. */
 export async function* readLines(path: string): AsyncGenerator<FilePart> {
   const part = new PartBuilder(path, 'line');
   let line = 1;

@@ -14,22 +14,22 @@ import {
 import { NO_TARGET } from '../../tensor/ops/loss/no-target';
 import { TokenFile } from './token-file';
 
-/** The most rows of a batch, and batches of a step: more than anyone uses, and few enough for an array of JavaScript. */
+/** Most rows of a batch, and batches of a step: more than needed, and few enough for a JavaScript array. */
 export const MOST_ROWS = 2 ** 20;
 
 /**
- * Makes sure that rows of tokens, with their starts and the targets of all heads, fit into the memory of the machine.
- * @param where what is asked for, for the message, as in `trainer: batchSize 8 × accumulation 2`
+ * Checks that rows of tokens, with their starts and the targets of all heads, fit into the memory of the machine.
+ * @param where beginning of the message, such as `trainer: batchSize 8 × accumulation 2`
  * @throws OUT_OF_MEMORY
  */
 export function checkRowsFit(where: string, rows: number, rowLength: number, heads: number): void {
   const bytes = rows * rowLength * (2 + heads) * Int32Array.BYTES_PER_ELEMENT;
   if (bytes <= totalmem()) return;
-  const [needed, there] = [bytes, totalmem()].map((size) => (size / 2 ** 30).toFixed(1));
+  const [needed, available] = [bytes, totalmem()].map((size) => (size / 2 ** 30).toFixed(1));
   const what = `${rows} rows of ${rowLength} tokens, with targets of ${heads} heads`;
   throw new ForetokenError(
     'OUT_OF_MEMORY',
-    `${where}: ${what}, take ${needed} GiB; the machine has ${there}`,
+    `${where}: ${what}, take ${needed} GiB; the machine has ${available}`,
   );
 }
 
@@ -37,31 +37,31 @@ export function checkRowsFit(where: string, rows: number, rowLength: number, hea
 export interface TokenRange {
   /** The first token. */
   readonly start: number;
-  /** The token behind the last one. */
+  /** The token after the last one. */
   readonly end: number;
 }
 
-/** B rows of T tokens, row by row. */
+/** B rows of T tokens, row after row. */
 export interface PackedBatch {
-  /** [B·T] */
+  /** `[B·T]`: token ids. */
   readonly tokens: Int32Array;
-  /** `[B·T]`: where in its row the document of each token begins; 0 if it began before the row. */
+  /** `[B·T]`: index in its row at which the document of each token begins; 0 if the document began before the row. */
   readonly starts: Int32Array;
-  /** For each head k, at k − 1, [B·T]: the token k further on in the same document, or -100. */
+  /** `[B·T]` for each head k, at index k − 1: the token k positions later in the same document, or -100. */
   readonly targets: readonly Int32Array[];
 }
 
 /**
- * The training part and the held-out part of a stream of `length` tokens: its end, a `fraction` of it.
- * @throws INVALID_ARGUMENT unless 0 < fraction < 1.
+ * Splits a stream of `length` tokens into a training part and a held-out part at its end, a `fraction` of the stream.
+ * @throws INVALID_ARGUMENT unless 0 < fraction < 1
  */
 export function splitHeldOut(
   length: number,
   fraction: number,
 ): {
-  /** From the beginning. */
+  /** The first tokens. */
   training: TokenRange;
-  /** The rest: the last `fraction` of all tokens, rounded down. */
+  /** The last `fraction` of all tokens, rounded down. */
   heldOut: TokenRange;
 } {
   checkInteger('splitHeldOut: length', length, 0);
@@ -76,13 +76,13 @@ export function splitHeldOut(
   return { training: { start: 0, end: border }, heldOut: { start: border, end: length } };
 }
 
-/** How a token file is cut into rows. */
+/** How to cut a token file into rows. */
 export interface PackedRowsOptions {
-  /** T. */
+  /** Tokens of a row, T. */
   readonly rowLength: number;
-  /** n: targets are made for heads 1 … n. */
+  /** Number of heads n: rows have targets for heads 1 … n. */
   readonly heads: number;
-  /** The whole file unless given. */
+  /** Default: the whole file. */
   readonly range?: TokenRange;
 }
 
@@ -90,23 +90,20 @@ const size = integer(1, 2 ** 31 - 1);
 const place = integer(0);
 
 /**
- * A range of a token file cut into rows of T tokens, without gaps; documents run on from row to row. Targets are
- * looked up in the next row too, but neither in another document nor outside the range.
+ * A range of a token file, cut into rows of T tokens without gaps. Documents continue from row to row. Targets may lie in the
+ * next row, but never in another document or outside the range.
  */
 export class PackedRows {
-  /** How many rows there are: as many as have a next token for their last one. The rest of the range is left out. */
+  /** Number of rows. Each has a next token for its last token; the rest of the range is left out. */
   readonly length: number;
   readonly #file: TokenFile;
   readonly #rowLength: number;
-  /** n: targets are made for heads 1 … n. */
+  /** Number of heads n: rows have targets for heads 1 … n. */
   readonly heads: number;
   readonly #range: TokenRange;
 
   /**
-   * @param options.rowLength T.
-   * @param options.heads n: targets are made for heads 1 … n.
-   * @param options.range the whole file unless given.
-   * @throws INVALID_DATA when the range is shorter than one row.
+   * @throws INVALID_DATA if the range is shorter than one row and the token after it
    */
   constructor(file: TokenFile, options: PackedRowsOptions) {
     this.#file = check('PackedRows: file', file, instance(TokenFile));
@@ -126,14 +123,14 @@ export class PackedRows {
     this.length = Math.floor((end - start - 1) / this.#rowLength);
     if (this.length < 1) {
       const part = end - start < file.length ? ` in the part from ${start} to ${end}` : '';
-      const problem = `there are ${end - start} tokens${part}, but a row of ${this.#rowLength} needs one more than that`;
+      const problem = `there are ${end - start} tokens${part}, but a row of ${this.#rowLength} needs ${this.#rowLength + 1}`;
       throw new ForetokenError('INVALID_DATA', `${file.path}: ${problem}; use more text or shorter rows`);
     }
   }
 
   /**
-   * Reads some rows, in the order given.
-   * @throws INDEX_OUT_OF_RANGE when a row does not exist; OUT_OF_MEMORY when so many do not fit into memory.
+   * Reads rows in the given order.
+   * @throws INDEX_OUT_OF_RANGE if a row does not exist; OUT_OF_MEMORY if the rows do not fit into memory
    */
   batch(rows: readonly number[]): PackedBatch {
     checkRowsFit(this.#file.path, rows.length, this.#rowLength, this.heads);
@@ -166,7 +163,7 @@ export class PackedRows {
     return this.#range.start + row * this.#rowLength;
   }
 
-  /** The documents of the row at `first`, relative to it; a document that began before has a negative start. */
+  /** Returns the documents of the row at `first`, relative to `first`; a document that began earlier has a negative start. */
   *#documentsOf(first: number): Generator<TokenRange> {
     const file = this.#file;
     for (let i = file.documentAt(first); i < file.documentCount; i += 1) {

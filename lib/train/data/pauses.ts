@@ -1,15 +1,15 @@
-/** Long enough to cost nothing, short enough that nobody notices. */
+/** Milliseconds between pauses: long enough to cost nothing, short enough for timers and signals. */
 const INTERVAL_MS = 20;
 
-/** Lets the event loop have its turn in long work: timers run, signals and requests are answered. */
+/** Lets the event loop run during long work, so that timers, signals and requests are served. */
 export class Pauses {
   #last = performance.now();
 
   constructor(private readonly signal?: AbortSignal) {}
 
   /**
-   * Pauses if the last pause is some time ago.
-   * @throws the reason of the signal once it is aborted.
+   * Pauses if the last pause is long enough ago.
+   * @throws the reason of the signal once it is aborted
    */
   async pause(): Promise<void> {
     if (performance.now() - this.#last > INTERVAL_MS) {

@@ -23,34 +23,33 @@ import { throwProblems, type FileProblem } from './problems';
 import { cachedTokenFile, isCachedTokenFile, openCachedTokenFile } from './token-cache';
 import { TOKEN_FILE_VERSION, TokenFile, writeTokenFile } from './token-file';
 
-/** To be raised whenever files give other documents than before, or documents are joined in another way. */
+/** Raise this version whenever files yield other documents, or documents are joined in another way. */
 const DOCUMENTS_VERSION = 2;
 
-/** What {@link prepareCorpus} tokenizes, and where it keeps the result. */
+/** Options of {@link prepareCorpus}. */
 export interface CorpusOptions {
   /**
-   * Files, directories and globs of text. `.jsonl`, `.ndjson` and `.jsonlines` files have a document on each line, in a
-   * field of a JSON object; so have `.json` files that hold an array of objects or an object on each line. Any other file
-   * is one document.
+   * Files, directories and globs of text. `.jsonl`, `.ndjson` and `.jsonlines` files have a document on each line, in a field of
+   * a JSON object. So do `.json` files that hold an array of objects or an object on each line. Any other file is one document.
    */
   readonly patterns: readonly string[];
-  /** Globs of what to leave out. */
+  /** Globs of files and directories to leave out. */
   readonly exclude?: readonly string[];
   /** The field of a JSON object that holds the text (default `text`). */
   readonly textField?: string;
-  /** What makes the tokens. */
+  /** The tokenizer; its end token follows every document. */
   readonly tokenizer: Tokenizer;
-  /** Where tokenized corpora are kept. Those that it holds are never taken for text. */
+  /** Directory that keeps tokenized corpora, which are never read as text. */
   readonly cacheDirectory: string;
-  /** Told again and again how far it is. */
+  /** Called repeatedly with the progress. */
   readonly onProgress?: (progress: CorpusProgress) => void;
-  /** When aborted, the preparation is rejected with the signal's reason, and leaves nothing behind. */
+  /** When aborted, the preparation rejects with the signal's reason and leaves no file. */
   readonly signal?: AbortSignal;
 }
 
-/** An empty one would stand for the current directory, which nobody asks for with an empty variable of a shell. */
+/** An empty pattern is refused: it is more likely an unset shell variable than the current directory. */
 const pattern = checker<string>(
-  "a string that is not empty; '.' stands for the current directory",
+  "a string that is not empty; the current directory is '.'",
   (value) => typeof value === 'string' && value !== '',
 );
 
@@ -66,32 +65,31 @@ const OPTIONS: Schema<CorpusOptions> = {
   signal,
 };
 
-/** How far {@link prepareCorpus} is. */
+/** Progress of {@link prepareCorpus}. */
 export interface CorpusProgress {
   /**
-   * `reading` finds out what the files hold. Unless the cache has the corpus, `checking` then looks for what cannot be
-   * used, and `tokenizing` makes the tokens.
+   * `reading` computes the checksum of the files. If the cache lacks the corpus, `checking` then finds documents that cannot be
+   * used, and `tokenizing` writes the tokens.
    */
   readonly phase: 'reading' | 'checking' | 'tokenizing';
-  /** Bytes of the files that are done in this phase. */
+  /** Bytes done in this phase. */
   readonly bytes: number;
   /** Bytes of all files. */
   readonly totalBytes: number;
-  /** Documents that are done in this phase; 0 while reading. */
+  /** Documents done in this phase; 0 while reading. */
   readonly documents: number;
-  /** Tokens made so far. */
+  /** Tokens written so far. */
   readonly tokens: number;
 }
 
 /**
- * The corpus as a token file: every document followed by the tokenizer's end token. It is made once for each content of
- * the files, tokenizer and version of the code that reads and tokenizes them, and kept in the cache directory; what the
- * cache holds is checked, and made again if damaged. All files are checked before the first is tokenized, and everything
- * that is wrong with them is reported at once.
+ * Tokenizes a corpus into a token file: every document, followed by the tokenizer's end token. The cache directory keeps the
+ * file for the same contents, tokenizer and version of this code. A cached file is checked against its checksum, and replaced
+ * if damaged. All text is checked before any is tokenized, and all problems are reported at once.
  *
- * @throws INVALID_ARGUMENT naming an option that is not what it must be, or when the cache directory holds something else
- *   under the name of the token file; FILE_ACCESS and INVALID_DATA naming the files and directories that cannot be read or
- *   used, with byte or line; INVALID_DATA when a pattern stands for no file, or there is no text in the files.
+ * @throws INVALID_ARGUMENT naming a wrong option, or if the cache directory holds another file under the name of the token
+ *   file; FILE_ACCESS and INVALID_DATA naming the files and directories that cannot be read or used, with byte or line;
+ *   INVALID_DATA if a pattern matches no file, or the files hold no text
  * @example
  * ```ts
  * import { byteTokenizerFiles, createTokenizer, prepareCorpus } from 'foretoken';
@@ -118,12 +116,12 @@ export async function prepareCorpus(given: CorpusOptions): Promise<TokenFile> {
   return TokenFile.open(file);
 }
 
-/** The files of a corpus on their way to tokens. */
+/** Reads, checks and tokenizes the files of a corpus. */
 class Corpus {
   readonly #pauses: Pauses;
   #sizes: number[] = [];
   #totalBytes = 0;
-  /** Of the files that are done in this phase. */
+  /** Bytes of the files done in this phase. */
   #bytes = 0;
   #documents = 0;
   #tokens = 0;
@@ -136,8 +134,8 @@ class Corpus {
   }
 
   /**
-   * A name for everything that the tokens depend on.
-   * @throws FILE_ACCESS naming all files that cannot be read.
+   * Computes a key of everything that the tokens depend on.
+   * @throws FILE_ACCESS naming all files that cannot be read
    */
   async key(): Promise<string> {
     const { tokenizer, textField } = this.options;
@@ -159,7 +157,7 @@ class Corpus {
     return key.digest('hex').slice(0, 32);
   }
 
-  /** @throws INVALID_DATA naming all files that cannot be used, or when there is no text in any. */
+  /** @throws INVALID_DATA naming all files that cannot be used, or if none holds text */
   async check(): Promise<void> {
     await this.#eachFile('checking', async (file) => {
       for await (const { end } of readDocuments(file, this.options.textField)) {
@@ -170,7 +168,7 @@ class Corpus {
     if (this.#documents === 0) throw this.#noText();
   }
 
-  /** The ids of each document, with its end token. */
+  /** Yields the ids of each document, with its end token. */
   async *tokenize(): AsyncGenerator<Int32Array> {
     const { tokenizer, textField } = this.options;
     this.#bytes = 0;
@@ -189,7 +187,7 @@ class Corpus {
     if (this.#tokens === 0) throw this.#noText();
   }
 
-  /** Does the same with each file, and throws what was wrong with any of them in the end. */
+  /** Runs `work` on each file, then throws the problems of all files together. */
   async #eachFile(phase: CorpusProgress['phase'], work: (file: string) => Promise<void>): Promise<void> {
     const problems: FileProblem[] = [];
     this.#bytes = 0;
@@ -206,7 +204,7 @@ class Corpus {
     await this.#report(phase, 0);
   }
 
-  /** @param bytes done of the file under way. */
+  /** @param bytes done of the file under way */
   async #report(phase: CorpusProgress['phase'], bytes: number): Promise<void> {
     this.options.onProgress?.({
       phase,
@@ -228,7 +226,7 @@ class Corpus {
   }
 }
 
-/** 0 for what cannot be read, which shows when it is read. */
+/** Returns 0 for a file without access; reading it will report the error. */
 async function sizeOf(path: string): Promise<number> {
   return stat(path).then(
     ({ size }) => size,
@@ -236,7 +234,7 @@ async function sizeOf(path: string): Promise<number> {
   );
 }
 
-/** The document with its end token, which some tokenizers add themselves. */
+/** Appends the end token, unless the tokenizer has added it. */
 function withEnd(ids: Int32Array, eosId: number | undefined): Int32Array {
   if (eosId === undefined || ids.at(-1) === eosId) return ids;
   const ended = new Int32Array(ids.length + 1);

@@ -8,15 +8,15 @@ export interface FileProblem {
   readonly error: ForetokenError;
 }
 
-/** More of them would only push the advice off the screen. */
+/** More messages would push the advice off the screen. */
 const MOST_NAMED = 20;
 
 /**
- * Throws what is wrong with the files of a corpus, all of it at once, so that nobody mends one file only to hear about
- * the next; does nothing when there are no problems.
+ * Throws all problems of a corpus' files in one error, so that users can repair all files before the next attempt. Does nothing
+ * without problems.
  *
- * @param files all files of the corpus, for advice.
- * @throws ForetokenError with the code of the first problem.
+ * @param files all files of the corpus, for advice
+ * @throws ForetokenError with the code of the first problem
  */
 export function throwProblems(problems: readonly FileProblem[], files: readonly string[]): void {
   const [first, ...others] = problems;
@@ -25,11 +25,11 @@ export function throwProblems(problems: readonly FileProblem[], files: readonly 
   const leaveOut = `exclude ${named(exclusions(problems, files), ', ')}`;
   const text =
     others.length === 0
-      ? `${message}; mend the file, or leave it out (${leaveOut})`
+      ? `${message}; repair the file, or leave it out (${leaveOut})`
       : `${problems.length} files of the corpus cannot be used:\n  ${named(
           problems.map(({ error }) => error.message),
           '\n  ',
-        )}\nmend them, or leave them out (${leaveOut})`;
+        )}\nrepair them, or leave them out (${leaveOut})`;
   throw new ForetokenError(code, text, { cause: first.error });
 }
 
@@ -38,7 +38,7 @@ function named(list: readonly string[], separator: string): string {
   return [...list.slice(0, MOST_NAMED), ...(left > 0 ? [`and ${left} more`] : [])].join(separator);
 }
 
-/** Globs to exclude: all files of a kind when none of them can be used, paths otherwise. */
+/** Returns globs to exclude: one for all files of an extension if none of them can be used, else paths. */
 function exclusions(problems: readonly FileProblem[], files: readonly string[]): string[] {
   const all = new Set(files);
   const bad = new Set(problems.map(({ path }) => path));

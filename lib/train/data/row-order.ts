@@ -1,6 +1,6 @@
 import { checkInteger } from '../../check';
 
-/** How far a run has come: `index` rows of epoch `epoch` were used, counted from 0. */
+/** Position in the order: `index` rows of epoch `epoch` have been used; epochs count from 0. */
 export interface OrderState {
   readonly epoch: number;
   readonly index: number;
@@ -16,7 +16,7 @@ function mix(x: number): number {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-/** One key for each round, from all bits of seed and epoch. */
+/** Derives one key for each round from all bits of seed and epoch. */
 function roundKeys(seed: number, epoch: number): number[] {
   let state = 0x9e3779b9;
   for (const word of [seed, Math.floor(seed / 2 ** 32), epoch, Math.floor(epoch / 2 ** 32)]) {
@@ -26,12 +26,11 @@ function roundKeys(seed: number, epoch: number): number[] {
 }
 
 /**
- * A shuffled order of the numbers 0 … count − 1, without a table: a Feistel network permutes the smallest power of 4
- * that holds them, and is applied again while the result is too large. Integer arithmetic alone, so the order is the
- * same on every machine.
+ * Shuffles the numbers 0 … count − 1 without a table: a Feistel network permutes the smallest power of 4 that holds them, and
+ * is applied again while the result is too large. Integer arithmetic alone, so the order is the same on every machine.
  *
- * @param count at most 2³².
- * @returns the function from a place to the number there.
+ * @param count at most 2³²
+ * @returns a function from a place in the order to the number at that place
  */
 export function permutation(count: number, seed: number, epoch: number): (place: number) => number {
   const keys = roundKeys(seed, epoch);
@@ -52,8 +51,8 @@ export function permutation(count: number, seed: number, epoch: number): (place:
 }
 
 /**
- * The order in which a run uses rows: all of them, shuffled anew in every epoch, without end. It depends on the seed
- * and on how many rows were taken, not on how they were divided into batches; a batch may run on into the next epoch.
+ * The endless order in which a run uses rows: all rows, shuffled again in every epoch. It depends on the seed and the number of
+ * rows taken, not on their division into batches; a batch may continue into the next epoch.
  */
 export class RowOrder {
   #epoch: number;
@@ -61,9 +60,9 @@ export class RowOrder {
   #rowAt: (place: number) => number;
 
   /**
-   * @param rows how many rows there are.
-   * @param seed any safe integer.
-   * @param state where to go on, as `state` gave it.
+   * @param rows number of rows
+   * @param seed any safe integer
+   * @param state position to continue from, a value of `state`
    */
   constructor(
     private readonly rows: number,
@@ -83,7 +82,7 @@ export class RowOrder {
     return { epoch: this.#epoch, index: this.#index };
   }
 
-  /** The next `count` rows. */
+  /** Returns the next `count` rows. */
   next(count: number): number[] {
     return Array.from({ length: count }, () => {
       if (this.#index === this.rows) {

@@ -4,23 +4,23 @@ import { ForetokenError } from '../../errors';
 import { fileAccessError } from '../../files';
 import { TOKEN_FILE_MAGIC, TokenFile } from './token-file';
 
-/** What a cached token file is called, and what it is called while it is being written. */
+/** Names of cached token files, and of those still being written. */
 const CACHED = /^corpus-[0-9a-f]{32}\.tokens$/;
 const UNFINISHED = /^\.tmp-corpus-[0-9a-f]{32}\.tokens-[0-9a-f]{12}$/;
 
-/** @param key 32 hexadecimal digits that depend on everything that the tokens depend on. */
+/** @param key 32 hexadecimal digits that depend on everything that the tokens depend on */
 export function cachedTokenFile(directory: string, key: string): string {
   return join(directory, `corpus-${key}.tokens`);
 }
 
-/** Whether a path lies in the cache directory and has the name of a cached token file, which is no text. */
+/** Whether a path is a cached token file by its directory and name, and so no text. */
 export function isCachedTokenFile(path: string, directory: string): boolean {
   return dirname(path) === directory && CACHED.test(basename(path));
 }
 
 /**
- * Opens a cached token file; undefined when there is none, or a damaged one, which may be replaced.
- * @throws INVALID_ARGUMENT when there is something of that name that is no token file.
+ * Opens a cached token file. Returns undefined if the file is missing, or damaged and so may be replaced.
+ * @throws INVALID_ARGUMENT if the file is no token file
  */
 export async function openCachedTokenFile(path: string): Promise<TokenFile | undefined> {
   try {
@@ -37,9 +37,8 @@ export async function openCachedTokenFile(path: string): Promise<TokenFile | und
 }
 
 /**
- * The cached token files in the directory of `current` that are not `current`, and those that a process did not finish:
- * what a run may delete that has the directory for itself. Files of other names, or with another content, are not
- * listed.
+ * Lists the cached token files in the directory of `current` except `current`, and unfinished ones: a run that owns the directory
+ * may delete them. Files with other names or contents are not listed.
  */
 export async function supersededTokenFiles(current: string): Promise<string[]> {
   const directory = dirname(current);
@@ -54,7 +53,7 @@ export async function supersededTokenFiles(current: string): Promise<string[]> {
   return superseded;
 }
 
-/** Whether a file begins as token files do, or is empty: nothing is lost with it. */
+/** Whether a file begins like a token file or is empty, so that nothing is lost with it. */
 async function isOurs(path: string): Promise<boolean> {
   const handle = await open(path, 'r');
   try {

@@ -5,11 +5,11 @@ import { openForReading, readFully, writeFileAtomic, writeFully } from '../../fi
 import { check, checkIndex, path as pathChecker } from '../../check';
 import { ForetokenError } from '../../errors';
 
-// A file is: 64 bytes of header | the tokens, 2 or 4 bytes each | the position of each document's first token, u64.
-// All little-endian. The checksum covers everything else in the file.
-/** How every token file begins. */
+// Layout: 64 bytes of header | the tokens, 2 or 4 bytes each | the position of each document's first token, u64.
+// All numbers are little-endian. The checksum covers everything else in the file.
+/** First bytes of every token file. */
 export const TOKEN_FILE_MAGIC = 'FTTOKENS';
-/** Version of the format: a part of what a cached file depends on. */
+/** Version of the format, a part of the keys of cached files. */
 export const TOKEN_FILE_VERSION = 1;
 const HEADER_BYTES = 64;
 /** The last 16 bytes of the header. */
@@ -25,11 +25,11 @@ interface Header {
 }
 
 /**
- * Writes documents, as token ids, one after another into a token file, atomically.
+ * Writes documents as token ids into a token file, atomically.
  *
- * @param vocabSize ids are below it; it decides between 2 and 4 bytes a token.
- * @param documents empty ones are left out, as they have no first token.
- * @throws INDEX_OUT_OF_RANGE naming the document and the id.
+ * @param vocabSize all ids are below it; it decides between 2 and 4 bytes for each token
+ * @param documents empty documents are left out, because they have no first token
+ * @throws INDEX_OUT_OF_RANGE naming the document and the id
  */
 export async function writeTokenFile(
   path: string,
@@ -42,7 +42,7 @@ export async function writeTokenFile(
     const starts: number[] = [];
     let length = 0;
     let written = HEADER_BYTES;
-    // Gathered, because documents may be short, and a write costs some time.
+    // Gather documents before a write, because they may be short.
     let pending: Uint8Array[] = [];
     let pendingBytes = 0;
     const append = async (bytes: Uint8Array, least: number): Promise<void> => {
@@ -57,7 +57,7 @@ export async function writeTokenFile(
     for await (const tokens of documents) {
       if (tokens.length === 0) continue;
       checkTokens(tokens, vocabSize, starts.length);
-      // A copy in either case: the array is the caller's.
+      // Copy in either case, because the array belongs to the caller.
       await append(
         bytesOf(bytesPerToken === 2 ? new Uint16Array(tokens) : new Int32Array(tokens)),
         CHUNK_BYTES,
@@ -73,7 +73,7 @@ export async function writeTokenFile(
 }
 
 function checkTokens(tokens: Int32Array, vocabSize: number, document: number): void {
-  // A plain loop: a corpus has billions of tokens, and iterators cost ten times as much.
+  // A plain loop: a corpus has billions of tokens, and an iterator takes ten times as long.
   for (let i = 0; i < tokens.length; i += 1) {
     const token = tokens[i]!;
     if (token >= 0 && token < vocabSize) continue;
@@ -122,23 +122,23 @@ function corrupt(path: string, problem: string): ForetokenError {
 }
 
 /**
- * Documents as token ids on the disk. Tokens are read where they lie when they are asked for, so a corpus may be larger
- * than the memory; the system keeps in memory what is used.
+ * Documents as token ids on the disk. `read` reads tokens from the file, so a corpus may be larger than the memory; the system
+ * caches what is used.
  */
 export class TokenFile {
   private constructor(
-    /** Where it was opened. */
+    /** Path of the file. */
     readonly path: string,
     private readonly handle: FileHandle,
     private readonly header: Header,
     private readonly starts: Float64Array,
-    /** Depends on every token and document: the identity of the corpus. */
+    /** Identity of the corpus: depends on every token and document. */
     readonly checksum: string,
   ) {}
 
   /**
-   * Opens a file and checks it against its checksum, which reads it once.
-   * @throws FILE_ACCESS when it cannot be read; CORRUPT_FILE when it is not what was written.
+   * Opens a file, reads it once and checks its checksum.
+   * @throws FILE_ACCESS if the file cannot be read; CORRUPT_FILE if its content is not what was written
    */
   static async open(path: string): Promise<TokenFile> {
     check('TokenFile.open: path', path, pathChecker);
@@ -182,18 +182,18 @@ export class TokenFile {
     return this.header.documentCount;
   }
 
-  /** What all token ids are below. */
+  /** Size of the vocabulary: all token ids are below it. */
   get vocabSize(): number {
     return this.header.vocabSize;
   }
 
-  /** The position of the first token of document i; `length` for i = documentCount. */
+  /** Position of the first token of document i; `length` for i = documentCount. */
   documentStart(i: number): number {
     checkIndex(this.path, 'documentStart: document', i, this.documentCount + 1);
     return this.starts[i] ?? this.length;
   }
 
-  /** The document that the token at `position` belongs to. */
+  /** Returns the document of the token at `position`. */
   documentAt(position: number): number {
     checkIndex(this.path, 'documentAt: position', position, this.length);
     let low = 0;
@@ -206,12 +206,12 @@ export class TokenFile {
     return low;
   }
 
-  /** Copies `count` tokens from `start` on to the beginning of `out`. */
+  /** Reads `count` tokens from `start` on into the beginning of `out`. */
   read(start: number, count: number, out: Int32Array): void {
     checkIndex(this.path, 'read: start', start, this.length + 1);
     checkIndex(this.path, 'read: count', count, Math.min(this.length - start, out.length) + 1);
     const { bytesPerToken } = this.header;
-    // In place for 4 bytes a token; 2 bytes are read into the second half and widened from the front.
+    // Tokens of 4 bytes are read in place; those of 2 bytes into the second half, then widened from the front.
     const narrow = bytesPerToken === 2;
     const bytes = new Uint8Array(
       out.buffer,
@@ -225,7 +225,7 @@ export class TokenFile {
     }
   }
 
-  /** Closes the file; what reads it afterwards throws INVALID_HANDLE. */
+  /** Closes the file; later reads throw INVALID_HANDLE. */
   close(): Promise<void> {
     return this.handle.close();
   }

@@ -8,18 +8,18 @@ import type { FileProblem } from './problems';
 type Entry = Pick<Dirent, 'name' | 'isFile' | 'isDirectory' | 'isSymbolicLink'>;
 
 /**
- * A view of the file system for a search: what symbolic links lead to lies where the links are, but no directory lies
- * inside itself, so that a search ends. Remembers where things really are, and what could not be read.
+ * A view of the file system for a search: symbolic links appear as their targets, except inside the target itself, so that a
+ * search ends. Remembers real paths, and what could not be read.
  */
 export class LinkedTree {
   /** Directories that could not be listed. */
   readonly problems: FileProblem[] = [];
-  /** The real path of each directory that was listed. */
+  /** Real path of each listed directory. */
   readonly #directories = new Map<string, string>();
   /** Symbolic links that do not lead to a directory. */
   readonly #links = new Set<string>();
 
-  /** What `glob` reads the file system with. */
+  /** File system functions for `glob`. */
   readonly fs = {
     readdir: (path: string, _: unknown, callback: (error: null, entries: Entry[]) => void) => {
       const directory = path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
@@ -45,8 +45,8 @@ export class LinkedTree {
   }
 
   /**
-   * The real path of a file that the search found.
-   * @throws Error of the system, for a link that leads nowhere.
+   * Returns the real path of a file that the search found.
+   * @throws Error of the system, for a broken link
    */
   async realPath(file: string): Promise<string> {
     if (this.#links.has(file)) return realpath(file);
@@ -62,7 +62,7 @@ export class LinkedTree {
     return false;
   }
 
-  /** A link as what it leads to; one that leads nowhere as a file, so that it is missed if it is asked for. */
+  /** Resolves a link to its target's kind. A broken link counts as a file, so that reading it reports the error. */
   async #resolve(directory: string, entry: Dirent): Promise<Entry> {
     if (!entry.isSymbolicLink()) return entry;
     const path = join(directory, entry.name);
