@@ -36,7 +36,7 @@ export interface TrainerOptions {
   readonly batchSize?: number;
   /** Tokens of a row. Default 256. */
   readonly sequenceLength?: number;
-  /** Batches of a step, whose gradients are summed: the same as one larger batch, in less memory. Default 1. */
+  /** Batches of a step, whose gradients are accumulated: the same as one larger batch, in less memory. Default 1. */
   readonly accumulation?: number;
   /** Fraction of the corpus, from its end, held out from training for evaluation; 0 for none. Default 0.05. */
   readonly heldOut?: number;

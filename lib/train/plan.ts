@@ -37,7 +37,7 @@ export function planOf(options: TrainerOptions, resumed?: SavedState): Plan {
     const problem = 'a curriculum has steps that train head 1 alone, but head 1 has weight 0';
     throw new ForetokenError('INVALID_ARGUMENT', `head weights: ${problem}`);
   }
-  // `steps` may be fewer than the run has done, or than its warm-up. Such a run does no further step.
+  // A resumed run may be given fewer steps than it has done, and then does none, or fewer than its warm-up.
   const steps = Math.max(settings.steps, before?.step ?? 0);
   const warmupSteps = before
     ? Math.min(steps, recipe.learningRate.warmupSteps!)

@@ -1,5 +1,5 @@
-// Whatever happens to a run, what it said was saved is there, nothing of others is touched, and a resumed run ends with the
-// weights of one that nothing happened to.
+// After any accident of a run, all reported checkpoints exist, files of others are unchanged, and the resumed run ends with the
+// weights of an undisturbed one.
 import { createHash } from 'node:crypto';
 import { openSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -31,7 +31,7 @@ beforeEach(() => {
   temporary.write('text/one.txt', 'All work and no play makes Jack a dull boy. '.repeat(60));
 });
 
-/** SHA-256 of the last checkpoint's weights, optimizer and place in the data. */
+/** SHA-256 over the last checkpoint's weights, optimizer and position in the data. */
 function outcome(output: string): string {
   const hash = createHash('sha256');
   for (const name of ['model.safetensors', 'optimizer.safetensors', 'trainer_state.json']) {
@@ -46,17 +46,17 @@ async function straight(): Promise<string> {
   return outcome(temporary.at('straight'));
 }
 
-/** The steps of the newest whole checkpoint. */
+/** Steps of the newest whole checkpoint. */
 const newest = async (output: string): Promise<number> => (await listCheckpoints(output)).at(-1)?.step ?? 0;
 
-/** Waits until a run has saved something, or has ended. */
+/** Waits until a run has saved a checkpoint or has ended. */
 async function saves(output: string, step: number, ended: Promise<Ended>): Promise<void> {
   let over = false;
   void ended.then(() => (over = true));
   while (!over && (await newest(output)) < step) await sleep(2);
 }
 
-/** What others keep among the files of a run, in the way of some of its checkpoints, too. */
+/** Files of others among the files of a run, some in the way of checkpoints. */
 const STRANGERS = [
   'notes.txt',
   'checkpoint-9.txt',
@@ -76,7 +76,7 @@ function expectStrangers(output: string): void {
   for (const name of STRANGERS) expect(names).toContain(`not of the run: ${name}`);
 }
 
-/** Every checkpoint that counts can be loaded, and the last one that was reported is there. */
+/** Checks that every checkpoint can be loaded, and that the last reported one exists. */
 async function expectKept(output: string, ...runs: Ended[]): Promise<void> {
   using device = openDevice('cpu', { threads: 1 });
   for (const { path } of await listCheckpoints(output)) {
@@ -88,7 +88,7 @@ async function expectKept(output: string, ...runs: Ended[]): Promise<void> {
   expect(await newest(output)).toBeGreaterThanOrEqual(last);
 }
 
-/** The last line says what is kept, and how to go on. */
+/** Checks that the last line says which checkpoint is kept and how to go on. */
 async function expectAdvice(output: string, { code, stdout, stderr }: Ended, codes: number[]): Promise<void> {
   const step = await newest(output);
   const last = (stdout || stderr).trimEnd().split('\n').at(-1)!;
@@ -101,10 +101,10 @@ async function expectAdvice(output: string, { code, stdout, stderr }: Ended, cod
   expect(last).toContain(join(output, `checkpoint-${step}`));
 }
 
-/** What happens to a run, and what is then true of how it ended. */
+/** An accident of a run, and the check of how the run ended. */
 type Accident = (output: string, random: Random) => Promise<Ended[]>;
 
-/** Starts a run, and does something once it has saved, at any moment of a step, a save or an evaluation. */
+/** Starts a run and causes an accident after its first save, at a random moment of a step, a save or an evaluation. */
 async function disturbed(
   output: string,
   random: Random,
@@ -150,7 +150,7 @@ const ACCIDENTS: [string, Accident][] = [
       const ended = await disturbed(output, random, {}, async ({ child }) => {
         child.kill('SIGINT');
         await sleep(5 + random.integer(10));
-        // As if what is under way took long.
+        // As if the task under way took long.
         child.kill('SIGSTOP');
         await sleep(1100);
         child.kill('SIGINT');
@@ -161,7 +161,7 @@ const ACCIDENTS: [string, Accident][] = [
     },
   ],
   [
-    'nobody who reads, and a terminal that is closed',
+    'no reader, and a closed terminal',
     async (output, random) => {
       const ended = await disturbed(output, random, {}, async ({ child }) => {
         child.stdout!.destroy();
@@ -179,7 +179,7 @@ const ACCIDENTS: [string, Accident][] = [
       const full = openSync('/dev/full', 'w');
       const how: Start = { stdio: ['ignore', full, full] };
       const ended = await disturbed(output, random, how, ({ child }) => child.kill('SIGTERM'));
-      // The end of a run cannot be told there.
+      // A full output cannot report the end of the run.
       expect([0, 1, 143]).toContain(ended.code);
       return [ended];
     },
@@ -187,7 +187,7 @@ const ACCIDENTS: [string, Accident][] = [
   [
     'files that may not grow',
     async (output, random) => {
-      // Room for a log, but not for weights.
+      // Enough space for a log, but not for weights.
       const ended = await disturbed(output, random, { fileBlocks: 40 }, () => undefined);
       expect(ended.code).toBe(1);
       if (!ended.stderr.includes('no checkpoint of step')) return [ended];
@@ -227,7 +227,7 @@ test(`killed, stopped, starved of room and started twice, at random (seed ${SEED
     const output = temporary.at(`run-${round}`);
     plant(`run-${round}`);
     const past: Ended[] = [];
-    // All of them, in another order each time.
+    // All accidents, in another order each time.
     const order = [...ACCIDENTS].map((accident) => ({ accident, key: random.next() }));
     for (const { accident } of order.sort((a, b) => a.key - b.key)) {
       const [name, happen] = accident;
@@ -239,7 +239,7 @@ test(`killed, stopped, starved of room and started twice, at random (seed ${SEED
         throw new Error(`round ${round}, ${name}: ${(error as Error).message}`, { cause: error });
       }
     }
-    // So that all of them happened to something.
+    // The run is unfinished, so every accident disturbed a running run.
     expect(await newest(output)).toBeLessThan(STEPS);
     const { code, stderr } = await start({}, output).ended;
     expect([code, stderr]).toEqual([0, expect.not.stringContaining('no checkpoint')]);
@@ -255,7 +255,7 @@ test('a disk without room for checkpoints and lines of the log', async () => {
   for (let round = 0; round < 2; round++) {
     using disk = new SmallDisk(temporary.at(`disk-${round}`), 4e6);
     const output = join(disk.path, 'run');
-    // Again and again, because what could not be saved gives its room back.
+    // Fill the disk repeatedly, because a failed save frees its space again.
     let filling: NodeJS.Timeout | undefined;
     const fill = (): void => void (filling = setInterval(() => disk.fill(), 20));
     const ended = await disturbed(output, random, {}, fill);
@@ -264,7 +264,7 @@ test('a disk without room for checkpoints and lines of the log', async () => {
     expect(ended.stderr).toMatch(/foretoken-log.jsonl: no space left on device; the run goes on/);
     await expectAdvice(output, ended, [1]);
     await expectKept(output, ended);
-    // Neither can it begin.
+    // A new run cannot begin either.
     const refused = await start({}, output).ended;
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('no space left on device')]);
     disk.free();

@@ -29,11 +29,11 @@ const LENGTH = 16;
 
 function makeModel(kind: string, heads: number): MtpModel {
   const { vocabSize } = tokenizer;
-  // Large weights, so that heads disagree.
+  // Large weights make heads disagree.
   return new MtpModel(device, { ...tinyModel(kind, heads), vocabSize, initializerRange: 0.5 }, { seed: 8 });
 }
 
-/** Logits [rows][vocab] of every head, by products of plain numbers. */
+/** Logits [positions][vocab] of every head, computed with plain numbers. */
 async function logitsOf(model: MtpModel, rows: PackedRows, row: number): Promise<number[][][]> {
   const batch = rows.batch([row]);
   const hiddens = noGrad(() =>
@@ -76,7 +76,7 @@ async function logitsOf(model: MtpModel, rows: PackedRows, row: number): Promise
   );
 }
 
-/** Document of each token, by counting end tokens. */
+/** Document of each token, counted by end tokens. */
 async function documentsOf(file: TokenFile): Promise<{ ids: number[]; document: number[] }> {
   const ids = new Int32Array(file.length);
   file.read(0, file.length, ids);
@@ -95,7 +95,7 @@ it.each([
   ['rooted', 3],
   ['sequential', 3],
   ['parallel', 1],
-] as const)('is what a plain computation says: %s heads, %d', async (kind, heads) => {
+] as const)('equals a plain computation: %s heads, %d', async (kind, heads) => {
   using model = makeModel(kind, heads);
   const rows = new PackedRows(data, { rowLength: LENGTH, heads });
   const actual = await evaluate(model, rows, { batchSize: 3, tokenizer });
@@ -145,24 +145,24 @@ it.each([
   expect(actual.bitsPerByte! / (seen[0]!.nll.reduce((a, b) => a + b) / Math.LN2 / bytes)).toBeCloseTo(1, 4);
 });
 
-it('heads that copy head 1 are accepted where the text repeats itself', async () => {
-  // Medusa heads begin as copies of head 1, so they agree with it one place further on exactly when head 1 says the
-  // same twice.
+it('heads that copy head 1 are accepted where head 1 repeats itself', async () => {
+  // Medusa heads begin as copies of head 1, so they agree with head 1 at the next position exactly where head 1 predicts the
+  // same token twice.
   using model = makeModel('medusa', 2);
   const path = temporary.at('same.tokens');
   await writeTokenFile(path, tokenizer.vocabSize, [new Int32Array(200).fill(65)]);
   const same = await TokenFile.open(path);
   const rows = new PackedRows(same, { rowLength: LENGTH, heads: 2 });
   const { heads } = await evaluate(model, rows);
-  // Every place sees nothing but one token, so head 1 says the same everywhere.
+  // Every position sees the same single token, so head 1 predicts the same token everywhere.
   expect(heads[1]!.acceptance).toEqual({ count: rows.length * (LENGTH - 1), cumulative: 1, conditional: 1 });
   await same.close();
 });
 
-it('says nothing of heads without targets, rather than NaN', async () => {
+it('reports null for heads without targets', async () => {
   using model = makeModel('medusa', 4);
   const path = temporary.at('short.tokens');
-  // Documents of two tokens: head 1 has a target in each, and the others have none.
+  // Documents of two tokens: head 1 has one target in each, the other heads have none.
   await writeTokenFile(
     path,
     tokenizer.vocabSize,
@@ -205,14 +205,14 @@ it('does not depend on the batch', async () => {
   );
 });
 
-it('takes as many rows as it is told', async () => {
+it('evaluates as many rows as given', async () => {
   using model = makeModel('parallel', 1);
   const rows = new PackedRows(data, { rowLength: LENGTH, heads: 1 });
   const { heads } = await evaluate(model, rows, { rows: 1 });
   expect(heads[0]!.count).toBeLessThanOrEqual(LENGTH);
 });
 
-it('leaves no tensors behind and the model as it was', async () => {
+it('leaves no tensors behind and does not change the model', async () => {
   const before = native.liveTensors();
   {
     using model = makeModel('parallel', 3);
@@ -226,7 +226,7 @@ it('leaves no tensors behind and the model as it was', async () => {
   expect(native.liveTensors()).toBe(before);
 });
 
-it('refuses rows for another number of heads and absurd batches, and stops when told to', async () => {
+it('refuses rows for another number of heads and huge batches, and stops when aborted', async () => {
   using model = makeModel('parallel', 3);
   const rows = new PackedRows(data, { rowLength: LENGTH, heads: 2 });
   await expect(evaluate(model, rows)).rejects.toEqual(foretokenError('INVALID_ARGUMENT', '2 heads', 'has 3'));

@@ -9,12 +9,12 @@ import { foretokenError } from '../support/errors';
 const at = (steps: number[], schedule: (step: number) => unknown) => steps.map((step) => schedule(step));
 
 describe('head weights', () => {
-  it('are 1, or as given', () => {
+  it('are 1 by default, or as given', () => {
     expect(headWeightSchedule(3, { kind: 'constant' })(7)).toEqual([1, 1, 1]);
     expect(headWeightSchedule(2, { kind: 'constant', weights: [0, 0.5] })(7)).toEqual([0, 0.5]);
   });
 
-  it('are not changed by whoever gets them', () => {
+  it('are not changed through a returned array', () => {
     const schedule = headWeightSchedule(2, { kind: 'constant' });
     schedule(0)[0] = 9;
     expect(schedule(0)).toEqual([1, 1]);
@@ -25,7 +25,7 @@ describe('head weights', () => {
     expect(headWeightSchedule(3, { kind: 'beta', beta: 0 })(3)).toEqual([1, 0, 0]);
   });
 
-  it('change once for all heads but the first', () => {
+  it('change once for all heads except the first', () => {
     const schedule = headWeightSchedule(3, { kind: 'step', at: 5, before: 0.3, after: 0.1 });
     expect(at([0, 4, 5, 99], schedule)).toEqual([
       [1, 0.3, 0.3],
@@ -35,7 +35,7 @@ describe('head weights', () => {
     ]);
   });
 
-  it('go along a ramp for all heads but the first', () => {
+  it('follow a ramp for all heads except the first', () => {
     const up = headWeightSchedule(2, { kind: 'ramp', steps: 4, from: 0, to: 1 });
     expect(at([0, 1, 2, 4, 9], up)).toEqual([
       [1, 0],
@@ -86,12 +86,12 @@ describe('the curriculum', () => {
     expect(active).toEqual([1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 4, 4]);
   });
 
-  it('reverse takes one head away after another', () => {
+  it('reverse removes one head after another', () => {
     const active = at(steps, headCurriculum(4, { kind: 'reverse', steps: 12 }));
     expect(active).toEqual([4, 4, 4, 3, 3, 3, 2, 2, 2, 1, 1, 1, 1, 1]);
   });
 
-  it('has every stage even if there are hardly more steps than heads', () => {
+  it('has every stage with hardly more steps than heads', () => {
     expect(at([0, 1, 2, 3, 4], headCurriculum(3, { kind: 'forward', steps: 4 }))).toEqual([1, 1, 2, 3, 3]);
   });
 

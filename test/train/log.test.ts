@@ -7,7 +7,7 @@ const directory = new TemporaryDirectory();
 const content = (path: string) => readFileSync(path, 'utf8');
 
 describe('the log', () => {
-  it('has an object on each line, at once', async () => {
+  it('has an object on each line as soon as it is written', async () => {
     const log = await TrainingLog.create(directory.at('run/log.jsonl'));
     log.write({ step: 1, loss: 2.5, heads: [1, 2] });
     expect(content(log.path)).toBe('{"step":1,"loss":2.5,"heads":[1,2]}\n');
@@ -29,7 +29,7 @@ describe('the log', () => {
     expect(content(path)).toBe('');
   });
 
-  it('loses the entries after the step that a run is resumed from', async () => {
+  it('drops entries after the step that a run is resumed from', async () => {
     const path = directory.write(
       'log.jsonl',
       '{"step":1}\n{"step":2}\n{"step":2,"eval":1}\n{"step":3}\n{"step":4}\n',
@@ -40,7 +40,7 @@ describe('the log', () => {
     expect(content(path)).toBe('{"step":1}\n{"step":2}\n{"step":2,"eval":1}\n{"step":3,"again":true}\n');
   });
 
-  it('loses a last line that was not finished', async () => {
+  it('drops an unfinished last line', async () => {
     for (const unfinished of ['{"step":2,"lo', '{"step":2}']) {
       const path = directory.write('log.jsonl', `{"step":1}\n${unfinished}`);
       await (await TrainingLog.resume(path, 9)).close();
@@ -55,7 +55,7 @@ describe('the log', () => {
     expect(content(log.path)).toBe('{"step":6}\n');
   });
 
-  it('is left alone when a line of it is no entry', async () => {
+  it('is refused and unchanged if a line is no entry', async () => {
     for (const [line, problem] of [
       ['{"loss":1}', 'no step'],
       ['what', 'not JSON'],

@@ -1,4 +1,4 @@
-// The gradient of the unembedding is the largest tensor of a training step. There is one of it, the parameter's own.
+// The gradient of the unembedding is the largest tensor of a training step. It exists once, as the parameter's gradient.
 import { backwardHeadByHead, uploadBatch } from '../../lib/train/loss';
 import { MtpModel } from '../../lib/model/model';
 import {
@@ -46,7 +46,7 @@ describe.each(targets)('%s', (target) => {
     },
   );
 
-  test('linearCrossEntropyWithGrad adds in place what the op hands on in backward', async () => {
+  test('linearCrossEntropyWithGrad adds in place the gradients that the op passes on in backward', async () => {
     const problem = randomProblem(1, { rows: 40, dim: 16, vocab: 200 });
     const { hidden, weight, targets: tokens, options } = upload(device, problem);
     const leaves = [hidden, weight, options.bias!];

@@ -1,4 +1,4 @@
-// Training heads one after another must be what backpropagating through all of them at once is.
+// Training heads one after another must equal backpropagation through all of them at once.
 import { backwardHeadByHead, lossAllHeads, uploadBatch, type HeadLossOptions } from '../../lib/train/loss';
 import { MtpModel } from '../../lib/model/model';
 import { native } from '../../lib/native/load';
@@ -14,7 +14,7 @@ afterEach(() => device.dispose());
 const vocab = 50;
 
 function makeModel(kind: string, heads: number, more: object = {}, on = device): MtpModel {
-  // Weights large enough that every path carries a gradient worth comparing.
+  // Weights are large, so that the gradient of every path is large enough to compare.
   const options = { ...tinyModel(kind, heads), vocabSize: vocab, initializerRange: 0.3, ...more };
   const model = new MtpModel(on, options, { seed: 1 });
   model.parameters.allocateGradients();
@@ -88,11 +88,11 @@ it.each(kinds)('every parameter of %s heads gets a gradient', async (kind) => {
   }
 });
 
-it.each(kinds)('the gradient of %s heads is the slope of the loss', async (kind) => {
+it.each(kinds)('the gradient of %s heads equals the slope of the loss', async (kind) => {
   using model = makeModel(kind, 3);
   const weights = [0.02, 0.03, 0.05];
   const { gradients } = await learn(model, { weights }, 'head by head');
-  // Along the gradient itself, where the slope is its norm squared.
+  // The slope along the gradient is its squared norm.
   const slope = [...gradients.values()]
     .flatMap((gradient) => [...gradient])
     .reduce((sum, g) => sum + g * g, 0);
@@ -121,11 +121,11 @@ it.each(kinds)('the gradient of %s heads is the slope of the loss', async (kind)
 
 describe('memory', () => {
   const [rows, hiddenSize] = [4 * 64, 32];
-  /** What is kept of one hidden state, and of one head's result: a few numbers, each in a block of its own. */
+  /** Memory of one hidden state, and of one head's results: a few numbers in a block each. */
   const [stateBytes, resultBytes] = [rows * hiddenSize * 4, 2048];
 
   async function peak(kind: string, heads: number, learn = backwardHeadByHead): Promise<number> {
-    // A device of its own: blocks that others left behind are larger than what is asked for.
+    // A new device: the allocator of a used one would lend larger blocks than requested.
     using own = openDevice('cpu', { threads: 2, poison: true });
     const model = makeModel(kind, heads, { vocabSize: 256, hiddenSize }, own);
     const batch = randomBatch(3, { batch: 4, length: 64, heads, vocab: 256 });
@@ -139,7 +139,7 @@ describe('memory', () => {
   }
 
   it.each([
-    // From two heads on a gradient gathers beside the head's own, in blocks that may be larger than what was asked for.
+    // With two heads or more, a summed gradient exists beside the head's own, in blocks that may be larger than requested.
     ['parallel', 1, [2, 4, 8], 2 * stateBytes],
     ['parallel', 2, [4, 8], 0],
     ['medusa', 2, [4, 8], 0],
@@ -150,17 +150,17 @@ describe('memory', () => {
     }
   });
 
-  it('of sequential heads grows by what they hand on alone', async () => {
+  it('of sequential heads grows only by the states between them', async () => {
     const grown = (await peak('sequential', 8)) - (await peak('sequential', 4));
     expect(grown).toBeLessThanOrEqual(4 * (stateBytes + resultBytes));
   });
 
-  it.each(kinds)('of %s heads all at once does grow, so this measures something', async (kind) => {
+  it.each(kinds)('of %s heads at once grows, so the measurement is able to fail', async (kind) => {
     const grown = (await peak(kind, 8, lossAllHeads)) - (await peak(kind, 4, lossAllHeads));
     expect(grown).toBeGreaterThan(4 * 2 * stateBytes);
   });
 
-  it('is all given back', async () => {
+  it('is freed completely', async () => {
     const before = native.liveTensors();
     {
       using model = makeModel('sequential', 4);

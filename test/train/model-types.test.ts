@@ -1,4 +1,4 @@
-// Models of every type are trained, and learn alike.
+// Models of every type can be trained, and learn about equally well.
 import { openDevice, type Device } from '../../lib/tensor/device';
 import type { TokenFile } from '../../lib/train/data';
 import type { StepResult } from '../../lib/train/run';

@@ -23,7 +23,7 @@ function makeStore(options?: StoreOptions): ParameterStore {
   return store;
 }
 
-/** Three steps in float64: Loshchilov & Hutter 2019, algorithm 2, with gradients scaled to the norm. */
+/** Three updates in float64: Loshchilov & Hutter 2019, algorithm 2, with clipped gradients. */
 async function expectedSteps(
   store: ParameterStore,
   gradients: number[][][],
@@ -55,7 +55,7 @@ async function expectedSteps(
 }
 
 it.each<AdamWOptions>([{}, { maxGradNorm: 0 }, { weightDecay: 0.5 }, { beta1: 0.5, beta2: 0.7, eps: 0.01 }])(
-  'does what the paper says: %j',
+  'updates as the paper defines: %j',
   async (options) => {
     const store = makeStore();
     using optimizer = new AdamW(store, options);
@@ -95,7 +95,7 @@ it('decays matrices, but neither norms nor biases', async () => {
   store.dispose();
 });
 
-it('makes packed weights forget what they were', () => {
+it('drops the packed copies of changed weights', () => {
   const store = makeStore();
   using optimizer = new AdamW(store);
   const packed = store.parameters[0]!.packed();
@@ -110,7 +110,7 @@ describe('parameters of a model that computes in bfloat16', () => {
   const halvesOf = async (tensor: Tensor): Promise<number[]> =>
     Array.from(decode((await tensor.data()) as Uint16Array, 'bfloat16'));
 
-  it('are rounded copies, of matrices alone, that follow the optimizer and what is written', async () => {
+  it('are rounded copies of the matrices, updated by the optimizer and by writes', async () => {
     const store = makeStore({ dtype: 'bfloat16' });
     const [matrix, bias, norm] = store.parameters;
     using optimizer = new AdamW(store);
@@ -136,7 +136,7 @@ describe('parameters of a model that computes in bfloat16', () => {
     store.dispose();
   });
 
-  it('make what was packed of them forgotten when they change', () => {
+  it('drop their packed copies when they change', () => {
     const store = makeStore({ dtype: 'bfloat16' });
     using optimizer = new AdamW(store);
     const packed = store.parameters[0]!.packed();
@@ -146,7 +146,7 @@ describe('parameters of a model that computes in bfloat16', () => {
     store.dispose();
   });
 
-  it('take half the memory without masters, start as if rounded, and cannot be trained', async () => {
+  it('take half the memory without masters, start as rounded values, and cannot be trained', async () => {
     const full = makeStore({ dtype: 'bfloat16' });
     const before = native.liveTensors();
     const store = makeStore({ dtype: 'bfloat16', masters: false });
@@ -166,7 +166,7 @@ describe('parameters of a model that computes in bfloat16', () => {
     full.dispose();
   });
 
-  it('in float32 have nothing to keep masters of', () => {
+  it('in float32 need no masters', () => {
     const store = makeStore({ masters: false });
     expect(store.parameters[0]!.operand).toBe(store.parameters[0]!.value);
     using optimizer = new AdamW(store);

@@ -1,4 +1,4 @@
-// A run may be interrupted after any step, as often as one likes, and the outcome is that of the uninterrupted one.
+// A run interrupted after any steps ends with the same bits as an uninterrupted run.
 import { createHash } from 'node:crypto';
 import { openDevice } from '../../lib/tensor/device';
 import type { TokenFile } from '../../lib/train/data';
@@ -23,7 +23,7 @@ type Recipe = Pick<
   'model' | 'learningRate' | 'curriculum' | 'headWeights' | 'accumulation' | 'batchSize'
 >;
 
-// Rows run out several times in 20 steps, so that interruptions fall into every place of an epoch.
+// 20 steps use several epochs, so that interruptions fall anywhere in an epoch.
 const recipes: [string, Recipe][] = [
   ['parallel heads', { model: tinyModel('parallel', 3), batchSize: 2 }],
   [
@@ -60,12 +60,12 @@ function digest(weights: ReadonlyMap<string, Float32Array>): string {
 
 interface Outcome {
   results: unknown[];
-  /** SHA-256 of all of them. */
+  /** SHA-256 over all of them. */
   weights: string;
   tokens: number;
 }
 
-/** Runs in pieces, each on a device of its own: `stops` are the steps after which the run is interrupted. */
+/** Runs in parts, each on a new device; the run is interrupted after each step of `stops`. */
 async function outcomeOf(recipe: Recipe, stops: readonly number[], name: string): Promise<Outcome> {
   const results: StepResult[] = [];
   let checkpoint: string | undefined;
@@ -90,7 +90,7 @@ describe.each(recipes)('%s', (_, recipe) => {
   let straight: Outcome;
   beforeEach(async () => {
     straight = await outcomeOf(recipe, [], 'straight');
-    // No step is like another, so that one too many or too few shows.
+    // All steps differ, so that a step too many or too few shows.
     expect(new Set(straight.results.map((result) => JSON.stringify(result))).size).toBe(STEPS);
   });
 

@@ -34,7 +34,7 @@ function create(more: Partial<TrainerOptions> = {}): Promise<Trainer> {
   });
 }
 
-/** A run stopped after three steps; returns its checkpoint. */
+/** Runs three steps and returns the checkpoint. */
 async function stopped(more: Partial<TrainerOptions> = {}): Promise<string> {
   using trainer = await create(more);
   await trainSteps(trainer, 3);
@@ -50,7 +50,7 @@ function changeState(checkpoint: string, change: (state: { recipe: Record<string
 
 const untimed = (results: StepResult[]): unknown[] => results.map(({ seconds: _, ...result }) => result);
 
-describe('a resumed run goes on as if it had never stopped', () => {
+describe('a resumed run equals an uninterrupted one', () => {
   it.each([1, 2, 3])('to the bit, with %d threads', async (threads) => {
     using straight = await create();
     const expected = untimed(await trainSteps(straight, 6)).slice(3);
@@ -63,7 +63,7 @@ describe('a resumed run goes on as if it had never stopped', () => {
     expect(resumed.tokens).toBe(straight.tokens);
   });
 
-  it('down to the files and the log', async () => {
+  it('in its files and its log', async () => {
     const straight = temporary.at('straight');
     const interrupted = temporary.at('interrupted');
     using one = await create({ output: straight });
@@ -85,14 +85,14 @@ describe('a resumed run goes on as if it had never stopped', () => {
     expect(b).toBe(a);
   });
 
-  it('of a time when there was only float32', async () => {
+  it('from a checkpoint of an earlier version, without dtype', async () => {
     const checkpoint = await stopped();
     changeState(checkpoint, (state) => delete state.recipe.dtype);
     using resumed = await create({ resume: checkpoint });
     expect(resumed.step).toBe(3);
   });
 
-  it('with a model that was made before', async () => {
+  it('with a given model', async () => {
     const checkpoint = await stopped();
     using first = await create({ resume: checkpoint });
     using second = await create({ model: first.model, resume: checkpoint });
@@ -116,15 +116,15 @@ describe('a run that is made longer', () => {
   const constant = { schedule: 'constant', peak: 1 } as const;
   const long = { steps: 200, learningRate: constant };
 
-  it('keeps the warm-up that it began with', async () => {
-    // 2 % of 200 steps are 4: the fourth step is the last one of the warm-up.
+  it('keeps its warm-up', async () => {
+    // 2 % of 200 steps are 4: the fourth step is the last of the warm-up.
     const checkpoint = await stopped(long);
     using resumed = await create({ ...long, steps: 500, resume: checkpoint });
     expect(resumed.recipe.learningRate.warmupSteps).toBe(4);
     expect(await rates(resumed)).toEqual([4 / 5, 1]);
   });
 
-  it('or told to have another learning rate from there on', async () => {
+  it('takes another learning rate from there on', async () => {
     const checkpoint = await stopped(long);
     const peak = { steps: 200, learningRate: { peak: 0.5 }, resume: checkpoint };
     using lower = await create(peak);
@@ -147,7 +147,7 @@ describe('refuses to resume', () => {
     const before = native.liveTensors();
     const error: unknown = await create({ ...more, resume: checkpoint }).catch((reason: unknown) => reason);
     expect(error).toEqual(foretokenError('INVALID_ARGUMENT', `${checkpoint}: ${name} was`));
-    // And nothing else.
+    // The message names no other option.
     expect((error as Error).message).not.toContain(';');
     expect(native.liveTensors()).toBe(before);
   });
@@ -169,12 +169,12 @@ describe('refuses to resume', () => {
     await other.close();
   });
 
-  it('where there is no checkpoint', async () => {
+  it('without a checkpoint', async () => {
     const resume = temporary.write('empty/notes.txt', '').replace('/notes.txt', '');
     await expect(create({ resume })).rejects.toEqual(foretokenError('FILE_ACCESS', resume, 'checkpoint'));
   });
 
-  it('and to overwrite the checkpoints of another run', async () => {
+  it('over the checkpoints of another run', async () => {
     await stopped();
     await expect(create({ output: temporary.at('run') })).rejects.toEqual(
       foretokenError('INVALID_ARGUMENT', temporary.at('run'), 'resume'),
@@ -198,7 +198,7 @@ describe('refuses a damaged checkpoint', () => {
     expect(native.liveTensors()).toBe(before);
   });
 
-  it.each(['model.safetensors', 'optimizer.safetensors'])('%s cut off', async (name) => {
+  it.each(['model.safetensors', 'optimizer.safetensors'])('%s truncated', async (name) => {
     truncateSync(join(checkpoint, name), readFileSync(join(checkpoint, name)).length - 5);
     await expect(resume()).rejects.toEqual(foretokenError('CORRUPT_FILE', name, 'tensor "', 'truncated'));
   });
@@ -209,14 +209,14 @@ describe('refuses a damaged checkpoint', () => {
     'trainer_state.json',
     'tokenizer.json',
     'config.json',
-  ])('%s gone', async (name) => {
+  ])('%s missing', async (name) => {
     rmSync(join(checkpoint, name));
-    // The tokenizer and the configuration of a resumed run are those it was told.
+    // A resumed run gets its tokenizer and configuration from its options.
     if (name === 'tokenizer.json') (await resume()).dispose();
     else await expect(resume()).rejects.toEqual(foretokenError('FILE_ACCESS'));
   });
 
-  it('whose running means lack one', async () => {
+  it('without one of the running means', async () => {
     const path = join(checkpoint, 'optimizer.safetensors');
     const file = await readSafetensors(path);
     const kept: NamedTensor[] = [];
@@ -228,7 +228,7 @@ describe('refuses a damaged checkpoint', () => {
     await expect(resume()).rejects.toEqual(foretokenError('CORRUPT_FILE', 'v.lm_head.weight', 'missing'));
   });
 
-  it('put together from two', async () => {
+  it('assembled from two checkpoints', async () => {
     using trainer = await create();
     const other = await trainer.save(temporary.at('other'));
     cpSync(join(other, 'optimizer.safetensors'), join(checkpoint, 'optimizer.safetensors'));

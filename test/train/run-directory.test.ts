@@ -1,4 +1,4 @@
-// The output directory of a run belongs to one training, and what others keep in it stays.
+// The output directory of a run belongs to one training, and other files in it stay.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync, existsSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -36,8 +36,8 @@ function create(more: Partial<TrainerOptions> = {}): Promise<Trainer> {
 
 const names = (directory: string): string[] => readdirSync(directory).sort();
 
-describe('a lock', () => {
-  it('is held against others in this process until it is released', async () => {
+describe('the lock', () => {
+  it('excludes other trainings of this process until it is released', async () => {
     const output = temporary.at('run');
     const first = await create({ output });
     const held = foretokenError('INVALID_ARGUMENT', output, 'another training', String(process.pid));
@@ -52,9 +52,9 @@ describe('a lock', () => {
   });
 
   it.each([
-    ['of a process that is gone', () => ({ pid: deadProcess(), host: hostname(), started: null, since: '' })],
+    ['of a dead process', () => ({ pid: deadProcess(), host: hostname(), started: null, since: '' })],
     [
-      'of an earlier process of the same number',
+      'of an earlier process with the same number',
       () => ({ pid: process.pid, host: hostname(), started: 'x 1' }),
     ],
   ])('%s is taken over', async (_, owner) => {
@@ -65,7 +65,7 @@ describe('a lock', () => {
     expect(names(temporary.at('run'))).toEqual([]);
   });
 
-  it('that nobody holds is taken by one of many at once', async () => {
+  it('is taken by exactly one of many at once', async () => {
     const owner = { pid: deadProcess(), host: hostname(), started: null };
     for (let i = 0; i < 20; i++) {
       temporary.write('run/.foretoken-lock', JSON.stringify(owner));
@@ -79,7 +79,7 @@ describe('a lock', () => {
     }
   });
 
-  it('takes away the directories that were made for it, and no others', async () => {
+  it('removes the directories made for it, and no others', async () => {
     temporary.write('mine/.keep', '');
     const path = temporary.at('mine/a/b');
     (await DirectoryLock.acquire(path)).release();
@@ -93,7 +93,7 @@ describe('a lock', () => {
     expect(existsSync(temporary.at('empty'))).toBe(true);
   });
 
-  it('of another machine is respected', async () => {
+  it('of another host is respected', async () => {
     const path = temporary.write(
       'run/.foretoken-lock',
       '{"pid":1,"host":"elsewhere.example","started":null}',
@@ -108,7 +108,7 @@ function deadProcess(): number {
   return spawnSync(process.execPath, ['-e', '']).pid;
 }
 
-describe('what others keep in the directory', () => {
+describe('a file of others in the directory', () => {
   it('is not deleted with old checkpoints', async () => {
     const output = temporary.at('run');
     temporary.write('run/checkpoint-5/notes.txt', 'mine');
@@ -120,7 +120,7 @@ describe('what others keep in the directory', () => {
       },
       onWarning: (message) => warnings.push(message),
     });
-    // In the way of checkpoint-5, and of the deletion of checkpoint-2.
+    // Files in the way of checkpoint-5, and in checkpoint-2, which is to be deleted.
     expect(readFileSync(join(output, 'checkpoint-5.old/notes.txt'), 'utf8')).toBe('mine');
     expect(warnings).toEqual([expect.stringContaining('checkpoint-5.old')]);
     expect(names(join(output, 'checkpoint-2'))).toEqual(['more.txt']);
@@ -155,7 +155,7 @@ describe('what others keep in the directory', () => {
   });
 });
 
-it('is freed of what killed runs left of unfinished files', async () => {
+it('removes unfinished files of killed runs', async () => {
   const ours = ['.tmp-checkpoint-5-0123456789ab', '.tmp-foretoken-log.jsonl-0123456789ab'];
   const others = ['.tmp-checkpoint-5-mine', '.tmp-else-0123456789ab'];
   for (const name of [...ours, ...others]) temporary.write(`run/${name}/model.safetensors`, '');
@@ -165,7 +165,7 @@ it('is freed of what killed runs left of unfinished files', async () => {
 });
 
 describe('a checkpoint', () => {
-  it('is of one step, though it is asked for while the run goes on', async () => {
+  it('holds one whole step even if it is requested during a run', async () => {
     const saves: Promise<string>[] = [];
     using trainer = await create({ steps: 20 });
     await trainer.run({
@@ -182,7 +182,7 @@ describe('a checkpoint', () => {
     }
   });
 
-  it('is not asked for by two runs at once', async () => {
+  it('is not saved by two runs at once', async () => {
     using trainer = await create();
     const run = trainer.run();
     const busy = foretokenError('INVALID_ARGUMENT', 'the trainer is running');
@@ -191,7 +191,7 @@ describe('a checkpoint', () => {
     expect((await run).step).toBe(6);
   });
 
-  it('is saved before every evaluation, which the signal ends', async () => {
+  it('is saved before every evaluation, which the signal aborts', async () => {
     const output = temporary.at('run');
     const controller = new AbortController();
     using trainer = await create({ output });
@@ -205,7 +205,7 @@ describe('a checkpoint', () => {
     expect(result).toMatchObject({ step: 6, completed: true, evaluation: null });
   });
 
-  it('is saved after so many minutes', async () => {
+  it('is saved every saveEveryMinutes minutes', async () => {
     const now = jest.spyOn(performance, 'now');
     let minutes = 0;
     now.mockImplementation(() => minutes * 60_000);
@@ -219,12 +219,12 @@ describe('a checkpoint', () => {
     }
   });
 
-  it('that cannot be saved ends the run only where it is the last one', async () => {
+  it('that cannot be saved ends the run only if it is the last one', async () => {
     const output = temporary.at('run');
     const warnings: string[] = [];
     using trainer = await create({ output, saveEvery: 2 });
     const run = trainer.run({
-      // A link to nowhere, which nothing can be read from, nor anything put in its place.
+      // A broken link, which can be neither read nor replaced.
       onStep: ({ step }) => {
         if (step === 3) rmSync(output, { recursive: true });
         if (step === 3) writeFileSync(output, '');
@@ -241,7 +241,7 @@ describe('a checkpoint', () => {
 describe('a run that diverges', () => {
   const learningRate = { schedule: 'constant', peak: 1e-3 } as const;
 
-  it('keeps its weights finite, and is not saved over good ones', async () => {
+  it('keeps its weights finite, and does not overwrite good checkpoints', async () => {
     using trainer = await create({ learningRate: { ...learningRate, peak: 1e12 }, keepCheckpoints: 1 });
     const diverged = foretokenError('DIVERGED', 'a lower learning rate than 1000000000000');
     await expect(trainSteps(trainer, 6)).rejects.toEqual(diverged);
@@ -251,7 +251,7 @@ describe('a run that diverges', () => {
     await expect(trainer.trainStep()).rejects.toEqual(diverged);
   });
 
-  it('goes on as its message says', async () => {
+  it('continues as its message says', async () => {
     const output = temporary.at('run');
     const plan = { output, steps: 8, saveEvery: 1, keepCheckpoints: 1 };
     {
@@ -261,7 +261,7 @@ describe('a run that diverges', () => {
     {
       using trainer = await create({ ...plan, resume: output, learningRate: { peak: 1e12 } });
       const message = await trainer.run().catch((error: unknown) => (error as Error).message);
-      expect(message).toMatch(/checkpoint-4 has these weights and is .*diverged-checkpoint-4 now/);
+      expect(message).toMatch(/checkpoint-4 has these weights and is now .*diverged-checkpoint-4/);
       expect(message).toContain(
         `resume from ${output}/checkpoint-3 with a lower learning rate than 1000000000000`,
       );

@@ -16,7 +16,7 @@ const anyOptions = fc
   .map(({ others, ...options }) => ({ ...options, steps: options.warmupSteps + others }));
 
 describe('the learning rate', () => {
-  it('warms up linearly, from above 0 to the peak', () => {
+  it('rises linearly from above 0 to the peak', () => {
     const options: LearningRateOptions = { schedule: 'constant', peak: 1, steps: 6, warmupSteps: 3 };
     expect(rates(options)).toEqual([0.25, 0.5, 0.75, 1, 1, 1, 1]);
   });
@@ -32,7 +32,7 @@ describe('the learning rate', () => {
     expect(quarter).toBeCloseTo((1 + Math.SQRT1_2) / 2, 12);
   });
 
-  it('stays, then decays linearly over the last steps', () => {
+  it('stays at the peak, then falls linearly over the last steps', () => {
     const options: LearningRateOptions = {
       schedule: 'wsd',
       peak: 1,
@@ -44,7 +44,7 @@ describe('the learning rate', () => {
     expect(rates(options)).toEqual([0.5, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0]);
   });
 
-  it('decays over a tenth of the steps, to a tenth of the peak, unless told otherwise', () => {
+  it('falls over a tenth of the steps to a tenth of the peak by default', () => {
     const wsd = rates({ schedule: 'wsd', peak: 1, steps: 20 });
     expect(wsd[18]).toBe(1);
     expect(wsd[19]).toBeCloseTo(0.55, 12);
@@ -66,14 +66,14 @@ describe('the learning rate', () => {
     );
   });
 
-  it('stays at its end beyond the run', () => {
+  it('stays constant after the end of the run', () => {
     for (const schedule of ['cosine', 'wsd'] as const) {
       const rate = learningRateSchedule({ schedule, peak: 1, steps: 10, minimumRatio: 0.25 });
       expect([rate(10), rate(11), rate(1000)]).toEqual([0.25, 0.25, 0.25]);
     }
   });
 
-  it('survives a run that is all warm-up, or one step long', () => {
+  it('is valid for a run that is all warm-up, or one step long', () => {
     for (const schedule of ['cosine', 'wsd', 'constant'] as const) {
       const all = rates({ schedule, peak: 1, steps: 2, warmupSteps: 2 });
       expect(all.slice(0, 2)).toEqual([1 / 3, 2 / 3]);

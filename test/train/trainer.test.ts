@@ -38,12 +38,12 @@ function options(more: Partial<TrainerOptions> = {}): TrainerOptions {
 
 const create = (more: Partial<TrainerOptions> = {}): Promise<Trainer> => Trainer.create(options(more));
 
-/** Everything a step says but for the time it took. */
+/** The result of a step, without its time. */
 async function losses(trainer: Trainer, count: number): Promise<unknown[]> {
   return (await trainSteps(trainer, count)).map(({ seconds: _, ...result }) => result);
 }
 
-it.each(['parallel', 'medusa', 'rooted', 'sequential'])('learns a tiny corpus by heart: %s', async (kind) => {
+it.each(['parallel', 'medusa', 'rooted', 'sequential'])('memorises a tiny corpus: %s heads', async (kind) => {
   using trainer = await create({
     model: tinyModel(kind, 2),
     steps: 150,
@@ -54,7 +54,7 @@ it.each(['parallel', 'medusa', 'rooted', 'sequential'])('learns a tiny corpus by
   const results = await trainSteps(trainer, 150);
   const first = results[0]!.headLosses.map((loss) => loss!);
   const last = results.at(-1)!.headLosses.map((loss) => loss!);
-  // At first every byte is as likely as any other.
+  // At first all bytes are equally likely.
   for (const loss of first) expect(Math.abs(loss - Math.log(tokenizer.vocabSize))).toBeLessThan(0.2);
   for (const loss of last) expect(loss).toBeLessThan(1);
 });
@@ -68,7 +68,7 @@ describe('the same options give the same losses to the bit', () => {
     expect(await weightsOf(again)).toEqual(await weightsOf(trainer));
   });
 
-  it('but not with another seed', async () => {
+  it('and other losses with another seed', async () => {
     using trainer = await create();
     using other = await create({ seed: 6 });
     expect(await losses(other, 1)).not.toEqual(await losses(trainer, 1));
@@ -76,8 +76,8 @@ describe('the same options give the same losses to the bit', () => {
 });
 
 describe('accumulation', () => {
-  it('is the same as one large batch', async () => {
-    // Without the update's sign-like division, which would blow rounding differences up.
+  it('equals one large batch', async () => {
+    // A large eps avoids the division by the gradient's own size, which would amplify rounding differences.
     const plain = { optimizer: { eps: 1 }, learningRate: { schedule: 'constant', peak: 1 } } as const;
     using large = await create({ ...plain, batchSize: 4 });
     using small = await create({ ...plain, batchSize: 1, accumulation: 4 });
@@ -103,7 +103,7 @@ describe('heads', () => {
     expect(step!.loss).toBeCloseTo(step!.headLosses[0]! + 0.25 * step!.headLosses[2]!, 10);
   });
 
-  it('that weigh more pull harder', async () => {
+  it('of larger weight change the model more', async () => {
     const norm = async (weight: number): Promise<number> => {
       using trainer = await create({ headWeights: { kind: 'constant', weights: [weight, 0, 0] } });
       return (await trainer.trainStep()).gradientNorm;
@@ -111,7 +111,7 @@ describe('heads', () => {
     expect((await norm(3)) / (await norm(1))).toBeCloseTo(3, 4);
   });
 
-  it('join one after another in a curriculum', async () => {
+  it('join one by one in a curriculum', async () => {
     using trainer = await create({ curriculum: { kind: 'forward', steps: 6 } });
     const learning = (await trainSteps(trainer, 6)).map(({ headLosses }) =>
       headLosses.map((loss) => (loss === null ? 0 : 1)).join(''),
@@ -119,7 +119,7 @@ describe('heads', () => {
     expect(learning).toEqual(['100', '100', '110', '110', '111', '111']);
   });
 
-  it('whose turn has not come do not learn', async () => {
+  it('do not learn before their turn in a curriculum', async () => {
     const optimizer = { weightDecay: 0 };
     using trainer = await create({ curriculum: { kind: 'forward', steps: 6 }, optimizer });
     const before = await weightsOf(trainer);
@@ -133,7 +133,7 @@ describe('heads', () => {
 });
 
 it.each([{ labelSmoothing: 0.1 }, { zLoss: 0.1 }, { entropyWeight: 0.1 }])(
-  'loss terms count: %j',
+  'the loss includes its terms: %j',
   async (loss) => {
     using trainer = await create();
     using other = await create({ loss });
@@ -141,7 +141,7 @@ it.each([{ labelSmoothing: 0.1 }, { zLoss: 0.1 }, { entropyWeight: 0.1 }])(
   },
 );
 
-it('losses of heads are in nats, whatever else is minimised', async () => {
+it('reports losses of heads in nats, without other terms of the loss', async () => {
   const accumulated = { batchSize: 2, accumulation: 2 };
   using plain = await create(accumulated);
   using other = await create({
@@ -157,9 +157,9 @@ it('losses of heads are in nats, whatever else is minimised', async () => {
   expect(Math.abs(actual.loss - expected.loss)).toBeGreaterThan(1);
 });
 
-it('clips the gradient to the norm it is given', async () => {
+it('clips the gradient to maxGradNorm', async () => {
   const learningRate = { schedule: 'constant', peak: 1 } as const;
-  // With a large eps the update is nearly proportional to the gradient, so clipping shows in how far weights go.
+  // With a large eps the update is nearly proportional to the gradient, so the change of the weights shows the clipping.
   const moved = async (maxGradNorm: number): Promise<number> => {
     using trainer = await create({ learningRate, optimizer: { maxGradNorm, eps: 1e3, weightDecay: 0 } });
     const before = (await weightsOf(trainer)).get('model.embed_tokens.weight')!;
@@ -189,7 +189,7 @@ it('leaves no tensors behind', async () => {
 });
 
 it('lets timers run during a step', async () => {
-  // A step that the device takes much longer for than JavaScript takes to enqueue it, even where others use the machine.
+  // The step takes the device much longer than JavaScript needs to enqueue it, even on a busy machine.
   using trainer = await create({ model: { ...tinyModel('parallel', 4), hiddenSize: 384 }, batchSize: 8 });
   await trainer.trainStep();
   let ticks = 0;
@@ -241,23 +241,23 @@ describe('run', () => {
 describe('refuses', () => {
   it.each<[string, Partial<TrainerOptions>, string]>([
     ['no steps', { steps: 0 }, 'steps'],
-    ['a batch of nothing', { batchSize: 0 }, 'batchSize'],
+    ['an empty batch', { batchSize: 0 }, 'batchSize'],
     ['rows longer than the model', { sequenceLength: 65 }, 'sequenceLength'],
     ['half an accumulation', { accumulation: 1.5 }, 'accumulation'],
     ['beta of 1', { optimizer: { beta1: 1 } }, 'beta1'],
     ['a negative z-loss', { loss: { zLoss: -1 } }, 'zLoss'],
-    ['as many weights as not heads', { headWeights: { kind: 'constant', weights: [1] } }, '3 heads'],
+    ['one weight for three heads', { headWeights: { kind: 'constant', weights: [1] } }, '3 heads'],
     ['weights that train nothing', { headWeights: { kind: 'constant', weights: [0, 0, 0] } }, 'all are 0'],
     [
-      'a curriculum of a head that weighs nothing',
+      'a curriculum that begins with a head of weight 0',
       {
         headWeights: { kind: 'constant', weights: [0, 1, 1] },
         curriculum: { kind: 'forward', steps: 3 },
       },
-      'head 1 weighs 0',
+      'head 1 has weight 0',
     ],
-    ['a seed that is none', { seed: NaN }, 'seed'],
-    ['to keep no checkpoint', { keepCheckpoints: 0 }, 'keepCheckpoints'],
+    ['a NaN seed', { seed: NaN }, 'seed'],
+    ['no checkpoint to keep', { keepCheckpoints: 0 }, 'keepCheckpoints'],
     [
       'a vocabulary smaller than the corpus',
       { model: { ...tinyModel('parallel', 2), vocabSize: 9 } as never },
@@ -277,17 +277,17 @@ describe('refuses', () => {
       'OUT_OF_MEMORY',
       ['batchSize 1048576 and accumulation 1048576', 'rows of 16 tokens, with targets of 3 heads', 'GiB'],
     ],
-  ])('%j, before it takes memory', async (more, code, parts) => {
+  ])('%j, before memory is allocated', async (more, code, parts) => {
     const { peak } = device.memory();
     await expect(create(more)).rejects.toEqual(foretokenError(code, ...parts));
     expect(device.memory().peak).toBe(peak);
   });
 
-  it('a corpus too short to hold anything out', async () => {
+  it('a corpus too short for held-out rows', async () => {
     await expect(create({ heldOut: 0.001 })).rejects.toEqual(foretokenError('INVALID_DATA', 'a row of 16'));
   });
 
-  it('to go on when the loss is no number any more', async () => {
+  it('to continue after the loss is NaN', async () => {
     using trainer = await create({ learningRate: { schedule: 'constant', peak: 1e25 } });
     await expect(trainSteps(trainer, 4)).rejects.toEqual(foretokenError('DIVERGED', 'learning rate'));
   });

@@ -8,7 +8,7 @@ import { asOrdinaryUser, TemporaryDirectory } from '../../support/temporary';
 
 const directory = new TemporaryDirectory();
 
-/** The files that can be reached from `root` without hidden names, by their real paths, sorted. */
+/** Real paths of the files reachable from `root` without hidden names, sorted. */
 function realFiles(root: string): string[] {
   const files = new Set<string>();
   const visited = new Set<string>();
@@ -48,7 +48,7 @@ describe('finding files', () => {
     return files.map((file) => relative(directory.path, file));
   };
 
-  it('takes a directory with everything inside but hidden files, sorted', async () => {
+  it('takes everything in a directory except hidden files, sorted', async () => {
     expect(await found([''])).toEqual([
       'B.txt',
       'a.txt',
@@ -67,7 +67,7 @@ describe('finding files', () => {
     expect(await found(['**/*.{md,log}'])).toEqual(['a/b/c.md', 'a/b/d.log']);
   });
 
-  it('takes files as they are named, hidden or with the characters of a pattern', async () => {
+  it('takes existing files literally, even hidden or with characters of a pattern', async () => {
     expect(await found(['a/.hidden', 'x[1].txt'])).toEqual(['a/.hidden', 'x[1].txt']);
   });
 
@@ -98,7 +98,7 @@ describe('finding files', () => {
     expect(files[0]).toBe(directory.at('a/b/c.md'));
   });
 
-  it('follows links, and takes each file once, from its own place if that is found', async () => {
+  it('follows links, and takes each file once, by its direct path if found', async () => {
     symlinkSync(directory.at('a/b'), directory.at('link'));
     symlinkSync(directory.at('a/z.txt'), directory.at('0.txt'));
     expect(await found(['link'])).toEqual(['link/c.md', 'link/d.log']);
@@ -116,14 +116,14 @@ describe('finding files', () => {
     expect(await found(['**/link/*.md'])).toEqual(['link/c.md']);
   });
 
-  it('does not walk in circles', async () => {
+  it('ends despite circular links', async () => {
     symlinkSync(directory.at('a'), directory.at('a/b/up'));
     symlinkSync('.', directory.at('a/self'));
     expect(await found(['a'])).toEqual(['a/b/c.md', 'a/b/d.log', 'a/z.txt']);
     expect(await found(['a/**/z.txt'])).toEqual(['a/z.txt']);
   });
 
-  it('finds the same as a walk along the real directories, in trees with links of any kind', async () => {
+  it('finds the same files as a walk through the real directories, in trees with any links', async () => {
     const name = fc.constantFrom('a', 'ab', 'b', 'c d', '.e', '[f]');
     const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((parts) => parts.join('/'));
     const tree = fc.record({
@@ -138,7 +138,7 @@ describe('finding files', () => {
           try {
             make();
           } catch {
-            // Something of that name exists already.
+            // A file or directory of that name exists already.
           }
         };
         for (const file of files)
@@ -184,7 +184,7 @@ describe('finding files', () => {
     });
   });
 
-  it('refuses what is neither a file nor a directory', async () => {
+  it('refuses paths that are neither file nor directory', async () => {
     execFileSync('mkfifo', [directory.at('pipe')]);
     await expect(found(['pipe'])).rejects.toEqual(
       foretokenError('INVALID_DATA', directory.at('pipe'), 'neither a file nor a directory'),

@@ -34,7 +34,7 @@ describe('documents', () => {
     expect(await documentsOf(path, 'body')).toEqual(['1', '2']);
   });
 
-  it('may be longer than a piece that is read at once', async () => {
+  it('may be longer than the pieces in which files are read', async () => {
     const texts = Array.from({ length: 5 }, (_, i) => `${i}é`.repeat(300_000 * (i + 1)));
     const path = directory.write('long.jsonl', texts.map((text) => JSON.stringify({ text })).join('\n'));
     expect((await documentsOf(path)).map((text, i) => text === texts[i])).toEqual([
@@ -46,7 +46,7 @@ describe('documents', () => {
     ]);
   });
 
-  it('that are not UTF-8 are refused with the byte', async () => {
+  it('that are not UTF-8 are refused, naming the byte', async () => {
     const text = directory.write('latin1.txt', Buffer.from('caf\xe9 au lait', 'latin1'));
     await expect(documentsOf(text)).rejects.toEqual(foretokenError('INVALID_DATA', text, '0xe9', 'offset 3'));
     const bytes = Buffer.concat([
@@ -70,19 +70,19 @@ describe('documents', () => {
     ['{"text": "a"}\n\n{"text": "b"', [':3', 'not JSON']],
     ['["text"]', [':1', 'not a JSON object']],
     ['{"a": 1}', [':1', 'field "text" is missing']],
-  ])('of the lines %j are refused with the line', async (lines, parts) => {
+  ])('of the lines %j are refused, naming the line', async (lines, parts) => {
     const path = directory.write('bad.jsonl', lines);
     await expect(documentsOf(path)).rejects.toEqual(
       foretokenError('INVALID_DATA', ...parts.map((part) => (part.startsWith(':') ? path + part : part))),
     );
   });
 
-  it('do not come from the prototype of an object', async () => {
+  it('are not read from the prototype of an object', async () => {
     const path = directory.write('p.jsonl', '{"text": "a"}');
     await expect(documentsOf(path, 'toString')).rejects.toEqual(foretokenError('INVALID_DATA', `${path}:1`));
   });
 
-  it('of a file that cannot be read are refused with its name', async () => {
+  it('of an unreadable file are refused, naming the file', async () => {
     for (const name of ['none.txt', 'none.jsonl']) {
       const path = directory.at(name);
       await expect(documentsOf(path)).rejects.toEqual(foretokenError('FILE_ACCESS', path, 'no such file'));
@@ -91,7 +91,7 @@ describe('documents', () => {
     await expect(documentsOf(directory.at('d.jsonl'))).rejects.toEqual(
       foretokenError('FILE_ACCESS', 'd.jsonl'),
     );
-    if (process.getuid?.() === 0) return; // root may read everything
+    if (process.getuid?.() === 0) return; // root can read every file
     chmodSync(directory.write('secret.txt', 'x'), 0);
     await expect(documentsOf(directory.at('secret.txt'))).rejects.toEqual(
       foretokenError('FILE_ACCESS', 'secret.txt', 'permission denied'),
@@ -152,11 +152,11 @@ describe('data sets in JSON', () => {
     '[]',
     '"text"',
     '{',
-  ])('are not %j: that is one document', async (json) => {
+  ])('do not include %j, which is one document', async (json) => {
     expect(await documentsOf(directory.write('settings.json', json))).toEqual([json]);
   });
 
-  it('give the same documents in whatever form they are written', async () => {
+  it('give the same documents in every format', async () => {
     const texts = fc.array(fc.string({ unit: 'grapheme', minLength: 1 }), { minLength: 1, maxLength: 6 });
     const objects = (all: string[], extra: unknown) => all.map((text) => ({ extra, text, more: [extra] }));
     await fc.assert(
@@ -175,13 +175,13 @@ describe('data sets in JSON', () => {
     );
   });
 
-  it('may be longer than any text, document by document', async () => {
+  it('may be longer than the longest document', async () => {
     const text = `${'x'.repeat(99)}"`.repeat(30_000);
     const path = directory.write('long.json', JSON.stringify(Array.from({ length: 4 }, () => ({ text }))));
     expect((await documentsOf(path)).map((one) => one === text)).toEqual([true, true, true, true]);
   });
 
-  it('refuse what is too long for one document with file and line, before it fills the memory', async () => {
+  it('refuse a document that is too long, naming file and line, before it fills the memory', async () => {
     const line = directory.write('huge.jsonl', '{"text": "a"}\n{"text": "');
     truncateSync(line, 600e6);
     await expect(documentsOf(line)).rejects.toEqual(

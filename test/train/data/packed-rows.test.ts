@@ -21,7 +21,7 @@ async function withFile(documents: number[][], use: (file: TokenFile) => void): 
   }
 }
 
-/** What rows must be, said position by position. */
+/** The expected rows, computed position by position. */
 function oracle(
   documents: number[][],
   rowLength: number,
@@ -65,7 +65,7 @@ describe('packed rows', () => {
     });
   });
 
-  it('are what the oracle says for any documents, row length, heads and range', async () => {
+  it('equal the oracle for any documents, row length, heads and range', async () => {
     const documents = fc.array(fc.array(fc.nat(999), { minLength: 1, maxLength: 12 }), {
       minLength: 1,
       maxLength: 8,
@@ -104,7 +104,7 @@ describe('packed rows', () => {
     );
   });
 
-  it('use every token of one document but the first as a target of head 1, once', async () => {
+  it('use every token of one document except the first once as a target of head 1', async () => {
     const document = Array.from({ length: 41 }, (_, i) => i);
     await withFile([document], (file) => {
       const rows = new PackedRows(file, { rowLength: 8, heads: 1 });
@@ -117,7 +117,7 @@ describe('packed rows', () => {
     await withFile([[1, 2, 3, 4]], (file) => {
       expect(new PackedRows(file, { rowLength: 3, heads: 9 }).length).toBe(1);
       expect(() => new PackedRows(file, { rowLength: 4, heads: 1 })).toThrow(
-        foretokenError('INVALID_DATA', file.path, 'there are 4 tokens, but a row of 4 needs one more'),
+        foretokenError('INVALID_DATA', file.path, 'there are 4 tokens, but a row of 4 needs 5'),
       );
       expect(() => new PackedRows(file, { rowLength: 2, heads: 1, range: { start: 2, end: 4 } })).toThrow(
         foretokenError('INVALID_DATA', '2 tokens in the part from 2 to 4'),
@@ -129,7 +129,7 @@ describe('packed rows', () => {
     });
   });
 
-  it('refuse what makes no sense', async () => {
+  it('refuse invalid options', async () => {
     await withFile([[1, 2, 3, 4]], (file) => {
       const invalid = (problem: string) => foretokenError('INVALID_ARGUMENT', problem);
       expect(() => new PackedRows(file, { rowLength: 0, heads: 1 })).toThrow(invalid('rowLength'));
@@ -148,7 +148,7 @@ describe('packed rows', () => {
 });
 
 describe('the held-out part', () => {
-  it('is the end of the stream, and the rest is for training', () => {
+  it('is the end of the stream; the rest is for training', () => {
     expect(splitHeldOut(1000, 0.1)).toEqual({
       training: { start: 0, end: 900 },
       heldOut: { start: 900, end: 1000 },

@@ -49,20 +49,20 @@ describe('preparing a corpus', () => {
     directory.write('text/a.txt', 'hé');
   });
 
-  it('tokenizes every document and ends it', async () => {
+  it('tokenizes every document and appends the end token', async () => {
     const { tokens, starts } = await prepared();
     expect(tokens).toEqual([0x68, 0xc3, 0xa9, 256, 0x78, 256]);
     expect(starts).toEqual([0, 4]);
   });
 
-  it('does not end a document twice, nor without an end token', async () => {
+  it('appends no second end token, and none if the tokenizer has none', async () => {
     directory.write('text/a.txt', 'h<|endoftext|>');
     expect((await prepared()).tokens).toEqual([0x68, 256, 0x78, 256]);
     const endless = createTokenizer({ 'tokenizer.json': files['tokenizer.json']! });
     expect((await prepared({ tokenizer: endless })).tokens).toEqual([0x68, 256, 0x78]);
   });
 
-  it('tells how far it is', async () => {
+  it('reports progress', async () => {
     const onProgress = jest.fn();
     await prepared({ onProgress });
     const calls = onProgress.mock.calls.map(([progress]) => progress as CorpusProgress);
@@ -90,7 +90,7 @@ describe('preparing a corpus', () => {
       directory.write('text/many.jsonl', line.repeat(20_000));
     });
 
-    it('lets the event loop have its turns', async () => {
+    it('lets the event loop run', async () => {
       let longest = 0;
       let last = performance.now();
       const timer = setInterval(() => {
@@ -123,14 +123,14 @@ describe('preparing a corpus', () => {
       },
     );
 
-    it('stops when a timer tells it to', async () => {
+    it('stops when a timer aborts it', async () => {
       const signal = AbortSignal.timeout(30);
       await expect(prepared({ signal })).rejects.toMatchObject({ name: 'TimeoutError' });
       expect(filesIn('cache')).toEqual([]);
     });
   });
 
-  it('takes from the cache what has the same content, wherever it lies and whenever it was written', async () => {
+  it('reads the same content from the cache, whatever its path and date', async () => {
     const encode = jest.fn((text: string) => tokenizer.encode(text));
     const counting: Tokenizer = {
       ...tokenizer,
@@ -148,7 +148,7 @@ describe('preparing a corpus', () => {
     expect(encode).toHaveBeenCalledTimes(2);
   });
 
-  it('makes another when content, order, field, exclusions or tokenizer differ', async () => {
+  it('makes another file if content, order, field, exclusions or tokenizer differ', async () => {
     const paths = [(await prepared()).path];
     paths.push((await prepared({ textField: 'body' })).path);
     paths.push((await prepared({ exclude: ['*.jsonl'] })).path);
@@ -164,7 +164,7 @@ describe('preparing a corpus', () => {
     expect(readdirSync(directory.at('cache'))).toHaveLength(paths.length);
   });
 
-  it('makes a damaged one again', async () => {
+  it('replaces a damaged file', async () => {
     const first = await prepared();
     const size = statSync(first.path).size;
     writeFileSync(first.path, readFileSync(first.path).fill(1, 70, 72));
@@ -174,7 +174,7 @@ describe('preparing a corpus', () => {
     expect(statSync(first.path).size).toBe(size);
   });
 
-  it('refuses a corpus without text, and leaves nothing in the cache', async () => {
+  it('refuses a corpus without text, and leaves no file in the cache', async () => {
     directory.write('text/a.txt', '');
     directory.write('text/b.jsonl', '\n');
     await expect(prepared()).rejects.toEqual(
@@ -186,7 +186,7 @@ describe('preparing a corpus', () => {
     expect(filesIn('cache')).toEqual([]);
   });
 
-  it('passes on what is wrong with a file', async () => {
+  it('reports the problem of a file', async () => {
     directory.write('text/c.txt', Buffer.of(0xff));
     await expect(prepared()).rejects.toEqual(
       foretokenError('INVALID_DATA', 'c.txt', 'not UTF-8', 'offset 0'),
@@ -196,7 +196,7 @@ describe('preparing a corpus', () => {
     );
   });
 
-  it('names every file that cannot be used, before anything is tokenized, and says what to exclude', async () => {
+  it('names every unusable file before it tokenizes any, and what to exclude', async () => {
     const encode = jest.fn((text: string) => tokenizer.encode(text));
     const counting: Tokenizer = { ...tokenizer, encode, vocabSize: 257, eosId: 256 };
     for (const name of ['1.png', '2.png', 'latin.txt'])
@@ -217,7 +217,7 @@ describe('preparing a corpus', () => {
     expect((await prepared({ exclude: ['*.png', 'c.jsonl', 'latin.txt'] })).starts).toEqual([0, 4]);
   });
 
-  it('says what to exclude so that it can be copied', async () => {
+  it('escapes what to exclude, ready to copy', async () => {
     const path = directory.write('text/[a] {1}.txt', Buffer.of(0xff));
     const { message } = (await prepared().catch((error: unknown) => error as Error)) as Error;
     const [, exclude] = /\(exclude (.*)\)$/.exec(message)!;
@@ -225,7 +225,7 @@ describe('preparing a corpus', () => {
     expect((await prepared({ exclude: [exclude!] })).starts).toEqual([0, 4]);
   });
 
-  it('names the first of many files, and how many more there are', async () => {
+  it('names the first of many files and counts the others', async () => {
     for (let i = 10; i < 50; i += 1) directory.write(`text/${i}.bin`, Buffer.of(0xff));
     await expect(prepared()).rejects.toEqual(
       foretokenError('INVALID_DATA', '40 files', '10.bin', '29.bin', 'and 20 more', 'exclude *.bin'),
@@ -233,7 +233,7 @@ describe('preparing a corpus', () => {
     await expect(prepared()).rejects.not.toEqual(foretokenError('INVALID_DATA', '30.bin'));
   });
 
-  it('names every file that may not be read', async () => {
+  it('names every unreadable file', async () => {
     await asOrdinaryUser(directory.path, async () => {
       for (const name of ['x.txt', 'y.txt']) chmodSync(directory.write(`text/${name}`, name), 0);
       await expect(prepared()).rejects.toEqual(
@@ -247,7 +247,7 @@ describe('preparing a corpus', () => {
     });
   });
 
-  it('refuses patterns that are not an array of strings with something in them', async () => {
+  it('refuses patterns that are not an array of non-empty strings', async () => {
     const refused = (more: object, ...parts: string[]) =>
       expect(prepared(more)).rejects.toEqual(foretokenError('INVALID_ARGUMENT', 'prepareCorpus', ...parts));
     await refused({ patterns: 'a/b' }, 'patterns must be an array', '"a/b"');
@@ -264,7 +264,7 @@ describe('preparing a corpus', () => {
     await refused({ pattern: ['a'] }, 'pattern', 'do you mean patterns?');
   });
 
-  it('makes another when the library of tokenizers is another version', async () => {
+  it('makes another file for another version of the tokenizer library', async () => {
     expect(library.libraryVersion()).toMatch(/^\d+\.\d+\.\d+/);
     const before = await prepared();
     const spy = jest.spyOn(library, 'libraryVersion').mockReturnValue('999.0.0');
@@ -276,7 +276,7 @@ describe('preparing a corpus', () => {
     expect((await prepared()).path).toBe(before.path);
   });
 
-  it('does not take its own cache for text', async () => {
+  it('does not read its own cache as text', async () => {
     const everything = { patterns: [directory.path] };
     const first = await prepared(everything);
     expect(await prepared(everything)).toEqual(first);
@@ -285,7 +285,7 @@ describe('preparing a corpus', () => {
     );
   });
 
-  it('does not overwrite what is not its own', async () => {
+  it('does not overwrite other files', async () => {
     const { path } = await prepared();
     writeFileSync(path, 'a diary');
     await expect(prepared()).rejects.toEqual(
@@ -297,7 +297,7 @@ describe('preparing a corpus', () => {
     await expect(prepared()).rejects.toEqual(foretokenError('FILE_ACCESS', path, 'directory'));
   });
 
-  it('can list what it has left in the cache, and nothing else', async () => {
+  it('lists its own files in the cache, and no others', async () => {
     const old = (await prepared({ textField: 'body' })).path;
     const { path } = await prepared();
     const unfinished = directory.write(`cache/.tmp-${basename(old)}-0123456789ab`, 'FTTO');

@@ -20,7 +20,7 @@ describe('the permutation', () => {
   });
 
   it('is the same on every machine', () => {
-    // From the same definition written in Python.
+    // Computed from the same definition in Python.
     expect(order(10, 1, 0)).toEqual([1, 6, 8, 9, 3, 4, 0, 5, 7, 2]);
     expect(order(10, -5, 3)).toEqual([7, 5, 2, 4, 6, 9, 0, 1, 8, 3]);
     expect(permutation(2 ** 32, 2 ** 40 + 3, 7)(123_456_789)).toBe(1_098_005_327);
@@ -35,7 +35,7 @@ describe('the permutation', () => {
     expect(seen.size).toBe(seeds.length + 20);
   });
 
-  it.each([2, 3, 5, 7])('puts each of %d numbers in each place equally often', (count) => {
+  it.each([2, 3, 5, 7])('puts each of %d numbers at each place equally often', (count) => {
     const epochs = 2000;
     const counts = Array.from({ length: count * count }, () => 0);
     for (let epoch = 0; epoch < epochs; epoch += 1) {
@@ -71,7 +71,7 @@ describe('the order of rows', () => {
     expect(rows.state).toEqual({ epoch: 1, index: 50 });
   });
 
-  it('goes on exactly where it was, from its state', () => {
+  it('continues exactly from its state', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 20 }),
@@ -95,7 +95,7 @@ describe('the order of rows', () => {
     );
   });
 
-  it('refuses what makes no sense', () => {
+  it('refuses invalid arguments', () => {
     const invalid = (problem: string) => foretokenError('INVALID_ARGUMENT', problem);
     expect(() => new RowOrder(0, 1)).toThrow(invalid('rows'));
     expect(() => new RowOrder(2 ** 33, 1)).toThrow(invalid('rows'));

@@ -17,7 +17,7 @@ async function written(vocabSize: number, documents: number[][]): Promise<TokenF
 }
 
 describe('a token file', () => {
-  it('gives back every token, document and part, for small and large vocabularies', async () => {
+  it('returns every token, document and range, for small and large vocabularies', async () => {
     const documents = (vocabSize: number) =>
       fc.array(fc.array(fc.nat(vocabSize - 1), { maxLength: 9 }), { maxLength: 9 });
     const file = fc
@@ -54,7 +54,7 @@ describe('a token file', () => {
     );
   });
 
-  it('takes 2 bytes a token while ids fit, else 4', async () => {
+  it('takes 2 bytes for each token if ids fit, else 4', async () => {
     const size = async (vocabSize: number) => {
       const file = await written(vocabSize, [[0, 1, 2, 3]]);
       await file.close();
@@ -64,7 +64,7 @@ describe('a token file', () => {
     expect(await size(65537)).toBe(64 + 4 * 4 + 8);
   });
 
-  it('takes documents as they come, and is not there before they all came', async () => {
+  it('is written document by document, and published after the last one', async () => {
     const path = directory.at('late.tokens');
     async function* documents() {
       yield Int32Array.of(1, 2);
@@ -78,7 +78,7 @@ describe('a token file', () => {
     await file.close();
   });
 
-  it('checks more than it reads at once', async () => {
+  it('is checked beyond the first chunk', async () => {
     const documents = Array.from({ length: 3 }, (_, i) =>
       Array.from({ length: 1_500_000 }, (_, j) => (i + j) % 65536),
     );
@@ -93,7 +93,7 @@ describe('a token file', () => {
     await expect(TokenFile.open(file.path)).rejects.toEqual(foretokenError('CORRUPT_FILE', 'checksum'));
   });
 
-  it('refuses ids outside the vocabulary, and leaves nothing behind', async () => {
+  it('refuses ids outside the vocabulary, and leaves no file', async () => {
     for (const [id, vocabSize] of [
       [5, 5],
       [-1, 5],
@@ -110,7 +110,7 @@ describe('a token file', () => {
     expect(readdirSync(directory.path)).toEqual([]);
   });
 
-  it('refuses to read what is not there', async () => {
+  it('refuses to read beyond its end', async () => {
     const file = await written(9, [[1, 2, 3]]);
     const out = new Int32Array(8);
     const outside = (problem: string) => foretokenError('INDEX_OUT_OF_RANGE', file.path, problem);
@@ -125,7 +125,7 @@ describe('a token file', () => {
   });
 });
 
-describe('a token file that is not what was written', () => {
+describe('a damaged token file', () => {
   const bytes = async () => {
     const file = await written(300, [
       [1, 299],
@@ -135,7 +135,7 @@ describe('a token file that is not what was written', () => {
     return { path: file.path, whole: readFileSync(file.path) };
   };
 
-  it('is refused whichever bit was changed', async () => {
+  it('is refused for a change of any bit', async () => {
     const { path, whole } = await bytes();
     for (let bit = 0; bit < whole.length * 8; bit += 1) {
       const changed = Buffer.from(whole);
@@ -145,7 +145,7 @@ describe('a token file that is not what was written', () => {
     }
   });
 
-  it('is refused wherever it was cut off', async () => {
+  it('is refused if truncated anywhere', async () => {
     const { path, whole } = await bytes();
     for (let length = 0; length < whole.length; length += 1) {
       writeFileSync(path, whole.subarray(0, length));
@@ -155,7 +155,7 @@ describe('a token file that is not what was written', () => {
     await expect(TokenFile.open(path)).rejects.toEqual(foretokenError('CORRUPT_FILE', path));
   });
 
-  it('says what it is instead', async () => {
+  it('is described in the message', async () => {
     const { path, whole } = await bytes();
     writeFileSync(path, 'some text that is not made of tokens, and is long enough to be a header');
     await expect(TokenFile.open(path)).rejects.toEqual(foretokenError('CORRUPT_FILE', 'not a token file'));
@@ -171,7 +171,7 @@ describe('a token file that is not what was written', () => {
     await expect(TokenFile.open(directory.at('none'))).rejects.toEqual(foretokenError('FILE_ACCESS', 'none'));
   });
 
-  it('is noticed when it becomes shorter while open', async () => {
+  it('is noticed if it becomes shorter while open', async () => {
     const { path, whole } = await bytes();
     const file = await TokenFile.open(path);
     writeFileSync(path, whole.subarray(0, 66));
