@@ -11,7 +11,7 @@
 
 namespace foretoken::cuda {
 
-// e^x: accurate to float32 for float32; for bfloat16, whose weights are rounded anyway, the hardware's fast exp2.
+// e^x: accurate to float32 for float32; for bfloat16, whose weights are rounded anyway, the faster exp2f.
 template <typename T>
 FORETOKEN_DEVICE float exponential(float x) {
   if constexpr (std::is_same_v<T, float>) return exp(x);

@@ -1,5 +1,4 @@
-// The gradient of attention, in three kernels. With P = softmax(S), S = scale Q Kᵀ, O = P V and D = the row sums of dO
-// * O:
+// The gradient of attention, in three kernels. With P = softmax(S), S = scale Q Kᵀ, O = P V and the row sums D of dO * O:
 //   attention_backward.cu      computes D, and lays out the per-row inputs of the other two,
 //   attention_grad_queries.cu  has a block for each tile of queries:  dS = P * (dO Vᵀ - D),  dQ = scale dS K,
 //   attention_grad_keys.cu     has a block for each tile of keys:     dV = Pᵀ dO,  dK = scale dSᵀ Q.

@@ -67,7 +67,7 @@ FORETOKEN_DEVICE void store(T* to, const float (&values)[N]) {
   }
 }
 
-// f(T{}) for the element type of `dtype`: with_activations for the types of activations, with_floats for all types.
+// Calls f(T{}) for the element type of `dtype`: with_activations for the types of activations, with_floats for all types.
 template <typename F>
 void with_activations(DType dtype, F&& f) {
   if (dtype == DType::kBFloat16) f(BFloat16{});

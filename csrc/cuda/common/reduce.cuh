@@ -29,8 +29,8 @@ struct Min {
   }
 };
 
-// Combines the values of a quad: lanes 4g … 4g + 3, which share the rows of a fragment that mma leaves. All four lanes
-// get the same bits.
+// Combines the values of a quad: lanes 4g … 4g + 3, which share rows in the layout of mma's result. All four lanes get
+// the same bits.
 template <typename T, typename Combine>
 FORETOKEN_DEVICE T reduce_quad(T value, Combine combine) {
   value = combine(value, __shfl_xor_sync(kAllLanes, value, 1));

@@ -6,7 +6,7 @@ namespace foretoken::cuda {
 namespace {
 
 constexpr int64_t kSmallest = 4096;
-// Larger blocks serve whole checkpoints and are freed once they are unused.
+// Larger blocks serve whole checkpoints. The pool frees them instead of keeping them for the next one.
 constexpr int64_t kLargestKept = 64 << 20;
 
 int64_t rounded_size(int64_t bytes) {

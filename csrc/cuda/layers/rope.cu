@@ -1,5 +1,5 @@
-// Rotary positions (Su et al. 2021): rotates element i of the first half of a head, and element i of the second half,
-// by the angle of the row's position.
+// Rotary positions (Su et al. 2021): rotates the pair of element i of a head's first half and element i of its second
+// half by the angle of the row's position.
 #include "csrc/cuda/common/rows.cuh"
 #include "csrc/cuda/kernels.h"
 

@@ -13,7 +13,7 @@ namespace foretoken::cuda::loss {
 // The number of columns of logits that one warp of the product reduces to one Partial for each row.
 constexpr int kStripWidth = 64;
 
-// A lower bound of t below which e^t is zero in float32; it avoids 0 * -inf, which is NaN.
+// Replaces smaller t: e^t is zero in float32 from here down, and 0 * -inf would be NaN.
 constexpr float kFloor = -200.0f;
 
 // The reduction of a strip of a row of logits z, with t = z - reference (see reference_of). Only `largest` and
