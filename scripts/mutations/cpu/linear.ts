@@ -38,6 +38,7 @@ export const linear: readonly Mutation[] = [
       breaks: 'the pieces of a sum share one accumulator',
       find: 'if (g.pieces && accumulate) {',
       replace: 'if (g.pieces && accumulate && depth < kPiece) {',
+      caught: 'the gradient of hidden states, random rows of 262144 logits avx512bf16, and 8 more',
     },
   ]),
 

@@ -210,6 +210,7 @@ export const loss: readonly Mutation[] = [
       breaks: 'the gradient of a hidden state has one accumulator for the whole vocabulary',
       find: '.pieces = true};',
       replace: '.pieces = false};',
+      caught: 'the gradient of hidden states, random rows of 262144 logits avx512bf16, and 8 more',
     },
   ]),
 ];

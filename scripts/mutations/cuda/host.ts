@@ -7,12 +7,15 @@ export const host: readonly Mutation[] = [
       breaks: 'memory is freed during a capture while earlier work still uses it',
       find: 'if (capture_) check(cudaEventSynchronize(before_capture_), "cudaEventSynchronize");',
       replace: 'if (capture_) return;',
+      caught: 'on cuda-checked',
+      reported: 'a copy of freed memory',
     },
     {
       name: 'cuda-memory-captured-wait',
       breaks: 'a captured stream is waited for',
       find: 'if (capture_) check(cudaEventSynchronize(before_capture_), "cudaEventSynchronize");\n    else check(',
       replace: 'check(',
+      caught: 'on cuda-checked',
     },
   ]),
 
@@ -22,6 +25,8 @@ export const host: readonly Mutation[] = [
       breaks: 'uploads of a graph that is destroyed during a capture are freed at once',
       find: 'if (capture_) kept_.push_back(std::move(block));\n      else pinned_',
       replace: 'pinned_',
+      caught:
+        'on the emulated GPU, checked uploads of a capture that is disposed during another capture, while it may still run',
     },
   ]),
 ];

@@ -27,12 +27,14 @@ export const loss: readonly Mutation[] = [
       breaks: 'a slice of the vocabulary has one accumulator, regardless of its length',
       find: 'return {slices.count, std::min(slices.depth, kPiece)};',
       replace: 'return slices;',
+      caught: 'the gradient of hidden states, equal rows of 32768 logits cuda-checked',
     },
     {
       name: 'cuda-loss-first-piece',
       breaks: 'all pieces of the vocabulary are multiplied by the weights of the first piece',
       find: 'gemm.b.data = advance(gemm.b, first * gemm.b.stride);',
       replace: '',
+      caught: 'the gradient of hidden states, random rows of 32768 logits cuda-checked',
     },
   ]),
 

@@ -7,6 +7,7 @@ export const sampling: readonly Mutation[] = [
       breaks: 'a row without a token to draw is not reported',
       find: 'if (token == kNoToken) reporter',
       replace: 'if (token == kNoToken && row < 0) reporter',
+      caught: 'on cuda-checked no token is drawn from logits of NaN, and 7 more',
     },
   ]),
 
@@ -84,12 +85,16 @@ export const sampling: readonly Mutation[] = [
       breaks: 'a root without a token to draw is not reported',
       find: 'if (row == root && threadIdx.x == 0) reporter',
       replace: 'if (row < 0 && threadIdx.x == 0) reporter',
+      caught:
+        'on cuda-checked a tree verified with {"temperature":0} names the first root from which nothing can be drawn, and 6 more',
     },
     {
       name: 'cuda-verify-tree-nothing-below-root',
       breaks: 'any node without a token to draw is reported, not only a root',
       find: 'if (row == root && threadIdx.x == 0) reporter',
       replace: 'if (threadIdx.x == 0) reporter',
+      caught:
+        'on cuda-checked a tree verified with {"temperature":0} ends before a node from which nothing can be drawn, and 6 more',
     },
   ]),
 ];
