@@ -8,7 +8,7 @@
 //   npm run mutate -- --list           lists their names
 //   npm run mutate -- --page           writes docs/mutations.md from scripts/mutations
 //
-// Whoever adds or runs a mutation copies what caught it into its entry and writes the page.
+// After adding or running a mutation, copy the test that caught it into its entry and write the page.
 //
 // The first build compiles everything. CMAKE_CXX_COMPILER_LAUNCHER=ccache shortens later runs, and CMAKE_BUILD_PARALLEL_LEVEL
 // limits how many files are compiled at a time.

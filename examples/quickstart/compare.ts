@@ -41,7 +41,7 @@ function median(values: number[]): number {
   return (sorted[Math.floor((sorted.length - 1) / 2)]! + sorted[Math.ceil((sorted.length - 1) / 2)]!) / 2;
 }
 
-/** Decodes each prompt plainly and speculatively in turns, so that both see the same machine. */
+/** Decodes each prompt plainly and speculatively, one after the other, so that both see the same state of the machine. */
 export async function compare(
   model: MtpModel,
   tokenizer: Tokenizer,

@@ -1,4 +1,4 @@
-// What runs scripts in TypeScript keeps the JavaScript that it made, and must notice when that is of yesterday.
+// scripts/typescript-hook.js keeps the JavaScript of a script, and must notice when the script has changed.
 import { startScript, type Ended } from '../support/process';
 import { TemporaryDirectory } from '../support/temporary';
 
@@ -15,13 +15,13 @@ const script = (value: number): string => `
   if (held.value > 1) throw new Error('too much');
 `;
 
-it('a script runs as it stands, the first time, again, and changed', async () => {
+it('the current text of a script runs the first time, again, and after a change', async () => {
   for (const value of [0, 0, 1, 0]) {
     expect(await run(script(value))).toEqual({ code: 0, stdout: `${value}\n`, stderr: '' });
   }
 });
 
-it('errors name lines of the TypeScript', async () => {
+it('errors name the lines of the TypeScript file, also from the cache', async () => {
   for (let time = 0; time < 2; time++) {
     const { code, stderr } = await run(script(2));
     expect([code, stderr]).toEqual([1, expect.stringContaining(`${temporary.at('script.ts')}:5:`)]);
