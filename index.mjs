@@ -18,7 +18,7 @@ function load() {
         `foretoken does not find its own code from ${place}.`,
         'If it was bundled, mark it as external, so that the program loads it from node_modules:',
         '  esbuild --external:foretoken; for rollup and vite, external: ["foretoken"]; for webpack, externals',
-        'In a clone of its repository, `npm run build:ts` makes the code.',
+        'In a clone of the repository, `npm run build:ts` compiles the code.',
       ].join('\n'),
       { cause: error },
     );

@@ -1,22 +1,22 @@
 import { ForetokenError, type ErrorCode } from './errors';
 import { nearestName } from './nearest-name';
 
-/** Says which values are allowed. Checkers are made once, from smaller ones, and used at every call. */
+/** Describes the allowed values of an argument. Checkers are made once, from smaller checkers, and used at every call. */
 export interface Checker<out T> {
-  /** What is allowed, as a message says it: `an integer from 1 to 5`. */
+  /** The allowed values in words, for messages: `an integer from 1 to 5`. */
   readonly allowed: string;
-  /** Whether a value is of the kind; its parts may be wrong all the same. */
+  /** Whether a value is of the right kind; its parts are not checked. */
   readonly fits: (value: unknown) => boolean;
-  /** Checks the parts, where there are any, and gives a copy with nothing but what was checked. */
+  /** Checks the parts of a value and returns a copy that has only these parts. Absent for values without parts. */
   readonly parts?: (what: string, value: unknown) => T;
 }
 
-/** The checker of an option that must be given. */
+/** The checker of a required option. */
 export interface Required<out T> extends Checker<T> {
   readonly isRequired: true;
 }
 
-/** One checker for every option there is: an option without one does not compile. */
+/** A checker for every option of T: a schema that lacks one does not compile. */
 export type Schema<T> = {
   readonly [Name in keyof T]-?: undefined extends T[Name] ? Checker<T[Name]> : Required<T[Name]>;
 };
@@ -24,7 +24,7 @@ export type Schema<T> = {
 /**
  * Checks one argument.
  * @param what names the function and the argument for the message, as in `KvCache: capacity`
- * @throws ForetokenError INVALID_ARGUMENT naming it, what was given and what is allowed
+ * @throws ForetokenError INVALID_ARGUMENT naming the argument, what was given and what is allowed
  */
 export function check<T>(what: string, value: unknown, by: Checker<T>): T {
   const { allowed, fits, parts } = by;
@@ -38,7 +38,7 @@ export function check<T>(what: string, value: unknown, by: Checker<T>): T {
   return parts ? parts(what, value) : (value as T);
 }
 
-/** Whether a value is of the kind, whatever it is. */
+/** Whether a value is of the right kind; false also if reading the value throws. */
 export function isFit<T>(value: unknown, by: Checker<T>): value is T {
   try {
     return by.fits(value);
@@ -48,11 +48,11 @@ export function isFit<T>(value: unknown, by: Checker<T>): value is T {
 }
 
 /**
- * Checks the options of a function, each of which is read once.
+ * Checks the options of a function, reading each of them once.
  * @param where the function's name for the message, as in `generate`
- * @param owner who has no such option when one is unknown
- * @returns a copy of what was given; options that were given as undefined are left out
- * @throws ForetokenError INVALID_ARGUMENT naming an option that is unknown, missing or not what it must be
+ * @param owner the name that messages about unknown options begin with
+ * @returns a copy of the given options, without those that are undefined
+ * @throws ForetokenError INVALID_ARGUMENT naming an option that is unknown, missing or has a wrong value
  */
 export function checkOptions<T extends object>(
   where: string,
@@ -73,7 +73,7 @@ function checkFields<T extends object>(prefix: string, options: T, schema: Schem
     const value = read(prefix + name, given, name);
     if (value !== undefined) throw unknownName(owner, name, value, Object.keys(checkers));
   }
-  // Not what `given` lists alone: options may be inherited, as from an object of defaults.
+  // All names of the schema, because `given` may inherit options, as from an object of defaults.
   for (const name of Object.keys(checkers)) {
     const what = prefix + name;
     const value = read(what, given, name);
@@ -91,7 +91,7 @@ function namesOf(owner: string, given: object): string[] {
   }
 }
 
-/** A getter may do anything. */
+/** Reads an option; its getter may throw. */
 function read(what: string, given: Readonly<Record<string, unknown>>, name: string): unknown {
   try {
     return given[name];
@@ -100,7 +100,7 @@ function read(what: string, given: Readonly<Record<string, unknown>>, name: stri
   }
 }
 
-/** Objects, but not those that are made to hold something else, such as arrays and maps. */
+/** Whether a value is an object, but not of a class such as Array or Map. */
 function isOptions(value: unknown): boolean {
   try {
     return (
@@ -113,12 +113,12 @@ function isOptions(value: unknown): boolean {
   }
 }
 
-/** A checker from a test. */
+/** Makes a checker from a test. */
 export function checker<T>(allowed: string, fits: (value: unknown) => boolean): Checker<T> {
   return { allowed, fits };
 }
 
-/** A finite number. */
+/** Makes a checker of finite numbers. */
 export function number(lowest: number, highest = Infinity): Checker<number> {
   return checker(
     `a number${limits(lowest, highest)}`,
@@ -135,7 +135,7 @@ export function isInteger(
   return Number.isSafeInteger(value) && (value as number) >= lowest && (value as number) <= highest;
 }
 
-/** An integer that a number holds exactly. */
+/** Makes a checker of integers that a number holds exactly. */
 export function integer(lowest: number, highest = Number.MAX_SAFE_INTEGER): Checker<number> {
   return checker(`an integer${limits(lowest, highest)}`, (value) => isInteger(value, lowest, highest));
 }
@@ -148,16 +148,16 @@ function limits(lowest: number, highest: number): string {
 export const boolean: Checker<boolean> = checker('true or false', (value) => typeof value === 'boolean');
 export const string: Checker<string> = checker('a string', (value) => typeof value === 'string');
 
-/** The name of a file or directory: no system takes an empty one, or one with a NUL. */
+/** Checks the name of a file or directory. No system allows an empty name, or a NUL in a name. */
 export const path: Checker<string> = checker(
   'a path',
   (value) => typeof value === 'string' && value !== '' && !value.includes('\0'),
 );
 
-/** Types tell what it is called with. */
+/** Checks that an option is a function; its parameters are left to TypeScript. */
 export const callback: Checker<never> = checker('a function', (value) => typeof value === 'function');
 
-/** What aborts: by its shape, because a signal may be from another realm, or another's implementation. */
+/** Checks an AbortSignal by its shape, because it may come from another realm or implementation. */
 export const signal: Checker<AbortSignal> = checker(
   'an AbortSignal',
   (value) =>
@@ -168,13 +168,13 @@ export const signal: Checker<AbortSignal> = checker(
     typeof (value as AbortSignal).throwIfAborted === 'function',
 );
 
-/** One of some words. */
+/** Makes a checker of some words or numbers. */
 export function oneOf<const T extends string | number>(...choices: readonly T[]): Checker<T> {
   const allowed = choices.length === 1 ? show(choices[0]) : `one of ${choices.join(', ')}`;
   return checker(allowed, (value) => choices.some((choice) => choice === value));
 }
 
-/** What this class makes. A private constructor is one, too. */
+/** Makes a checker of a class's instances; its constructor may be private. */
 export function instance<T>(type: { readonly prototype: T; readonly name: string }): Checker<T> {
   const article = /^[AEIOU]/.test(type.name) ? 'an' : 'a';
   return checker(`${article} ${type.name}`, (value) =>
@@ -182,7 +182,7 @@ export function instance<T>(type: { readonly prototype: T; readonly name: string
   );
 }
 
-/** Anything with these methods or properties, whoever made it. */
+/** Makes a checker of objects with these methods or properties, of any class. */
 export function shaped<T>(allowed: string, shape: Readonly<Partial<Record<keyof T, string>>>): Checker<T> {
   return checker(
     allowed,
@@ -192,7 +192,7 @@ export function shaped<T>(allowed: string, shape: Readonly<Partial<Record<keyof 
   );
 }
 
-/** An array of `most` elements at most, copied. */
+/** Makes a checker of arrays of at most `most` elements, which copies them. */
 export function arrayOf<T>(element: Checker<T>, most = Infinity): Checker<T[]> {
   return {
     allowed: `an array${most < Infinity ? ` of at most ${most}` : ''}, each element ${element.allowed}`,
@@ -210,7 +210,7 @@ export function arrayOf<T>(element: Checker<T>, most = Infinity): Checker<T[]> {
   };
 }
 
-/** A value of one kind or another: the first checker that it fits tells about its parts. */
+/** Makes a checker of values of several kinds; the first kind that fits checks the parts. */
 export function either<T extends readonly unknown[]>(
   ...checkers: { readonly [I in keyof T]: Checker<T[I]> }
 ): Checker<T[number]> {
@@ -227,12 +227,12 @@ export function either<T extends readonly unknown[]>(
   };
 }
 
-/** An option that must be given. */
+/** Makes an option required. */
 export function required<T>(of: Checker<T>): Required<T> {
   return { ...of, isRequired: true };
 }
 
-/** One that may be null. */
+/** Makes a checker that allows null, too. */
 export function nullable<T>(of: Checker<T>): Checker<T | null> {
   const { allowed, fits, parts } = of;
   return {
@@ -242,7 +242,7 @@ export function nullable<T>(of: Checker<T>): Checker<T | null> {
   };
 }
 
-/** Options inside of options. */
+/** Makes a checker of options inside options. */
 export function object<T extends object>(schema: Schema<T>): Checker<T> {
   return {
     allowed: `an object with ${Object.keys(schema).join(', ')}`,
@@ -251,7 +251,7 @@ export function object<T extends object>(schema: Schema<T>): Checker<T> {
   };
 }
 
-/** Options of several kinds, which one of them, the tag, tells apart. */
+/** Makes a checker of options of several kinds, which one option, the tag, distinguishes. */
 export function variants<T extends object, Tag extends keyof T & string>(
   tag: Tag,
   schemas: {
@@ -272,12 +272,12 @@ export function variants<T extends object, Tag extends keyof T & string>(
   };
 }
 
-/** Checks a number that a caller chose. `what` names it for the message, as in `RowOrder: seed`. */
+/** Checks a number. `what` names it for the message, as in `RowOrder: seed`. */
 export function checkNumber(what: string, value: number, lowest: number, highest?: number): number {
   return check(what, value, number(lowest, highest));
 }
 
-/** Checks an integer that a caller chose. */
+/** Checks an integer. `what` names it for the message. */
 export function checkInteger(what: string, value: number, lowest: number, highest?: number): number {
   return check(what, value, integer(lowest, highest));
 }
@@ -291,7 +291,7 @@ export function checkIndex(where: string, name: string, value: number, length: n
   throw refused(`${where}: ${name}`, integer(0, length - 1).allowed, value, 'INDEX_OUT_OF_RANGE');
 }
 
-/** Refuses a choice that is none of those there are. */
+/** Makes the error for a choice that is not among `choices`. */
 export function unknownChoice(what: string, value: never, choices: readonly string[]): ForetokenError {
   return refused(what, oneOf(...choices).allowed, value);
 }
@@ -316,16 +316,16 @@ function unreadable(what: string, cause: unknown): ForetokenError {
 function unknownName(owner: string, name: string, value: unknown, known: readonly string[]): ForetokenError {
   const nearest = nearestName(name, known);
   const advice = nearest === undefined ? '' : `; do you mean ${nearest}?`;
-  const list = known.length === 0 ? 'There is none' : `There are ${known.join(', ')}`;
+  const list = known.length === 0 ? 'It has no options' : `Its options are ${known.join(', ')}`;
   const called = /^[\w$-]{1,60}$/.test(name) ? name : show(name);
   const problem = `has no option ${called} (given: ${show(value)})${advice || '.'} ${list}.`;
   return new ForetokenError('INVALID_ARGUMENT', `${owner} ${problem}`);
 }
 
-/** Letters of a text that a message shows. */
+/** Largest number of letters of a text in a message. */
 const LONGEST = 60;
 
-/** A value as a message shows it: short, whatever it is, and without asking an object that may throw for more than its kind. */
+/** Describes a value for a message: short, and without reading more of an object than its class, because reading may throw. */
 export function show(value: unknown): string {
   if (typeof value === 'string') {
     return JSON.stringify(value.length > LONGEST ? `${value.slice(0, LONGEST)}…` : value);

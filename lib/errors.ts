@@ -1,6 +1,6 @@
 /**
- * Stable error codes. Those up to `INTERNAL` are the native side's own (csrc/core/error.cc lists the same
- * strings); the rest are raised by TypeScript about things the native side never sees.
+ * Stable error codes. The addon throws those up to `INTERNAL`, which csrc/core/error.cc lists as well; only TypeScript throws the
+ * others.
  */
 export type ErrorCode =
   | 'INVALID_ARGUMENT'
@@ -12,27 +12,27 @@ export type ErrorCode =
   | 'OUT_OF_MEMORY'
   | 'UNSUPPORTED'
   | 'DEVICE_UNAVAILABLE'
-  /** Training whose loss or gradient is no longer a number, or a model whose logits are none. */
+  /** The loss or gradient of a training is no longer a number, or a model's logits are not numbers. */
   | 'DIVERGED'
   | 'INTERNAL'
   /** The native addon cannot be loaded on this system; the message says why and how to build it. */
   | 'ADDON_UNAVAILABLE'
   /** A file that cannot be found, read or written. `cause` holds the system's error. */
   | 'FILE_ACCESS'
-  /** A file of ours, or of a known format, whose bytes are not what they must be. */
+  /** A file of foretoken or of a known format is damaged or malformed. */
   | 'CORRUPT_FILE'
   /** A model, tokenizer or training configuration that is malformed or contradicts itself. */
   | 'INVALID_CONFIG'
-  /** Text to train on that cannot be used: not UTF-8, empty, too short, a missing field. */
+  /** Text for training cannot be used: not UTF-8, empty, too short, or without a field. */
   | 'INVALID_DATA';
 
-/** Every error that foretoken raises on purpose. Branch on `code`; the message is for people. */
+/** Every error that foretoken throws on purpose. Programs should branch on `code`; the message is for people. */
 export class ForetokenError extends Error {
-  /** For where `instanceof` is no help: more than one copy of the package in a program. */
+  /** Identifies the class if a program has several copies of the package, where `instanceof` fails. */
   override readonly name = 'ForetokenError';
 
   constructor(
-    /** Which kind of error it is; the list does not change under programs that branch on it. */
+    /** The kind of error; codes do not change between versions. */
     readonly code: ErrorCode,
     message: string,
     options?: ErrorOptions,

@@ -7,19 +7,19 @@ import { ForetokenError, type ErrorCode } from './errors';
 import { parseJson } from './json';
 import { decodeUtf8 } from './utf8';
 
-/** What the system said about `path`, as a ForetokenError with code FILE_ACCESS. */
+/** Converts an error of the system about `path` to a ForetokenError with code FILE_ACCESS. */
 export function fileAccessError(action: 'read' | 'write', path: string, cause: unknown): ForetokenError {
   return new ForetokenError('FILE_ACCESS', `cannot ${action} ${path}: ${systemReason(cause)}`, { cause });
 }
 
-/** Why the system refused something, in the system's own words, or the message of an error that is not the system's. */
+/** Returns the system's words for its error, or the message of any other error. */
 export function systemReason(cause: unknown): string {
   const { errno, message } = cause as NodeJS.ErrnoException;
   const [, words] = getSystemErrorMap().get(errno ?? 0) ?? [];
   return words ?? message;
 }
 
-/** Opens a file for reading; throws FILE_ACCESS, naming it, when that fails. */
+/** Opens a file for reading; throws FILE_ACCESS, naming the file, if that fails. */
 export async function openForReading(path: string): Promise<FileHandle> {
   const handle = await open(path, 'r').catch((cause: unknown) => {
     throw fileAccessError('read', path, cause);
@@ -31,15 +31,14 @@ export async function openForReading(path: string): Promise<FileHandle> {
   return handle;
 }
 
-/** The largest file that is read as one text: what is certain to fit into a string. */
+/** The largest file that is read as one text: its text certainly fits into a string. */
 const MAX_TEXT_BYTES = constants.MAX_STRING_LENGTH;
 
 /**
  * Reads a text file, without a byte order mark at its beginning.
  *
- * @param code of the error for a content that is no text. Default INVALID_DATA.
- * @throws FILE_ACCESS when it cannot be read; `code` when it is not UTF-8, or too large for one text.
- *   Each names the file.
+ * @param code code of the error for contents that are not text. Default INVALID_DATA
+ * @throws FILE_ACCESS if the file cannot be read; `code` if it is not UTF-8, or too large for one text
  */
 export async function readText(path: string, code: ErrorCode = 'INVALID_DATA'): Promise<string> {
   let bytes: Buffer;
@@ -57,7 +56,7 @@ export async function readText(path: string, code: ErrorCode = 'INVALID_DATA'): 
   return decodeUtf8(path, bytes, { code });
 }
 
-/** Reads and parses a JSON file; throws FILE_ACCESS or CORRUPT_FILE, naming it. */
+/** Reads and parses a JSON file; throws FILE_ACCESS or CORRUPT_FILE, naming the file. */
 export async function readJson(path: string): Promise<unknown> {
   const text = await readText(path, 'CORRUPT_FILE');
   try {
@@ -71,10 +70,10 @@ export function isJsonObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Small enough that hashing a piece does not hold up the event loop, large enough to be efficient. */
+/** Small enough that hashing a piece does not block the event loop for long, large enough to be efficient. */
 const PIECE_BYTES = 8 << 20;
 
-/** Fills `out` from `position` of the file, a piece at a time. Returns the bytes read: fewer only at the end. */
+/** Fills `out` from `position` of the file, a piece at a time. Returns the number of bytes read, fewer only at the end of the file. */
 export async function readFully(
   handle: FileHandle,
   out: Uint8Array,
@@ -92,7 +91,7 @@ export async function readFully(
   return done;
 }
 
-/** Writes all of `data` at `position` (default: where the handle stands), a piece at a time. */
+/** Writes all of `data` at `position`, a piece at a time. */
 export async function writeFully(
   handle: FileHandle,
   data: Uint8Array,
@@ -109,8 +108,8 @@ export async function writeFully(
 }
 
 /**
- * Makes a directory, with those that it lies in. Node's own recursive mkdir says ENOENT on a read-only file system, and on some
- * others it never ends.
+ * Makes a directory and its missing parents. Node's recursive mkdir fails with ENOENT on a read-only file system, and never ends on
+ * some others.
  */
 export async function makeDirectory(path: string): Promise<void> {
   try {
@@ -132,7 +131,7 @@ async function isDirectory(path: string): Promise<boolean> {
   );
 }
 
-/** A name beside `path` that nobody else uses; hidden, so that file patterns do not pick it up. */
+/** Makes a unique name beside `path`, hidden so that file patterns do not match it. */
 export function temporaryBeside(path: string): string {
   return join(dirname(path), `.tmp-${basename(path)}-${randomBytes(6).toString('hex')}`);
 }
@@ -140,9 +139,8 @@ export function temporaryBeside(path: string): string {
 const TEMPORARY_NAME = /^\.tmp-(.+)-[0-9a-f]{12}$/;
 
 /**
- * Removes what killed processes left in a directory of what they wrote under temporary names. Only for a directory that
- * no other process writes into.
- * @param published the names under which it would have been published
+ * Removes temporary files that killed processes left in a directory. No other process may write into the directory.
+ * @param published the names that the temporary files were to be renamed to
  */
 export async function removeTemporaries(directory: string, published: RegExp): Promise<void> {
   for (const name of await readdir(directory).catch(() => [])) {
@@ -151,7 +149,7 @@ export async function removeTemporaries(directory: string, published: RegExp): P
   }
 }
 
-/** Makes a rename or a new name in `directory` survive a power cut. */
+/** Flushes `directory`, so that a rename or a new name in it survives a power cut. */
 export async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, 'r');
   try {
@@ -162,11 +160,11 @@ export async function syncDirectory(directory: string): Promise<void> {
 }
 
 /**
- * Writes a file so that other processes, and this one after a crash, see the old content or the whole new one:
- * under a temporary name in the same directory, flushed to the disk, then renamed. The directory is made if needed.
+ * Writes a file so that other processes, and this one after a crash, read either the old or the complete new contents: writes to a
+ * temporary name in the same directory, flushes to the disk, then renames. Makes the directory if it does not exist.
  *
- * @param content the bytes or text, or a function that writes them to an open handle.
- * @throws FILE_ACCESS when the system refuses. Errors of `content` pass through; either way nothing is left behind.
+ * @param content the bytes or text, or a function that writes them to an open handle
+ * @throws FILE_ACCESS if the system refuses, and the errors of `content`; either way no temporary file is left
  */
 export async function writeFileAtomic(
   path: string,
@@ -192,11 +190,11 @@ export async function writeFileAtomic(
 }
 
 /**
- * Publishes a directory of several files at once: `fill` writes them into a temporary directory beside `path`,
- * which is then renamed. A directory already at `path` is replaced; readers then find it missing for an instant,
- * and a crash in that instant leaves it beside as `.tmp-…`.
+ * Publishes a directory of several files at once: `fill` writes them into a temporary directory beside `path`, which is then renamed.
+ * An existing directory at `path` is replaced: readers find none for an instant, and a crash in that instant leaves the old one beside
+ * `path` as `.tmp-…`.
  *
- * @throws FILE_ACCESS when the system refuses. Errors of `fill` pass through; either way nothing is left behind.
+ * @throws FILE_ACCESS if the system refuses, and the errors of `fill`; either way no temporary directory is left
  */
 export async function writeDirectoryAtomic(
   path: string,
@@ -220,7 +218,7 @@ export async function writeDirectoryAtomic(
   await removeQuietly(replaced);
 }
 
-/** Tidying up must not hide the error that made it necessary. */
+/** Removes a file or directory and ignores errors, which must not hide the error that made the removal necessary. */
 export async function removeQuietly(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true }).catch(() => undefined);
 }

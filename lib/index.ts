@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-// The published types stand on the language alone: a project may have neither Node's types nor the DOM's.
+// The published types need neither Node's types nor the DOM's, because a project may have neither.
 declare global {
-  /** What {@link GenerateOptions} and others take. Where Node's types or the DOM's are there, it is theirs. */
+  /** The signal of {@link GenerateOptions} and others. A project with Node's types or the DOM's has their declaration. */
   interface AbortSignal {
     readonly aborted: boolean;
     throwIfAborted(): void;

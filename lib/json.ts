@@ -1,11 +1,11 @@
-/** More than any file of a model needs, and far less than what makes a recursive function run out of stack. */
+/** More than any file of a model needs, and far below the depth at which recursive functions run out of stack. */
 const MAX_DEPTH = 256;
 
 /**
- * Parses JSON that is nested at most 256 deep. `JSON.parse` takes any depth, but whatever walks over the value later
- * (`JSON.stringify`, a comparison) would run out of stack.
+ * Parses JSON that is nested at most 256 deep. `JSON.parse` accepts any depth, but recursive functions on the value (`JSON.stringify`,
+ * a comparison) would run out of stack.
  *
- * @throws SyntaxError saying what is wrong with the text.
+ * @throws SyntaxError saying what is wrong with the text
  */
 export function parseJson(text: string): unknown {
   const value: unknown = JSON.parse(text);
@@ -15,8 +15,8 @@ export function parseJson(text: string): unknown {
 }
 
 /**
- * How deep valid JSON is nested, and the keys of its outermost object, as often as they are written; `JSON.parse` keeps
- * only the last of equal ones. Takes time in proportion to the length, and no stack.
+ * Finds how deep valid JSON is nested, and the keys of its outermost object, repeated keys included; `JSON.parse` keeps only the last
+ * of equal keys. Takes time proportional to the length, and no stack.
  */
 export function outlineOfJson(json: string): { depth: number; keys: string[] } {
   const keys: string[] = [];
@@ -50,7 +50,7 @@ export function outlineOfJson(json: string): { depth: number; keys: string[] } {
   return { depth: deepest, keys };
 }
 
-/** The place behind the string that begins at `start`. */
+/** Finds the end of the string that begins at `start`. */
 function endOfString(json: string, start: number): number {
   for (let quote = json.indexOf('"', start + 1); quote >= 0; quote = json.indexOf('"', quote + 1)) {
     let escapes = quote;

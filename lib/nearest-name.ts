@@ -1,4 +1,4 @@
-/** What other programs call our options and flags, in small letters without separators; the first that a function knows is meant. */
+/** Other programs' names, in small letters without separators, of options and flags; a function takes the first that it has. */
 const ALIASES: Readonly<Record<string, readonly string[]>> = {
   accumulatesteps: ['accumulation'],
   betas: ['beta1'],
@@ -51,12 +51,12 @@ const ALIASES: Readonly<Record<string, readonly string[]>> = {
   weightdecay: ['weightDecay', 'optimizer'],
 };
 
-/** The same for every way to write a name in several words: maxTokens, max_tokens, max-tokens. */
+/** Folds the spellings of a name of several words, maxTokens, max_tokens and max-tokens, to one. */
 const fold = (name: string): string => name.replace(/[-_\s]/g, '').toLowerCase();
 
 /**
- * The known name that `given` most likely means: the same in another spelling, the field's other name for it, or one that
- * differs by a slip of the fingers. Undefined where nothing is near.
+ * Finds the known name that `given` most likely means: another spelling, an alias, or a name with few typing errors. Undefined if no
+ * name is near.
  */
 export function nearestName(given: string, known: readonly string[]): string | undefined {
   const wanted = fold(given);
@@ -66,7 +66,7 @@ export function nearestName(given: string, known: readonly string[]): string | u
   const aliases = Object.hasOwn(ALIASES, wanted) ? ALIASES[wanted]! : [];
   const meant = aliases.map((alias) => find(fold(alias))).find((name) => name !== undefined);
   if (meant !== undefined || wanted.length > 64) return meant;
-  // One slip in three letters: more of them make another word.
+  // At most one typing error in three letters; with more, another word is as likely.
   let least = Math.max(1, Math.floor(wanted.length / 3)) + 1;
   let nearest: string | undefined;
   for (const name of known) {
@@ -78,7 +78,7 @@ export function nearestName(given: string, known: readonly string[]): string | u
   return nearest ?? (wanted.length < 3 ? undefined : known.find((name) => fold(name).startsWith(wanted)));
 }
 
-/** How many letters must be inserted, left out, exchanged or swapped with their neighbour to make b of a (Damerau 1964). */
+/** Counts the insertions, deletions, replacements and swaps of neighbours that turn a into b (Damerau 1964). */
 function slips(a: string, b: string): number {
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= a.length; i++) {

@@ -3,19 +3,19 @@ import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileAccessError, isSystemError, removeQuietly, syncDirectory, temporaryBeside } from './files';
 
-/** Files up to this size are compared with those that they replace. */
+/** Up to this size, files are compared with the files that they replace. */
 const COMPARED_BYTES = 64 << 20;
 
 /**
- * Replaces files of a directory that exists, and leaves all others there. `fill` writes the new ones into a hidden directory
- * inside; only when all of them are complete do they take the old ones' places, so that until then the old ones can be read.
+ * Replaces files of an existing directory, and keeps all others. `fill` writes the new files into a hidden directory inside. When all
+ * are complete, they replace the old files, which can be read until then.
  *
- * One file is exchanged in one step. Where there are more, `marker` is taken away first and comes last: in the instant between,
- * and after a crash in it, a reader misses that file and never sees some of the new files together with some of the old.
+ * A single file is replaced in one step. With several files, `marker` is removed first and written last: in the instant between, and
+ * after a crash in that instant, a reader finds no marker, and never reads new files together with old ones.
  *
- * @param marker the file without which a reader takes none of the others
- * @param obsolete files that do not belong with the new ones, and go
- * @throws FILE_ACCESS when the system refuses. Errors of `fill` pass through; either way nothing is left behind.
+ * @param marker the file without which readers ignore the others
+ * @param obsolete files that do not match the new ones and are removed
+ * @throws FILE_ACCESS if the system refuses, and the errors of `fill`; either way no temporary file is left
  */
 export async function replaceFiles(
   directory: string,
@@ -47,7 +47,7 @@ export async function replaceFiles(
   }
 }
 
-/** Without a pause in which this process could be told to end. */
+/** Synchronous, so that no signal can end this process in the middle. */
 function exchange(
   from: string,
   to: string,

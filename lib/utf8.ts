@@ -2,12 +2,12 @@ import { isUtf8 } from 'node:buffer';
 import { ForetokenError, type ErrorCode } from './errors';
 
 /**
- * The text that UTF-8 bytes stand for, without a byte order mark at its beginning.
+ * Decodes UTF-8 bytes, without a byte order mark at the beginning.
  *
- * @param where names the source of the bytes in messages: a path, or `standard input`.
- * @param options.offset where the bytes lie in their source. Default 0.
- * @param options.code of the error. Default INVALID_DATA.
- * @throws ForetokenError naming the first byte that is no UTF-8 and its offset; such bytes are never replaced.
+ * @param where names the source of the bytes in messages: a path, or `standard input`
+ * @param options.offset offset of the bytes in their source. Default 0
+ * @param options.code code of the error. Default INVALID_DATA
+ * @throws ForetokenError naming the first byte that is not UTF-8 and its offset; such bytes are never replaced
  */
 export function decodeUtf8(
   where: string,
@@ -23,7 +23,7 @@ export function decodeUtf8(
   return offset === 0 && text.startsWith('\ufeff') ? text.slice(1) : text;
 }
 
-/** The index of the first byte that does not belong to valid UTF-8, or -1. For messages; `isUtf8` is faster. */
+/** Finds the index of the first byte that does not belong to valid UTF-8, or -1. For messages; `isUtf8` is faster. */
 export function firstInvalidUtf8(bytes: Uint8Array): number {
   let i = 0;
   while (i < bytes.length) {
@@ -34,12 +34,12 @@ export function firstInvalidUtf8(bytes: Uint8Array): number {
   return -1;
 }
 
-/** The length of the well-formed sequence that begins at i (table 3-7 of the Unicode standard), or 0. */
+/** Returns the length of the well-formed sequence that begins at i (table 3-7 of the Unicode standard), or 0. */
 function sequenceLength(bytes: Uint8Array, i: number): number {
   const first = bytes[i]!;
   if (first < 0x80) return 1;
   const length = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
-  // The second byte excludes overlong forms, surrogates and what lies beyond U+10FFFF.
+  // The limits of the second byte exclude overlong forms, surrogates and characters beyond U+10FFFF.
   const lowest = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80;
   const highest = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf;
   for (let k = 1; k < length; k += 1) {

@@ -64,9 +64,9 @@ describe('options', () => {
   test.each([
     [
       { max_tokens: 3 },
-      ['run has no option max_tokens (given: 3); do you mean maxTokens?', 'There are maxTokens, stop'],
+      ['run has no option max_tokens (given: 3); do you mean maxTokens?', 'Its options are maxTokens, stop'],
     ],
-    [{ elephants: 'two' }, ['run has no option elephants (given: "two"). There are maxTokens']],
+    [{ elephants: 'two' }, ['run has no option elephants (given: "two"). Its options are maxTokens']],
     [{ tokenizer: undefined }, ['run: tokenizer is missing; it must be a string']],
     [{ maxTokens: null }, ['run: maxTokens must be an integer of at least 0, but is null']],
     [{ maxTokens: '3' }, ['run: maxTokens must be an integer of at least 0, but is "3"']],
@@ -80,7 +80,7 @@ describe('options', () => {
     [{ inner: [] }, ['run: inner must be an object with peak, steps, but is []']],
     [{ tree: { kind: 'ring' } }, ['run: tree.kind must be one of chain, full, but is "ring"']],
     [{ tree: {} }, ['run: tree.kind is missing']],
-    [{ tree: { kind: 'chain', widths: [1] } }, ['no option widths', 'There are kind, depth.']],
+    [{ tree: { kind: 'chain', widths: [1] } }, ['no option widths', 'Its options are kind, depth.']],
     [
       { tree: { kind: 'full', widths: [1, 6] } },
       ['run: tree.widths[1] must be an integer from 1 to 5, but is 6'],

@@ -1,4 +1,4 @@
-import { headKindNames } from '../heads';
+import { BUILT_IN_KINDS } from '../heads/names';
 import type { ModelConfig, ModelOptions } from '../model/config';
 import type { CurriculumOptions, HeadWeightOptions } from '../train/head-schedule';
 import type { TrainerOptions } from '../train/options';
@@ -29,7 +29,7 @@ const MODEL_FLAGS = {
   'intermediate-size': integer('width of the MLPs (default: 8/3 of the hidden size)'),
   'tie-embeddings': boolean('one matrix for embedding and unembedding', { option: 'tieWordEmbeddings' }),
   heads: integer('tokens predicted at once, the next one included (default 4)', { option: 'mtp.numHeads' }),
-  'head-kind': string('KIND', `${KINDS.format(headKindNames())} (default parallel)`, {
+  'head-kind': string('KIND', `${KINDS.format(BUILT_IN_KINDS)} (default parallel)`, {
     option: 'mtp.kind',
   }),
   tokenizer: string('DIR', 'directory of a tokenizer.json or of a run (default: bytes)'),

@@ -2,13 +2,19 @@ import { check, checker, type Checker } from '../check';
 import { ForetokenError } from '../errors';
 import type { HeadKind } from './heads';
 import { medusa } from './medusa';
+import { BUILT_IN_KINDS } from './names';
 import { parallel } from './parallel';
 import { rooted } from './rooted';
 import { sequential } from './sequential';
 
-const kinds = new Map<string, HeadKind>(
-  [parallel, medusa, rooted, sequential].map((kind) => [kind.kind, kind]),
-);
+const BUILT_IN: Readonly<Record<(typeof BUILT_IN_KINDS)[number], HeadKind>> = {
+  parallel,
+  medusa,
+  rooted,
+  sequential,
+};
+
+const kinds = new Map<string, HeadKind>(BUILT_IN_KINDS.map((name) => [name, BUILT_IN[name]]));
 
 const HEAD_KIND: Checker<HeadKind> = checker(
   'a HeadKind: an object with a name, kind, and a function, create',
@@ -21,18 +27,21 @@ const HEAD_KIND: Checker<HeadKind> = checker(
 );
 
 /**
- * Makes a head architecture known under its name, for config.json and `mtp.kind`.
- * @throws ForetokenError INVALID_ARGUMENT for what is no head kind, and for a name that is taken
+ * Registers a head architecture under its name, for `mtp.kind`.
+ * @throws ForetokenError INVALID_ARGUMENT for a value that is not a head kind, and for a name that is already registered
  */
 export function registerHeadKind(kind: HeadKind): void {
   check('registerHeadKind: kind', kind, HEAD_KIND);
   if (kinds.has(kind.kind)) {
-    throw new ForetokenError('INVALID_ARGUMENT', `registerHeadKind: there is a kind '${kind.kind}' already`);
+    throw new ForetokenError(
+      'INVALID_ARGUMENT',
+      `registerHeadKind: the kind '${kind.kind}' is already registered`,
+    );
   }
   kinds.set(kind.kind, kind);
 }
 
-/** The names of all known head architectures. */
+/** Lists the names of all registered head architectures. */
 export function headKindNames(): string[] {
   return [...kinds.keys()];
 }

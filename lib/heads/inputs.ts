@@ -7,7 +7,7 @@ export function needsHidden({ chained, readHidden }: Heads): boolean {
   return chained || readHidden;
 }
 
-/** Leaves out what the heads have not asked for, so that training and drafting give them the same inputs. */
+/** Replaces inputs that the heads do not read by null, as {@link HeadInputs} documents. */
 export function inputsOf(heads: Heads, { z, hidden, previous, tokens, root, rows }: HeadInputs): HeadInputs {
   return {
     z,
@@ -19,8 +19,11 @@ export function inputsOf(heads: Heads, { z, hidden, previous, tokens, root, rows
   };
 }
 
-/** The state that head k of a chain gives to head k+1. */
+/** Returns the state that head k of a chain gives to head k+1. */
 export function stateOf(k: number, { state }: HeadOutputs): Tensor {
   if (state) return state;
-  throw new ForetokenError('UNSUPPORTED', `heads are chained, but forward gave no state for head ${k}`);
+  throw new ForetokenError(
+    'UNSUPPORTED',
+    `the heads are chained, but forward returned no state for head ${k}`,
+  );
 }

@@ -3,7 +3,7 @@ import { add, silu } from '../tensor/ops/layers/elementwise';
 import type { HeadInputs, HeadKind, HeadOutputs, Heads, HeadsContext } from './heads';
 
 /**
- * One residual SiLU block a head on the hidden state after the final norm: Cai et al. 2024, "Medusa: Simple LLM Inference
+ * Each head is a residual SiLU block on the hidden state after the final norm: Cai et al. 2024, "Medusa: Simple LLM Inference
  * Acceleration Framework with Multiple Decoding Heads", section 2.1.1. The blocks start at zero, so every head begins
  * as a copy of head 1.
  */

@@ -3,8 +3,8 @@ import { RMSNorm } from '../nn/rms-norm';
 import type { HeadInputs, HeadKind, HeadOutputs, Heads, HeadsContext } from './heads';
 
 /**
- * One transformer layer a head, all on the same trunk output: Gloeckle et al. 2024, "Better & Faster Large Language
- * Models via Multi-token Prediction", section 2. The paper's layer of head 1 is the trunk's own last layer.
+ * Each head is a transformer layer, and all read the same trunk output: Gloeckle et al. 2024, "Better & Faster Large Language
+ * Models via Multi-token Prediction", section 2. The paper's layer of head 1 is the trunk's last layer.
  */
 class ParallelHeads implements Heads {
   readonly chained = false;

@@ -4,10 +4,10 @@ import { add, silu } from '../tensor/ops/layers/elementwise';
 import type { HeadInputs, HeadKind, HeadOutputs, Heads, HeadsContext } from './heads';
 
 /**
- * Medusa's blocks, which read the root of the tree, too: when heads draft, head 1 has drawn the token after their position
- * already, and what comes later depends on it most. Of the drafted tokens that the heads of Ankner et al. 2024 ("Hydra:
- * Sequentially-Dependent Draft Heads for Medusa Decoding") read one after another, this is the one that is certain, so all
- * heads still draft at once.
+ * Medusa's blocks that also read the root of the tree. When heads draft, the token after their position is already drawn, and later
+ * tokens depend on that token most. The heads of Ankner et al. 2024 ("Hydra: Sequentially-Dependent Draft Heads for Medusa
+ * Decoding") read all drafted tokens before their own, one after another; these read only the first, which is certain, so all heads
+ * still draft at once.
  */
 class RootedHeads implements Heads {
   readonly chained = false;

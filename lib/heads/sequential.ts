@@ -13,8 +13,8 @@ interface Module {
 }
 
 /**
- * Modules that keep the causal chain: head k reads the token before the one it predicts and the state of head k-1.
- * DeepSeek-AI 2024, "DeepSeek-V3 Technical Report", section 2.2; the order inside eh_proj is that of the released
+ * Modules that keep the causal chain: head k reads the state of head k-1 and the token before the one that it predicts.
+ * DeepSeek-AI 2024, "DeepSeek-V3 Technical Report", section 2.2; the order of the inputs of eh_proj is that of the released
  * checkpoints.
  */
 class SequentialHeads implements Heads {

@@ -24,17 +24,17 @@ import {
 } from './safetensors';
 import { loadTokenizer, saveTokenizer, TOKENIZER, TOKENIZER_FILES, type Tokenizer } from './tokenizer';
 
-// A model's directory, as Hugging Face lays it out: config.json, model.safetensors (or shards with an index) and
-// tokenizer.json. Ours add the `mtp` object of config.json and the `mtp.*` tensors, which other readers do not see.
+// Reads and writes a model's directory as Hugging Face lays it out: config.json, model.safetensors (or shards with an index) and
+// tokenizer.json. foretoken adds the `mtp` object of config.json and the `mtp.*` tensors, which other readers ignore.
 
 const CONFIG_NAME = 'config.json';
 const WEIGHTS_NAME = 'model.safetensors';
-/** Says where a training run stands. */
+/** The state of a training run, beside the model. */
 export const STATE_NAME = 'trainer_state.json';
-/** The optimizer's state, beside the model of a training run. */
+/** The optimizer's state of a training run, beside the model. */
 export const OPTIMIZER_NAME = 'optimizer.safetensors';
 
-/** Tensors of other people's checkpoints that the model has no use for: rotary frequencies follow from the config. */
+/** Ending of tensors in others' checkpoints that the model does not need: rotary frequencies follow from the config. */
 const IGNORED = '.rotary_emb.inv_freq';
 
 const FLOATS: Partial<Record<SafetensorsDType, DType>> = {
@@ -43,7 +43,7 @@ const FLOATS: Partial<Record<SafetensorsDType, DType>> = {
   F16: 'float16',
 };
 
-/** Writes the files of a model into a directory that exists; only each file is atomic. */
+/** Writes the files of a model into an existing directory. Each file is written atomically, but not all together. */
 export async function writeModelFiles(
   directory: string,
   model: MtpModel,
@@ -51,7 +51,7 @@ export async function writeModelFiles(
 ): Promise<void> {
   const { parameters } = model;
   if (parameters.storedDtype === 'int8') {
-    const advice = 'save it in another dtype, and load it in int8';
+    const advice = 'save it in another dtype and load that in int8';
     throw new ForetokenError('UNSUPPORTED', `a model in int8 cannot be saved: ${advice}`);
   }
   const config = `${JSON.stringify(configToJson(model.config, parameters.storedDtype), null, 2)}\n`;
@@ -61,16 +61,16 @@ export async function writeModelFiles(
     ...parameters.packedAlone.flatMap((parameter) => piecesOfPacked(parameter)),
     ...parameters.buckets.flatMap((bucket) => piecesOf(bucket.value, parameters.pieces(bucket))),
   ];
-  // Readers of PyTorch models want to be told whose conventions these are.
+  // Readers of PyTorch models require the format.
   await writeSafetensors(join(directory, WEIGHTS_NAME), tensors, { format: 'pt' });
 }
 
 /**
- * Writes a model's directory. A new one appears all at once. In one that is there the model is replaced (its config.json, weights
- * in one file or in shards, and the tokenizer's files), and everything else stays; until all of the new model is on the disk, the
- * old one can be loaded. A link to a directory is followed.
- * @throws INVALID_ARGUMENT when there is something else than a model in the directory, or a checkpoint of a training run, whose
- * other files would no longer belong to the weights; UNSUPPORTED for a model in int8; FILE_ACCESS when the system refuses
+ * Writes a model's directory. A new directory appears complete. In an existing directory the model's files are replaced (config.json,
+ * weights in one file or in shards, and the tokenizer's files), and other files stay; the old model can be loaded until the new one is
+ * complete on the disk. A link to a directory is followed.
+ * @throws INVALID_ARGUMENT if the directory holds files but no model, or a checkpoint of a training run, whose other files would no
+ * longer match the weights; UNSUPPORTED for a model in int8; FILE_ACCESS if the system refuses
  * @example
  * ```ts
  * import { loadModel, openDevice, saveModel } from 'foretoken';
@@ -88,25 +88,25 @@ export async function saveModel(directory: string, model: MtpModel, tokenizer: T
   const fill = (temporary: string): Promise<void> => writeModelFiles(temporary, model, tokenizer);
   const exists = await stat(target).catch(() => undefined);
   if (!exists) return writeDirectoryAtomic(target, fill);
-  // Hidden files, such as those of git, are part of no model.
+  // Hidden files, such as those of git, do not belong to a model.
   const entries = (await namesIn(target)).filter((name) => !name.startsWith('.'));
   const shards = await shardFiles(target);
   // A save that was killed may have left a model without its config.json, or only some of its small files.
   const isOurs = (name: string): boolean => name === CONFIG_NAME || TOKENIZER_FILES.includes(name);
   const hasModel = entries.includes(WEIGHTS_NAME) || shards.length > 0 || entries.every(isOurs);
   const problem = entries.includes(STATE_NAME)
-    ? 'it holds a checkpoint of a training run; give another directory'
-    : 'it holds other files than a model; give a new or empty directory';
+    ? 'it holds a checkpoint of a training run; choose another directory'
+    : 'it holds files but no model; choose a new or empty directory';
   if (entries.includes(STATE_NAME) || !hasModel) {
     throw new ForetokenError('INVALID_ARGUMENT', `cannot save a model to ${directory}: ${problem}`);
   }
   const obsolete = TOKENIZER_FILES.filter((name) => !Object.hasOwn(tokenizer.files, name));
   await replaceFiles(target, CONFIG_NAME, obsolete, fill);
-  // Readers take the one file where there is one, so nothing depends on when these go.
+  // The order does not matter: readers ignore shards if there is a single file.
   for (const name of shards) if (name !== WEIGHTS_NAME) await rm(join(target, name), { force: true });
 }
 
-/** Where a path leads, through links whose end need not be there yet. */
+/** Resolves links in a path; the last link may lead to a path that does not exist yet. */
 async function followLinks(path: string): Promise<string> {
   return realpath(path).catch(async (error: unknown) => {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw fileAccessError('read', path, error);
@@ -116,17 +116,17 @@ async function followLinks(path: string): Promise<string> {
   });
 }
 
-/** What a model that is loaded is to compute in, and who is told how far that is. */
+/** Types of a loaded model, and a callback for progress. */
 export interface LoadInit extends Omit<ModelInit, 'seed'> {
-  /** Told after every tensor how many weights are loaded, of how many. */
+  /** Called after every tensor with the number of loaded weights and of all weights. */
   onProgress?: (done: { weights: number; of: number }) => void;
 }
 
 const LOAD_INIT: Schema<LoadInit> = { ...STORE_OPTIONS, onProgress: callback };
 
 /**
- * Opens a model's directory: ours, or another's of the Llama family.
- * @param init what it is to compute in; whatever the files hold becomes float32, or without masters bfloat16 or int8
+ * Loads a model from its directory, saved by foretoken or any other model of the Llama family.
+ * @param init types of the model; weights are converted to float32 or, without masters, to bfloat16 or int8
  * @throws INVALID_ARGUMENT naming the option; FILE_ACCESS, CORRUPT_FILE naming the tensor, INVALID_CONFIG naming the field
  * @example
  * ```ts
@@ -143,7 +143,7 @@ export async function loadModel(
   directory: string,
   init: LoadInit = {},
 ): Promise<{
-  /** The model, on the device; the caller disposes it. */
+  /** The model, on the device; the caller disposes of it. */
   model: MtpModel;
   /** The tokenizer in the same directory. */
   tokenizer: Tokenizer;
@@ -167,7 +167,7 @@ export async function loadModel(
       const problem = `num_hidden_layers is ${config.numHiddenLayers}, but ${file.path} holds ${file.names.length} tensors`;
       throw new ForetokenError('INVALID_CONFIG', `${path}: ${problem}`);
     }
-    // Checked before there is memory for the parameters: the sizes of a config may be anything.
+    // Checks the tensors before the model allocates memory, because a config may have any sizes.
     model = new MtpModel(device, config, { dtype, masters }, (parameters) => {
       checkPieces(file, namesFor(file, config), piecesOfParameters(parameters));
     });
@@ -181,7 +181,7 @@ export async function loadModel(
   return { model, tokenizer };
 }
 
-/** The tensors of a file that a model has to have a place for. */
+/** Lists the tensors of a file that the model must have. */
 function namesFor(file: SafetensorsFile, { tieWordEmbeddings }: ModelConfig): string[] {
   return file.names.filter(
     (name) => !name.endsWith(IGNORED) && !(tieWordEmbeddings && name === 'lm_head.weight'),
@@ -189,8 +189,8 @@ function namesFor(file: SafetensorsFile, { tieWordEmbeddings }: ModelConfig): st
 }
 
 /**
- * Fills a model with the weights of a directory, which must be exactly the model's.
- * @throws CORRUPT_FILE naming the tensor that is missing, not expected, of another shape or damaged
+ * Reads the weights of a directory into a model; the tensors must be exactly the model's.
+ * @throws CORRUPT_FILE naming a tensor that is missing, unexpected, of another shape or damaged
  */
 export async function loadWeights(model: MtpModel, directory: string): Promise<void> {
   const { parameters, config } = model;
@@ -203,7 +203,7 @@ export async function loadWeights(model: MtpModel, directory: string): Promise<v
   }
 }
 
-/** Fills a model with the tensors of a file, which were checked to be exactly the model's. */
+/** Reads the tensors of a file, which must have been checked, into a model. */
 async function fillFrom(
   file: SafetensorsFile,
   { parameters, device }: MtpModel,
@@ -217,7 +217,7 @@ async function fillFrom(
   for (const bucket of parameters.buckets) {
     await readPieces(file, { flat: bucket.value, pieces: parameters.pieces(bucket) }, onPiece);
   }
-  // One at a time, so that there is never more than one matrix in another type.
+  // One at a time, so that at most one matrix exists unpacked.
   for (const parameter of parameters.packedAlone) {
     using flat = device.empty([parameter.size]);
     await readPieces(file, { flat, pieces: piecesOfParameters([parameter]) }, onPiece);
@@ -226,13 +226,13 @@ async function fillFrom(
   parameters.changed();
 }
 
-/** A flat tensor and what lies in it. */
+/** A flat tensor and the pieces in it. */
 export interface FlatPieces {
   readonly flat: Tensor;
   readonly pieces: readonly BucketPiece[];
 }
 
-/** The pieces of a flat tensor, to be written one after another. */
+/** Lists the pieces of a flat tensor for writing. */
 export function piecesOf(flat: Tensor, pieces: readonly BucketPiece[]): NamedTensor[] {
   return pieces.map(({ name, shape, offset }) => ({
     name,
@@ -245,7 +245,7 @@ export function piecesOf(flat: Tensor, pieces: readonly BucketPiece[]): NamedTen
   }));
 }
 
-/** The pieces of a matrix that is kept packed in bfloat16 alone. */
+/** Lists the pieces of a matrix that is kept only packed, in bfloat16, for writing. */
 function piecesOfPacked({ value, parts }: Parameter): NamedTensor[] {
   let before = 0;
   return parts.map(({ name, shape }) => {
@@ -266,8 +266,8 @@ function piecesOfPacked({ value, parts }: Parameter): NamedTensor[] {
 }
 
 /**
- * Makes sure that the tensors `names` of a file are exactly these pieces.
- * @throws CORRUPT_FILE naming the tensor that is missing, not expected or of another shape or type
+ * Checks that the tensors `names` of a file are exactly these pieces.
+ * @throws CORRUPT_FILE naming a tensor that is missing, unexpected or of another shape or type
  */
 export function checkPieces(
   file: SafetensorsFile,
@@ -284,15 +284,15 @@ export function checkPieces(
     if (info.shape.join() !== shape.join()) {
       fail(name, `its shape is [${info.shape.join(', ')}], but the model needs [${shape.join(', ')}]`);
     }
-    if (!FLOATS[info.dtype]) fail(name, `its dtype is ${info.dtype}; F32, BF16 and F16 can be read`);
+    if (!FLOATS[info.dtype]) fail(name, `its dtype must be F32, BF16 or F16, but is ${info.dtype}`);
   }
-  for (const name of unexpected) fail(name, 'the model has no place for it');
+  for (const name of unexpected) fail(name, 'the model has no such tensor');
 }
 
 /**
- * Reads pieces, which were checked, into a flat tensor.
- * @param onPiece told the elements of each piece that was read
- * @throws CORRUPT_FILE naming the tensor whose data are damaged
+ * Reads pieces, which must have been checked, into a flat tensor.
+ * @param onPiece called with the number of elements of each piece
+ * @throws CORRUPT_FILE naming a tensor whose data are damaged
  */
 export async function readPieces(
   file: SafetensorsFile,
@@ -309,7 +309,7 @@ export async function readPieces(
   }
 }
 
-/** None when there is no such directory. */
+/** Lists the names in a directory; none if the directory does not exist. */
 async function namesIn(directory: string): Promise<string[]> {
   return readdir(directory).catch((cause: unknown): string[] => {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
@@ -321,14 +321,14 @@ const CHECKPOINT_NAME = /^checkpoint-(\d+)$/;
 
 const CHECKPOINT_FILES = [CONFIG_NAME, WEIGHTS_NAME, OPTIMIZER_NAME, STATE_NAME];
 
-/** The whole checkpoints in a training run's directory, oldest first; other directories of such names do not count. */
+/** Lists the complete checkpoints in a training run's directory, oldest first, without directories that lack some of their files. */
 export async function listCheckpoints(directory: string): Promise<{ step: number; path: string }[]> {
   const found = [];
   for (const name of await namesIn(directory)) {
     const step = CHECKPOINT_NAME.exec(name)?.[1];
     if (step === undefined) continue;
     const path = join(directory, name);
-    // What is no directory holds nothing, and neither does one that was deleted just now.
+    // A file of that name, or a directory that was deleted just now, has no files.
     const files = await readdir(path).catch((): string[] => []);
     if (CHECKPOINT_FILES.every((file) => files.includes(file))) found.push({ step: Number(step), path });
   }
@@ -336,9 +336,9 @@ export async function listCheckpoints(directory: string): Promise<{ step: number
 }
 
 /**
- * The directory that `path` stands for: itself, or the newest checkpoint of a training run's directory.
- * @param file must lie in a directory that is meant itself. Default: config.json, which models have.
- * @throws FILE_ACCESS when it is neither
+ * Finds a model: `path` itself, or the newest checkpoint in the directory of a training run.
+ * @param file name of a file that identifies `path` itself. Default: config.json
+ * @throws FILE_ACCESS if `path` has neither this file nor a checkpoint
  */
 export async function findModel(path: string, file = CONFIG_NAME): Promise<string> {
   const entries = await readdir(path).catch((cause: unknown) => {
@@ -347,5 +347,5 @@ export async function findModel(path: string, file = CONFIG_NAME): Promise<strin
   if (entries.includes(file)) return path;
   const newest = (await listCheckpoints(path)).at(-1);
   if (newest) return newest.path;
-  throw new ForetokenError('FILE_ACCESS', `${path}: there is neither a ${file} nor a whole checkpoint in it`);
+  throw new ForetokenError('FILE_ACCESS', `${path}: it has neither a ${file} nor a complete checkpoint`);
 }

@@ -4,18 +4,18 @@ import { isJsonObject } from '../files';
 import type { ActivationDType } from '../tensor/types';
 import { modelConfig, type ModelConfig, type ModelType } from './config';
 
-// config.json, in the names of Hugging Face. A key that is not read may still change what the model computes, so every key
-// is either read, known to change nothing, or refused by name.
+// Reads and writes config.json, in the names of Hugging Face. A key that is not read may still change what a model computes, so every
+// key is either read, known to change nothing, or refused by name.
 
 type Json = Record<string, unknown>;
 
-/** Keys that change no number that the model computes. */
+/** Keys that do not change the output of the model. */
 const HARMLESS = [
   '_attn_implementation',
   '_attn_implementation_autoset',
   '_name_or_path',
   'architectures',
-  'attention_dropout', // in training alone, and training here has none
+  'attention_dropout', // for training; foretoken trains without dropout
   'do_sample',
   'dtype',
   'is_llama_config',
@@ -24,7 +24,7 @@ const HARMLESS = [
   'output_attentions',
   'output_hidden_states',
   'pad_token_id',
-  'pretraining_tp', // cuts products into parts, which are summed
+  'pretraining_tp', // splits products into parts and sums them
   'return_dict',
   'temperature',
   'tokenizer_class',
@@ -37,7 +37,7 @@ const HARMLESS = [
   'use_cache',
 ];
 
-/** Keys of what the trunk does not have, with the value that turns it off; null does so for every key. */
+/** Keys of features that the trunk does not have, with the value that turns the feature off, as null does for every key. */
 const OFF: Readonly<Record<string, unknown>> = {
   add_cross_attention: false,
   hidden_act: 'silu',
@@ -56,8 +56,8 @@ const ARCHITECTURES: Record<ModelType, string> = {
 };
 
 /**
- * Writes config.json as any Llama reader understands it, with one more object, `mtp`.
- * @param storedDtype type of the matrices in the file beside it
+ * Writes config.json as any Llama reader understands it, with one additional object, `mtp`.
+ * @param storedDtype type of the matrices in the weights file
  */
 export function configToJson(config: ModelConfig, storedDtype: ActivationDType): Json {
   return {
@@ -86,8 +86,8 @@ export function configToJson(config: ModelConfig, storedDtype: ActivationDType):
 
 /**
  * Reads config.json.
- * @throws ForetokenError INVALID_CONFIG naming the key that is missing, not what it must be, or of something that the trunk
- * does not have; every key that is not known counts as such
+ * @throws ForetokenError INVALID_CONFIG naming a key that is missing, has a wrong value, belongs to a feature that the trunk does not
+ * have, or is not known
  */
 export function configFromJson(json: Json): ModelConfig {
   const fields = new Fields('', json);
@@ -103,7 +103,7 @@ export function configFromJson(json: Json): ModelConfig {
     numKeyValueHeads: fields.number('num_key_value_heads'),
     headDim: fields.number('head_dim'),
     maxPositionEmbeddings: fields.number('max_position_embeddings'),
-    // The default of transformers, which is not ours.
+    // The default of transformers, which differs from that of ModelConfig.
     rmsNormEps: fields.number('rms_norm_eps') ?? 1e-6,
     ropeTheta: ropeTheta(fields),
     tieWordEmbeddings: fields.flag('tie_word_embeddings'),
@@ -117,7 +117,7 @@ export function configFromJson(json: Json): ModelConfig {
   return modelConfig(config);
 }
 
-/** Refuses attention to fewer than all earlier positions. Files of Qwen2 give a window even if it is off. */
+/** Refuses attention to fewer than all earlier positions. Files of Qwen2 have a window even if it is off. */
 function checkAttentionSpan(fields: Fields): void {
   const window = fields.take('sliding_window');
   const usesWindow = fields.flag('use_sliding_window');
@@ -137,8 +137,8 @@ function checkAttentionSpan(fields: Fields): void {
 }
 
 /**
- * The base of the rotary angles: `rope_theta`, which transformers 5 writes into `rope_parameters`. Older files say in
- * `rope_scaling` how angles are changed, which they must not be.
+ * Reads the base of the rotary angles, `rope_theta`, which transformers 5 writes into `rope_parameters`. Older files have
+ * `rope_scaling` for changed angles, which the trunk does not have.
  */
 function ropeTheta(fields: Fields): number | undefined {
   let theta = fields.number('rope_theta');
@@ -169,7 +169,7 @@ function mtp(fields: Fields): ModelConfig['mtp'] {
   return heads;
 }
 
-/** The keys of a JSON object, each of which is to be taken once. null stands for a key that is not there. */
+/** Reads each key of a JSON object once, and finds the keys that were not read. A key with null counts as missing. */
 class Fields {
   readonly #left: Map<string, unknown>;
 
@@ -213,7 +213,7 @@ class Fields {
     return new Fields(`${this.prefix}${name}.`, value);
   }
 
-  /** Refuses what was not taken, unless it changes nothing. */
+  /** Refuses keys that were not read, unless they change nothing. */
   refuseOthers(): void {
     for (const [name, value] of this.#left) {
       if (value === null || HARMLESS.includes(name) || OFF[name] === value) continue;

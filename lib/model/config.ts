@@ -18,20 +18,20 @@ import type { BlockConfig } from '../nn/block-config';
 /** Largest number of heads. */
 export const MAX_HEADS = 16;
 
-/** The families of Hugging Face's config.json that the trunk covers. */
+/** The model families that the trunk implements, as config.json names them. */
 export type ModelType = 'llama' | 'qwen2' | 'qwen3';
 
-/** config.json, with camelCased Hugging Face names. */
+/** Configuration of a model, in camelCased names of Hugging Face's config.json. */
 export interface ModelConfig {
   /** Default `llama`. `qwen2` has biases on q, k and v, `qwen3` an RMSNorm on each query and key head. */
   modelType: ModelType;
-  /** Rows of embedding and unembedding: at least the tokenizer's tokens. */
+  /** Rows of embedding and unembedding, at least the number of the tokenizer's tokens. */
   vocabSize: number;
   /** Width of the residual stream. */
   hiddenSize: number;
   /** Width of the MLPs. Default: 8/3 of hiddenSize, rounded up to a multiple of 64. */
   intermediateSize: number;
-  /** Layers of the trunk, the last of which is head 1's own. */
+  /** Layers of the trunk, the last of which belongs to head 1. */
   numHiddenLayers: number;
   /** Query heads of a layer, a multiple of numKeyValueHeads. */
   numAttentionHeads: number;
@@ -39,7 +39,7 @@ export interface ModelConfig {
   numKeyValueHeads: number;
   /** Numbers in one attention head, even. Default: hiddenSize / numAttentionHeads. */
   headDim: number;
-  /** Positions that prompt and output may have together. Default 2048. */
+  /** Largest number of positions of prompt and output together. Default 2048. */
   maxPositionEmbeddings: number;
   /** Added to the mean square in every RMSNorm. Default 1e-5. */
   rmsNormEps: number;
@@ -47,15 +47,15 @@ export interface ModelConfig {
   ropeTheta: number;
   /** Whether embedding and unembedding are one matrix. Default false. */
   tieWordEmbeddings: boolean;
-  /** Biases on q, k and v, and but for `qwen2` on the output projection. Default false. */
+  /** Biases on q, k and v and, except in `qwen2`, on the output projection. Default false. */
   attentionBias: boolean;
   /** Standard deviation of initial weights. Default 0.02. */
   initializerRange: number;
   /** The token that begins a text, or null (default). */
   bosTokenId: number | null;
-  /** The token that ends a text, or null (default); used where the tokenizer names none. */
+  /** The token that ends a text, or null (default); used if the tokenizer names none. */
   eosTokenId: number | null;
-  /** Heads. Default: head 1 alone. */
+  /** The heads. Default: only head 1. */
   mtp: {
     /** Architecture of heads 2 … n: one of {@link headKindNames}. */
     kind: string;
@@ -65,8 +65,8 @@ export interface ModelConfig {
 }
 
 /**
- * The largest sizes that make sense: ten times those of the largest models there are, and more. What is built from a
- * config takes memory of JavaScript for each layer, and V8 ends the process when that runs out.
+ * The largest allowed sizes, at least ten times those of the largest models. Each layer of a model takes memory of JavaScript, and V8
+ * ends the process if that memory runs out.
  */
 const LIMITS = {
   vocabSize: 2 ** 24,
@@ -91,12 +91,12 @@ const DEFAULTS = {
   eosTokenId: null,
 } as const;
 
-/** What a model is made from: four sizes, and whatever is to differ from the defaults named in {@link ModelConfig}. */
+/** Options of a model: four required sizes, and any option of {@link ModelConfig} that differs from its default. */
 export type ModelOptions = Partial<ModelConfig> &
   Pick<ModelConfig, 'vocabSize' | 'hiddenSize' | 'numHiddenLayers' | 'numAttentionHeads'>;
 
 /**
- * Fills in defaults and checks that the parts fit together.
+ * Fills in defaults and checks that the options fit together.
  * @throws ForetokenError INVALID_CONFIG naming the field, its value and what is allowed
  */
 export function modelConfig(options: ModelOptions): ModelConfig {
@@ -106,7 +106,7 @@ export function modelConfig(options: ModelOptions): ModelConfig {
     ...DEFAULTS,
     numKeyValueHeads: numAttentionHeads,
     headDim: hiddenSize / numAttentionHeads,
-    // Three matrices of 8/3 d cost what two of 4 d do (Shazeer 2020); rounded up to whole vectors.
+    // Three matrices of width 8/3 d cost as much as two of width 4 d (Shazeer 2020); rounded up to whole vectors.
     intermediateSize: Math.ceil((hiddenSize * 8) / 3 / 64) * 64,
     mtp: { kind: 'parallel', numHeads: 1 },
     ...given,
@@ -139,7 +139,7 @@ export const MODEL_OPTIONS: Schema<ModelOptions> = {
   mtp: object<ModelConfig['mtp']>({ kind: required(string), numHeads: required(integer(1, MAX_HEADS)) }),
 };
 
-/** A configuration may come from a file, so what is wrong with it is wrong with the configuration. */
+/** Checks each option. Errors are INVALID_CONFIG, because a configuration may come from a file. */
 function checkModelOptions(options: ModelOptions): ModelOptions {
   try {
     return checkOptions('model', options, MODEL_OPTIONS);
@@ -150,8 +150,8 @@ function checkModelOptions(options: ModelOptions): ModelOptions {
 }
 
 /**
- * Checks what options that are right each for itself make together.
- * @param divided whether headDim was not given, but follows from two other options, which errors name instead
+ * Checks options that are valid alone but may not fit together.
+ * @param divided whether headDim was computed from two other options, which errors then name
  */
 function checkTogether(config: ModelConfig, divided: boolean): void {
   const fail = (message: string): never => {
@@ -174,7 +174,7 @@ function checkTogether(config: ModelConfig, divided: boolean): void {
   headKind(config.mtp.kind);
 }
 
-/** What every block of the model is built from. */
+/** Derives the configuration of the model's blocks. */
 export function blockConfig(config: ModelConfig): BlockConfig {
   return {
     hiddenSize: config.hiddenSize,

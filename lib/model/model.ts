@@ -17,18 +17,18 @@ import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { blockConfig, modelConfig, type ModelConfig, type ModelOptions } from './config';
 
-/** How a new {@link MtpModel} starts, and what it computes in. */
+/** Initial weights and types of a new {@link MtpModel}. */
 export interface ModelInit extends StoreOptions {
-  /** Seed of the initial weights; without one they are zeros, for a checkpoint to fill. */
+  /** Seed of the initial weights; without a seed they are zeros, for a checkpoint to fill. */
   seed?: number;
 }
 
 const MODEL_INIT: Schema<ModelInit> = { ...STORE_OPTIONS, seed: integer(0) };
 
 /**
- * Makes sure that a model in `dtype` can be on this device: one that computes in it, or to be read from only, without
- * `masters`, any; in int8 without them, one that multiplies with it.
- * @throws INVALID_ARGUMENT for what no device computes in; UNSUPPORTED for what this one does not
+ * Checks that this device can run a model in `dtype`. With `masters` the device must compute in `dtype`; without, any device can run
+ * bfloat16, and int8 needs a device that multiplies in int8.
+ * @throws INVALID_ARGUMENT for int8 with masters; UNSUPPORTED for a type that this device cannot run
  */
 export function checkDtype(device: Device, init: ModelInit): void {
   check('model: device', device, deviceChecker);
@@ -38,8 +38,8 @@ export function checkDtype(device: Device, init: ModelInit): void {
   };
   const here = `this device (${device.name})`;
   if (dtype === 'int8') {
-    if (masters) fail('INVALID_ARGUMENT', 'dtype is int8, in which nothing can be trained (masters: false)');
-    if (!device.packs(dtype)) fail('UNSUPPORTED', `dtype is int8, but ${here} multiplies with floats only`);
+    if (masters) fail('INVALID_ARGUMENT', 'dtype is int8, which cannot be trained and needs masters: false');
+    if (!device.packs(dtype)) fail('UNSUPPORTED', `dtype is int8, but ${here} multiplies only floats`);
   } else if (masters && !device.computesIn(dtype)) {
     fail('UNSUPPORTED', `dtype is ${dtype}, but ${here} computes in float32 only`);
   }
@@ -59,11 +59,11 @@ export function checkDtype(device: Device, init: ModelInit): void {
  * ```
  */
 export class MtpModel implements Disposable {
-  /** What it was made from, defaults filled in. */
+  /** The configuration, with defaults filled in. */
   readonly config: ModelConfig;
-  /** All its weights, by checkpoint name. */
+  /** All weights, by checkpoint name. */
   readonly parameters: ParameterStore;
-  /** Rotary positions of all layers. Positions must be reserved here before rows with them go through the model. */
+  /** Rotary positions of all layers. Reserve positions here before a forward pass on rows with them. */
   readonly table: RopeTable;
   /** Heads 2 … n. */
   readonly heads: Heads;
@@ -74,11 +74,11 @@ export class MtpModel implements Disposable {
   readonly #norm: RMSNorm;
 
   constructor(
-    /** Where its weights lie. */
+    /** The device of the weights. */
     readonly device: Device,
     options: ModelOptions,
     init: ModelInit = {},
-    /** Sees all parameters before they have memory; what it throws ends the construction. */
+    /** Called with all parameters before they are allocated; an error that it throws ends the construction. */
     inspect?: (parameters: readonly Parameter[]) => void,
   ) {
     const config = modelConfig(options);
@@ -132,17 +132,17 @@ export class MtpModel implements Disposable {
     return this.config.mtp.numHeads;
   }
 
-  /** Type of activations. What weights are stored in is for {@link ModelInit} to say. */
+  /** Type of activations. {@link ModelInit} chooses the type of stored weights. */
   get dtype(): ActivationDType {
     return this.parameters.dtype;
   }
 
-  /** tokens int32 [rows] → [rows, hiddenSize]. */
+  /** Embeds tokens: int32 [rows] → [rows, hiddenSize]. */
   embed(tokens: Tensor): Tensor {
     return embedding(tokens, this.#embedding.operand, this.dtype);
   }
 
-  /** The trunk up to its last layer: tokens int32 [rows] → z [rows, hiddenSize], which all heads share. */
+  /** Runs the trunk up to its last layer: tokens int32 [rows] → z [rows, hiddenSize], which all heads share. */
   trunk(tokens: Tensor, rows: Rows): Tensor {
     return scope(() => {
       let x = this.embed(tokens);
@@ -151,12 +151,12 @@ export class MtpModel implements Disposable {
     });
   }
 
-  /** Head 1: the trunk's last layer and final norm; z [rows, hiddenSize] → what the unembedding reads. */
+  /** Runs head 1, the trunk's last layer and final norm: z [rows, hiddenSize] → hidden states for the unembedding. */
   nextTokenHidden(z: Tensor, rows: Rows): Tensor {
     return scope(() => this.#norm.forward(this.#layers.at(-1)!.forward(z, rows)));
   }
 
-  /** The unembedding for hidden states [rows, hiddenSize]. */
+  /** Chooses the form of the unembedding for hidden states [rows, hiddenSize]. */
   unembeddingFor(hidden: Tensor): Tensor {
     return weightFor(hidden, this.unembedding);
   }
@@ -167,7 +167,7 @@ export class MtpModel implements Disposable {
     this.table.dispose();
   }
 
-  /** What `using` calls: {@link dispose}. */
+  /** Calls {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -1,7 +1,7 @@
 /**
- * What the addon exports, and nothing else. Tensors and devices cross the boundary as integer handles; 0 or
- * undefined stands for an argument that is left out. Every function checks its arguments and throws a
- * ForetokenError before anything runs. Shapes are in csrc/core/ops.h, under the same names.
+ * Declares everything that the addon exports. Tensors and devices cross the boundary as integer handles; 0 or undefined stands for an
+ * omitted argument. Every function checks its arguments and throws a ForetokenError before anything runs. csrc/core/ops.h documents
+ * the shapes, under the same names.
  */
 export interface NativeBinding
   extends
@@ -16,7 +16,7 @@ export interface NativeBinding
     AttentionBinding,
     SamplingBinding {}
 
-/** A tensor, as a slot and a generation; stale ones are refused. */
+/** A tensor, as a slot and a generation; functions refuse stale handles. */
 export type TensorHandle = number;
 export type DeviceHandle = number;
 export type CaptureHandle = number;
@@ -24,40 +24,40 @@ export type Optional = TensorHandle | undefined;
 
 /** Type of a tensor's elements. */
 export type DType = 'float32' | 'bfloat16' | 'float16' | 'int32' | 'int8';
-/** What hidden states, gradients, keys and values may be; bfloat16 where the device computes in it. */
+/** Type of hidden states, gradients, keys and values; bfloat16 only if the device computes in it. */
 export type ActivationDType = 'float32' | 'bfloat16';
-/** What matrices may be packed in where products are in their type, and not in that of the rows that they multiply. */
+/** Type of matrices in dot format: packed for products in the weight's own type. */
 export type DotDType = 'bfloat16' | 'int8';
-/** What matrices may be stored in; int8 for models that are read from only. */
+/** Type of stored matrices; int8 only for models that are not trained. */
 export type WeightDType = ActivationDType | 'int8';
-/** Host contents of a tensor; 16-bit floats travel as their bits. */
+/** Contents of a tensor on the host; 16-bit floats as their bits. */
 export type HostArray = Float32Array | Int32Array | Uint16Array;
 
-/** Bytes. */
+/** Memory of a device, in bytes. */
 export interface MemoryStatistics {
   /** In use by tensors and workspaces. */
   live: number;
   /** Largest `live` since the device was opened or `resetPeak` was called. */
   peak: number;
-  /** Taken from the system: live and cached. */
+  /** Taken from the system, in use and cached. */
   reserved: number;
 }
 
-/** What the machine can do at best, measured. */
+/** Highest rates of a machine, measured. */
 export interface MachineRates {
-  /** float32 multiply-adds in registers on all threads, counted as two operations each. */
+  /** float32 operations per second in registers on all threads; a multiply-add counts as two. */
   flopsPerSecond: number;
-  /** The same of bfloat16 products, where the device has units for them; else `flopsPerSecond`. */
+  /** The same for bfloat16 products if the device has units for them; else `flopsPerSecond`. */
   matmulFlopsPerSecond: number;
-  /** The same of products with weights that are packed in int8; 0 where there are none. */
+  /** The same for products with weights packed in int8; 0 if the device has no such products. */
   int8FlopsPerSecond: number;
-  /** Reading memory beyond the caches on all threads. */
+  /** Bytes per second that all threads read from memory, not from caches. */
   readBytesPerSecond: number;
 }
 
 interface DeviceBinding {
   setErrorClass(errorClass: new (code: never, message: string) => Error): void;
-  /** `memory` in bytes: of the machine or cgroup, and how much of it can be had now. Tests say where /proc and /sys are. */
+  /** `memory` is that of the machine or cgroup in bytes, and how much of it is free. `root` is a folder for /proc and /sys, for tests. */
   cpuInfo(root?: string): {
     processor: string;
     processors: number;
@@ -65,11 +65,11 @@ interface DeviceBinding {
     memory: { all: number; free: number };
   };
   cudaInfo(library?: string): { devices: string[]; reason?: string };
-  /** With `poison` memory that an operation has not written holds NaN, and -1 in integers: for tests. */
+  /** `poison` fills memory that no operation has written with NaN, and -1 in integers, for tests. */
   openCpu(isa?: string, threads?: number, memoryLimit?: number, poison?: boolean): DeviceHandle;
   /**
-   * Libraries are those of {@link cudaInfo}: a file in the addon's folder, or a path. `options` are what the library
-   * takes: `name=value name=value …`.
+   * `library` is a file in the addon's folder, or a path, as for {@link cudaInfo}. `options` are options of that library:
+   * `name=value name=value …`.
    */
   openCuda(
     index: number,
@@ -141,7 +141,7 @@ interface LinearBinding {
 }
 
 interface LinearCrossEntropyBinding {
-  /** Returns total, headLoss, headCount, then those of nll, lse, entropy, argmax, rank that are wanted. */
+  /** Returns total, headLoss, headCount, then the requested ones of nll, lse, entropy, argmax, rank. */
   linearCrossEntropy(
     mode: 'loss' | 'lossAndGrad' | 'backward',
     hidden: TensorHandle,
@@ -219,7 +219,7 @@ interface LayerBinding {
   embedding(tokens: TensorHandle, weight: TensorHandle, outDtype?: ActivationDType): TensorHandle;
   embeddingBackward(tokens: TensorHandle, gradOut: TensorHandle, gradWeight: TensorHandle): void;
   rmsNorm(x: TensorHandle, weight: TensorHandle, eps: number): [y: TensorHandle, rstd: TensorHandle];
-  /** `sum` is x + residual, which is what is normed. */
+  /** Normalizes `sum`, which is x + residual. */
   rmsNorm(
     x: TensorHandle,
     weight: TensorHandle,

@@ -2,8 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
- * Why the addon could not be loaded and what to do about it, for somebody who has just installed the package.
- * @param failure what node-gyp-build or the system's loader threw
+ * Explains why the addon could not be loaded and how to repair it, for a user who has just installed the package.
+ * @param failure the error of node-gyp-build or the system's loader
  * @param root folder of the package
  */
 export function explainLoadFailure(failure: Error, root: string): string {
@@ -27,7 +27,7 @@ function isPackage(root: string): boolean {
 
 function explainBundle(root: string): string {
   return [
-    `The native addon of foretoken is not in ${root}: the code of foretoken was bundled, and that of the addon cannot be.`,
+    `The native addon of foretoken is not in ${root}: the code of foretoken was bundled, but the addon cannot be bundled.`,
     'Mark foretoken as external, so that the program loads it from node_modules:',
     '  esbuild --external:foretoken; for rollup and vite, external: ["foretoken"]; for webpack, externals',
   ].join('\n');
@@ -37,13 +37,13 @@ function findReason({ message }: Error, root: string): string {
   if (message.startsWith('No native build was found')) {
     const prebuilds = listPrebuilds(root);
     const others = prebuilds.length > 0 ? `, only ${prebuilds.join(', ')}` : '';
-    return `there is no binary for it${others}, and none was built when the package was installed`;
+    return `the package has no binary for it${others}, and installing the package built none`;
   }
   const cutOff = /^(.*): file is cut off$/.exec(message)?.[1];
   if (cutOff)
-    return `${cutOff} is not complete: it ends before its own headers say, as after a copy that was broken off`;
+    return `${cutOff} is incomplete: it is shorter than its headers say, as after an interrupted copy`;
   const version = /version `([^']+)' not found/.exec(message)?.[1];
-  if (version) return `the binary needs ${version}, which the system's libraries are too old to have`;
+  if (version) return `the binary needs ${version}, but the system's libraries are older`;
   const library = /^([^/\s]+): cannot open shared object file/.exec(message)?.[1];
   if (library) return `the system library ${library} is missing`;
   if (
@@ -51,7 +51,7 @@ function findReason({ message }: Error, root: string): string {
       message,
     )
   ) {
-    return 'the binary was built for another one (node_modules must not be copied between systems)';
+    return 'the binary was built for another system (node_modules must not be copied between systems)';
   }
   return message;
 }
@@ -68,10 +68,10 @@ function listPrebuilds(root: string): string[] {
 }
 
 function describeSystem(): string {
-  // Declarations of Node 20 do not have it yet.
+  // The declarations of Node 20 lack excludeNetwork.
   const report = process.report as NodeJS.ProcessReport & { excludeNetwork: boolean };
   const { excludeNetwork } = report;
-  // A report has the names of the hosts at the other ends of connections; asking for them can take seconds.
+  // A report looks up the names of connected hosts, which can take seconds.
   report.excludeNetwork = true;
   const { header } = report.getReport() as { header: { glibcVersionRuntime?: string } };
   report.excludeNetwork = excludeNetwork;

@@ -5,7 +5,7 @@ import type { NativeBinding } from './binding';
 import { explainLoadFailure } from './diagnosis';
 import { isCutOff } from './elf';
 
-/** Loads the addon of the package in `root`: what was built there, or else a prebuilt binary. */
+/** Loads the addon of the package in `root`: a binary built there or, without one, a prebuilt binary. */
 export function loadAddon(root: string): NativeBinding {
   try {
     const file = nodeGypBuild.resolve(root);

@@ -22,7 +22,7 @@ export class Attention {
   readonly #norms: { q: RMSNorm; k: RMSNorm } | null;
   readonly #shape: AttentionShape;
 
-  /** @param layer which layer of the KV cache is this one's */
+  /** @param layer index of this layer in the KV cache */
   constructor(
     store: ParameterStore,
     prefix: string,

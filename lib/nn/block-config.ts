@@ -1,4 +1,4 @@
-/** Sizes and flags of one transformer layer. */
+/** Sizes and flags of a transformer layer. */
 export interface BlockConfig {
   /** Width of the residual stream. */
   hiddenSize: number;
@@ -14,12 +14,12 @@ export interface BlockConfig {
   rmsNormEps: number;
   /** Biases on q, k and v (Qwen2). */
   qkvBias: boolean;
-  /** A bias on the output projection, too (Llama's `attention_bias`). */
+  /** A bias on the output projection (with Llama's `attention_bias`). */
   outBias: boolean;
   /** RMSNorm on each query and key head (Qwen3). */
   qkNorm: boolean;
   /** Standard deviation of initial weights. */
   initStd: number;
-  /** The same for what is added to the residual stream: smaller the deeper the model (GPT-2). */
+  /** Standard deviation of the initial weights of projections into the residual stream, smaller in deeper models (GPT-2). */
   residualStd: number;
 }

@@ -15,14 +15,14 @@ import type { Rows } from './rows';
 export class Block {
   /** The first half, self-attention. */
   readonly attention: Attention;
-  /** The second half, which looks at each row alone. */
+  /** The second half, which reads each row alone. */
   readonly mlp: Mlp;
   readonly #inputNorm: RMSNorm;
   readonly #postAttentionNorm: RMSNorm;
 
   /**
-   * @param prefix what the names of its tensors stand under, with its dot
-   * @param layer which layer of the KV cache is this one's
+   * @param prefix prefix of the names of the tensors, with its dot
+   * @param layer index of this layer in the KV cache
    */
   constructor(store: ParameterStore, prefix: string, config: BlockConfig, table: RopeTable, layer: number) {
     checkPlace('Block', store, ParameterStore, prefix);

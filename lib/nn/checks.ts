@@ -17,7 +17,7 @@ import type { BlockConfig } from './block-config';
 import type { LinearPart } from './linear';
 import type { Init, ParameterPart, StoreOptions } from './parameters';
 
-/** A size that something has. */
+/** A size of at least 1. */
 export const size: Checker<number> = integer(1, LARGEST_INT);
 
 /** Layers of a cache; heads that look at their own row alone need none. */
@@ -32,7 +32,7 @@ const finite = number(-Infinity);
 const NORMAL = object<Extract<Init, { std: number }>>({ std: required(number(0)) });
 const CONSTANT = object<Extract<Init, { value: number }>>({ value: required(finite) });
 
-/** Which of the two it is shows in what it has. */
+/** Either kind of initial values; an object with `value` is of the second kind. */
 export const INIT: Checker<Init> = {
   allowed: 'an object with std or value',
   fits: NORMAL.fits,
@@ -63,12 +63,12 @@ const BLOCK_CONFIG: Schema<BlockConfig> = {
   residualStd: required(number(0)),
 };
 
-/** Checks the sizes and flags that a layer is made from. */
+/** Checks the sizes and flags of a layer. */
 export function checkBlockConfig(where: string, config: BlockConfig): BlockConfig {
   return checkOptions(where, config, BLOCK_CONFIG);
 }
 
-/** Checks where a layer registers its parameters, and under which name. */
+/** Checks the store of a layer's parameters, and their name or its prefix. */
 export function checkPlace(
   where: string,
   store: unknown,

@@ -16,11 +16,11 @@ export interface KvCacheOptions {
   kvHeads: number;
   /** Numbers in one head. */
   headDim: number;
-  /** Positions each sequence has room for, the nodes of a tree included. */
+  /** Positions that each sequence has room for, the nodes of a tree included. */
   capacity: number;
-  /** How many sequences are decoded side by side; default 1. */
+  /** Number of sequences that are decoded side by side. Default 1. */
   sequences?: number;
-  /** Type of keys and values: that of the rows of qkv. Default float32. */
+  /** Type of keys and values, which must be that of the rows of qkv. Default float32. */
   dtype?: ActivationDType;
 }
 
@@ -33,22 +33,20 @@ const KV_CACHE_OPTIONS: Schema<KvCacheOptions> = {
   dtype: activationDType,
 };
 
-/**
- * Keys and values of the committed positions of some sequences, and room behind them for the nodes of one draft tree.
- */
+/** Keeps the keys and values of the committed positions of some sequences, with room after them for the nodes of one draft tree. */
 export class KvCache implements Disposable {
   /** [layers, 2, sequences, kvHeads, capacity, headDim]. */
   readonly tensor: Tensor;
-  /** Positions each sequence has room for. */
+  /** Positions that each sequence has room for. */
   readonly capacity: number;
-  /** How many sequences are decoded side by side. */
+  /** Number of sequences. */
   readonly sequences: number;
-  /** Committed positions of each sequence. */
+  /** Number of committed positions of each sequence. */
   readonly lengths: Int32Array;
 
   /** @throws ForetokenError INVALID_ARGUMENT naming the option, what was given and what is allowed; OUT_OF_MEMORY */
   constructor(
-    /** Where the cache lies. */
+    /** The device of the cache. */
     readonly device: Device,
     options: KvCacheOptions,
   ) {
@@ -62,16 +60,16 @@ export class KvCache implements Disposable {
   }
 
   /**
-   * Moves the keys and values of the accepted rows of a tree to where plain decoding would have put them. To be followed by
-   * `advance` once the counts are known here.
-   * @param path int32 [sequences, stride]: accepted rows, root first, -1 behind them
-   * @param counts int32 [sequences]: how many
+   * Moves the keys and values of the accepted rows of a tree to the slots that plain decoding would have used. The caller calls
+   * `advance` when the host knows the counts.
+   * @param path int32 [sequences, stride]: accepted rows, root first, then -1
+   * @param counts int32 [sequences]: number of accepted rows
    */
   compact(tree: TreeRows, path: Tensor, counts: Tensor): void {
     kvCompact(this.tensor, tree.rowOffsets, tree.lengths, path, counts);
   }
 
-  /** Commits rows that lie in place: those of a chain, or of a tree after `compact`. */
+  /** Commits the next rows of each sequence: those of a chain, or of a tree after `compact`. */
   advance(accepted: ArrayLike<number>): void {
     for (let sequence = 0; sequence < this.sequences; sequence++) {
       checkInteger(`KvCache: accepted[${sequence}]`, accepted[sequence]!, 0);
@@ -86,7 +84,7 @@ export class KvCache implements Disposable {
     }
   }
 
-  /** Forgets all positions from `length` on. */
+  /** Discards all positions from `length` on. */
   truncate(sequence: number, length: number): void {
     checkInteger('KvCache: sequence', sequence, 0, this.sequences - 1);
     checkInteger('KvCache: length', length, 0);
@@ -98,7 +96,7 @@ export class KvCache implements Disposable {
     this.tensor.dispose();
   }
 
-  /** What `using` calls: {@link dispose}. */
+  /** Calls {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

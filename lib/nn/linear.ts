@@ -5,18 +5,18 @@ import type { Tensor } from '../tensor/tensor';
 import { checkPlace, INIT, LINEAR_PARTS, size } from './checks';
 import { ParameterStore, type Init, type Parameter } from './parameters';
 
-/** Rows up to which a packed weight pays: those of a decoding step. */
+/** Up to this many rows, those of a decoding step, products with a packed weight are faster. */
 const PACKED_ROWS = 64;
 
 /** The outputs of a linear layer that checkpoints store under one name. */
 export interface LinearPart {
-  /** What its checkpoint tensors are called between prefix and `.weight`, as in `q_proj`. */
+  /** Name of the checkpoint's tensors between prefix and `.weight`, as in `q_proj`. */
   name: string;
-  /** How many outputs it has. */
+  /** Number of outputs. */
   rows: number;
 }
 
-/** y = x Wᵀ (+ b), for one or more named weights that read the same input. */
+/** Computes x Wᵀ (+ b), for one or more named weights that read the same input. */
 export class Linear {
   /** `[outputs, inputs]`: the weights of the parts, one below the other. */
   readonly weight: Parameter;
@@ -24,8 +24,8 @@ export class Linear {
   readonly bias: Parameter | null;
 
   /**
-   * @param prefix what the parts' names stand under, with its dot
-   * @param parts names and output sizes; their outputs stand side by side
+   * @param prefix prefix of the parts' names, with its dot
+   * @param parts names and sizes of the outputs, which lie side by side
    */
   constructor(
     store: ParameterStore,
@@ -59,7 +59,7 @@ export class Linear {
   }
 }
 
-/** The form of `weight` to multiply x with: packed for a decoding step, whose weights do not change. */
+/** Chooses the form of `weight` for a product with x: packed in decoding steps, where weights do not change. */
 export function weightFor(x: Tensor, weight: Parameter): Tensor {
   const rows = x.shape.slice(0, -1).reduce((product, dim) => product * dim, 1);
   const decoding = rows <= PACKED_ROWS && !isRecording([x, weight.operand]);

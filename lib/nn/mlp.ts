@@ -5,7 +5,7 @@ import type { BlockConfig } from './block-config';
 import { checkBlockConfig, checkPlace } from './checks';
 import { ParameterStore } from './parameters';
 
-/** down(silu(gate x) · up x): the feed-forward part of a Llama block (Shazeer 2020, SwiGLU). */
+/** Computes down(silu(gate x) · up x), the feed-forward half of a Llama layer (Shazeer 2020, SwiGLU). */
 export class Mlp {
   /** Gate and up projection, side by side: hiddenSize → 2 · intermediateSize. */
   readonly gateUp: Linear;

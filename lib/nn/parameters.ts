@@ -9,31 +9,31 @@ import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { INIT, PARAMETER_PARTS, STORE_OPTIONS } from './checks';
 
-/** A named piece of a parameter, as checkpoints store it. */
+/** A named part of a parameter, which checkpoints store as one tensor. */
 export interface ParameterPart {
   /** The tensor's name in the checkpoint. */
   name: string;
-  /** Its shape; the parts of one parameter differ in the first dimension at most. */
+  /** Shape of the part; the parts of one parameter differ at most in the first dimension. */
   shape: readonly number[];
 }
 
-/** How a parameter starts: normal(0, std), or all the same value. */
+/** Initial values of a parameter: normal(0, std), or one value for all elements. */
 export type Init =
   | {
       /** Standard deviation. */
       std: number;
     }
   | {
-      /** What every element starts as. */
+      /** Initial value of every element. */
       value: number;
     };
 
 /**
- * One trainable tensor. Several checkpoint tensors that are always used together (q, k and v projections; gate and up)
- * are parts of one parameter, stacked along the first dimension, so that they cost one product.
+ * One trainable tensor. Checkpoint tensors that are always used together (q, k and v projections; gate and up) are parts of one
+ * parameter, stacked along the first dimension, so that one product multiplies with all of them.
  */
 export class Parameter implements Disposable {
-  /** That of the parts, one below the other. */
+  /** Shape of the stacked parts. */
   readonly shape: readonly number[];
   /** Number of elements. */
   readonly size: number;
@@ -44,11 +44,11 @@ export class Parameter implements Disposable {
   #disposed = false;
 
   constructor(
-    /** What checkpoints call its pieces, first rows first. */
+    /** Parts by their names in checkpoints, first rows first. */
     readonly parts: readonly ParameterPart[],
-    /** How it starts. */
+    /** Initial values. */
     readonly init: Init,
-    /** Whether weight decay applies: matrices, but neither norms nor biases. */
+    /** Whether weight decay applies: to matrices, but not to norms and biases. */
     readonly decay: boolean,
   ) {
     check('Parameter: parts', parts, PARAMETER_PARTS);
@@ -59,34 +59,34 @@ export class Parameter implements Disposable {
     this.size = this.shape.reduce((product, dim) => product * dim, 1);
   }
 
-  /** The tensor itself, a leaf that gathers gradients; what optimizers change and checkpoints store. May be packed. */
+  /** The values, a leaf that accumulates gradients; optimizers change them and checkpoints store them. May be packed. */
   get value(): Tensor {
     const { name } = this.parts[0]!;
-    if (this.#disposed) throw new ForetokenError('INVALID_HANDLE', `${name} was disposed, with its model`);
-    if (!this.#value) throw new ForetokenError('INTERNAL', `${name}: not allocated yet`);
+    if (this.#disposed) throw new ForetokenError('INVALID_HANDLE', `${name} was disposed of with its model`);
+    if (!this.#value) throw new ForetokenError('INTERNAL', `${name} is not allocated yet`);
     return this.#value;
   }
 
-  /** Set once, by the store. */
+  /** Set once by the store. */
   set value(tensor: Tensor) {
     this.#value = tensor;
   }
 
   /**
-   * What the model multiplies with, and embeds with: the value, or where the model computes in bfloat16 a copy rounded to
-   * that, whose gradients gather in the value.
+   * The tensor for products and embeddings: the value or, if the model computes in bfloat16, a rounded copy, whose gradients
+   * accumulate in the value.
    */
   get operand(): Tensor {
     return this.#rounded ?? this.value;
   }
 
-  /** Set once, by the store. */
+  /** Set once by the store. */
   set rounded(tensor: Tensor) {
     tensor.requireGrad().master = this.value;
     this.#rounded = tensor;
   }
 
-  /** Keeps these values packed alone, for products in `dtype`, instead of what it had. */
+  /** Replaces the value by these values packed for products in `dtype`, without an unpacked copy. */
   keepPacked(values: Tensor, dtype: DotDType): void {
     const before = this.#value;
     this.#value = keep(packWeight(values, dtype));
@@ -94,19 +94,19 @@ export class Parameter implements Disposable {
     before?.dispose();
   }
 
-  /** The operand as `linear` reads it fastest; kept until the value changes. */
+  /** The operand packed for `linear`, which reads that form fastest; kept until the value changes. */
   packed(): Tensor {
     if (this.#isPacked) return this.value;
     return (this.#packed ??= keep(packWeight(this.operand)));
   }
 
-  /** To be called when the operand has changed. */
+  /** Call after the operand has changed. */
   changed(): void {
     this.#packed?.dispose();
     this.#packed = null;
   }
 
-  /** Frees value, gradient and all copies. */
+  /** Frees the value, its gradient and all copies. */
   dispose(): void {
     this.changed();
     this.#rounded?.dispose();
@@ -117,31 +117,31 @@ export class Parameter implements Disposable {
     this.#disposed = true;
   }
 
-  /** What `using` calls: {@link dispose}. */
+  /** Calls {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }
 }
 
-/** All parameters with one treatment by the optimizer, in one flat tensor. */
+/** All parameters that the optimizer treats alike, in one flat tensor. */
 export interface Bucket {
   /** Whether weight decay applies. */
   readonly decay: boolean;
-  /** One-dimensional: the parameters one after another. float32, but for matrices that keep no {@link StoreOptions.masters}. */
+  /** One-dimensional: the parameters one after another. float32, except matrices without {@link StoreOptions.masters}. */
   readonly value: Tensor;
-  /** The same rounded to what the model computes in, where that is not what they are. */
+  /** The values rounded to the type that the model computes in, if that is another type. */
   rounded: Tensor | null;
-  /** Their gradients in the same places; null before `allocateGradients`. */
+  /** The gradients in the same order; null before `allocateGradients`. */
   grad: Tensor | null;
 }
 
-/** Where a named piece of a parameter lies in its bucket. */
+/** A named part of a parameter and its place in a bucket. */
 export interface BucketPiece extends ParameterPart {
   /** Elements of the bucket before it. */
   readonly offset: number;
 }
 
-/** What lies where in a flat tensor of these parameters, one after another. */
+/** Lists the parts of parameters that lie one after another in a flat tensor. */
 export function piecesOfParameters(parameters: readonly Parameter[]): BucketPiece[] {
   let offset = 0;
   return parameters
@@ -153,45 +153,45 @@ export function piecesOfParameters(parameters: readonly Parameter[]): BucketPiec
     });
 }
 
-/** What a model computes in, and what that makes of its parameters. */
+/** The types that a model computes in and keeps its parameters in. */
 export interface StoreOptions {
   /**
-   * Type of matrices and activations. Default float32. With bfloat16 matrices are multiplied in bfloat16, norms and biases
-   * stay float32. With int8, which needs `masters` to be false, matrices are multiplied in int8, and activations are float32.
+   * Type of matrices and activations. Default float32. With bfloat16, products are in bfloat16, and norms and biases stay float32.
+   * With int8, which needs `masters: false`, products are in int8, and activations are float32.
    */
   dtype?: WeightDType;
   /**
-   * Whether matrices in bfloat16 are kept in float32 as well: what training needs, which changes them by less than bfloat16
-   * can tell. Default true. Without, devices that do not compute in bfloat16 can multiply in it all the same: matrices are kept
-   * packed for that, and activations are float32, rounded where they meet a matrix ({@link packWeight}).
+   * Whether to keep a float32 master copy of bfloat16 matrices, for training: a typical update is smaller than bfloat16's
+   * resolution. Default true. Without masters, devices that do not compute in bfloat16 can multiply in it: matrices are kept packed
+   * ({@link packWeight}), and activations are float32, rounded for each product.
    */
   masters?: boolean;
 }
 
 /**
- * Collects the parameters of a model while its layers are made, then gives them memory in a few large buckets: one
- * optimizer launch, one gradient norm, one all-reduce each.
+ * Collects the parameters of a model while its layers are made, then allocates them in two large buckets, each of which takes one
+ * optimizer launch and one gradient norm.
  */
 export class ParameterStore implements Disposable {
-  /** All of them, in the order in which they were made. */
+  /** All parameters, in the order in which they were made. */
   readonly parameters: Parameter[] = [];
-  /** Those that `linear` multiplies with. */
+  /** Parameters that `linear` multiplies with. */
   readonly #weights = new Set<Parameter>();
   #buckets: Bucket[] = [];
   #disposed = false;
   /** Type of activations. */
   readonly dtype: ActivationDType;
-  /** Type that matrices are stored in. */
+  /** Type of stored matrices. */
   readonly storedDtype: WeightDType;
-  /** Whether the values can be trained: not where only rounded ones are kept. */
+  /** Whether the values can be trained; false if only rounded values are kept. */
   readonly trainable: boolean;
-  /** Type that matrices are packed in which are kept so alone; null where they are kept as they are. */
+  /** Type of matrices that are kept only packed; null if matrices are kept unpacked. */
   readonly packedDtype: DotDType | null;
-  /** Rises whenever values change. */
+  /** Grows whenever values change. */
   version = 0;
 
   constructor(
-    /** Where the parameters lie. */
+    /** The device of the parameters. */
     readonly device: Device,
     options: StoreOptions = {},
   ) {
@@ -205,51 +205,51 @@ export class ParameterStore implements Disposable {
   }
 
   /**
-   * At most two, with weight decay and without; none before `allocate`. Matrices that are kept packed alone are in none.
-   * @throws ForetokenError INVALID_HANDLE once disposed
+   * At most two buckets, with weight decay and without; none before `allocate`. Matrices that are kept only packed are in none.
+   * @throws ForetokenError INVALID_HANDLE after `dispose`
    */
   get buckets(): readonly Bucket[] {
     if (this.#disposed)
-      throw new ForetokenError('INVALID_HANDLE', 'the parameters were disposed, with their model');
+      throw new ForetokenError('INVALID_HANDLE', 'the parameters were disposed of with their model');
     return this.#buckets;
   }
 
   /** Registers a parameter; `parts` as in {@link Parameter}. */
   create(parts: readonly ParameterPart[], init: Init): Parameter {
-    if (this.buckets.length > 0) throw new ForetokenError('INTERNAL', 'parameters are allocated already');
+    if (this.buckets.length > 0) throw new ForetokenError('INTERNAL', 'the parameters are already allocated');
     check('ParameterStore.create: parts', parts, PARAMETER_PARTS);
     const parameter = new Parameter(parts, init, parts[0]!.shape.length > 1);
     this.parameters.push(parameter);
     return parameter;
   }
 
-  /** Says that `linear` multiplies with this parameter. */
+  /** Marks a parameter that `linear` multiplies with. */
   addWeight(parameter: Parameter): void {
     this.#weights.add(parameter);
   }
 
   /**
-   * Gives a matrix that is kept packed alone its values.
-   * @param flat [its size]
+   * Sets the values of a matrix that is kept only packed.
+   * @param flat [size of the parameter]
    */
   pack(parameter: Parameter, flat: Tensor): void {
     using matrix = flat.view(0, parameter.shape);
     parameter.keepPacked(matrix, this.packedDtype!);
   }
 
-  /** The matrices that are kept packed alone. */
+  /** The matrices that are kept only packed. */
   get packedAlone(): Parameter[] {
     return this.packedDtype ? this.parameters.filter(({ decay }) => decay) : [];
   }
 
-  /** Packs all weights that are not packed yet: once decoding is captured, it is too late. */
+  /** Packs all weights that are not packed yet; must run before decoding is captured. */
   packWeights(): void {
     for (const weight of this.#weights) weight.packed();
   }
 
   /**
-   * Gives every parameter its memory. Initial values are keyed by seed and name, so a trunk starts the same whatever
-   * heads are put on it. Without a seed the values are left for a checkpoint to fill.
+   * Allocates every parameter. Initial values are keyed by seed and name, so a trunk has the same initial values whatever its heads
+   * are. Without a seed the values are zeros, for a checkpoint to fill.
    */
   allocate(seed?: number): void {
     for (const parameter of this.packedAlone) {
@@ -283,7 +283,7 @@ export class ParameterStore implements Disposable {
     const all = this.device.empty([size], dtype);
     try {
       let offset = 0;
-      // One parameter at a time, and only once the device has room for all: the host may have less memory.
+      // One parameter at a time, after the device has memory for all, because the host may have less memory.
       for (const parameter of members) {
         using drawn = this.device.tensor(initialValues(parameter, seed));
         using values = dtype === 'float32' ? drawn.detach() : drawn.cast(dtype);
@@ -298,10 +298,10 @@ export class ParameterStore implements Disposable {
     }
   }
 
-  /** Makes room for gradients, zero at first; the parameters' `grad` are views of it. */
+  /** Allocates the gradients, zeros at first; the parameters' `grad` are views of them. */
   allocateGradients(): void {
     if (!this.trainable) {
-      const problem = `its matrices are kept in ${this.storedDtype} alone (masters: false)`;
+      const problem = `its matrices are kept only in ${this.storedDtype} (masters: false)`;
       throw new ForetokenError('INVALID_ARGUMENT', `the model cannot be trained: ${problem}`);
     }
     for (const bucket of this.buckets) {
@@ -317,17 +317,17 @@ export class ParameterStore implements Disposable {
     }
   }
 
-  /** Sets the gradients to 0, if there is room for them. */
+  /** Sets the gradients to 0, if they are allocated. */
   zeroGradients(): void {
     for (const bucket of this.buckets) bucket.grad?.fill(0);
   }
 
-  /** What lies where in a bucket, and in every flat tensor that goes with it. */
+  /** Lists the parts of parameters in a bucket, and in every other flat tensor of the same order. */
   pieces({ decay }: Bucket): BucketPiece[] {
     return piecesOfParameters(this.parameters.filter((parameter) => parameter.decay === decay));
   }
 
-  /** To be called when values have changed, as by a checkpoint: rounds them anew. */
+  /** Call after values have changed, as by a checkpoint: rounds them again. */
   changed(): void {
     for (const { value, rounded } of this.buckets) {
       if (!rounded) continue;
@@ -337,7 +337,7 @@ export class ParameterStore implements Disposable {
     this.updated();
   }
 
-  /** To be called when values have changed and `rounded` with them, as by an optimizer. */
+  /** Call after both values and `rounded` have changed, as by an optimizer. */
   updated(): void {
     this.version += 1;
     for (const parameter of this.parameters) parameter.changed();
@@ -360,7 +360,7 @@ export class ParameterStore implements Disposable {
     this.#disposed = true;
   }
 
-  /** What `using` calls: {@link dispose}. */
+  /** Calls {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

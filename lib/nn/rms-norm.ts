@@ -4,7 +4,7 @@ import type { Tensor } from '../tensor/tensor';
 import { checkPlace, size } from './checks';
 import { ParameterStore, type Parameter } from './parameters';
 
-/** x / rms(x) · weight, over the last dimension (Zhang & Sennrich 2019). */
+/** Computes x / rms(x) · weight, over the last dimension (Zhang & Sennrich 2019). */
 export class RMSNorm {
   /** `[dim]`, ones at first. */
   readonly weight: Parameter;
@@ -27,7 +27,7 @@ export class RMSNorm {
     return rmsNorm(x, this.weight.value, this.eps);
   }
 
-  /** The same of x + residual, which is given back, too. */
+  /** Normalizes x + residual, and returns the sum as well. */
   forwardSum(x: Tensor, residual: Tensor): ReturnType<typeof addRmsNorm> {
     return addRmsNorm(x, residual, this.weight.value, this.eps);
   }

@@ -7,7 +7,7 @@ import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { size } from './checks';
 
-/** Cosines and sines of all rotary positions, shared by the layers of a model; grows as longer texts come. */
+/** Cosines and sines of all rotary positions, shared by the layers of a model; grows with the longest text. */
 export class RopeTable implements Disposable {
   #tensor: Tensor | null = null;
 
@@ -15,7 +15,7 @@ export class RopeTable implements Disposable {
     private readonly device: Device,
     private readonly headDim: number,
     private readonly theta: number,
-    /** Positions the model was made for; there is no table beyond. */
+    /** Number of positions of the model; the table does not grow beyond it. */
     readonly maxPositions: number,
   ) {
     check('RopeTable: device', device, deviceChecker);
@@ -24,13 +24,13 @@ export class RopeTable implements Disposable {
     check('RopeTable: maxPositions', maxPositions, size);
   }
 
-  /** The table as `rope` reads it, of as many positions as were reserved; another tensor once it has grown. */
+  /** The table for `rope`, of the reserved positions. A table that grows becomes another tensor. */
   get tensor(): Tensor {
     if (!this.#tensor) this.reserve(1);
     return this.#tensor!;
   }
 
-  /** Makes sure that positions 0 … count - 1 are there. */
+  /** Grows the table to positions 0 … count - 1, if it is smaller. */
   reserve(count: number): void {
     checkInteger('RopeTable: count', count, 0);
     if (count > this.maxPositions) {
@@ -46,13 +46,13 @@ export class RopeTable implements Disposable {
     this.#tensor = keep(ropeTable(this.device, size, this.headDim, this.theta));
   }
 
-  /** Frees the table; what is asked for next makes it anew. */
+  /** Frees the table; the next use makes it again. */
   dispose(): void {
     this.#tensor?.dispose();
     this.#tensor = null;
   }
 
-  /** What `using` calls: {@link dispose}. */
+  /** Calls {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -4,7 +4,7 @@ import type { KvCache } from './kv-cache';
 
 /** Training rows: `batch` sequences of equal length, packed with documents. */
 export interface TrainingRows {
-  /** Tells the two kinds of rows apart. */
+  /** Distinguishes the two kinds of rows. */
   readonly kind: 'packed';
   /** Number of sequences. */
   readonly batch: number;
@@ -14,17 +14,17 @@ export interface TrainingRows {
   readonly positions: Tensor;
 }
 
-/** Decoding rows: trees (a chain is one, too) that hang on what a cache holds. */
+/** Decoding rows: trees (a chain is a tree, too) below the committed positions of a cache. */
 export interface CachedRows {
-  /** Tells the two kinds of rows apart. */
+  /** Distinguishes the two kinds of rows. */
   readonly kind: 'cached';
-  /** Where their keys and values go. */
+  /** The cache of their keys and values. */
   readonly cache: KvCache;
-  /** Which row hangs on which. */
+  /** The parent of each row. */
   readonly tree: TreeRows;
   /** int32 [rows]: lengths + depth. */
   readonly positions: Tensor;
 }
 
-/** How the rows of one forward pass relate to each other: what attention may look at. */
+/** How the rows of one forward pass relate to each other, which decides what attention may read. */
 export type Rows = TrainingRows | CachedRows;

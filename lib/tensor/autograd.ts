@@ -5,19 +5,19 @@ import { native } from '../native/load';
 import { inScope, keepWith, own, scope, type Scoped, type Surviving } from './scope';
 import type { Tensor } from './tensor';
 
-/** Where a gradient gathers: a leaf's `grad`, or a recorded operation that has not run backward yet. */
+/** Accumulates a gradient: of a leaf, in its `grad`, or of a recorded operation that has not run backward yet. */
 export interface GradTarget {
-  /** Adds `grad`, taking it over. */
+  /** Adds `grad` and takes ownership of it. */
   add(grad: Tensor): void;
-  /** The gathering gradient itself, zeros at first, for kernels that accumulate in place. */
+  /** The accumulated gradient itself, zeros at first, for kernels that add to it in place. */
   buffer(): Tensor;
 }
 
 /**
- * The gradient of one recorded operation.
+ * Computes the gradients of one recorded operation.
  * @param grad gradient of the operation's output
- * @param saved what `record` was told to save
- * @param targets one for each input, null where no gradient is wanted
+ * @param saved the tensors that `record` was told to save
+ * @param targets one for each input, null if the input needs no gradient
  */
 export type Backward = (
   grad: Tensor,
@@ -25,7 +25,7 @@ export type Backward = (
   targets: readonly (GradTarget | null)[],
 ) => void;
 
-/** `grad` in a dtype, taking it over. */
+/** Converts `grad` to a dtype and takes ownership of it. */
 function inDtype(grad: Tensor, dtype: DType): Tensor {
   if (grad.dtype === dtype) return grad;
   const cast = grad.cast(dtype);
@@ -33,7 +33,7 @@ function inDtype(grad: Tensor, dtype: DType): Tensor {
   return cast;
 }
 
-/** Gathers in float32, whatever operations compute in: many small gradients may add up. */
+/** Accumulates in float32 whatever the operations compute in, because many small gradients may add up. */
 class LeafTarget implements GradTarget {
   constructor(readonly leaf: Tensor) {}
 
@@ -53,18 +53,18 @@ class LeafTarget implements GradTarget {
 
 let nextOrder = 0;
 
-/** One recorded operation: what it was made from and what its gradient needs. */
+/** One recorded operation: its inputs, and the tensors that its gradient needs. */
 export class GradNode implements GradTarget, Surviving {
-  /** Operations are numbered as they are recorded, so falling order is a valid order for backward. */
+  /** Operations are numbered as they are recorded, so descending order is a valid order for backward. */
   readonly order = nextOrder++;
-  /** What has gathered of the gradient of the operation's output, of its shape and dtype; null before anything has. */
+  /** The gradient of the operation's output accumulated so far, of the output's shape and dtype; null at first. */
   grad: Tensor | null = null;
   #consumed = false;
 
   constructor(
     /** Name of the operation, for messages. */
     readonly op: string,
-    /** Where the gradients of its inputs go, in their order; null where none is wanted. */
+    /** Where the gradients of the inputs go, in the order of the inputs; null if an input needs none. */
     readonly targets: readonly (GradNode | LeafTarget | null)[],
     private readonly output: Pick<Tensor, 'device' | 'shape' | 'dtype'>,
     private saved: readonly Tensor[],
@@ -87,12 +87,12 @@ export class GradNode implements GradTarget, Surviving {
     return (this.grad ??= keepWith(device.zeros(shape, dtype), this));
   }
 
-  /** Whether backward ran, or the scope of this operation ended: what it saved is gone. */
+  /** Whether backward ran or the scope of this operation ended, so that its saved tensors are freed. */
   get consumed(): boolean {
     return this.#consumed;
   }
 
-  /** Passes the gathered gradient on, then frees what was saved for it. */
+  /** Passes the accumulated gradient on, then frees the saved tensors. */
   run(): void {
     if (this.grad) scope(() => this.backwardFunction(this.grad!, this.saved, this.targets));
     this.dispose();
@@ -133,7 +133,7 @@ export function isRecording(inputs: readonly (Tensor | null | undefined)[]): boo
   return recording && inputs.some((input) => input?.requiresGrad);
 }
 
-/** Where the gradient of a tensor gathers; null where none is wanted. */
+/** Returns where the gradient of a tensor accumulates; null if the tensor needs none. */
 export function gradTarget(tensor: Tensor | null | undefined): GradNode | LeafTarget | null {
   if (!tensor?.requiresGrad) return null;
   return tensor.node ?? new LeafTarget(tensor.master ?? tensor);
@@ -146,8 +146,8 @@ const OUTPUT = checker<Tensor>(
 );
 
 /**
- * Records how to pass a gradient from `output` back to `inputs`, when one of them wants it.
- * @param save tensors that `backward` needs; they stay readable for it whoever disposes them
+ * Records how to pass a gradient from `output` back to `inputs`, if one of them needs it.
+ * @param save tensors that `backward` needs; they stay readable for `backward` even if the caller disposes of them
  * @returns `output`
  */
 export function record(
@@ -164,7 +164,7 @@ export function record(
   check('record: backward', backward, callback);
   if (!isRecording(inputs)) return output;
   const targets = inputs.map(gradTarget);
-  // Aliases share memory but not fate: the scope of the originals may end before backward runs.
+  // Aliases, because the scope of the originals may end before backward runs.
   const saved = save.map((tensor) => tensor.detach());
   const { device, shape, dtype } = output;
   output.node = new GradNode(op, targets, { device, shape, dtype }, saved, backward);
@@ -173,8 +173,8 @@ export function record(
 }
 
 /**
- * Backward from several tensors at once, for graphs that share operations.
- * @param roots each tensor with its gradient, or without one where it is a single element (1 is meant)
+ * Runs backward from several tensors at once, for graphs that share operations.
+ * @param roots each tensor with its gradient; a tensor of one element may come without, for a gradient of 1
  */
 export function backward(roots: readonly (readonly [Tensor, Tensor?])[]): void {
   for (const [output, grad] of roots) checkRoot(output, grad);
@@ -184,14 +184,14 @@ export function backward(roots: readonly (readonly [Tensor, Tensor?])[]): void {
 }
 
 /**
- * As {@link backward}, but takes the gradients over, which saves a copy of each: their contents are lost. A root may also be
- * a leaf, whose `grad` the gradient is added to.
+ * As {@link backward}, but takes ownership of the gradients, which saves a copy of each; their contents are lost. A root may also
+ * be a leaf: its gradient is added to the leaf's `grad`.
  */
 export function backwardTakingOver(roots: readonly (readonly [Tensor, Tensor])[]): void {
   runBackward(roots, (_, grad) => grad);
 }
 
-/** @param gradientOf makes the gradient that is accumulated into in place from then on */
+/** @param gradientOf makes the tensor that further gradients are added to in place */
 function runBackward<Grad extends Tensor | undefined>(
   roots: readonly (readonly [Tensor, Grad])[] | readonly (readonly [Tensor, Grad?])[],
   gradientOf: (output: Tensor, grad: Grad) => Tensor,
@@ -200,7 +200,10 @@ function runBackward<Grad extends Tensor | undefined>(
   const graph = reachableFrom(targets.filter((target) => target instanceof GradNode));
   const consumed = graph.find((node) => node.consumed);
   if (consumed) {
-    throw new ForetokenError('INVALID_ARGUMENT', `backward: the graph of ${consumed.op} was used already`);
+    throw new ForetokenError(
+      'INVALID_ARGUMENT',
+      `backward: the graph of ${consumed.op} has already been used`,
+    );
   }
   try {
     noGrad(() =>
@@ -210,7 +213,7 @@ function runBackward<Grad extends Tensor | undefined>(
       }),
     );
   } finally {
-    // After a failure the graph is half used; it frees its memory all the same.
+    // A failure leaves some operations that have not run; their memory is freed, too.
     for (const node of graph) node.dispose();
   }
 }
@@ -223,7 +226,7 @@ function checkRoot(output: Tensor, grad?: Tensor): void {
   if (!grad && output.size !== 1) {
     throw new ForetokenError(
       'INVALID_ARGUMENT',
-      `backward: the tensor is ${shape}; give a gradient of that shape`,
+      `backward: the tensor is ${shape}; pass a gradient of that shape`,
     );
   }
   if (grad && grad.shape.join() !== output.shape.join()) {
@@ -234,7 +237,7 @@ function checkRoot(output: Tensor, grad?: Tensor): void {
   }
 }
 
-/** Every recorded operation under `roots`, later ones first. */
+/** Finds every recorded operation that `roots` depend on, themselves included, later ones first. */
 function reachableFrom(roots: readonly GradNode[]): GradNode[] {
   const found = new Set<GradNode>(roots);
   for (const node of found) {

@@ -7,7 +7,7 @@ import type { Device } from './device';
 import { keep, scope } from './scope';
 import type { Tensor } from './tensor';
 
-/** Operations that run again, on the same memory, with one call: what CUDA calls a graph. */
+/** Operations that run again, on the same memory, with one call; CUDA calls this a graph. */
 export class Capture<T extends Readonly<Record<string, Tensor>>> implements Disposable {
   readonly #device: Device;
   readonly #handle: CaptureHandle;
@@ -17,7 +17,7 @@ export class Capture<T extends Readonly<Record<string, Tensor>>> implements Disp
   constructor(
     device: Device,
     handle: CaptureHandle,
-    /** What the captured function returned: the same tensors always, filled by every replay. */
+    /** The tensors that the captured function returned; every replay writes to them. */
     readonly result: T,
   ) {
     this.#device = device;
@@ -32,7 +32,7 @@ export class Capture<T extends Readonly<Record<string, Tensor>>> implements Disp
 
   /**
    * Enqueues all operations.
-   * @throws ForetokenError INVALID_HANDLE once disposed
+   * @throws ForetokenError INVALID_HANDLE after `dispose`
    */
   replay(): void {
     native.replay(this.#handle);
@@ -46,27 +46,27 @@ export class Capture<T extends Readonly<Record<string, Tensor>>> implements Disp
     if (!this.#device.closed) native.disposeCapture(this.#handle);
   }
 
-  /** What `using` calls: {@link dispose}. */
+  /** Calls {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }
 }
 
-/** How {@link capture} takes memory. */
+/** Options of {@link capture}. */
 export interface CaptureOptions {
-  /** A capture whose memory this one may use, too, in its turn; its result stays untouched. */
+  /** A capture whose memory this one may reuse, because the two never run at the same time. Its result is not overwritten. */
   sharesMemoryWith?: Capture<Readonly<Record<string, Tensor>>>;
 }
 
 const CAPTURE_OPTIONS: Schema<CaptureOptions> = { sharesMemoryWith: instance(Capture) };
 
 /**
- * Gathers the operations that `fn` enqueues on `device`, without running them. A replay reads the tensors that `fn` used as
- * they are by then: to give it new input, `write` to them before. What `fn` itself uploads is captured with its contents.
- * Inside `fn` nothing can be read back and no gradients are recorded.
+ * Collects the operations that `fn` enqueues on `device`, without running them. A replay reads the current contents of the
+ * tensors that `fn` used: to give it new input, `write` to them first. Data that `fn` itself uploads are captured with their
+ * contents. Inside `fn` nothing can be read back and no gradients are recorded.
  * @param fn synchronous
- * @throws whatever `fn` throws; nothing is left of the capture then, and the device works on
- * @throws ForetokenError INTERNAL where a call of the device failed in `fn`, also if `fn` caught its error
+ * @throws whatever `fn` throws; the capture is then discarded, and the device stays usable
+ * @throws ForetokenError INTERNAL if a call of the device failed in `fn`, even if `fn` caught the error
  */
 export function capture<T extends Readonly<Record<string, Tensor>>>(
   device: Device,
@@ -81,7 +81,7 @@ export function capture<T extends Readonly<Record<string, Tensor>>>(
     const result = noGrad(() =>
       scope(() => {
         const results = fn();
-        native.endCapture(handle); // where it throws, the scope frees the results
+        native.endCapture(handle); // if this throws, the scope frees the results
         return results;
       }),
     );

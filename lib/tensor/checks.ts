@@ -4,10 +4,10 @@ import type { ActivationDType, TensorHandle, WeightDType } from '../native/bindi
 import { Device } from './device';
 import { Tensor } from './tensor';
 
-/** Largest number that kernels count and index with. */
+/** Largest count and index of kernels. */
 export const LARGEST_INT = 2 ** 31 - 1;
 
-/** One dimension of a tensor, as far as it can be told without the others. */
+/** One dimension of a tensor; whether all dimensions fit together is checked by the addon. */
 export const dimension: Checker<number> = integer(0, 2 ** 48);
 
 export const tensor: Checker<Tensor> = checker('a tensor', (value) => Tensor.isTensor(value));
@@ -16,23 +16,26 @@ export const int32Array: Checker<Int32Array> = checker('an Int32Array', types.is
 export const activationDType: Checker<ActivationDType> = oneOf('float32', 'bfloat16');
 export const weightDType: Checker<WeightDType> = oneOf('float32', 'bfloat16', 'int8');
 
-/** Of options that are tensors and nothing else, all of which must be given. */
+/** Makes the schema of options that are all tensors and all required. */
 export function tensors<T extends Readonly<Record<keyof T, Tensor>>>(
   ...names: readonly (keyof T & string)[]
 ): Schema<T> {
   return Object.fromEntries(names.map((name) => [name, required(tensor)])) as unknown as Schema<T>;
 }
 
-/** The result of an operation, beside one of its arguments. The handle is made first: by then the argument is known to be a tensor. */
+/**
+ * Wraps the result of an operation, on the device of one of its arguments. The caller runs the operation first, which checks that
+ * the argument is a tensor.
+ */
 export function tensorOf(handle: TensorHandle, beside: Tensor): Tensor {
   return new Tensor(beside.device, handle);
 }
 
-/** The handle of a tensor; what is none goes to the native side as it is, to be refused there by the argument's name. */
+/** Returns the handle of a tensor. The addon refuses any other value, with the name of the argument. */
 export function handleOf(value: Tensor): TensorHandle;
 export function handleOf(value: Tensor | null | undefined): TensorHandle | undefined;
 export function handleOf(value: unknown): TensorHandle | undefined {
   if (Tensor.isTensor(value)) return value.handle;
-  // A number would be taken for a handle.
+  // A string, because the addon would take a number for a handle.
   return (typeof value === 'number' ? String(value) : (value ?? undefined)) as TensorHandle | undefined;
 }

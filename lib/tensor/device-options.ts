@@ -1,56 +1,56 @@
 import { boolean, checker, checkOptions, integer, object, oneOf, type Checker, type Schema } from '../check';
 
-/** `auto` takes a GPU when one answers and the CPU otherwise; `cuda:1` is the second GPU. */
+/** `auto` is a GPU if one can be used and the CPU otherwise; `cuda:1` is the second GPU. */
 export type DeviceName = 'auto' | 'cpu' | 'cuda' | `cuda:${number}` | 'cuda-emulated';
 
-/** How {@link openDevice} opens a device. What belongs to another kind of device than the one that is named is refused. */
+/** Options of {@link openDevice}. Options of another kind of device than the named one are refused. */
 export interface DeviceOptions {
   /** CPU: number of threads; default: the processors available to this process. */
   threads?: number;
   /**
-   * CPU: instruction-set level; default: the best this processor has. Those with `vnni` and `dotprod` have instructions for int8
-   * beside what the others have, `avx512bf16` for int8 and bfloat16.
+   * CPU: instruction-set level; default: the best that this processor supports. Levels with `vnni` or `dotprod` add instructions for
+   * int8, `avx512bf16` adds instructions for int8 and bfloat16.
    */
   isa?: 'baseline' | 'avx2' | 'avx2vnni' | 'avx512' | 'avx512vnni' | 'avx512bf16' | 'dotprod';
   /**
-   * Bytes that tensors and what operations need beside them may take of the device's memory, cached ones included; at most the memory
-   * of the GPU, machine or cgroup. Beyond that is an error, OUT_OF_MEMORY, after which the device works. Default: all memory of a GPU;
-   * on the CPU 15/16 of what is free when the device is opened, so that the error comes before the system ends the process. What
-   * other programs, other devices and JavaScript itself take later is not foreseen.
+   * Bytes of the device's memory that tensors and the scratch of operations may take, cached blocks included; at most the memory of
+   * the GPU, machine or cgroup. An operation that needs more throws OUT_OF_MEMORY, and the device stays usable. Default: all memory of
+   * a GPU; on the CPU 15/16 of the memory that is free when the device is opened, so that the error comes before the system ends the
+   * process. The default does not account for memory that other programs, other devices and JavaScript itself take later.
    */
   memoryLimit?: number;
   /** `cuda-emulated`: how the emulator runs kernels. */
   emulator?: EmulatorOptions;
   /**
-   * Whether memory holds NaN, and -1 in integers, until an operation has written it, even where it was in use before: for tests,
-   * which then see what is read too early. Default false.
+   * Whether memory holds NaN, and -1 in integers, until an operation has written it, even if it was in use before. Tests use this to
+   * find reads of memory that nothing has written. Default false.
    */
   poison?: boolean;
 }
 
-/** How the emulated GPU runs kernels: for tests of kernels, whose results none of this may change. */
+/** How the emulated GPU runs kernels, for tests of kernels: none of these options may change a result. */
 export interface EmulatorOptions {
   /** Whether every access of a kernel is checked for races; slow. Default false. */
   checked?: boolean;
-  /** Which of the threads that can run does. Default `in-order`. */
+  /** Which of the threads that are ready runs next. Default `in-order`. */
   schedule?: 'in-order' | 'reverse' | 'random' | 'starve';
-  /** When asynchronous copies take effect: where they are issued, where they are waited for, or between. Default `late`. */
+  /** When asynchronous copies take effect: when issued, when waited for, or at a random time between. Default `late`. */
   asyncCopies?: 'early' | 'late' | 'random';
-  /** Of what is random. Default 1. */
+  /** Seed of everything random. Default 1. */
   seed?: number;
   /** Blocks that run at the same time. Default 1. */
   residentBlocks?: number;
-  /** Bytes of the device. Default 2 GiB. */
+  /** Bytes of memory of the device. Default 2 GiB. */
   memory?: number;
-  /** Whether there is a cuBLAS: a stand-in for it. Default false. */
+  /** Whether there is a stand-in for cuBLAS. Default false. */
   cublas?: boolean;
-  /** Which piece of work a stream does not take, counted from 1; 0 for none, the default. */
+  /** Which piece of work a stream refuses, counted from 1; 0, the default, for none. */
   refused?: number;
-  /** The version of CUDA that the driver is for, as 13000 for 13.0; 0 for no driver. Default 13000. */
+  /** The version of CUDA that the driver supports, as 13000 for 13.0; 0 for no driver. Default 13000. */
   driver?: number;
-  /** How many devices the driver sees. Default 1. */
+  /** How many devices the driver reports. Default 1. */
   devices?: 0 | 1;
-  /** 90 for 9.0, the default. */
+  /** Compute capability: 90, the default, for 9.0. */
   computeCapability?: number;
 }
 
@@ -79,11 +79,12 @@ const EMULATOR_OPTIONS: Schema<EmulatorOptions> = {
 };
 
 /**
- * @param name checked
- * @throws INVALID_ARGUMENT naming an option that the named device does not have, or what is not allowed of one that it has
+ * Checks the options of a device.
+ * @param name must have been checked
+ * @throws INVALID_ARGUMENT naming an option that the named device does not have, or whose value is not allowed
  */
 export function checkDeviceOptions(name: DeviceName, options: DeviceOptions): DeviceOptions {
-  // `auto` may be the CPU.
+  // `auto` may choose the CPU.
   const hasCpu = name === 'cpu' || name === 'auto';
   const emulator = { emulator: object(EMULATOR_OPTIONS) };
   const own = hasCpu ? CPU_OPTIONS : name === 'cuda-emulated' ? emulator : {};
@@ -91,7 +92,7 @@ export function checkDeviceOptions(name: DeviceName, options: DeviceOptions): De
   return checkOptions<DeviceOptions>('openDevice', options, schema, `openDevice: ${name}`);
 }
 
-/** The options as the emulator reads them, and refuses them by name. */
+/** Formats the options as the emulator parses them. */
 export function emulatorText({ checked: _, ...options }: EmulatorOptions): string {
   return Object.entries(options)
     .filter(([, value]) => value !== undefined)

@@ -15,15 +15,15 @@ import { Tensor } from './tensor';
 
 /** One line of {@link devices}. */
 export interface DeviceListing {
-  /** What {@link openDevice} takes: `cpu`, `cuda:0`, …; `cuda` where no GPU can be used. */
+  /** The name for {@link openDevice}: `cpu`, `cuda:0`, …; `cuda` if no GPU can be used. */
   name: string;
   /** Whether it can be opened here. */
   available: boolean;
-  /** What it is, or why it cannot be used. */
+  /** The hardware, or the reason why it cannot be used. */
   description: string;
 }
 
-/** Lists every kind of device, and for what is not usable the reason. */
+/** Lists the devices of this machine, and the reason if no GPU can be used. */
 export function devices(): DeviceListing[] {
   const cpu = native.cpuInfo();
   const cuda = native.cudaInfo();
@@ -41,9 +41,9 @@ export function devices(): DeviceListing[] {
 
 /**
  * Opens a device: one ordered stream and the memory it uses. `cuda-emulated` runs the kernels of the GPU on the CPU, thread
- * by thread: for tests. Packages do not have it.
+ * by thread, for tests; published packages do not contain it.
  * @throws ForetokenError INVALID_ARGUMENT naming the option, what was given and what is allowed; DEVICE_UNAVAILABLE with the
- * reason, when a GPU is asked for and none can be used
+ * reason, if a GPU is asked for and none can be used
  * @example
  * ```ts
  * import { openDevice } from 'foretoken';
@@ -91,7 +91,7 @@ export class Device implements Disposable {
 
   /**
    * The native handle.
-   * @throws ForetokenError INVALID_HANDLE once the device was closed
+   * @throws ForetokenError INVALID_HANDLE after `dispose`
    */
   get handle(): DeviceHandle {
     if (this.closed) throw new ForetokenError('INVALID_HANDLE', `device ${this.name} was closed`);
@@ -103,69 +103,69 @@ export class Device implements Disposable {
     return this.#handle === 0;
   }
 
-  /** The hardware, for people. */
+  /** A description of the hardware, for people. */
   get description(): string {
     return native.describeDevice(this.handle).description;
   }
 
-  /** Whether hidden states, their gradients, keys and values may be of this type. */
+  /** Whether hidden states, their gradients, keys and values may have this type. */
   computesIn(dtype: DType): boolean {
     return native.describeDevice(this.handle).computesIn.some((one) => one === dtype);
   }
 
-  /** Whether there are weights that are packed in this type, for products in it ({@link packWeight}). */
+  /** Whether weights can be packed in this type, for products in it ({@link packWeight}). */
   packs(dtype: DType): boolean {
     return native.describeDevice(this.handle).packs.some((one) => one === dtype);
   }
 
-  /** Uninitialised memory. */
+  /** Makes a tensor with uninitialised contents. */
   empty(shape: readonly number[], dtype: DType = 'float32'): Tensor {
     return new Tensor(this, native.empty(this.handle, dtype, shape));
   }
 
-  /** Zeros of a floating dtype. */
+  /** Makes a tensor of zeros, of a floating dtype. */
   zeros(shape: readonly number[], dtype: DType = 'float32'): Tensor {
     return this.empty(shape, dtype).fill(0);
   }
 
   /**
-   * A tensor with a copy of `data`: Float32Array for float32, Int32Array for int32, Uint16Array (bits) for the 16-bit
-   * floats. The dtype follows from the array where it can.
+   * Makes a tensor with a copy of `data`: a Float32Array for float32, an Int32Array for int32, a Uint16Array of bits for the
+   * 16-bit floats, which need `dtype`.
    */
   tensor(data: HostArray, shape: readonly number[] = [data.length], dtype: DType = dtypeOf(data)): Tensor {
     return new Tensor(this, native.fromData(this.handle, dtype, shape, data));
   }
 
-  /** How much memory this device's tensors use, now and at most so far. */
+  /** Returns how much memory this device uses, now and at its peak. */
   memory(): MemoryStatistics {
     return native.memory(this.handle);
   }
 
-  /** Starts a new measurement of `memory().peak`. */
+  /** Sets `memory().peak` to the memory in use now. */
   resetPeak(): void {
     native.resetPeak(this.handle);
   }
 
   /**
-   * Gives cached memory back to the system; waits for the work that was enqueued, which may still use it. Inside a capture,
-   * that is the work from before it, and the memory of captures is not given back.
-   * @throws ForetokenError INTERNAL where the device has failed; nothing is given back then
+   * Returns cached memory to the system, after waiting for the enqueued work, which may still use it. Inside a capture, `trim` waits
+   * for the work from before the capture, and memory of captures is not returned.
+   * @throws ForetokenError INTERNAL if the device has failed; no memory is returned then
    */
   trim(): void {
     native.trim(this.handle);
   }
 
-  /** Resolves when all work enqueued so far has finished; rejects with what went wrong in it. */
+  /** Resolves when all work enqueued so far has finished; rejects with the first error of that work. */
   async synchronize(): Promise<void> {
     return native.synchronize(this.handle);
   }
 
-  /** Measures the ceilings of this device, right now. */
+  /** Measures the highest rates of this device. */
   async measure(): Promise<MachineRates> {
     return native.measure(this.handle);
   }
 
-  /** Stops the stream and frees all memory; the device's tensors become invalid. */
+  /** Stops the stream and frees all memory. The device's tensors become invalid. */
   dispose(): void {
     if (this.closed) return;
     const handle = this.#handle;
@@ -173,21 +173,18 @@ export class Device implements Disposable {
     native.closeDevice(handle);
   }
 
-  /** What `using` calls: {@link dispose}. */
+  /** Calls {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }
 }
 
-/** By what the array is, not by its constructor: every realm, such as those that Jest runs tests in, has its own. */
+/** Determines the type of an array without `instanceof`: every realm, as those that Jest runs tests in, has its own constructors. */
 function dtypeOf(data: HostArray): DType {
   if (types.isFloat32Array(data)) return 'float32';
   if (types.isInt32Array(data)) return 'int32';
   if (types.isUint16Array(data)) {
-    throw new ForetokenError(
-      'INVALID_ARGUMENT',
-      'tensor: give the dtype with a Uint16Array: bfloat16 or float16',
-    );
+    throw new ForetokenError('INVALID_ARGUMENT', 'tensor: a Uint16Array needs a dtype: bfloat16 or float16');
   }
   throw new ForetokenError(
     'INVALID_ARGUMENT',

@@ -2,51 +2,49 @@ import { types } from 'node:util';
 import { callback, check, checker } from '../check';
 import { ForetokenError } from '../errors';
 
-/**
- * Lifetimes. `scope(fn)` frees every tensor made inside, except what `fn` returns, which then belongs to the scope
- * around it. Outside every scope a tensor lives until it is disposed (`using` or `dispose()`).
- */
+// Lifetimes. `scope(fn)` frees every tensor made inside, except those that `fn` returns, which then belong to the enclosing
+// scope. Outside every scope a tensor lives until the caller disposes of it (`using` or `dispose()`).
 
-/** What a scope can own. */
+/** A value that a scope can own. */
 export interface Scoped {
-  /** Frees what is held; calling it again does nothing. */
+  /** Frees the value's memory; a second call does nothing. */
   dispose(): void;
-  /** Told when no scope owns this any longer. */
+  /** Called when no scope owns the value any more. */
   released?(): void;
 }
 
-/** Something reached from a scope's result that must survive together with it. */
+/** A value that keeps others alive: if it survives a scope, so do its dependencies. */
 export interface Surviving extends Scoped {
-  /** What this one needs to stay alive. */
+  /** The values that this one needs. */
   dependencies(): Iterable<Scoped | null | undefined>;
 }
 
 const stack: Set<Scoped>[] = [];
 
-/** Whether anything made now will be freed by a scope. */
+/** Whether a scope will free tensors that are made now. */
 export function inScope(): boolean {
   return stack.length > 0;
 }
 
-/** Gives `value` to the innermost scope, if there is one. */
+/** Makes the innermost scope, if any, the owner of `value`. */
 export function own<T extends Scoped>(value: T): T {
   stack.at(-1)?.add(value);
   return value;
 }
 
 const SCOPED = checker<Scoped>(
-  'something to dispose, as a tensor',
+  'something with dispose(), as a tensor',
   (value) => typeof value === 'object' && value !== null && typeof (value as Scoped).dispose === 'function',
 );
 
-/** Takes `value` out of its scope: from now on its lifetime is the caller's affair. */
+/** Takes `value` out of its scope: from now on the caller must dispose of it. */
 export function keep<T extends Scoped>(value: T): T {
   check('keep: value', value, SCOPED);
   if (ownerOf(value)?.delete(value)) value.released?.();
   return value;
 }
 
-/** Gives `value` the lifetime of `other`: the same scope frees both, or none does. */
+/** Gives `value` the lifetime of `other`: the same scope owns both, or none does. */
 export function keepWith<T extends Scoped>(value: T, other: Scoped): T {
   const owner = ownerOf(other);
   if (!owner) return keep(value);
@@ -60,8 +58,8 @@ function ownerOf(value: Scoped): Set<Scoped> | undefined {
 }
 
 /**
- * Runs `fn` and frees everything made inside, except what is reachable from its result: a tensor, or arrays and
- * plain objects of them. `fn` must be synchronous; to read values back, return the tensors and await them outside.
+ * Runs `fn` and frees all tensors made inside, except those reachable from its result: a tensor, or arrays and plain objects of
+ * tensors. `fn` must be synchronous; to read values back, return the tensors and await them outside.
  * @example
  * ```ts
  * import { openDevice, scope, silu } from 'foretoken';
@@ -82,7 +80,7 @@ export function scope<T>(fn: () => T): T {
     if (types.isPromise(result)) {
       throw new ForetokenError(
         'INVALID_ARGUMENT',
-        'scope: the function must be synchronous, but it returned a promise',
+        'scope: fn must be synchronous, but it returned a promise',
       );
     }
     return result;
@@ -117,7 +115,7 @@ function collect(value: unknown, owned: Set<Scoped>, survivors: Set<Scoped>, vis
   }
 }
 
-/** Whether it is an object of no class; every realm has an Object.prototype of its own. */
+/** Whether an object is of no class; every realm has an Object.prototype of its own. */
 function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === null || Object.getPrototypeOf(prototype) === null;

@@ -5,31 +5,31 @@ import { backward, type GradNode } from './autograd';
 import type { Device } from './device';
 import { inScope, own, type Scoped, type Surviving } from './scope';
 
-// Only a net for tensors made outside every scope and forgotten: freeing is explicit.
+// Frees tensors that were made outside every scope and never disposed of. Callers should dispose of tensors themselves.
 const forgotten = new FinalizationRegistry<TensorHandle>((handle) => {
   try {
     native.dispose(handle);
   } catch {
-    // Its device was closed first.
+    // The device was closed first.
   }
 });
 
 /**
- * A dense row-major array on a device. Operations return at once and run in order on the device's stream; only
- * `data()` and `item()` wait, without blocking the event loop.
+ * A dense row-major array on a device. Operations return at once and run in order on the device's stream; only `data()` and
+ * `item()` wait for them, without blocking the event loop.
  */
 export class Tensor implements Surviving, Disposable {
   /** Whether operations on this tensor are recorded for `backward`. */
   requiresGrad = false;
-  /** For a leaf: the gradient gathered so far, float32, same shape. */
+  /** For a leaf: the gradient accumulated so far, in float32, of the same shape. */
   grad: Tensor | null = null;
   /**
-   * For a copy of a leaf in another dtype: the leaf, where gradients of the copy gather.
+   * For a copy of a leaf in another dtype: the leaf, which accumulates the gradients of the copy.
    * @internal
    */
   master: Tensor | null = null;
   /**
-   * The operation that made this tensor, when it is part of a recorded graph.
+   * The operation that made this tensor, if it is part of a recorded graph.
    * @internal
    */
   node: GradNode | null = null;
@@ -40,9 +40,9 @@ export class Tensor implements Surviving, Disposable {
   #dtype: DType | undefined;
   #watched = false;
 
-  /** Takes over a handle that an operation returned. */
+  /** Takes ownership of a handle that an operation returned. */
   constructor(
-    /** Where the elements lie; an operation wants all its tensors on one device. */
+    /** The device that holds the elements; all tensors of an operation must be on one device. */
     readonly device: Device,
     handle: TensorHandle,
   ) {
@@ -59,13 +59,13 @@ export class Tensor implements Surviving, Disposable {
     return typeof value === 'object' && value !== null && #handle in value;
   }
 
-  /** No scope owns this tensor: should it be forgotten, the collector frees it. */
+  /** Called when no scope owns this tensor any more: from now on the garbage collector frees it if the caller does not. */
   released(): void {
     forgotten.register(this, this.#handle, this);
     this.#watched = true;
   }
 
-  /** The native handle; once this tensor was disposed, operations refuse it, naming the argument. */
+  /** The native handle. Operations refuse it after `dispose`, with the name of the argument. */
   get handle(): TensorHandle {
     return this.#handle;
   }
@@ -85,17 +85,17 @@ export class Tensor implements Surviving, Disposable {
     return this.shape.reduce((product, dim) => product * dim, 1);
   }
 
-  /** Whether `dispose` was called, by a scope that ended or by anyone else. */
+  /** Whether `dispose` was called, by the caller or by a scope that ended. */
   get disposed(): boolean {
     return this.#disposed;
   }
 
-  /** The contents, once everything enqueued before has run; 16-bit floats as their bits. */
+  /** Reads the contents, after everything enqueued before has run; 16-bit floats as their bits. */
   async data(): Promise<HostArray> {
     return native.read(this.handle);
   }
 
-  /** The only element of a one-element tensor. */
+  /** Reads the only element of a one-element tensor. */
   async item(): Promise<number> {
     if (this.size !== 1) {
       throw new ForetokenError(
@@ -117,39 +117,41 @@ export class Tensor implements Surviving, Disposable {
     return this;
   }
 
-  /** Copies the elements of `source`, which has the same dtype and as many. */
+  /** Copies the elements of `source`, which must have the same dtype and number of elements. */
   copyFrom(source: Tensor): this {
     native.copyInto(this.handle, source.handle);
     return this;
   }
 
-  /** The elements in another floating dtype, rounded to nearest even; outside the recorded graph. */
+  /** Converts the elements to another floating dtype, rounding to nearest even; outside the recorded graph. */
   cast(dtype: DType): Tensor {
     return new Tensor(this.device, native.cast(this.handle, dtype));
   }
 
-  /** The memory from element `offset` on under another shape, outside the recorded graph. */
+  /** Makes a tensor of another shape on the memory from element `offset` on, outside the recorded graph. */
   view(offset: number, shape: readonly number[]): Tensor {
     return new Tensor(this.device, native.view(this.handle, offset, shape));
   }
 
-  /** The same memory under a new handle, outside the recorded graph. */
+  /** Makes a second handle of the same memory, outside the recorded graph. */
   detach(): Tensor {
     return new Tensor(this.device, native.alias(this.handle));
   }
 
-  /** Marks this leaf as one whose gradient is wanted. */
+  /** Makes `backward` compute the gradient of this leaf. */
   requireGrad(): this {
     if (this.node)
-      throw new ForetokenError('INVALID_ARGUMENT', 'requireGrad: only for tensors no operation made');
+      throw new ForetokenError(
+        'INVALID_ARGUMENT',
+        'requireGrad: an operation made this tensor, but only leaves may require a gradient',
+      );
     this.requiresGrad = true;
     return this;
   }
 
   /**
-   * Adds the gradient of this tensor to the `grad` of every leaf it was made from, freeing the recorded graph on
-   * the way.
-   * @param grad gradient of this tensor, same shape; may be left out for a single element (1 is meant)
+   * Adds the gradient to the `grad` of every leaf that this tensor was made from, and frees the recorded graph.
+   * @param grad gradient of this tensor, of the same shape. Default 1, for a tensor of one element
    */
   backward(grad?: Tensor): void {
     backward([[this, grad]]);
@@ -158,12 +160,12 @@ export class Tensor implements Surviving, Disposable {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    // Most tensors never leave their scope, and asking the registry costs more than an operation.
+    // Most tensors never leave their scope, and a call of the registry costs more than an operation.
     if (this.#watched) forgotten.unregister(this);
     if (!this.device.closed) native.dispose(this.#handle);
   }
 
-  /** What `using` calls: {@link dispose}. */
+  /** Calls {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

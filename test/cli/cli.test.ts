@@ -102,7 +102,7 @@ describe('help and usage errors', () => {
       1,
       'foretoken: --dtype must be one of float32, bfloat16, int8, but is "fp8"',
     ],
-    [['train', 'x', '-o', 'o', '--dtype', 'int8'], 1, 'int8, in which nothing can be trained'],
+    [['train', 'x', '-o', 'o', '--dtype', 'int8'], 1, 'int8, which cannot be trained'],
     [
       ['eval', 'm', 'x', '--device', 'tpu'],
       1,

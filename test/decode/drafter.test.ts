@@ -257,7 +257,7 @@ it('an error names the chained head that returns no state', () => {
           weights: [1, 1, 1, 1],
         });
       });
-    expect(run).toThrow(foretokenError('UNSUPPORTED', 'forward gave no state for head 2'));
+    expect(run).toThrow(foretokenError('UNSUPPORTED', 'forward returned no state for head 2'));
   }
   forget();
 });

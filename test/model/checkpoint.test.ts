@@ -252,7 +252,7 @@ describe('refuses', () => {
       'a tensor too many',
       (tensors) =>
         tensors.set('extra', { name: 'extra', dtype: 'F32', shape: [1], data: new Float32Array(1) }),
-      ['"extra"', 'no place'],
+      ['"extra"', 'no such tensor'],
     ],
     [
       'another shape of the same size',

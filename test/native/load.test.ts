@@ -23,7 +23,7 @@ describe('when the addon cannot be loaded', () => {
   }
 
   test('no binary at all', () => {
-    expectExplained('there is no binary for it, and none was built');
+    expectExplained('the package has no binary for it, and installing the package built none');
   });
 
   test('binaries for other systems only', () => {
@@ -35,7 +35,7 @@ describe('when the addon cannot be loaded', () => {
     writeChanged((bytes) =>
       Buffer.from(bytes.toString('latin1').replaceAll('GLIBC_2.', 'GLIBC_9.'), 'latin1'),
     );
-    expectExplained('the binary needs GLIBC_9.', 'too old');
+    expectExplained('the binary needs GLIBC_9.', 'libraries are older');
   });
 
   test('a binary for another processor', () => {
@@ -43,7 +43,7 @@ describe('when the addon cannot be loaded', () => {
       bytes.writeUInt16LE(bytes.readUInt16LE(18) === 183 ? 62 : 183, 18); // ELF's e_machine: AArch64 or x86-64
       return bytes;
     });
-    expectExplained('the binary was built for another one');
+    expectExplained('the binary was built for another system');
   });
 
   test('a file that is no binary', () => {
@@ -51,7 +51,7 @@ describe('when the addon cannot be loaded', () => {
       'build/Release/foretoken.node',
       'not a library, but longer than the header of one would be'.repeat(4),
     );
-    expectExplained('the binary was built for another one');
+    expectExplained('the binary was built for another system');
   });
 
   // In a process of its own: what loads it anyway ends with a bus error.
@@ -67,7 +67,7 @@ describe('when the addon cannot be loaded', () => {
     const { code, stdout } = await startScript(root.at('load.ts')).ended;
     const file = root.at('build/Release/foretoken.node');
     expect(stdout).toMatch(/^ADDON_UNAVAILABLE .*\n.*\n {2}node .*build\.js/);
-    if (length >= 6) expect(stdout).toContain(`${file} is not complete: it ends before its own headers say`);
+    if (length >= 6) expect(stdout).toContain(`${file} is incomplete: it is shorter than its headers say`);
     expect(code).toBe(0);
   });
 

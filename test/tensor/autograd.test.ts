@@ -130,7 +130,7 @@ test('backward twice is an error that changes nothing', async () => {
   first.backward(ones(first));
   const gradient = await values(x.grad);
   for (const root of [first, second]) {
-    expect(() => root.backward(ones(root))).toThrow(foretokenError('INVALID_ARGUMENT', 'used already'));
+    expect(() => root.backward(ones(root))).toThrow(foretokenError('INVALID_ARGUMENT', 'already been used'));
   }
   expect(await values(x.grad)).toEqual(gradient);
   expect(native.liveTensors()).toBeLessThanOrEqual(live + 5);

@@ -208,12 +208,12 @@ describe('options', () => {
     ['cpu', { emulator: {} }, ['cpu has no option emulator', 'threads, isa, memoryLimit']],
     ['cpu', { thread: 2 }, ['cpu has no option thread (given: 2); do you mean threads?']],
     ['auto', { emulator: {} }, ['auto has no option emulator']],
-    ['cuda', { threads: 2 }, ['cuda has no option threads', 'There are memoryLimit, poison.']],
+    ['cuda', { threads: 2 }, ['cuda has no option threads', 'Its options are memoryLimit, poison.']],
     ['cuda:1', { isa: 'avx2' }, ['cuda:1 has no option isa']],
     [
       'cuda-emulated',
       { isa: 'avx2' },
-      ['cuda-emulated has no option isa', 'There are emulator, memoryLimit, poison.'],
+      ['cuda-emulated has no option isa', 'Its options are emulator, memoryLimit, poison.'],
     ],
   ])('of %s: %j is refused', (name, options, parts) => {
     expect(() => openDevice(name, options)).toThrow(

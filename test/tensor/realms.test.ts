@@ -30,10 +30,10 @@ test.each([
   expect(Array.from(await tensor.data())).toEqual([3, 4]);
 });
 
-test('Uint16Array wants a dtype, as one of this realm does', async () => {
+test('a Uint16Array of another realm needs a dtype, as one of this realm does', async () => {
   const bits: Uint16Array = foreign('Uint16Array.of(0x3f80)');
   expect(() => device.tensor(bits)).toThrow(
-    foretokenError('INVALID_ARGUMENT', 'give the dtype', 'Uint16Array'),
+    foretokenError('INVALID_ARGUMENT', 'a Uint16Array needs a dtype'),
   );
   using tensor = device.tensor(bits, [1], 'bfloat16');
   using value = tensor.cast('float32');

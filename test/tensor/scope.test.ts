@@ -90,7 +90,7 @@ test('frees everything when the function throws, also deep inside', () => {
 test('refuses a function that returns a promise, and frees what it made', () => {
   const before = native.liveTensors();
   expect(() => scope(() => Promise.resolve(make()))).toThrow(
-    foretokenError('INVALID_ARGUMENT', 'scope: the function must be synchronous, but it returned a promise'),
+    foretokenError('INVALID_ARGUMENT', 'scope: fn must be synchronous, but it returned a promise'),
   );
   expect(native.liveTensors()).toBe(before);
 });

@@ -4,16 +4,16 @@ import { isJsonObject } from '../../files';
 import { ForetokenError } from '../../errors';
 import { outlineOfJson, parseJson } from '../../json';
 
-// The file is: u64 length N of the header | N bytes of JSON | the tensors' bytes, one after another.
-// Everything is little-endian, as is every machine that this package runs on.
+// A file is the header's length N as u64 | N bytes of JSON | the tensors' bytes, one after another. All numbers are little-endian, as
+// on every machine that this package runs on.
 
 export const LENGTH_BYTES = 8;
-/** The limit of the format's reference implementation; beyond it the length field is garbage. */
+/** The limit of the format's reference implementation; a larger length means that the file is not a safetensors file. */
 export const MAX_HEADER_BYTES = 100_000_000;
 
 /**
- * The typed array that a tensor's values are read into, by element type. Types that JavaScript has no array for
- * (16-bit and 8-bit floats) are given as their bits.
+ * The typed array for a tensor's values, by element type. Types without an array in JavaScript (16-bit and 8-bit floats) are read as
+ * their bits.
  */
 export const ARRAYS = {
   F64: Float64Array,
@@ -41,7 +41,7 @@ export interface TensorInfo {
   readonly shape: readonly number[];
 }
 
-/** Where a tensor's bytes lie, counted from the end of the header. */
+/** The place of a tensor's bytes, counted from the end of the header. */
 export interface TensorEntry extends TensorInfo {
   readonly begin: number;
   readonly end: number;
@@ -49,9 +49,9 @@ export interface TensorEntry extends TensorInfo {
 
 export interface Header {
   readonly tensors: ReadonlyMap<string, TensorEntry>;
-  /** The file's `__metadata__` without our checksums. */
+  /** The file's `__metadata__` without the checksums. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** Checksum of each tensor, when the file was written with them. */
+  /** Checksum of each tensor, if the file has checksums. */
   readonly checksums?: ReadonlyMap<string, string>;
 }
 
@@ -59,17 +59,17 @@ export function byteLength({ dtype, shape }: TensorInfo): number {
   return shape.reduce((product, size) => product * size, ARRAYS[dtype].BYTES_PER_ELEMENT);
 }
 
-/** The entry of `__metadata__` that holds, as JSON, a checksum for each tensor's name. */
+/** The entry of `__metadata__` that maps each tensor's name to a checksum, as JSON. */
 export const CHECKSUMS_KEY = 'foretoken.checksums';
 export const CHECKSUM_LENGTH = 32;
 
-/** A checksum that is under way. The published types must not need those of Node. */
+/** An unfinished checksum. Not a type of Node, because the published types must not need Node's. */
 export interface Checksum {
   update(bytes: Uint8Array): unknown;
   digest(encoding: 'hex'): string;
 }
 
-/** Starts a tensor's checksum. It covers the name, type and shape too, so that exchanging two tensors shows. */
+/** Starts a tensor's checksum, which covers name, type and shape as well, so that it detects exchanged tensors. */
 export function startChecksum(name: string, { dtype, shape }: TensorInfo): Checksum {
   return createHash('sha256').update(JSON.stringify([name, dtype, shape]));
 }
@@ -85,9 +85,9 @@ export function corrupt(path: string, problem: string, options?: ErrorOptions): 
 /**
  * Parses and checks a header against the size of the file it came from.
  *
- * @param bytes the JSON alone, without the length field.
- * @param dataBytes how many bytes follow the header in the file.
- * @throws CORRUPT_FILE naming the file and the tensor; UNSUPPORTED for an element type we do not know.
+ * @param bytes the JSON, without the length field
+ * @param dataBytes number of bytes after the header in the file
+ * @throws CORRUPT_FILE naming the file and the tensor; UNSUPPORTED for an unknown element type
  */
 export function parseHeader(path: string, bytes: Uint8Array, dataBytes: number): Header {
   const json = parseHeaderJson(path, bytes);
@@ -166,7 +166,7 @@ export function isSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((size) => isInteger(size, 0));
 }
 
-/** The format allows neither overlaps nor holes nor a tail. */
+/** Checks that the tensors' data neither overlap nor leave bytes unused, as the format requires. */
 function checkLayout(path: string, tensors: ReadonlyMap<string, TensorEntry>, dataBytes: number): void {
   const inOrder = [...tensors].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
   let previous = '';
@@ -174,7 +174,7 @@ function checkLayout(path: string, tensors: ReadonlyMap<string, TensorEntry>, da
   for (const [name, { begin, end }] of inOrder) {
     if (begin < position) throw corrupt(path, `tensor "${name}": its data overlaps that of "${previous}"`);
     if (begin > position)
-      throw corrupt(path, `tensor "${name}": ${begin - position} bytes before its data belong to none`);
+      throw corrupt(path, `tensor "${name}": ${begin - position} bytes before its data belong to no tensor`);
     previous = name;
     position = end;
   }
@@ -197,11 +197,11 @@ function checkChecksums(
   const checksums = new Map(Object.entries(json as Record<string, string>));
   for (const name of tensors.keys()) {
     if (!checksums.has(name))
-      throw corrupt(path, `tensor "${name}": the file has checksums, but none for it`);
+      throw corrupt(path, `tensor "${name}": the file has checksums, but none for this tensor`);
   }
   for (const name of checksums.keys()) {
     if (!tensors.has(name))
-      throw corrupt(path, `tensor "${name}": the file has a checksum for it, but no data`);
+      throw corrupt(path, `tensor "${name}": the file has a checksum for this tensor, but no data`);
   }
   return checksums;
 }

@@ -15,18 +15,18 @@ import {
   type TensorInfo,
 } from './format';
 
-/** An open file (or set of shards) of named tensors. Only the headers are in memory. */
+/** An open file, or set of shards, of named tensors. Only the headers are in memory. */
 export interface SafetensorsFile {
-  /** The path that it was opened by. */
+  /** The path that was opened. */
   readonly path: string;
   readonly names: readonly string[];
   readonly metadata: Readonly<Record<string, string>>;
   has(name: string): boolean;
-  /** @throws INVALID_ARGUMENT when there is no such tensor. */
+  /** @throws INVALID_ARGUMENT if the file has no such tensor */
   info(name: string): TensorInfo;
   /**
    * Reads one tensor into an array of its own, in row-major order; 16-bit floats come as their bits.
-   * @throws INVALID_ARGUMENT when there is no such tensor, CORRUPT_FILE when its bytes are not those written.
+   * @throws INVALID_ARGUMENT if the file has no such tensor; CORRUPT_FILE if the tensor's bytes have changed since they were written
    */
   read(name: string): Promise<TensorData>;
   close(): Promise<void>;
@@ -37,7 +37,7 @@ const INDEX_NAME = 'model.safetensors.index.json';
 
 /**
  * Opens a `.safetensors` file, a `.safetensors.index.json` of several, or a model's directory that holds either.
- * @throws FILE_ACCESS when it cannot be read; CORRUPT_FILE, naming file and tensor, when it is malformed.
+ * @throws FILE_ACCESS if a file cannot be read; CORRUPT_FILE, naming file and tensor, if a file is malformed
  */
 export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   if (await isDirectory(path)) {
@@ -48,7 +48,7 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   return path.endsWith('.json') ? openShards(path) : openSingle(path);
 }
 
-/** The files of a model's directory that hold its weights in shards, the index first; none where there is no index. */
+/** Lists the index and the shards of the weights in a model's directory; none without an index. */
 export async function shardFiles(directory: string): Promise<string[]> {
   const path = join(directory, INDEX_NAME);
   if (!(await stat(path).catch(() => undefined))) return [];
@@ -83,13 +83,10 @@ async function readHeaderLength(path: string, handle: FileHandle, size: number):
   await readFully(handle, bytes, 0);
   const length = new DataView(bytes.buffer).getBigUint64(0, true);
   if (length > BigInt(MAX_HEADER_BYTES)) {
-    throw corrupt(path, `not a safetensors file: a header of ${length} bytes is announced`);
+    throw corrupt(path, `not a safetensors file: it announces a header of ${length} bytes`);
   }
   if (LENGTH_BYTES + Number(length) > size) {
-    throw corrupt(
-      path,
-      `a header of ${length} bytes is announced, but the file has ${size} bytes; is it truncated?`,
-    );
+    throw corrupt(path, `it announces a header of ${length} bytes, but has ${size} bytes; is it truncated?`);
   }
   return Number(length);
 }
@@ -127,7 +124,10 @@ class SingleFile implements SafetensorsFile {
     if (got < bytes.length)
       throw corrupt(this.path, `tensor "${name}": the file became shorter while it was open`);
     if (hash && finishChecksum(hash) !== this.header.checksums?.get(name)) {
-      throw corrupt(this.path, `tensor "${name}": its data is not what was written (the checksum differs)`);
+      throw corrupt(
+        this.path,
+        `tensor "${name}": its data have changed since they were written (the checksum differs)`,
+      );
     }
     return new ARRAYS[entry.dtype](bytes.buffer);
   }
@@ -144,10 +144,10 @@ class SingleFile implements SafetensorsFile {
 }
 
 function noSuchTensor(path: string, name: string): ForetokenError {
-  return new ForetokenError('INVALID_ARGUMENT', `${path}: there is no tensor "${name}"`);
+  return new ForetokenError('INVALID_ARGUMENT', `${path}: it has no tensor "${name}"`);
 }
 
-/** Opens the shards that an index names. Tensors of a shard that the index does not place there are not seen. */
+/** Opens the shards that an index names, without tensors of a shard that the index does not place there. */
 async function openShards(path: string): Promise<SafetensorsFile> {
   const weightMap = checkWeightMap(path, await readJson(path));
   const shards = new Map<string, SafetensorsFile>();
@@ -188,7 +188,7 @@ function checkWeightMap(path: string, json: unknown): Map<string, string> {
   const map = isJsonObject(json) ? json.weight_map : undefined;
   if (!isJsonObject(map)) throw corrupt(path, 'weight_map is missing');
   for (const [name, file] of Object.entries(map)) {
-    // A plain name: an index from elsewhere must not reach files outside its own directory.
+    // A plain name, because an index must not read files outside its own directory.
     if (typeof file !== 'string' || !/^[^/\\]+\.safetensors$/.test(file)) {
       throw corrupt(
         path,

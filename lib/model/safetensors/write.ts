@@ -14,18 +14,17 @@ import {
   type TensorInfo,
 } from './format';
 
-/** A tensor to write. Give `data` as a function to have it made only when its turn comes. */
+/** A tensor to write. If `data` is a function, it is called when the tensor is written. */
 export interface NamedTensor extends TensorInfo {
   readonly name: string;
   readonly data: TensorData | (() => TensorData | Promise<TensorData>);
 }
 
 /**
- * Writes a `.safetensors` file atomically, with a checksum of each tensor. The same tensors give the same bytes,
- * in whatever order they come.
+ * Writes a `.safetensors` file atomically, with a checksum of each tensor. The same tensors give the same bytes, in any order.
  *
- * @param metadata strings for the file's `__metadata__`.
- * @throws INVALID_ARGUMENT naming the tensor, for duplicate names or data that does not fit its dtype and shape.
+ * @param metadata strings for the file's `__metadata__`
+ * @throws INVALID_ARGUMENT naming the tensor, for duplicate names or data that do not fit dtype and shape
  */
 export async function writeSafetensors(
   path: string,
@@ -46,7 +45,7 @@ export async function writeSafetensors(
       position += bytes.length;
       checksums.set(tensor.name, finishChecksum(hash));
     }
-    // Last, because the checksums are known only now; they have a fixed length, so the header's is unchanged.
+    // Last, because the checksums are known only now. They have a fixed length, so the header's length has not changed.
     await writeHeader(handle, encodeHeader(sorted, metadata, checksums));
   });
 }
@@ -73,7 +72,7 @@ function checkTensors(
   }
 }
 
-/** JSON of everything but the data, padded with spaces so that the data begins at a multiple of 8. */
+/** Makes the JSON of the header, padded with spaces so that the data begin at a multiple of 8. */
 function encodeHeader(
   sorted: readonly NamedTensor[],
   metadata: Readonly<Record<string, string>>,

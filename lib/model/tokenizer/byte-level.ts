@@ -12,8 +12,8 @@ export const BYTES = 256;
 const END_OF_TEXT = '<|endoftext|>';
 
 /**
- * The visible character that stands for each byte in a byte-level tokenizer.json. Printable Latin-1 stands for
- * itself; the others are numbered from U+0100 in order. This is the alphabet that GPT-2 introduced.
+ * Lists the visible character for each byte in a byte-level tokenizer.json, GPT-2's alphabet: printable Latin-1 characters for
+ * themselves, and the characters from U+0100 on for the other bytes, in order.
  */
 function byteAlphabet(): string[] {
   const printable = (byte: number) => (byte > 0x20 && byte < 0x7f) || (byte > 0xa0 && byte !== 0xad);
@@ -24,8 +24,8 @@ function byteAlphabet(): string[] {
 }
 
 /**
- * The contents of a tokenizer.json whose token ids 0 … 255 are the bytes of the UTF-8 text, and whose ids from 256
- * are the given special tokens: a byte-pair encoding without any pairs, which every reader of such files opens.
+ * Makes the contents of a tokenizer.json whose token ids 0 … 255 are the bytes of the UTF-8 text, and whose ids from 256 are the given
+ * special tokens: a byte-pair encoding without pairs, which every reader of such files can open.
  */
 export function byteTokenizerJson(specialTokens: readonly string[] = [END_OF_TEXT]): Record<string, unknown> {
   const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: false, use_regex: false };
@@ -61,7 +61,7 @@ export function byteTokenizerJson(specialTokens: readonly string[] = [END_OF_TEX
   };
 }
 
-/** The files of the byte-level tokenizer that new models are given: `<|endoftext|>`, id 256, ends documents. */
+/** Makes the files of the byte-level tokenizer of new models, in which `<|endoftext|>`, id 256, ends documents. */
 export function byteTokenizerFiles(): TokenizerFiles {
   const config = {
     tokenizer_class: 'PreTrainedTokenizerFast',
@@ -75,15 +75,15 @@ export function byteTokenizerFiles(): TokenizerFiles {
 }
 
 /**
- * The special tokens of a tokenizer.json that does exactly what `byteTokenizerJson` says, and so may be served by
- * `ByteTokenizer`; undefined for any other.
+ * Returns the special tokens of a tokenizer.json that equals `byteTokenizerJson` of these tokens, so that `ByteTokenizer` can replace
+ * it; undefined for any other tokenizer.json.
  */
 export function byteLevelSpecials(json: Record<string, unknown>): AddedToken[] | undefined {
   const added = json.added_tokens;
   if (!Array.isArray(added)) return undefined;
   const specials = added.filter(isJsonObject);
   const reference = byteTokenizerJson(specials.map(({ content }) => String(content)));
-  // Compared as a whole: a key that changes the meaning, and that we do not know of, makes it another tokenizer.
+  // Compares everything, because any unknown key may make another tokenizer.
   return canonicalJson(json) === canonicalJson(reference) ? (specials as unknown as AddedToken[]) : undefined;
 }
 
@@ -94,14 +94,14 @@ function canonicalJson(value: unknown): string {
 }
 
 /**
- * Does what the general tokenizer does for `byteTokenizerJson`, hundreds of times faster and without its hundred
- * bytes of memory a token, which matters because here every byte of a corpus is a token.
+ * Does the same as the general tokenizer for `byteTokenizerJson`, but hundreds of times faster and without a hundred bytes of memory
+ * for each token. Every byte of a corpus is a token here.
  */
 export class ByteTokenizer implements Tokenizer {
   readonly vocabSize: number;
   readonly #specials: ReadonlyMap<number, string>;
   readonly #specialIds: ReadonlyMap<string, number>;
-  /** Splits at the special tokens and keeps them; where several begin in one place, the longest is taken. */
+  /** Splits at the special tokens and keeps them; of several at one place, it takes the longest. */
   readonly #splitter: RegExp | undefined;
 
   constructor(

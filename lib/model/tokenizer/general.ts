@@ -8,7 +8,7 @@ import {
 } from './interface';
 import type { Library } from './library';
 
-/** Any tokenizer.json, by way of `@huggingface/tokenizers`. */
+/** Runs any tokenizer.json with `@huggingface/tokenizers`. */
 export class GeneralTokenizer implements Tokenizer {
   readonly vocabSize: number;
   readonly #vocabulary: readonly (string | undefined)[];
@@ -33,7 +33,7 @@ export class GeneralTokenizer implements Tokenizer {
       const token = JSON.stringify(tokens[unknown]);
       throw new ForetokenError(
         'INVALID_CONFIG',
-        `tokenizer.json: token ${token} has no id, and there is no unknown token`,
+        `tokenizer.json: token ${token} has no id, and the tokenizer has no unknown token`,
       );
     }
     return Int32Array.from(ids as number[]);
@@ -44,15 +44,15 @@ export class GeneralTokenizer implements Tokenizer {
   }
 
   streamDecoder({ skipSpecialTokens = true }: DecodeOptions = {}): StreamDecoder {
-    // A token's text may depend on its neighbours: bytes of one character lie in several tokens, and a leading space
-    // is dropped at the start of a text only. So a window of tokens is decoded again with every new one: `context`
-    // have been given out already, the rest not wholly.
+    // The text of a token may depend on its neighbours: several tokens may hold the bytes of one character, and only the start of a
+    // text drops a leading space. So every new token decodes a window of tokens again, of which the first `context` have been returned
+    // completely, and the text `given` in all.
     let window: number[] = [];
     let context = 0;
     let given = '';
     const next = (final: boolean): string => {
       const text = this.#textOf(window);
-      // U+FFFD at the end is, most likely, the beginning of a character.
+      // U+FFFD at the end is most likely the beginning of a character.
       const certain = !final && text.endsWith('\ufffd') ? text.slice(0, -1) : text;
       const piece = certain.slice(given.length);
       given += piece;
@@ -87,7 +87,7 @@ export class GeneralTokenizer implements Tokenizer {
   }
 
   #textOf(ids: number[]): string {
-    // Cleaning up would rewrite spaces that were in the text, and cannot be done on a stream.
+    // No cleanup, because it would change spaces of the text, and a stream cannot do it.
     return ids.length === 0 ? '' : this.library.decode(ids, { clean_up_tokenization_spaces: false });
   }
 }

@@ -1,28 +1,28 @@
 import { checkInteger, isInteger, shaped, type Checker } from '../../check';
 
-/** Turns text into token ids and back. */
+/** Converts text to token ids and back. */
 export interface Tokenizer {
-  /** One more than the largest token id. A model's own vocabulary may be padded beyond it. */
+  /** One more than the largest token id. A model's vocabulary may be padded to more. */
   readonly vocabSize: number;
-  /** The token that begins a text, where the tokenizer names one. */
+  /** The token that begins a text, if the tokenizer names one. */
   readonly bosId: number | undefined;
-  /** The token that ends a document, where the tokenizer names one. */
+  /** The token that ends a document, if the tokenizer names one. */
   readonly eosId: number | undefined;
-  /** The texts of the files that it was made from, by name (`tokenizer.json`, …): what a checkpoint keeps. */
+  /** The texts of the tokenizer's files by name (`tokenizer.json`, …), which checkpoints contain. */
   readonly files: TokenizerFiles;
 
   /**
-   * The token ids of a text.
-   * @param options.addSpecialTokens adds what the tokenizer puts around a text, for instance a token in front
-   *   (default true). Special tokens written out in the text, such as `<|endoftext|>`, are recognised either way.
+   * Converts a text to token ids.
+   * @param options.addSpecialTokens adds the special tokens that the tokenizer puts around a text, as a token at the beginning
+   *   (default true). Special tokens written in the text, such as `<|endoftext|>`, are recognised either way.
    */
   encode(text: string, options?: { addSpecialTokens?: boolean }): Int32Array;
 
   /**
-   * The text of token ids. Ids without a token, which a padded vocabulary has, give no text; bytes that are not UTF-8 give U+FFFD.
+   * Converts token ids to text. Ids without a token, which a padded vocabulary has, give no text; bytes that are not UTF-8 give U+FFFD.
    *
    * @param options.skipSpecialTokens leaves special tokens out of the text (default true).
-   * @throws INVALID_ARGUMENT for ids that are not integers from 0.
+   * @throws INVALID_ARGUMENT for ids that are not integers of at least 0
    */
   decode(ids: Iterable<number>, options?: DecodeOptions): string;
 
@@ -30,7 +30,7 @@ export interface Tokenizer {
   streamDecoder(options?: DecodeOptions): StreamDecoder;
 }
 
-/** One of one's own is taken, too. */
+/** Any object with these properties, because callers may have tokenizers of their own. */
 export const TOKENIZER: Checker<Tokenizer> = shaped<Tokenizer>('a Tokenizer', {
   vocabSize: 'number',
   encode: 'function',
@@ -38,24 +38,24 @@ export const TOKENIZER: Checker<Tokenizer> = shaped<Tokenizer>('a Tokenizer', {
   streamDecoder: 'function',
 });
 
-/** How token ids become text. */
+/** Options of decoding. */
 export interface DecodeOptions {
   /** Leaves special tokens out of the text. Default true. */
   skipSpecialTokens?: boolean;
 }
 
-/** All pieces of a text, one after another, are what `decode` gives for all its ids at once. */
+/** Decodes a text piece by piece; the pieces together are the text that `decode` returns for all ids. */
 export interface StreamDecoder {
-  /** Takes the next tokens; returns the text that is now certain, never a part of a character. May be empty. */
+  /** Takes the next tokens and returns the text that is now certain, without parts of a character. May be empty. */
   push(ids: Iterable<number>): string;
-  /** Ends the text: returns what was held back (U+FFFD for an unfinished character) and starts afresh. */
+  /** Ends the text: returns the rest (U+FFFD for an unfinished character) and starts a new text. */
   flush(): string;
 }
 
-/** Texts of files by name: `tokenizer.json`, and where there are any `tokenizer_config.json`, `special_tokens_map.json`. */
+/** Texts of files by name: `tokenizer.json`, and optionally `tokenizer_config.json` and `special_tokens_map.json`. */
 export type TokenizerFiles = Readonly<Record<string, string>>;
 
-/** An added token of a tokenizer.json, as far as we use it. */
+/** The used fields of an added token of a tokenizer.json. */
 export interface AddedToken {
   readonly id: number;
   readonly content: string;
@@ -63,8 +63,8 @@ export interface AddedToken {
 }
 
 /**
- * The ids to make text from: all, or those that have a token and are not special.
- * @throws INVALID_ARGUMENT for ids that are not integers from 0.
+ * Checks ids and filters those with text.
+ * @throws INVALID_ARGUMENT for ids that are not integers of at least 0
  */
 export function* idsWithText(
   ids: Iterable<number>,

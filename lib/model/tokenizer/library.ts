@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 
-/** What we use of the `Tokenizer` of `@huggingface/tokenizers`. */
+/** The used part of the `Tokenizer` of `@huggingface/tokenizers`. */
 export interface Library {
   encode(
     text: string,
@@ -9,7 +9,7 @@ export interface Library {
   decode(ids: number[], options: { clean_up_tokenization_spaces: boolean }): string;
   token_to_id(token: string): number | undefined;
   get_added_tokens_decoder(): Map<number, { special: boolean }>;
-  /** `vocab` gives the token of each id; ids may be missing. */
+  /** `vocab` has the token of each id; some ids may be missing. */
   readonly model: { readonly vocab: readonly (string | undefined)[] };
 }
 
@@ -20,13 +20,13 @@ const tokenizers = requireHere('@huggingface/tokenizers') as {
   Tokenizer: new (tokenizerJson: object, tokenizerConfig: object) => Library;
 };
 
-/** Version of `@huggingface/tokenizers`, whose package.json is not exported, but lies above what is. */
+/** Reads the version of `@huggingface/tokenizers`. Its package.json is not exported, but lies in the folder above its main file. */
 export function libraryVersion(): string {
   const main = requireHere.resolve('@huggingface/tokenizers');
   return (createRequire(main)('../package.json') as { version: string }).version;
 }
 
-/** @throws Error when the objects are not what the library expects. */
+/** @throws Error if the library does not accept the objects */
 export function createLibrary(tokenizerJson: object, tokenizerConfig: object): Library {
   return new tokenizers.Tokenizer(tokenizerJson, tokenizerConfig);
 }

@@ -9,15 +9,15 @@ import { TOKENIZER, type Tokenizer, type TokenizerFiles } from './interface';
 import { createLibrary, type Library } from './library';
 
 const MAIN_FILE = 'tokenizer.json';
-/** Where the special tokens are named, by precedence. Neither file is required. */
+/** Files that name the special tokens, by precedence. Neither is required. */
 const CONFIG_FILES = ['tokenizer_config.json', 'special_tokens_map.json'];
 
-/** All files that a tokenizer is made from. */
+/** All files of a tokenizer. */
 export const TOKENIZER_FILES: readonly string[] = [MAIN_FILE, ...CONFIG_FILES];
 
 /**
  * Loads the tokenizer of a model's directory, as Hugging Face writes it.
- * @throws FILE_ACCESS without a readable tokenizer.json; INVALID_CONFIG, naming the file, when one makes no sense.
+ * @throws FILE_ACCESS if tokenizer.json cannot be read; INVALID_CONFIG naming a file that is malformed
  */
 export async function loadTokenizer(directory: string): Promise<Tokenizer> {
   check('loadTokenizer: directory', directory, pathChecker);
@@ -38,7 +38,7 @@ function isMissingFile(error: unknown): boolean {
   return cause?.code === 'ENOENT';
 }
 
-/** Writes a tokenizer's files into a directory, from where `loadTokenizer` makes the same one. */
+/** Writes a tokenizer's files into a directory, for `loadTokenizer`. */
 export async function saveTokenizer(directory: string, tokenizer: Tokenizer): Promise<void> {
   check('saveTokenizer: directory', directory, pathChecker);
   check('saveTokenizer: tokenizer', tokenizer, TOKENIZER);
@@ -59,8 +59,8 @@ const FILES: Checker<TokenizerFiles> = checker(
 /**
  * Makes a tokenizer from the texts of its files.
  *
- * @param directory where they are from, for messages.
- * @throws INVALID_CONFIG naming the file.
+ * @param directory directory of the files, for messages
+ * @throws INVALID_CONFIG naming the file
  */
 export function createTokenizer(files: TokenizerFiles, directory = ''): Tokenizer {
   check('createTokenizer: files', files, FILES);
@@ -106,7 +106,7 @@ function parse(path: string, text: string): Record<string, unknown> {
   return json;
 }
 
-/** Special tokens are given as a string or as an object with a `content`. */
+/** Reads the text of a special token, which is a string or an object with `content`. */
 function tokenContent(value: unknown): string | undefined {
   const content = isJsonObject(value) ? value.content : value;
   return typeof content === 'string' ? content : undefined;

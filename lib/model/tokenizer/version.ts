@@ -1,9 +1,9 @@
 import { libraryVersion } from './library';
 
-/** To be raised whenever this package gives any text other ids than before, with whatever tokenizer. */
+/** Raise whenever this package changes the ids of any text with any tokenizer. */
 const OWN_VERSION = 1;
 
-/** What the ids of a text depend on beside the tokenizer's files: the code that makes them. */
+/** Returns the version of the code on which the ids of a text depend, beside the tokenizer's files. */
 export function encodingVersion(): string {
   return `${OWN_VERSION}, @huggingface/tokenizers ${libraryVersion()}`;
 }

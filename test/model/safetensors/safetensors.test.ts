@@ -221,7 +221,7 @@ describe('a malformed file', () => {
       'a tensor without checksum',
       { __metadata__: { 'foretoken.checksums': '{}' }, ...x({}) },
       8,
-      ['"x"', 'none for it'],
+      ['"x"', 'none for this tensor'],
     ],
     [
       'a checksum without tensor',
@@ -268,7 +268,7 @@ describe('a malformed file', () => {
   it('with a header length that lies is refused', async () => {
     const path = directory.write('lies.safetensors', Buffer.from([200, 0, 0, 0, 0, 0, 0, 0, 0x7b, 0x7d]));
     await expect(readSafetensors(path)).rejects.toEqual(
-      foretokenError('CORRUPT_FILE', path, '200 bytes is announced'),
+      foretokenError('CORRUPT_FILE', path, 'announces a header of 200 bytes'),
     );
     directory.write('lies.safetensors', Buffer.alloc(100, 255));
     await expect(readSafetensors(path)).rejects.toEqual(

@@ -5,7 +5,7 @@ import { handleOf, LARGEST_INT } from '../../checks';
 import { Tensor } from '../../tensor';
 import { treeHandles, type TreeRows } from './kv-cache';
 
-/** Query heads share key/value heads in groups of heads / kvHeads; scores are scale · q · k. */
+/** Heads of attention. heads / kvHeads query heads share each key/value head; scores are scale · q · k. */
 export interface AttentionShape {
   /** Query heads in a row, a multiple of `kvHeads`. */
   heads: number;
@@ -13,7 +13,7 @@ export interface AttentionShape {
   kvHeads: number;
   /** Numbers in one head. */
   headDim: number;
-  /** What scores are multiplied with, as a rule 1 / sqrt(headDim). */
+  /** Factor of the scores, usually 1 / sqrt(headDim). */
   scale: number;
 }
 
@@ -61,9 +61,8 @@ export function attention(qkv: Tensor, starts: Tensor, batch: number, shape: Att
 }
 
 /**
- * Attention of decoding: each row of a draft tree attends to its committed prefix and its own ancestors, itself
- * included, which {@link kvAppend} has written to the cache. A row gives the same bits as in plain decoding, whatever
- * other rows stand beside it.
+ * Attention of decoding: each row of a draft tree attends to its committed prefix, its ancestors and itself, whose keys and values
+ * {@link kvAppend} has written to the cache. The result of a row has the same bits as in plain decoding, whatever the other rows are.
  * @param cache [layers, 2, sequences, kvHeads, capacity, headDim]
  * @param qkv [rows, (heads + 2 · kvHeads) · headDim], of the dtype of the cache; only the queries are read
  * @returns [rows, heads · headDim]

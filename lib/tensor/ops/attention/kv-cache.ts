@@ -5,15 +5,15 @@ import { handleOf, tensors } from '../../checks';
 import type { Tensor } from '../../tensor';
 
 /**
- * The rows of one tree forward, sequences one after another; all int32. A row's keys and values lie in its sequence's
- * slot lengths + (row − first row), and its position is lengths + depth.
+ * The rows of draft trees in one forward pass, one sequence after another; all int32. A row's keys and values lie in slot
+ * lengths + (row − first row) of its sequence, and its position is lengths + depth.
  */
 export interface TreeRows {
-  /** `[sequences + 1]`: where each sequence's rows begin, and the number of all rows. */
+  /** `[sequences + 1]`: first row of each sequence, then the number of all rows. */
   rowOffsets: Tensor;
   /** `[sequences]`: committed positions of each sequence in the cache. */
   lengths: Tensor;
-  /** `[rows]`: row of each row's parent, which stands before it; −1 where that is the last committed position. */
+  /** `[rows]`: the parent of each row, an earlier row; −1 if the parent is the last committed position. */
   parents: Tensor;
 }
 
@@ -21,7 +21,7 @@ export const TREE_ROWS: Schema<TreeRows> = tensors('rowOffsets', 'lengths', 'par
 
 const TREE = object(TREE_ROWS);
 
-/** The handles of the trees that a function was given. */
+/** Checks the trees of a function and returns their handles. */
 export function treeHandles(where: string, tree: TreeRows): [TensorHandle, TensorHandle, TensorHandle] {
   const { rowOffsets, lengths, parents } = check(`${where}: tree`, tree, TREE);
   return [rowOffsets.handle, lengths.handle, parents.handle];
@@ -29,8 +29,8 @@ export function treeHandles(where: string, tree: TreeRows): [TensorHandle, Tenso
 
 /**
  * Writes the keys and values of each row into its slot of one layer of the cache.
- * @param cache [layers, 2, sequences, kvHeads, capacity, headDim], zeros at first; within one head the device
- * orders the elements as its kernels read them best
+ * @param cache [layers, 2, sequences, kvHeads, capacity, headDim], zeros at first; each device has its own order of the elements
+ * within a head
  * @param qkv [rows, (heads + 2 · kvHeads) · headDim], of the dtype of the cache
  * @param heads query heads of a row
  */
@@ -39,11 +39,11 @@ export function kvAppend(cache: Tensor, layer: number, qkv: Tensor, tree: TreeRo
 }
 
 /**
- * Moves the keys and values of accepted rows, in every layer, to where plain decoding would have put them.
+ * Moves the keys and values of accepted rows, in every layer, to the slots that plain decoding would have used.
  * @param rowOffsets as in {@link TreeRows}
  * @param lengths as in {@link TreeRows}: before this step's rows are committed
- * @param path int32 [sequences, stride]: accepted rows, root first, −1 behind them
- * @param counts int32 [sequences]: how many
+ * @param path int32 [sequences, stride]: accepted rows, root first, then −1
+ * @param counts int32 [sequences]: number of accepted rows
  */
 export function kvCompact(
   cache: Tensor,

@@ -5,7 +5,7 @@ import type { TreeRows } from './kv-cache';
 export interface HostTree {
   /** `[nodes]`: -1 for the root, which is node 0; otherwise an earlier node. */
   parents: ArrayLike<number>;
-  /** Committed positions of the sequence: the position of the root. */
+  /** Number of committed positions of the sequence, which is the position of the root. */
   length: number;
 }
 

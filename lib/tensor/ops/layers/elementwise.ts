@@ -3,7 +3,7 @@ import { record, type Backward } from '../../autograd';
 import { handleOf, tensorOf } from '../../checks';
 import { Tensor } from '../../tensor';
 
-/** a + b, elementwise; both the same shape. */
+/** Computes a + b, elementwise; both have the same shape. */
 export function add(a: Tensor, b: Tensor): Tensor {
   const out = tensorOf(native.add(handleOf(a), handleOf(b)), a);
   return record('add', [a, b], out, [], addBackward);
@@ -14,14 +14,14 @@ export function accumulate(out: Tensor, x: Tensor): void {
   native.accumulate(handleOf(out), handleOf(x), 1);
 }
 
-/** For every operation that adds. */
+/** The gradient of every operation that adds two tensors. */
 export const addBackward: Backward = (grad, _saved, [toA, toB]) => {
   toA?.add(grad.detach());
-  // Two owners must not share memory that either may accumulate into.
+  // A copy, because each target may add to its gradient in place.
   toB?.add(toA ? new Tensor(grad.device, native.scale(grad.handle, 1)) : grad.detach());
 };
 
-/** factor · x. */
+/** Computes factor · x. */
 export function scale(x: Tensor, factor: number): Tensor {
   const out = tensorOf(native.scale(handleOf(x), factor), x);
   return record('scale', [x], out, [], (grad, _saved, [toX]) =>
@@ -29,7 +29,7 @@ export function scale(x: Tensor, factor: number): Tensor {
   );
 }
 
-/** x · sigmoid(x). */
+/** Computes x · sigmoid(x). */
 export function silu(x: Tensor): Tensor {
   const out = tensorOf(native.silu(handleOf(x)), x);
   return record('silu', [x], out, [x], (grad, [input], [toX]) =>
@@ -37,7 +37,7 @@ export function silu(x: Tensor): Tensor {
   );
 }
 
-/** silu(gate) · up, for gateUp [..., 2·dim] holding gate and up side by side; gives [..., dim]. */
+/** Computes silu(gate) · up: gateUp [..., 2·dim], which holds gate and up side by side, → [..., dim]. */
 export function swiglu(gateUp: Tensor): Tensor {
   const out = tensorOf(native.swiglu(handleOf(gateUp)), gateUp);
   return record('swiglu', [gateUp], out, [gateUp], (grad, [input], [toInput]) =>
@@ -45,7 +45,7 @@ export function swiglu(gateUp: Tensor): Tensor {
   );
 }
 
-/** [a ; b] along the last dimension. */
+/** Concatenates a and b along the last dimension. */
 export function concat(a: Tensor, b: Tensor): Tensor {
   const out = tensorOf(native.concat(handleOf(a), handleOf(b)), a);
   const [dimA, dimB] = [a.shape.at(-1)!, b.shape.at(-1)!];

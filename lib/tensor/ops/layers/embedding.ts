@@ -5,11 +5,11 @@ import { handleOf, tensorOf } from '../../checks';
 import type { Tensor } from '../../tensor';
 
 /**
- * Rows of `weight`, by index.
+ * Looks up rows of `weight` by index.
  * @param tokens int32 [...], each in 0 … vocab-1
  * @param weight [vocab, dim], any floating dtype
  * @returns [..., dim], of `dtype`
- * @throws ForetokenError INDEX_OUT_OF_RANGE, here or, for indices that only the device knows, at the next readback
+ * @throws ForetokenError INDEX_OUT_OF_RANGE, by the call or, for indices that only the device knows, by the next readback
  */
 export function embedding(tokens: Tensor, weight: Tensor, dtype: ActivationDType = 'float32'): Tensor {
   const out = tensorOf(native.embedding(handleOf(tokens), handleOf(weight), dtype), weight);

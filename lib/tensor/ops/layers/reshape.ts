@@ -7,7 +7,7 @@ import { Tensor } from '../../tensor';
 
 const SHAPE = arrayOf(dimension);
 
-/** The same elements under another shape; no copy. */
+/** Gives the elements another shape, without a copy. */
 export function reshape(x: Tensor, shape: readonly number[]): Tensor {
   const before = check('reshape: x', x, tensor).shape;
   check('reshape: shape', shape, SHAPE);
@@ -24,7 +24,7 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
   );
 }
 
-/** Rows start … start + count - 1 of the first dimension; no copy. */
+/** Takes indices start … start + count - 1 of the first dimension, without a copy. */
 export function rows(x: Tensor, start: number, count: number): Tensor {
   const [total, ...inner] = check('rows: x', x, tensor).shape;
   if (total === undefined)
@@ -39,7 +39,7 @@ export function rows(x: Tensor, start: number, count: number): Tensor {
   });
 }
 
-/** Columns start … start + dim - 1 of the last dimension, as a copy. */
+/** Copies indices start … start + dim - 1 of the last dimension. */
 export function sliceColumns(x: Tensor, start: number, dim: number): Tensor {
   const out = tensorOf(native.sliceColumns(handleOf(x), start, dim), x);
   const [outer, total] = [x.shape.slice(0, -1), x.shape.at(-1)!];

@@ -6,7 +6,7 @@ import { Tensor } from '../../tensor';
 import { addBackward } from './elementwise';
 
 /**
- * y = x / sqrt(mean(x²) + eps) · weight, over the last dimension (Zhang & Sennrich 2019).
+ * Computes x / sqrt(mean(x²) + eps) · weight, over the last dimension (Zhang & Sennrich 2019).
  * @param x [..., dim]
  * @param weight [dim]
  */
@@ -18,8 +18,7 @@ export function rmsNorm(x: Tensor, weight: Tensor, eps: number): Tensor {
 }
 
 /**
- * {@link rmsNorm} of x + residual in one operation.
- * @returns the norm and the sum; both as if they had been made one after the other, gradients included
+ * Computes {@link rmsNorm} of x + residual in one operation. Results and gradients are those of the two operations.
  */
 export function addRmsNorm(
   x: Tensor,
@@ -29,7 +28,7 @@ export function addRmsNorm(
 ): {
   /** x + residual. */
   sum: Tensor;
-  /** What {@link rmsNorm} makes of it. */
+  /** {@link rmsNorm} of the sum. */
   out: Tensor;
 } {
   for (const [name, value] of [

@@ -7,10 +7,10 @@ import type { Device } from '../../device';
 import { Tensor } from '../../tensor';
 
 /**
- * Cosines and sines of rotary positions (Su et al. 2021): angle position · theta^(-2i/headDim) for pair i.
+ * Computes the cosines and sines of rotary positions (Su et al. 2021): the angle of pair i is position · theta^(-2i/headDim).
  * @param headDim even
  * @returns `[maxPositions, headDim]`: headDim/2 cosines, then headDim/2 sines
- * @throws ForetokenError INVALID_ARGUMENT; OUT_OF_MEMORY, before anything is computed
+ * @throws ForetokenError INVALID_ARGUMENT; OUT_OF_MEMORY, before it computes anything
  */
 export function ropeTable(device: Device, maxPositions: number, headDim: number, theta: number): Tensor {
   check('ropeTable: device', device, deviceChecker);
@@ -35,11 +35,11 @@ export function ropeTable(device: Device, maxPositions: number, headDim: number,
   return tensor;
 }
 
-/** How a row of {@link rope} is divided. */
+/** The heads in a row of {@link rope}. */
 export interface RopeHeads {
   /** Heads in a row of x. */
   heads: number;
-  /** How many of them, from the first, are rotated; the others are copied. */
+  /** Number of heads, from the first, that are rotated; the others are copied. */
   rotatedHeads: number;
 }
 

@@ -5,10 +5,9 @@ import { handleOf, tensorOf } from '../../checks';
 import { Tensor } from '../../tensor';
 
 /**
- * y = x Wᵀ + b.
- * @param x [..., in]
- * @param weight [out, in], any floating dtype, row-major or packed by {@link packWeight}; where that was given a type, x is brought
- * to it as well
+ * Computes x Wᵀ + b.
+ * @param x [..., in]; converted to the type of a weight that {@link packWeight} packed with a dtype
+ * @param weight [out, in], any floating dtype, row-major or packed by {@link packWeight}
  * @param bias [out]
  * @param dtype of the result: that of x, or float32
  * @returns [..., out]; each row depends on that row of x alone, to the bit
@@ -36,12 +35,12 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null, dtype?: 
 }
 
 /**
- * The weight as `linear` reads it fastest; for weights that do not change.
+ * Packs a weight so that `linear` reads it fastest; for weights that do not change.
  * @param weight [out, in], float32, bfloat16 or float16
- * @param dtype of products, if they are to be in another type than float32: weight and rows are rounded to it. `bfloat16`: to
- * nearest, and denormal numbers to 0. `int8`: every 32 inputs of an output share a scale, max |w| / 127 in bfloat16 (in float32 for
- * rows), as in the format Q8_0 of llama.cpp; groups with a number that is not finite are NaN
- * @throws UNSUPPORTED where the device does not have that ({@link Device.packs})
+ * @param dtype type of the products, if not float32; the weight and the rows of x are rounded to it. `bfloat16` rounds to nearest, and
+ * denormal numbers to 0. In `int8` every 32 inputs of an output share a scale, max |w| / 127 in bfloat16 (in float32 for rows of x), as
+ * in the format Q8_0 of llama.cpp; groups with a number that is not finite are NaN
+ * @throws UNSUPPORTED if the device has no products in this type ({@link Device.packs})
  */
 export function packWeight(weight: Tensor, dtype?: DotDType): Tensor {
   return tensorOf(native.packWeight(handleOf(weight), dtype), weight);

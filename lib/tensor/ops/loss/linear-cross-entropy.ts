@@ -6,23 +6,23 @@ import { scope } from '../../scope';
 import { Tensor } from '../../tensor';
 import { NO_TARGET } from './no-target';
 
-/** Per-row results that are only made when asked for. Ignored rows hold 0, and -1 in argmax and rank. */
+/** Per-row results that are computed on request. Ignored rows hold 0, and -1 in argmax and rank. */
 export type LossOutput = (typeof LOSS_OUTPUTS)[number];
 const LOSS_OUTPUTS = ['nll', 'lse', 'entropy', 'argmax', 'rank'] as const;
 
-/** What {@link linearCrossEntropy} computes, and how rows become one number. */
+/** Options of {@link linearCrossEntropy}. */
 export interface LinearCrossEntropyOptions {
   /** [vocab], added to the logits. */
   bias?: Tensor;
   /** float32 [rows]: upstream gradient or weight of each row, known up front. Default: all ones. */
   coefficients?: Tensor;
-  /** The rows are this many equal runs, one a head. Default 1. */
+  /** Number of heads: the rows are this many equal runs, one for each head. Default 1. */
   heads?: number;
   /** float32 [heads]: weight of each head. Default: all ones. */
   headWeights?: Tensor;
-  /** `mean` over the valid rows of all heads, `meanPerHead` a mean for each head, added up, or `sum`. Default `mean`. */
+  /** `mean` over the valid rows of all heads, `meanPerHead` (the sum of each head's mean) or `sum`. Default `mean`. */
   reduction?: 'mean' | 'meanPerHead' | 'sum';
-  /** Target of rows that do not count and cost nothing. Default -100. */
+  /** Target that marks ignored rows, which take no time. Default -100. */
   ignoreIndex?: number;
   /** ε in 0 … 1: loss = (1-ε)(lse - z_y) + ε(lse - mean z). Default 0. */
   labelSmoothing?: number;
@@ -32,13 +32,13 @@ export interface LinearCrossEntropyOptions {
   entropyWeight?: number;
   /** z = softcap·tanh(z / softcap) (Gemma 2, section 2). Default 0: off. */
   softcap?: number;
-  /** Valid rows whose logits exist at a time. Default: as many as fit in about 48 MiB. */
+  /** Number of valid rows whose logits exist at the same time. Default: as many as fit in about 48 MiB. */
   chunkRows?: number;
-  /** Per-row results wanted. */
+  /** Per-row results to compute. */
   outputs?: readonly LossOutput[];
 }
 
-/** What {@link linearCrossEntropy} gives; results for each row only where `outputs` asked for them. */
+/** Result of {@link linearCrossEntropy}; results for each row only if `outputs` names them. */
 export interface LinearCrossEntropyResult {
   /** Scalar, differentiable with respect to hidden, weight and bias. */
   loss: Tensor;
@@ -54,11 +54,11 @@ export interface LinearCrossEntropyResult {
   entropy?: Tensor;
   /** int32 [rows]: the most likely token, lowest id on ties. */
   argmax?: Tensor;
-  /** int32 [rows]: how many tokens beat the target; below k means top-k accuracy. */
+  /** int32 [rows]: how many tokens are likelier than the target; the target is among the top k if this is below k. */
   rank?: Tensor;
 }
 
-/** Gradients to compute; those that are absent cost nothing. */
+/** The tensors for the gradients; gradients without a tensor are not computed. */
 export interface LinearCrossEntropyGradients {
   /** [rows, dim], overwritten; float32, or bfloat16 where the hidden states are. */
   hidden?: Tensor;
@@ -130,8 +130,8 @@ function call(
 }
 
 /**
- * Unembedding and cross-entropy in one: logits hidden · weightᵀ never exist whole, so memory does not grow with heads or
- * rows. When gradients are wanted they are computed in the same pass, while the logits are at hand.
+ * Computes unembedding and cross-entropy in one operation. The logits hidden · weightᵀ never exist as a whole, so memory does not
+ * grow with the number of heads or rows. If gradients are needed, the same pass computes them from the logits of each chunk.
  *
  * Per row, with z = softcap(h Wᵀ + b), p = softmax(z):
  *   loss = (1-ε)(lse - z_y) + ε(lse - mean z) + ζ·lse² + β·H(p)
@@ -168,7 +168,7 @@ export function linearCrossEntropy(
   check('linearCrossEntropy: weight', weight, tensor);
   const inputs = [hidden, weight, bias];
   if (!isRecording(inputs)) return call('loss', hidden, weight, targets, checked, {});
-  // What the graph does not keep goes with the scope, whether the call succeeds or fails.
+  // The scope frees the gradients that the graph does not keep, also if the call fails.
   return scope(() => {
     const gradients: LinearCrossEntropyGradients = {
       hidden: hidden.requiresGrad ? hiddenGradient(hidden) : undefined,
@@ -190,16 +190,16 @@ export function linearCrossEntropy(
   });
 }
 
-/** Room for it in the type that it gathers in: that of the operation behind the hidden states, or a leaf's float32. */
+/** Makes the gradient of the hidden states: in the type of the operation that made them, or in float32 for a leaf. */
 function hiddenGradient(hidden: Tensor): Tensor {
   return hidden.device.empty(hidden.shape, hidden.node ? hidden.dtype : 'float32');
 }
 
 /**
- * The loss with its gradients at once, outside the recorded graph: for training, where a gradient of the unembedding that
- * waits for `backward` in memory of its own would be the largest tensor of a step. What {@link linearCrossEntropy} and
- * `backward` would add to the `grad` of the leaves weight and bias is added there in place.
- * @returns the loss, and the gradient of the hidden states, to go on with
+ * Computes the loss and its gradients at once, outside the recorded graph, for training: a gradient of the unembedding that waits
+ * for `backward` in memory of its own would be the largest tensor of a step. The gradients of weight and bias are added in place to
+ * the `grad` of these leaves.
+ * @returns the loss, and the gradient of the hidden states, from which the caller continues
  */
 export function linearCrossEntropyWithGrad(
   hidden: Tensor,
@@ -219,8 +219,8 @@ export function linearCrossEntropyWithGrad(
 }
 
 /**
- * Only the gradients, from the `lse` that a call without gradients returned: for when it is not known at that time
- * whether they will be needed. Gradients of weight and bias are accumulated into what is given.
+ * Computes only the gradients, from the `lse` of an earlier call without gradients, for callers that did not know then whether they
+ * would need gradients. Gradients of weight and bias are added to the given tensors.
  */
 export function linearCrossEntropyBackward(
   hidden: Tensor,

@@ -1,2 +1,2 @@
-/** The target of rows that have none, as in PyTorch; such rows cost nothing. */
+/** Marks a row without a target, as in PyTorch; such rows take no time. */
 export const NO_TARGET = -100;

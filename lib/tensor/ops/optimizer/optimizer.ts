@@ -3,13 +3,13 @@ import { native } from '../../../native/load';
 import { handleOf, tensorOf, LARGEST_INT } from '../../checks';
 import { Tensor } from '../../tensor';
 
-/** Σ x², float32 [1], summed in float64. */
+/** Computes Σ x², float32 [1], summed in float64. */
 export function sumSquares(x: Tensor): Tensor {
   return tensorOf(native.sumSquares(handleOf(x)), x);
 }
 
 /**
- * What to multiply gradients with so that their global norm is at most `maxNorm`.
+ * Computes the factor that limits the global norm of the gradients to `maxNorm`.
  * @param squares [buckets]: sums of squares of all gradients
  * @param maxNorm 0 switches clipping off
  */
@@ -26,19 +26,19 @@ export function clipCoefficient(
   return { norm: new Tensor(squares.device, norm), coefficient: new Tensor(squares.device, coefficient) };
 }
 
-/** The numbers of one {@link adamw} step; none has a default. */
+/** Options of one {@link adamw} step; none has a default. */
 export interface AdamwOptions {
   /** Learning rate, at least 0. */
   lr: number;
   /** Decay of the running mean of the gradient, at least 0 and below 1. */
   beta1: number;
-  /** The same of its square. */
+  /** Decay of the running mean of its square, at least 0 and below 1. */
   beta2: number;
-  /** Added to the root of the mean square that the update is divided by. */
+  /** Added to the root of the mean square, the divisor of the update. */
   eps: number;
-  /** Decoupled from the gradient: every step takes lr · weightDecay of the parameter away. */
+  /** Decoupled from the gradient: every step subtracts lr · weightDecay · parameter. */
   weightDecay: number;
-  /** Counts from 1, for the bias corrections. */
+  /** Number of this step, from 1, for the bias corrections. */
   step: number;
 }
 
@@ -54,10 +54,11 @@ const ADAMW_OPTIONS: Schema<AdamwOptions> = {
 };
 
 /**
- * One AdamW step in place (Loshchilov & Hutter 2019).
- * @param m running mean of the gradient; v of its square; both zeros at first
- * @param gradScale [1]: multiplies the gradient; when it is NaN, the step changes nothing
- * @param rounded bfloat16, of the shape of `param`: becomes the new parameter, rounded to nearest even
+ * Makes one AdamW step in place (Loshchilov & Hutter 2019).
+ * @param m running mean of the gradient, zeros at first
+ * @param v running mean of its square, zeros at first
+ * @param gradScale [1]: factor of the gradient; if NaN, the step changes nothing
+ * @param rounded bfloat16, of the shape of `param`: receives the new parameter, rounded to nearest even
  */
 export function adamw(
   param: Tensor,

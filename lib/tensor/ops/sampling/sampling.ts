@@ -20,27 +20,27 @@ import { scope } from '../../scope';
 import { Tensor } from '../../tensor';
 
 /**
- * How a token is drawn, in this order: logitBias, penalties, temperature, topK, topP, minP, then one draw. Everything is
- * off by default: the likeliest token is taken.
+ * How a token is drawn. The options apply in this order: logitBias, penalties, temperature, topK, topP, minP, then one draw. By
+ * default all are off, and the likeliest token is taken.
  */
 export interface SamplingOptions {
-  /** 0 (default) takes the likeliest token; otherwise, from 1e-6 on, logits are divided by it and one is drawn. */
+  /** 0 (default) takes the likeliest token; any other temperature, at least 1e-6, divides the logits before the draw. */
   temperature?: number;
   /** Keeps the k likeliest tokens. 0 = off. */
   topK?: number;
-  /** Keeps the fewest likeliest tokens that reach this probability together (Holtzman et al. 2020). 1 = off. */
+  /** Keeps the fewest likeliest tokens whose probabilities sum to at least this (Holtzman et al. 2020). 1 = off. */
   topP?: number;
   /** Drops tokens less likely than this share of the likeliest one's probability (Nguyen et al. 2024). 0 = off. */
   minP?: number;
   /** Greater than 0: divides positive and multiplies negative logits of tokens in prompt and output (Keskar et al. 2019). 1 = off. */
   repetitionPenalty?: number;
-  /** Subtracted once for every time the token is in the output. 0 = off. */
+  /** Subtracted from a token's logit for every occurrence in the output. 0 = off. */
   frequencyPenalty?: number;
-  /** Subtracted once when the token is in the output. 0 = off. */
+  /** Subtracted once from the logits of tokens in the output. 0 = off. */
   presencePenalty?: number;
-  /** Added to the logits of these tokens; -Infinity rules a token out. */
+  /** Added to the logits of these tokens; -Infinity excludes a token. */
   logitBias?: ReadonlyMap<number, number>;
-  /** Of the random numbers, an integer in 0 … 2^64-1. Default 0. */
+  /** Seed of the random numbers, an integer in 0 … 2^64-1. Default 0. */
   seed?: number | bigint;
 }
 
@@ -48,11 +48,11 @@ export interface SamplingOptions {
 export interface SamplingHistory {
   /** Token ids, prompt first. */
   tokens: ArrayLike<number>;
-  /** How many of them are prompt. */
+  /** Number of tokens, from the first, that are the prompt. */
   promptLength: number;
 }
 
-/** Beyond it a bias would swallow the digits of a logit. */
+/** A larger bias would round away the digits of a logit. */
 const LARGEST_BIAS = 1e6;
 const LARGEST_TEMPERATURE = 1e6;
 const LARGEST_PENALTY = 1e4;
@@ -78,7 +78,7 @@ const logitBias: Checker<ReadonlyMap<number, number>> = {
   allowed: 'a Map of token ids to numbers',
   fits: types.isMap,
   parts: (what, value) => {
-    // By the language's own method, whatever became of the map's; and a copy, which does not change any more.
+    // Map's own method, in case the given map overrides it; and a copy, in case the caller changes the map.
     const biases = new Map(Map.prototype.entries.call(value as Map<number, number>));
     for (const [token, bias] of biases) {
       check(`${what}: token`, token, integer(0, LARGEST_INT));
@@ -100,7 +100,7 @@ export const SAMPLING_OPTIONS: Schema<SamplingOptions> = {
   seed,
 };
 
-/** Arrays, typed ones, and whatever else has a length and elements. */
+/** Arrays, typed arrays, and any other object with a length and elements. */
 export const TOKEN_IDS: Checker<ArrayLike<number>> = checker(
   'an array of token ids',
   (value) => typeof value === 'object' && value !== null && isInteger((value as ArrayLike<number>).length, 0),
@@ -112,7 +112,7 @@ export const HISTORY: Checker<SamplingHistory> = object<SamplingHistory>({
 });
 
 /**
- * Fills in defaults of options that were checked.
+ * Fills in the defaults of checked options.
  * @param where the function's name for the message
  * @throws ForetokenError INVALID_ARGUMENT naming a token of `logitBias` that is not in the vocabulary
  */
@@ -152,9 +152,9 @@ function numbersOf(options: Required<SamplingOptions>): SamplingNumbers {
 }
 
 /**
- * The token ids of a history; the kernels check whether they are in the vocabulary.
- * @param name what the message calls them
- * @throws ForetokenError INVALID_ARGUMENT for what is no int32, which a typed array would turn into another token
+ * Converts the tokens of a history to an array; the kernels check whether they are in the vocabulary.
+ * @param name name of the history, for messages
+ * @throws ForetokenError INVALID_ARGUMENT for a token that is not an int32; an Int32Array would turn it into another token
  */
 export function historyTokens({ tokens }: SamplingHistory, name: string): Int32Array {
   if (types.isInt32Array(tokens)) return tokens;
@@ -162,7 +162,7 @@ export function historyTokens({ tokens }: SamplingHistory, name: string): Int32A
     if ((token | 0) !== token) {
       throw new ForetokenError(
         'INVALID_ARGUMENT',
-        `${name}.tokens[${i}] is ${String(token)}, but token ids are 32-bit integers`,
+        `${name}.tokens[${i}] must be a 32-bit integer, but is ${String(token)}`,
       );
     }
     return token;
@@ -174,7 +174,7 @@ export function needsHistory(options: Required<SamplingOptions>): boolean {
   return options.repetitionPenalty !== 1 || options.frequencyPenalty !== 0 || options.presencePenalty !== 0;
 }
 
-/** The options as the native side takes them; the tensors among them belong to the scope around the call. */
+/** Lists the options as arguments of the addon; their tensors belong to the scope around the call. */
 export function samplingArguments(device: Device, options: Required<SamplingOptions>): SamplingArguments {
   const { logitBias } = options;
   if (logitBias.size === 0) return [...numbersOf(options), undefined, undefined];
@@ -184,7 +184,7 @@ export function samplingArguments(device: Device, options: Required<SamplingOpti
 }
 
 /**
- * The k largest entries of each row, in falling order, lowest index first among equals.
+ * Finds the k largest entries of each row, in descending order, lowest index first among equals.
  * @param x float32 [..., cols]
  * @param k 0 … cols
  */
@@ -192,7 +192,7 @@ export function topK(
   x: Tensor,
   k: number,
 ): {
-  /** int32 [..., k]: where they are in their row. */
+  /** int32 [..., k]: index of each entry in its row. */
   indices: Tensor;
   /** float32 [..., k]: the entries themselves. */
   values: Tensor;
@@ -201,15 +201,15 @@ export function topK(
   return { indices: new Tensor(x.device, indices), values: new Tensor(x.device, values) };
 }
 
-/** How {@link linearSample} unembeds and draws. */
+/** Options of {@link linearSample}. */
 export interface LinearSampleOptions {
   /** [vocab], added to the logits. */
   bias?: Tensor;
   /** int32 [rows]: position of the drawn token, which keys its random numbers. Needed unless temperature is 0. */
   positions?: Tensor;
-  /** 0 (default) takes the likeliest token; otherwise, from 1e-6 on, logits are divided by it and one is drawn. */
+  /** 0 (default) takes the likeliest token; any other temperature, at least 1e-6, divides the logits before the draw. */
   temperature?: number;
-  /** Of the random numbers, an integer in 0 … 2^64-1. Default 0. */
+  /** Seed of the random numbers, an integer in 0 … 2^64-1. Default 0. */
   seed?: number | bigint;
   /** z = softcap·tanh(z / softcap). 0 = off. */
   softcap?: number;
@@ -224,8 +224,8 @@ const LINEAR_SAMPLE_OPTIONS: Schema<LinearSampleOptions> = {
 };
 
 /**
- * Unembedding and draw in one; logits are never written. NaN and -Infinity are never drawn; where a row holds nothing else,
- * the next readback rejects with DIVERGED.
+ * Unembeds and draws in one operation that never writes logits. NaN and -Infinity are never drawn; if a row has no other logits, the
+ * next readback rejects with DIVERGED.
  * @param hidden [rows, dim]
  * @param weight [vocab, dim], row-major or packed
  * @returns int32 [rows]
@@ -245,8 +245,8 @@ export function linearSample(hidden: Tensor, weight: Tensor, options: LinearSamp
 }
 
 /**
- * One draw from each row of logits, as plain decoding makes it. NaN and -Infinity are never drawn; where a row holds
- * nothing else, the next readback rejects with DIVERGED.
+ * Draws a token from each row of logits, as plain decoding does. NaN and -Infinity are never drawn; if a row has no other logits,
+ * the next readback rejects with DIVERGED.
  * @param logits [rows, vocab]; not modified
  * @param positions int32 [rows]: position of the drawn token
  * @param history the text before the draws, the same for every row; only penalties need it

@@ -17,7 +17,7 @@ import {
   type SamplingOptions,
 } from './sampling';
 
-/** Draft trees and the tokens to fill them with; all int32. */
+/** Draft trees, and the tokens for their nodes; all int32. */
 export interface PlantTreeInputs {
   /** int32 [sequences]: the last committed token of each. */
   roots: Tensor;
@@ -25,11 +25,11 @@ export interface PlantTreeInputs {
   drafts: Tensor;
   /** int32 [rows]: depth of each node; 0 is a root. */
   depths: Tensor;
-  /** int32 [rows]: which of the drafted tokens of its depth a node holds. */
+  /** int32 [rows]: index of a node's token among the drafted tokens of its depth. */
   ranks: Tensor;
-  /** int32 [sequences + 1]: where each sequence's rows begin. */
+  /** int32 [sequences + 1]: first row of each sequence, then the number of all rows. */
   rowOffsets: Tensor;
-  /** int32 [sequences]: committed positions of each, which is the position of its root. */
+  /** int32 [sequences]: number of committed positions, which is the position of the root. */
   lengths: Tensor;
 }
 
@@ -42,7 +42,7 @@ const PLANT_TREE_INPUTS = tensors<PlantTreeInputs>(
   'lengths',
 );
 
-/** Fills draft trees with tokens. */
+/** Fills draft trees with drafted tokens. */
 export function plantTree(inputs: PlantTreeInputs): {
   /** int32 [rows]: the token each node holds. */
   tokens: Tensor;
@@ -65,19 +65,19 @@ export function plantTree(inputs: PlantTreeInputs): {
   return { tokens: new Tensor(roots.device, tokens), positions: new Tensor(roots.device, positions) };
 }
 
-/** The texts before the draws of some sequences, on the device. */
+/** The texts of some sequences before the draws, on the device. */
 export interface DeviceHistory {
   /** int32 [sequences, stride]: prompt and output of each, with the root's token last. */
   tokens: Tensor;
-  /** int32 [sequences]: how many tokens each has. */
+  /** int32 [sequences]: number of tokens. */
   lengths: Tensor;
-  /** int32 [sequences]: how many of them are prompt. */
+  /** int32 [sequences]: number of tokens, from the first, that are the prompt. */
   promptLengths: Tensor;
 }
 
-/** Draft trees as they went through the model, and how plain decoding would draw. */
+/** Draft trees after their forward pass, and how tokens are drawn. */
 export interface VerifyTreeInputs {
-  /** `[rows, dim]`: what head 1 unembeds, for every node. */
+  /** `[rows, dim]`: hidden state of head 1 at every node. */
   hidden: Tensor;
   /** [vocab, dim], row-major or packed. */
   weight: Tensor;
@@ -87,13 +87,13 @@ export interface VerifyTreeInputs {
   softcap?: number;
   /** int32 [rows]: the token each node holds. */
   tokens: Tensor;
-  /** Which node hangs on which; the first row of a sequence is its root. A sequence without rows commits nothing. */
+  /** Parents of the nodes; the first row of a sequence is its root. A sequence without rows commits no token. */
   tree: TreeRows;
-  /** How tokens are drawn. Default: greedily. */
+  /** How tokens are drawn. Default: the likeliest token. */
   sampling?: SamplingOptions;
-  /** One for each sequence, with the root's token last; only penalties need it. */
+  /** The text of each sequence, with the root's token last; only penalties need it. */
   history?: readonly SamplingHistory[] | DeviceHistory;
-  /** Depth that the results have room for. Default: the depth of the tree; where only the device knows that, of any tree. */
+  /** Largest depth that the results have room for. Default: the depth of the tree, or of any tree if only the device knows it. */
   maxDepth?: number;
 }
 
@@ -111,21 +111,21 @@ const VERIFY_TREE_INPUTS: Schema<VerifyTreeInputs> = {
   maxDepth: integer(0, LARGEST_INT - 1),
 };
 
-/** What {@link verifyTree} accepted. */
+/** Result of {@link verifyTree}. */
 export interface VerifyTreeResult {
-  /** int32 [sequences, maxDepth + 1]: accepted rows, root first; -1 behind them. */
+  /** int32 [sequences, maxDepth + 1]: accepted rows, root first, then -1. */
   path: Tensor;
-  /** int32 [sequences, maxDepth + 1]: the token drawn at each accepted row: what this step commits. */
+  /** int32 [sequences, maxDepth + 1]: the token drawn at each accepted row; these are the tokens that the step commits. */
   drawn: Tensor;
-  /** int32 [sequences]: accepted rows, the root included, and so tokens committed. */
+  /** int32 [sequences]: number of accepted rows, the root included, which is the number of committed tokens. */
   counts: Tensor;
 }
 
 /**
- * Verifies draft trees: draws a token at the root as plain decoding would; while a child holds the drawn token, steps to
- * it and draws there. A draw depends on the node's path, its position and the seed alone, so the output is that of plain
- * decoding whatever was drafted. NaN and -Infinity are never drawn; where a root's logits are nothing else, the next
- * readback rejects with DIVERGED. Below a root, a path ends before such a node.
+ * Verifies draft trees: draws a token at the root as plain decoding would; while a child holds the drawn token, steps to that child
+ * and draws again. A draw depends on the node's path, its position and the seed alone, so the output is that of plain decoding
+ * whatever the drafts are. NaN and -Infinity are never drawn; if a root has no other logits, the next readback rejects with DIVERGED.
+ * Below a root, a path ends before such a node.
  * @throws ForetokenError INDEX_OUT_OF_RANGE for a malformed tree; INVALID_ARGUMENT naming a sampling option
  */
 export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
@@ -172,7 +172,7 @@ function onDevice(device: Device, history: readonly SamplingHistory[] | DeviceHi
   };
 }
 
-/** What a step commits in one sequence. */
+/** The tokens that a step commits in one sequence. */
 export interface AcceptedPath {
   /** Accepted nodes of the sequence's own tree, the root (0) first. */
   nodes: number[];
@@ -180,7 +180,7 @@ export interface AcceptedPath {
   tokens: number[];
 }
 
-/** Reads back what {@link verifyTree} found, for each sequence. `tree` is the one it was given. */
+/** Reads the result of {@link verifyTree} back, for each sequence. `tree` must be the tree that was verified. */
 export async function readPaths(
   { path, drawn, counts }: VerifyTreeResult,
   tree: TreeRows,
