@@ -80,9 +80,7 @@ export class DecodingCache implements Disposable {
   }
 
   #rows(drafts: readonly Draft[], layer: number): Tensor {
-    return this.qkv(
-      drafts.flatMap(({ rows }) => rows.flatMap((row) => Array.from(row, (x) => x * (layer + 1)))),
-    );
+    return this.qkv(drafts.flatMap(({ rows }) => rows.map((row) => row.map((x) => x * (layer + 1)))));
   }
 
   /** Commits one path for each sequence. */
@@ -127,10 +125,12 @@ export class DecodingCache implements Disposable {
   }
 
   /** Makes rows of qkv in the cache's type. */
-  qkv(values: readonly number[]): Tensor {
+  qkv(rows: readonly Float32Array[]): Tensor {
     const width = rowWidth(this.shape);
-    using rows = this.device.tensor(Float32Array.from(values), [values.length / width, width]);
-    return rows.cast(this.cache.dtype);
+    const values = new Float32Array(rows.length * width);
+    for (const [i, row] of rows.entries()) values.set(row, i * width);
+    using qkv = this.device.tensor(values, [rows.length, width]);
+    return qkv.cast(this.cache.dtype);
   }
 
   /** The index tensors of one tree for each sequence. */

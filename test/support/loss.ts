@@ -10,7 +10,8 @@ import type { Tensor } from '../../lib/tensor/tensor';
 import { exact, expectAsGoodAsFloat32, float32, type Rounding } from './accuracy';
 import { isaLevels, type Isa } from './cpu';
 import { encode, nearest, type HalfDType } from './half';
-import { lossOf, type LossProblem, type LossValues } from './loss-oracle';
+import { lossOf, type LossProblem } from './loss-oracle';
+import { memoize } from './memoize';
 import { Random } from './random';
 
 export const allOutputs = ['nll', 'lse', 'entropy', 'argmax', 'rank'] as const;
@@ -143,23 +144,6 @@ export async function runLoss(
   return readBack(result, gradients);
 }
 
-interface Expected {
-  oracle: LossValues;
-  /** The results of plain float32 arithmetic, by how often gradients of logits are rounded to bfloat16. */
-  plain: Partial<Record<Roundings, LossValues>>;
-}
-const expectations = new WeakMap<LossProblem, Expected>();
-
-/** The expected results, computed once for each problem and used for all devices. */
-export function expectedOf(problem: LossProblem): Expected {
-  let expected = expectations.get(problem);
-  if (!expected) {
-    expected = { oracle: lossOf(problem, exact), plain: {} };
-    expectations.set(problem, expected);
-  }
-  return expected;
-}
-
 /** How often the device rounds gradients of logits to bfloat16 on their way into those of hidden states and weight. */
 export type Roundings = 0 | 1 | 2;
 
@@ -177,6 +161,12 @@ const roundGradient: Record<Roundings, Rounding> = {
   2: (x) => toBFloat16(toBFloat16(1.37 * x) / 1.37),
 };
 
+/** The results of float64 arithmetic. */
+export const oracleOf = memoize((problem: LossProblem) => lossOf(problem, exact));
+const plainOf = memoize((problem: LossProblem, roundings: Roundings) =>
+  lossOf(problem, float32, roundGradient[roundings]),
+);
+
 const rowOutputs = ['nll', 'lse', 'entropy'] as const;
 const sums = ['total', 'headLoss', 'gradHidden', 'gradWeight', 'gradBias'] as const;
 
@@ -186,8 +176,7 @@ const sums = ['total', 'headLoss', 'gradHidden', 'gradWeight', 'gradBias'] as co
  * @param roundings how often gradients of logits may be rounded to bfloat16
  */
 export function expectAccurate(run: LossRun, problem: LossProblem, roundings: Roundings = 0): void {
-  const { oracle, plain: known } = expectedOf(problem);
-  const plain = (known[roundings] ??= lossOf(problem, float32, roundGradient[roundings]));
+  const [oracle, plain] = [oracleOf(problem), plainOf(problem, roundings)];
   expect(run.headCount).toEqual(oracle.headCount);
   expect(run.argmax).toEqual(oracle.argmax);
   expect(run.rank).toEqual(oracle.rank);

@@ -23,6 +23,7 @@ import {
 } from '../../support/devices';
 import { foretokenError } from '../../support/errors';
 import { nearest, representable, tensorOf } from '../../support/half';
+import { memoize } from '../../support/memoize';
 import { Random } from '../../support/random';
 
 interface Problem {
@@ -63,11 +64,11 @@ interface Arithmetic {
   store: Rounding;
 }
 
-const oracle: Arithmetic = { round: exact, store: exact };
-const plain = {
+const arithmetics = {
+  exact: { round: exact, store: exact },
   float32: { round: float32, store: float32 },
   bfloat16: { round: float32, store: (x: number) => nearest(x, 'bfloat16') },
-};
+} satisfies Record<string, Arithmetic>;
 
 interface Expected {
   out: Float64Array;
@@ -131,7 +132,11 @@ function reference(problem: Problem, { round, store }: Arithmetic): Expected {
   return { out, gradQkv: gradQkv.map((x, i) => store(isScaled(i) ? round(x * scale) : x)), size };
 }
 
-type DType = keyof typeof plain;
+const expectedOf = memoize((problem: Problem, arithmetic: keyof typeof arithmetics) =>
+  reference(problem, arithmetics[arithmetic]),
+);
+
+type DType = 'float32' | 'bfloat16';
 
 /** The same problem with inputs that the dtype can hold. */
 function heldBy(dtype: DType, problem: Problem): Problem {
@@ -181,7 +186,7 @@ function partsOf<T extends Float32Array | Float64Array>(gradQkv: T, { shape }: P
 async function expectAccurate(target: Target, problem: Problem, dtype: DType): Promise<void> {
   const held = heldBy(dtype, problem);
   const actual = await compute(target, held, dtype);
-  const [expected, allowed] = [reference(held, oracle), reference(held, plain[dtype])];
+  const [expected, allowed] = [expectedOf(held, 'exact'), expectedOf(held, dtype)];
   expectAsGoodAsFloat32(actual.out, expected.out, allowed.out);
   const size = Math.max(expected.size, distance(expected.gradQkv, new Float64Array(expected.gradQkv.length)));
   const [gradients, oracles, plains] = [actual, expected, allowed].map(({ gradQkv }) =>
@@ -403,9 +408,9 @@ describe.each(ways.filter(([target]) => target.startsWith('cuda')))(
 
 it('the gradient of the reference equals finite differences', () => {
   const problem = problemOf(2, 6, 4, 2, 3);
-  const { gradQkv } = reference(problem, oracle);
+  const { gradQkv } = reference(problem, arithmetics.exact);
   const objective = (qkv: Float64Array): number => {
-    const { out } = reference({ ...problem, qkv: qkv as unknown as Float32Array }, oracle);
+    const { out } = reference({ ...problem, qkv: qkv as unknown as Float32Array }, arithmetics.exact);
     return out.reduce((sum, x, i) => sum + x * problem.gradOut[i]!, 0);
   };
   const at = Float64Array.from(problem.qkv);

@@ -87,7 +87,7 @@ describe.each(ways)('the KV cache on %s in %s', (target, dtype) => {
       decoding.append(draft);
       const before = await decoding.contents();
       using tree = decoding.tree([{ parents: [-1, -1, -1, -1, -1], rows: [] }]);
-      using qkv = decoding.qkv(chain(5).flatMap(() => [...random.floats(rowWidth(shape), 2)]));
+      using qkv = decoding.qkv(chain(5).map(() => random.floats(rowWidth(shape), 2)));
       using table = device.zeros([3, shape.headDim]);
       const [path, counts] = [device.tensor(Int32Array.of(2, 4), [1, 2]), device.tensor(Int32Array.of(2))];
       const change = async (after: () => void): Promise<void> => {

@@ -17,6 +17,7 @@ import { bfloat16Targets, isEmulated, onAllVariants, onDevice, targets } from '.
 import { foretokenError } from '../../support/errors';
 import { checkGradients } from '../../support/gradcheck';
 import { encode, nearest, representable } from '../../support/half';
+import { memoize } from '../../support/memoize';
 import { Random } from '../../support/random';
 
 /** Rows, inputs, outputs. Each of the three products sums over one of them. */
@@ -48,8 +49,6 @@ const moreRowsThanDecodingHas = [
   [257, 33, 7],
 ] as const;
 
-const random = new Random(61);
-
 interface Problem {
   rows: number;
   inputs: number;
@@ -64,6 +63,7 @@ interface Problem {
 }
 
 function problemOf(rows: number, inputs: number, outputs: number): Problem {
+  const random = new Random(61 * rows + inputs);
   const [x, gradY] = [random.floats(rows * inputs, 2), random.floats(rows * outputs, 2)];
   const [weight, gradWeight] = [random.floats(outputs * inputs), random.floats(outputs * inputs)];
   const [bias, gradBias] = [random.floats(outputs, 4), random.floats(outputs, 4)];
@@ -97,6 +97,9 @@ function reference(problem: Problem, round: Rounding): Float64Array[] {
   }
   return [y, gradX, gradWeight, gradBias];
 }
+
+const oracleOf = memoize((problem: Problem) => reference(problem, exact));
+const plainOf = memoize((problem: Problem) => reference(problem, float32));
 
 const toBFloat16 = (values: Float64Array): Float64Array => values.map((value) => nearest(value, 'bfloat16'));
 
@@ -134,10 +137,10 @@ function runInBFloat16(device: Device, problem: Problem): Tensor[] {
 function expectGoodInBFloat16(
   problem: Problem,
   results: readonly Float32Array[],
-  rounding: Rounding = float32,
+  plain = plainOf(problem),
 ): void {
   const [y, wideY, gradX, gradWeight, gradBias] = results;
-  const [oracle, plain] = [reference(problem, exact), reference(problem, rounding)];
+  const oracle = oracleOf(problem);
   expectAsGoodAsFloat32(y!, oracle[0]!, toBFloat16(plain[0]!));
   expectAsGoodAsFloat32(wideY!, oracle[0]!, plain[0]!);
   expectAsGoodAsFloat32(gradX!, oracle[1]!, toBFloat16(plain[1]!));
@@ -161,16 +164,16 @@ async function expectNothingAdded(device: Device, problem: Problem): Promise<voi
   expectSameBits((await gradWeight.data()) as Float32Array, problem.gradWeight);
   expectSameBits((await gradBias.data()) as Float32Array, problem.gradBias);
   add();
-  const [, , sums, columns] = reference(problem, float32);
-  expectAsGoodAsFloat32(await take(gradWeight), reference(problem, exact)[2]!, sums!);
-  expectAsGoodAsFloat32(await take(gradBias), reference(problem, exact)[3]!, columns!);
+  const [oracle, plain] = [oracleOf(problem), plainOf(problem)];
+  expectAsGoodAsFloat32(await take(gradWeight), oracle[2]!, plain[2]!);
+  expectAsGoodAsFloat32(await take(gradBias), oracle[3]!, plain[3]!);
 }
 
 describe.each(targets)('%s', (target) => {
   test.each([...shapes, ...wideShapes])('%i rows, %i inputs, %i outputs', async (...shape) => {
     const problem = problemOf(...shape);
     const [packed, ...results] = await onAllVariants(target, (device) => run(device, problem));
-    const [oracle, plain] = [reference(problem, exact), reference(problem, float32)];
+    const [oracle, plain] = [oracleOf(problem), plainOf(problem)];
     results.forEach((result, i) => expectAsGoodAsFloat32(result, oracle[i]!, plain[i]!));
     expectSameBits(packed!, results[0]!);
   });
@@ -184,7 +187,7 @@ describe.each(targets)('%s', (target) => {
       const [weight, bias] = [device.tensor(problem.weight, [outputs, inputs]), device.tensor(problem.bias)];
       return [linear(x, packWeight(weight), bias), linear(x, weight, bias)];
     });
-    expectAsGoodAsFloat32(packed!, reference(problem, exact)[0]!, reference(problem, float32)[0]!);
+    expectAsGoodAsFloat32(packed!, oracleOf(problem)[0]!, plainOf(problem)[0]!);
     expectSameBits(packed!, plain!);
   });
 
@@ -209,6 +212,7 @@ describe.each(targets)('%s', (target) => {
   });
 
   test('gradients', async () => {
+    const random = new Random(62);
     await onDevice(target, async (device) => {
       const inputs = [
         { data: random.floats(2 * 3 * 7), shape: [2, 3, 7] },
@@ -224,7 +228,7 @@ describe.each(bfloat16Targets)('bfloat16 on %s', (target) => {
   test.each([...shapes, ...wideShapes])('%i rows, %i inputs, %i outputs', async (...shape) => {
     const problem = inBFloat16(problemOf(...shape));
     const results = await onAllVariants(target, (device) => runInBFloat16(device, problem));
-    expectGoodInBFloat16(problem, results, target === 'cuda' ? cutOff : float32);
+    expectGoodInBFloat16(problem, results, target === 'cuda' ? reference(problem, cutOff) : plainOf(problem));
   });
 
   test('matrices that begin between vectors', async () => {
@@ -241,7 +245,7 @@ describe.each(bfloat16Targets)('bfloat16 on %s', (target) => {
       const gradX = new Tensor(device, native.linearBackwardInput(gradY.handle, weight.handle));
       return [linear(x, weight, device.tensor(problem.bias), 'float32'), gradX.cast('float32')];
     });
-    const [oracle, plain] = [reference(problem, exact), reference(problem, float32)];
+    const [oracle, plain] = [oracleOf(problem), plainOf(problem)];
     expectAsGoodAsFloat32(y!, oracle[0]!, plain[0]!);
     expectAsGoodAsFloat32(gradX!, oracle[1]!, toBFloat16(plain[1]!));
   });
@@ -321,7 +325,7 @@ for (const target of targets.filter(isEmulated))
       const rounded = await withCublas((device) => products(device, problem, 'bfloat16'));
       problem.bias.fill(0);
       expectGoodInBFloat16(problem, rounded);
-      const [oracle, plain] = [reference(problem, exact), reference(problem, float32)];
+      const [oracle, plain] = [oracleOf(problem), plainOf(problem)];
       [y!, ...gradients].forEach((result, i) => expectAsGoodAsFloat32(result, oracle[i]!, plain[i]!));
     });
 

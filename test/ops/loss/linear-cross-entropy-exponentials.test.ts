@@ -5,8 +5,8 @@ import { bfloat16Targets, isEmulated, onEachVariant } from '../../support/device
 import { representable } from '../../support/half';
 import {
   expectAccurate,
-  expectedOf,
   expectSameChunks,
+  oracleOf,
   randomProblem,
   runLoss,
   type LossRun,
@@ -30,7 +30,7 @@ const run = (device: Device, problem: LossProblem, chunkRows?: number): Promise<
 /** Two roundings to bfloat16: of the exponentials, and of the hidden states times their row's factor. */
 function expectGood(actual: LossRun, problem: LossProblem): void {
   expect(actual.rank ?? null).toBeNull();
-  expectAccurate({ ...actual, rank: expectedOf(problem).oracle.rank }, problem, 2);
+  expectAccurate({ ...actual, rank: oracleOf(problem).rank }, problem, 2);
 }
 
 const shapes = [
