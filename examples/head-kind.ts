@@ -1,7 +1,7 @@
 /**
- * Writing a new head kind: a class whose constructor makes the layers and whose `forward` serves training and drafting
- * alike. This one adds a gated product of head 1's output to it, feature by feature. The model learns this file by heart,
- * then recites it with what the new heads draft.
+ * Defines a new head kind: a class whose constructor makes the layers and whose `forward` computes them in training and drafting. This
+ * kind adds a gated product of head 1's output to that output, feature by feature. The model learns this file by heart, then recites
+ * it with drafts of the new heads.
  *
  *   node --require ./scripts/typescript-hook.js examples/head-kind.ts
  */
@@ -27,7 +27,7 @@ import {
 const STEPS = 250;
 
 class GatedHeads implements Heads {
-  /** Heads do not need each other's drafts, read what head 1 reads, and look at their own row alone: no KV cache. */
+  /** Heads do not read each other's drafts. They read head 1's output, and only their own row, so they need no KV cache. */
   readonly chained = false;
   readonly readHidden = true;
   readonly readRoot = false;
@@ -37,7 +37,7 @@ class GatedHeads implements Heads {
   constructor({ store, config, numHeads }: HeadsContext) {
     const { hiddenSize, rmsNormEps, initStd } = config;
     for (let k = 2; k <= numHeads; k++) {
-      // These become names in checkpoints: mtp.heads.2.gate.weight, mtp.heads.2.value.weight, mtp.heads.2.norm.weight, …
+      // Names in checkpoints: mtp.heads.2.gate.weight, mtp.heads.2.value.weight, mtp.heads.2.norm.weight, …
       const parts = [
         { name: 'gate', rows: hiddenSize },
         { name: 'value', rows: hiddenSize },

@@ -1,6 +1,6 @@
 /**
- * The fused unembedding and cross-entropy as a function on plain typed arrays: losses, gradients and per-row results,
- * without logits ever existing whole.
+ * Calls the fused unembedding and cross-entropy on plain typed arrays: losses, gradients and per-row results, from logits that never
+ * exist as a whole.
  *
  *   node --require ./scripts/typescript-hook.js examples/loss-on-arrays.ts
  */
@@ -8,7 +8,7 @@ import { linearCrossEntropy, openDevice, scope } from '../lib';
 
 async function main(): Promise<void> {
   const [heads, rows, dim, vocab] = [2, 4, 3, 5];
-  // Two heads of four rows each, one unembedding for both. -100 marks a row without a target: it costs nothing.
+  // Two heads of four rows each share one unembedding. -100 marks a row without a target, which takes no time.
   const hidden = Float32Array.from({ length: heads * rows * dim }, (_, i) => Math.sin(i));
   const unembedding = Float32Array.from({ length: vocab * dim }, (_, i) => Math.cos(i));
   const targets = Int32Array.of(1, 4, 0, -100, 2, 3, -100, -100);

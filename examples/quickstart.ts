@@ -1,6 +1,6 @@
 /**
  * Trains a byte-level model with four heads on the TypeScript declaration files in node_modules, then continues held-out
- * text with and without speculation and reports what speculation gives. No download; about two minutes on two cores.
+ * text with and without speculation and reports the speedup. Downloads nothing, and takes about two minutes on two cores.
  *
  *   npm run quickstart
  */
@@ -19,11 +19,11 @@ import { stream, table } from './quickstart/show';
 
 const DIRECTORY = join('.foretoken', 'quickstart');
 const STEPS = 2000;
-// Prompt and continuation stay within the length of the rows that were trained on.
+// Prompt and continuation are no longer than the rows of the training.
 const PROMPT_BYTES = 112;
 const NEW_TOKENS = 128;
 const PROMPTS = 12;
-// One guess from each head, one after another: the smallest tree that uses them all.
+// One draft of each head, one after another: the smallest tree that uses all heads.
 const SPECULATION = { tree: 'chain' } as const;
 const SAMPLED = { temperature: 0.7, topP: 0.95, seed: 1 };
 
@@ -45,12 +45,12 @@ async function main(): Promise<void> {
       numAttentionHeads: 6,
       maxPositionEmbeddings: 2048,
       tieWordEmbeddings: true,
-      // About 1 / sqrt(hiddenSize): what suits a model of thousands of millions is far too small for this one.
+      // About 1 / sqrt(hiddenSize); the usual 0.02, for models of billions of parameters, is far too small here.
       initializerRange: 0.072,
       mtp: { kind: 'rooted', numHeads: 4 },
     },
     steps: STEPS,
-    // Small batches: in a minute or two many steps teach more than large ones.
+    // Small batches, because in two minutes many small steps teach more than a few large ones.
     batchSize: 2,
     sequenceLength: 256,
     learningRate: { schedule: 'cosine', peak: 3e-3, warmupSteps: 200, minimumRatio: 0.05 },

@@ -1,6 +1,6 @@
 /**
- * Streaming generation: pieces of text as they are made, stopped by a stop string, a limit or an AbortSignal, with
- * statistics at the end. The quickstart and examples/train.ts leave models to run it with.
+ * Generates text as a stream of pieces, until a stop string, a limit or an AbortSignal, and prints statistics at the end. Needs a
+ * model, as the quickstart and examples/train.ts leave.
  *
  *   node --require ./scripts/typescript-hook.js examples/stream.ts [MODEL]
  */

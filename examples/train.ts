@@ -1,7 +1,6 @@
 /**
- * Training from a script: a small model with four heads on the text files of a folder (this project's own sources unless
- * another is given). Ctrl-C ends the run in order, with a checkpoint. `resume: OUTPUT` would go on from the newest
- * checkpoint; this script begins afresh instead.
+ * Trains a small model with four heads on the text files of a folder, by default this project's sources. Ctrl-C ends the run with a
+ * checkpoint. `resume: OUTPUT` would continue from the newest checkpoint; this script starts a new run instead.
  *
  *   node --require ./scripts/typescript-hook.js examples/train.ts [FOLDER]
  */

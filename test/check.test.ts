@@ -1,4 +1,4 @@
-// What a caller gives is checked at the call, and refused by name: unknown options, wrong types, what cannot be read.
+// Checkers refuse unknown options, wrong types and unreadable values at the call, by name.
 import {
   arrayOf,
   boolean,
@@ -50,7 +50,7 @@ const SCHEMA: Schema<Options> = {
 const given = (options: unknown): Options => checkOptions('run', options as Options, SCHEMA);
 
 describe('options', () => {
-  test('that are right come back as a copy, without those that are undefined', () => {
+  test('that are valid are returned as a copy, without undefined ones', () => {
     const stop = ['a'];
     const options = { tokenizer: 't', stop, end: null, maxTokens: undefined, inner: { peak: 0.5 } };
     const checked = given(options);
@@ -91,13 +91,13 @@ describe('options', () => {
   });
 
   test.each([[null], [undefined], [3], ['text'], [[]], [new Map()], [() => 1]])(
-    '%p are no options',
+    '%p is refused as options',
     (options) => {
       expect(() => given(options)).toThrow(invalid('run: options'));
     },
   );
 
-  test('that throw when they are read', () => {
+  test('that throw when they are read are refused', () => {
     const fail = (): never => {
       throw new RangeError('not today');
     };

@@ -9,7 +9,7 @@ describe('ForetokenError', () => {
     expect(String(error)).toBe('ForetokenError: model.safetensors: truncated');
   });
 
-  it('keeps a stack that begins where it was made', () => {
+  it('has a stack that begins where it was constructed', () => {
     expect(new ForetokenError('INTERNAL', 'x').stack).toContain('errors.test');
   });
 });

@@ -16,7 +16,7 @@ import { TemporaryDirectory } from './support/temporary';
 const directory = new TemporaryDirectory();
 
 describe('writeFileAtomic', () => {
-  it('writes text and bytes, makes the directory and leaves nothing else there', async () => {
+  it('writes text and bytes, makes the directory and leaves no other file', async () => {
     await writeFileAtomic(directory.at('a/b/text'), 'héllo');
     await writeFileAtomic(directory.at('a/b/bytes'), Uint8Array.of(0, 255));
     expect(readFileSync(directory.at('a/b/text'), 'utf8')).toBe('héllo');
@@ -24,7 +24,7 @@ describe('writeFileAtomic', () => {
     expect(readdirSync(directory.at('a/b'))).toEqual(['bytes', 'text']);
   });
 
-  it('keeps the old content, and leaves nothing beside it, when writing fails', async () => {
+  it('keeps the old content and leaves no other file if writing fails', async () => {
     const path = directory.write('file', 'old');
     const failing = writeFileAtomic(path, async (handle) => {
       await handle.write('half of the new');
@@ -35,7 +35,7 @@ describe('writeFileAtomic', () => {
     expect(readdirSync(directory.path)).toEqual(['file']);
   });
 
-  it('shows the old content until the new is complete', async () => {
+  it('keeps the old content until the new is complete', async () => {
     const path = directory.write('file', 'old');
     await writeFileAtomic(path, async (handle) => {
       await handle.write('new');
@@ -44,7 +44,7 @@ describe('writeFileAtomic', () => {
     expect(readFileSync(path, 'utf8')).toBe('new');
   });
 
-  it('names the file when the system refuses', async () => {
+  it('names the file if the system refuses', async () => {
     const path = join(directory.write('not-a-directory', ''), 'file');
     await expect(writeFileAtomic(path, 'x')).rejects.toEqual(
       foretokenError('FILE_ACCESS', 'cannot write', path),
@@ -79,7 +79,7 @@ describe('writeDirectoryAtomic', () => {
     expect(readdirSync(directory.path)).toEqual(['last']);
   });
 
-  it('keeps the old directory, and leaves nothing beside it, when filling fails', async () => {
+  it('keeps the old directory and leaves no other if filling fails', async () => {
     const path = directory.at('last');
     await writeDirectoryAtomic(path, fill('old'));
     const failing = writeDirectoryAtomic(path, async (temporary) => {
@@ -92,15 +92,15 @@ describe('writeDirectoryAtomic', () => {
   });
 });
 
-describe('what the system says', () => {
-  it.each([...getSystemErrorMap()])('is passed on in its own words: %d', (errno, [code, words]) => {
+describe('the message of a system error', () => {
+  it.each([...getSystemErrorMap()])('has the words of the system for error %d', (errno, [code, words]) => {
     const cause = Object.assign(new Error(`${code}: text for programmers, open 'x'`), { code, errno });
     expect(fileAccessError('write', 'a/b', cause)).toEqual(
       foretokenError('FILE_ACCESS', `cannot write a/b: ${words}`),
     );
   });
 
-  it('is the message of an error that is not of the system', () => {
+  it('is the message of the error if the error is not of the system', () => {
     expect(fileAccessError('read', 'a', new Error('the stream is closed')).message).toBe(
       'cannot read a: the stream is closed',
     );
@@ -108,21 +108,21 @@ describe('what the system says', () => {
 });
 
 describe('makeDirectory', () => {
-  it('makes a directory with those that it lies in, and leaves one that is there', async () => {
+  it('makes a directory with its missing parents, and keeps an existing one', async () => {
     await makeDirectory(directory.at('a/b/c'));
     writeFileSync(directory.at('a/b/c/file'), '');
     await makeDirectory(directory.at('a/b/c'));
     expect(readdirSync(directory.at('a/b/c'))).toEqual(['file']);
   });
 
-  it('passes on why the system refuses', async () => {
+  it('reports why the system refuses', async () => {
     const file = directory.write('file', '');
     await expect(makeDirectory(join(file, 'a/b'))).rejects.toMatchObject({ code: 'ENOTDIR' });
     await expect(makeDirectory(file)).rejects.toMatchObject({ code: 'EEXIST' });
   });
 
-  // Node's recursive mkdir turns this into ENOENT.
-  it('says that a file system is read-only', async () => {
+  // Node's recursive mkdir would report ENOENT.
+  it('reports that a file system is read-only', async () => {
     const mkdir = jest.spyOn(promises, 'mkdir');
     mkdir.mockRejectedValue(
       Object.assign(new Error('EROFS'), { code: 'EROFS', errno: -30, syscall: 'mkdir' }),
@@ -136,8 +136,8 @@ describe('makeDirectory', () => {
     }
   });
 
-  // Node's recursive mkdir never ends there.
-  it('ends where the system refuses to make anything', async () => {
+  // Node's recursive mkdir would never end.
+  it('ends if the system refuses to make any directory', async () => {
     if (process.platform !== 'linux') return;
     await expect(makeDirectory('/proc/foretoken/a')).rejects.toMatchObject({ code: 'ENOENT' });
   });
@@ -155,10 +155,10 @@ describe('reading', () => {
     await expect(readJson(path)).rejects.toEqual(foretokenError('CORRUPT_FILE', path, 'not JSON'));
   });
 
-  it('names a file that may not be read', async () => {
+  it('names a file without permission to read', async () => {
     const path = directory.write('secret', 'x');
     await chmod(path, 0);
-    if (process.getuid?.() === 0) return; // root may read everything
+    if (process.getuid?.() === 0) return; // root may read every file
     await expect(openForReading(path)).rejects.toEqual(
       foretokenError('FILE_ACCESS', path, 'permission denied'),
     );

@@ -4,7 +4,7 @@ import { outlineOfJson, parseJson } from '../lib/json';
 const nested = (depth: number) => `${'[{"a":'.repeat(depth / 2)}1${'}]'.repeat(depth / 2)}`;
 
 describe('parsing JSON', () => {
-  it('gives every value that was written', () => {
+  it('returns every value that JSON.stringify wrote', () => {
     fc.assert(
       fc.property(fc.json(), (text) => {
         expect(parseJson(text)).toEqual(JSON.parse(text));
@@ -12,7 +12,7 @@ describe('parsing JSON', () => {
     );
   });
 
-  it('refuses what is nested too deep to walk over, whatever the depth', () => {
+  it('refuses values that are nested too deeply for recursive functions, whatever the depth', () => {
     expect(parseJson(nested(256))).toEqual(JSON.parse(nested(256)));
     for (const depth of [258, 1_000_000]) {
       expect(() => parseJson(nested(depth))).toThrow('it is nested more than 256 deep');
@@ -21,7 +21,7 @@ describe('parsing JSON', () => {
 });
 
 describe('the outline of JSON', () => {
-  it('has every key of the outermost object, also those that are written twice', () => {
+  it('has every key of the outermost object, including repeated keys', () => {
     expect(outlineOfJson('{"a": "b", "c": {"d": ["e", "f"]}, "a\\"\\\\": ",{", "a": 1}').keys).toEqual([
       'a',
       'c',
@@ -37,7 +37,7 @@ describe('the outline of JSON', () => {
     );
   });
 
-  it('is made of strings of any length and any number of escapes', () => {
+  it('is right for strings of any length with any number of escapes', () => {
     const text = '\\"'.repeat(5_000_000);
     expect(outlineOfJson(`{"a": {"b": "${text}"}, "c": "${'\\\\'.repeat(5_000_000)}"}`)).toEqual({
       depth: 2,

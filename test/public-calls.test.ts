@@ -1,5 +1,5 @@
-// Every public function and constructor refuses what it was not made for at the call, by name: unknown options, misspelt
-// ones, wrong types, missing arguments. A function that is exported anew must be entered in test/support/public-calls.ts.
+// Every public function and constructor refuses unknown and misspelt options, wrong types and missing arguments at the call, by name.
+// A new export must be added to test/support/public-calls.ts.
 import fc from 'fast-check';
 import * as foretoken from '../lib';
 import { NOT_CALLED, publicCalls, type PublicCall, type Stage } from './support/public-calls';
@@ -12,7 +12,7 @@ let stage: Stage;
 const before = process.cwd();
 
 beforeEach(async () => {
-  // Where paths lead that are made up.
+  // For files with made-up paths.
   process.chdir(temporary.path);
   const device = foretoken.openDevice('cpu', { threads: 1, memoryLimit: 512e6 });
   const model = new foretoken.MtpModel(device, { vocabSize: 300, ...tinyModel('medusa', 3) }, { seed: 1 });
@@ -36,7 +36,7 @@ afterEach(async () => {
   stage.device.dispose();
 });
 
-/** What a call throws, or rejects with; undefined where it succeeds, whose result is freed. */
+/** Returns the error that a call throws or rejects with; undefined if the call succeeds, whose result is then freed. */
 async function failure({ call, args }: PublicCall): Promise<unknown> {
   const given = Object.values(args);
   try {
@@ -71,7 +71,7 @@ const trap = new Proxy(
   },
 );
 
-/** What no argument is. */
+/** Values that no argument allows. */
 const wrong = (): [string, unknown][] => [
   ['a symbol', Symbol('x')],
   ['a proxy that throws', trap],
@@ -79,7 +79,7 @@ const wrong = (): [string, unknown][] => [
   ['a date', new Date()],
 ];
 
-/** What some arguments are and others are not. */
+/** Values that some arguments allow and others do not. */
 const doubtful = fc.oneof(
   fc.constantFrom<unknown>(
     null,
@@ -113,7 +113,7 @@ const doubtful = fc.oneof(
   }),
 );
 
-/** Refused by name, and neither a slip of JavaScript's nor of the code. */
+/** Expects a ForetokenError that names the argument, not an error of JavaScript or of the code. */
 function expectRefusal(error: unknown, name: string, argument: string): void {
   expect(error).toMatchObject({ name: 'ForetokenError' });
   const { code, message } = error as foretoken.ForetokenError;
@@ -124,11 +124,11 @@ function expectRefusal(error: unknown, name: string, argument: string): void {
   expect(message.toLowerCase()).toContain(argument.toLowerCase());
 }
 
-/** The name of an option in another way of writing. */
+/** Spells the name of an option in another way. */
 const snakeCase = (name: string): string =>
   name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`) + '_';
 
-test('every public function is there', () => {
+test('every public function has an entry', () => {
   const functions = Object.entries(foretoken).filter(([, value]) => typeof value === 'function');
   const covered = new Set(Object.keys(publicCalls(stage)).map((name) => name.split(/[.:]/)[0]!));
   const missing = functions
@@ -147,7 +147,7 @@ test('the valid calls succeed', async () => {
   expect(failed).toEqual([]);
 });
 
-/** Runs a check on every entry, and names those that do not pass. */
+/** Runs a check on every entry, and names the entries that fail. */
 async function forEvery(check: (name: string, entry: PublicCall) => Promise<void>): Promise<void> {
   const problems: string[] = [];
   for (const [name, entry] of Object.entries(publicCalls(stage))) {
@@ -165,7 +165,7 @@ const withArgument = (entry: PublicCall, argument: string, value: unknown): Publ
   args: { ...entry.args, [argument]: value },
 });
 
-/** A message calls options that are no object at all simply options. */
+/** Names an argument as messages do: options that are not an object are called options. */
 const isOptions = ({ options }: PublicCall, argument: string): boolean =>
   argument === options || argument === 'init';
 
@@ -208,7 +208,7 @@ test('unknown, misspelt and wrong options are refused by name', async () => {
   });
 });
 
-test('whatever is given, a call succeeds or is refused by name', async () => {
+test('with any arguments, a call succeeds or is refused by name', async () => {
   const calls = publicCalls(stage);
   const arguments_ = Object.entries(calls).flatMap(([name, { args, options }]) => [
     ...Object.keys(args).map((argument) => ({ name, argument, option: undefined as string | undefined })),

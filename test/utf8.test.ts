@@ -9,7 +9,7 @@ describe('firstInvalidUtf8', () => {
     fc.constantFrom(0xe0, 0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff),
   );
 
-  it('finds none exactly where Node finds UTF-8', () => {
+  it('returns -1 exactly for bytes that Node accepts as UTF-8', () => {
     fc.assert(
       fc.property(fc.array(bytes, { maxLength: 6 }), (array) => {
         const data = Uint8Array.from(array);
@@ -19,7 +19,7 @@ describe('firstInvalidUtf8', () => {
     );
   });
 
-  it('gives the end of the longest valid beginning', () => {
+  it('returns the end of the longest valid beginning', () => {
     fc.assert(
       fc.property(
         fc.string({ unit: 'binary' }),
@@ -37,7 +37,7 @@ describe('firstInvalidUtf8', () => {
 });
 
 describe('decodeUtf8', () => {
-  it('gives back every text, without the byte order mark at its beginning', () => {
+  it('returns every text, without the byte order mark at its beginning', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), (text) => {
         expect(decodeUtf8('x', Buffer.from(`\ufeff${text}`))).toBe(text);

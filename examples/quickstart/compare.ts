@@ -7,7 +7,7 @@ import type { Tokenizer } from '../../lib/model/tokenizer';
 /** Plain and speculative decoding of the same prompts. */
 export interface Comparison {
   identical: boolean;
-  /** Median over the prompts of speculative over plain tokens per second. */
+  /** Tokens per second of speculative over plain decoding, median over the prompts. */
   speedup: number;
   tokensPerStep: number;
   /** Tokens per second, medians over the prompts. */
@@ -48,7 +48,7 @@ export async function compare(
   prompts: readonly string[],
   options: GenerateOptions,
 ): Promise<Comparison> {
-  // Once without measuring: warms up the compiler of JavaScript and lets the planner measure its trees.
+  // A run without measurement warms up the compiler of JavaScript and lets the planner measure its trees.
   for (const prompt of prompts) {
     await run(model, tokenizer, prompt, { ...options, speculation: 'none' });
     await run(model, tokenizer, prompt, options);

@@ -3,23 +3,23 @@ import { dirname, join } from 'node:path';
 import { TokenFile, writeTokenFile } from '../../lib/train/data';
 import type { Tokenizer } from '../../lib/model/tokenizer';
 
-/** Share of typescript.d.ts, from its end, that is not trained on. */
+/** Held-out share of typescript.d.ts, at its end. */
 const HELD_OUT = 0.2;
 
-/** How often the rest of typescript.d.ts is among the documents: a seventh of the text, but the kind that is held out. */
+/** How often the documents contain the rest of typescript.d.ts, which is a seventh of the text but resembles the held-out part. */
 const REPEATS = 3;
 
 export interface Corpus {
   data: TokenFile;
-  /** Share of all tokens, from the end, that is held out. */
+  /** Held-out share of all tokens, at the end. */
   heldOut: number;
-  /** The held-out text itself. */
+  /** The held-out text. */
   heldOutText: string;
 }
 
 /**
- * The TypeScript declaration files that come with the compiler: a few megabytes of real text on every machine that has
- * this project. typescript.d.ts comes last, so that its end can be held out; lib.webworker.d.ts repeats lib.dom.d.ts.
+ * Tokenizes the declaration files of the TypeScript compiler, a few megabytes of real text on every machine that has this project.
+ * typescript.d.ts is last, so that its end can be held out. lib.webworker.d.ts is left out, because it repeats lib.dom.d.ts.
  */
 export async function prepareDeclarations(tokenizer: Tokenizer, path: string): Promise<Corpus> {
   const folder = dirname(require.resolve('typescript/lib/typescript.d.ts'));

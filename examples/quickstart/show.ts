@@ -5,10 +5,10 @@ import type { MtpModel } from '../../lib/model/model';
 import type { Tokenizer } from '../../lib/model/tokenizer';
 import { showsColours } from '../../lib/terminal';
 
-/** Bytes of the prompt that are shown. */
+/** Number of bytes of the prompt to show. */
 const SHOWN = 120;
 
-/** Streams a continuation behind the end of its prompt; steps are told apart by colours on a terminal, elsewhere by bars. */
+/** Prints the end of a prompt and streams its continuation. Colours separate steps on a terminal, bars elsewhere. */
 export async function stream(
   model: MtpModel,
   tokenizer: Tokenizer,
@@ -21,7 +21,7 @@ export async function stream(
   out.write('\n');
 }
 
-/** Rows of a table with aligned columns. */
+/** Formats rows as a table with aligned columns. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
   return rows

@@ -1,4 +1,4 @@
-// The examples as they are run from the README, each in a process and a working directory of its own.
+// Runs the examples as README.md shows, each in a process and a working directory of its own.
 import { existsSync } from 'node:fs';
 import { startScript, type Ended } from '../support/process';
 import { TemporaryDirectory } from '../support/temporary';
@@ -10,7 +10,7 @@ async function runExample(name: string, ...argv: string[]): Promise<Ended> {
   return startScript(`examples/${name}.ts`, argv, { cwd: temporary.path }).ended;
 }
 
-/** All numbers behind `label`, wherever it stands. */
+/** Finds all numbers after `label`. */
 function numbersAfter(label: string, text: string): number[] {
   const list = '(-?[\\d.]+(?:[ ,]+-?[\\d.]+)*)';
   return [...text.matchAll(new RegExp(`${label} ${list}`, 'g'))].flatMap((found) =>
@@ -18,7 +18,7 @@ function numbersAfter(label: string, text: string): number[] {
   );
 }
 
-it('loss-on-arrays prints the losses that plain arithmetic gives', async () => {
+it('loss-on-arrays prints the losses of plain arithmetic', async () => {
   const { code, stdout, stderr } = await runExample('loss-on-arrays');
   expect([code, stderr]).toEqual([0, '']);
   const [rows, dim, vocab] = [4, 3, 5];
@@ -42,13 +42,13 @@ it('loss-on-arrays prints the losses that plain arithmetic gives', async () => {
   expect(stdout.match(/^0\.0000 {2}0\.0000 {2}0\.0000$/gm)).toHaveLength(3); // rows without a target
 });
 
-it('train learns and saves; stream generates with what it saved', async () => {
+it('train learns and saves a model; stream generates with the model', async () => {
   const trained = await runExample('train');
   expect([trained.code, trained.stderr]).toEqual([0, '']);
   const losses = numbersAfter('loss', trained.stdout);
   expect(losses).toHaveLength(5);
   expect(losses.at(-1)).toBeLessThan(losses[0]!);
-  // Bytes drawn at random need 8 bits.
+  // Random bytes need 8 bits.
   expect(numbersAfter('held-out text:', trained.stdout)[0]).toBeLessThan(5);
   const checkpoint = /^the model is in (.+)$/m.exec(trained.stdout)![1]!;
   expect(existsSync(temporary.at(`${checkpoint}/model.safetensors`))).toBe(true);

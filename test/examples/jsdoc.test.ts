@@ -1,4 +1,4 @@
-// The examples in the JSDoc of public names compile as they stand, as a module of a project that has the package.
+// Each @example in the JSDoc of a public name compiles as a module of a project that has the package.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { globSync } from 'tinyglobby';
@@ -9,7 +9,7 @@ jest.setTimeout(60_000);
 const temporary = new TemporaryDirectory();
 const root = path.join(__dirname, '../..');
 
-/** The code of each @example, under the name that the comment is of. */
+/** Finds the code of each @example, by the documented name. */
 function examples(): Map<string, string> {
   const found = new Map<string, string>();
   for (const file of globSync('lib/**/*.ts', { cwd: root })) {
@@ -28,7 +28,7 @@ function examples(): Map<string, string> {
   return found;
 }
 
-test('the most used names have an example, and each compiles', () => {
+test('the most used names have an example, and each example compiles', () => {
   const all = examples();
   expect([...all.keys()].sort()).toEqual(
     [

@@ -30,7 +30,7 @@ async function saved(model: MtpModel): Promise<string> {
   return temporary.at('model');
 }
 
-/** Writes the model's tensors again, changed. */
+/** Changes the model's tensors and writes them again. */
 async function rewrite(
   directory: string,
   change: (tensors: Map<string, NamedTensor>) => void,
@@ -150,7 +150,7 @@ it.each<MtpModelOptions>([
   ['medusa', 2, { tieWordEmbeddings: true }],
   ['sequential', 2, { modelType: 'qwen2' }],
   ['parallel', 1, { modelType: 'qwen3', numHiddenLayers: 1 }],
-])('what was saved is loaded: %s heads, %d', async (...options) => {
+])('loads what saveModel saved: %s heads, %d', async (...options) => {
   using model = makeModel(...options);
   const before = native.liveTensors();
   const loaded = await loadModel(device, await saved(model));
@@ -161,7 +161,7 @@ it.each<MtpModelOptions>([
   expect(native.liveTensors()).toBe(before);
 });
 
-it.each(['float32', 'int8'] as const)('tells how far loading is, up to all weights, in %s', async (dtype) => {
+it.each(['float32', 'int8'] as const)('reports progress up to all weights, in %s', async (dtype) => {
   using model = makeModel('parallel', 2);
   const seen: number[] = [];
   const loaded = await loadModel(device, await saved(model), {
@@ -177,7 +177,7 @@ it.each(['float32', 'int8'] as const)('tells how far loading is, up to all weigh
   expect(seen.at(-1)).toBe(model.parameters.size);
 });
 
-it('puts each stored tensor where its layer reads it', async () => {
+it('loads each stored tensor into its layer', async () => {
   using model = makeModel('parallel', 1);
   const directory = await saved(model);
   await rewrite(directory, (tensors) => {
@@ -193,7 +193,7 @@ it('puts each stored tensor where its layer reads it', async () => {
   loaded.model.dispose();
 });
 
-it('what decoding has packed is forgotten when other weights are loaded', async () => {
+it('loading other weights discards packed weights', async () => {
   using model = makeModel('parallel', 1);
   const directory = await saved(model);
   const packed = model.unembedding.packed();
@@ -201,7 +201,7 @@ it('what decoding has packed is forgotten when other weights are loaded', async 
   expect(packed.disposed).toBe(true);
 });
 
-describe('checkpoints of others', () => {
+describe('loads checkpoints of other programs', () => {
   const bits = new Map([
     ['BF16', { one: 0x3f80, minusHalf: 0xbf00, smallest: [0x0001, 2 ** -133] }],
     ['F16', { one: 0x3c00, minusHalf: 0xb800, smallest: [0x0001, 2 ** -24] }],
@@ -221,7 +221,7 @@ describe('checkpoints of others', () => {
     loaded.model.dispose();
   });
 
-  it('with rotary frequencies, and an unembedding that is tied anyway', async () => {
+  it('with rotary frequencies, and with the unembedding of a tied model', async () => {
     using model = makeModel('parallel', 1, { tieWordEmbeddings: true });
     const directory = await saved(model);
     await rewrite(directory, (tensors) => {
@@ -249,7 +249,7 @@ describe('refuses', () => {
       ['"model.layers.1.self_attn.v_proj.weight"', 'missing'],
     ],
     [
-      'a tensor too many',
+      'an unexpected tensor',
       (tensors) =>
         tensors.set('extra', { name: 'extra', dtype: 'F32', shape: [1], data: new Float32Array(1) }),
       ['"extra"', 'no such tensor'],
@@ -277,7 +277,7 @@ describe('refuses', () => {
     expect(native.liveTensors()).toBe(before);
   });
 
-  it('heads that the checkpoint does not have', async () => {
+  it('a config.json with more heads than the checkpoint', async () => {
     changeConfig(directory, { mtp: { kind: 'parallel', num_heads: 3 } });
     await expect(loadModel(device, directory)).rejects.toEqual(
       foretokenError('CORRUPT_FILE', 'mtp.heads.3.'),
@@ -297,14 +297,14 @@ describe('refuses', () => {
     [{ num_attention_heads: 4096, num_key_value_heads: 4096 }, 'CORRUPT_FILE', ['self_attn', '32768']],
     [{ head_dim: 1e300 }, 'INVALID_CONFIG', ['headDim must be']],
     [{ max_position_embeddings: 2 ** 31 }, 'INVALID_CONFIG', ['maxPositionEmbeddings must be']],
-  ])('a config.json with %j, before it takes memory', async (change, code, parts) => {
+  ])('a config.json with %j, before allocating memory', async (change, code, parts) => {
     changeConfig(directory, change);
     const { peak } = device.memory();
     await expect(loadModel(device, directory)).rejects.toEqual(foretokenError(code, ...parts));
     expect(device.memory().peak).toBe(peak);
   });
 
-  it('to make a model that does not fit into memory, and says what makes it so large', () => {
+  it('to make a model that does not fit into memory, and names its sizes', () => {
     const before = native.liveTensors();
     const sizes = { hiddenSize: 2 ** 17, numHiddenLayers: 100, numAttentionHeads: 128, vocabSize: 2 ** 20 };
     for (const init of [{ seed: 1 }, {}, { masters: false, dtype: 'bfloat16' }] as const) {
@@ -315,7 +315,7 @@ describe('refuses', () => {
     }
   });
 
-  it('a config.json that is nested too deep, or not UTF-8', async () => {
+  it('a config.json that is nested too deeply, or not UTF-8', async () => {
     const path = join(directory, 'config.json');
     writeFileSync(path, `{"hidden_act": ${'['.repeat(1e5)}${']'.repeat(1e5)}}`);
     await expect(loadModel(device, directory)).rejects.toEqual(
@@ -332,7 +332,7 @@ describe('refuses', () => {
     await expect(loadModel(device, directory)).rejects.toEqual(foretokenError('INVALID_CONFIG', '200'));
   });
 
-  it('a config.json that is none', async () => {
+  it('a config.json that is not an object', async () => {
     writeFileSync(join(directory, 'config.json'), '[]');
     await expect(loadModel(device, directory)).rejects.toEqual(
       foretokenError('INVALID_CONFIG', 'config.json'),
@@ -341,7 +341,7 @@ describe('refuses', () => {
 });
 
 describe('findModel', () => {
-  it('takes a model, or the newest checkpoint of a run', async () => {
+  it('finds a model, or the newest checkpoint of a run', async () => {
     const model = temporary.write('model/config.json', '{}').replace('/config.json', '');
     expect(await findModel(model)).toBe(model);
     const files = ['config.json', 'model.safetensors', 'optimizer.safetensors', 'trainer_state.json'];
@@ -354,7 +354,7 @@ describe('findModel', () => {
     expect(await findModel(tokenizer, 'tokenizer.json')).toBe(tokenizer);
   });
 
-  it('says so when there is neither', async () => {
+  it('names a directory that has neither', async () => {
     await expect(findModel(temporary.path)).rejects.toEqual(foretokenError('FILE_ACCESS', temporary.path));
     await expect(findModel(temporary.at('none'))).rejects.toEqual(foretokenError('FILE_ACCESS', 'no such'));
   });

@@ -2,7 +2,7 @@ import { modelConfig, type ModelConfig, type ModelOptions } from '../../lib/mode
 import { configFromJson, configToJson } from '../../lib/model/config-json';
 import { foretokenError } from '../support/errors';
 
-// Files of real models, as published.
+// config.json of real models, as published.
 const llama2 = {
   _name_or_path: 'meta-llama/Llama-2-7b-hf',
   architectures: ['LlamaForCausalLM'],
@@ -108,7 +108,7 @@ const qwen25 = {
   use_sliding_window: false,
   vocab_size: 151936,
 };
-/** Qwen3 as transformers 5 writes it. */
+/** config.json of Qwen3 as transformers 5 writes it. */
 const qwen3 = {
   architectures: ['Qwen3ForCausalLM'],
   attention_bias: false,
@@ -139,7 +139,7 @@ const qwen3 = {
   vocab_size: 151936,
 };
 
-describe('files of others are read', () => {
+describe('reads files of other programs', () => {
   it.each<[string, object, Partial<ModelConfig>]>([
     ['Llama 2', llama2, { modelType: 'llama', ropeTheta: 10000, headDim: 128, eosTokenId: 2 }],
     ['Llama 3', llama3, { ropeTheta: 500000, numKeyValueHeads: 8, maxPositionEmbeddings: 8192 }],
@@ -150,7 +150,7 @@ describe('files of others are read', () => {
     expect(configFromJson({ ...json })).toMatchObject(expected);
   });
 
-  it('both spellings of the base of the rotary angles, and both at once', () => {
+  it('with either spelling of the base of the rotary angles, and with both', () => {
     const { rope_theta, ...without } = llama3;
     for (const json of [
       { ...without, rope_theta },
@@ -165,12 +165,12 @@ describe('files of others are read', () => {
     expect(configFromJson({ ...without, rope_parameters: { rope_type: 'default' } }).ropeTheta).toBe(10000);
   });
 
-  it('takes the epsilon of transformers where the file has none', () => {
+  it('with the epsilon of transformers, if the file has none', () => {
     const { rms_norm_eps: _, ...without } = llama3;
     expect(configFromJson(without).rmsNormEps).toBe(1e-6);
   });
 
-  it('takes null for a key that is not there, whatever the key', () => {
+  it('with null for any key as if the key were missing', () => {
     const plain = configFromJson(llama3);
     for (const name of [
       'head_dim',
@@ -225,7 +225,7 @@ it.each<[string, Partial<ModelOptions>]>([
   ['defaults', {}],
   ['everything else', { modelType: 'qwen2', ropeTheta: 1e6, tieWordEmbeddings: true, eosTokenId: 3 }],
   ['heads', { mtp: { kind: 'sequential', numHeads: 4 }, rmsNormEps: 1e-3, attentionBias: true }],
-])('what was written is read: %s', (_, options) => {
+])('reads what configToJson wrote: %s', (_, options) => {
   const sizes = { vocabSize: 100, hiddenSize: 64, numHiddenLayers: 2, numAttentionHeads: 4 };
   const config = modelConfig({ ...sizes, ...options });
   const json = JSON.parse(JSON.stringify(configToJson(config, 'bfloat16'))) as Record<string, unknown>;

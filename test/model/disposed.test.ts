@@ -1,4 +1,4 @@
-// What is used after it was disposed says so.
+// Uses of a disposed object fail with a message that says so.
 import { saveModel } from '../../lib/model/checkpoint';
 import { MtpModel } from '../../lib/model/model';
 import { openDevice, type Device } from '../../lib/tensor/device';
@@ -22,7 +22,7 @@ function disposedModel(): MtpModel {
   return model;
 }
 
-test('a model, its parameters and what is made of them', async () => {
+test('a model, its parameters and objects made from them', async () => {
   const model = disposedModel();
   const tokens = device.tensor(Int32Array.of(1));
   const disposed = (what: string): Error => foretokenError('INVALID_HANDLE', what, 'disposed');

@@ -1,4 +1,4 @@
-// Every parameter of every kind of model and heads has the gradient that differences of the loss show.
+// The gradient of every parameter of every kind of model and heads equals differences of the loss.
 import { registerHeadKind } from '../../lib/heads';
 import type { HeadInputs, HeadOutputs, Heads, HeadsContext } from '../../lib/heads/heads';
 import type { ModelOptions, ModelType } from '../../lib/model/config';
@@ -15,7 +15,7 @@ import { openTarget, targets } from '../support/devices';
 import { Random } from '../support/random';
 import { gradientsOf, randomBatch, relativeError, tinyModel } from '../support/training';
 
-/** A linear layer beside head 1's output. */
+/** Adds a linear layer of head 1's output to that output. */
 class AddedHeads implements Heads {
   readonly chained = false;
   readonly readHidden = true;
@@ -57,7 +57,7 @@ type Case = (typeof cases)[number];
 const numHeads = headWeights.length;
 const batch = randomBatch(4, { batch: 2, length: 10, heads: numHeads, vocab });
 
-/** A model whose norms and biases are no longer what they start as, where a wrong gradient might not show. */
+/** Makes a model with random norms and biases, because their initial values could hide a wrong gradient. */
 async function makeModel(device: Device, { kind, ...options }: Case): Promise<MtpModel> {
   const sizes = { ...tinyModel(kind, numHeads), hiddenSize: 8, intermediateSize: 12, vocabSize: vocab };
   const model = new MtpModel(device, { ...sizes, ...options, initializerRange: 0.3 }, { seed: 1 });
@@ -78,7 +78,7 @@ async function gradients(model: MtpModel): Promise<Map<string, Float32Array>> {
   return gradientsOf({ model });
 }
 
-/** The sum of all losses, weighted, in float64 from float32 losses of rows. */
+/** Sums the weighted losses in float64, from float32 losses of rows. */
 async function loss(model: MtpModel): Promise<number> {
   const rows = noGrad(() =>
     scope(() =>
@@ -96,7 +96,7 @@ async function loss(model: MtpModel): Promise<number> {
   return sum;
 }
 
-/** The slope of the loss along `direction` at a piece of a bucket, by differences (Richardson's extrapolation). */
+/** Measures the slope of the loss along `direction` at a piece of a bucket, by differences (Richardson's extrapolation). */
 async function slopeAt(
   model: MtpModel,
   value: Tensor,
@@ -136,7 +136,7 @@ describe.each(cases)('$modelType with $kind heads', (options) => {
       for (const { name, offset } of model.parameters.pieces(bucket)) {
         const gradient = expected.get(name)!;
         expect([name, norm(gradient) > 1e-3]).toEqual([name, true]);
-        // Half along the gradient, so that an error in any direction shows in one of two slopes.
+        // Half along the gradient and half along a random direction, so that the slope shows errors in any direction.
         const unit = random.floats(gradient.length);
         const [along, across] = [1 / norm(gradient), 1 / norm(unit)];
         const direction = gradient.map((x, i) => x * along + unit[i]! * across);

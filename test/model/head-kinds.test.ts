@@ -1,4 +1,4 @@
-// Every place that lists the kinds of heads lists all of them.
+// Help and docs list all kinds of heads.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { headKindNames } from '../../lib/heads';
@@ -6,7 +6,7 @@ import { runCli } from '../support/cli';
 
 const kinds = headKindNames();
 
-it('the built-in kinds are known', () => {
+it('the built-in kinds are registered', () => {
   expect(kinds).toEqual(['parallel', 'medusa', 'rooted', 'sequential']);
 });
 

@@ -1,4 +1,4 @@
-// Saving is killed at random moments: what is left is one model or the other, never some of both.
+// Kills a process that saves a model, at random moments. The directory then holds the old model or the new one, never parts of both.
 import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadModel, saveModel } from '../../lib/model/checkpoint';
@@ -57,7 +57,7 @@ it(`${KILLS} times`, async () => {
     loaded.model.dispose();
     seen[which]! += 1;
   }
-  // The instant without a config.json is short beside the writing.
+  // The instant without a config.json is short compared to the writing.
   expect(seen[0]! + seen[1]!).toBeGreaterThan(KILLS / 2);
   for (const model of models) model.dispose();
 });

@@ -40,7 +40,7 @@ async function expectModel(directory: string, model: MtpModel): Promise<void> {
   expect(await weightsOf(loaded)).toEqual(await weightsOf({ model }));
 }
 
-/** Brings the weights of a directory into two shards and an index, as large models have them. */
+/** Splits the weights of a directory into two shards with an index, as large models have them. */
 async function shard(directory: string): Promise<void> {
   const file = await readSafetensors(directory);
   const weightMap: Record<string, string> = {};
@@ -66,7 +66,7 @@ beforeEach(async () => {
 });
 afterEach(() => first.dispose());
 
-it('a new directory appears all at once, with nothing beside it', () => {
+it('a new directory appears complete, with nothing beside it', () => {
   expect(readdirSync(directory).sort()).toEqual(MODEL_FILES);
   expect(readdirSync(temporary.path)).toEqual(['model']);
 });
@@ -91,7 +91,7 @@ it('leaves everything else in the directory of an older model', async () => {
   await expectModel(directory, second);
 });
 
-it('follows a link to a directory, and a link to where there is none yet', async () => {
+it('follows a link to a directory, also to one that does not exist yet', async () => {
   const inode = statSync(directory).ino;
   symlinkSync('model', temporary.at('link'));
   using second = makeModel(2);
@@ -112,7 +112,7 @@ it('follows a link to a directory, and a link to where there is none yet', async
   );
 });
 
-it('puts a file of its own where a file of the older model is a link, and leaves what the link led to', async () => {
+it('replaces links among the files of the older model by files, and keeps the files that they led to', async () => {
   // As in the cache of Hugging Face's hub, where several revisions share their files.
   const blob = temporary.write('blobs/weights', readFileSync(`${directory}/model.safetensors`));
   const before = readFileSync(blob);
@@ -142,7 +142,7 @@ it('saves to the current directory', async () => {
   await expectModel(temporary.at('empty'), second);
 });
 
-it('fills a directory that is empty but for hidden files', async () => {
+it('fills a directory that has only hidden files', async () => {
   temporary.write('clone/.git/HEAD', 'ref: refs/heads/main');
   await saveModel(temporary.at('clone'), first, tokenizer);
   expect(readdirSync(temporary.at('clone')).sort()).toEqual(['.git', ...MODEL_FILES]);
@@ -152,14 +152,14 @@ it('fills a directory that is empty but for hidden files', async () => {
 it('removes the index and the shards of the older model, and no other weights', async () => {
   await shard(directory);
   await expectModel(directory, first);
-  temporary.write('model/adapter.safetensors', 'of somebody else');
+  temporary.write('model/adapter.safetensors', 'of another program else');
   using second = makeModel(2);
   await saveModel(directory, second, tokenizer);
   expect(readdirSync(directory).sort()).toEqual(['adapter.safetensors', ...MODEL_FILES]);
   await expectModel(directory, second);
 });
 
-it('an index that names the one file of weights does not cost that file', async () => {
+it('keeps the single file of weights even if an index names it', async () => {
   const weightMap = { 'lm_head.weight': 'model.safetensors' };
   temporary.write('model/model.safetensors.index.json', JSON.stringify({ weight_map: weightMap }));
   using second = makeModel(2);
@@ -175,7 +175,7 @@ it("removes the older tokenizer's files that the new one does not have", async (
 });
 
 it.each([['config.json'], ['config.json', 'model.safetensors'], ['config.json', 'tokenizer.json']])(
-  'a save that was killed when %s was not there yet can be done again',
+  'a save can be repeated if it was killed before it wrote %s',
   async (...missing) => {
     for (const name of missing) rmSync(`${directory}/${name}`);
     await saveModel(directory, first, tokenizer);
@@ -183,7 +183,7 @@ it.each([['config.json'], ['config.json', 'model.safetensors'], ['config.json', 
   },
 );
 
-it('refuses a directory of other files, and a checkpoint of a training run', async () => {
+it('refuses a directory with other files, and a checkpoint of a training run', async () => {
   temporary.write('home/thesis.tex', 'all my work');
   await expect(saveModel(temporary.at('home'), first, tokenizer)).rejects.toEqual(
     foretokenError('INVALID_ARGUMENT', temporary.at('home'), 'new or empty directory'),
@@ -197,7 +197,7 @@ it('refuses a directory of other files, and a checkpoint of a training run', asy
   );
 });
 
-it('what cannot be saved leaves the older model as it is', async () => {
+it('a failed save keeps the older model', async () => {
   using int8 = new MtpModel(
     device,
     { ...tinyModel('parallel', 1), vocabSize },
@@ -221,7 +221,7 @@ describe('replaceFiles', () => {
     for (const name of ['marker', 'data', 'stale', 'other']) temporary.write(`files/${name}`, `old ${name}`);
   });
 
-  it('shows the old files until the new are complete', async () => {
+  it('keeps the old files until the new are complete', async () => {
     await replace({ marker: 'new marker', data: 'new data' }, () => {
       expect(read).toThrow('EISDIR');
       expect(readFileSync(at('data'), 'utf8')).toBe('old data');
@@ -238,7 +238,7 @@ describe('replaceFiles', () => {
     expect(read().data).toBe('old data');
   });
 
-  it('exchanges one file in one step, and leaves what does not change', async () => {
+  it('replaces a single file in one step, and keeps unchanged files', async () => {
     rmSync(at('stale'));
     const marker = statSync(at('marker')).ino;
     await replace({ marker: 'old marker', data: 'new data' });
@@ -246,7 +246,7 @@ describe('replaceFiles', () => {
     expect(statSync(at('marker')).ino).toBe(marker);
   });
 
-  it('shows no new file together with an old one when the system stops it in between', async () => {
+  it('never leaves a new file together with an old one, even if the system stops it in between', async () => {
     rmSync(at('data'));
     temporary.write('files/data/in the way', '');
     await expect(replace({ marker: 'new marker', data: 'new data' })).rejects.toEqual(

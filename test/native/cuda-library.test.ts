@@ -1,4 +1,4 @@
-// The seam between the addon and the library that holds the CUDA backend: what is wrong with it or with the GPU is a sentence.
+// The addon loads the library of the CUDA backend. A fault of the library or the GPU is reported in a sentence.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ const build = join(__dirname, '../../build/Release');
 const real = join(build, 'libforetoken_cuda.so');
 const hasGpu = native.cudaInfo().devices.length > 0;
 
-/** A library made of this C. */
+/** Compiles a library from this C. */
 function library(source: string): string {
   const file = join(temporary.path, 'library.c');
   const made = join(temporary.path, `library-${Math.random()}.so`);
@@ -22,7 +22,7 @@ function library(source: string): string {
   return made;
 }
 
-/** The functions that the addon looks for, for a version of the ABI. */
+/** Source of the functions that the addon requires, for a version of the ABI. */
 const functions = (abi: number): string => `
   #include <stdio.h>
   unsigned foretoken_backend_abi_version(void) { return ${abi}; }
@@ -39,20 +39,20 @@ function refusal(path: string): string {
 }
 
 describe('a CUDA library', () => {
-  test('that is not there', () => {
+  test('that does not exist', () => {
     expect(refusal('/nowhere/lib.so')).toBe(
       'this build of foretoken has no CUDA library (/nowhere/lib.so does not exist); ' +
         'in a clone of the repository, `npm run build` makes it',
     );
   });
 
-  test('that is no library', () => {
+  test('that is not a library', () => {
     const file = join(temporary.path, 'text.so');
     writeFileSync(file, 'not a library, but longer than the header of one would be'.repeat(4));
     expect(refusal(file)).toMatch(/^the CUDA library does not load: .*text\.so/);
   });
 
-  // In a process of its own: what loads it anyway ends with a bus error.
+  // In a process of its own, because loading the file anyway would end the process with a bus error.
   test.each([10, 64, 4096, 0.5, 0.99])('that is cut off after %s', async (length) => {
     const whole = readFileSync(join(build, 'libforetoken_cuda_emulated.so'));
     const file = join(temporary.path, 'cut-off.so');
@@ -81,7 +81,7 @@ describe('a CUDA library', () => {
     );
   });
 
-  test('that sees no device says why', () => {
+  test('that finds no device says why', () => {
     const abi = Number(/needs (\d+);/.exec(refusal(library(functions(999))))![1]);
     expect(refusal(library(functions(abi)))).toBe('all asleep');
   });
@@ -116,14 +116,14 @@ describe('a GPU', () => {
     expect(pretend(facts)).toThrow(foretokenError('DEVICE_UNAVAILABLE', sentence));
   });
 
-  test('that does not exist is refused, with those that do', () => {
+  test('that does not exist is refused, with a list of those that do', () => {
     const emulated = join(build, 'libforetoken_cuda_emulated.so');
     expect(() => native.openCuda(7, emulated)).toThrow(
       foretokenError('INVALID_ARGUMENT', 'there is no CUDA device 7; there are 1, counted from 0'),
     );
   });
 
-  test('takes no options, and the emulator none that it does not know', () => {
+  test('takes no options, and the emulator refuses unknown options', () => {
     if (hasGpu) {
       expect(() => native.openCuda(0, real, 'speed=11')).toThrow(
         foretokenError('DEVICE_UNAVAILABLE', 'speed=11'),

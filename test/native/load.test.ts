@@ -9,7 +9,7 @@ describe('when the addon cannot be loaded', () => {
   const root = new TemporaryDirectory();
   beforeEach(() => void root.write('package.json', '{ "name": "foretoken" }'));
 
-  /** Puts the addon of this build there, with its bytes changed. */
+  /** Writes this build's addon into the package, with its bytes changed. */
   function writeChanged(change: (bytes: Buffer) => Buffer): void {
     const built = path.join(__dirname, '../../build/Release/foretoken.node');
     root.write('build/Release/foretoken.node', change(readFileSync(built)));
@@ -22,11 +22,11 @@ describe('when the addon cannot be loaded', () => {
     expect(() => loadAddon(root.path)).toThrow(explained);
   }
 
-  test('no binary at all', () => {
+  test('the message says that the package has no binary', () => {
     expectExplained('the package has no binary for it, and installing the package built none');
   });
 
-  test('binaries for other systems only', () => {
+  test('the message lists binaries for other systems', () => {
     root.write('prebuilds/aix-ppc64/foretoken.node', '');
     expectExplained('only aix-ppc64/foretoken.node');
   });
@@ -46,7 +46,7 @@ describe('when the addon cannot be loaded', () => {
     expectExplained('the binary was built for another system');
   });
 
-  test('a file that is no binary', () => {
+  test('a file that is not a binary', () => {
     root.write(
       'build/Release/foretoken.node',
       'not a library, but longer than the header of one would be'.repeat(4),
@@ -54,7 +54,7 @@ describe('when the addon cannot be loaded', () => {
     expectExplained('the binary was built for another system');
   });
 
-  // In a process of its own: what loads it anyway ends with a bus error.
+  // In a process of its own, because loading the file anyway would end the process with a bus error.
   test.each([0, 10, 64, 4096, 0.5, 0.99])('a binary that is cut off after %s', async (length) => {
     writeChanged((bytes) => bytes.subarray(0, length < 1 ? bytes.length * length : length));
     root.write(
@@ -80,7 +80,7 @@ describe('when the addon cannot be loaded', () => {
 
   test.each([
     ['beside the package.json of a program', '{ "name": "program" }'],
-    ['beside none', undefined],
+    ['without a package.json', undefined],
   ])('code in a bundle, %s', (_, manifest) => {
     rmSync(root.at('package.json'));
     if (manifest) root.write('package.json', manifest);
@@ -90,7 +90,7 @@ describe('when the addon cannot be loaded', () => {
     expect(() => loadAddon(root.path)).not.toThrow('build.js');
   });
 
-  test('no hosts of open connections are looked up for the message', () => {
+  test('making the message does not look up the hosts of open connections', () => {
     const report = process.report as NodeJS.ProcessReport & { excludeNetwork: boolean };
     const excluded: boolean[] = [];
     const spy = jest.spyOn(report, 'getReport').mockImplementation(() => {
@@ -103,7 +103,7 @@ describe('when the addon cannot be loaded', () => {
     expect(report.excludeNetwork).toBe(false);
   });
 
-  test('what the loader said is the cause', () => {
+  test('the error of the loader is the cause', () => {
     expect(() => loadAddon(root.path)).toThrow(
       expect.objectContaining({
         cause: expect.objectContaining({ message: expect.stringContaining(root.path) }),

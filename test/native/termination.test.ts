@@ -1,10 +1,10 @@
-// V8 can end JavaScript anywhere: a worker that is terminated, process.exit() in one, the time limit of a vm script.
-// From then on Node-API calls fail, also those that would report it; the process must not notice.
+// V8 can end JavaScript anywhere: when a worker is terminated, at process.exit() in a worker, at the time limit of a vm script. From
+// then on Node-API calls fail, also calls that report errors. The process must continue.
 import { prelude, runScript, success } from '../support/scripts';
 
 jest.setTimeout(60_000);
 
-/** What a worker does until somebody ends it: calls that return, that throw, that are awaited, that reject. */
+/** Code of a worker until its termination: calls that return, throw, are awaited and reject. */
 const busyWorker = `
   ${prelude}
   native.setErrorClass(class extends Error {
@@ -20,7 +20,7 @@ const busyWorker = `
     try {
       call();
     } catch {
-      // wanted
+      // intended
     }
   };
   const loss = () =>
@@ -54,7 +54,7 @@ const busyWorker = `
   })();
 `;
 
-test('workers that are terminated anywhere in native calls', async () => {
+test('workers may be terminated anywhere in native calls', async () => {
   const ended = await runScript(`
     const count = 120;
     let started = 0;

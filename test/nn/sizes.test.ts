@@ -1,4 +1,4 @@
-// Sizes that are none, and those that no memory holds, are refused at once.
+// Invalid sizes, and sizes that no memory holds, are refused at once.
 import { KvCache } from '../../lib/nn/kv-cache';
 import { Linear } from '../../lib/nn/linear';
 import { ParameterStore } from '../../lib/nn/parameters';
@@ -18,14 +18,14 @@ afterEach(() => {
 
 const noSizes = [NaN, Infinity, -1, 0.5, 2 ** 60, undefined as never];
 
-test.each(noSizes)('%p positions', (size) => {
+test.each(noSizes)('%p positions are refused', (size) => {
   expect(() => ropeTable(device, size, 4, 1e4)).toThrow(foretokenError('INVALID_ARGUMENT', 'maxPositions'));
   expect(() => ropeTable(device, 4, size, 1e4)).toThrow(foretokenError('INVALID_ARGUMENT', 'headDim'));
   const table = new RopeTable(device, 4, 1e4, 2 ** 31 - 1);
   expect(() => table.reserve(size)).toThrow(foretokenError('INVALID_ARGUMENT', 'RopeTable: count'));
 });
 
-test('a table of positions that no memory holds', () => {
+test('a table of positions that no memory holds is refused', () => {
   expect(() => ropeTable(device, 2 ** 40, 64, 1e4)).toThrow(foretokenError('OUT_OF_MEMORY', 'empty'));
   expect(() => ropeTable(device, 4, 3, 1e4)).toThrow(
     foretokenError('INVALID_ARGUMENT', 'headDim must be even'),
@@ -33,10 +33,10 @@ test('a table of positions that no memory holds', () => {
   expect(() => ropeTable(device, 4, 2, NaN)).toThrow(foretokenError('INVALID_ARGUMENT', 'theta'));
 });
 
-test.each(noSizes)('a cache, or parameters, of size %p', (size) => {
+test.each(noSizes)('a cache, or parameters, of size %p are refused', (size) => {
   const sizes = { layers: 1, kvHeads: 1, headDim: 2, capacity: 4, sequences: 1 };
   for (const name of Object.keys(sizes)) {
-    if (size === undefined && name === 'sequences') continue; // has a default
+    if (size === undefined && name === 'sequences') continue; // it has a default
     expect(() => new KvCache(device, { ...sizes, [name]: size })).toThrow(
       foretokenError('INVALID_ARGUMENT', `KvCache: ${name}`),
     );
@@ -51,7 +51,7 @@ test.each(noSizes)('a cache, or parameters, of size %p', (size) => {
   );
 });
 
-test('positions of a cache that are none', () => {
+test('invalid positions of a cache are refused', () => {
   using cache = new KvCache(device, { layers: 1, kvHeads: 1, headDim: 2, capacity: 4 });
   for (const accepted of [[], [NaN], [-1], [0.5]]) {
     expect(() => cache.advance(accepted)).toThrow(foretokenError('INVALID_ARGUMENT', 'accepted[0]'));
@@ -61,7 +61,7 @@ test('positions of a cache that are none', () => {
   expect(Array.from(cache.lengths)).toEqual([0]);
 });
 
-test('rows that are not there', () => {
+test('rows that do not exist are refused', () => {
   using x = device.zeros([4, 0]);
   expect(() => rows(x, 5, 0)).toThrow(foretokenError('INVALID_ARGUMENT', 'rows: start', 'from 0 to 4'));
   expect(() => rows(x, 3, 2)).toThrow(foretokenError('INVALID_ARGUMENT', 'rows: count', 'from 0 to 1'));

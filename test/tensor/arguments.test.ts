@@ -1,4 +1,4 @@
-// Nothing that JavaScript passes may crash the process: every function of the addon with broken arguments.
+// No argument from JavaScript may crash the process: calls every function of the addon with broken arguments.
 import { createHook } from 'node:async_hooks';
 import * as fc from 'fast-check';
 import { ForetokenError } from '../../lib/errors';
@@ -12,7 +12,7 @@ const calm = names.filter((name) => !DISRUPTIVE.some((other) => other === name))
   typeof validCalls
 >)[];
 
-/** Calls a function of the addon with anything; gives what it throws, or rejects with, if that is so. */
+/** Calls a function of the addon with any arguments, and returns the error that it throws or rejects with, if any. */
 async function call(name: NativeName, args: readonly unknown[]): Promise<unknown> {
   try {
     await (native[name] as (...given: unknown[]) => unknown)(...args);
@@ -28,7 +28,7 @@ function detached(): Float32Array {
   return array;
 }
 
-/** What is neither expected anywhere nor harmless everywhere. */
+/** Values that no argument expects and some arguments could mistake for valid ones. */
 const oddValues: (() => unknown)[] = [
   ...[undefined, null, true, false, NaN, Infinity, -Infinity, -0, 0, 1, -1, 0.5, 2, 3, 7].map(
     (value) => () => value,
@@ -88,20 +88,23 @@ describe('with broken arguments', () => {
     expect(calm.sort()).toEqual(Object.keys(validCalls(device)).sort());
   });
 
-  test.each(calm.filter((name) => name !== 'openCuda'))('%s: the valid call', async (name) => {
+  test.each(calm.filter((name) => name !== 'openCuda'))('%s succeeds with valid arguments', async (name) => {
     expect(await call(name, validCalls(device)[name])).toBeUndefined();
     await native.synchronize(device);
   });
 
-  test.each([2 ** 53, 2 ** 63, 2 ** 64, 1e300, Infinity, -1, 0.5, NaN])('a dimension of %p', (dim) => {
-    for (const shape of [[dim], [0, dim], [1, dim, 1]]) {
-      expect(() => native.empty(device, 'float32', shape)).toThrow(
-        foretokenError('INVALID_ARGUMENT', 'empty: shape[', 'not a possible dimension'),
-      );
-    }
-  });
+  test.each([2 ** 53, 2 ** 63, 2 ** 64, 1e300, Infinity, -1, 0.5, NaN])(
+    'a dimension of %p is refused',
+    (dim) => {
+      for (const shape of [[dim], [0, dim], [1, dim, 1]]) {
+        expect(() => native.empty(device, 'float32', shape)).toThrow(
+          foretokenError('INVALID_ARGUMENT', 'empty: shape[', 'not a possible dimension'),
+        );
+      }
+    },
+  );
 
-  test('a weight of three dimensions', () => {
+  test('a weight of three dimensions is refused', () => {
     const weight = native.empty(device, 'float32', [5, 3, 2]);
     const error = (op: string, name: string): Error =>
       foretokenError('SHAPE_MISMATCH', `${op}: ${name} is [5, 3, 2], but must have 2 dimensions`);
@@ -116,7 +119,7 @@ describe('with broken arguments', () => {
     for (const handle of [weight, x, y, tokens]) native.dispose(handle);
   });
 
-  // Tensors of other kinds, stale and foreign ones.
+  // Tensors of other kinds, and stale and foreign tensors.
   const tensors: (() => number)[] = [
     () => native.empty(device, 'float32', []),
     () => native.empty(device, 'float32', [0]),
@@ -126,7 +129,7 @@ describe('with broken arguments', () => {
     () => native.empty(device, 'float32', [1, 1, 1, 1, 1, 1]),
     () => native.fromData(device, 'int32', [3], Int32Array.of(-1, 2 ** 31 - 1, -(2 ** 31))),
     () => {
-      // Contents that only the kernel can check.
+      // Contents that only a kernel can check.
       const hidden = native.empty(device, 'int32', [3]);
       native.copyInto(hidden, native.fromData(device, 'int32', [3], Int32Array.of(5, -7, 2 ** 31 - 1)));
       return hidden;
@@ -151,7 +154,7 @@ describe('with broken arguments', () => {
     fc.record({ swap: fc.tuple(fc.nat(31), fc.nat(31)) }),
   );
 
-  test.each(calm)('%s throws, if anything', async (name) => {
+  test.each(calm)('%s succeeds or throws a ForetokenError', async (name) => {
     await fc.assert(
       fc.asyncProperty(fc.array(mutation, { minLength: 1, maxLength: 3 }), async (mutations) => {
         const args = [...validCalls(device)[name]];
@@ -172,10 +175,10 @@ describe('with broken arguments', () => {
     );
   });
 
-  test.each(names)('%s with every odd value, alone and everywhere', async (name) => {
+  test.each(names)('%s with every odd value, as one argument and as all', async (name) => {
     for (const make of oddValues) {
       const value = make();
-      if (name === 'openCpu' && typeof value === 'number') continue; // would open one
+      if (name === 'openCpu' && typeof value === 'number') continue; // would open a device
       if (name === 'setErrorClass' && typeof value === 'function') continue;
       for (const args of [[value], [value, value], Array.from({ length: 40 }, () => value)]) {
         const error = await call(name, args);
@@ -185,8 +188,8 @@ describe('with broken arguments', () => {
   });
 });
 
-// Nothing is to be done for them, however large their other dimensions are.
-test('tensors without elements', async () => {
+// Such tensors need no work, however large their other dimensions are.
+test('tensors without elements are valid', async () => {
   const device = native.openCpu(undefined, 2);
   const empty = (...shape: number[]): number => native.empty(device, 'float32', shape);
   const [huge, none] = [2 ** 40, native.empty(device, 'int32', [0])];
@@ -211,7 +214,7 @@ test('tensors without elements', async () => {
   native.closeDevice(device);
 });
 
-test('a getter that disposes what the call is about', async () => {
+test('a getter may dispose of an argument', async () => {
   const device = native.openCpu(undefined, 1);
   const tensor = native.empty(device, 'float32', [6]);
   const shape = [0];
@@ -226,7 +229,7 @@ test('a getter that disposes what the call is about', async () => {
   native.closeDevice(device);
 });
 
-test('a getter that throws or closes the device', async () => {
+test('a getter may throw or close the device', async () => {
   const device = native.openCpu(undefined, 1);
   const failing = Object.defineProperty([0], 0, {
     get: () => {
@@ -245,7 +248,7 @@ test('a getter that throws or closes the device', async () => {
   native.dispose(orphan);
 });
 
-test('a getter that changes the array it is in', () => {
+test('a getter may change the array that it belongs to', () => {
   const device = native.openCpu(undefined, 1);
   const longer = Object.defineProperty([0, 3], 0, {
     get: () => {
@@ -317,8 +320,8 @@ describe.each([
   });
 });
 
-// A setter of a prototype is called when a result is filled.
-test('a setter that disposes, or closes, what the result is about', () => {
+// Filling a result calls setters of its prototype.
+test('a setter may dispose of the result, or close its device', () => {
   const device = native.openCpu(undefined, 1);
   const tensor = native.empty(device, 'float32', [2, 3]);
   const during = (result: object, key: string, set: () => void, call: () => unknown): unknown => {
@@ -342,7 +345,7 @@ test('a setter that disposes, or closes, what the result is about', () => {
 });
 
 // Making a promise calls the hooks of node:async_hooks.
-test('a hook that disposes what is read', async () => {
+test('a hook may dispose of the tensor that is read', async () => {
   const device = native.openCpu(undefined, 1);
   const tensor = native.fromData(device, 'float32', [50_000], new Float32Array(50_000).fill(3));
   const hook = createHook({

@@ -31,7 +31,7 @@ test('a gradient reaches a leaf along every path', async () => {
   expect(await values(x.grad)).toEqual([9, 9]);
 });
 
-test('an input used twice by one operation', async () => {
+test('an input that one operation uses twice gets both gradients', async () => {
   const x = leaf(1, 2);
   const y = add(x, x);
   y.backward(ones(y));
@@ -44,7 +44,7 @@ test('gradients of several passes add up', async () => {
   expect(await values(x.grad)).toEqual([5, 50]);
 });
 
-test('a gradient given is not modified, and gradients share no memory', async () => {
+test('backward does not modify the given gradient, and gradients share no memory', async () => {
   const [x, y] = [leaf(1, 2), leaf(3, 4)];
   const given = device.tensor(Float32Array.of(1, 1));
   const sum = add(x, y);
@@ -56,7 +56,7 @@ test('a gradient given is not modified, and gradients share no memory', async ()
 });
 
 describe('in mixed precision', () => {
-  /** A copy in bfloat16 that is part of the graph; notes the dtypes of the gradients that come by. */
+  /** Makes a copy in bfloat16 that is part of the graph, and records the dtypes of the gradients that reach the copy. */
   function rounded(x: Tensor, seen: string[] = []): Tensor {
     return record('rounded', [x], x.cast('bfloat16'), [], (grad, _saved, [toX]) => {
       seen.push(grad.dtype);
@@ -64,7 +64,7 @@ describe('in mixed precision', () => {
     });
   }
 
-  test('gradients inside the graph have the dtype of what they belong to, those of leaves float32', async () => {
+  test('gradients inside the graph have the dtype of their tensor, and gradients of leaves are float32', async () => {
     const x = leaf(1, 2);
     const seen: string[] = [];
     rounded(rounded(x, seen), seen).backward(device.tensor(Float32Array.of(1, 0.5)));
@@ -73,13 +73,13 @@ describe('in mixed precision', () => {
     expect(await values(x.grad)).toEqual([1, 0.5]);
   });
 
-  test('the gradient of one bfloat16 element may be left out', async () => {
+  test('backward of one bfloat16 element needs no gradient', async () => {
     const x = leaf(3);
     rounded(x).backward();
     expect(await values(x.grad)).toEqual([1]);
   });
 
-  test('gradients of a copy gather in the leaf that it is a copy of', async () => {
+  test('gradients of a copy accumulate in the copied leaf', async () => {
     const x = leaf(1, 2);
     const copy = x.cast('bfloat16').requireGrad();
     copy.master = x;
@@ -89,7 +89,7 @@ describe('in mixed precision', () => {
   });
 });
 
-test('only what wants a gradient gets one', async () => {
+test('only tensors that require a gradient get one', async () => {
   const [x, constant] = [leaf(1), device.tensor(Float32Array.of(5))];
   const y = add(x, constant);
   y.backward();
@@ -100,7 +100,7 @@ test('only what wants a gradient gets one', async () => {
   expect(() => z.backward()).toThrow(foretokenError('INVALID_ARGUMENT', 'no recorded operation'));
 });
 
-test('detach cuts the graph, and its leaf gathers what would have gone on', async () => {
+test('detach cuts the graph, and the detached leaf accumulates the gradient', async () => {
   const x = leaf(1, 2);
   const y = scale(x, 2);
   const cut = y.detach().requireGrad();
@@ -111,7 +111,7 @@ test('detach cuts the graph, and its leaf gathers what would have gone on', asyn
   expect(await values(x.grad)).toEqual([10, 10]);
 });
 
-test('noGrad records nothing, and recording goes on after a failure inside', () => {
+test('noGrad records nothing, and recording continues after an error inside', () => {
   const x = leaf(1);
   expect(noGrad(() => scale(x, 2)).requiresGrad).toBe(false);
   expect(() =>
@@ -122,7 +122,7 @@ test('noGrad records nothing, and recording goes on after a failure inside', () 
   expect(scale(x, 2).requiresGrad).toBe(true);
 });
 
-test('backward twice is an error that changes nothing', async () => {
+test('a second backward is an error that changes nothing', async () => {
   const x = leaf(1, 2);
   const shared = silu(x);
   const [first, second] = [scale(shared, 2), scale(shared, 3)];
@@ -147,16 +147,16 @@ test('several roots share their graph', async () => {
   expect(await values(x.grad)).toEqual([16, 16]);
 });
 
-test('what does not fit is refused', () => {
+test('gradients of another shape and tensors outside a graph are refused', () => {
   const x = leaf(1, 2);
   const y = scale(x, 2);
   expect(() => y.backward()).toThrow(foretokenError('INVALID_ARGUMENT', '[2]'));
   expect(() => y.backward(device.zeros([3]))).toThrow(foretokenError('SHAPE_MISMATCH', '[3]', '[2]'));
   expect(() => y.requireGrad()).toThrow(foretokenError('INVALID_ARGUMENT', 'requireGrad'));
-  y.backward(ones(y)); // nothing of it was used up
+  y.backward(ones(y)); // the refused calls did not consume the graph
 });
 
-test('leaves whose storage is used by a view of the gradient', async () => {
+test('the gradient of a view is added to the gradient of its leaf', async () => {
   const x = leaf(1, 2, 3, 4);
   const y = reshape(x, [2, 2]);
   add(y, scale(y, 2)).backward(ones(y));
@@ -164,7 +164,7 @@ test('leaves whose storage is used by a view of the gradient', async () => {
 });
 
 describe('memory', () => {
-  test('of a graph is freed by backward, or by the scope it was made in', async () => {
+  test('of a graph is freed by backward, or by its scope', async () => {
     const x = keep(leaf(1, 2, 3));
     const weight = keep(leaf(1, 1, 1));
     const start = native.liveTensors();
@@ -173,7 +173,7 @@ describe('memory', () => {
       y.backward(ones(y));
     });
     expect(native.liveTensors()).toBe(start + 2); // the gradients of x and weight
-    scope(() => rmsNorm(silu(add(x, x)), weight, 1e-5)); // never used: freed with y below
+    scope(() => rmsNorm(silu(add(x, x)), weight, 1e-5)); // never used; freed with y below
     const unused = scope(() => silu(scale(x, 3)));
     unused.dispose();
     for (const tensor of [x, weight]) {
@@ -182,7 +182,7 @@ describe('memory', () => {
     }
   });
 
-  test('of everything inside a scope is freed at its end, gradients too', () => {
+  test('of everything inside a scope is freed at its end, gradients included', () => {
     scope(() => {
       const [x, w] = [leaf(1, 2, 3, 4), device.tensor(new Float32Array(8).fill(0.5), [2, 4]).requireGrad()];
       const y = concat(linear(reshape(x, [1, 4]), w), linear(reshape(silu(x), [1, 4]), w));
@@ -199,7 +199,7 @@ describe('memory', () => {
     y.dispose();
   });
 
-  test('a gradient outlives the scope in which backward ran as long as its leaf does', async () => {
+  test('a gradient outlives the scope of backward, as long as its leaf lives', async () => {
     const x = leaf(1, 2);
     scope(() => scope(() => scale(x, 2)).backward(ones(x)));
     expect(await values(x.grad)).toEqual([2, 2]);
@@ -216,7 +216,7 @@ describe('memory', () => {
     expect(native.liveTensors()).toBe(before);
   });
 
-  test('is freed when backward runs out of it', () => {
+  test('is freed if backward runs out of memory', () => {
     const tight = openDevice('cpu', { threads: 1, memoryLimit: 28_000 });
     try {
       const x = tight.empty([1000]).fill(1).requireGrad();
@@ -236,7 +236,7 @@ describe('memory', () => {
   });
 });
 
-test('a network as a whole', async () => {
+test('a whole network has the gradients of its loss', async () => {
   const random = new Random(3);
   const input = (...shape: number[]) => ({
     data: random.floats(

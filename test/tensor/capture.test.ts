@@ -12,7 +12,7 @@ import { Random } from '../support/random';
 
 const floats = (device: Device, ...values: number[]): Tensor => device.tensor(Float32Array.from(values));
 
-test('runs nothing until it is replayed, and then on what its inputs hold', async () => {
+test('runs nothing until it is replayed, and then reads the current contents of its inputs', async () => {
   await onCpu({}, async (device) => {
     const x = floats(device, 1, 2);
     const out = floats(device, 0, 0);
@@ -32,7 +32,7 @@ test('runs nothing until it is replayed, and then on what its inputs hold', asyn
   });
 });
 
-test('gives the bits that running the operations gives', async () => {
+test('gives the same bits as the operations without a capture', async () => {
   await onCpu({}, async (device) => {
     const random = new Random(1);
     const x = device.tensor(random.floats(7 * 48, 1), [7, 48]);
@@ -45,7 +45,7 @@ test('gives the bits that running the operations gives', async () => {
   });
 });
 
-test('uploads inside are part of it', async () => {
+test('contains the uploads inside', async () => {
   await onCpu({}, async (device) => {
     const x = floats(device, 1, 2);
     using captured = capture(device, () => ({ y: add(x, floats(device, 100, 200)) }));
@@ -54,13 +54,13 @@ test('uploads inside are part of it', async () => {
   });
 });
 
-test('keeps its memory to itself, and what it reads alive', async () => {
+test('shares its memory with no other tensor, and keeps its inputs alive', async () => {
   await onCpu({}, async (device) => {
     const x = floats(device, 1, 2, 3);
     using captured = capture(device, () => ({ y: add(scale(scale(x, 2), 3), x) }));
     x.dispose();
     for (let round = 0; round < 3; round++) {
-      // Whoever got the capture's memory, or that of x, would be overwritten or overwrite.
+      // A tensor on memory of the capture, or of x, would be overwritten or overwrite it.
       const others = Array.from({ length: 20 }, (_, i) => floats(device, i, i, i));
       captured.replay();
       expect(Array.from(await captured.result.y.data())).toEqual([7, 14, 21]);
@@ -69,7 +69,7 @@ test('keeps its memory to itself, and what it reads alive', async () => {
   });
 });
 
-test('gives its memory back', async () => {
+test('returns its memory', async () => {
   await onCpu({}, async (device) => {
     const x = device.zeros([1000]);
     const before = device.memory().live;
@@ -78,7 +78,7 @@ test('gives its memory back', async () => {
     const second = capture(device, () => ({ y: scale(scale(scale(x, 2), 2), 2) }), {
       sharesMemoryWith: first,
     });
-    // The result alone is new: what the first needs on its way serves the second, too.
+    // Only the result is new, because the second capture reuses the temporary memory of the first.
     expect(device.memory().reserved - reserved).toBeLessThanOrEqual(2 * 4096);
     first.replay();
     second.replay();
@@ -95,7 +95,7 @@ test('gives its memory back', async () => {
   });
 });
 
-test('results that share memory do not disturb each other', async () => {
+test('captures that share memory do not overwrite results of each other', async () => {
   await onCpu({}, async (device) => {
     const x = floats(device, 1, 2);
     using first = capture(device, () => ({ y: scale(scale(x, 2), 2) }));
@@ -107,7 +107,7 @@ test('results that share memory do not disturb each other', async () => {
   });
 });
 
-test('a function that throws leaves nothing behind', async () => {
+test('a function that throws leaves no tensors and no memory behind', async () => {
   await onCpu({}, async (device) => {
     const x = floats(device, 1, 2);
     const before = device.memory().live;
@@ -121,7 +121,7 @@ test('a function that throws leaves nothing behind', async () => {
   });
 });
 
-test('what waits for the device is refused inside', async () => {
+test('operations that wait for the device are refused inside', async () => {
   await onCpu({}, async (device) => {
     const x = floats(device, 1, 2);
     using other = capture(device, () => ({ y: scale(x, 2) }));
@@ -143,7 +143,7 @@ test('what waits for the device is refused inside', async () => {
   });
 });
 
-test('what only the device can check fails at the readback, and the next replay runs', async () => {
+test('errors that only the device can detect reject the readback, and the next replay runs', async () => {
   await onCpu({}, async (device) => {
     const table = device.tensor(Float32Array.of(5, 6), [2, 1]);
     const index = device.tensor(Int32Array.of(1));
@@ -159,7 +159,7 @@ test('what only the device can check fails at the readback, and the next replay 
   });
 });
 
-test('a device that is closed inside, and captures of another device', async () => {
+test('the device may be closed inside, and captures of another device are refused', async () => {
   await onCpu({}, async (device) => {
     await onCpu({}, async (other) => {
       using foreign = capture(other, () => ({}));

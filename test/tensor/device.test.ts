@@ -9,12 +9,12 @@ import { onCpu, onDeviceOnly } from '../support/cpu';
 import { foretokenError } from '../support/errors';
 
 describe('memory', () => {
-  test('counts what is live, its peak and what is reserved, and comes back to nothing', async () => {
+  test('counts live, peak and reserved bytes, and returns to zero', async () => {
     await onCpu({ threads: 1 }, async (device) => {
       expect(device.memory()).toEqual({ live: 0, peak: 0, reserved: 0 });
       scope(() => add(device.zeros([1024]), device.zeros([1024]))).dispose();
       expect(device.memory()).toEqual({ live: 0, peak: 12_288, reserved: 12_288 });
-      // Cached blocks are used again.
+      // Uses cached blocks again.
       const tensor = device.zeros([1000]);
       expect(device.memory()).toEqual({ live: 4096, peak: 12_288, reserved: 12_288 });
       device.resetPeak();
@@ -28,7 +28,7 @@ describe('memory', () => {
     });
   });
 
-  test('running out is an exception, after which the device works', async () => {
+  test('running out of memory is an exception, and the device stays usable', async () => {
     await onCpu({ threads: 2, memoryLimit: 100_000 }, async (device) => {
       const before = native.liveTensors();
       const [x, weight] = [device.empty([100, 100]).fill(1), device.empty([100, 100]).fill(2)];
@@ -36,7 +36,7 @@ describe('memory', () => {
       expect(() => add(x, weight)).toThrow(failure);
       expect(() => device.empty([50_000])).toThrow(foretokenError('OUT_OF_MEMORY', 'empty'));
       expect(native.liveTensors()).toBe(before + 2);
-      // A block of another size must be given back to the system first.
+      // The device must first return a block of another size to the system.
       x.dispose();
       const small = Array.from({ length: 8 }, () => device.empty([1000]).fill(3));
       expect(await small[7]!.data()).toEqual(new Float32Array(1000).fill(3));
@@ -45,7 +45,7 @@ describe('memory', () => {
     });
   });
 
-  test('an op whose scratch does not fit leaves nothing behind', async () => {
+  test('an operation whose scratch does not fit leaves nothing behind', async () => {
     await onCpu({ threads: 2, memoryLimit: 3_000_000 }, async (device) => {
       const [x, weight] = [device.zeros([400, 500]), device.zeros([400, 500])];
       const live = device.memory().live;
@@ -62,7 +62,7 @@ describe('memory', () => {
     });
   });
 
-  test('options out of range', () => {
+  test('options out of range are refused', () => {
     expect(() => openDevice('cpu', { memoryLimit: 1e18 })).toThrow(
       foretokenError('INVALID_ARGUMENT', 'memoryLimit'),
     );
@@ -72,10 +72,10 @@ describe('memory', () => {
 });
 
 describe('closing', () => {
-  test('ends what is pending with an error, and the process does not wait for it', async () => {
+  test('rejects pending readbacks, and the process does not wait for them', async () => {
     const device = openDevice('cpu', { threads: 2 });
     const x = device.empty([2048, 2048]).fill(0.001);
-    // More than can have run when the device closes.
+    // More work than can have run when the device closes.
     const pending = Array.from({ length: 20 }, () => scope(() => linear(x, x)).data());
     const synchronized = device.synchronize();
     device.dispose();
@@ -86,7 +86,7 @@ describe('closing', () => {
       expect(outcome.reason).toEqual(foretokenError('INVALID_HANDLE', 'closed'));
   });
 
-  test('twice is once, and everything of the device is invalid then', () => {
+  test('a second time does nothing, and all tensors of the device are invalid then', () => {
     const before = native.liveTensors();
     const device = openDevice('cpu');
     const tensor = device.zeros([3]);
@@ -101,7 +101,7 @@ describe('closing', () => {
     tensor.dispose();
   });
 
-  test('many devices, opened and closed', async () => {
+  test('many devices can be opened and closed', async () => {
     for (let i = 0; i < 50; i++) {
       await onCpu({ threads: 1 + (i % 4) }, async (device) => {
         using sum = scope(() => add(device.empty([40_000]).fill(i), device.empty([40_000]).fill(1)));
@@ -111,7 +111,7 @@ describe('closing', () => {
   });
 });
 
-test('the event loop goes on while the device works', async () => {
+test('the event loop runs while the device works', async () => {
   await onCpu({ threads: 2 }, async (device) => {
     const x = device.empty([1024, 1024]).fill(1e-3);
     const results = Array.from({ length: 24 }, () => linear(x, x));
@@ -146,7 +146,7 @@ test('calls return before the work is done, and results come in order', async ()
   });
 });
 
-test('after an error in a kernel nothing is computed until it is reported, once', async () => {
+test('after an error in a kernel nothing is computed until the error has been reported once', async () => {
   await onCpu({ threads: 2 }, async (device) => {
     const weight = device.zeros([3, 2]);
     const untouched = device.empty([2]).fill(1);
@@ -161,7 +161,7 @@ test('after an error in a kernel nothing is computed until it is reported, once'
   });
 });
 
-test('measured rates are those of a machine', async () => {
+test('measured rates are plausible', async () => {
   await onCpu({ threads: 1 }, async (device) => {
     const { flopsPerSecond, matmulFlopsPerSecond, int8FlopsPerSecond, readBytesPerSecond } =
       await device.measure();
@@ -175,12 +175,12 @@ test('measured rates are those of a machine', async () => {
   });
 });
 
-test('devices are listed with what they are', () => {
+test('devices are listed with their descriptions', () => {
   expect(devices()[0]).toMatchObject({ name: 'cpu', available: true });
   expect(openDevice('auto').description).toBeTruthy();
 });
 
-test('the CPU computes in float32, whatever else it stores', async () => {
+test('the CPU computes in float32 only, and packs other types', async () => {
   await onCpu({}, async (device) => {
     expect(device.computesIn('float32')).toBe(true);
     for (const dtype of ['bfloat16', 'float16', 'int32'] as const)
@@ -221,12 +221,12 @@ describe('options', () => {
     );
   });
 
-  test('that are undefined are not given', () => {
+  test('that are undefined are ignored', () => {
     using device = openDevice('cpu', { emulator: undefined, threads: 1 });
     expect(device.name).toBe('cpu');
   });
 
-  test('of the emulator reach it as text', () => {
+  test('of the emulator are passed as text', () => {
     const cudaInfo = jest.spyOn(native, 'cudaInfo').mockReturnValue({ devices: ['emulated'] });
     const openCuda = jest.spyOn(native, 'openCuda').mockReturnValue(0);
     try {
@@ -263,7 +263,7 @@ describe('the emulated GPU', () => {
     }
   });
 
-  test('that was not built is unavailable, with the reason', () => {
+  test('is unavailable, with the reason, if it was not built', () => {
     const reason = 'there is no such library';
     const cudaInfo = jest.spyOn(native, 'cudaInfo').mockReturnValue({ devices: [], reason });
     try {
@@ -275,7 +275,7 @@ describe('the emulated GPU', () => {
     }
   });
 
-  test('is looked for beside the addon', () => {
+  test('is found beside the addon', () => {
     const { devices: found, reason } = native.cudaInfo('libforetoken_cuda_nowhere.so');
     expect(found).toEqual([]);
     expect(reason).toMatch(/\/libforetoken_cuda_nowhere\.so does not exist/);

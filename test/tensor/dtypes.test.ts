@@ -1,4 +1,4 @@
-// Which dtypes operations take: what a device computes in, the same for all hidden states of a call.
+// The dtypes that operations accept: those that the device computes in, the same for all hidden states of a call.
 import type { DType } from '../../lib/native/binding';
 import { native } from '../../lib/native/load';
 import { openDevice, type Device } from '../../lib/tensor/device';
@@ -16,7 +16,7 @@ afterEach(() => device.dispose());
 
 type Name = keyof ReturnType<typeof validCalls>;
 
-/** Every argument that holds activations: the operation, its place, its name. */
+/** Every argument for activations: operation, index and name of the argument. */
 const activations: [Name, number, string][] = [
   ['add', 0, 'a'],
   ['add', 1, 'b'],
@@ -55,7 +55,7 @@ const activations: [Name, number, string][] = [
   ['verifyTree', 0, 'hidden'],
 ];
 
-/** The valid call with one argument in another dtype. */
+/** Makes the valid call with one argument in another dtype. */
 function callWith(name: Name, index: number, dtype: DType): () => unknown {
   const args = validCalls(device.handle)[name];
   const shape = native.shapeOf(args[index] as number);
@@ -64,7 +64,7 @@ function callWith(name: Name, index: number, dtype: DType): () => unknown {
 }
 
 describe.each(activations)('%s, argument %i: %s', (name, index, argument) => {
-  test('in bfloat16 is refused by a device that computes in float32 alone', () => {
+  test('in bfloat16 is refused by a device that computes in float32 only', () => {
     expect(callWith(name, index, 'bfloat16')).toThrow(
       foretokenError(
         'UNSUPPORTED',
@@ -98,7 +98,7 @@ test.each<[Name, number]>([
   }
 });
 
-test('weights of linear layers are of any floating dtype', async () => {
+test('weights of linear layers may have any floating dtype', async () => {
   const x = device.tensor(Float32Array.of(1, 2), [1, 2]);
   for (const dtype of ['bfloat16', 'float16'] as const) {
     const weight = device.tensor(Float32Array.of(0.5, -3), [1, 2]).cast(dtype);
@@ -106,14 +106,14 @@ test('weights of linear layers are of any floating dtype', async () => {
   }
 });
 
-test.each(['bfloat16', 'float16'] as const)('memory of %s is filled', async (dtype) => {
+test.each(['bfloat16', 'float16'] as const)('fill writes %s', async (dtype) => {
   const filled = device.empty([1003], dtype).fill(1 / 3);
   const values = decode((await filled.data()) as Uint16Array, dtype);
   expect(values).toEqual(new Float32Array(1003).fill(nearest(1 / 3, dtype)));
   expect(await device.zeros([3], dtype).data()).toEqual(new Uint16Array(3));
 });
 
-test('integers are not filled', () => {
+test('fill refuses integers', () => {
   expect(() => device.empty([3], 'int32').fill(1)).toThrow(
     foretokenError('DTYPE_MISMATCH', 'fill: tensor must be float32, bfloat16 or float16, but is int32'),
   );
@@ -130,7 +130,7 @@ describe('linearCrossEntropy', () => {
     return gradient;
   }
 
-  test('rounds the gradient of bfloat16 hidden states when that is wanted', async () => {
+  test('rounds the gradient of bfloat16 hidden states to bfloat16 on request', async () => {
     const [wide, narrow] = await Promise.all(
       (['float32', 'bfloat16'] as const).map((dtype) => gradHidden(dtype).data()),
     );

@@ -1,4 +1,4 @@
-// How much memory a device of the CPU takes when it is not told: what is free.
+// The default memory limit of a CPU device: the free memory.
 import { native } from '../../lib/native/load';
 import { openDevice } from '../../lib/tensor/device';
 import { foretokenError } from '../support/errors';
@@ -7,7 +7,7 @@ import { TemporaryDirectory } from '../support/temporary';
 const temporary = new TemporaryDirectory();
 const GiB = 2 ** 30;
 
-/** What the system says in such files: 16 GiB, 12 of them free, unless they say otherwise. */
+/** Reads the memory from such files of the system; the default files say 16 GiB, 12 of them free. */
 function memory(files: Record<string, string | number>): { all: number; free: number } {
   const meminfo = `MemTotal: ${16 * 2 ** 20} kB\nMemFree: 1 kB\nMemAvailable: ${12 * 2 ** 20} kB\n`;
   for (const [name, contents] of Object.entries({ 'proc/meminfo': meminfo, ...files })) {
@@ -16,11 +16,11 @@ function memory(files: Record<string, string | number>): { all: number; free: nu
   return native.cpuInfo(temporary.path).memory;
 }
 
-test('of the machine', () => {
+test('free memory of the machine', () => {
   expect(memory({})).toEqual({ all: 16 * GiB, free: 12 * GiB });
 });
 
-test('of a cgroup of version 2, less what it uses and could not give back', () => {
+test('free memory of a cgroup of version 2: its limit minus memory that it cannot return', () => {
   const group = 'sys/fs/cgroup/user/me';
   expect(
     memory({
@@ -32,7 +32,7 @@ test('of a cgroup of version 2, less what it uses and could not give back', () =
   ).toEqual({ all: 8 * GiB, free: 5 * GiB });
 });
 
-test('of a cgroup around it that has less', () => {
+test('free memory of an enclosing cgroup with a lower limit', () => {
   expect(
     memory({
       'proc/self/cgroup': '0::/user/me',
@@ -43,7 +43,7 @@ test('of a cgroup around it that has less', () => {
   ).toEqual({ all: 4 * GiB, free: 3 * GiB });
 });
 
-test('of a container, whose own group is the outermost folder', () => {
+test('free memory of a container, whose cgroup is the outermost folder', () => {
   expect(
     memory({
       'proc/self/cgroup': '0::/outside/of/here',
@@ -53,7 +53,7 @@ test('of a container, whose own group is the outermost folder', () => {
   ).toEqual({ all: 2 * GiB, free: 0 });
 });
 
-test('of a cgroup of version 1', () => {
+test('free memory of a cgroup of version 1', () => {
   const group = 'sys/fs/cgroup/memory/mine';
   expect(
     memory({
@@ -66,7 +66,7 @@ test('of a cgroup of version 1', () => {
   ).toEqual({ all: 6 * GiB, free: 5 * GiB });
 });
 
-test('is the limit of a device that is given none', () => {
+test('free memory is the limit of a device without memoryLimit', () => {
   using device = openDevice('cpu', { threads: 1 });
   const { all, free } = native.cpuInfo().memory;
   let message = '';
@@ -78,7 +78,7 @@ test('is the limit of a device that is given none', () => {
   }
   const limit = Number(/limit (\d+)/.exec(message)![1]);
   expect(limit).toBeLessThan(all);
-  // What is free changes from one moment to the next.
+  // Free memory changes at any time.
   expect(limit / free).toBeGreaterThan(0.7);
   expect(limit / free).toBeLessThan(1.2);
 });

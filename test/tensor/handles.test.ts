@@ -10,7 +10,7 @@ beforeEach(() => {
 });
 afterEach(() => device.dispose());
 
-test('a stale handle is refused, also when its slot is used again', () => {
+test('a stale handle is refused, even if its slot is used again', () => {
   const stale = native.empty(device.handle, 'float32', [2]);
   native.dispose(stale);
   const fresh = native.empty(device.handle, 'float32', [2]);
@@ -21,7 +21,7 @@ test('a stale handle is refused, also when its slot is used again', () => {
   expect(native.shapeOf(fresh)).toEqual([2]);
 });
 
-test('a tensor may be disposed twice, but not used then', () => {
+test('a tensor may be disposed of twice, but not used afterwards', () => {
   const tensor = device.zeros([2]);
   tensor.dispose();
   tensor.dispose();
@@ -40,7 +40,7 @@ test('memory lives as long as the last tensor on it', async () => {
   expect(await reuse.data()).toEqual(Float32Array.of(9, 9, 9, 9));
 });
 
-test('a tensor disposed while work on it is queued is still read by that work', async () => {
+test('queued work can read a tensor that was disposed of', async () => {
   const results = Array.from({ length: 200 }, (_, i) =>
     scope(() => add(device.empty([1000]).fill(i), device.empty([1000]).fill(1))),
   );
@@ -50,7 +50,7 @@ test('a tensor disposed while work on it is queued is still read by that work', 
   }
 });
 
-test('tensors of two devices do not mix', () => {
+test('an operation refuses tensors of two devices', () => {
   using other = openDevice('cpu', { threads: 1 });
   expect(() => add(device.zeros([2]), other.zeros([2]))).toThrow(foretokenError('DEVICE_MISMATCH', 'add: b'));
   expect(() => device.zeros([2]).copyFrom(other.zeros([2]))).toThrow(foretokenError('DEVICE_MISMATCH', 'in'));
@@ -69,14 +69,14 @@ test.each([
   expect(() => device.empty(shape)).toThrow(foretokenError(code, 'empty'));
 });
 
-test('shapes whose product of sizes only later passes what can be counted', () => {
+test('shapes whose number of elements overflows are refused', () => {
   const wide = device.empty([2 ** 40, 0]);
   expect(() => native.linear(wide.handle, device.empty([2 ** 40, 0]).handle, undefined)).toThrow(
     foretokenError('OUT_OF_MEMORY', 'linear'),
   );
 });
 
-test('data must fit: type, length, and a buffer that is still there', () => {
+test('data of another type or length, or with a detached buffer, are refused', () => {
   const data = new Float32Array(new ArrayBuffer(16, { maxByteLength: 64 }));
   expect(() => device.tensor(data, [3])).toThrow(foretokenError('SHAPE_MISMATCH', '4 elements', '[3]', '3'));
   expect(() => device.tensor(data, [4], 'int32')).toThrow(foretokenError('DTYPE_MISMATCH', 'Int32Array'));
@@ -88,14 +88,14 @@ test('data must fit: type, length, and a buffer that is still there', () => {
   expect(() => device.tensor(new Uint16Array(2))).toThrow(foretokenError('INVALID_ARGUMENT', 'dtype'));
 });
 
-test('data is copied when given', async () => {
+test('tensor() copies its data', async () => {
   const data = Float32Array.of(1, 2);
   const tensor = device.tensor(data);
   data.fill(7);
   expect(await tensor.data()).toEqual(Float32Array.of(1, 2));
 });
 
-test('a hundred thousand live tensors', async () => {
+test('a hundred thousand tensors can be live', async () => {
   const before = native.liveTensors();
   const tensors = Array.from({ length: 100_000 }, (_, i) => device.tensor(Float32Array.of(i)));
   expect(native.liveTensors()).toBe(before + 100_000);
@@ -105,7 +105,7 @@ test('a hundred thousand live tensors', async () => {
   expect(device.memory().live).toBe(0);
 });
 
-test('item is for one element', async () => {
+test('item refuses tensors of several elements', async () => {
   expect(await device.empty([]).fill(3).item()).toBe(3);
   await expect(device.zeros([2]).item()).rejects.toThrow(foretokenError('SHAPE_MISMATCH', '[2]'));
 });

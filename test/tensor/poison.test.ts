@@ -1,12 +1,12 @@
-// With `poison`, as tests open devices, memory holds no numbers until an operation has written it: not when it is fresh, not when
-// it was in use before, and not in a capture.
+// With `poison`, which tests open devices with, memory holds no numbers until an operation has written it, whether the memory is new,
+// was in use before, or belongs to a capture.
 import { capture } from '../../lib/tensor/capture';
 import type { Device } from '../../lib/tensor/device';
 import { concat } from '../../lib/tensor/ops/layers/elementwise';
 import { onDevice, targets as all } from '../support/devices';
 
 const COUNT = 1000;
-// The checked emulator reports what is read too early instead.
+// The checked emulator reports reads of unwritten memory instead.
 const targets = all.filter((target) => target !== 'cuda-checked');
 
 async function contents(
@@ -34,7 +34,7 @@ describe.each(targets)('on %s', (target) => {
     });
   });
 
-  test('every replay of a capture begins with it', async () => {
+  test('every replay of a capture begins with poisoned memory', async () => {
     await onDevice(target, async (device) => {
       using captured = capture(device, () => ({ out: device.empty([COUNT]) }));
       const { out } = captured.result;
@@ -44,7 +44,7 @@ describe.each(targets)('on %s', (target) => {
     });
   });
 
-  test('what an operation leaves unwritten is seen', async () => {
+  test('elements that an operation does not write stay poisoned', async () => {
     await onDevice(target, async (device) => {
       const out = concat(device.empty([2, 1]), device.tensor(Float32Array.of(1, 2), [2, 1]));
       expect(Array.from(await out.data())).toEqual([NaN, 1, NaN, 2]);

@@ -1,4 +1,4 @@
-// What only shows in a process of its own: how it ends, and several JavaScript environments at once.
+// Behaviour that needs a process of its own: how the process ends, and several JavaScript environments at once.
 import { prelude, runScript as run, success } from '../support/scripts';
 
 jest.setTimeout(60_000);
@@ -28,7 +28,7 @@ test('an idle device does not keep the process alive', async () => {
   expect(await run('native.openCpu(); fill(native.openCpu(), 5, 1);')).toEqual(success(''));
 });
 
-test('a pending readback does, until its device is closed', async () => {
+test('a pending readback keeps the process alive until its device is closed', async () => {
   const script = `
     const device = native.openCpu(undefined, 1);
     const results = work(device);
@@ -38,7 +38,7 @@ test('a pending readback does, until its device is closed', async () => {
   expect(await run(script)).toEqual(success('INVALID_HANDLE\n'));
 });
 
-// The status is that of the main thread, whatever is still queued, awaited or held by a call that is never left.
+// The exit status is that of the main thread, whatever is still queued or awaited, even if a native call never returns.
 test.each([
   'results.forEach((result) => native.read(result)); process.exit(7);',
   'process.exitCode = 7; native.read(results[0]).then(() => process.exit());',
@@ -57,7 +57,7 @@ test.each([
   expect(ended).toEqual({ code: 7, signal: null, output: '' });
 });
 
-test('an uncaught error while work is queued', async () => {
+test('an uncaught error while work is queued ends the process with its message', async () => {
   const ended = await run(`
     const device = native.openCpu(undefined, 2);
     work(device).forEach((result) => native.read(result));
@@ -67,8 +67,8 @@ test('an uncaught error while work is queued', async () => {
   expect(ended.output).toContain('mine');
 });
 
-test('a device for which there are not threads enough', async () => {
-  // Every thread has a stack in the process's address space, which is limited from here on to little more than it has.
+test('a device that needs more threads than the system allows is refused', async () => {
+  // Every thread has a stack in the address space, which the test limits to little more than the process uses.
   const ended = await run(`
     const { readFileSync } = require('node:fs');
     const { execFileSync } = require('node:child_process');
@@ -85,7 +85,7 @@ test('a device for which there are not threads enough', async () => {
   expect(ended.output).toMatch(/^DEVICE_UNAVAILABLE .*no more threads.*\n3\n$/);
 });
 
-test('two environments at once, each with handles of its own', async () => {
+test('two environments at once have handles of their own', async () => {
   const ended = await run(
     `
     const inWorker = async () => {
@@ -108,11 +108,11 @@ test('two environments at once, each with handles of its own', async () => {
     });
   `.replace('const inWorker', `const prelude = ${JSON.stringify(prelude)};\nconst inWorker`),
   );
-  // 50 pairs of summands a round; the main thread has one tensor more.
+  // 50 pairs of summands in each round; the main thread has one more tensor.
   expect(ended).toEqual(success('3000,3000,3000,3001 3\n'));
 });
 
-test('workers that end, or are ended, with work queued', async () => {
+test('workers may end, or be terminated, with work queued', async () => {
   const ended = await run(`
     const prelude = ${JSON.stringify(prelude)};
     const busy = prelude + \`
@@ -138,7 +138,7 @@ test('workers that end, or are ended, with work queued', async () => {
     const outcome = (worker) => new Promise((resolve) => {
       const outcomes = [];
       worker.on('message', (message) => outcomes.push(message)).on('error', (error) => outcomes.push(error.message));
-      // Sorted, because Node promises no order of messages and errors.
+      // Sorted, because Node does not define the order of messages and errors.
       worker.on('exit', () => resolve(outcomes.sort().join()));
     });
     const outcomes = [...ending, ...terminated].map((tail, i) => {

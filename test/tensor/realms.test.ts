@@ -1,4 +1,4 @@
-// Arrays and promises of another realm, such as a test runner's, have constructors of their own.
+// Arrays and promises of another realm, as that of a test runner, have constructors of their own.
 import { createContext, runInContext } from 'node:vm';
 import { sampleLogits } from '../../lib/tensor/ops/sampling/sampling';
 import { openDevice, type Device } from '../../lib/tensor/device';
@@ -7,7 +7,7 @@ import type { Tensor } from '../../lib/tensor/tensor';
 import { foretokenError } from '../support/errors';
 
 const realm = createContext({});
-/** What the code gives there. */
+/** Runs code in another realm. */
 const foreign = (code: string): never => runInContext(code, realm) as never;
 let device: Device;
 
@@ -49,7 +49,7 @@ test.each(['[1, 2]', 'new Float64Array(2)', "({ length: 2, [Symbol.toStringTag]:
   },
 );
 
-test('a history is read', async () => {
+test('a history from another realm is read', async () => {
   using logits = device.tensor(Float32Array.of(1, 2, 3));
   using drawn = scope(() => {
     const row = device.empty([1, 3]).copyFrom(logits);
@@ -59,7 +59,7 @@ test('a history is read', async () => {
   expect(Array.from(await drawn.data())).toEqual([1]);
 });
 
-test('a promise cannot be the result of a scope', () => {
+test('a promise from another realm cannot be the result of a scope', () => {
   expect(() => scope(() => foreign('Promise.resolve(1)'))).toThrow(
     foretokenError('INVALID_ARGUMENT', 'scope', 'promise'),
   );

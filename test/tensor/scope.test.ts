@@ -15,7 +15,7 @@ afterEach(() => device.dispose());
 
 const make = (): Tensor => device.zeros([2]);
 
-test('frees what is made inside, except the result', () => {
+test('frees tensors made inside, except the result', () => {
   const made: Tensor[] = [];
   const result = scope(() => {
     for (let i = 0; i < 3; i++) made.push(make());
@@ -25,7 +25,7 @@ test('frees what is made inside, except the result', () => {
   expect(result.disposed).toBe(false);
 });
 
-test('finds tensors in arrays and plain objects, also in those that hold themselves', () => {
+test('finds tensors in arrays and plain objects, also in cyclic ones', () => {
   interface Result {
     list: (Tensor | null)[];
     nested: { deep: Tensor };
@@ -43,7 +43,7 @@ test('finds tensors in arrays and plain objects, also in those that hold themsel
   expect(lost[0]!.disposed).toBe(true);
 });
 
-test('a result belongs to the scope around', () => {
+test('a result belongs to the enclosing scope', () => {
   let inner: Tensor | undefined;
   scope(() => {
     inner = scope(make);
@@ -72,7 +72,7 @@ test('keepWith gives a tensor the lifetime of another', () => {
   expect([outer!.disposed, follower!.disposed, free!.disposed]).toEqual([true, true, false]);
 });
 
-test('frees everything when the function throws, also deep inside', () => {
+test('frees everything if the function throws, also in nested scopes', () => {
   const before = native.liveTensors();
   expect(() =>
     scope(() => {
@@ -87,7 +87,7 @@ test('frees everything when the function throws, also deep inside', () => {
   expect(inScope()).toBe(false);
 });
 
-test('refuses a function that returns a promise, and frees what it made', () => {
+test('refuses a function that returns a promise, and frees its tensors', () => {
   const before = native.liveTensors();
   expect(() => scope(() => Promise.resolve(make()))).toThrow(
     foretokenError('INVALID_ARGUMENT', 'scope: fn must be synchronous, but it returned a promise'),
@@ -95,7 +95,7 @@ test('refuses a function that returns a promise, and frees what it made', () => 
   expect(native.liveTensors()).toBe(before);
 });
 
-test('disposing inside is fine, and so is a result made outside', () => {
+test('allows dispose inside, and a result from outside', () => {
   const outside = make();
   const result = scope(() => {
     make().dispose();
@@ -107,7 +107,7 @@ test('disposing inside is fine, and so is a result made outside', () => {
   expect(outside.disposed).toBe(false);
 });
 
-test('closing the device inside a scope', () => {
+test('allows closing the device inside', () => {
   const before = native.liveTensors();
   scope(() => {
     const other = openDevice('cpu', { threads: 1 });
@@ -117,8 +117,8 @@ test('closing the device inside a scope', () => {
   expect(native.liveTensors()).toBe(before);
 });
 
-test('forgotten tensors are freed by the collector', async () => {
-  // Only with `node --expose-gc`; the flag can be set late.
+test('the garbage collector frees forgotten tensors', async () => {
+  // Needs `node --expose-gc`; the flag can be set at run time.
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   const before = native.liveTensors();

@@ -23,7 +23,7 @@ async function withFile<T>(path: string, use: (file: SafetensorsFile) => T | Pro
   }
 }
 
-/** A file made by hand: the header as given, then the data. */
+/** Writes a file by hand: the given header, then the data. */
 function handmade(header: unknown, dataBytes: number, name = 'hand.safetensors'): string {
   const json = Buffer.from(typeof header === 'string' ? header : JSON.stringify(header));
   const length = Buffer.alloc(8);
@@ -45,7 +45,7 @@ const anyTensor = fc
   });
 
 describe('writing and reading back', () => {
-  it('gives every tensor of every type back, bit for bit, and the metadata', async () => {
+  it('returns every tensor of every type bit for bit, and the metadata', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.uniqueArray(anyTensor, { selector: ({ name }) => name, maxLength: 6 }),
@@ -68,7 +68,7 @@ describe('writing and reading back', () => {
     );
   });
 
-  it('gives the same file for the same tensors in any order', async () => {
+  it('writes the same file for the same tensors in any order', async () => {
     const tensors: NamedTensor[] = [
       { name: 'b', dtype: 'BF16', shape: [3], data: Uint16Array.of(1, 2, 3) },
       { name: 'c', dtype: 'F32', shape: [1], data: Float32Array.of(1.5) },
@@ -79,7 +79,7 @@ describe('writing and reading back', () => {
     expect(readFileSync(directory.at('one')).equals(readFileSync(directory.at('two')))).toBe(true);
   });
 
-  it('makes data given as a function one tensor at a time, and writes a part of a larger array', async () => {
+  it('calls functions for data one tensor at a time, and writes parts of larger arrays', async () => {
     let made = 0;
     const lazy = (value: number) => async () => {
       made += 1;
@@ -98,7 +98,7 @@ describe('writing and reading back', () => {
     });
   });
 
-  it('is laid out as the format says: length, JSON, aligned data', async () => {
+  it('follows the format: length, JSON, aligned data', async () => {
     const path = directory.at('plain.safetensors');
     await writeSafetensors(path, [
       { name: 'a half', dtype: 'F16', shape: [1], data: Uint16Array.of(0x3c00) },
@@ -116,7 +116,7 @@ describe('writing and reading back', () => {
     expect(bytes.length).toBe(8 + length + 10);
   });
 
-  it('reads more than one piece', async () => {
+  it('reads tensors of several pieces', async () => {
     const data = Uint8Array.from({ length: (17 << 20) + 3 }, (_, i) => i % 251);
     const path = directory.at('large.safetensors');
     await writeSafetensors(path, [{ name: 'x', dtype: 'U8', shape: [data.length], data }]);
@@ -125,7 +125,7 @@ describe('writing and reading back', () => {
     });
   });
 
-  it('leaves the old file when a tensor cannot be made', async () => {
+  it('keeps the old file if a tensor cannot be made', async () => {
     const path = directory.write('old.safetensors', 'old');
     const data = () => Promise.reject(new RangeError('device lost'));
     await expect(writeSafetensors(path, [{ name: 'x', dtype: 'U8', shape: [1], data }])).rejects.toThrow(
@@ -136,7 +136,7 @@ describe('writing and reading back', () => {
   });
 
   it.each<[string, NamedTensor[], string]>([
-    ['two tensors of a name', [u8('x', [1], 1), u8('x', [1], 1)], 'twice'],
+    ['two tensors with one name', [u8('x', [1], 1), u8('x', [1], 1)], 'twice'],
     ['the name __metadata__', [u8('__metadata__', [1], 1)], 'not allowed'],
     ['an empty name', [u8('', [1], 1)], 'not allowed'],
     ['too little data', [u8('x', [2, 2], 3)], 'shape [2, 2] has 4 elements, given 3'],
@@ -160,7 +160,7 @@ describe('writing and reading back', () => {
   }
 });
 
-describe('asking for what is not there', () => {
+describe('a missing tensor or file', () => {
   it('names the file and the tensor', async () => {
     const path = handmade({ x: { dtype: 'U8', shape: [1], data_offsets: [0, 1] } }, 1);
     await withFile(path, async (file) => {
@@ -206,7 +206,7 @@ describe('a malformed file', () => {
     ['a tail', x({}), 11, ['3 bytes at the end']],
     ['metadata that is not strings', { __metadata__: { a: 1 }, ...x({}) }, 8, ['__metadata__']],
     [
-      'a name given twice',
+      'a repeated name',
       '{"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"\\u0078":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}',
       1,
       ['"x"', 'twice'],
@@ -230,13 +230,13 @@ describe('a malformed file', () => {
       ['"z"', 'no data'],
     ],
     [
-      'a header that is nested too deep',
+      'a header that is nested too deeply',
       `{"x":{"dtype":"U8","shape":${'['.repeat(1e5)}${']'.repeat(1e5)},"data_offsets":[0,1]}}`,
       1,
       ['header is not JSON', 'nested more than 256 deep'],
     ],
     [
-      'checksums that are nested too deep',
+      'checksums that are nested too deeply',
       { __metadata__: { 'foretoken.checksums': `{"x":${'['.repeat(1e5)}${']'.repeat(1e5)}}` }, ...x({}) },
       8,
       ['foretoken.checksums', 'not a JSON object'],
@@ -246,7 +246,7 @@ describe('a malformed file', () => {
     await expect(readSafetensors(path)).rejects.toEqual(foretokenError('CORRUPT_FILE', path, ...parts));
   });
 
-  it('is not one whose metadata is long and full of escapes', async () => {
+  it('is not a file with long metadata full of escapes', async () => {
     const metadata = { notes: '"\\\n'.repeat(3_000_000) };
     const file = await readSafetensors(handmade({ __metadata__: metadata, ...x({}) }, 8));
     await file.close();
@@ -254,18 +254,18 @@ describe('a malformed file', () => {
     expect(file.names).toEqual(['x']);
   });
 
-  it('with an element type from the future is refused as unsupported', async () => {
+  it('with an unknown element type is refused as unsupported', async () => {
     const path = handmade(x({ dtype: 'F4' }), 8);
     await expect(readSafetensors(path)).rejects.toEqual(foretokenError('UNSUPPORTED', path, '"x"', '"F4"'));
   });
 
-  it('does not mistake a field called like a tensor, or a quote in a name, for a name given twice', async () => {
+  it('does not mistake a field named like a tensor, or a quote in a name, for a repeated name', async () => {
     const quoted = { dtype: 'U8', shape: [1], data_offsets: [8, 9] };
     const path = handmade({ 'dt"{,ype': quoted, dtype: x({}).x }, 9);
     await withFile(path, (file) => expect(file.names).toEqual(['dt"{,ype', 'dtype']));
   });
 
-  it('with a header length that lies is refused', async () => {
+  it('with a wrong header length is refused', async () => {
     const path = directory.write('lies.safetensors', Buffer.from([200, 0, 0, 0, 0, 0, 0, 0, 0x7b, 0x7d]));
     await expect(readSafetensors(path)).rejects.toEqual(
       foretokenError('CORRUPT_FILE', path, 'announces a header of 200 bytes'),
@@ -280,7 +280,7 @@ describe('a malformed file', () => {
     );
   });
 
-  it('is refused wherever it was cut off', async () => {
+  it('is refused wherever it is truncated', async () => {
     const path = directory.at('cut.safetensors');
     await writeSafetensors(path, [{ name: 'x', dtype: 'F32', shape: [3], data: Float32Array.of(1, 2, 3) }]);
     const whole = readFileSync(path);
@@ -290,7 +290,7 @@ describe('a malformed file', () => {
     }
   });
 
-  it('is refused, at the latest when read, whichever bit of the tensors or their entries was changed', async () => {
+  it('is refused, at the latest by read, whichever bit of the tensors or their entries has changed', async () => {
     const path = directory.at('tampered.safetensors');
     await writeSafetensors(path, [
       { name: 'x', dtype: 'F32', shape: [2, 3], data: new Float32Array(6) },
@@ -311,7 +311,7 @@ describe('a malformed file', () => {
     }
   });
 
-  /** Only white space and the key of the checksums themselves may change without being noticed. */
+  /** Only changes of white space and of the checksums' key are not detected. */
   function sameMeaning(whole: Buffer, changed: Buffer): boolean {
     const parse = (bytes: Buffer) => {
       const { __metadata__, ...tensors } = JSON.parse(
@@ -326,8 +326,8 @@ describe('a malformed file', () => {
   it.each([
     ['another shape', '"shape":[2,3]', '"shape":[3,2]'],
     ['another type', '"dtype":"F32"', '"dtype":"I32"'],
-    ['another name, in its checksum too', 'weight', 'weighs'],
-  ])('is refused when a tensor was given %s', async (_, written, changed) => {
+    ['another name, also in its checksum', 'weight', 'weighs'],
+  ])('is refused if a tensor has been given %s', async (_, written, changed) => {
     const path = directory.at('relabelled.safetensors');
     await writeSafetensors(path, [
       { name: 'weight', dtype: 'F32', shape: [2, 3], data: new Float32Array(6) },
@@ -342,7 +342,7 @@ describe('a malformed file', () => {
     });
   });
 
-  it('is refused when two tensors of one shape were exchanged', async () => {
+  it('is refused if two tensors of one shape have been exchanged', async () => {
     const path = directory.at('exchanged.safetensors');
     await writeSafetensors(path, [
       { name: 'q', dtype: 'F32', shape: [1], data: Float32Array.of(1) },
@@ -356,7 +356,7 @@ describe('a malformed file', () => {
     });
   });
 
-  it('is refused when it becomes shorter while open', async () => {
+  it('is refused if it becomes shorter while open', async () => {
     const path = handmade({ x: { dtype: 'U8', shape: [4], data_offsets: [0, 4] } }, 4);
     await withFile(path, async (file) => {
       writeFileSync(path, readFileSync(path).subarray(0, -2));
@@ -385,7 +385,7 @@ describe('shards', () => {
     }
   });
 
-  it('are found after a single model.safetensors', async () => {
+  it('are read only without a single model.safetensors', async () => {
     handmade({ b: entry }, 2, 'model-1.safetensors');
     index({ b: 'model-1.safetensors' });
     handmade({ a: entry }, 2, 'model.safetensors');
@@ -395,17 +395,21 @@ describe('shards', () => {
   it.each<[string, unknown, string[]]>([
     ['a missing map', undefined, ['weight_map is missing']],
     ['a map that is a list', ['a'], ['weight_map is missing']],
-    ['a path out of the directory', { a: '../model-1.safetensors' }, ['"a"', 'not the name']],
+    ['a path outside the directory', { a: '../model-1.safetensors' }, ['"a"', 'not the name']],
     ['a file of another kind', { a: 'config.json' }, ['"a"', 'config.json']],
     ['a number for a file', { a: 1 }, ['"a"', 'not the name']],
-    ['a tensor that its shard lacks', { b: 'model-1.safetensors' }, ['"b"', 'not in model-1.safetensors']],
+    [
+      'a tensor that is missing in its shard',
+      { b: 'model-1.safetensors' },
+      ['"b"', 'not in model-1.safetensors'],
+    ],
   ])('with %s are refused', async (_, weightMap, parts) => {
     handmade({ a: entry }, 2, 'model-1.safetensors');
     const path = index(weightMap);
     await expect(readSafetensors(path)).rejects.toEqual(foretokenError('CORRUPT_FILE', path, ...parts));
   });
 
-  it('with one missing are refused', async () => {
+  it('are refused if one is missing', async () => {
     const path = index({ a: 'model-7.safetensors' });
     await expect(readSafetensors(path)).rejects.toEqual(foretokenError('FILE_ACCESS', 'model-7.safetensors'));
   });

@@ -7,7 +7,7 @@ import { byteLevelPairs } from './examples';
 
 const tokenizer = createTokenizer(byteTokenizerFiles());
 
-/** Strings with everything in them: any code unit, lone surrogates, special tokens and parts of them. */
+/** Strings of any code units, lone surrogates, special tokens and parts of special tokens. */
 const anyText = (specials: string[]) =>
   fc
     .array(
@@ -20,13 +20,13 @@ const anyText = (specials: string[]) =>
     .map((parts) => parts.join(''));
 
 describe('the byte-level tokenizer', () => {
-  it('gives the bytes of UTF-8 as ids, and special tokens from 256', () => {
+  it('encodes bytes of UTF-8 as ids, and special tokens as ids from 256', () => {
     expect([...tokenizer.encode('Aé\n')]).toEqual([0x41, 0xc3, 0xa9, 0x0a]);
     expect([...tokenizer.encode('a<|endoftext|>')]).toEqual([0x61, 256]);
     expect(tokenizer).toMatchObject({ vocabSize: 257, bosId: 256, eosId: 256 });
   });
 
-  it('gives any text back', () => {
+  it('returns any text unchanged', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
@@ -34,11 +34,11 @@ describe('the byte-level tokenizer', () => {
     );
   });
 
-  it('gives a byte order mark back, which is text like any other', () => {
+  it('returns a byte order mark, like any other text', () => {
     expect(tokenizer.decode(tokenizer.encode('\ufeffa\ufeff'))).toBe('\ufeffa\ufeff');
   });
 
-  it('gives the bytes of any valid UTF-8 back', () => {
+  it('returns the bytes of any valid UTF-8', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         const bytes = Buffer.from(text);
@@ -68,7 +68,7 @@ describe('the fast path for bytes', () => {
     );
   });
 
-  it('decodes, at once and in pieces, as the general tokenizer does', () => {
+  it('decodes as the general tokenizer does, at once and in pieces', () => {
     const part = fc.oneof(
       fc.array(fc.nat(262)),
       fc.string({ unit: 'binary' }).map((text) => [...Buffer.from(text)]),
@@ -84,7 +84,7 @@ describe('the fast path for bytes', () => {
     );
   });
 
-  it('never gives a part of a character', () => {
+  it('never returns a part of a character', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), (text) => {
         const stream = fast.streamDecoder();
@@ -98,14 +98,14 @@ describe('the fast path for bytes', () => {
     );
   });
 
-  it('is taken for every such tokenizer.json, whatever the order of its keys', () => {
+  it('is used for every such tokenizer.json, whatever the order of its keys', () => {
     const files = (value: object) => ({ 'tokenizer.json': JSON.stringify(value) });
     const reversed = Object.fromEntries(Object.entries(json).toReversed());
     expect(createTokenizer(files(reversed))).toBeInstanceOf(ByteTokenizer);
     expect(createTokenizer(files(byteTokenizerJson([])))).toBeInstanceOf(ByteTokenizer);
   });
 
-  it('is not taken when anything differs', () => {
+  it('is not used if anything differs', () => {
     const model = json.model as { vocab: Record<string, number> };
     const [first, ...others] = json.added_tokens as Record<string, unknown>[];
     const variants: object[] = [

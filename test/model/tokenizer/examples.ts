@@ -12,7 +12,7 @@ const special = (id: number, content: string) => ({
   special: true,
 });
 
-/** Like GPT-2's: bytes, and pairs of them that begin and end inside a character too. */
+/** Like GPT-2's: bytes, and pairs of bytes, some of which begin or end inside a character. */
 export function byteLevelPairs(): Json {
   const json = byteTokenizerJson(['<|endoftext|>']) as Json & { model: { vocab: Record<string, number> } };
   // In the byte alphabet é is Ã ©, and 😀 is ð Ł ĺ Ģ; Ġ is a space.

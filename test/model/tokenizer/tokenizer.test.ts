@@ -16,7 +16,7 @@ describe('a tokenizer', () => {
   const pairs = make(byteLevelPairs());
   const fallback = make(byteFallback());
 
-  it('gives the ids of its vocabulary', () => {
+  it('encodes with the ids of its vocabulary', () => {
     expect([...pairs.encode('hello wé')]).toEqual([259, 111, 260, 261]);
     expect([...pairs.encode('a<|endoftext|>b')]).toEqual([97, 256, 98]);
     expect(pairs.vocabSize).toBe(265);
@@ -33,7 +33,7 @@ describe('a tokenizer', () => {
     expect(pairs.decode([])).toBe('');
   });
 
-  it('gives any text back', () => {
+  it('returns any text unchanged', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), (text) => {
         expect(pairs.decode(pairs.encode(text))).toBe(text);
@@ -51,7 +51,7 @@ describe('a tokenizer', () => {
     expect(pairs.decode(ids, { skipSpecialTokens: false })).toBe('a<|endoftext|>b');
   });
 
-  it('decodes ids without a token to nothing, and refuses what is no id', () => {
+  it('decodes ids without a token to nothing, and refuses other values', () => {
     expect(pairs.decode([97, 100_000, 98])).toBe('ab');
     for (const id of [-1, 0.5, NaN]) {
       expect(() => pairs.decode([97, id])).toThrow(
@@ -77,7 +77,7 @@ describe('a stream decoder', () => {
     ['byte fallback', make(byteFallback())],
   ];
 
-  it.each(tokenizers)('of %s gives, in pieces, what decode gives at once', (_, tokenizer) => {
+  it.each(tokenizers)('of %s returns in pieces the text of decode', (_, tokenizer) => {
     const decoder = tokenizer.streamDecoder();
     const id = fc.nat(tokenizer.vocabSize + 3);
     const anyIds = fc.array(fc.oneof(id, id, fc.constantFrom(0xf0, 0x9f, 0x98, 0x80, 32, 256, 257, 259)));
@@ -92,25 +92,28 @@ describe('a stream decoder', () => {
     );
   });
 
-  it.each(tokenizers)('of %s gives whole characters only, each as soon as it is complete', (_, tokenizer) => {
-    fc.assert(
-      fc.property(fc.string({ unit: fc.constantFrom('a', 'é', '😀', '漢', ' ') }), (text) => {
-        const stream = tokenizer.streamDecoder();
-        let given = '';
-        const ids = tokenizer.encode(text, { addSpecialTokens: false });
-        ids.forEach((id, i) => {
-          const piece = stream.push([id]);
-          expect(piece).not.toMatch(/\p{Surrogate}/u);
-          given += piece;
-          const known = tokenizer.decode(ids.subarray(0, i + 1)).replace(/\ufffd+$/, '');
-          expect(given).toBe(known);
-        });
-        expect(given + stream.flush()).toBe(text);
-      }),
-    );
-  });
+  it.each(tokenizers)(
+    'of %s returns only whole characters, each as soon as it is complete',
+    (_, tokenizer) => {
+      fc.assert(
+        fc.property(fc.string({ unit: fc.constantFrom('a', 'é', '😀', '漢', ' ') }), (text) => {
+          const stream = tokenizer.streamDecoder();
+          let given = '';
+          const ids = tokenizer.encode(text, { addSpecialTokens: false });
+          ids.forEach((id, i) => {
+            const piece = stream.push([id]);
+            expect(piece).not.toMatch(/\p{Surrogate}/u);
+            given += piece;
+            const known = tokenizer.decode(ids.subarray(0, i + 1)).replace(/\ufffd+$/, '');
+            expect(given).toBe(known);
+          });
+          expect(given + stream.flush()).toBe(text);
+        }),
+      );
+    },
+  );
 
-  it.each(tokenizers)('of %s gives U+FFFD for a character that was never finished', (_, tokenizer) => {
+  it.each(tokenizers)('of %s returns U+FFFD for an unfinished character', (_, tokenizer) => {
     const stream = tokenizer.streamDecoder();
     const ids = [...tokenizer.encode('😀', { addSpecialTokens: false })].slice(0, -1);
     expect(stream.push(ids)).toBe('');
@@ -137,12 +140,12 @@ describe('loading', () => {
     expect([both.bosId, both.eosId]).toEqual([1, 2]);
   });
 
-  it('needs tokenizer.json alone', async () => {
+  it('needs only tokenizer.json', async () => {
     const tokenizer = await loadTokenizer(files(byteFallback()));
     expect([tokenizer.bosId, tokenizer.eosId]).toEqual([undefined, undefined]);
   });
 
-  it('gives back what was saved', async () => {
+  it('returns the saved tokenizer', async () => {
     const tokenizer = make(byteFallback(), { eos_token: '</s>' });
     await saveTokenizer(directory.at('copy'), tokenizer);
     const copy = await loadTokenizer(directory.at('copy'));
@@ -151,7 +154,7 @@ describe('loading', () => {
     expect([...copy.encode('ab')]).toEqual([1, 264]);
   });
 
-  it('refuses files that are not UTF-8, or nested too deep', async () => {
+  it('refuses files that are not UTF-8, or nested too deeply', async () => {
     const path = directory.write('tokenizer.json', Buffer.of(0x7b, 0xff));
     await expect(loadTokenizer(directory.path)).rejects.toEqual(
       foretokenError('INVALID_CONFIG', path, 'not UTF-8: byte 0xff at offset 1'),
