@@ -3,7 +3,7 @@ import { nearest } from './half';
 /** Rounds the result of each step of a computation. */
 export type Rounding = (x: number) => number;
 
-/** One function for both roundings, because V8 inlines a call that always meets the same function. */
+/** Makes both roundings from the same function, because V8 inlines a call whose target is always the same function. */
 const rounding =
   (single: boolean): Rounding =>
   (x) =>

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { serialize } from 'node:v8';
 
 /**
- * A function that calls `compute` once for arguments with the same contents and keeps the result, so that an oracle works once
- * for all devices. Nobody may change the result.
+ * Returns a function that calls `compute` once for arguments with the same contents and keeps the result, so that an oracle
+ * computes once for all devices. Callers must not change the result.
  * @param compute a function of plain data: numbers, strings, arrays, typed arrays, maps and objects of them
  */
 export function memoize<Arguments extends unknown[], Result extends object>(
