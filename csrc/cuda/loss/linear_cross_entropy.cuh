@@ -58,9 +58,9 @@ FORETOKEN_DEVICE float base_of(const Exponentials& exponentials, int64_t row) {
   return exponentials.bases ? exponentials.bases[row] : NAN;
 }
 
-// cap * tanh(z / cap), or z if the cap is 0. Unlike softcapped (gumbel.cuh) it leaves rounding to the compiler, which
-// may contract the product with what follows.
-FORETOKEN_DEVICE float apply_softcap(float z, float softcap) { return softcap > 0 ? tanh(z / softcap) * softcap : z; }
+// cap * tanh(z / cap), for a cap above 0. Unlike softcapped (gumbel.cuh) it leaves rounding to the compiler, which may
+// contract the product with what follows.
+FORETOKEN_DEVICE float apply_softcap(float z, float softcap) { return tanh(z / softcap) * softcap; }
 
 // The slope of the softcap, given the capped logit.
 FORETOKEN_DEVICE float softcap_slope(float logit, float softcap) {

@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(kThreads) find_bases_kernel(LinearCrossEntropy
   }
   float logit = reduce_warp(sum, Sum());
   if (args.bias) logit += args.bias[target];
-  logit = apply_softcap(logit, args.options.softcap);
+  if (args.options.softcap > 0) logit = apply_softcap(logit, args.options.softcap);
   if (lane == 0) chunk.exponentials.bases[i] = fabsf(logit) < INFINITY ? logit : 0;
 }
 
