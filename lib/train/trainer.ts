@@ -1,4 +1,3 @@
-import { resolve } from 'node:path';
 import { ForetokenError } from '../errors';
 import { loadWeights } from '../model/checkpoint';
 import { MtpModel } from '../model/model';
@@ -12,6 +11,7 @@ import { AdamW } from './optimizer';
 import type { Recipe, RunSettings, TrainerOptions } from './options';
 import { planOf, type Plan } from './plan';
 import { Run, type RunOptions, type RunResult, type StepResult, type Work } from './run';
+import { RunDirectories } from './run-directories';
 import { RunDirectory, type Checkpoint } from './run-directory';
 import { loadOptimizer, readState, type SavedState } from './state';
 import { runTrainStep } from './train-step';
@@ -50,12 +50,7 @@ export class Trainer implements Disposable {
   readonly settings: RunSettings;
   readonly #options: TrainerOptions;
   readonly #plan: Plan;
-  /** The output directory. */
-  readonly #directory: RunDirectory | null;
-  /** The output directory and other directories of checkpoints, by absolute path. */
-  readonly #directories = new Map<string, RunDirectory>();
-  /** The checkpoint that the run was resumed from. */
-  #resumed: SavedState | undefined;
+  readonly #directories: RunDirectories;
   readonly #ownsModel: boolean;
   readonly #optimizer: AdamW;
   readonly #training: PackedRows;
@@ -64,7 +59,6 @@ export class Trainer implements Disposable {
   #order: RowOrder;
   #step = 0;
   #tokens = 0;
-  #saved: Checkpoint | null = null;
   #running = false;
   #warn = emitWarning;
   /** The error of a diverged run: its weights are useless. */
@@ -81,26 +75,26 @@ export class Trainer implements Disposable {
     const plan = planOf(options, resumed);
     const directory =
       output === undefined ? null : await RunDirectory.open(output, resumed?.state.step ?? 0, resumed);
+    const directories = new RunDirectories(directory, resumed);
     let trainer: Trainer | undefined;
     try {
       const data = typeof options.data === 'function' ? await options.data() : options.data;
       if (resumed && data.checksum !== resumed.state.recipe.data) throw otherCorpus(resumed);
-      trainer = new Trainer(options, plan, data, directory);
+      trainer = new Trainer(options, plan, data, directories);
       if (resumed) await trainer.#resume(resumed);
       return trainer;
     } catch (error) {
       trainer?.dispose();
-      directory?.close();
+      directories.close();
       throw error;
     }
   }
 
-  private constructor(options: TrainerOptions, plan: Plan, data: TokenFile, directory: RunDirectory | null) {
+  private constructor(options: TrainerOptions, plan: Plan, data: TokenFile, directories: RunDirectories) {
     const { device, model } = options;
     this.#options = options;
     this.#plan = plan;
-    this.#directory = directory;
-    if (directory) this.#directories.set(resolve(directory.path), directory);
+    this.#directories = directories;
     this.#ownsModel = !(model instanceof MtpModel);
     const recipe = (this.recipe = { ...plan.recipe, data: data.checksum });
     this.settings = plan.settings;
@@ -121,15 +115,12 @@ export class Trainer implements Disposable {
     this.#optimizer = new AdamW(this.model.parameters, recipe.optimizer);
   }
 
-  async #resume(saved: SavedState): Promise<void> {
-    const { checkpoint, state } = saved;
-    this.#resumed = saved;
+  async #resume({ checkpoint, state }: SavedState): Promise<void> {
     await loadWeights(this.model, checkpoint);
     await loadOptimizer(this.#optimizer, checkpoint, state);
     this.#order = new RowOrder(this.#training.length, this.recipe.seed, state.order);
     this.#step = state.step;
     this.#tokens = state.tokens;
-    this.#saved = { step: state.step, path: checkpoint };
   }
 
   /** Steps done. */
@@ -157,11 +148,11 @@ export class Trainer implements Disposable {
       try {
         // A finished run leaves its log unchanged.
         const done = this.step >= this.settings.steps;
-        if (!done && this.#directory) log = await this.#directory.openLog(this.step);
+        if (!done) log = (await this.#directories.output?.openLog(this.step)) ?? null;
         const evaluation = await new Run(
           this.#work(),
           this.settings,
-          this.#directory,
+          this.#directories.output,
           log,
           run,
           this.#warn,
@@ -169,7 +160,7 @@ export class Trainer implements Disposable {
         // Wait for steps and checkpoints that the caller requested meanwhile.
         await this.#turns.take(() => Promise.resolve());
         const completed = this.step >= this.settings.steps;
-        return { step: this.step, completed, checkpoint: this.#saved?.path ?? null, evaluation };
+        return { step: this.step, completed, checkpoint: this.#directories.saved?.path ?? null, evaluation };
       } catch (error) {
         throw this.#withAdvice(error);
       } finally {
@@ -186,7 +177,7 @@ export class Trainer implements Disposable {
       step: () => this.step,
       trainStep: () => this.#turns.take(() => this.#trainStep()),
       evaluate: this.#heldOut && ((run) => this.#turns.take(() => this.#evaluate(run))),
-      save: () => this.#turns.take(() => this.#save(this.#directory!)),
+      save: () => this.#turns.take(() => this.#save(this.#directories.output!)),
       diverged: (problem) => this.#turns.take(() => this.#diverge(`step ${this.step}: ${problem}`)),
     };
   }
@@ -256,15 +247,9 @@ export class Trainer implements Disposable {
    * FILE_ACCESS
    */
   async save(output: string): Promise<string> {
-    return this.#turns.take(async () => {
-      const directory = await this.#directoryOf(output);
-      try {
-        return (await this.#save(directory)).path;
-      } finally {
-        // The trainer keeps only its output directory locked.
-        if (directory !== this.#directory) directory.close();
-      }
-    });
+    return this.#turns.take(() =>
+      this.#directories.use(output, this.step, async (directory) => (await this.#save(directory)).path),
+    );
   }
 
   async #save(directory: RunDirectory): Promise<Checkpoint> {
@@ -277,10 +262,10 @@ export class Trainer implements Disposable {
     const trained = { model: this.model, tokenizer: this.#options.tokenizer, optimizer: this.#optimizer };
     const { step, tokens, recipe, settings } = this;
     const state = { step, tokens, order: this.#order.state, settings, recipe };
-    this.#saved = await directory.save(trained, state, this.#warn);
+    const saved = (this.#directories.saved = await directory.save(trained, state, this.#warn));
     // Keep the previous checkpoint until a loss shows that these weights are good.
     await this.#rotate(Math.max(2, settings.keepCheckpoints));
-    return this.#saved;
+    return saved;
   }
 
   /** Computes Σ w² over all weights. */
@@ -294,19 +279,8 @@ export class Trainer implements Disposable {
     return [...(await squares.data())].reduce((sum, part) => sum + part, 0);
   }
 
-  async #directoryOf(output: string): Promise<RunDirectory> {
-    const path = resolve(output);
-    const directory =
-      this.#directories.get(path) ?? (await RunDirectory.open(output, this.step, this.#resumed));
-    this.#directories.set(path, directory);
-    await directory.lock();
-    return directory;
-  }
-
-  async #rotate(keep: number): Promise<void> {
-    for (const directory of this.#directories.values()) {
-      await directory.rotate(keep).catch((error: unknown) => this.#warn((error as Error).message));
-    }
+  #rotate(keep: number): Promise<void> {
+    return this.#directories.rotate(keep, this.#warn);
   }
 
   /**
@@ -314,25 +288,20 @@ export class Trainer implements Disposable {
    * @param areGood whether the weights are finite and only the gradient is not
    */
   async #diverge(problem: string, areGood = false): Promise<never> {
-    let aside = '';
-    for (const directory of this.#directories.values()) {
-      const { newest } = directory;
-      if (areGood || newest?.step !== this.step) continue;
-      aside += `; ${newest.path} has these weights and is now ${await directory.setAside(newest)}`;
-      this.#saved = directory.newest;
-    }
+    const aside = areGood ? '' : await this.#directories.setAside(this.step);
     const { peak } = this.recipe.learningRate;
-    const from = this.#saved ? `resume from ${this.#saved.path}` : 'nothing else is saved: begin again';
+    const { saved } = this.#directories;
+    const from = saved ? `resume from ${saved.path}` : 'nothing else is saved: begin again';
     const message = `${problem}${aside}; ${from} with a lower learning rate than ${peak}`;
     throw (this.#divergence = new ForetokenError('DIVERGED', message));
   }
 
   /** Adds to an error the step, and the checkpoint that is kept. */
   #withAdvice(error: unknown): unknown {
-    if (!(error instanceof ForetokenError) || error.code === 'DIVERGED' || !this.#directory) return error;
-    const kept = this.#saved
-      ? `${this.#saved.path} is kept: resume from it`
-      : 'nothing was saved: begin again';
+    if (!(error instanceof ForetokenError) || error.code === 'DIVERGED' || !this.#directories.output)
+      return error;
+    const { saved } = this.#directories;
+    const kept = saved ? `${saved.path} is kept: resume from it` : 'nothing was saved: begin again';
     return new ForetokenError(error.code, `step ${this.step}: ${error.message}; ${kept}`, { cause: error });
   }
 
@@ -343,7 +312,7 @@ export class Trainer implements Disposable {
 
   /** Frees the optimizer, the lock of the output directory, and the model unless it was given. */
   dispose(): void {
-    for (const directory of this.#directories.values()) directory.close();
+    this.#directories.close();
     this.#optimizer.dispose();
     if (this.#ownsModel) this.model.dispose();
   }
