@@ -152,7 +152,7 @@ it('fills a directory that has only hidden files', async () => {
 it('removes the index and the shards of the older model, and no other weights', async () => {
   await shard(directory);
   await expectModel(directory, first);
-  temporary.write('model/adapter.safetensors', 'of another program else');
+  temporary.write('model/adapter.safetensors', 'of another program');
   using second = makeModel(2);
   await saveModel(directory, second, tokenizer);
   expect(readdirSync(directory).sort()).toEqual(['adapter.safetensors', ...MODEL_FILES]);
