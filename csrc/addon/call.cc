@@ -86,11 +86,10 @@ int64_t Call::integer(size_t index, const char* name, int64_t lowest, int64_t hi
   const auto integer = static_cast<int64_t>(given);
   if (integer < lowest || integer > highest) {
     if (highest == INT64_MAX) {
-      fail(ErrorCode::kInvalidArgument, "%s must be at least %lld, but is %lld", name, static_cast<long long>(lowest),
-           static_cast<long long>(integer));
+      fail(ErrorCode::kInvalidArgument, "%s must be at least %lld, but is %lld", name, lld(lowest), lld(integer));
     }
-    fail(ErrorCode::kInvalidArgument, "%s must be in %lld … %lld, but is %lld", name, static_cast<long long>(lowest),
-         static_cast<long long>(highest), static_cast<long long>(integer));
+    fail(ErrorCode::kInvalidArgument, "%s must be in %lld … %lld, but is %lld", name, lld(lowest), lld(highest),
+         lld(integer));
   }
   return integer;
 }
@@ -124,7 +123,7 @@ Shape Call::shape(size_t index, const char* name) const {
     fail(ErrorCode::kInvalidArgument, "%s must be an array of dimensions, but is %s", name, kind_of(given));
   }
   const Napi::Array array = given.As<Napi::Array>();
-  const uint32_t rank = array.Length();  // now: a getter may make the array longer
+  const uint32_t rank = array.Length();  // read once, because a getter may make the array longer
   if (rank > kMaxRank) {
     fail(ErrorCode::kInvalidArgument, "%s has %u dimensions, but at most %d are allowed", name, rank, kMaxRank);
   }
@@ -135,7 +134,8 @@ Shape Call::shape(size_t index, const char* name) const {
     const double dim = element.IsNumber() ? element.As<Napi::Number>().DoubleValue() : NAN;
     product *= dim > 0 ? dim : 1;
     if (!(dim >= 0) || dim != std::floor(dim) || !(product <= static_cast<double>(kMaxElements))) {
-      fail(ErrorCode::kInvalidArgument, "%s[%u] is %g, which is not a possible dimension", name, i, dim);
+      fail(ErrorCode::kInvalidArgument,
+           "%s[%u] is %g, but dimensions must be integers from 0 on, with a product of at most 2^52", name, i, dim);
     }
     shape.dims[shape.rank++] = static_cast<int64_t>(dim);
   }
@@ -150,7 +150,7 @@ DType Call::dtype(size_t index, const char* name) const {
   fail(ErrorCode::kInvalidArgument, "%s must be float32, bfloat16, float16 or int32, but is %s", name, given.c_str());
 }
 
-DType Call::word_dtype(size_t index, const char* name) const {
+DType Call::dot_dtype(size_t index, const char* name) const {
   const std::string given = string(index, name);
   for (const DType dtype : {DType::kBFloat16, DType::kInt8}) {
     if (given == name_of(dtype)) return dtype;
@@ -168,7 +168,7 @@ Tensor& Call::tensor(size_t index, const char* name) {
   if (device_ == nullptr) {
     device_ = tensor->storage->device;
   } else if (device_ != tensor->storage->device) {
-    fail(ErrorCode::kDeviceMismatch, "%s is on another device than the arguments before it", name);
+    fail(ErrorCode::kDeviceMismatch, "%s is on a different device from the arguments before it", name);
   }
   if (device_->capture != nullptr) device_->capture->retain(tensor->storage);
   return *tensor;
@@ -177,7 +177,7 @@ Tensor& Call::tensor(size_t index, const char* name) {
 Tensor& Call::row_major(size_t index, const char* name) {
   Tensor& found = tensor(index, name);
   if (found.layout != Layout::kRowMajor) {
-    fail(ErrorCode::kUnsupported, "%s is a packed weight; only linear layers read those", name);
+    fail(ErrorCode::kUnsupported, "%s is a packed weight, but must not be packed", name);
   }
   return found;
 }
@@ -238,7 +238,7 @@ Tensor& Call::floating(size_t index, const char* name) {
 
 Tensor& Call::weight(size_t index, const char* name) {
   Tensor& found = tensor(index, name);
-  return found.layout == Layout::kWords ? found : floating(index, name);
+  return found.layout == Layout::kDot ? found : floating(index, name);
 }
 
 Tensor& Call::int32(size_t index, const char* name) {
@@ -266,7 +266,7 @@ std::shared_ptr<Device> Call::device_argument(size_t index) {
 
 void Call::check_not_capturing(const Device& device) const {
   if (device.capture == nullptr) return;
-  fail(ErrorCode::kUnsupported, "not possible while a capture is made: nothing runs until it is replayed");
+  fail(ErrorCode::kUnsupported, "not possible during a capture, whose work runs only when it is replayed");
 }
 
 void Call::check_indices(const Tensor& tensor, const char* name, int64_t limit, const int32_t* except) const {
@@ -276,8 +276,8 @@ void Call::check_indices(const Tensor& tensor, const char* name, int64_t limit, 
   for (int64_t i = 0; i < count; ++i) {
     if (values[i] >= 0 && values[i] < limit) continue;
     if (except != nullptr && values[i] == *except) continue;
-    fail(ErrorCode::kIndexOutOfRange, "%s[%lld] is %d, but must be in 0 … %lld", name, static_cast<long long>(i),
-         values[i], static_cast<long long>(limit - 1));
+    fail(ErrorCode::kIndexOutOfRange, "%s[%lld] is %d, but must be in 0 … %lld", name, lld(i), values[i],
+         lld(limit - 1));
   }
 }
 

@@ -1,4 +1,4 @@
-// Captures: gathering operations once, running them again with one call each.
+// Captures: recording operations once, and replaying them with one call.
 #include "csrc/core/capture.h"
 
 #include "csrc/addon/families.h"
@@ -20,17 +20,17 @@ napi_value begin_capture(Call& call) {
   call.check_not_capturing(*device);
   const Capture* const other = call.present(1) ? &capture_argument(call, 1) : nullptr;
   if (other != nullptr && &other->device() != device.get()) {
-    call.fail(ErrorCode::kDeviceMismatch, "the capture to share memory with is on another device");
+    call.fail(ErrorCode::kDeviceMismatch, "sharesMemoryWith is on a different device from the new capture");
   }
   if (call.environment().captures.full()) call.fail(ErrorCode::kOutOfMemory, "too many live captures");
   const int64_t handle = call.environment().captures.insert(std::make_unique<Capture>(device, other));
   return Napi::Number::New(call.env(), static_cast<double>(handle));
 }
 
-// endCapture(capture): from here on the device runs what it is given, and the capture can be replayed
+// endCapture(capture): the device runs operations again, and the capture can be replayed
 napi_value end_capture(Call& call) {
   Capture& capture = capture_argument(call);
-  if (capture.device().capture != &capture) call.fail(ErrorCode::kInvalidArgument, "the capture has ended already");
+  if (capture.device().capture != &capture) call.fail(ErrorCode::kInvalidArgument, "the capture has already ended");
   capture.finish();
   return call.nothing();
 }
@@ -44,7 +44,7 @@ napi_value replay(Call& call) {
   return call.nothing();
 }
 
-// disposeCapture(capture): an unfinished one is given up
+// disposeCapture(capture): discards the recorded work if the capture is unfinished
 napi_value dispose_capture(Call& call) {
   capture_argument(call);
   call.environment().captures.erase(call.integer(0, "capture"));

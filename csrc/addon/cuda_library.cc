@@ -27,11 +27,11 @@ std::string path_of(const std::string& name) {
   return file.substr(0, file.rfind('/') + 1) + name;
 }
 
-// Whether a file ends before its own headers say, as after a copy that was broken off: loading it would end the process
-// with a bus error. The table of sections is what linkers write last.
+// Whether a file is shorter than its own headers say, as after an interrupted copy: loading it would kill the process
+// with a bus error. Checks the table of sections, which linkers write last.
 bool is_cut_off(const std::string& path) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);
-  if (!file) return false;  // the loader says why
+  if (!file) return false;  // dlopen reports why
   const auto size = static_cast<uint64_t>(file.tellg());
   Elf64_Ehdr header;
   file.seekg(0);
@@ -46,18 +46,18 @@ CudaLibrary::CudaLibrary(const std::string& name) {
   const std::string path = path_of(name);
   if (access(path.c_str(), F_OK) != 0) {
     reason_ = "this build of foretoken has no CUDA library (" + path +
-              " does not exist); in a clone of the repository, `npm run build` makes it";
+              " does not exist); in a clone of the repository, `npm run build` builds it";
     return;
   }
   if (is_cut_off(path)) {
-    reason_ = path + " is not complete: it ends before its own headers say, as after a copy that was broken off; " +
+    reason_ = path + " is incomplete: it is shorter than its own headers say, as after an interrupted copy; " +
               "install foretoken again, or build it with scripts/build.js";
     return;
   }
-  // Never unloaded: a backend made by it may outlive this object.
+  // Never unloads the library: a backend from it may outlive this object.
   library_ = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library_ == nullptr) {
-    reason_ = std::string("the CUDA library does not load: ") + dlerror();
+    reason_ = std::string("cannot load the CUDA library: ") + dlerror();
     return;
   }
   auto* const abi_version = symbol<BackendAbiVersion>(library_, "foretoken_backend_abi_version");
@@ -89,8 +89,8 @@ CudaLibrary::CudaLibrary(const std::string& name) {
 std::unique_ptr<Backend> CudaLibrary::open(int index, const std::string& options, int64_t* memory_bytes) const {
   if (devices_.empty()) throw make_error(ErrorCode::kDeviceUnavailable, "openCuda: %s", reason_.c_str());
   if (index < 0 || index >= static_cast<int>(devices_.size())) {
-    throw make_error(ErrorCode::kInvalidArgument, "openCuda: there is no CUDA device %d; there are %zu, counted from 0",
-                     index, devices_.size());
+    throw make_error(ErrorCode::kInvalidArgument, "openCuda: there is no CUDA device %d; the index must be in 0 … %zu",
+                     index, devices_.size() - 1);
   }
   char text[kTextSize] = "";
   auto* const open = symbol<BackendOpen>(library_, "foretoken_backend_open");

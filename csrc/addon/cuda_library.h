@@ -1,5 +1,5 @@
-// The CUDA backend lives in a library of its own beside the addon, so that the addon loads where there is no GPU
-// (csrc/core/backend_library.h: what the library exports).
+// Loads the CUDA backend, a separate library beside the addon, so that the addon loads on machines without a GPU.
+// csrc/core/backend_library.h lists the functions of the library.
 #pragma once
 
 #include <memory>
@@ -12,15 +12,14 @@ namespace foretoken {
 
 class CudaLibrary {
  public:
-  // A name without a slash is that of a file in the folder of the addon. Never throws: what is wrong is in reason(), as
-  // a sentence.
+  // `name` is a path, or without a slash a file in the addon's folder. Never throws: reason() says what is wrong.
   explicit CudaLibrary(const std::string& name);
 
   const std::vector<std::string>& devices() const { return devices_; }
   const std::string& reason() const { return reason_; }
 
-  // `options` is what the library takes. Throws kDeviceUnavailable with the reason, or kInvalidArgument for a device
-  // that does not exist.
+  // Passes `options` to the library. Throws kDeviceUnavailable with the reason, or kInvalidArgument for a device that
+  // does not exist.
   std::unique_ptr<Backend> open(int index, const std::string& options, int64_t* memory_bytes) const;
 
  private:

@@ -1,4 +1,4 @@
-// Devices: what there is, opening and closing one, its memory and its stream.
+// Devices: lists, opens and closes them; their memory and their streams.
 #include "csrc/addon/cuda_library.h"
 #include "csrc/addon/families.h"
 #include "csrc/addon/javascript.h"
@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 
-// setErrorClass(class): errors are made as `new class(code, message)`.
+// setErrorClass(class): makes errors by `new class(code, message)`
 napi_value set_error_class(Call& call) {
   const Napi::Value given = call.value(0);
   if (!given.IsFunction()) call.fail(ErrorCode::kInvalidArgument, "the error class must be a class");
@@ -21,8 +21,8 @@ napi_value set_error_class(Call& call) {
   return call.nothing();
 }
 
-// cpuInfo(root?): { processor, processors, isaLevels, memory: { all, free } }; tests have a `root` of their own, in
-// which /proc and /sys are looked for
+// cpuInfo(root?): { processor, processors, isaLevels, memory: { all, free } }; tests pass a `root` with their own /proc
+// and /sys
 napi_value cpu_info(Call& call) {
   const Napi::Object info = Napi::Object::New(call.env());
   set(info, "processor", Napi::String::New(call.env(), cpu::processor_name()));
@@ -40,7 +40,7 @@ napi_value cpu_info(Call& call) {
   return info;
 }
 
-// Which library has the CUDA backend: an argument, or the one that is built for GPUs.
+// The library of the CUDA backend: an argument, or by default the one that is built for GPUs.
 CudaLibrary cuda_library(const Call& call, size_t index) {
   return CudaLibrary(call.present(index) ? call.string(index, "library") : "libforetoken_cuda.so");
 }
@@ -62,7 +62,7 @@ napi_value open_device(Call& call, std::unique_ptr<Backend> backend, int64_t mem
   return Napi::Number::New(call.env(), static_cast<double>(handle));
 }
 
-// An argument of tests: whether memory holds no numbers until it is written.
+// An argument of tests: whether memory holds NaN until it is written.
 bool poison_argument(const Call& call, size_t index) {
   return !call.value(index).IsUndefined() && call.boolean(index, "poison");
 }
@@ -116,8 +116,7 @@ napi_value close_device(Call& call) {
   return call.nothing();
 }
 
-// describeDevice(device): { kind, description, computesIn: dtypes that activations may have, packs: dtypes that packed
-// weights may be given }
+// describeDevice(device): { kind, description, computesIn: dtypes of activations, packs: dtypes of dot formats }
 napi_value describe_device(Call& call) {
   const std::shared_ptr<Device> device = call.device_argument(0);
   const Backend& backend = device->backend();
@@ -129,11 +128,11 @@ napi_value describe_device(Call& call) {
     if (backend.computes_in(dtype)) set(dtypes, dtypes.Length(), Napi::String::New(call.env(), name_of(dtype)));
   }
   set(info, "computesIn", dtypes);
-  const Napi::Array words = Napi::Array::New(call.env());
+  const Napi::Array formats = Napi::Array::New(call.env());
   for (const DType dtype : {DType::kBFloat16, DType::kInt8}) {
-    if (packs(backend, dtype)) set(words, words.Length(), Napi::String::New(call.env(), name_of(dtype)));
+    if (packs(backend, dtype)) set(formats, formats.Length(), Napi::String::New(call.env(), name_of(dtype)));
   }
-  set(info, "packs", words);
+  set(info, "packs", formats);
   return info;
 }
 
@@ -157,7 +156,7 @@ napi_value trim(Call& call) {
   return call.nothing();
 }
 
-// synchronize(device): resolves when everything enqueued before has finished, rejects with what went wrong in it
+// synchronize(device): resolves when all work enqueued before has finished, rejects with the first error in it
 napi_value synchronize(Call& call) {
   const std::shared_ptr<Device> device = call.device_argument(0);
   call.check_not_capturing(*device);

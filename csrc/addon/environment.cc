@@ -10,7 +10,7 @@ Environment::Environment(Napi::Env env) : env_(env) {
   array_buffer_class = Napi::FunctionReference(env, array_buffer);
   check(napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "foretoken"), 0, 1, nullptr,
                                         nullptr, this, on_event_loop, &loop_));
-  // Only work that somebody awaits keeps the process alive.
+  // Only unsettled promises keep the process alive.
   napi_unref_threadsafe_function(env, loop_);
 }
 
@@ -48,19 +48,19 @@ Environment::Pending::Pending(napi_threadsafe_function loop, std::unique_ptr<Set
     : loop_(loop), settlement_(std::move(settlement)) {}
 
 Environment::Pending::~Pending() {
-  if (settlement_) settle(make_error(ErrorCode::kInvalidHandle, "the device was closed before this was done"));
+  if (settlement_) settle(make_error(ErrorCode::kInvalidHandle, "the device was closed before the operation finished"));
 }
 
 void Environment::Pending::settle(std::optional<Error> error) {
   if (error) settlement_->error.emplace(std::move(*error));
-  // Cannot fail, because the loop takes calls as long as a stream runs. What the settlement holds must not be freed
-  // on this thread.
+  // Cannot fail, because the loop accepts calls as long as a stream runs. The settlement must not be freed on this
+  // thread, so the call hands it over.
   napi_call_threadsafe_function(loop_, settlement_.release(), napi_tsfn_nonblocking);
 }
 
 void Environment::on_event_loop(napi_env env, napi_value, void* environment, void* settlement) {
   const std::unique_ptr<Settlement> owned(static_cast<Settlement*>(settlement));
-  // Without an environment, it is ending: nobody awaits anything any more.
+  // A null env means that the environment is ending, so no JavaScript awaits the promise any more.
   if (env != nullptr) static_cast<Environment*>(environment)->finish(*owned);
 }
 
@@ -76,8 +76,8 @@ void Environment::finish(Settlement& settlement) {
   }
   if (resolves) napi_resolve_deferred(env_, settlement.deferred, result);
   else napi_reject_deferred(env_, settlement.deferred, result);
-  // Where V8 is ending JavaScript that fails, and nobody is left to tell. What a getter of `result` threw, the promise
-  // has been rejected with.
+  // Settling fails only if V8 is terminating JavaScript, which then awaits nothing. If a getter of `result` threw, the
+  // promise has already been rejected with that.
   take_exception(env_);
 }
 
@@ -97,7 +97,7 @@ Napi::Value to_javascript(Environment& environment, Napi::Env env, const Error& 
   if (!environment.error_class.IsEmpty()) {
     const napi_value error_class = environment.error_class.Value();
     if (napi_new_instance(env, error_class, 2, arguments, &made) == napi_ok) return {env, made};
-    catch_exception(env);  // The class that JavaScript gave is not one.
+    catch_exception(env);  // JavaScript passed something that is not a class
   }
   check(napi_create_error(env, arguments[0], arguments[1], &made));
   return {env, made};

@@ -1,5 +1,5 @@
-// What one JavaScript environment (the main thread, a worker) owns: its devices, its tensors and the way back from
-// a backend's thread to its event loop. Kept as N-API instance data, so environments never share state.
+// The state of one JavaScript environment (the main thread, a worker): its devices, its tensors and the way from a
+// backend's thread back to its event loop. Stored as Node-API instance data, so environments never share state.
 #pragma once
 
 #include <napi.h>
@@ -25,32 +25,32 @@ class Environment {
   HandleTable<Tensor> tensors;
   HandleTable<std::unique_ptr<Capture>> captures;
 
-  // The class that errors are made of; set once by lib/native.
+  // The class of errors; set once by lib/native.
   Napi::FunctionReference error_class;
-  // As it was when the addon was loaded. A script may put another in its place, whose buffers need be neither as large
-  // as they must be nor stay where they are.
+  // The built-in ArrayBuffer. A script may replace the global one after the addon is loaded, by a class whose buffers
+  // are smaller or move.
   Napi::FunctionReference array_buffer_class;
 
-  // Makes a promise of what `start` sets going, and hands it the completion that settles it from any thread: with what
-  // `value` returns, on the event loop, or with the error. The event loop stays alive until then. An Error of `start`
-  // rejects the promise; so does a completion that is dropped uncalled, because its device is closed.
+  // Makes a promise for the work that `start` begins, and passes `start` the completion that settles it. The completion
+  // may be called on any thread. It resolves the promise with the result of `value`, which runs on the event loop, or
+  // rejects it with an error; the event loop stays alive until then. The promise is also rejected if `start` throws an
+  // Error, or if the completion is dropped without a call because the device is closed.
   Napi::Value promise(std::function<napi_value(Napi::Env)> value, const std::function<void(Completion)>& start);
 
-  // Tells V8 how much memory its handles hold, in coarse steps because every call may start a collection.
+  // Tells V8 how much memory the handles hold, in coarse steps, because every report may start a garbage collection.
   void report_memory();
 
-  // Called when the environment ends: stops the devices' streams while their memory, and the event loop, are still
-  // there.
+  // Called when the environment ends: stops the devices' streams while their memory and the event loop still exist.
   void shut_down();
 
  private:
-  // What the event loop needs to settle one promise.
+  // All that the event loop needs to settle one promise.
   struct Settlement {
     napi_deferred deferred;
     std::function<napi_value(Napi::Env)> value;
     std::optional<Error> error;
   };
-  // A promise on its way through a device's queue; settled at the latest when it is dropped there.
+  // A promise on its way through a device's queue. Settled at the latest when the queue drops it.
   class Pending {
    public:
     Pending(napi_threadsafe_function loop, std::unique_ptr<Settlement> settlement);
@@ -73,7 +73,7 @@ class Environment {
   int64_t reported_bytes_ = 0;
 };
 
-// The JavaScript error for a native one.
+// Converts a native error to a JavaScript error.
 Napi::Value to_javascript(Environment& environment, Napi::Env env, const Error& error);
 
 }  // namespace foretoken

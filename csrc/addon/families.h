@@ -1,4 +1,4 @@
-// The exported functions, by source file.
+// Registers the exported functions of every source file.
 #pragma once
 
 #include "csrc/addon/call.h"
@@ -23,6 +23,7 @@ extern const Exports kSamplingExports;
 extern const Exports kPlantTreeExports;
 extern const Exports kVerifyTreeExports;
 
+// All of the above.
 const std::vector<const Exports*>& all_families();
 
 }  // namespace foretoken

@@ -1,17 +1,18 @@
 // Calls of Node-API that can run JavaScript, and can therefore fail.
 //
-// V8 may end JavaScript in the middle of a native call: worker.terminate(), process.exit() in a worker, the time limit
-// of a vm script. From then on these calls fail, without an exception that could be had or an object that could be made
-// for one. node-addon-api would make a Napi::Error nevertheless, and ends the process when it cannot. So the addon
-// takes from it only what reads a value or makes a plain one; scripts/check-native.ts refuses the rest.
+// V8 may terminate JavaScript in the middle of a native call: by worker.terminate(), by process.exit() in a worker, by
+// the time limit of a vm script. From then on these calls fail, with no exception to fetch and no way to create an
+// object for one. node-addon-api tries to create a Napi::Error nevertheless, and ends the process when that fails. So
+// the addon uses from node-addon-api only what reads a value or creates a plain one; scripts/check-native.ts refuses
+// the rest.
 #pragma once
 
 #include <napi.h>
 
 namespace foretoken {
 
-// A call of Node-API failed. What JavaScript threw, if that was it, stays pending in the environment, and is thrown
-// again as soon as the native function returns.
+// Thrown when a call of Node-API fails. If JavaScript threw an exception, it stays pending in the environment, and Node
+// throws it again when the native function returns.
 struct JavaScriptFailed {};
 
 inline void check(napi_status status) {
@@ -38,15 +39,16 @@ inline void set(const Napi::Array& array, uint32_t index, napi_value value) {
   check(napi_set_element(array.Env(), array, index, value));
 }
 
-// What JavaScript threw, which is pending no longer; undefined if it threw nothing.
+// Fetches and clears the pending exception; undefined if there is none.
 inline Napi::Value take_exception(Napi::Env env) {
   napi_value exception = nullptr;
   napi_get_and_clear_last_exception(env, &exception);
   return {env, exception};
 }
 
-// Catches what JavaScript threw, to throw something else. Where V8 is ending JavaScript it looks as if null had been
-// thrown, and whatever is thrown in its place would be caught by the script that is to end: then, nothing is.
+// Clears the pending exception so that the caller can throw another. If V8 is terminating JavaScript, the exception
+// looks like null, and the script to be terminated could catch a replacement: then this throws JavaScriptFailed
+// instead.
 inline void catch_exception(Napi::Env env) {
   if (take_exception(env).IsNull()) throw JavaScriptFailed{};
 }

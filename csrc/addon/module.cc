@@ -1,4 +1,4 @@
-// The addon's entry: makes the environment's state and exports every family of ops.
+// The addon's entry point: creates the environment's state and exports all functions.
 #include "csrc/addon/call.h"
 #include "csrc/addon/families.h"
 #include "csrc/addon/javascript.h"
@@ -11,7 +11,7 @@ void throw_error(napi_env env, const Error& error) {
   check(napi_throw(env, to_javascript(Environment::of(env), env, error)));
 }
 
-// Runs an exported function and turns what it throws into a JavaScript error.
+// Runs an exported function and converts C++ exceptions to JavaScript errors.
 napi_value invoke(napi_env env, napi_callback_info info) {
   void* data = nullptr;
   napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
@@ -28,7 +28,7 @@ napi_value invoke(napi_env env, napi_callback_info info) {
       throw_error(env, make_error(ErrorCode::kInternal, "%s: %s", exported.name, failure.what()));
     }
   } catch (const JavaScriptFailed&) {
-    // Node throws what is pending.
+    // Node throws the pending exception.
   }
   return nullptr;
 }
@@ -55,7 +55,7 @@ napi_value initialize(napi_env env, napi_value exports) {
     for (const Exports* family : all_families()) export_all(env, exports, *family);
     return exports;
   } catch (const JavaScriptFailed&) {
-    // Changes nothing where something is pending already, or JavaScript is ending.
+    // Has no effect if an exception is already pending or V8 is terminating JavaScript.
     napi_throw_error(env, nullptr, "foretoken cannot be started in this JavaScript environment");
     return nullptr;
   }

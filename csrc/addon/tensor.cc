@@ -1,4 +1,4 @@
-// Tensors: making, viewing, reading and disposing of them.
+// Tensors: creating, viewing, reading, writing and disposing of them.
 #include <algorithm>
 
 #include "csrc/addon/families.h"
@@ -13,7 +13,7 @@ struct HostArray {
   int64_t count;
 };
 
-// A typed array with the element type of `dtype` (Uint16Array for the 16-bit floats).
+// Reads a typed array with the element type of `dtype` (Uint16Array for 16-bit floats).
 HostArray host_array(const Call& call, size_t index, DType dtype) {
   const Napi::Value given = call.value(index);
   napi_typedarray_type type = napi_int8_array;
@@ -37,9 +37,8 @@ HostArray host_array(const Call& call, size_t index, DType dtype) {
 
 void upload(const Call& call, Tensor& tensor, const HostArray& host) {
   if (host.count != tensor.shape.count()) {
-    call.fail(ErrorCode::kShapeMismatch, "data has %lld elements, but shape %s needs %lld",
-              static_cast<long long>(host.count), tensor.shape.text().c_str(),
-              static_cast<long long>(tensor.shape.count()));
+    call.fail(ErrorCode::kShapeMismatch, "data has %lld elements, but shape %s needs %lld", lld(host.count),
+              tensor.shape.text().c_str(), lld(tensor.shape.count()));
   }
   tensor.device().backend().upload(tensor.data(), host.data, tensor.bytes());
   if (tensor.dtype != DType::kInt32) return;
@@ -48,11 +47,11 @@ void upload(const Call& call, Tensor& tensor, const HostArray& host) {
   if (tensor.bytes() == tensor.storage->bytes) {
     known.assign(values, values + host.count);
   } else if (!known.empty()) {
-    std::copy(values, values + host.count, known.begin() + tensor.offset / static_cast<int64_t>(sizeof(int32_t)));
+    std::copy(values, values + host.count, known.begin() + tensor.offset / int64_t{sizeof(int32_t)});
   }
 }
 
-// empty(device, dtype, shape): contents are whatever the memory held
+// empty(device, dtype, shape): a tensor with undefined contents
 napi_value empty(Call& call) {
   const std::shared_ptr<Device> device = call.device_argument(0);
   Tensor tensor = make_tensor(device, call.dtype(1, "dtype"), call.shape(2, "shape"), call.op());
@@ -67,8 +66,8 @@ napi_value from_data(Call& call) {
   const Shape shape = call.shape(2, "shape");
   const HostArray host = host_array(call, 3, dtype);
   if (host.count != shape.count()) {
-    call.fail(ErrorCode::kShapeMismatch, "data has %lld elements, but shape %s needs %lld",
-              static_cast<long long>(host.count), shape.text().c_str(), static_cast<long long>(shape.count()));
+    call.fail(ErrorCode::kShapeMismatch, "data has %lld elements, but shape %s needs %lld", lld(host.count),
+              shape.text().c_str(), lld(shape.count()));
   }
   Tensor tensor = make_tensor(device, dtype, shape, call.op());
   upload(call, tensor, host);
@@ -90,15 +89,15 @@ napi_value view(Call& call) {
   const Tensor& whole = call.row_major(0, "tensor");
   if (offset > whole.shape.count() || shape.count() > whole.shape.count() - offset) {
     call.fail(ErrorCode::kShapeMismatch, "a view of shape %s from element %lld on does not fit in a tensor of shape %s",
-              shape.text().c_str(), static_cast<long long>(offset), whole.shape.text().c_str());
+              shape.text().c_str(), lld(offset), whole.shape.text().c_str());
   }
   Tensor part = whole;
-  part.offset += offset * static_cast<int64_t>(size_of(whole.dtype));
+  part.offset += offset * size_of(whole.dtype);
   part.shape = shape;
   return call.handle(std::move(part));
 }
 
-// alias(tensor): another handle on the same tensor
+// alias(tensor): another handle to the same tensor
 napi_value alias(Call& call) {
   Tensor copy = call.tensor(0, "tensor");
   return call.handle(std::move(copy));
@@ -132,22 +131,22 @@ struct HostBuffer {
   void* data;
 };
 
-// Made by JavaScript's own constructor, which throws where napi_create_arraybuffer would end the process.
+// Makes an ArrayBuffer by the built-in constructor, which throws where napi_create_arraybuffer would end the process.
 HostBuffer array_buffer(const Call& call, size_t bytes) {
   HostBuffer made;
   const napi_value constructor = call.environment().array_buffer_class.Value();
   const napi_value size = Napi::Number::New(call.env(), static_cast<double>(bytes));
   if (napi_new_instance(call.env(), constructor, 1, &size, &made.value) != napi_ok) {
     catch_exception(call.env());
-    call.fail(ErrorCode::kOutOfMemory, "no memory for %zu bytes on the JavaScript side", bytes);
+    call.fail(ErrorCode::kOutOfMemory, "out of memory: JavaScript cannot allocate an ArrayBuffer of %zu bytes", bytes);
   }
   size_t length = 0;
   const napi_status status = napi_get_arraybuffer_info(call.env(), made.value, &made.data, &length);
-  if (status != napi_ok || length != bytes) call.fail(ErrorCode::kInternal, "ArrayBuffer is not JavaScript's own");
+  if (status != napi_ok || length != bytes) call.fail(ErrorCode::kInternal, "ArrayBuffer is not the built-in class");
   return made;
 }
 
-// read(tensor): resolves to a typed array with the contents
+// read(tensor): resolves to a typed array of the contents
 napi_value read(Call& call) {
   const Tensor tensor = call.row_major(0, "tensor");
   call.check_not_capturing(tensor.device());
@@ -203,7 +202,7 @@ napi_value cast(Call& call) {
   const Tensor& in = call.row_major(0, "tensor");
   const DType dtype = call.dtype(1, "dtype");
   if (in.dtype == DType::kInt32 || dtype == DType::kInt32) {
-    call.fail(ErrorCode::kDTypeMismatch, "from %s to %s is not possible; only floating dtypes are cast",
+    call.fail(ErrorCode::kDTypeMismatch, "cannot cast %s to %s; dtypes must be float32, bfloat16 or float16",
               name_of(in.dtype), name_of(dtype));
   }
   Tensor out = call.output(dtype, in.shape);
@@ -211,7 +210,7 @@ napi_value cast(Call& call) {
   return call.handle(std::move(out));
 }
 
-// timestamp(out, index): out[index] = microseconds of the device's clock when the stream comes here, modulo 2^32
+// timestamp(out, index): out[index] = microseconds of the device's clock, modulo 2^32, when the stream reaches this op
 napi_value timestamp(Call& call) {
   Tensor& out = call.int32(0, "out");
   const int64_t index = call.integer(1, "index", 0, out.shape.count() - 1);

@@ -8,7 +8,7 @@ namespace foretoken {
 
 namespace {
 
-// Sizes are rounded so that tensors of nearly the same size can reuse each other's blocks.
+// Rounds sizes up so that tensors of nearly the same size can reuse each other's blocks.
 int64_t rounded(int64_t bytes) {
   const int64_t step = bytes < (1 << 20) ? 512 : 1 << 16;
   return std::max<int64_t>(step, (bytes + step - 1) / step * step);
@@ -21,14 +21,13 @@ Allocator::~Allocator() { release_cached(); }
 void* Allocator::allocate(int64_t bytes, const char* purpose) {
   const auto out_of_memory = [&] {
     return make_error(ErrorCode::kOutOfMemory,
-                      "%s: out of memory: %lld bytes asked for, %lld in use, %lld reserved, limit %lld", purpose,
-                      static_cast<long long>(bytes), static_cast<long long>(statistics_.live),
-                      static_cast<long long>(statistics_.reserved), static_cast<long long>(limit_));
+                      "%s: out of memory: %lld bytes requested, %lld in use, %lld reserved, limit %lld", purpose,
+                      lld(bytes), lld(statistics_.live), lld(statistics_.reserved), lld(limit_));
   };
   if (bytes < 0 || bytes > limit_) throw out_of_memory();
   const int64_t size = rounded(bytes);
   void* memory = pool_ ? take_cached(*pool_, size) : nullptr;
-  if (memory == nullptr) memory = take_cached(everybodys_, size);
+  if (memory == nullptr) memory = take_cached(shared_pool_, size);
   if (memory == nullptr) {
     if (statistics_.reserved + size > limit_) trim();
     if (statistics_.reserved + size > limit_) throw out_of_memory();
@@ -54,7 +53,7 @@ void* Allocator::allocate(int64_t bytes, const char* purpose) {
 
 void* Allocator::take_cached(Pool& pool, int64_t size) {
   const auto found = pool.free_by_size.lower_bound(size);
-  // A block much larger than asked for is left for whoever needs it.
+  // Leaves a block that is much larger than the request for a larger request.
   if (found == pool.free_by_size.end() || found->first > size + size / 4) return nullptr;
   void* memory = found->second;
   pool.free_by_size.erase(found);
@@ -65,7 +64,7 @@ void Allocator::free(void* memory) noexcept {
   if (memory == nullptr) return;
   const Block& block = blocks_.at(memory);
   statistics_.live -= block.size;
-  Pool& pool = block.pool ? *block.pool : everybodys_;
+  Pool& pool = block.pool ? *block.pool : shared_pool_;
   pool.free_by_size.emplace(block.size, memory);
 }
 
@@ -73,17 +72,17 @@ bool Allocator::is_in(const Pool& pool, const void* memory) const { return block
 
 void Allocator::dissolve(Pool& pool) noexcept {
   for (const void* memory : pool.blocks) blocks_.at(memory).pool = nullptr;
-  everybodys_.free_by_size.merge(pool.free_by_size);
+  shared_pool_.free_by_size.merge(pool.free_by_size);
 }
 
 void Allocator::trim() {
-  if (everybodys_.free_by_size.empty()) return;
+  if (shared_pool_.free_by_size.empty()) return;
   backend_.wait();
   release_cached();
 }
 
 void Allocator::release_cached() noexcept {
-  auto& free = everybodys_.free_by_size;
+  auto& free = shared_pool_.free_by_size;
   for (const auto& [size, memory] : free) {
     backend_.release(memory);
     blocks_.erase(memory);

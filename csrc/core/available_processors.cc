@@ -1,4 +1,4 @@
-// How many processors this process may use: what its affinity mask and its cgroup's quota allow.
+// Counts the processors that this process may use: the lesser of its affinity mask and its cgroup's quota.
 #include <sched.h>
 
 #include <algorithm>
@@ -12,7 +12,7 @@ namespace foretoken {
 
 namespace {
 
-// Quota in processors of cgroup v2 or v1 as mounted in a container, or infinity.
+// Returns the quota of the cgroup (v2 or v1, at the paths that containers mount) in processors, or infinity.
 double cgroup_quota() {
   std::ifstream v2("/sys/fs/cgroup/cpu.max");
   std::string quota;

@@ -1,4 +1,4 @@
-// A sequence of operations that was captured once and can run again with one call, on the same memory each time.
+// A sequence of operations that is recorded once and can then be replayed with one call, on the same memory each time.
 #pragma once
 
 #include <memory>
@@ -10,30 +10,30 @@ namespace foretoken {
 
 class Capture {
  public:
-  // Until finish(), what is enqueued on the device is gathered instead of run. What the operations need between their
-  // beginning and their end comes from the same memory as that of `other`, if there is one: they never run at once.
+  // Until finish(), work that is enqueued on the device is recorded instead of run. Temporary memory comes from the
+  // same pool as that of `other` unless null, because two captures never run at once.
   Capture(std::shared_ptr<Device> device, const Capture* other);
   ~Capture();
   Capture(const Capture&) = delete;
   Capture& operator=(const Capture&) = delete;
 
-  // Throws where the device makes nothing of what was gathered; there is nothing to replay then.
+  // Throws if the device cannot capture the recorded work; then there is nothing to replay.
   void finish();
   bool finished() const { return work_ != nullptr; }
-  // Once finished.
+  // Requires finished().
   void replay() { device_->backend().replay(work_); }
 
-  // Keeps what the operations use, even when its tensors are disposed.
+  // Keeps memory that the operations use alive, even after its tensors are disposed.
   void retain(const std::shared_ptr<Storage>& storage);
 
   Device& device() const { return *device_; }
 
  private:
-  // Dissolves with the last capture that uses it.
-  struct SharedPool;
+  // Dissolved together with the last capture that uses it.
+  struct CapturePool;
 
   const std::shared_ptr<Device> device_;
-  const std::shared_ptr<SharedPool> pool_;
+  const std::shared_ptr<CapturePool> pool_;
   std::unordered_set<std::shared_ptr<Storage>> retained_;
   std::shared_ptr<CapturedWork> work_;
 };

@@ -22,7 +22,7 @@ class Device {
   Backend& backend() { return *backend_; }
   Allocator& allocator() { return allocator_; }
 
-  // The one that is being made of this device's work, or null.
+  // The unfinished capture of this device's work, or null.
   Capture* capture = nullptr;
 
  private:
@@ -30,8 +30,8 @@ class Device {
   Allocator allocator_;
 };
 
-// Runs an op that needs scratch: sizes it, takes it, enqueues the op and frees it for whatever comes next, also where
-// the op is not taken.
+// Enqueues an op that needs scratch. Frees the scratch at once, even if enqueueing throws: whatever reuses the memory
+// is enqueued behind the op.
 template <typename Args>
 void run_with_workspace(Device& device, Args args, const char* op) {
   const int64_t bytes = device.backend().workspace(args);

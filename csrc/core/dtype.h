@@ -1,15 +1,15 @@
 // Element types of tensors, under the names that TypeScript uses.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
 namespace foretoken {
 
-// int8 is for weights in words alone, in which groups of numbers share a scale: they are larger than their shape says.
+// int8 exists only as a dot format of weights, in which groups of numbers share a scale, so a weight takes more bytes
+// than its number of elements.
 enum class DType : uint8_t { kFloat32, kBFloat16, kFloat16, kInt32, kInt8 };
 
-constexpr size_t size_of(DType dtype) {
+constexpr int64_t size_of(DType dtype) {
   switch (dtype) {
     case DType::kInt8: return 1;
     case DType::kBFloat16:

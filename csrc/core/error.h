@@ -23,7 +23,7 @@ enum class ErrorCode {
   kOutOfMemory,
   kUnsupported,
   kDeviceUnavailable,
-  kDiverged,  // numbers that are none any more
+  kDiverged,  // NaN or infinity where a number is needed
   kInternal,
 };
 
@@ -35,12 +35,14 @@ class Error : public std::runtime_error {
   const ErrorCode code;
 };
 
-// printf-style, because messages carry names, shapes and numbers.
+// Formats like printf, because messages contain names, shapes and numbers.
 [[gnu::format(printf, 2, 3)]] Error make_error(ErrorCode code, const char* format, ...);
 
-// The first error that a kernel met while it ran (an index that only the device could see, a row without a token to
-// draw). Later kernels are skipped until the error has been reported by the next readback, so nothing is computed from
-// bad data.
+// Converts an int64_t for %lld: on some platforms int64_t is long.
+constexpr long long lld(int64_t value) { return value; }
+
+// Holds the first error of a running kernel: an index that only the device can see, a row from which no token can be
+// drawn. Later kernels are skipped until the next readback reports the error, so nothing is computed from bad data.
 class ErrorSlot {
  public:
   void set(Error error);

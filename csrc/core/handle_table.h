@@ -1,5 +1,5 @@
-// Values under integer handles that JavaScript can hold and pass cheaply. A handle is a slot and the slot's
-// generation, so one that was disposed stays invalid for good even when its slot is used again.
+// Stores values under integer handles, which JavaScript can hold and pass cheaply. A handle is a slot and the slot's
+// generation, so a disposed handle stays invalid even after its slot is reused.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace foretoken {
 template <typename T>
 class HandleTable {
  public:
-  // Handles are positive and exact in a double: 22 bits of slot, 30 bits of generation.
+  // Returns a handle that is positive and exact in a double: 22 bits of slot, 30 bits of generation.
   int64_t insert(T value) {
     uint32_t slot;
     if (free_.empty()) {
@@ -30,7 +30,7 @@ class HandleTable {
 
   T* find(int64_t handle) {
     if (handle < 0) return nullptr;
-    const size_t slot = static_cast<size_t>(handle & ((int64_t{1} << kSlotBits) - 1));
+    const size_t slot = slot_of(handle);
     if (slot >= entries_.size()) return nullptr;
     Entry& entry = entries_[slot];
     return entry.generation == handle >> kSlotBits && entry.value ? &*entry.value : nullptr;
@@ -38,8 +38,7 @@ class HandleTable {
 
   bool erase(int64_t handle) {
     if (find(handle) == nullptr) return false;
-    const size_t slot = static_cast<size_t>(handle & ((int64_t{1} << kSlotBits) - 1));
-    retire(slot);
+    retire(slot_of(handle));
     return true;
   }
 
@@ -64,11 +63,13 @@ class HandleTable {
   static constexpr int kSlotBits = 22;
   static constexpr int kGenerationBits = 30;
 
+  static size_t slot_of(int64_t handle) { return static_cast<size_t>(handle & ((int64_t{1} << kSlotBits) - 1)); }
+
   void retire(size_t slot) {
     Entry& entry = entries_[slot];
     entry.value.reset();
     --size_;
-    // A slot whose generations are used up stays empty: a wrapped one would revive old handles.
+    // Retires a slot for good when its generations are used up: a wrapped generation would revive old handles.
     if (++entry.generation < (int64_t{1} << kGenerationBits)) free_.push_back(static_cast<uint32_t>(slot));
   }
 
@@ -76,7 +77,7 @@ class HandleTable {
     int64_t generation = 1;
     std::optional<T> value;
   };
-  std::deque<Entry> entries_;  // what find() returned stays where it is when more is inserted
+  std::deque<Entry> entries_;  // a deque, so that pointers from find() survive insertions
   std::vector<uint32_t> free_;
   size_t size_ = 0;
 };

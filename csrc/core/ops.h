@@ -1,14 +1,14 @@
-// Every operation of a backend, as the struct of its arguments. The addon has checked shapes, dtypes and
-// devices before one of these is made; contents of index tensors that only the device can see are checked by
-// the kernels, which report through ErrorSlot and never read out of bounds.
+// Every operation of a backend, as the struct of its arguments. The addon checks shapes, dtypes and devices before it
+// fills one in. Kernels check the contents of index tensors that only the device knows; they report a bad index through
+// ErrorSlot and never read out of bounds.
 //
-// Conventions: matrices are dense and row-major unless `layout` says otherwise; counts are int64_t; pointers
-// that may be null say so; "+=" marks outputs that are accumulated into. `workspace` is scratch that the
-// caller allocated, of the size that Backend::workspace() asked for.
+// Conventions: matrices are dense and row-major unless `layout` says otherwise. Comments give shapes in elements and
+// say which pointers may be null. "+=" marks outputs that the operation adds to. `workspace` is scratch that the caller
+// allocates, of the size that Backend::workspace() returns.
 //
-// Activations (hidden states, their gradients, keys and values) are of the type `dtype` of the struct, float32 or
-// bfloat16, as far as Backend::computes_in() allows. Sums are float32 or wider whatever that type. Weights of norms,
-// biases, statistics and the gradients of weights are float32.
+// Activations (hidden states, their gradients, keys and values) have the type `dtype` of the struct: float32, or
+// bfloat16 if Backend::computes_in() allows it. Sums are float32 or wider for both. Weights of norms, biases,
+// statistics and gradients of weights are float32.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +17,12 @@
 
 namespace foretoken {
 
-// How a matrix lies in memory. Panels are the packed form of a backend's own GEMM, for products in float32. Words are
-// the form for products in the matrix's own type, bfloat16 or int8, to which rows are brought that meet it.
-enum class Layout : uint8_t { kRowMajor, kPanels, kWords };
+// How a matrix lies in memory. Both packed layouts are private to the backend that packed the matrix:
+//   kPanels  for products in the type of the activations; elements keep their type
+//   kDot     for products in the matrix's own type, bfloat16 or int8; activations are converted to that type first
+enum class Layout : uint8_t { kRowMajor, kPanels, kDot };
 
-// A matrix of any storage type: the weight of a linear layer, an embedding table, hidden states.
+// A matrix of any floating type or in a dot format: the weight of a linear layer, an embedding table, hidden states.
 struct Matrix {
   const void* data;
   DType dtype;
@@ -29,7 +30,7 @@ struct Matrix {
 };
 
 struct Workspace {
-  void* data = nullptr;
+  void* data = nullptr;  // null if bytes is 0
   int64_t bytes = 0;
 };
 
@@ -37,88 +38,90 @@ struct Workspace {
 
 // out[i] = value
 struct FillArgs {
-  void* out;
+  void* out;  // [count]
   int64_t count;
   float value;
   DType dtype;
 };
 
-// out = in, device to device; the ranges do not overlap
+// out = in, device to device; the two ranges do not overlap
 struct CopyArgs {
   const void* in;
   void* out;
   int64_t bytes;
 };
 
-// out[i] = in[i] in another floating dtype (round to nearest even)
+// out[i] = in[i], converted to another floating dtype and rounded to nearest even
 struct CastArgs {
-  const void* in;
+  const void* in;  // [count]
   DType in_dtype;
-  void* out;
+  void* out;  // [count]
   DType out_dtype;
   int64_t count;
 };
 
-// out[0] = microseconds of a monotonic clock, modulo 2^32, at this point of the stream
+// out[0] = microseconds of a monotonic clock, modulo 2^32, when the stream reaches this operation
 struct TimestampArgs {
-  int32_t* out;
+  int32_t* out;  // [1]
 };
 
 // --- elementwise ---
 
 // out = a + b
 struct AddArgs {
-  const void* a;
-  const void* b;
-  void* out;
+  const void* a;  // [count]
+  const void* b;  // [count]
+  void* out;      // [count]
   int64_t count;
   DType dtype;
 };
 
-// out += scale * in, times *factor when there is one: a scalar that only the device knows
+// out += scale * factor * in
 struct AccumulateArgs {
-  const void* in;
-  void* out;
+  const void* in;  // [count]
+  void* out;       // [count] +=
   int64_t count;
   float scale;
-  const float* factor;  // [1] or null
+  const float* factor;  // [1], a factor that only the device knows; null for 1
   DType in_dtype, out_dtype;
 };
 
-// out = scale * in, times *factor when there is one
+// out = scale * factor * in
 struct ScaleArgs {
-  const void* in;
-  void* out;
+  const void* in;  // [count]
+  void* out;       // [count]
   int64_t count;
   float scale;
-  const float* factor;  // [1] or null
+  const float* factor;  // [1], a factor that only the device knows; null for 1
   DType dtype;
 };
 
 // out = x * sigmoid(x)
 struct SiluArgs {
-  const void* x;
-  void* out;
+  const void* x;  // [count]
+  void* out;      // [count]
   int64_t count;
   DType dtype;
 };
 
+// grad_x = grad_out * d silu(x) / dx
 struct SiluBackwardArgs {
-  const void* grad_out;
-  const void* x;
-  void* grad_x;
+  const void* grad_out;  // [count]
+  const void* x;         // [count]
+  void* grad_x;          // [count]
   int64_t count;
   DType dtype;
 };
 
-// gate_up [rows, 2*dim]: out[r, i] = silu(gate_up[r, i]) * gate_up[r, dim + i]
+// out[r, i] = silu(gate_up[r, i]) * gate_up[r, dim + i]
 struct SwigluArgs {
-  const void* gate_up;
-  void* out;  // [rows, dim]
+  const void* gate_up;  // [rows, 2*dim]
+  void* out;            // [rows, dim]
   int64_t rows, dim;
   DType dtype;
 };
 
+// The gradient of Swiglu.
 struct SwigluBackwardArgs {
   const void* grad_out;  // [rows, dim]
   const void* gate_up;   // [rows, 2*dim]
@@ -127,7 +130,7 @@ struct SwigluBackwardArgs {
   DType dtype;
 };
 
-// out[r] = [a[r] ; b[r]]
+// out[r] = a[r] followed by b[r]
 struct ConcatArgs {
   const void* a;  // [rows, dim_a]
   const void* b;  // [rows, dim_b]
@@ -136,7 +139,7 @@ struct ConcatArgs {
   DType dtype;
 };
 
-// out[r] = in[r, start : start + dim]; the gradient of concat
+// out[r, i] = in[r, start + i]; also the gradient of Concat
 struct SliceColumnsArgs {
   const void* in;  // [rows, stride]
   void* out;       // [rows, dim]
@@ -149,13 +152,13 @@ struct SliceColumnsArgs {
 // out[r] = weight[tokens[r]]
 struct EmbeddingArgs {
   const int32_t* tokens;  // [rows]
-  Matrix weight;          // [vocab, dim], row-major or words
+  Matrix weight;          // [vocab, dim], row-major or in a dot format
   void* out;              // [rows, dim]
   int64_t rows, vocab, dim;
   DType dtype;  // of out
 };
 
-// grad_weight[tokens[r]] += grad_out[r], summed in row order whatever the number of threads
+// grad_weight[tokens[r]] += grad_out[r], added in row order whatever the number of threads
 struct EmbeddingBackwardArgs {
   const int32_t* tokens;  // [rows]
   const void* grad_out;   // [rows, dim]
@@ -165,76 +168,77 @@ struct EmbeddingBackwardArgs {
   Workspace workspace;
 };
 
-// A weight packed for LinearArgs, laid out as the backend's GEMM reads it.
+// Packs a weight into the layout that the backend's GEMM reads fastest.
 struct PackWeightArgs {
   Matrix weight;  // [n, k], row-major
-  void* out;      // Backend::packed_bytes(n, k, dtype, layout)
+  void* out;      // of Backend::packed_bytes(n, k, dtype, layout) bytes
   int64_t n, k;
-  DType dtype;  // of out: in panels that of weight, in words bfloat16 or int8
-  Layout layout;
+  DType dtype;    // of out: for kPanels the type of weight, for kDot bfloat16 or int8
+  Layout layout;  // kPanels or kDot
 };
 
-// y[m, n] = x[m, k] * weight[n, k]^T + bias[n]. Batch invariant: a row of y depends on that row of x alone.
+// y = x * weight^T + bias. Batch invariant: a row of y depends only on that row of x.
 struct LinearArgs {
-  const void* x;
-  Matrix weight;      // row-major or packed
+  const void* x;      // [m, k]
+  Matrix weight;      // [n, k], any layout
   const float* bias;  // [n] or null
-  void* y;
+  void* y;            // [m, n]
   int64_t m, n, k;
-  DType dtype, y_dtype;  // of x; of y: the same or float32
+  DType dtype;    // of x
+  DType y_dtype;  // of y: `dtype` or float32
   Workspace workspace;
 };
 
-// grad_x[m, k] = grad_y[m, n] * weight[n, k]
+// grad_x = grad_y * weight
 struct LinearBackwardInputArgs {
-  const void* grad_y;
-  Matrix weight;  // row-major
-  void* grad_x;
+  const void* grad_y;  // [m, n]
+  Matrix weight;       // [n, k], row-major
+  void* grad_x;        // [m, k]
   int64_t m, n, k;
-  DType dtype;
+  DType dtype;  // of grad_y and grad_x
   Workspace workspace;
 };
 
-// grad_weight[n, k] += grad_y[m, n]^T * x[m, k]; grad_bias[n] += column sums of grad_y
+// grad_weight += grad_y^T * x; grad_bias += column sums of grad_y
 struct LinearBackwardWeightArgs {
-  const void* grad_y;
-  const void* x;
-  float* grad_weight;  // +=
-  float* grad_bias;    // += or null
+  const void* grad_y;  // [m, n]
+  const void* x;       // [m, k]
+  float* grad_weight;  // [n, k] +=
+  float* grad_bias;    // [n] += or null
   int64_t m, n, k;
   DType dtype;  // of grad_y and x
   Workspace workspace;
 };
 
-// y = s / sqrt(mean(s^2) + eps) * weight, where s = x, or with a residual s = x + residual, rounded to dtype as it is
-// written to `sum`
+// y = s / sqrt(mean(s^2) + eps) * weight, where s = x without a residual, and otherwise s = x + residual, rounded to
+// `dtype` and written to `sum`
 struct RmsNormArgs {
   const void* x;         // [rows, dim]
   const void* residual;  // [rows, dim] or null
-  void* sum;             // [rows, dim] or null, as `residual`
+  void* sum;             // [rows, dim]; null if `residual` is null
   const float* weight;   // [dim]
   void* y;               // [rows, dim]
-  float* rstd;           // [rows], kept for the gradient
+  float* rstd;           // [rows]: 1 / sqrt(mean(s^2) + eps), kept for the gradient
   int64_t rows, dim;
   float eps;
   DType dtype;
 };
 
-// The gradient of what was normed: x, or the sum.
+// The gradient of RmsNorm with respect to s and weight.
 struct RmsNormBackwardArgs {
-  const void* grad_y;
-  const void* x;
-  const float* weight;
-  const float* rstd;
-  void* grad_x;
-  float* grad_weight;  // [dim] += or null
+  const void* grad_y;   // [rows, dim]
+  const void* x;        // [rows, dim]: s
+  const float* weight;  // [dim]
+  const float* rstd;    // [rows]
+  void* grad_x;         // [rows, dim]: the gradient of s
+  float* grad_weight;   // [dim] += or null
   int64_t rows, dim;
   DType dtype;
   Workspace workspace;
 };
 
-// Rotates the first `rotated_heads` of `heads` heads of each row by its position (rotate-half convention, as
-// Hugging Face's Llama); the other heads are copied. `inverse` rotates back: the gradient.
+// Rotates the first `rotated_heads` of `heads` heads of each row by the row's position (rotate-half convention, as in
+// Hugging Face's Llama) and copies the other heads. `inverse` rotates back, which is the gradient.
 struct RopeArgs {
   const void* x;             // [rows, heads, head_dim]
   void* y;                   // [rows, heads, head_dim]
@@ -247,14 +251,14 @@ struct RopeArgs {
 
 // --- attention ---
 
-// Rows of qkv hold heads query heads, kv_heads key heads, kv_heads value heads, in this order.
+// A row of qkv holds `heads` query heads, then `kv_heads` key heads, then `kv_heads` value heads.
 struct AttentionShape {
-  int64_t heads, kv_heads, head_dim;
-  float scale;
+  int64_t heads, kv_heads, head_dim;  // heads is a multiple of kv_heads
+  float scale;                        // of the scores
 };
 
-// Causal self-attention over packed rows. Row t of a sequence attends to starts[t] … t, where starts gives the
-// index, within its own sequence, of the first token of the document that the row belongs to.
+// Causal self-attention over packed documents. Position t of a sequence attends to starts[t] … t, where starts[t] is
+// the index, within the sequence, of the first token of t's document.
 struct AttentionArgs {
   const void* qkv;        // [batch * length, (heads + 2*kv_heads) * head_dim]
   const int32_t* starts;  // [batch * length], 0 ≤ starts[t] ≤ t
@@ -266,35 +270,36 @@ struct AttentionArgs {
   Workspace workspace;
 };
 
+// The gradient of Attention; shapes are as in AttentionArgs.
 struct AttentionBackwardArgs {
-  const void* grad_out;
+  const void* grad_out;  // as out
   const void* qkv;
   const int32_t* starts;
   const void* out;
   const float* lse;
-  void* grad_qkv;
+  void* grad_qkv;  // as qkv
   int64_t batch, length;
   AttentionShape shape;
   DType dtype;
   Workspace workspace;
 };
 
-// The KV cache of all layers of one model for `sequences` sequences:
-//   [layers, 2 (keys, values), sequences, kv_heads, capacity, head_dim].
+// The KV cache of all layers of one model. How keys and values lie within one [capacity, head_dim] is private to the
+// backend.
 struct KvCacheView {
-  void* data;
+  void* data;  // [layers, 2 (keys, values), sequences, kv_heads, capacity, head_dim]
   int64_t layers, sequences, kv_heads, capacity, head_dim;
   DType dtype;
 };
 
-// The rows of one tree forward, sequences one after another: sequence s has rows row_offsets[s] …
-// row_offsets[s+1] - 1, and lengths[s] committed positions in the cache. parents[r] is the row of r's parent,
-// or -1 where the parent is the last committed position. A parent stands before its children. Row r's keys and
-// values lie at slot lengths[s] + (r - row_offsets[s]); its position is lengths[s] + depth(r).
+// The nodes of one draft tree per sequence as rows of a forward pass, one sequence after another: sequence s has rows
+// row_offsets[s] … row_offsets[s+1] - 1 and lengths[s] committed positions in the cache. A parent precedes its
+// children. Row r's keys and values lie in slot lengths[s] + (r - row_offsets[s]); its position is lengths[s] +
+// depth(r).
 struct TreeRows {
   const int32_t* row_offsets;  // [sequences + 1]
   const int32_t* lengths;      // [sequences]
-  const int32_t* parents;      // [rows]
+  const int32_t* parents;      // [rows]: the row of r's parent, or -1 if that is the last committed position
   int64_t rows, sequences;
 };
 
@@ -307,49 +312,49 @@ struct KvAppendArgs {
   TreeRows tree;
 };
 
-// Attention of each row to its committed prefix and its own ancestors (itself last), all already in the cache,
-// reduced in logical order: the sums of a row do not depend on which other rows stand beside it.
+// Attention of each row to its committed prefix, then its ancestors, then itself; the cache already holds all of them.
+// Sums run in this order, so they do not depend on the rows beside a row.
 struct TreeAttentionArgs {
-  const void* qkv;  // of the cache's type, as `out`
+  const void* qkv;  // [rows, (heads + 2*kv_heads) * head_dim], of the cache's type
   KvCacheView cache;
   int64_t layer;
   TreeRows tree;
-  void* out;  // [rows, heads * head_dim]
+  void* out;  // [rows, heads * head_dim], of the cache's type
   AttentionShape shape;
   Workspace workspace;
 };
 
-// Moves the accepted rows' slots to where plain decoding would have put them, in every layer: for i in
-// 0 … counts[s] - 1, slot lengths[s] + (path[s, i] - row_offsets[s]) goes to slot lengths[s] + i. Path entries rise.
+// Moves the keys and values of accepted rows to the slots that plain decoding would have used, in every layer: for i in
+// 0 … counts[s] - 1, from slot lengths[s] + (path[s, i] - row_offsets[s]) to slot lengths[s] + i.
 struct KvCompactArgs {
   KvCacheView cache;
   const int32_t* row_offsets;  // [sequences + 1]
   const int32_t* lengths;      // [sequences]
-  const int32_t* path;         // [sequences, path_stride]: rows of the accepted nodes, root first
-  const int32_t* counts;       // [sequences]
+  const int32_t* path;         // [sequences, path_stride]: rows of the accepted nodes, ascending, root first
+  const int32_t* counts;       // [sequences]: accepted nodes
   int64_t path_stride;
 };
 
 // --- loss ---
 
-// What each row of the loss costs (see linear_cross_entropy in the docs):
-//   z = softcap(h W^T + b), p = softmax(z), lse = log sum exp z
+// The loss of a row with target y:
+//   z = softcap(h W^T + b), p = softmax(z), lse = log Σ e^z
 //   loss = (1-ε)(lse - z_y) + ε(lse - mean z) + ζ lse² + β H(p);   total = Σ weight of the row * loss
 struct LossOptions {
   float label_smoothing;  // ε
   float z_loss;           // ζ
   float entropy_weight;   // β
-  float softcap;          // z = softcap * tanh(raw / softcap); 0 = none
-  int32_t ignore_index;
+  float softcap;          // softcap(x) = softcap * tanh(x / softcap); 0 for none
+  int32_t ignore_index;   // the target of rows without a loss
 };
 
 enum class LossMode : uint8_t {
-  kLoss,         // loss and statistics only: one GEMM
-  kLossAndGrad,  // gradients while the chunk is hot: three GEMMs
-  kBackward,     // the gradients of kLossAndGrad after a kLoss that knew of none; three GEMMs again
+  kLoss,         // loss and statistics: one GEMM per chunk of rows
+  kLossAndGrad,  // gradients as well, while the chunk is in the cache: three GEMMs per chunk
+  kBackward,     // the same gradients after a separate kLoss: three GEMMs per chunk again
 };
 
-// How rows become one number; a row's weight is its coefficient × its head's weight × what stands here.
+// How losses of rows become one number: a row's weight is its coefficient × its head's weight × the factor below.
 enum class Reduction : uint8_t {
   kSum,          // 1
   kMean,         // 1 / valid rows of all heads
@@ -361,23 +366,23 @@ struct LinearCrossEntropyArgs {
   Matrix hidden;              // [rows, dim], row-major, any floating dtype
   Matrix weight;              // [vocab, dim], any floating dtype, row-major; for kLoss also packed
   const float* bias;          // [vocab] or null
-  const int32_t* targets;     // [rows]; ignore_index rows cost nothing
-  const float* coefficients;  // [rows] or null for all ones; given up front, so that nothing is rescaled later
+  const int32_t* targets;     // [rows]; rows with target ignore_index have no loss and are not valid
+  const float* coefficients;  // [rows], or null for all ones; known up front, so that no gradient is rescaled later
   int64_t rows, dim, vocab;
-  int64_t heads;              // rows are `heads` equal runs of rows/heads, one run a head
-  const float* head_weights;  // [heads] or null for all ones
+  int64_t heads;              // `rows` is `heads` equal runs, one per head
+  const float* head_weights;  // [heads], or null for all ones
   Reduction reduction;
   LossOptions options;
-  int64_t chunk_rows;  // valid rows at a time
-  // Outputs; all but total, head_loss and head_count may be null. Ignored rows get 0 (argmax, rank: -1).
+  int64_t chunk_rows;  // valid rows per chunk; 0 lets the backend choose
+  // Outputs. All except total, head_loss and head_count may be null. Ignored rows get 0, and -1 in argmax and rank.
   float* total;         // [1]: Σ weight of the row * loss
   float* head_loss;     // [heads]: Σ loss over the head's valid rows, without coefficients
   int32_t* head_count;  // [heads]: valid rows
   float* nll;           // [rows]: lse - z_y
-  float* lse;           // [rows]; of kBackward the input that kLoss gave, which a backend may use or compute again
+  float* lse;           // [rows]; for kBackward an input, the lse of kLoss, which a backend may use or recompute
   float* entropy;       // [rows]: H(p)
   int32_t* argmax;      // [rows]: lowest id on ties
-  int32_t* rank;        // [rows]: how many tokens beat the target (logit greater, or equal with a lower id)
+  int32_t* rank;        // [rows]: number of tokens that beat the target (logit greater, or equal with a lower id)
   void* grad_hidden;    // [rows, dim], overwritten
   DType grad_hidden_dtype;
   float* grad_weight;  // [vocab, dim] +=
@@ -385,9 +390,9 @@ struct LinearCrossEntropyArgs {
   Workspace workspace;
 };
 
-// --- sampling and verification: see csrc/core/sampling.h for the parameters ---
+// --- sampling and verification: csrc/core/sampling.h defines the parameters ---
 
-// Indices (and values) of the k largest entries of each row, falling; ties to the lowest index.
+// Indices (and values) of the k largest entries of each row, in descending order; ties go to the lowest index.
 struct TopKArgs {
   const float* x;    // [rows, cols]
   int32_t* indices;  // [rows, k]
@@ -396,24 +401,23 @@ struct TopKArgs {
   Workspace workspace;
 };
 
-// tokens[r] = argmax over v of logit(r, v) / temperature + gumbel(seed, positions[r], v), and of the logit alone
-// when temperature is 0; logit = softcap(hidden weight^T + bias). Logits are never written.
+// tokens[r] = argmax over v of logit(r, v) / temperature + gumbel(seed, positions[r], v), or of logit(r, v) if
+// temperature is 0, where logit = softcap(hidden weight^T + bias). Never writes all logits to memory.
 struct LinearSampleArgs {
   const void* hidden;        // [rows, dim]
-  Matrix weight;             // [vocab, dim], row-major or packed
+  Matrix weight;             // [vocab, dim], any layout
   const float* bias;         // [vocab] or null
-  const int32_t* positions;  // [rows]: position of the drawn token; may be null when temperature is 0
+  const int32_t* positions;  // [rows]: position of the drawn token; may be null if temperature is 0
   int32_t* tokens;           // [rows]
   int64_t rows, dim, vocab;
-  float softcap;
-  float temperature;
+  float softcap;      // 0 for none
+  float temperature;  // 0 for greedy
   uint64_t seed;
   DType dtype;  // of hidden
   Workspace workspace;
 };
 
-// How a token is drawn from a row of logits, in this order: bias, penalties, temperature, top-k, top-p, min-p,
-// then the Gumbel argmax of what is left (csrc/core/sampling.h). Defaults switch everything off.
+// How to draw a token from a row of logits (csrc/core/sampling.h). The defaults draw the largest logit.
 struct SamplingOptions {
   float temperature = 0;         // 0 = greedy
   int32_t top_k = 0;             // 0 = off
@@ -425,20 +429,20 @@ struct SamplingOptions {
   uint64_t seed = 0;
 };
 
-// Added to the logits of these tokens.
+// Adds values[i] to the logit of tokens[i].
 struct LogitBias {
-  const int32_t* tokens;  // [count] or null
-  const float* values;    // [count]
+  const int32_t* tokens;  // [count]; null if count is 0
+  const float* values;    // [count]; null if count is 0
   int64_t count;
 };
 
-// tokens[r] = one draw from each row of logits, as plain decoding makes it.
+// tokens[r] = one draw from row r of logits, as in plain decoding
 struct SampleLogitsArgs {
   const float* logits;       // [rows, vocab], not modified
   const int32_t* positions;  // [rows]: position of the drawn token
-  const int32_t* history;    // [history_length]: prompt and output so far, the same for every row; may be null
+  const int32_t* history;    // [history_length]: prompt and output so far, for every row; null if no penalties apply
   int64_t history_length;
-  int64_t prompt_length;  // how much of the history is prompt
+  int64_t prompt_length;  // leading tokens of the history that are prompt
   SamplingOptions options;
   LogitBias bias;
   int32_t* tokens;  // [rows]
@@ -446,36 +450,36 @@ struct SampleLogitsArgs {
   Workspace workspace;
 };
 
-// Scores a draft tree with head 1 and follows it: at the root draw a token as plain decoding would; while a child
-// holds that token, step to it and draw there. The row of node i draws the token at position lengths + depth(i) + 1.
+// Scores draft trees with head 1 and walks them: draws a token at the root as plain decoding would; while a child holds
+// the drawn token, steps to that child and draws there. Node i draws the token at position lengths + depth(i) + 1.
 struct VerifyTreeArgs {
-  const void* hidden;  // [rows, dim], after the final norm
-  DType dtype;         // of hidden
-  Matrix weight;       // [vocab, dim], row-major or packed
-  const float* bias;   // [vocab] or null
-  float softcap;
-  const int32_t* tokens;  // [rows]: the token each node holds; row row_offsets[s] is the root of sequence s
-  TreeRows tree;
-  const int32_t* history;  // [sequences, history_stride]: prompt and output, root's token last; null without penalties
-  const int32_t* history_lengths;  // [sequences]
-  const int32_t* prompt_lengths;   // [sequences]
+  const void* hidden;              // [rows, dim], after the final norm
+  DType dtype;                     // of hidden
+  Matrix weight;                   // [vocab, dim], any layout
+  const float* bias;               // [vocab] or null
+  float softcap;                   // 0 for none
+  const int32_t* tokens;           // [rows]: the token that each node holds
+  TreeRows tree;                   // row row_offsets[s] is the root of sequence s
+  const int32_t* history;          // [sequences, history_stride]: prompt and output up to the root's token; may be null
+  const int32_t* history_lengths;  // [sequences]; null if history is
+  const int32_t* prompt_lengths;   // [sequences]: leading tokens of the history that are prompt; null if history is
   int64_t history_stride;
   SamplingOptions options;
   LogitBias logit_bias;
-  int32_t* path;    // [sequences, path_stride]: accepted rows, root first; the rest is -1
-  int32_t* drawn;   // [sequences, path_stride]: the token drawn at each accepted row; the rest is -1
-  int32_t* counts;  // [sequences]: accepted rows, root included = tokens committed by this step
+  int32_t* path;    // [sequences, path_stride]: accepted rows, root first, then -1
+  int32_t* drawn;   // [sequences, path_stride]: the token drawn at each accepted row, then -1
+  int32_t* counts;  // [sequences]: accepted rows, root included: the number of tokens that the step commits
   int64_t dim, vocab, path_stride;
   Workspace workspace;
 };
 
-// Fills a tree with drafted tokens: tokens[r] = root token for a root, else drafts[depth(r)-1, ranks[r]]; and with
-// their positions, lengths + depth.
+// Fills draft trees with tokens: tokens[r] = roots[s] if depths[r] is 0, otherwise drafts[s, depths[r] - 1, ranks[r]],
+// for row r of sequence s; positions[r] = lengths[s] + depths[r].
 struct PlantTreeArgs {
-  const int32_t* roots;        // [sequences]
-  const int32_t* drafts;       // [sequences, max_depth, width]: top-k tokens of head depth+1
+  const int32_t* roots;        // [sequences]: token of each root
+  const int32_t* drafts;       // [sequences, max_depth, width]: drafts[s, d - 1] are the top-k tokens for depth d
   const int32_t* depths;       // [rows]
-  const int32_t* ranks;        // [rows]
+  const int32_t* ranks;        // [rows]: which of the top-k tokens of its depth a node holds; not read for roots
   const int32_t* row_offsets;  // [sequences + 1]
   const int32_t* lengths;      // [sequences]
   int32_t* tokens;             // [rows]
@@ -485,31 +489,33 @@ struct PlantTreeArgs {
 
 // --- optimizer ---
 
-// out[0] = sum of squares of in, accumulated in float64 in an order that does not depend on the threads
+// out[0] = sum of squares of in, added in float64 in an order that does not depend on the number of threads
 struct SumSquaresArgs {
-  const float* in;
-  float* out;
+  const float* in;  // [count]
+  float* out;       // [1]
   int64_t count;
   Workspace workspace;
 };
 
-// norm[0] = sqrt(Σ sum_squares); coefficient[0] = min(1, max_norm / (norm + 1e-6)); max_norm 0: 1; norm not finite: NaN
+// norm[0] = sqrt(Σ sum_squares); coefficient[0] = min(1, max_norm / (norm + 1e-6)), or 1 if max_norm is 0, or NaN if
+// norm is not finite
 struct ClipCoefficientArgs {
   const float* sum_squares;  // [buckets]
   int64_t buckets;
-  float* norm;
-  float* coefficient;
-  float max_norm;
+  float* norm;         // [1]
+  float* coefficient;  // [1]
+  float max_norm;      // 0 for no clipping
 };
 
-// AdamW (Loshchilov & Hutter 2019) on one flat bucket; grad is multiplied by *grad_scale first, of which NaN skips it.
+// A step of AdamW (Loshchilov & Hutter 2019) on one flat bucket, with the gradient grad_scale * grad. Changes nothing
+// if grad_scale is NaN.
 struct AdamwArgs {
-  float* param;
-  void* rounded;  // [count] or null: the new param in bfloat16, for a forward pass that computes in it
-  const float* grad;
-  float* m;
-  float* v;
-  const float* grad_scale;  // [1] or null
+  float* param;             // [count], updated
+  void* rounded;            // [count] or null: the new param in bfloat16, for a forward pass in that type
+  const float* grad;        // [count]
+  float* m;                 // [count], updated: first moment
+  float* v;                 // [count], updated: second moment
+  const float* grad_scale;  // [1], or null for 1
   int64_t count;
   // In float64, because 1 - beta2 of a rounded beta2 is wrong in the fifth digit.
   double lr, beta1, beta2, eps, weight_decay;

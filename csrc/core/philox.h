@@ -1,6 +1,6 @@
 // Philox4x32-10: random bits as a function of a counter and a key (Salmon, Moraes, Dror, Shaw 2011, "Parallel Random
-// Numbers: As Easy as 1, 2, 3"). This is the definition, for the host and for CUDA; csrc/cpu/sampling/gumbel.h computes the same
-// for a vector of counters.
+// Numbers: As Easy as 1, 2, 3"). This is the definition, for the host and for CUDA; csrc/cpu/sampling/gumbel.h computes
+// the same function for a vector of counters.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,7 @@ FORETOKEN_EVERYWHERE constexpr PhiloxWords philox(PhiloxWords counter, uint64_t 
   return {{c0, c1, c2, c3}};
 }
 
-// The known answers that the authors publish with Random123 (kat_vectors, philox4x32 10).
+// Known answers that the authors publish with Random123 (kat_vectors, philox4x32 10).
 static_assert(philox({{0, 0, 0, 0}}, 0) == PhiloxWords{{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}});
 static_assert(philox({{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}}, 0xffffffffffffffff) ==
               PhiloxWords{{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}});

@@ -1,4 +1,4 @@
-// Starts a thread; where the system has no more of them, that is an error which says so.
+// Starts a thread, or throws an Error that says how to free resources if the system cannot start one.
 #pragma once
 
 #include <system_error>
@@ -13,10 +13,11 @@ std::thread start_thread(F&& work) {
   try {
     return std::thread(std::forward<F>(work));
   } catch (const std::system_error& failure) {
-    throw make_error(ErrorCode::kDeviceUnavailable,
-                     "the system gives this process no more threads (%s); ask for fewer, or raise the limit of threads "
-                     "(ulimit -u, pids.max of the cgroup) or of memory",
-                     failure.code().message().c_str());
+    throw make_error(
+        ErrorCode::kDeviceUnavailable,
+        "the system starts no more threads for this process (%s); use fewer threads, or raise the limit on "
+        "threads (ulimit -u, pids.max of the cgroup) or on memory",
+        failure.code().message().c_str());
   }
 }
 

@@ -10,7 +10,7 @@ namespace foretoken {
 
 namespace {
 
-// JavaScript enqueues the kernels of a step a microsecond apart: worth waiting for awake.
+// JavaScript enqueues the kernels of a step about a microsecond apart, so spinning beats sleeping between them.
 constexpr auto kSpin = std::chrono::microseconds(100);
 
 }  // namespace
@@ -57,7 +57,7 @@ void Stream::work() {
   }
 }
 
-// Moves what is queued into `batch`, waiting for it; false when the stream stops.
+// Waits for tasks and moves them into `batch`. Returns false when the stream stops.
 bool Stream::wait_for_tasks(std::deque<Task>& batch) {
   const auto give_up = std::chrono::steady_clock::now() + kSpin;
   const auto is_ready = [&] {
@@ -65,7 +65,7 @@ bool Stream::wait_for_tasks(std::deque<Task>& batch) {
   };
   while (!is_ready() && std::chrono::steady_clock::now() < give_up) {
     for (int i = 0; i < 20 && !is_ready(); ++i) spin_pause();
-    // What is waited for may be JavaScript, waiting for this processor.
+    // Lets JavaScript run, which may be waiting for this processor to enqueue the next task.
     std::this_thread::yield();
   }
   std::unique_lock lock(mutex_);

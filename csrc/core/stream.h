@@ -1,4 +1,4 @@
-// One thread that runs what is enqueued, in order: the CPU's stream, and that of the emulated GPU.
+// One thread that runs enqueued tasks in order: the stream of the CPU and of the emulated GPU.
 #pragma once
 
 #include <atomic>
@@ -20,9 +20,9 @@ class Stream {
   Stream& operator=(const Stream&) = delete;
 
   void enqueue(Task task);
-  // Blocks the caller until everything enqueued has run.
+  // Blocks the caller until all enqueued tasks have run.
   void wait();
-  // Finishes the task that is running and drops what is queued; nothing runs after that.
+  // Waits for the running task and drops the queued ones; no task runs afterwards.
   void stop();
 
  private:

@@ -26,7 +26,9 @@ Tensor make_tensor(std::shared_ptr<Device> device, DType dtype, const Shape& sha
   for (int i = 0; i < shape.rank; ++i) {
     const int64_t dim = shape.dims[i] > 0 ? shape.dims[i] : 1;
     if (dim > kMaxElements / product) {
-      throw make_error(ErrorCode::kOutOfMemory, "%s: %s is more than can be counted", purpose, shape.text().c_str());
+      throw make_error(ErrorCode::kOutOfMemory,
+                       "%s: shape %s has more than 2^52 elements, the most that a tensor may have", purpose,
+                       shape.text().c_str());
     }
     product *= dim;
   }

@@ -14,7 +14,7 @@
 namespace foretoken {
 
 constexpr int kMaxRank = 6;
-// Dimensions of a shape, multiplied without the zeros: bounds what arithmetic on sizes and bytes can reach.
+// Bounds the product of a shape's nonzero dimensions, so that arithmetic on sizes and bytes cannot overflow.
 constexpr int64_t kMaxElements = int64_t{1} << 52;
 
 struct Shape {
@@ -27,10 +27,10 @@ struct Shape {
   }
   int64_t operator[](int i) const { return dims[i < 0 ? rank + i : i]; }
   int64_t count() const { return product(rank); }
-  // All dimensions but the last, multiplied: an op over the last dimension calls them rows. There are rows where the
-  // last dimension is 0, too: without elements.
+  // Product of all dimensions except the last: the rows of an op over the last dimension. A shape whose last dimension
+  // is 0 has rows, too, without elements.
   int64_t rows() const { return product(rank - 1); }
-  // The same shape with another last dimension.
+  // Returns this shape with another last dimension.
   Shape with_last(int64_t last) const {
     Shape shape = *this;
     shape.dims[rank - 1] = last;
@@ -40,7 +40,7 @@ struct Shape {
   std::string text() const;  // "[512, 256]"
 
  private:
-  // Of the first dimensions.
+  // Product of the first `dimensions` dimensions.
   int64_t product(int dimensions) const {
     int64_t product = 1;
     for (int i = 0; i < dimensions; ++i) product *= dims[i];
@@ -48,7 +48,7 @@ struct Shape {
   }
 };
 
-// A block of device memory; goes back to the device's allocator with the last tensor that uses it.
+// A block of device memory, returned to the device's allocator together with the last tensor that uses it.
 class Storage {
  public:
   Storage(std::shared_ptr<Device> device, int64_t bytes, const char* purpose);
@@ -59,8 +59,8 @@ class Storage {
   const std::shared_ptr<Device> device;
   const int64_t bytes;
   void* const data;
-  // Contents of index tensors as they were uploaded, empty when only the device knows them: lets the boundary check
-  // indices before anything runs.
+  // Contents of an index tensor as uploaded, so that the addon can check indices before anything runs; empty if only
+  // the device knows them.
   std::vector<int32_t> host_indices;
 };
 
@@ -78,15 +78,15 @@ struct Tensor {
     return static_cast<T*>(data());
   }
   Matrix matrix() const { return {data(), dtype, layout}; }
-  // The contents of an index tensor as far as the host knows them, or null.
+  // Contents of an index tensor if the host knows them, or null.
   const int32_t* known_indices() const {
     if (storage->host_indices.empty()) return nullptr;
-    return storage->host_indices.data() + offset / static_cast<int64_t>(sizeof(int32_t));
+    return storage->host_indices.data() + offset / int64_t{sizeof(int32_t)};
   }
-  int64_t bytes() const { return shape.count() * static_cast<int64_t>(size_of(dtype)); }
+  int64_t bytes() const { return shape.count() * size_of(dtype); }
 };
 
-// A new tensor of uninitialised memory. Throws when the shape has more elements than can be counted.
+// Makes a tensor of uninitialised memory. Throws if the shape exceeds kMaxElements.
 Tensor make_tensor(std::shared_ptr<Device> device, DType dtype, const Shape& shape, const char* purpose);
 
 }  // namespace foretoken

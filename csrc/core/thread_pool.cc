@@ -10,7 +10,7 @@ namespace {
 
 constexpr uint64_t kUnclaimedMask = 0xffffffffu;
 
-// Kernels of one step follow each other within microseconds; waking a sleeping thread costs several.
+// The kernels of a step follow each other within microseconds, and waking a sleeping thread takes several.
 constexpr auto kSpin = std::chrono::microseconds(200);
 
 uint64_t generation_of(uint64_t ticket) { return ticket >> 32; }
@@ -20,7 +20,7 @@ uint64_t generation_of(uint64_t ticket) { return ticket >> 32; }
 ThreadPool::ThreadPool(int threads) {
   try {
     for (int thread = 1; thread < threads; ++thread) workers_.push_back(start_thread([this, thread] { work(thread); }));
-  } catch (...) {  // the system has no more threads
+  } catch (...) {  // the system starts no more threads
     stop_workers();
     throw;
   }
@@ -93,7 +93,7 @@ void ThreadPool::wait_for_job(uint64_t seen_generation) {
       if (ready()) return;
       spin_pause();
     }
-    // Whoever has real work may need this processor: JavaScript, with the results of a step.
+    // Lets JavaScript run, which may need this processor for the results of a step.
     std::this_thread::yield();
   }
   std::unique_lock lock(mutex_);

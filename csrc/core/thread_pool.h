@@ -1,5 +1,5 @@
-// Runs the parts of one kernel on several threads. Parts are handed out one at a time, so a thread that the
-// system has put aside delays nobody; which thread runs a part never changes a result.
+// Runs the parts of one kernel on several threads. Each thread claims one part at a time, so a thread that the system
+// has descheduled delays no other; which thread runs a part never changes a result.
 #pragma once
 
 #include <atomic>
@@ -13,7 +13,7 @@ namespace foretoken {
 
 class ThreadPool {
  public:
-  // The caller of run() is one of the `threads`.
+  // Starts `threads` - 1 workers; the caller of run() is the remaining thread.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -21,8 +21,9 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls body(context, part, thread) for every part in 0 … parts-1 and returns when all have finished; only one
-  // run() at a time. `thread` in 0 … threads()-1 tells apart what runs at once: an index for per-thread scratch.
+  // Calls body(context, part, thread) for every part in 0 … parts - 1 and returns when all have finished. Only one
+  // run() at a time. `thread`, in 0 … threads() - 1, differs between calls that run at once: an index into per-thread
+  // scratch.
   using Body = void (*)(void* context, int64_t part, int thread);
   void run(int64_t parts, Body body, void* context);
 
@@ -32,9 +33,10 @@ class ThreadPool {
   void wait_for_job(uint64_t seen_generation);
   void stop_workers();
 
-  // The current job. `ticket_` is the job's generation in the upper and the number of unclaimed parts in the lower
-  // half: a part is claimed by a compare-and-swap that lowers it, which fails when the job has changed meanwhile. The
-  // other fields are read by whoever has claimed a part; until that is finished, they stay.
+  // The current job. `ticket_` holds the job's generation in its upper half and the number of unclaimed parts in its
+  // lower half. A thread claims a part by a compare-and-swap that lowers that number, which fails if the job has
+  // changed in the meantime. Only a thread that has claimed a part reads the other fields, which stay the same until it
+  // has finished.
   std::atomic<uint64_t> ticket_{0};
   std::atomic<Body> body_{nullptr};
   std::atomic<void*> context_{nullptr};
@@ -48,10 +50,10 @@ class ThreadPool {
   std::vector<std::thread> workers_;
 };
 
-// Processors that this process may use: affinity and cgroup quota, at least 1.
+// Returns the number of processors that this process may use, by affinity and cgroup quota; at least 1.
 int available_processors();
 
-// Tells the processor that this is a waiting loop.
+// Tells the processor that the calling thread spins.
 inline void spin_pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();

@@ -4,18 +4,20 @@
 #include <cstdio>
 #include <vector>
 
+#include "csrc/core/error.h"
+
 namespace foretoken {
 
 namespace {
 
-// Whether `found` lies outside its own limits; if so it is the problem.
+// Whether `found` violates its own limits; if so, stores it in *problem.
 bool is_problem(const IndexProblem& found, IndexProblem* problem) {
   if (found.value >= found.lowest && found.value <= found.highest) return false;
   *problem = found;
   return true;
 }
 
-// Rows of each sequence, and that they have room behind what is committed.
+// Checks the rows of each sequence, and that they fit behind its committed positions.
 bool sequences_have_problem(const int32_t* row_offsets, const int32_t* lengths, int64_t sequences, int64_t capacity,
                             IndexProblem* problem) {
   if (row_offsets == nullptr) return false;
@@ -33,7 +35,7 @@ bool sequences_have_problem(const int32_t* row_offsets, const int32_t* lengths, 
   return false;
 }
 
-// Of each row of a tree whose parents stand before their children.
+// Depth of each row of a tree in which parents precede their children.
 std::vector<int64_t> depths_of(const TreeRows& tree) {
   std::vector<int64_t> depths(static_cast<size_t>(tree.rows));
   for (size_t r = 0; r < depths.size(); ++r) {
@@ -48,14 +50,14 @@ const char* text_of(Bound bound) {
   switch (bound) {
     case Bound::kPlain: break;
     case Bound::kCapacity: return "the capacity of the cache";
-    case Bound::kRoom: return "the capacity of the cache less the rows of the sequence";
+    case Bound::kRoom: return "the capacity of the cache minus the rows of the sequence";
     case Bound::kRowCount: return "the number of rows";
-    case Bound::kEarlierRows: return "the rows of the sequence that stand before";
-    case Bound::kEarlierRowsOrNone: return "the rows of the sequence that stand before; or -1";
+    case Bound::kEarlierRows: return "earlier rows of the sequence";
+    case Bound::kEarlierRowsOrNone: return "earlier rows of the sequence, or -1";
     case Bound::kRootFirst: return "the first row of a sequence is its root";
     case Bound::kMaxDepth: return "maxDepth";
-    case Bound::kPathRows: return "the rows of the sequence and of path";
-    case Bound::kRisingRows: return "rising rows of the sequence";
+    case Bound::kPathRows: return "the rows of the sequence and the columns of path";
+    case Bound::kRisingRows: return "ascending rows of the sequence";
   }
   return nullptr;
 }
@@ -64,8 +66,7 @@ std::string text_of(const IndexProblem& problem) {
   const char* const bound = text_of(problem.bound);
   char text[256];
   std::snprintf(text, sizeof text, "%s[%lld] is %lld, but must be in %lld … %lld%s%s%s", problem.argument,
-                static_cast<long long>(problem.position), static_cast<long long>(problem.value),
-                static_cast<long long>(problem.lowest), static_cast<long long>(problem.highest), bound ? " (" : "",
+                lld(problem.position), lld(problem.value), lld(problem.lowest), lld(problem.highest), bound ? " (" : "",
                 bound ? bound : "", bound ? ")" : "");
   return text;
 }

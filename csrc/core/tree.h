@@ -1,5 +1,5 @@
-// What makes the index tensors of a draft tree well formed: one definition for the boundary, which knows the contents
-// that came from the host, and for the kernels, which know the rest.
+// Defines which index tensors describe a well-formed draft tree: once, for the addon, which knows contents that were
+// uploaded, and for the kernels, which see all others.
 #pragma once
 
 #include <cstdint>
@@ -9,9 +9,9 @@
 
 namespace foretoken {
 
-// What a limit comes from, where that is not plain.
+// Where a limit comes from, for the message.
 enum class Bound : uint32_t {
-  kPlain,
+  kPlain,  // the limit needs no explanation
   kCapacity,
   kRoom,
   kRowCount,
@@ -35,21 +35,21 @@ struct IndexProblem {
 
 std::string text_of(const IndexProblem& problem);
 
-// Room in a sequence where no cache sets a limit: positions and rows are int32.
+// The capacity of a sequence if no cache limits it: positions and rows are int32.
 constexpr int64_t kNoCapacity = INT32_MAX - 1;
 
-// The first thing that is wrong with a tree of which every sequence has room for `capacity` positions. Arrays that
-// are null are not looked at.
+// Finds the first problem of a tree whose sequences each have room for `capacity` positions; returns false if there is
+// none. Skips the checks of arrays that are null.
 bool find_problem(const TreeRows& tree, int64_t capacity, IndexProblem* problem);
 
-// The same for a tree to verify: the first row of a sequence, if it has any, is its root and all others hang on it, and
-// `path_stride` holds the longest path.
+// The same for a tree to verify: the first row of a sequence, if it has any, must be its root and the ancestor of all
+// others, and the longest path must fit in `path_stride`.
 bool find_problem(const VerifyTreeArgs& args, IndexProblem* problem);
 
-// Depth of the deepest row of a well-formed tree.
-int64_t deepest(const TreeRows& tree);
-
-// The same for the accepted paths and the slots that they stand for.
+// The same for accepted paths and the cache slots that they name.
 bool find_problem(const KvCompactArgs& args, IndexProblem* problem);
+
+// Returns the depth of the deepest row of a well-formed tree.
+int64_t deepest(const TreeRows& tree);
 
 }  // namespace foretoken

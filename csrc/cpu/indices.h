@@ -1,11 +1,11 @@
-// Indices that only the device could see are checked before anything is read through them.
+// Checks indices that only the device knows, before a kernel reads through them.
 #pragma once
 
 #include "csrc/cpu/context.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 
-// Whether all indices are in 0 … limit-1; reports the first that is not.
+// Whether all indices are in 0 … limit - 1; reports the first one that is not.
 inline bool indices_in_range(const Context& context, const char* op, const char* argument, const int32_t* indices,
                              int64_t count, int64_t limit) {
   for (int64_t i = 0; i < count; ++i) {

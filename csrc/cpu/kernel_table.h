@@ -1,4 +1,4 @@
-// The kernels of one instruction-set level as pointers, so that the backend can choose a level at run time.
+// Pointers to the kernels of one instruction-set level, so that the backend can choose a level at run time.
 #pragma once
 
 #include "csrc/core/backend.h"

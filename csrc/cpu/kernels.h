@@ -1,5 +1,5 @@
-// The kernels of one instruction-set level: every operation as `run(args, context)`, found by overload. This header
-// is included by sources that are compiled once per level, with FORETOKEN_ISA set to the level's name.
+// Declares the kernels of one instruction-set level: `run(args, context)`, overloaded for every operation. Only sources
+// that are compiled once per level, with FORETOKEN_ISA set to the level's name, include this header.
 #pragma once
 
 #include "csrc/core/backend.h"
@@ -16,13 +16,13 @@ FORETOKEN_STREAM_OPS(FORETOKEN_DECLARE)
 FORETOKEN_WORKSPACE_OPS(FORETOKEN_DECLARE)
 #undef FORETOKEN_DECLARE
 
-// Size of a weight [n, k] after PackWeight.
+// Returns the size in bytes of a weight [n, k] after PackWeight.
 int64_t packed_bytes(int64_t n, int64_t k, DType dtype, Layout layout);
 
-// Multiply-adds per second of one thread, in registers, times 2 (a multiply and an add): FLOP/s.
+// Measures the FLOP/s of one thread in registers; a multiply-add counts as two.
 double measure_flops(DType dtype, double seconds);
 
-// Reads the range once and returns something that depends on all of it.
+// Reads the range once. The result depends on every element, so that no read is optimized away.
 float read_all(const float* data, int64_t count);
 
 const KernelTable& kernel_table();

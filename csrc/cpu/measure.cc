@@ -1,4 +1,4 @@
-// What this machine can do: the ceiling that benchmarks compare with.
+// Measures what this machine can do: the ceilings that benchmarks compare with.
 #include <time.h>
 
 #include "csrc/cpu/kernels.h"
@@ -15,7 +15,7 @@ double now() {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-// Chains of multiply-adds that stay in registers, enough of them to hide the latency.
+// Chains of multiply-adds in registers, enough to hide the latency of an instruction.
 constexpr int kChains = 12;
 constexpr int64_t kSteps = 100000;
 
@@ -30,14 +30,14 @@ template <typename Sum, typename Step>
   for (int i = 0; i < kChains; ++i) chains[i] = sums[i];
 }
 
-// `products`: of one step, in a lane.
+// `products` is the number of multiply-adds of one step in each lane.
 template <typename Sum, typename Step>
 double best_rate(double seconds, int products, Step step) {
   Sum chains[kChains] = {};
   double best = 0;
   const double end = now() + seconds;
   double begin = now();
-  do {  // the best of many short stretches, so that a busy machine does not lower the ceiling
+  do {  // takes the best of many short runs, so that a busy machine does not lower the ceiling
     run_chains(chains, step);
     const double next = now();
     const double rate = 2.0 * kChains * kLanes * products * static_cast<double>(kSteps) / (next - begin);
@@ -51,14 +51,13 @@ double best_rate(double seconds, int products, Step step) {
 
 }  // namespace
 
-// Words are multiplied with the sum itself, so that no step is the same as the one before.
+// Multiplies with the sum itself, so that the compiler cannot merge steps.
 double measure_flops(DType dtype, double seconds) {
   switch (dtype) {
-    case DType::kInt8:
-      return best_rate<IVec>(seconds, kDepth, [](IVec sum) { return multiply_words(sum, (Spread)sum, 1); });
+    case DType::kInt8: return best_rate<IVec>(seconds, kDepth, [](IVec sum) { return add_dot(sum, (Spread)sum, 1); });
     case DType::kBFloat16:
 #if defined(__AVX512BF16__)
-      return best_rate<Vec>(seconds, 2, [](Vec sum) { return BFloat16Words::multiply_pair(sum, as_int(sum), 1); });
+      return best_rate<Vec>(seconds, 2, [](Vec sum) { return DotBFloat16::multiply_pair(sum, as_int(sum), 1); });
 #else
       return 0;
 #endif

@@ -1,7 +1,7 @@
-// One float vector per instruction-set level, and the few functions that kernels need on it. Operators, comparisons
-// and `mask ? a : b` are those of the compiler's vector extensions; what they lack stands here.
+// One float vector per instruction-set level, and the few functions that kernels need on it. Operators, comparisons and
+// `mask ? a : b` are those of the compiler's vector extensions; this file adds the functions that these lack.
 //
-// exp, log, tanh and sigmoid are good to about 2 units in the last place over the whole range; NaN stays NaN.
+// exp, log, tanh and sigmoid have errors of about 2 units in the last place over the whole range; NaN stays NaN.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ inline constexpr int kLanes = 4;
 
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
 typedef int32_t IVec __attribute__((vector_size(kLanes * 4)));      // also the type of comparisons: -1 or 0
-typedef uint32_t UVec __attribute__((vector_size(kLanes * 4)));     // bits whose sums may wrap around
+typedef uint32_t UVec __attribute__((vector_size(kLanes * 4)));     // sums wrap around
 typedef uint64_t WideVec __attribute__((vector_size(kLanes * 4)));  // half as many lanes
 typedef uint16_t HalfVec __attribute__((vector_size(kLanes * 2)));  // storage of 16-bit floats
 
@@ -36,19 +36,19 @@ struct Float16 {
   uint16_t bits;
 };
 
-// --- what differs between the levels ---
+// --- differences between the levels ---
 
 #if defined(__AVX512F__)
-// All-ones zero-masking where the plain intrinsic makes GCC 12 warn about its own undefined operand.
+// Used for zero-masking with all lanes where GCC 12 warns about the undefined operand of the plain intrinsic.
 inline constexpr __mmask16 kAll = 0xffff;
 inline Vec broadcast(float x) { return _mm512_set1_ps(x); }
-// a * b + c. Rounded once wherever the level has the instruction, twice at the x86 baseline.
+// a * b + c, rounded once if the level has the instruction, twice at the x86 baseline.
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
-// When either is NaN: b.
+// Returns b if either is NaN.
 inline Vec max(Vec a, Vec b) { return _mm512_maskz_max_ps(kAll, a, b); }
 inline Vec min(Vec a, Vec b) { return _mm512_maskz_min_ps(kAll, a, b); }
 inline Vec sqrt(Vec x) { return _mm512_maskz_sqrt_ps(kAll, x); }
-// Products of the lower halves of the lanes.
+// Multiplies the lower halves of the lanes.
 inline WideVec multiply_low(WideVec a, WideVec b) {
   return (WideVec)_mm512_maskz_mul_epu32(0xff, (__m512i)a, (__m512i)b);
 }
@@ -93,7 +93,7 @@ inline IVec iota() {
   return v;
 }
 
-// --- memory: any alignment ---
+// --- memory, with any alignment ---
 
 template <typename Vector>
 inline Vector load_bits(const void* p) {
@@ -109,7 +109,7 @@ inline void store(int32_t* p, IVec v) { __builtin_memcpy(p, &v, sizeof v); }
 
 inline Vec load(const BFloat16* p) { return as_float(__builtin_convertvector(load_bits<HalfVec>(p), IVec) << 16); }
 
-// Round to nearest even; NaN stays (quiet) NaN.
+// Rounds to nearest even; NaN stays NaN and becomes quiet.
 inline void store(BFloat16* p, Vec v) {
   const UVec bits = (UVec)v;
   const UVec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
@@ -125,7 +125,7 @@ inline Vec load(const Float16* p) {
 #else
   const IVec bits = __builtin_convertvector(load_bits<HalfVec>(p), IVec);
   const IVec magnitude = bits & 0x7fff;
-  // Read as float32 the exponent is 112 too small; the product is exact for denormals too.
+  // Interpreted as float32, the exponent is 112 too small. The product is exact, for denormal numbers as well.
   const Vec finite = as_float(magnitude << 13) * 0x1p112f;
   const IVec special = (magnitude << 13) | 0x7f800000;
   return as_float((magnitude >= 0x7c00 ? special : as_int(finite)) | (bits >> 15 << 31));
@@ -140,17 +140,23 @@ inline void store(Float16* p, Vec v) {
 #else
   const IVec magnitude = as_int(abs(v));
   const IVec normal = (IVec)((UVec)magnitude + (UVec)(0xfff + ((magnitude >> 13) & 1) - (112 << 23))) >> 13;
-  // Below 2^-14 the spacing is 2^-24, which is that of float32 at 0.5: the addition rounds.
+  // Below 2^-14 float16 has a spacing of 2^-24, like float32 at 0.5, so the addition rounds.
   const IVec small = as_int(abs(v) + 0.5f) - 0x3f000000;
   IVec bits = magnitude < (113 << 23) ? small : normal;
-  bits = magnitude >= 0x477ff000 ? broadcast_int(0x7c00) : bits;  // 65520 and more
+  bits = magnitude >= 0x477ff000 ? broadcast_int(0x7c00) : bits;  // from 65520 on
   bits = magnitude > 0x7f800000 ? broadcast_int(0x7e00) : bits;
   const HalfVec half = __builtin_convertvector(bits | ((as_int(v) >> 16) & 0x8000), HalfVec);
 #endif
   __builtin_memcpy(p, &half, sizeof half);
 }
 
-// The first n lanes, 0 ≤ n ≤ kLanes; the others are zero and their memory is not touched.
+// Number of lanes to process when `left` elements are left.
+template <typename Int>
+inline int lanes_of(Int left) {
+  return left < 0 ? 0 : left > kLanes ? kLanes : static_cast<int>(left);
+}
+
+// Loads the first n lanes, 0 ≤ n ≤ kLanes; the others are zero, and their memory is not accessed.
 template <typename T>
 inline auto load_n(const T* p, int n) {
   if (n == kLanes) return load(p);
@@ -171,7 +177,7 @@ inline void store_n(T* p, Vector v, int n) {
 inline Vec load_n(const float* p, int n) { return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p); }
 inline void store_n(float* p, Vec v, int n) { _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v); }
 #elif defined(__AVX2__)
-// Masked instructions are much slower than plain ones on some processors.
+// Avoids masked instructions for whole vectors: on some processors they are much slower than plain ones.
 inline Vec load_n(const float* p, int n) {
   return n == kLanes ? load(p) : _mm256_maskload_ps(p, (__m256i)(iota() < n));
 }
@@ -185,8 +191,9 @@ inline float to_float(BFloat16 x) { return __builtin_bit_cast(float, static_cast
 inline float to_float(Float16 x) { return load_n(&x, 1)[0]; }
 inline float to_float(float x) { return x; }
 
-// --- reductions over the lanes, as a tree ---
+// --- reductions over the lanes ---
 
+// Adds the lanes pairwise, in a tree.
 inline float sum(Vec v) {
   float lanes[kLanes];
   store(lanes, v);
@@ -196,7 +203,7 @@ inline float sum(Vec v) {
   return lanes[0];
 }
 
-// Of a comparison: whether it holds in some lane.
+// Whether a comparison holds in any lane.
 inline bool any(IVec mask) {
   const WideVec pairs = (WideVec)mask;
   uint64_t bits = 0;
@@ -204,7 +211,7 @@ inline bool any(IVec mask) {
   return bits != 0;
 }
 
-// Of lanes without NaN.
+// Returns the largest lane; no lane may be NaN.
 inline float largest(Vec v) {
   float result = v[0];
   for (int i = 1; i < kLanes; ++i) result = v[i] > result ? v[i] : result;
@@ -213,14 +220,14 @@ inline float largest(Vec v) {
 
 // --- functions ---
 
-// e^x - 1 = scale * (tail + 1) - 1 with scale = 2^n1 * 2^n2: Cody and Waite's reduction, then the Taylor series, whose
-// first missing term is below 2^-27 for |r| ≤ ln(2)/2. The argument is in -104 … 89 (or NaN).
+// e^x = scale * (tail + 1) with scale = scale1 * scale2, both powers of two: Cody and Waite's reduction, then the
+// Taylor series, whose first missing term is below 2^-27 for |r| ≤ ln(2)/2. The argument must be in -104 … 89, or NaN.
 struct ExpParts {
   Vec tail, scale1, scale2;
 };
 
 inline ExpParts exp_parts(Vec x) {
-  const Vec magic = broadcast(0x1.8p23f);  // adding it rounds to an integer and leaves that in the low bits
+  const Vec magic = broadcast(0x1.8p23f);  // adding it rounds to an integer, which the low bits then hold
   const Vec shifted = fma(x, broadcast(0x1.715476p0f), magic);
   const Vec n = shifted - magic;
   Vec r = fma(n, broadcast(-0.693359375f), x);  // ln(2) in two parts, the first exact in n * part
@@ -232,7 +239,7 @@ inline ExpParts exp_parts(Vec x) {
   p = fma(p, r, broadcast(1.0f / 6));
   p = fma(p, r, broadcast(0.5f));
   const IVec exponent = as_int(shifted) - as_int(magic);
-  const IVec half = exponent >> 1;  // two factors, so that results may be denormal
+  const IVec half = exponent >> 1;  // two factors, because the result may be denormal
   return {fma(p, r * r, r), as_float((half + 127) << 23), as_float((exponent - half + 127) << 23)};
 }
 
@@ -241,8 +248,8 @@ inline Vec exp(Vec x) {
   return (e.tail + 1.0f) * e.scale1 * e.scale2;
 }
 
-// x = 2^e * (1 + f) with 1 + f in √½ … √2; log(1 + f) = f - f²/2 + s (f²/2 + R(s²)), s = f / (2 + f), R the
-// series of 2 atanh(s) / s - 2.
+// x = 2^e * (1 + f) with 1 + f in √½ … √2; log(1 + f) = f - f²/2 + s (f²/2 + R(s²)) with s = f / (2 + f) and R the
+// series of 2 atanh(s) / s - 2
 inline Vec log(Vec x) {
   const IVec tiny = x < 0x1p-126f;
   const Vec scaled = tiny ? x * 0x1p23f : x;

@@ -1,4 +1,4 @@
-// Time as the stream sees it.
+// Writes the time at a point of the stream.
 #include <time.h>
 
 #include "csrc/cpu/kernels.h"

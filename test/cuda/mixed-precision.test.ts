@@ -103,7 +103,10 @@ describe.each(bfloat16Targets)('on %s', (target) => {
         foretokenError('DTYPE_MISMATCH', 'add: a is bfloat16 but b is float32; they must be the same'),
       );
       expect(() => linear(wide, device.zeros([3, 4]), null, 'bfloat16')).toThrow(
-        foretokenError('DTYPE_MISMATCH', 'linear: outDtype must be float32 or that of x, which is float32'),
+        foretokenError(
+          'DTYPE_MISMATCH',
+          'linear: outDtype must be float32 or the dtype of x, which is float32',
+        ),
       );
       const cache = device.zeros([1, 2, 1, 1, 8, 2]);
       const ints = (...values: number[]): Tensor => device.tensor(Int32Array.from(values));

@@ -42,14 +42,14 @@ describe('a CUDA library', () => {
   test('that does not exist', () => {
     expect(refusal('/nowhere/lib.so')).toBe(
       'this build of foretoken has no CUDA library (/nowhere/lib.so does not exist); ' +
-        'in a clone of the repository, `npm run build` makes it',
+        'in a clone of the repository, `npm run build` builds it',
     );
   });
 
   test('that is not a library', () => {
     const file = join(temporary.path, 'text.so');
     writeFileSync(file, 'not a library, but longer than the header of one would be'.repeat(4));
-    expect(refusal(file)).toMatch(/^the CUDA library does not load: .*text\.so/);
+    expect(refusal(file)).toMatch(/^cannot load the CUDA library: .*text\.so/);
   });
 
   // In a process of its own, because loading the file anyway would end the process with a bus error.
@@ -67,7 +67,7 @@ describe('a CUDA library', () => {
       `,
     );
     const { code, stdout } = await startScript(script).ended;
-    expect(stdout).toMatch(/^.*cut-off\.so is not complete: .*build\.js\nDEVICE_UNAVAILABLE\n$/);
+    expect(stdout).toMatch(/^.*cut-off\.so is incomplete: .*build\.js\nDEVICE_UNAVAILABLE\n$/);
     expect(code).toBe(0);
   });
 
@@ -119,7 +119,7 @@ describe('a GPU', () => {
   test('that does not exist is refused, with a list of those that do', () => {
     const emulated = join(build, 'libforetoken_cuda_emulated.so');
     expect(() => native.openCuda(7, emulated)).toThrow(
-      foretokenError('INVALID_ARGUMENT', 'there is no CUDA device 7; there are 1, counted from 0'),
+      foretokenError('INVALID_ARGUMENT', 'there is no CUDA device 7; the index must be in 0 … 0'),
     );
   });
 

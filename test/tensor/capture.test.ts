@@ -131,12 +131,12 @@ test('operations that wait for the device are refused inside', async () => {
         refusals.push(wait().catch((error: unknown) => error));
       }
       for (const nest of [() => other.replay(), () => capture(device, () => ({}))]) {
-        expect(nest).toThrow(foretokenError('UNSUPPORTED', 'while a capture is made'));
+        expect(nest).toThrow(foretokenError('UNSUPPORTED', 'during a capture'));
       }
       return { y: scale(x, 3) };
     });
     for (const refusal of await Promise.all(refusals)) {
-      expect(refusal).toEqual(foretokenError('UNSUPPORTED', 'while a capture is made'));
+      expect(refusal).toEqual(foretokenError('UNSUPPORTED', 'during a capture'));
     }
     captured.replay();
     expect(Array.from(await captured.result.y.data())).toEqual([3, 6]);

@@ -12,22 +12,21 @@ AttentionShape attention_shape(const Call& call, size_t index) {
   shape.scale = call.finite(index + 3, "scale");
   if (shape.heads % shape.kv_heads != 0) {
     call.fail(ErrorCode::kInvalidArgument, "heads must be a multiple of kvHeads, but they are %lld and %lld",
-              static_cast<long long>(shape.heads), static_cast<long long>(shape.kv_heads));
+              lld(shape.heads), lld(shape.kv_heads));
   }
   return shape;
 }
 
 void check_qkv(const Call& call, const Tensor& qkv, const AttentionShape& shape) {
   call.check_rank(qkv, "qkv", 2);
-  // Compared as quotients: the product of what JavaScript gives may not fit in an integer.
+  // Compares quotients, because products of arguments from JavaScript may overflow.
   const int64_t columns = qkv.shape[1];
   const bool matches = shape.heads <= columns && shape.kv_heads <= columns && columns % shape.head_dim == 0 &&
                        columns / shape.head_dim == shape.heads + 2 * shape.kv_heads;
   if (matches) return;
   call.fail(ErrorCode::kShapeMismatch,
             "qkv is %s, but its rows must hold %lld query, %lld key and %lld value heads of %lld dimensions",
-            qkv.shape.text().c_str(), static_cast<long long>(shape.heads), static_cast<long long>(shape.kv_heads),
-            static_cast<long long>(shape.kv_heads), static_cast<long long>(shape.head_dim));
+            qkv.shape.text().c_str(), lld(shape.heads), lld(shape.kv_heads), lld(shape.kv_heads), lld(shape.head_dim));
 }
 
 KvCacheView cache_view(Call& call, size_t index) {

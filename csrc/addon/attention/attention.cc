@@ -1,4 +1,4 @@
-// Attention of training, over packed rows.
+// Attention of training, over packed documents.
 #include "csrc/addon/attention/arguments.h"
 #include "csrc/addon/families.h"
 
@@ -14,7 +14,7 @@ BatchShape batch_shape(const Call& call, const Tensor& qkv, const Tensor& starts
   const int64_t rows = qkv.shape[0];
   if (rows % batch != 0) {
     call.fail(ErrorCode::kShapeMismatch, "qkv is %s, but its rows must be a multiple of batch, which is %lld",
-              qkv.shape.text().c_str(), static_cast<long long>(batch));
+              qkv.shape.text().c_str(), lld(batch));
   }
   call.check_shape(starts, "starts", {rows});
   const int64_t length = rows / batch;
@@ -22,8 +22,7 @@ BatchShape batch_shape(const Call& call, const Tensor& qkv, const Tensor& starts
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t t = i % length;
       if (values[i] >= 0 && values[i] <= t) continue;
-      call.fail(ErrorCode::kIndexOutOfRange, "starts[%lld] is %d, but must be in 0 … %lld", static_cast<long long>(i),
-                values[i], static_cast<long long>(t));
+      call.fail(ErrorCode::kIndexOutOfRange, "starts[%lld] is %d, but must be in 0 … %lld", lld(i), values[i], lld(t));
     }
   }
   return {batch, length};

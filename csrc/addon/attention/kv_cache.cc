@@ -1,4 +1,4 @@
-// The KV cache: appends keys and values, and moves accepted ones together.
+// The KV cache: appends keys and values of draft trees, and compacts the accepted ones.
 #include "csrc/addon/attention/arguments.h"
 #include "csrc/addon/families.h"
 #include "csrc/core/tree.h"

@@ -15,9 +15,8 @@ napi_value tree_attention(Call& call) {
   check_qkv(call, qkv, shape);
   if (shape.kv_heads != cache.kv_heads || shape.head_dim != cache.head_dim) {
     call.fail(ErrorCode::kShapeMismatch,
-              "cache has %lld heads of %lld dimensions, but kvHeads is %lld and headDim %lld",
-              static_cast<long long>(cache.kv_heads), static_cast<long long>(cache.head_dim),
-              static_cast<long long>(shape.kv_heads), static_cast<long long>(shape.head_dim));
+              "cache has %lld heads of %lld dimensions, but kvHeads is %lld and headDim is %lld", lld(cache.kv_heads),
+              lld(cache.head_dim), lld(shape.kv_heads), lld(shape.head_dim));
   }
   const int64_t rows = qkv.shape[0];
   const TreeRows tree = tree_rows(call, 3, rows, cache);

@@ -1,5 +1,5 @@
-// Elementwise ops: add, accumulate, scale, silu, swiglu, concat and their gradients. Those over rows run nothing where
-// there is no element to write, because any number of rows may be empty.
+// Elementwise ops: add, accumulate, scale, silu, swiglu, concat and their gradients. Ops over rows run nothing if there
+// is no element to write: a tensor without elements may have any number of rows.
 #include "csrc/addon/families.h"
 
 namespace foretoken {
@@ -22,7 +22,7 @@ napi_value add(Call& call) {
   return call.handle(std::move(out));
 }
 
-// A one-element tensor that multiplies another, or null.
+// Reads an optional factor, a tensor with one element.
 const float* device_factor(Call& call, size_t index) {
   const Tensor* const factor = call.optional_float32(index, "deviceFactor");
   if (factor == nullptr) return nullptr;

@@ -4,11 +4,13 @@ namespace foretoken {
 
 namespace {
 
-// embedding(tokens, weight, outDtype?): float32 unless told otherwise
+// embedding(tokens, weight, outDtype?): outDtype defaults to float32
 napi_value embedding(Call& call) {
   const Tensor& tokens = call.int32(0, "tokens");
   const Tensor& weight = call.weight(1, "weight");
-  if (weight.layout == Layout::kPanels) call.fail(ErrorCode::kUnsupported, "weight is packed; give it unpacked");
+  if (weight.layout == Layout::kPanels) {
+    call.fail(ErrorCode::kUnsupported, "weight is packed without a dtype, but must be unpacked or packed with one");
+  }
   call.check_rank(weight, "weight", 2);
   call.check_rank(tokens, "tokens", 0, kMaxRank - 1);
   call.check_indices(tokens, "tokens", weight.shape[0]);
@@ -20,7 +22,7 @@ napi_value embedding(Call& call) {
   return call.handle(std::move(out));
 }
 
-// embeddingBackward(tokens, gradOut, gradWeight): accumulates into gradWeight
+// embeddingBackward(tokens, gradOut, gradWeight): adds to gradWeight
 napi_value embedding_backward(Call& call) {
   const Tensor& tokens = call.int32(0, "tokens");
   const Tensor& grad_out = call.activations(1, "gradOut");

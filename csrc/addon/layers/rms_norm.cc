@@ -4,10 +4,10 @@ namespace foretoken {
 
 namespace {
 
-// The rows that have a norm: any number of them may be without elements.
+// The number of rows with a norm: 0 if rows have no elements.
 int64_t normed_rows(const Tensor& x) { return x.shape.count() > 0 ? x.shape.rows() : 0; }
 
-// rmsNorm(x, weight, eps, residual?): [y, rstd], and with a residual [y, rstd, sum]: what was normed is x + residual
+// rmsNorm(x, weight, eps, residual?): [y, rstd], or with a residual [y, rstd, sum], where y is the norm of sum
 napi_value rms_norm(Call& call) {
   const Tensor& x = call.activations(0, "x");
   const Tensor& weight = call.float32(1, "weight");
@@ -27,7 +27,7 @@ napi_value rms_norm(Call& call) {
   return call.handles(std::move(results));
 }
 
-// rmsNormBackward(gradY, x, weight, rstd, gradWeight?): gradX; accumulates into gradWeight
+// rmsNormBackward(gradY, x, weight, rstd, gradWeight?): gradX; adds to gradWeight
 napi_value rms_norm_backward(Call& call) {
   const Tensor& grad_y = call.activations(0, "gradY");
   const Tensor& x = call.activations(1, "x");

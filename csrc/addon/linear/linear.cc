@@ -20,25 +20,25 @@ LinearShape linear_shape(const Call& call, const Tensor& x, const Tensor& weight
   return {x.shape.rows(), weight.shape[0], weight.shape[1]};
 }
 
-// packWeight(weight, dtype?): the same values as `linear` reads them fastest, where that is as they lie an alias; with
-// a dtype words, for products in that
+// packWeight(weight, dtype?): the weight in the layout that `linear` reads fastest, or an alias if that is row-major;
+// with a dtype, in the dot format of that type
 napi_value pack_weight(Call& call) {
-  const bool in_words = call.present(1);
-  const DType words = in_words ? call.word_dtype(1, "dtype") : DType::kFloat32;
+  const bool is_dot = call.present(1);
+  const DType dot_dtype = is_dot ? call.dot_dtype(1, "dtype") : DType::kFloat32;
   const Tensor& weight = call.floating(0, "weight");
   call.check_rank(weight, "weight", 2);
-  if (weight.layout != Layout::kRowMajor) call.fail(ErrorCode::kUnsupported, "weight is packed already");
+  if (weight.layout != Layout::kRowMajor) call.fail(ErrorCode::kUnsupported, "weight is already packed");
   Backend& backend = call.device().backend();
-  if (in_words && !packs(backend, words)) {
-    call.fail(ErrorCode::kUnsupported, "dtype is %s, but this device (%s) has no such packed weights", name_of(words),
-              backend.kind());
+  if (is_dot && !packs(backend, dot_dtype)) {
+    call.fail(ErrorCode::kUnsupported, "dtype is %s, but this device (%s) does not multiply weights in that type",
+              name_of(dot_dtype), backend.kind());
   }
   PackWeightArgs args{weight.matrix(),
                       nullptr,
                       weight.shape[0],
                       weight.shape[1],
-                      in_words ? words : weight.dtype,
-                      in_words ? Layout::kWords : Layout::kPanels};
+                      is_dot ? dot_dtype : weight.dtype,
+                      is_dot ? Layout::kDot : Layout::kPanels};
   const int64_t bytes = backend.packed_bytes(args.n, args.k, args.dtype, args.layout);
   if (bytes == 0 && weight.shape.count() > 0) return call.handle(weight);
   Tensor packed;
@@ -53,7 +53,7 @@ napi_value pack_weight(Call& call) {
   return call.handle(std::move(packed));
 }
 
-// linear(x, weight, bias?, outDtype?): of the dtype of x unless float32 is asked for
+// linear(x, weight, bias?, outDtype?): outDtype defaults to the dtype of x
 napi_value linear(Call& call) {
   const Tensor& x = call.activations(0, "x");
   const Tensor& weight = call.weight(1, "weight");
@@ -62,7 +62,7 @@ napi_value linear(Call& call) {
   if (bias != nullptr) call.check_shape(*bias, "bias", {n});
   const DType y_dtype = call.activation_dtype(3, "outDtype", x.dtype);
   if (y_dtype != x.dtype && y_dtype != DType::kFloat32) {
-    call.fail(ErrorCode::kDTypeMismatch, "outDtype must be float32 or that of x, which is %s, but is %s",
+    call.fail(ErrorCode::kDTypeMismatch, "outDtype must be float32 or the dtype of x, which is %s, but is %s",
               name_of(x.dtype), name_of(y_dtype));
   }
   Tensor y = call.output(y_dtype, x.shape.with_last(n));
@@ -85,7 +85,9 @@ napi_value linear_backward_input(Call& call) {
   const int64_t n = weight.shape[0];
   const int64_t k = weight.shape[1];
   call.check_shape(grad_y, "gradY", grad_y.shape.with_last(n));
-  if (weight.dtype == DType::kInt32) call.fail(ErrorCode::kDTypeMismatch, "weight must be floating, but is int32");
+  if (weight.dtype == DType::kInt32) {
+    call.fail(ErrorCode::kDTypeMismatch, "weight must be float32, bfloat16 or float16, but is int32");
+  }
   Tensor grad_x = call.output(grad_y.dtype, grad_y.shape.with_last(k));
   if (grad_x.shape.count() > 0) {
     run_with_workspace(call.device(),
@@ -96,7 +98,7 @@ napi_value linear_backward_input(Call& call) {
   return call.handle(std::move(grad_x));
 }
 
-// linearBackwardWeight(gradY, x, gradWeight, gradBias?): accumulates into gradWeight and gradBias
+// linearBackwardWeight(gradY, x, gradWeight, gradBias?): adds to gradWeight and gradBias
 napi_value linear_backward_weight(Call& call) {
   const Tensor& grad_y = call.activations(0, "gradY");
   const Tensor& x = call.activations(1, "x");

@@ -9,8 +9,8 @@ float softcap_argument(const Call& call, size_t index) {
 
 void check_vocab(const Call& call, const Tensor& tensor, const char* name, int64_t vocab) {
   if (vocab >= 1 && vocab <= INT32_MAX) return;
-  call.fail(ErrorCode::kShapeMismatch, "%s is %s, which makes a vocabulary of %lld tokens", name,
-            tensor.shape.text().c_str(), static_cast<long long>(vocab));
+  call.fail(ErrorCode::kShapeMismatch, "%s is %s, but the vocabulary must have 1 … %d tokens", name,
+            tensor.shape.text().c_str(), INT32_MAX);
 }
 
 UnembeddingShape unembedding_shape(const Call& call, const Tensor& hidden, const Tensor& weight, const Tensor* bias) {

@@ -1,4 +1,4 @@
-// The fused unembedding and cross-entropy: loss, statistics and gradients without the logits ever existing whole.
+// The fused unembedding and cross-entropy: loss, statistics and gradients. All logits together never exist in memory.
 #include "csrc/addon/families.h"
 #include "csrc/addon/linear/unembedding.h"
 
@@ -40,16 +40,17 @@ T* pointer(Tensor* tensor) {
 
 // linearCrossEntropy(mode, hidden, weight, bias?, targets, coefficients?, heads, headWeights?, reduction,
 //                    ignoreIndex, labelSmoothing, zLoss, entropyWeight, softcap, chunkRows,
-//                    [nll, lse, entropy, argmax, rank: whether wanted], savedLse?,
-//                    gradHidden?, gradWeight?, gradBias?)
-// returns [total, headLoss, headCount, then what was wanted, in this order]
+//                    nll, lse, entropy, argmax, rank, savedLse?, gradHidden?, gradWeight?, gradBias?):
+//   [total, headLoss, headCount, then the outputs whose boolean among nll … rank is true, in this order]
 napi_value linear_cross_entropy(Call& call) {
   const LossMode mode = mode_argument(call, 0);
   const Tensor& hidden = call.floating(1, "hidden");
   const Tensor& weight = call.weight(2, "weight");
-  if (hidden.layout != Layout::kRowMajor) call.fail(ErrorCode::kUnsupported, "hidden must not be a packed weight");
+  if (hidden.layout != Layout::kRowMajor) {
+    call.fail(ErrorCode::kUnsupported, "hidden is a packed weight, but must not be packed");
+  }
   if (mode != LossMode::kLoss && weight.layout != Layout::kRowMajor) {
-    call.fail(ErrorCode::kUnsupported, "weight is packed, which is for losses without gradients; give it unpacked");
+    call.fail(ErrorCode::kUnsupported, "weight is packed, but must not be packed for gradients");
   }
   call.check_rank(hidden, "hidden", 2);
   call.check_rank(weight, "weight", 2);
@@ -80,8 +81,9 @@ napi_value linear_cross_entropy(Call& call) {
   args.coefficients = input(5, "coefficients", {args.rows});
   args.heads = call.integer(6, "heads", 1);
   if (args.rows % args.heads != 0) {
-    call.fail(ErrorCode::kShapeMismatch, "hidden has %lld rows, which is not a multiple of heads = %lld",
-              static_cast<long long>(args.rows), static_cast<long long>(args.heads));
+    call.fail(ErrorCode::kShapeMismatch,
+              "hidden has %lld rows, but the number of rows must be a multiple of heads, which is %lld", lld(args.rows),
+              lld(args.heads));
   }
   args.head_weights = input(7, "headWeights", {args.heads});
   args.reduction = reduction_argument(call, 8);
@@ -113,7 +115,7 @@ napi_value linear_cross_entropy(Call& call) {
   }
   if (call.present(21)) {
     const Tensor& grad_hidden = call.row_major(21, "gradHidden");
-    // A gradient is never float16, which has too small a range for one.
+    // Refuses float16, whose range is too small for gradients.
     if (grad_hidden.dtype != DType::kFloat32 &&
         (grad_hidden.dtype != DType::kBFloat16 || hidden.dtype != DType::kBFloat16)) {
       call.fail(ErrorCode::kDTypeMismatch, "gradHidden must be float32%s, but is %s",

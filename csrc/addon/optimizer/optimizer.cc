@@ -38,8 +38,8 @@ double ranged(const Call& call, size_t index, const char* name, double lowest, d
   return given;
 }
 
-// adamw(param, grad, m, v, gradScale?, lr, beta1, beta2, eps, weightDecay, step, rounded?): rounded becomes the new
-// param in bfloat16
+// adamw(param, grad, m, v, gradScale?, lr, beta1, beta2, eps, weightDecay, step, rounded?): updates param, m and v, and
+// writes the new param in bfloat16 to rounded
 napi_value adamw(Call& call) {
   Tensor& param = call.float32(0, "param");
   const Tensor& grad = call.float32(1, "grad");

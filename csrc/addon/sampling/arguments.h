@@ -1,4 +1,4 @@
-// Reads the arguments that several operations have which draw tokens.
+// Reads the arguments that operations that draw tokens share.
 #pragma once
 
 #include "csrc/addon/call.h"
@@ -6,16 +6,16 @@
 
 namespace foretoken {
 
-// 0, or large enough that logits divided by it stay finite.
+// Reads a temperature that is 0, or large enough that logits divided by it stay finite.
 float temperature_argument(const Call& call, size_t index);
 
-// From `index` on: temperature, topK, topP, minP, repetitionPenalty, frequencyPenalty, presencePenalty, seed.
+// Reads temperature, topK, topP, minP, repetitionPenalty, frequencyPenalty, presencePenalty and seed, from `index` on.
 SamplingOptions sampling_options(const Call& call, size_t index);
 
-// biasTokens? and biasValues?, behind the sampling options that begin at `index`.
+// Reads biasTokens? and biasValues?, which follow the sampling options that begin at `index`.
 LogitBias logit_bias(Call& call, size_t index, int64_t vocab);
 
-// Refuses penalties without the text that they look at.
+// Refuses penalties without a history, the text that they apply to.
 void check_history(const Call& call, const SamplingOptions& options, const Tensor* history);
 
 }  // namespace foretoken

@@ -1,4 +1,4 @@
-// Fills draft trees with the tokens that were drafted for them.
+// Fills draft trees with drafted tokens.
 #include "csrc/addon/families.h"
 #include "csrc/core/tree.h"
 
@@ -26,7 +26,9 @@ napi_value plant_tree(Call& call) {
   call.check_indices(depths, "depths", drafts.shape[1] + 1);
   if (drafts.shape[2] > 0) call.check_indices(ranks, "ranks", drafts.shape[2]);
   call.check_indices(row_offsets, "rowOffsets", rows + 1);
-  if (sequences == 0 && rows > 0) call.fail(ErrorCode::kShapeMismatch, "roots is [0], but there are rows");
+  if (sequences == 0 && rows > 0) {
+    call.fail(ErrorCode::kShapeMismatch, "roots is [0], but depths has %lld rows", lld(rows));
+  }
   Tensor tokens = call.output(DType::kInt32, {rows}), positions = call.output(DType::kInt32, {rows});
   call.device().backend().run(PlantTreeArgs{roots.as<int32_t>(), drafts.as<int32_t>(), depths.as<int32_t>(),
                                             ranks.as<int32_t>(), row_offsets.as<int32_t>(), lengths.as<int32_t>(),

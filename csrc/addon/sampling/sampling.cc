@@ -1,4 +1,4 @@
-// Draws of tokens, from hidden states and from logits.
+// Draws tokens from hidden states and from logits.
 #include "csrc/addon/families.h"
 #include "csrc/addon/linear/unembedding.h"
 #include "csrc/addon/sampling/arguments.h"
@@ -65,7 +65,7 @@ napi_value sample_logits(Call& call) {
   return call.handle(std::move(tokens));
 }
 
-// samplingOptions(...sampling): nothing; throws what an op would throw, but says what the user called the argument
+// samplingOptions(...sampling): checks the options before any op runs, with the same errors
 napi_value check_sampling_options(Call& call) {
   sampling_options(call, 0);
   return call.nothing();

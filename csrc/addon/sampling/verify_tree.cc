@@ -8,7 +8,7 @@ namespace foretoken {
 
 namespace {
 
-// rowOffsets, lengths and parents, from `index` on: fills in the tree, and path_stride if that is 0.
+// Reads rowOffsets, lengths and parents, from `index` on, into args->tree. Chooses args->path_stride if that is 0.
 void read_tree(Call& call, size_t index, int64_t rows, VerifyTreeArgs* args) {
   const Tensor& row_offsets = call.int32(index, "rowOffsets");
   const Tensor& lengths = call.int32(index + 1, "lengths");
@@ -29,7 +29,7 @@ void read_tree(Call& call, size_t index, int64_t rows, VerifyTreeArgs* args) {
   args->tree = {row_offsets.as<int32_t>(), lengths.as<int32_t>(), parents.as<int32_t>(), rows, sequences};
 }
 
-// history?, historyLengths?, promptLengths?, from `index` on
+// Reads history?, historyLengths? and promptLengths?, from `index` on.
 void read_history(Call& call, size_t index, VerifyTreeArgs* args) {
   const Tensor* const history = call.optional_int32(index, "history");
   check_history(call, args->options, history);

@@ -1,22 +1,21 @@
-// Causal self-attention of training, over rows packed with documents. One part of the work is one key/value head of
-// one sequence, so that its gradient of keys and values has one owner and is summed in one order.
+// Causal self-attention of training, over packed documents. One part of the work is one key/value head of one sequence,
+// so that one thread adds its gradients of keys and values, in one order.
 #include "csrc/cpu/attention/attention_tiles.h"
 #include "csrc/cpu/kernels.h"
+#include "csrc/cpu/sizes.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
-int64_t lines(int64_t floats) { return (floats + 15) / 16 * 16; }
-
 int64_t row_floats(const AttentionShape& shape) { return (shape.heads + 2 * shape.kv_heads) * shape.head_dim; }
 
-// Hands out consecutive pieces of one thread's scratch; counts them when there is none.
+// Hands out consecutive pieces of one thread's scratch. With a null base it only counts.
 class Pieces {
  public:
   explicit Pieces(float* base) : base_(base) {}
   float* take(int64_t floats) {
     float* const piece = base_ ? base_ + used_ : nullptr;
-    used_ += lines(floats);
+    used_ += cache_lines<float>(floats);
     return piece;
   }
   int64_t used() const { return used_; }
@@ -36,10 +35,10 @@ struct ForwardScratch {
         scores(pieces.take(kQueryBlock * score_stride)) {}
 
   const int64_t score_stride;
-  float* const keys;     // in groups
-  float* const values;   // rows
-  float* const queries;  // of one block, times the scale
-  float* const sums;     // of one block
+  float* const keys;     // [length / kGroup][dim][kGroup], rounded up to whole groups
+  float* const values;   // [length, dim]
+  float* const queries;  // [kQueryBlock, dim], times the scale
+  float* const sums;     // [kQueryBlock, dim]
   float* const scores;   // [kQueryBlock, score_stride]
 };
 
@@ -58,15 +57,15 @@ struct BackwardScratch {
         grad_scores(pieces.take(kQueryBlock * score_stride)) {}
 
   const int64_t score_stride;
-  float* const keys;    // in groups
-  float* const values;  // in groups
-  float* const key_rows;
-  float* const grad_keys;     // rows
-  float* const grad_values;   // rows
-  float* const queries;       // of one block, times the scale
-  float* const grad_out;      // of one block
-  float* const grad_queries;  // of one block, but for the scale
-  float* const weights;       // [kQueryBlock, score_stride]: what softmax gives
+  float* const keys;          // [length / kGroup][dim][kGroup], rounded up to whole groups
+  float* const values;        // as keys
+  float* const key_rows;      // [length, dim]
+  float* const grad_keys;     // [length, dim]
+  float* const grad_values;   // [length, dim]
+  float* const queries;       // [kQueryBlock, dim], times the scale
+  float* const grad_out;      // [kQueryBlock, dim]
+  float* const grad_queries;  // [kQueryBlock, dim], not yet times the scale
+  float* const weights;       // [kQueryBlock, score_stride]: results of softmax
   float* const grad_scores;   // [kQueryBlock, score_stride]
 };
 
@@ -79,11 +78,10 @@ int64_t thread_floats(int64_t length, int64_t dim) {
 
 template <typename Scratch, typename Args>
 int64_t workspace_bytes(const Args& args, const Context& context) {
-  return context.threads * thread_floats<Scratch>(args.length, args.shape.head_dim) *
-         static_cast<int64_t>(sizeof(float));
+  return bytes_of<float>(context.threads * thread_floats<Scratch>(args.length, args.shape.head_dim));
 }
 
-// for every key/value head of every sequence, in parallel: body(sequence, kv_head, scratch)
+// Calls body(sequence, kv_head, scratch) for every key/value head of every sequence, in parallel.
 template <typename Scratch, typename Args, typename F>
 void for_each_kv_head(const Args& args, const Context& context, F body) {
   const int64_t dim = args.shape.head_dim;
@@ -106,12 +104,12 @@ bool starts_are_valid(const int32_t* starts, int64_t batch, int64_t length, cons
   return true;
 }
 
-// Neighbouring rows of one sequence, and the keys that any of them attends to, from a group's beginning on.
+// Consecutive positions of one sequence, and the range of keys that any of them attends to, from the start of a group.
 struct Block {
   Block(const int32_t* starts, int64_t length, int64_t first)
-      : first(first), rows(length - first < kQueryBlock ? length - first : kQueryBlock) {
+      : first(first), rows(smaller(kQueryBlock, length - first)) {
     int64_t lowest = starts[first];
-    for (int64_t i = 1; i < rows; ++i) lowest = starts[first + i] < lowest ? starts[first + i] : lowest;
+    for (int64_t i = 1; i < rows; ++i) lowest = smaller(lowest, starts[first + i]);
     base = lowest / kGroup * kGroup;
     keys = first + rows - base;
     groups = groups_of(keys);

@@ -5,8 +5,8 @@
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
-// Sums that a tile holds in registers: enough to hide the latency of multiply-adds, few enough to leave room for
-// what they are made from.
+// Number of sums that a tile holds in registers: enough to hide the latency of multiply-adds, few enough to leave
+// registers for the operands.
 #if defined(__AVX512F__) || defined(__ARM_NEON)
 constexpr int kSums = 16;
 #else
@@ -16,7 +16,7 @@ constexpr int kGroupVectors = kGroup / kLanes;
 constexpr int kDotRows = kSums / (kGroupVectors > 2 ? kGroupVectors : 2);
 constexpr int kWeightedRows = kSums / 2;
 
-// kRows queries times kGroups groups of keys.
+// Multiplies kRows queries with kGroups groups of keys.
 template <int kRows, int kGroups>
 [[gnu::noinline]] void dot_tile(const float* queries, int64_t dim, const float* keys, float* out, int64_t out_stride) {
   constexpr int kVectors = kGroups * kGroupVectors;
@@ -63,7 +63,7 @@ inline void dot_rows(const float* queries, int64_t rows, int64_t dim, const floa
   if constexpr (kRows > 1) dot_rows<kRows / 2>(queries, rows, dim, keys, groups, out, out_stride);
 }
 
-// How weights and values are found; see the header.
+// Access to weights and values; see add_weighted() and add_weighted_transposed().
 struct ByRow {
   int64_t stride;
   const float* at(const float* weights, int64_t row, int64_t j) const { return weights + row * stride + j; }
@@ -79,7 +79,7 @@ struct ByColumn {
   int64_t slot(int64_t j) const { return j; }
 };
 
-// kRows sums of kVectors vectors; of the last vector only `lanes` lanes unless kWhole.
+// Adds to kRows sums of kVectors vectors; of the last vector only `lanes` lanes unless kWhole.
 template <int kRows, int kVectors, bool kWhole, typename Access>
 [[gnu::noinline]] void weighted_tile(const Access access, int64_t count, int64_t dim, const float* weights,
                                      const float* values, float* out, int lanes) {
@@ -115,7 +115,7 @@ template <int kRows, int kVectors, bool kWhole, typename Access>
   }
 }
 
-// Dimensions `done` … dim - 1.
+// Processes dimensions `done` … dim - 1.
 template <int kRows, int kVectors, typename Access>
 inline void weighted_columns(const Access& access, const WeightedSum& s, const float* weights, float* out,
                              int64_t done) {
@@ -142,10 +142,8 @@ inline void weighted_rows(const Access& access, const WeightedSum& s, int64_t ro
 
 void group_keys(const float* keys, int64_t stride, int64_t count, int64_t dim, float* out) {
   for (int64_t first = 0; first < groups_of(count) * kGroup; first += kLanes) {
-    const int64_t left = count - first;
-    const int lanes = left < 0 ? 0 : left > kLanes ? kLanes : static_cast<int>(left);
-    pack_strip(keys + first * stride, stride, 1, lanes, dim, out + first / kGroup * dim * kGroup + first % kGroup,
-               kGroup);
+    float* const to = out + first / kGroup * dim * kGroup + first % kGroup;
+    pack_strip(keys + first * stride, stride, 1, lanes_of(count - first), dim, to, kGroup);
   }
 }
 

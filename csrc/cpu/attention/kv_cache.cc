@@ -1,4 +1,4 @@
-// Writing the KV cache: new rows behind the committed positions, and accepted rows to where they belong.
+// Writes the KV cache: appends new rows behind the committed positions, and moves accepted rows to their final slots.
 #include "csrc/core/tree.h"
 #include "csrc/cpu/attention/kv_layout.h"
 #include "csrc/cpu/kernels.h"
@@ -6,14 +6,14 @@
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
-// Floats that are worth a second thread.
+// Number of floats from which on a second thread pays.
 constexpr int64_t kPartFloats = 16 * 1024;
 
 void write_slot(const KvPlane& plane, int64_t slot, const float* key, const float* value) {
   float* to = plane.key(slot);
   const int64_t width = plane.width(slot);
   for (int64_t d = 0; d < plane.head_dim; ++d) to[d * width] = key[d];
-  __builtin_memcpy(plane.value(slot), value, static_cast<size_t>(plane.head_dim) * sizeof(float));
+  copy_floats(plane.value(slot), value, plane.head_dim);
 }
 
 void move_slot(const KvPlane& plane, int64_t from, int64_t to) {
@@ -22,7 +22,7 @@ void move_slot(const KvPlane& plane, int64_t from, int64_t to) {
   float* const out = plane.key(to);
   const int64_t in_width = plane.width(from), out_width = plane.width(to);
   for (int64_t d = 0; d < plane.head_dim; ++d) out[d * out_width] = in[d * in_width];
-  __builtin_memcpy(plane.value(to), plane.value(from), static_cast<size_t>(plane.head_dim) * sizeof(float));
+  copy_floats(plane.value(to), plane.value(from), plane.head_dim);
 }
 
 }  // namespace
@@ -65,7 +65,7 @@ void run(const KvCompactArgs& args, const Context& context) {
         const int64_t length = args.lengths[s];
         for (int64_t head = 0; head < cache.kv_heads; ++head) {
           const KvPlane plane = kv_plane(cache, layer, s, head);
-          // Rising, and never to the right: no slot is overwritten before it has moved.
+          // The path ascends and slots move to the left only, so no slot is overwritten before it has moved.
           for (int64_t i = 0; i < args.counts[s]; ++i) {
             move_slot(plane, length + path[i] - args.row_offsets[s], length + i);
           }

@@ -1,8 +1,8 @@
-// How one head's keys and values lie in the cache: planes of capacity * head_dim floats.
+// The layout of one head's keys and values in the cache: planes of capacity * head_dim floats.
 //
-// Values are rows, [capacity][head_dim]. Keys lie as dot_keys() reads them, in groups of kGroup slots, transposed:
-// [capacity / kGroup][head_dim][kGroup]; if kGroup does not divide the capacity, the last group is as narrow as what
-// is left. A single slot can so be written without touching any other.
+// Values are rows, [capacity][head_dim]. Keys are in the order in which dot_keys() reads them, in transposed groups of
+// kGroup slots, [capacity / kGroup][head_dim][kGroup]; if kGroup does not divide the capacity, the last group is
+// narrower. Each slot can be written without changing any other.
 #pragma once
 
 #include "csrc/cpu/attention/attention_tiles.h"
@@ -15,12 +15,9 @@ struct KvPlane {
   float* values;
   int64_t capacity, head_dim;
 
-  // Slots in the group of `slot`.
-  int64_t width(int64_t slot) const {
-    const int64_t left = capacity - slot / kGroup * kGroup;
-    return left < kGroup ? left : kGroup;
-  }
-  // Dimension 0 of a slot's key; dimension d is d * width(slot) further.
+  // Number of slots in the group of `slot`.
+  int64_t width(int64_t slot) const { return smaller(kGroup, capacity - slot / kGroup * kGroup); }
+  // Address of dimension 0 of a slot's key; dimension d is d * width(slot) floats further.
   float* key(int64_t slot) const { return keys + slot / kGroup * kGroup * head_dim + slot % kGroup; }
   float* value(int64_t slot) const { return values + slot * head_dim; }
 };

@@ -1,48 +1,46 @@
-// Attention of decoding rows over the KV cache, reduced over logical positions: the committed prefix in order, then the
-// row's own ancestors in order, itself last. The sums of a row are those of plain decoding, to the bit, whatever
-// other rows stand beside it and wherever its ancestors lie.
+// Attention of draft trees over the KV cache. Sums run over logical positions: the committed prefix in order, then the
+// row's ancestors in order, then the row itself. So a row has the bits of plain decoding, whatever rows are beside it
+// and whatever slots hold its ancestors.
 #include "csrc/core/tree.h"
 #include "csrc/cpu/attention/kv_layout.h"
 #include "csrc/cpu/kernels.h"
+#include "csrc/cpu/sizes.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
-// Neighbouring queries of one sequence and one key/value head. Query q of a sequence is query head q % group of the
-// group that shares this key/value head, in row q / group of the sequence.
+// Consecutive queries of one sequence and one key/value head. Query q is in row q / group of the sequence; its head is
+// number q % group of the group of query heads that share the key/value head.
 struct Block {
   int64_t sequence, first, count;
 };
 
-// Where a row stands in its tree.
+// The place of a row in its tree.
 struct Place {
   int32_t depth;
-  int32_t in_line;  // how many of its ancestors (itself included, root first) have as slot their logical position
+  int32_t in_line;  // number of leading nodes on its path from the root whose slot equals their logical position
 };
 
 int64_t group_of(const TreeAttentionArgs& args) { return args.shape.heads / args.shape.kv_heads; }
 
-// Queries of a block: few enough for every thread to get some.
+// Number of queries in a block, small enough that every thread gets some.
 int64_t block_size(const TreeAttentionArgs& args, const Context& context) {
-  const int64_t share = (args.tree.rows * args.shape.heads + context.threads - 1) / context.threads;
-  return share < 1 ? 1 : share < kQueryBlock ? share : kQueryBlock;
+  return larger(1, smaller(kQueryBlock, divide_up(args.tree.rows * args.shape.heads, context.threads)));
 }
 
 int64_t most_blocks(const TreeAttentionArgs& args, const Context& context) {
   return args.tree.rows * group_of(args) / block_size(args, context) + args.tree.sequences;
 }
 
-constexpr int64_t lines(int64_t bytes) { return (bytes + 63) / 64 * 64; }
-
-// The workspace: what all threads read, then a part of each thread's own.
+// The workspace: first the part that all threads read, then a part for each thread.
 struct Scratch {
   Scratch(const TreeAttentionArgs& args, const Context& context)
       : block(block_size(args, context)),
         padded(groups_of(args.cache.capacity) * kGroup),
         head_dim(args.shape.head_dim),
-        places_bytes(lines(args.tree.rows * static_cast<int64_t>(sizeof(Place)))),
-        blocks_bytes(lines(most_blocks(args, context) * static_cast<int64_t>(sizeof(Block)))),
-        thread_bytes(lines((block * (2 * head_dim + padded + 1) + head_dim * kGroup + padded) * 4)),
+        places_bytes(cache_lines(bytes_of<Place>(args.tree.rows))),
+        blocks_bytes(cache_lines(bytes_of<Block>(most_blocks(args, context)))),
+        thread_bytes(cache_lines(bytes_of<float>(block * (2 * head_dim + padded + 1) + head_dim * kGroup + padded))),
         base(static_cast<char*>(args.workspace.data)) {}
 
   Place* places() const { return reinterpret_cast<Place*>(base); }
@@ -64,9 +62,9 @@ struct ThreadScratch {
   float* const scores;        // [block, padded]
   float* const queries;       // [block, head_dim], times the scale
   float* const sums;          // [block, head_dim]
-  float* const narrow;        // [head_dim, kGroup]: the last group of keys, if it is narrower in the cache
+  float* const narrow;        // [head_dim, kGroup]: the last group of keys, padded, if it is narrower in the cache
   float* const denominators;  // [block]
-  int32_t* const slots;       // [padded]: of one row's ancestors
+  int32_t* const slots;       // [padded]: slots of one row's ancestors
 };
 
 void find_places(const TreeRows& tree, Place* places) {
@@ -76,7 +74,7 @@ void find_places(const TreeRows& tree, Place* places) {
       const int32_t parent = tree.parents[r];
       const Place above = parent < 0 ? Place{-1, 0} : places[parent];
       const int32_t depth = above.depth + 1;
-      // A row as deep as it stands far from the first has all rows between as ancestors.
+      // A row whose depth equals its distance from the first row has all rows between as ancestors.
       places[r] = {depth, r - first == depth ? depth + 1 : above.in_line};
     }
   }
@@ -87,13 +85,13 @@ int64_t find_blocks(const TreeRows& tree, int64_t group, int64_t size, Block* bl
   for (int64_t s = 0; s < tree.sequences; ++s) {
     const int64_t queries = (tree.row_offsets[s + 1] - tree.row_offsets[s]) * group;
     for (int64_t first = 0; first < queries; first += size) {
-      blocks[count++] = {s, first, queries - first < size ? queries - first : size};
+      blocks[count++] = {s, first, smaller(size, queries - first)};
     }
   }
   return count;
 }
 
-// Scores against the slots 0 … slots - 1 and up to the end of the last group; the excess is garbage.
+// Computes scores for slots 0 … slots - 1, and undefined values up to the end of the last group.
 void dot_slots(const KvPlane& plane, int64_t slots, int64_t queries, const ThreadScratch& scratch, int64_t stride) {
   const int64_t groups = groups_of(slots), last = (groups - 1) * kGroup;
   const int64_t width = plane.width(last), whole = width == kGroup ? groups : groups - 1;
@@ -107,7 +105,7 @@ void dot_slots(const KvPlane& plane, int64_t slots, int64_t queries, const Threa
   dot_keys(scratch.queries, queries, plane.head_dim, scratch.narrow, 1, scratch.scores + last, stride);
 }
 
-// Slots of the logical positions `first` … `end` - 1 of a row, end - 1 being its own: slots[position].
+// slots[p] = slot of the logical position p of a row, for p in `first` … `end` - 1; end - 1 is the row's own position.
 void find_slots(const TreeRows& tree, int64_t sequence, int64_t row, int64_t first, int64_t end, int32_t* slots) {
   const int64_t shift = tree.lengths[sequence] - tree.row_offsets[sequence];
   for (int64_t position = end; position-- > first; row = tree.parents[row]) {
@@ -129,14 +127,14 @@ void attend(const TreeAttentionArgs& args, const Block& block, int64_t kv_head, 
     const float* const query = as_floats(args.qkv) + (row_of(i) * (heads + 2 * kv_heads) + head_of(i)) * head_dim;
     scale_row(query, scale, head_dim, scratch.queries + i * head_dim);
   }
-  // Ancestors stand before their descendants, so no row needs a slot behind that of the last row.
+  // Ancestors precede their descendants, so no row needs a slot behind that of the last row.
   const int64_t last_row = row_of(block.count - 1);
   dot_slots(plane, length + last_row - first_row + 1, block.count, scratch, stride);
 
-  // Logical positions before `shared` are slots of the same number for every row of the block.
+  // For every row of the block, each logical position before `shared` equals its slot.
   int64_t shared = length + places[last_row].in_line;
   for (int64_t r = row_of(0); r < last_row; ++r) {
-    if (length + places[r].in_line < shared) shared = length + places[r].in_line;
+    shared = smaller(shared, length + places[r].in_line);
   }
 
   int64_t next = 0;
@@ -169,7 +167,7 @@ void attend(const TreeAttentionArgs& args, const Block& block, int64_t kv_head, 
   }
 }
 
-// Multiply-adds below which waking another thread takes longer than it saves.
+// Number of multiply-adds below which waking another thread takes longer than it saves.
 constexpr int64_t kWorthAThread = int64_t{1} << 17;
 
 int64_t multiply_adds(const TreeAttentionArgs& args) {

@@ -25,7 +25,7 @@ std::string CpuBackend::description() const {
 }
 
 void* CpuBackend::allocate(size_t bytes) {
-  // Large blocks on huge pages: streaming a weight then misses the TLB 512 times less often.
+  // Puts large blocks on huge pages, so that streaming a weight misses the TLB 512 times less often.
   constexpr size_t kHugePage = size_t{2} << 20;
   const bool huge = bytes >= 2 * kHugePage;
   void* memory = nullptr;
@@ -82,7 +82,7 @@ void CpuBackend::measure(MachineRates* rates, Completion done) {
     try {
       *rates = measure_rates(kernels_, pool_);
     } catch (const std::bad_alloc&) {
-      return done(make_error(ErrorCode::kOutOfMemory, "measure: no memory to read"));
+      return done(make_error(ErrorCode::kOutOfMemory, "measure: out of memory: cannot allocate a buffer to read"));
     }
     done(std::nullopt);
   });
@@ -107,8 +107,7 @@ void run_parts(const Context& context, int64_t parts, Body body, void* data) { c
 void report_index(const Context& context, const char* op, const char* argument, int64_t position, int64_t value,
                   int64_t limit) {
   context.errors->set(make_error(ErrorCode::kIndexOutOfRange, "%s: %s[%lld] is %lld, but must be in 0 … %lld", op,
-                                 argument, static_cast<long long>(position), static_cast<long long>(value),
-                                 static_cast<long long>(limit - 1)));
+                                 argument, lld(position), lld(value), lld(limit - 1)));
 }
 
 void report_problem(const Context& context, const char* op, const IndexProblem& problem) {

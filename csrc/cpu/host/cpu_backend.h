@@ -1,4 +1,4 @@
-// The CPU as a backend: every operation is a task of the stream, run by the kernels of one instruction-set level.
+// The CPU backend: every operation is a task of the stream, run by the kernels of one instruction-set level.
 #pragma once
 
 #include "csrc/core/backend.h"
@@ -48,8 +48,8 @@ class CpuBackend final : public Backend {
   ErrorSlot errors_;
   ThreadPool pool_;
   Context context_;
-  std::shared_ptr<CapturedTasks> capture_;  // while there is one
-  Stream stream_;                           // last: stops before what its tasks use goes away
+  std::shared_ptr<CapturedTasks> capture_;  // null except during a capture
+  Stream stream_;                           // last, so that it is destroyed, and so stopped, first
 };
 
 }  // namespace foretoken::cpu

@@ -1,4 +1,4 @@
-// The instruction-set levels this build has, and which of them this processor can run.
+// The instruction-set levels of this build that this processor can run.
 #pragma once
 
 #include <string>
@@ -11,7 +11,7 @@ namespace foretoken::cpu {
 // Usable levels, best first.
 const std::vector<const KernelTable*>& usable_isa_levels();
 
-// "AMD EPYC 9654" or similar.
+// Returns the processor's name, such as "AMD EPYC 9654".
 std::string processor_name();
 
 }  // namespace foretoken::cpu

@@ -11,7 +11,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Runs body(thread) on every thread of the pool at the same time: nobody starts before all are there.
+// Runs body(thread) on every thread of the pool at the same time: each waits until all have arrived.
 template <typename F>
 void on_all_threads(ThreadPool& pool, F&& body) {
   struct State {
@@ -53,8 +53,8 @@ MachineRates measure_rates(const KernelTable& kernels, ThreadPool& pool) {
   best.matmul_flops_per_second = std::max(best.flops_per_second, measure_flops(DType::kBFloat16));
   best.int8_flops_per_second = measure_flops(DType::kInt8);
 
-  // 256 MiB in all: beyond the last-level cache of the machines this runs on, and quick to fill.
-  const int64_t share = (int64_t{256} << 20) / static_cast<int64_t>(sizeof(float)) / threads;
+  // 256 MiB in all: more than the last-level cache of the machines measured so far, and quick to fill.
+  const int64_t share = (int64_t{256} << 20) / int64_t{sizeof(float)} / threads;
   std::vector<float> data(static_cast<size_t>(share * threads), 1.0F);
   std::atomic<float> sink{0};
   for (int repeat = 0; repeat < kRepeats; ++repeat) {

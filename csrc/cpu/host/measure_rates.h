@@ -1,4 +1,4 @@
-// This machine's own ceilings, measured on all threads of a pool at once.
+// Measures the rates of this machine on all threads of a pool at once.
 #pragma once
 
 #include "csrc/core/backend.h"

@@ -12,14 +12,14 @@ namespace {
 
 constexpr int64_t kAbsent = -1;
 
-// The number in a file that holds nothing else; cgroup v2 writes "max" where there is no limit.
+// Reads a file that holds one number, or kAbsent; cgroup v2 writes "max" instead of a number for no limit.
 int64_t number_in(const std::string& path) {
   std::ifstream file(path);
   int64_t number;
   return file >> number ? number : kAbsent;
 }
 
-// The number behind a name, in a file with a name and a number in each line.
+// Finds the number after a name, in a file with a name and a number per line; kAbsent if the name is missing.
 int64_t number_behind(const std::string& path, const std::string& name) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
@@ -31,7 +31,7 @@ int64_t number_behind(const std::string& path, const std::string& name) {
   return kAbsent;
 }
 
-// Where versions of cgroup keep the same numbers.
+// The files in which each version of cgroup keeps the same numbers.
 struct CgroupFiles {
   const char *folder, *limit, *used, *cache;  // `cache`: a name in memory.stat
 };
@@ -48,8 +48,8 @@ void bound_by(const CgroupFiles& files, const std::string& folder, MemorySize* s
   size->free = std::min(size->free, limit - std::max<int64_t>(0, used - std::max<int64_t>(0, cache)));
 }
 
-// The group and those that it lies in, which bound it, too. In a container the group's path may be that outside, whose
-// folders are not there; the outermost folder is the container's own then.
+// Applies the limits of a group and of all groups around it. In a container, the path may be that of the host, whose
+// folders do not exist there; then only the outermost folder, which is the container's own, has limits.
 void bound_by_groups(const CgroupFiles& files, const std::string& root, std::string group, MemorySize* size) {
   while (true) {
     while (!group.empty() && group.back() == '/') group.pop_back();
@@ -70,7 +70,7 @@ MemorySize memory_size(const std::string& root) {
   };
   MemorySize size{kibibytes("MemTotal:", all), 0};
   size.free = kibibytes("MemAvailable:", size.all);
-  // Lines are number:controllers:group; version 2 has number 0 and names no controllers.
+  // Lines have the form number:controllers:group; version 2 has number 0 and no controllers.
   std::ifstream groups(root + "/proc/self/cgroup");
   for (std::string line; std::getline(groups, line);) {
     const size_t controllers = line.find(':') + 1, group = line.find(":/", controllers) + 1;

@@ -1,5 +1,5 @@
-// Bytes of memory of this machine, or of the cgroups that this process is in, whichever has less. Asking for more must
-// be an error of ours, since the system would grant it and kill the process later.
+// The memory of this machine or of the cgroups of this process, whichever is less. The allocator must refuse more than
+// that, because the system would grant it and kill the process later.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +8,11 @@
 namespace foretoken::cpu {
 
 struct MemorySize {
-  int64_t all;
-  int64_t free;  // what may be taken now; the system's cache of files counts as free
+  int64_t all;   // bytes
+  int64_t free;  // bytes available now; the system's cache of files counts as free
 };
 
-// `root` is the folder that /proc and /sys are in.
+// `root` is the folder that contains /proc and /sys.
 MemorySize memory_size(const std::string& root = "");
 
 }  // namespace foretoken::cpu

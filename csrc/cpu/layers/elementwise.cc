@@ -1,14 +1,10 @@
-// Memory and elementwise operations: every element of the output depends on its own inputs alone.
+// Memory and elementwise operations: every element of the output depends only on its own inputs.
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/linear/pack.h"
 #include "csrc/cpu/split.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
-
-void copy_floats(float* out, const float* in, int64_t count) {
-  __builtin_memcpy(out, in, static_cast<size_t>(count) * sizeof(float));
-}
 
 // sigmoid(x) and 1 - sigmoid(x), both without cancellation
 struct Sigmoid {
@@ -93,7 +89,7 @@ void run(const SwigluBackwardArgs& args, const Context& context) {
       const float* const grad = as_floats(args.grad_out) + r * dim;
       float *const grad_gate = as_floats(args.grad_gate_up) + r * 2 * dim, *const grad_up = grad_gate + dim;
       for (int64_t i = 0; i < dim; i += kLanes) {
-        const int lanes = dim - i < kLanes ? static_cast<int>(dim - i) : kLanes;
+        const int lanes = lanes_of(dim - i);
         const Vec g = load_n(gate + i, lanes), upstream = load_n(grad + i, lanes);
         const Sigmoid s = sigmoid_and_rest(g);
         store_n(grad_gate + i, upstream * load_n(up + i, lanes) * silu_slope(g, s), lanes);

@@ -1,4 +1,4 @@
-// Rows of a table by token, and the gradient of the table.
+// Gathers the rows of a table by token, and adds the gradient of the table.
 #include "csrc/cpu/indices.h"
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/linear/gemm_dot.h"
@@ -13,10 +13,10 @@ void run(const EmbeddingArgs& args, const Context& context) {
     map(context, args.rows * dim, as_floats(args.out), [] { return Vec{}; });
     return;
   }
-  if (args.weight.layout == Layout::kWords) {
+  if (args.weight.layout == Layout::kDot) {
     split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
-        unpack_word_column(args.weight, dim, args.tokens[r], as_floats(args.out) + r * dim);
+        unpack_dot_column(args.weight, dim, args.tokens[r], as_floats(args.out) + r * dim);
       }
     });
     return;
@@ -33,14 +33,13 @@ void run(const EmbeddingArgs& args, const Context& context) {
 
 int64_t workspace(const EmbeddingBackwardArgs&, const Context&) { return 0; }
 
-// Every part owns some columns and takes the rows in order, so each sum has one order.
+// Every part owns some columns and adds the rows in order, so each sum has one order.
 void run(const EmbeddingBackwardArgs& args, const Context& context) {
   const int64_t dim = args.dim;
   if (!indices_in_range(context, "embedding", "tokens", args.tokens, args.rows, args.vocab)) return;
   constexpr int64_t kFewestColumns = 64;
-  int64_t columns = args.rows * dim <= kElementsOfPart ? dim : (dim + context.threads - 1) / context.threads;
-  columns =
-      columns <= kFewestColumns ? kFewestColumns : (columns + kFewestColumns - 1) / kFewestColumns * kFewestColumns;
+  const int64_t share = args.rows * dim <= kElementsOfPart ? dim : divide_up(dim, context.threads);
+  const int64_t columns = larger(kFewestColumns, round_up(share, kFewestColumns));
   split(context, dim, columns, [&](int64_t begin, int64_t end) {
     for (int64_t r = 0; r < args.rows; ++r) {
       float* const out = args.grad_weight + args.tokens[r] * dim;

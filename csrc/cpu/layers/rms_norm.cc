@@ -1,12 +1,12 @@
-// x / rms(x) * weight (Zhang & Sennrich 2019) and its gradient. Sums over a row have an order that depends on the
-// row's length alone.
+// x / rms(x) * weight (Zhang & Sennrich 2019) and its gradient. The order of a sum over a row depends only on the row's
+// length.
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/split.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
-// Σ f(i, lanes) over the vectors of a row, in several chains because one would wait for its own additions
+// Σ f(i, lanes) over the vectors of a row, in several chains, because a single one would wait for its own additions
 template <typename F>
 float sum_row(int64_t dim, F f) {
   constexpr int kChains = 4;
@@ -15,20 +15,19 @@ float sum_row(int64_t dim, F f) {
   for (; i + kChains * kLanes <= dim; i += kChains * kLanes) {
     for (int chain = 0; chain < kChains; ++chain) sums[chain] += f(i + chain * kLanes, kLanes);
   }
-  for (; i < dim; i += kLanes) sums[0] += f(i, dim - i < kLanes ? static_cast<int>(dim - i) : kLanes);
+  for (; i < dim; i += kLanes) sums[0] += f(i, lanes_of(dim - i));
   return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
-// Rows whose share of grad_weight is summed on its own before it is added to the rest.
+// Number of rows in a block, whose share of grad_weight is summed before it is added to the total.
 int64_t rows_of_block(int64_t rows) {
   constexpr int64_t kFewestRows = 16, kMostBlocks = 64;
-  const int64_t even = (rows + kMostBlocks - 1) / kMostBlocks;
-  return even > kFewestRows ? even : kFewestRows;
+  return larger(kFewestRows, divide_up(rows, kMostBlocks));
 }
 
-int64_t blocks_of(int64_t rows) { return (rows + rows_of_block(rows) - 1) / rows_of_block(rows); }
+int64_t blocks_of(int64_t rows) { return divide_up(rows, rows_of_block(rows)); }
 
-// grad_x = rstd (g - y mean(g y)) with g = grad_y weight and y = x rstd; adds grad_y y to `grad_weight` unless null.
+// grad_x = rstd (g - y mean(g y)) with g = grad_y weight and y = x rstd. Adds grad_y y to `grad_weight` unless null.
 void backward_row(const RmsNormBackwardArgs& args, int64_t row, float* grad_weight) {
   const int64_t dim = args.dim;
   const float *const grad_y = as_floats(args.grad_y) + row * dim, *const x = as_floats(args.x) + row * dim;
@@ -45,7 +44,7 @@ void backward_row(const RmsNormBackwardArgs& args, int64_t row, float* grad_weig
   map_range(0, dim, grad_weight, add, grad_weight, grad_y, x);
 }
 
-// The row of x, or with a residual its sum, which is written first.
+// Returns the row of x, or with a residual the row of the sum, after writing it.
 const float* row_to_norm(const RmsNormArgs& args, int64_t row) {
   const int64_t dim = args.dim;
   const float* const x = as_floats(args.x) + row * dim;
@@ -79,7 +78,7 @@ void run(const RmsNormArgs& args, const Context& context) {
 
 int64_t workspace(const RmsNormBackwardArgs& args, const Context& context) {
   if (args.grad_weight == nullptr) return 0;
-  return blocks_of(args.rows) * args.dim * static_cast<int64_t>(sizeof(float));
+  return bytes_of<float>(blocks_of(args.rows) * args.dim);
 }
 
 void run(const RmsNormBackwardArgs& args, const Context& context) {

@@ -1,5 +1,5 @@
-// Rotary positions (Su et al. 2021): element i of the first half of a head and element i of the second half are turned
-// together by the angle of the row's position.
+// Rotary positions (Su et al. 2021): rotates element i of the first half of a head together with element i of the
+// second half, by the angle for i and the row's position.
 #include "csrc/cpu/indices.h"
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/split.h"

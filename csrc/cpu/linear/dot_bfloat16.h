@@ -1,7 +1,7 @@
-// Words of bfloat16: pairs of numbers that follow one another along k. Both operands are rounded to bfloat16, whose
-// products float32 holds exactly; a lane's sum takes the second product of a pair and then the first, each with one
-// rounding where the level has multiply-adds. That is what VDPBF16PS does, so levels with and without it give the same
-// bits. It takes denormal numbers for zeros, and so does rounding here.
+// The dot format in bfloat16: pairs of consecutive elements along k. Both operands are rounded to bfloat16, whose
+// products are exact in float32. A lane's sum adds the second product of a pair and then the first, each with one
+// rounding if the level has multiply-adds. VDPBF16PS does the same, so levels with and without it give the same bits.
+// It treats denormal numbers as zeros, and so does round().
 #pragma once
 
 #include "csrc/cpu/linear/gemm.h"
@@ -10,20 +10,20 @@
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 
-struct BFloat16Words {
+struct DotBFloat16 {
   static int64_t pairs_of(int64_t k) { return divide_up(k, 2); }
 
-  // A panel: [pairs][kLanes][2].
+  // Address of a pair in a panel [pairs][kLanes][2].
   static BFloat16* at(const void* panel, int64_t pair, int64_t lane) {
     return static_cast<BFloat16*>(const_cast<void*>(panel)) + (pair * kLanes + lane) * 2;
   }
-  static constexpr int64_t kWordBytes = 4 * kLanes;
-  static int64_t panel_bytes(int64_t k) { return round_up(pairs_of(k) * kWordBytes, 64); }
+  static constexpr int64_t kPairBytes = 4 * kLanes;  // one pair for every lane
+  static int64_t panel_bytes(int64_t k) { return cache_lines(pairs_of(k) * kPairBytes); }
 
-  // x rounded to nearest, and to zero where it is denormal; to[i] for i < kLanes.
+  // to[i] = x[i], rounded to nearest, or 0 if x[i] is denormal, for i < kLanes
   static void round(Vec x, BFloat16* to) { store(to, abs(x) < 0x1p-126f ? Vec{} : x); }
 
-  // [k] as [pairs][2], in pieces of kLanes; f(first pair of the piece, pairs, the numbers of those).
+  // Rounds [k] to [pairs][2] in pieces of kLanes: calls f(first pair of the piece, number of pairs, their elements).
   template <typename T, typename F>
   static void each_piece(const T* x, int64_t k, F f) {
     for (int64_t p = 0; p < k; p += kLanes) {
@@ -41,6 +41,7 @@ struct BFloat16Words {
     });
   }
 
+  // Fills a column behind the last one.
   static void clear_column(int64_t k, void* panel, int64_t lane) {
     for (int64_t pair = 0; pair < pairs_of(k); ++pair) __builtin_memset(at(panel, pair, lane), 0, 4);
   }
@@ -49,7 +50,7 @@ struct BFloat16Words {
     for (int64_t p = 0; p < k; ++p) out[p] = to_float(at(panel, p / 2, lane)[p % 2]);
   }
 
-  // A tile of rows: [pairs][rows] of what multiply_pair() reads.
+  // A tile of rows is [pairs][rows] of Pair, the operand of multiply_pair().
 #if defined(__AVX512BF16__)
   using Pair = int32_t;
   static Pair pair_of(const BFloat16* numbers) {
@@ -79,7 +80,7 @@ struct BFloat16Words {
   }
 #endif
 
-  static int64_t row_bytes(int64_t k) { return pairs_of(k) * static_cast<int64_t>(sizeof(Pair)); }
+  static int64_t row_bytes(int64_t k) { return bytes_of<Pair>(pairs_of(k)); }
 
   static void pack_row(const float* x, int64_t k, int rows, int r, char* tile) {
     auto* const out = reinterpret_cast<Pair*>(tile) + r;
@@ -88,10 +89,10 @@ struct BFloat16Words {
     });
   }
 
-  // A sum waits for itself twice a pair, so few rows take several panels.
+  // A sum waits for its previous value twice per pair, so few rows take several panels at once.
   static constexpr int panels_at_once(int rows) { return rows == 1 ? 4 : rows * 2 <= kTileRows ? 2 : 1; }
 
-  // The sums start from 0.
+  // Adds the products to sums, which the caller sets to 0.
   template <int kPanels, int kRows>
   static inline void multiply(int64_t k, const char* rows, const void* panels, Vec (&sums)[kPanels][kRows]) {
     const auto* x = reinterpret_cast<const Pair*>(rows);
@@ -105,7 +106,7 @@ struct BFloat16Words {
 #pragma GCC unroll 16
         for (int r = 0; r < kRows; ++r) sums[p][r] = multiply_pair(sums[p][r], weights, x[r]);
       }
-      bytes += kWordBytes;
+      bytes += kPairBytes;
       x += kRows;
     }
   }

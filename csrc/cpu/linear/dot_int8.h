@@ -1,6 +1,6 @@
-// Words of int8: every kGroup numbers that follow one another along k share a scale, so that a number is its scale
-// times an integer of -127 … 127. Sums of products of such integers are exact, and so the same on every level, whatever
-// the order; where a level has an instruction for them (VNNI, SDOT) it takes kDepth products a lane at once.
+// The dot format in int8: groups of kGroup consecutive elements along k share a scale, and an element is the scale
+// times an integer in -127 … 127. Sums of products of these integers are exact, so every level gives the same bits in
+// any order. Levels with an instruction for such sums (VNNI, SDOT) add kDepth products per lane at once.
 #pragma once
 
 #include "csrc/cpu/linear/gemm.h"
@@ -11,18 +11,18 @@ namespace foretoken::cpu::FORETOKEN_ISA {
 
 inline constexpr int kGroup = 32;
 
-// --- what differs between the levels ---
+// --- differences between the levels ---
 //
-// kDepth integers of one row lie in a 32-bit word as Element; those of weights as bytes, kOffset added, because VNNI
-// multiplies unsigned by signed ones. Spread is kLanes * kDepth such bytes as multiply_words() wants them.
+// A 32-bit word holds kDepth integers of a row, each an Element. Weights are bytes, with kOffset added, because VNNI
+// multiplies unsigned by signed bytes. Spread holds kLanes * kDepth of these bytes in the form that add_dot() reads.
 
 #if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 inline constexpr int kDepth = 4, kOffset = 128;
 using Element = int8_t;
 using Spread = IVec;
 inline Spread spread(const uint8_t* bytes) { return load_bits<IVec>(bytes); }
-// sum[lane] += the products of weights[lane][…] with those of `word`, summed
-inline IVec multiply_words(IVec sum, Spread weights, int32_t word) {
+// Returns sum[lane] + Σ_i weights[lane][i] * word[i], over the kDepth integers of a lane and of `word`.
+inline IVec add_dot(IVec sum, Spread weights, int32_t word) {
 #if defined(__AVX512VNNI__)
   return (IVec)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)weights, _mm512_set1_epi32(word));
 #else
@@ -34,7 +34,7 @@ inline constexpr int kDepth = 4, kOffset = 0;
 using Element = int8_t;
 using Spread = int8x16_t;
 inline Spread spread(const uint8_t* bytes) { return vreinterpretq_s8_u8(vld1q_u8(bytes)); }
-inline IVec multiply_words(IVec sum, Spread weights, int32_t word) {
+inline IVec add_dot(IVec sum, Spread weights, int32_t word) {
   return (IVec)vdotq_s32((int32x4_t)sum, weights, vreinterpretq_s8_s32(vdupq_n_s32(word)));
 }
 #elif defined(__AVX512F__)
@@ -42,7 +42,7 @@ inline constexpr int kDepth = 2, kOffset = 128;
 using Element = int16_t;
 using Spread = __m512i;
 inline Spread spread(const uint8_t* bytes) { return _mm512_maskz_cvtepu8_epi16(~0u, load_bits<__m256i>(bytes)); }
-inline IVec multiply_words(IVec sum, Spread weights, int32_t word) {
+inline IVec add_dot(IVec sum, Spread weights, int32_t word) {
   return sum + (IVec)_mm512_madd_epi16(weights, _mm512_set1_epi32(word));
 }
 #elif defined(__AVX2__)
@@ -50,7 +50,7 @@ inline constexpr int kDepth = 2, kOffset = 128;
 using Element = int16_t;
 using Spread = __m256i;
 inline Spread spread(const uint8_t* bytes) { return _mm256_cvtepu8_epi16(load_bits<__m128i>(bytes)); }
-inline IVec multiply_words(IVec sum, Spread weights, int32_t word) {
+inline IVec add_dot(IVec sum, Spread weights, int32_t word) {
   return sum + (IVec)_mm256_madd_epi16(weights, _mm256_set1_epi32(word));
 }
 #elif defined(__SSE2__)
@@ -60,7 +60,7 @@ using Spread = __m128i;
 inline Spread spread(const uint8_t* bytes) {
   return _mm_unpacklo_epi8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)), _mm_setzero_si128());
 }
-inline IVec multiply_words(IVec sum, Spread weights, int32_t word) {
+inline IVec add_dot(IVec sum, Spread weights, int32_t word) {
   return sum + (IVec)_mm_madd_epi16(weights, _mm_set1_epi32(word));
 }
 #else
@@ -68,24 +68,25 @@ inline constexpr int kDepth = 2, kOffset = 0;
 using Element = int16_t;
 using Spread = int16x8_t;
 inline Spread spread(const uint8_t* bytes) { return vmovl_s8(vreinterpret_s8_u8(vld1_u8(bytes))); }
-inline IVec multiply_words(IVec sum, Spread weights, int32_t word) {
+inline IVec add_dot(IVec sum, Spread weights, int32_t word) {
   const int16x8_t x = vreinterpretq_s16_s32(vdupq_n_s32(word));
   const int32x4_t low = vmull_s16(vget_low_s16(weights), vget_low_s16(x));
   return sum + (IVec)vpaddq_s32(low, vmull_high_s16(weights, x));
 }
 #endif
 
-inline constexpr int kWords = kGroup / kDepth;                   // of a group
-inline constexpr int64_t kWordBytes = int64_t{kLanes} * kDepth;  // one word of weights for every lane
+inline constexpr int kGroupWords = kGroup / kDepth;              // words of a group of a row
+inline constexpr int64_t kStepBytes = int64_t{kLanes} * kDepth;  // weights for one word, for every lane
 
-// --- from float32 ---
+// --- conversion from float32 ---
 
-// A group's largest magnitude as bits, which as integers are in the order of the numbers, with NaN above all.
+// Returns the largest magnitude of a group as bits. As integers, bits have the order of the numbers, with NaN at the
+// top.
 template <typename T>
 inline int32_t largest_bits(const T* x, int count) {
   IVec largest = {};
   for (int i = 0; i < count; i += kLanes) {
-    const IVec bits = as_int(abs(load_n(x + i, count - i < kLanes ? count - i : kLanes)));
+    const IVec bits = as_int(abs(load_n(x + i, lanes_of(count - i))));
     largest = bits > largest ? bits : largest;
   }
 #pragma GCC unroll 4
@@ -98,42 +99,40 @@ inline int32_t largest_bits(const T* x, int count) {
 
 inline float float_of(int32_t bits) { return __builtin_bit_cast(float, bits); }
 
-// Below it 1 / scale would not be finite.
+// The inverse of a smaller scale would not be finite.
 inline constexpr float kSmallestScale = 0x1p-120f;
 
-// The scale for numbers up to `bits`: 0 where they are as good as 0, and NaN where one of them is not finite.
+// Returns the scale of a group whose largest magnitude is `bits`: 0 if that is too small, NaN if it is not finite.
 inline float scale_for(int32_t bits) {
   if (bits >= 0x7f800000) return __builtin_nanf("");
   const float scale = float_of(bits) / 127;
   return scale < kSmallestScale ? 0 : scale;
 }
 
-// out[i] = x[i] / scale, rounded to nearest even, for i < kGroup; 0 from i = count on, and where scale is 0 or NaN
+// out[i] = x[i] / scale, rounded to nearest even, for i < count; out[i] = 0 for count ≤ i < kGroup, or if scale is 0 or
+// NaN
 template <typename T>
 inline void quantize(const T* x, int count, float scale, int32_t* out) {
   const Vec inverse = broadcast(scale > 0 ? 1 / scale : 0);
-  const Vec magic = broadcast(0x1.8p23f);  // adding it rounds to an integer and leaves that in the low bits
+  const Vec magic = broadcast(0x1.8p23f);  // adding it rounds to an integer, which the low bits then hold
   for (int i = 0; i < kGroup; i += kLanes) {
-    const int left = count - i < 0 ? 0 : count - i < kLanes ? count - i : kLanes;
-    const Vec scaled = scale > 0 ? load_n(x + i, left) * inverse : Vec{};
+    const Vec scaled = scale > 0 ? load_n(x + i, lanes_of(count - i)) * inverse : Vec{};
     store(out + i, as_int(scaled + magic) - as_int(magic));
   }
 }
 
 // --- the format ---
 
-struct Int8Words {
+struct DotInt8 {
   static int64_t groups_of(int64_t k) { return divide_up(k, kGroup); }
 
-  // A panel: [groups][kLanes] scales in bfloat16, from the next cache line on [groups][kWords][kLanes][kDepth]
-  // integers.
+  // A panel: scales [groups][kLanes] in bfloat16, then, from the next cache line on, integers
+  // [groups][kGroupWords][kLanes][kDepth].
   struct Panel {
     BFloat16* scales;
     uint8_t* bytes;
 
-    static int64_t scale_bytes(int64_t k) {
-      return round_up(groups_of(k) * kLanes * static_cast<int64_t>(sizeof(BFloat16)), 64);
-    }
+    static int64_t scale_bytes(int64_t k) { return cache_lines(bytes_of<BFloat16>(groups_of(k) * kLanes)); }
 
     Panel(const void* panel, int64_t k) {
       char* const begin = static_cast<char*>(const_cast<void*>(panel));
@@ -143,13 +142,13 @@ struct Int8Words {
 
     BFloat16& scale(int64_t group, int64_t lane) const { return scales[group * kLanes + lane]; }
     uint8_t& at(int64_t group, int i, int64_t lane) const {
-      return bytes[((group * kWords + i / kDepth) * kLanes + lane) * kDepth + i % kDepth];
+      return bytes[((group * kGroupWords + i / kDepth) * kLanes + lane) * kDepth + i % kDepth];
     }
   };
 
-  static int64_t panel_bytes(int64_t k) { return Panel::scale_bytes(k) + groups_of(k) * kWords * kWordBytes; }
+  static int64_t panel_bytes(int64_t k) { return Panel::scale_bytes(k) + groups_of(k) * kGroupWords * kStepBytes; }
 
-  // The integers are of the scale as it is stored, so that its rounding costs nothing.
+  // Divides by the scale as stored, so that rounding the scale to bfloat16 adds no error.
   template <typename T>
   static void pack_column(const T* weights, int64_t k, void* panel, int64_t lane) {
     const Panel out(panel, k);
@@ -164,7 +163,7 @@ struct Int8Words {
     }
   }
 
-  // A column that is not there.
+  // Fills a column behind the last one.
   static void clear_column(int64_t k, void* panel, int64_t lane) {
     const Panel out(panel, k);
     for (int64_t group = 0; group < groups_of(k); ++group) {
@@ -179,15 +178,16 @@ struct Int8Words {
       const float scale = to_float(in.scale(group, lane));
       const int64_t count = smaller(kGroup, k - group * kGroup);
       for (int i = 0; i < count; ++i) {
-        // A byte without its offset, signed.
+        // Removes the offset and restores the sign.
         const auto integer = static_cast<int8_t>(in.at(group, i, lane) - kOffset);
         out[group * kGroup + i] = static_cast<float>(integer) * scale;
       }
     }
   }
 
-  // A tile of rows: for each group [rows] scales, [rows] first sums, [kWords][rows] words of integers.
-  static constexpr int64_t kRowGroupBytes = 4 + 4 + 4 * kWords;
+  // A tile of rows: for each group, scales [rows], initial sums [rows] and words [kGroupWords][rows]. The initial sum
+  // cancels the offset of the weights.
+  static constexpr int64_t kRowGroupBytes = 4 + 4 + 4 * kGroupWords;
   static int64_t row_bytes(int64_t k) { return groups_of(k) * kRowGroupBytes; }
 
   static void pack_row(const float* x, int64_t k, int rows, int r, char* tile) {
@@ -207,14 +207,14 @@ struct Int8Words {
       reinterpret_cast<float*>(to)[r] = scale;
       auto* const words = reinterpret_cast<int32_t*>(to) + rows;
       words[r] = -kOffset * sum;
-      for (int w = 0; w < kWords; ++w) __builtin_memcpy(&words[(w + 1) * rows + r], elements + w * kDepth, 4);
+      for (int w = 0; w < kGroupWords; ++w) __builtin_memcpy(&words[(w + 1) * rows + r], elements + w * kDepth, 4);
     }
   }
 
-  // Sums of groups do not wait for each other.
+  // One panel suffices, because sums of different groups do not wait for each other.
   static constexpr int panels_at_once(int) { return 1; }
 
-  // The sums start from 0.
+  // Adds the products to sums, which the caller sets to 0.
   template <int kRows>
   static inline void multiply(int64_t k, const char* rows, const void* panel, Vec (&sums)[1][kRows]) {
     const Panel in(panel, k);
@@ -227,13 +227,13 @@ struct Int8Words {
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) dots[r] = broadcast_int(words[r]);
 #pragma GCC unroll 16
-      for (int w = 0; w < kWords; ++w) {
+      for (int w = 0; w < kGroupWords; ++w) {
         words += kRows;
         __builtin_prefetch(bytes + kPrefetchBytes, 0, 3);
         const Spread weights = spread(bytes);
-        bytes += kWordBytes;
+        bytes += kStepBytes;
 #pragma GCC unroll 16
-        for (int r = 0; r < kRows; ++r) dots[r] = multiply_words(dots[r], weights, words[r]);
+        for (int r = 0; r < kRows; ++r) dots[r] = add_dot(dots[r], weights, words[r]);
       }
       const Vec scale = load(scales);
       scales += kLanes;

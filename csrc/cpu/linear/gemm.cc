@@ -8,14 +8,15 @@
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
-// A block of A is packed so that it stays in the second-level cache while the panels of B pass by; one panel, packed
-// or converted on the way, stays near the first level.
+// The packed block of A stays in the second-level cache while all panels of B are multiplied with it. One panel, packed
+// or converted on the way, stays in or near the first level.
 constexpr int64_t kBlockFloats = 128 * 1024;
-constexpr int64_t kDepth = 512;  // of one panel that is packed on the way
+constexpr int64_t kDepth = 512;  // depth of a panel that is packed on the way
 
-// Where a tile's rows of A are found: packed, [k][rows of the tile]; or as they lie, `stride` floats apart.
+// How the inner loop reads a tile's rows of A: packed, [k][rows of the tile], or in place, `stride` floats apart. Rows
+// in place are those of a decoding step, whose B streams from memory.
 struct PanelRows {
-  static constexpr bool kFromAfar = false;
+  static constexpr bool kStreamsFromMemory = false;
   const float* data;
   template <int kRows>
   struct Reader {
@@ -26,7 +27,7 @@ struct PanelRows {
   };
 };
 struct PlainRows {
-  static constexpr bool kFromAfar = true;
+  static constexpr bool kStreamsFromMemory = true;
   const float* data;
   int64_t stride;
   template <int kRows>
@@ -40,7 +41,7 @@ struct PlainRows {
   };
 };
 
-// C[kRows, cols] of one panel: b [k][kPanel], cols ≤ kPanel.
+// Computes C[kRows, cols] for one panel b [k][kPanel], cols ≤ kPanel.
 template <int kRows, typename Rows, typename T>
 [[gnu::noinline]] void multiply_tile(int64_t k, const Rows& rows, const T* __restrict b, float* __restrict c,
                                      int64_t c_stride, int cols, bool accumulate, const float* bias) {
@@ -52,10 +53,7 @@ template <int kRows, typename Rows, typename T>
     for (int v = 0; v < kPanelVectors; ++v) sums[r][v] = Vec{};
   }
   const bool whole = cols == kPanel;
-  const auto lanes = [cols](int v) {
-    const int left = cols - v * kLanes;
-    return left < 0 ? 0 : left > kLanes ? kLanes : left;
-  };
+  const auto lanes = [cols](int v) { return lanes_of(cols - v * kLanes); };
   if (accumulate) {
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
@@ -67,7 +65,7 @@ template <int kRows, typename Rows, typename T>
     }
   }
   for (int64_t p = 0; p < k; ++p) {
-    if constexpr (Rows::kFromAfar) {
+    if constexpr (Rows::kStreamsFromMemory) {
       for (int v = 0; v < kPanel * static_cast<int>(sizeof(T)); v += 64) {
         __builtin_prefetch(reinterpret_cast<const char*>(b) + kPrefetchBytes + v, 0, 3);
       }
@@ -121,7 +119,7 @@ void add_tile(const float* sums, int rows, int cols, float* c, int64_t c_stride)
   }
 }
 
-// Tiles [k][rows of the tile], one after another.
+// Packs rows of A into tiles [depth][rows of the tile], one after another.
 void pack_block(const Operand& a, int64_t row, int64_t rows, int64_t first, int64_t depth, float* out) {
   const int64_t tiles = divide_up(rows, kTileRows);
   with_type(a.data, a.dtype, [&](auto data) {
@@ -135,22 +133,22 @@ void pack_block(const Operand& a, int64_t row, int64_t rows, int64_t first, int6
   });
 }
 
-// Columns col … of one panel, rows first … first + depth - 1: [depth][kPanel].
+// Packs up to kPanel columns of B, `depth` rows each, into a panel [depth][kPanel], with zeros after the last column.
 template <typename In, typename Out>
 void pack_panel(const In* in, int64_t k_stride, int64_t stride, int64_t cols, int64_t depth, Out* out) {
   for (int v = 0; v < kPanelVectors; ++v) {
-    const int64_t left = larger(0, smaller(kLanes, cols - v * kLanes));
-    pack_strip(in + v * kLanes * stride, stride, k_stride, static_cast<int>(left), depth, out + v * kLanes, kPanel);
+    const int lanes = lanes_of(cols - v * kLanes);
+    pack_strip(in + v * kLanes * stride, stride, k_stride, lanes, depth, out + v * kLanes, kPanel);
   }
 }
 
-// Memory that will be wanted soon: `runs` runs of `bytes` bytes, `stride` bytes apart.
+// Memory to prefetch: `runs` runs of `bytes` bytes, `stride` bytes apart.
 struct Ahead {
   const char* data;
   int64_t runs, stride, bytes;
 };
 
-// Share i of n of it. Far more than one share at a time would wait for the memory instead of hiding it.
+// Prefetches share i of n. Prefetching far more than one share at a time would stall instead of hiding the latency.
 void prefetch(const Ahead& ahead, int64_t i, int64_t n) {
   for (int64_t run = ahead.runs * i / n; run < ahead.runs * (i + 1) / n; ++run) {
     for (int64_t byte = 0; byte < ahead.bytes; byte += 64) {
@@ -186,7 +184,7 @@ void multiply_panel(const Gemm& g, const float* a, const T* panel, int64_t row, 
   }
 }
 
-// Rows of A and depth of k that are packed together.
+// Number of rows of A, and of elements along k, that are packed together.
 struct Blocks {
   int64_t rows, depth;
 };
@@ -199,8 +197,8 @@ Blocks blocks_of(int64_t m, int64_t k, bool panels, bool pieces) {
   return {divide_up(m, larger(1, divide_up(m, highest))), depth};
 }
 
-// The packed block of A, with the slack that pack_strip asks for, in whole cache lines.
-int64_t block_floats(int64_t rows, int64_t depth) { return divide_up(rows * depth + kLanes, 16) * 16; }
+// Size of the packed block of A in floats, with the slack that pack_strip() needs, in whole cache lines.
+int64_t block_floats(int64_t rows, int64_t depth) { return cache_lines<float>(rows * depth + kLanes); }
 
 }  // namespace
 
@@ -211,7 +209,7 @@ Operand as_is(const Matrix& matrix, int64_t cols) { return {matrix.data, matrix.
 Gemm block_of(const Gemm& gemm, int64_t row, int64_t rows, int64_t col, int64_t cols) {
   Gemm block = gemm;
   const auto advance = [](const Operand& operand, int64_t elements) {
-    return static_cast<const char*>(operand.data) + elements * static_cast<int64_t>(size_of(operand.dtype));
+    return static_cast<const char*>(operand.data) + elements * size_of(operand.dtype);
   };
   block.m = rows;
   block.n = cols;
@@ -219,7 +217,7 @@ Gemm block_of(const Gemm& gemm, int64_t row, int64_t rows, int64_t col, int64_t 
   switch (gemm.b.layout) {
     case Layout::kRowMajor: block.b.data = advance(gemm.b, col * gemm.b.col_stride); break;
     case Layout::kPanels: block.b.data = advance(gemm.b, col * gemm.k); break;
-    case Layout::kWords: block.b.data = word_panel(gemm.b.data, gemm.k, col, gemm.b.dtype); break;
+    case Layout::kDot: block.b.data = dot_panel(gemm.b.data, gemm.k, col, gemm.b.dtype); break;
   }
   block.c = gemm.c + row * gemm.c_stride + col;
   if (gemm.bias) block.bias = gemm.bias + col;
@@ -227,18 +225,18 @@ Gemm block_of(const Gemm& gemm, int64_t row, int64_t rows, int64_t col, int64_t 
 }
 
 int64_t gemm_scratch(int64_t m, int64_t k, const Operand& b) {
-  return b.layout == Layout::kWords ? word_scratch(m, k, b.dtype) : gemm_scratch(m, k);
+  return b.layout == Layout::kDot ? dot_scratch(m, k, b.dtype) : gemm_scratch(m, k);
 }
 
 int64_t gemm_scratch(int64_t m, int64_t k) {
   const int64_t block = m * k < kBlockFloats ? block_floats(m, k) : block_floats(1, kBlockFloats);
-  return block + divide_up(smaller(k, kDepth) * kPanel, 16) * 16;
+  return block + cache_lines<float>(smaller(k, kDepth) * kPanel);
 }
 
 namespace {
 
-// Whether A is one tile of rows that lie side by side, as in a decoding step: packing it would take longer than it
-// saves.
+// Whether A is one tile of rows, as in a decoding step, with elements that are contiguous along k: then packing A takes
+// longer than it saves.
 bool is_decoding(const Gemm& g) {
   return g.b.layout == Layout::kPanels && g.m <= kTileRows && g.a.dtype == DType::kFloat32 && g.a.col_stride == 1;
 }
@@ -257,7 +255,7 @@ void multiply_decoding(const Gemm& g) {
 }  // namespace
 
 void multiply_here(const Gemm& g, float* scratch) {
-  if (g.b.layout == Layout::kWords) return multiply_words_here(g, scratch);
+  if (g.b.layout == Layout::kDot) return multiply_dot_here(g, scratch);
   if (is_decoding(g)) return multiply_decoding(g);
   const bool panels = g.b.layout == Layout::kPanels;
   const Blocks blocks = blocks_of(g.m, g.k, panels, g.pieces);
@@ -304,10 +302,10 @@ struct Grid {
   int64_t rows = 1, cols = 1;
 };
 
-// Into how many parts C is cut each way: the cut with the least estimated time. Each part packs its own rows of A
-// (and columns of B), so fewer parts pack less; more parts wait less for the last one.
+// Chooses into how many parts to cut C each way, by the least estimated time. Each part packs its own rows of A (and
+// columns of B), so fewer parts pack less, but with more parts threads wait less for the last one.
 Grid grid_of(const Gemm& g, int threads) {
-  // Cycles for an element of B: packed on the way, read from memory, or at hand in the second-level cache.
+  // Cycles per element of B: packed on the way, or read from memory in panels.
   const double stream = g.b.layout == Layout::kRowMajor ? 1.0 : 0.4;
   const double pack = 0.5, start = 1000, wake = 5000;
   const int64_t tiles = divide_up(g.m, kTileRows), panels = divide_up(g.n, kPanel);
@@ -360,9 +358,7 @@ void add_column_sums(const Context& context, const float* x, int64_t m, int64_t 
   });
 }
 
-int64_t panel_bytes(int64_t n, int64_t k, DType dtype) {
-  return round_up(n, kPanel) * k * static_cast<int64_t>(size_of(dtype));
-}
+int64_t panel_bytes(int64_t n, int64_t k, DType dtype) { return round_up(n, kPanel) * k * size_of(dtype); }
 
 void pack_panels(const Context& context, const Matrix& weight, int64_t n, int64_t k, void* out) {
   const int64_t panels = divide_up(n, kPanel);

@@ -2,12 +2,13 @@
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/linear/gemm.h"
 #include "csrc/cpu/linear/gemm_dot.h"
+#include "csrc/cpu/sizes.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
 int64_t scratch_bytes(const Context& context, int64_t m, int64_t k) {
-  return context.threads * gemm_scratch(m, k) * static_cast<int64_t>(sizeof(float));
+  return bytes_of<float>(context.threads * gemm_scratch(m, k));
 }
 
 float* scratch(const Workspace& workspace) { return static_cast<float*>(workspace.data); }
@@ -15,12 +16,12 @@ float* scratch(const Workspace& workspace) { return static_cast<float*>(workspac
 }  // namespace
 
 int64_t packed_bytes(int64_t n, int64_t k, DType dtype, Layout layout) {
-  return layout == Layout::kWords ? word_panel_bytes(n, k, dtype) : panel_bytes(n, k, dtype);
+  return layout == Layout::kDot ? dot_panel_bytes(n, k, dtype) : panel_bytes(n, k, dtype);
 }
 
 void run(const PackWeightArgs& args, const Context& context) {
-  if (args.layout == Layout::kWords) {
-    pack_word_panels(context, args.weight, args.n, args.k, args.dtype, args.out);
+  if (args.layout == Layout::kDot) {
+    pack_dot_panels(context, args.weight, args.n, args.k, args.dtype, args.out);
   } else {
     pack_panels(context, args.weight, args.n, args.k, args.out);
   }
@@ -28,7 +29,7 @@ void run(const PackWeightArgs& args, const Context& context) {
 
 int64_t workspace(const LinearArgs& args, const Context& context) {
   const int64_t floats = gemm_scratch(args.m, args.k, transposed(args.weight, args.k));
-  return context.threads * floats * static_cast<int64_t>(sizeof(float));
+  return bytes_of<float>(context.threads * floats);
 }
 
 void run(const LinearArgs& args, const Context& context) {

@@ -1,4 +1,4 @@
-// Copies strips of a matrix into the order in which the inner loop of the GEMM reads them.
+// Copies strips of a matrix in the order in which the inner loop of the GEMM reads them.
 #pragma once
 
 #include "csrc/core/dtype.h"
@@ -25,7 +25,7 @@ inline void with_type(void* data, DType dtype, F f) {
   }
 }
 
-// One stage of the transposition: swaps the off-diagonal quarters of every 2*kSize x 2*kSize block.
+// One stage of a transposition: swaps the off-diagonal quarters of every 2*kSize × 2*kSize block.
 template <int kSize>
 inline void transpose_stage(Vec* rows) {
   IVec low, high;
@@ -49,8 +49,8 @@ inline void transpose(Vec (&rows)[kLanes]) {
   if constexpr (kLanes > 8) transpose_stage<8>(rows);
 }
 
-// out[p * out_stride + i] = in[i * stride + p * k_stride] for p < k and i < kLanes, with zeros from i = count on: all
-// kLanes are written, so a strip of fewer than kLanes must be followed by memory that is written later, or by slack.
+// out[p * out_stride + i] = in[i * stride + p * k_stride] for p < k and i < count, and 0 for count ≤ i < kLanes. Writes
+// all kLanes, so memory behind a narrower strip must be written later or be slack.
 template <typename In, typename Out>
 inline void pack_strip(const In* in, int64_t stride, int64_t k_stride, int count, int64_t k, Out* out,
                        int64_t out_stride) {
@@ -63,7 +63,7 @@ inline void pack_strip(const In* in, int64_t stride, int64_t k_stride, int count
     return;
   }
   for (int64_t p = 0; p < k; p += kLanes) {
-    const int depth = k - p < kLanes ? static_cast<int>(k - p) : kLanes;
+    const int depth = lanes_of(k - p);
     Vec rows[kLanes];
     if (count == kLanes && depth == kLanes) {
 #pragma GCC unroll 16

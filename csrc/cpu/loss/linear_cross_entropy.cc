@@ -1,19 +1,20 @@
-// Loss of hidden states against an unembedding, with the gradients, in scratch that depends on neither the number of
-// rows nor that of heads. The valid rows of all heads go by in chunks; of a chunk, and of nothing more, the logits
-// exist:
+// Loss of hidden states against an unembedding, with the gradients, in scratch whose size depends neither on the number
+// of rows nor on the number of heads. Processes the valid rows of all heads in chunks; only the logits of one chunk
+// exist at a time:
 //
 //   gather hidden rows -> logits = h W^T + b -> each row: loss, statistics, dz in place of z -> dW += dz^T h, dh = dz W
 //
-// Sums over the vocabulary belong to one row and are cut at the same places for all, sums over rows run in row order,
-// and the GEMM keeps one accumulator an element for each such piece, so no bit of a result depends on the chunk or on
-// the threads. kBackward differs from kLossAndGrad in nothing but that it leaves lse alone: it computes each row's
-// denominator anew from the logits that it needs anyway, for the same bits, while a saved float32 lse of logits near
-// 1e4 would be good to three digits.
+// No bit of a result depends on the chunks or the threads: sums over the vocabulary are cut into pieces at the same
+// places for all rows, sums over rows run in row order, and the GEMM has one accumulator for each element and piece.
+// kBackward differs from kLossAndGrad only in that it does not write lse. It recomputes each row's denominator from the
+// logits, which it needs anyway, and gets the same bits; a saved float32 lse of logits near 1e4 would be accurate to
+// three digits.
 #include <math.h>
 
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/linear/gemm.h"
 #include "csrc/cpu/linear/pack.h"
+#include "csrc/cpu/linear/softcap.h"
 #include "csrc/cpu/sizes.h"
 #include "csrc/cpu/split.h"
 
@@ -21,35 +22,35 @@ namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
 constexpr int64_t kLogitBytes = 48 << 20;
-// With this many rows the GEMM outweighs the traffic of reading and writing dW some fifty times.
+// With this many rows the GEMM takes about fifty times as long as reading and writing dW.
 constexpr int64_t kEnoughRows = 1024;
-// Elements that are summed in float32 before the sum goes on in float64.
+// Number of elements that are added in float32 before their sum is added in float64.
 constexpr int64_t kBlock = 1024;
 
-// Logits of a row, in memory: whole vectors of every level, and an odd number of cache lines or so, because rows a
-// power of two apart would fall into the same cache sets.
-int64_t row_floats(int64_t vocab) { return round_up(vocab, 16) + 16; }
+// Distance of rows of logits in floats: whole cache lines, which are whole vectors of every level, and one line more,
+// because rows whose distance is a power of two would share cache sets.
+int64_t row_floats(int64_t vocab) { return cache_lines<float>(vocab) + 16; }
 
 int64_t rows_of_chunk(const LinearCrossEntropyArgs& args) {
   int64_t rows = args.chunk_rows;
   if (rows <= 0) {
-    rows = kLogitBytes / (row_floats(args.vocab) * static_cast<int64_t>(sizeof(float)));
+    rows = kLogitBytes / bytes_of<float>(row_floats(args.vocab));
     rows = rows > kEnoughRows ? kEnoughRows : rows < kTileRows ? kTileRows : rows / kTileRows * kTileRows;
   }
-  return rows < args.rows ? rows : args.rows;
+  return smaller(rows, args.rows);
 }
 
 // The scratch of a chunk.
 struct Chunk {
   int64_t capacity, size = 0;  // rows
   int64_t stride;              // of logits
-  int64_t* rows;               // [capacity]: which rows of the arguments these are
-  double* weights;             // [capacity]: what each row's loss counts in the total
+  int64_t* rows;               // [capacity]: rows of the arguments
+  double* weights;             // [capacity]: weight of each row's loss in the total
   double* losses;              // [capacity]
   float* hidden;               // [capacity, dim], later its gradient
   float* logits;               // [capacity, stride], later their gradient
-  float* gemm;                 // of the threads
-  int64_t bytes;               // of all this
+  float* gemm;                 // scratch of the GEMM, for all threads
+  int64_t bytes;               // of the whole scratch
 
   Chunk(const LinearCrossEntropyArgs& args, int threads)
       : capacity(rows_of_chunk(args)), stride(row_floats(args.vocab)) {
@@ -57,21 +58,17 @@ struct Chunk {
     int64_t used = 0;
     const auto take = [&](int64_t size) {
       char* const memory = begin + used;
-      used += round_up(size, 64);
+      used += cache_lines(size);
       return memory;
     };
-    const auto floats = [&](int64_t count) {
-      return reinterpret_cast<float*>(take(count * static_cast<int64_t>(sizeof(float))));
-    };
-    rows = reinterpret_cast<int64_t*>(take(capacity * static_cast<int64_t>(sizeof(int64_t))));
-    weights = reinterpret_cast<double*>(take(capacity * static_cast<int64_t>(sizeof(double))));
-    losses = reinterpret_cast<double*>(take(capacity * static_cast<int64_t>(sizeof(double))));
+    const auto floats = [&](int64_t count) { return reinterpret_cast<float*>(take(bytes_of<float>(count))); };
+    rows = reinterpret_cast<int64_t*>(take(bytes_of<int64_t>(capacity)));
+    weights = reinterpret_cast<double*>(take(bytes_of<double>(capacity)));
+    losses = reinterpret_cast<double*>(take(bytes_of<double>(capacity)));
     hidden = floats(capacity * args.dim);
     logits = floats(capacity * stride);
     int64_t most = gemm_scratch(capacity, args.dim, transposed(args.weight, args.dim));
-    for (const int64_t floats_needed : {gemm_scratch(capacity, args.vocab), gemm_scratch(args.vocab, capacity)}) {
-      if (floats_needed > most) most = floats_needed;
-    }
+    most = larger(most, larger(gemm_scratch(capacity, args.vocab), gemm_scratch(args.vocab, capacity)));
     gemm = floats(threads * most);
     bytes = used;
   }
@@ -83,21 +80,15 @@ bool wants_gradients(const LinearCrossEntropyArgs& args) {
 
 // --- one row ---
 
-void apply_softcap(float* z, int64_t vocab, float cap) {
-  for (int64_t j = 0; j < vocab; j += kLanes) {
-    store(z + j, tanh(load(z + j) / broadcast(cap)) * broadcast(cap));
-  }
-}
-
 struct Largest {
   float value;
-  int64_t block;  // where it first stands
+  int64_t block;  // start of the first block that contains it
 };
 
 Largest find_largest(const float* z, int64_t width) {
   Largest result = {-INFINITY, 0};
   for (int64_t block = 0; block < width; block += kBlock) {
-    const int64_t end = block + kBlock < width ? block + kBlock : width;
+    const int64_t end = smaller(width, block + kBlock);
     Vec top = load(z + block);
     for (int64_t j = block + kLanes; j < end; j += kLanes) top = max(load(z + j), top);
     const float value = largest(top);
@@ -106,7 +97,7 @@ Largest find_largest(const float* z, int64_t width) {
   return result;
 }
 
-// The lowest id of the largest logit (of a row of NaN: 0).
+// Returns the lowest id of the largest logit, or 0 for a row of NaN.
 int64_t argmax_of(const float* z, int64_t vocab, const Largest& top) {
   for (int64_t j = top.block; j < vocab; ++j) {
     if (z[j] == top.value) return j;
@@ -122,10 +113,10 @@ int32_t rank_of(const float* z, int64_t vocab, int64_t target) {
   return better;
 }
 
-// Below it e^t is zero in float32; it keeps 0 * -inf from being NaN.
+// Lower bound of t: e^t is zero in float32 below it, and the bound prevents 0 * -inf, which is NaN.
 constexpr float kFloor = -200.0f;
 
-// Over t = z - top of a row: Σ e^t and Σ t e^t.
+// Σ e^t and Σ t e^t over t = z - top of a row.
 struct Moments {
   double sum = 0, weighted = 0;
 };
@@ -133,7 +124,7 @@ struct Moments {
 Moments moments_of(const float* z, int64_t width, float top) {
   Moments result;
   for (int64_t block = 0; block < width; block += kBlock) {
-    const int64_t end = block + kBlock < width ? block + kBlock : width;
+    const int64_t end = smaller(width, block + kBlock);
     Vec sums = {}, weighted = {};
     for (int64_t j = block; j < end; j += kLanes) {
       const Vec t = max(broadcast(kFloor), load(z + j) - broadcast(top));
@@ -150,7 +141,7 @@ Moments moments_of(const float* z, int64_t width, float top) {
 double sum_of_distances(const float* z, int64_t vocab, float top) {
   double result = 0;
   for (int64_t block = 0; block < vocab; block += kBlock) {
-    const int64_t end = block + kBlock < vocab ? block + kBlock : vocab;
+    const int64_t end = smaller(vocab, block + kBlock);
     float part = 0;
     for (int64_t j = block; j < end; ++j) part += z[j] - top;
     result += static_cast<double>(part);
@@ -158,7 +149,7 @@ double sum_of_distances(const float* z, int64_t vocab, float top) {
   return result;
 }
 
-// dz = e^t (slope t + scale) - offset, times what softcap lets through
+// dz = e^t (slope t + scale) - offset, times the derivative of softcap
 template <bool kSoftcap>
 void write_gradient(float* z, int64_t width, float top, float scale, float slope, float offset, float cap) {
   for (int64_t j = 0; j < width; j += kLanes) {
@@ -173,16 +164,16 @@ void write_gradient(float* z, int64_t width, float top, float scale, float slope
   }
 }
 
-// Loss and statistics of row `row`, whose raw logits are z; leaves `weight` times their gradient in z. Returns the
-// loss.
+// Computes loss and statistics of row `row`, whose raw logits are z, and replaces z by its gradient times `weight` if
+// gradients are wanted. Returns the loss.
 double process_row(const LinearCrossEntropyArgs& args, int64_t row, double weight, float* z) {
   const LossOptions& options = args.options;
   const int64_t vocab = args.vocab, target = args.targets[row];
   const double smoothing = static_cast<double>(options.label_smoothing);
   const bool softcap = options.softcap > 0;
-  if (softcap) apply_softcap(z, vocab, options.softcap);
+  apply_softcap(z, vocab, options.softcap);
 
-  // From here on every loop takes whole vectors: what follows the row is a logit that never counts.
+  // Pads the row with logits that add nothing to any sum, so that every later loop processes whole vectors.
   const int64_t width = round_up(vocab, kLanes);
   for (int64_t j = vocab; j < width; ++j) z[j] = -INFINITY;
   const Largest largest = find_largest(z, width);
@@ -191,13 +182,14 @@ double process_row(const LinearCrossEntropyArgs& args, int64_t row, double weigh
   if (args.rank) args.rank[row] = rank_of(z, vocab, target);
   const double distances = smoothing != 0 ? sum_of_distances(z, vocab, top) : 0;
 
-  // The target stands apart, so that 1 - p(target) is a sum of small numbers and not a difference of large ones.
+  // Sums the others without the target, so that 1 - p(target) is a sum of small numbers and not a difference of large
+  // ones.
   const float own = z[target];
   z[target] = -INFINITY;
   const Moments others = moments_of(z, width, top);
   z[target] = own;
   const double own_distance = static_cast<double>(own) - static_cast<double>(top);
-  const double own_t = own_distance < kFloor ? kFloor : own_distance;  // NaN stays
+  const double own_t = own_distance < kFloor ? kFloor : own_distance;  // keeps NaN
   const double own_weight = ::exp(own_t);
   const double sum = others.sum + own_weight;
   const double log_sum = own_distance == 0 ? ::log1p(others.sum) : ::log(sum);
@@ -249,9 +241,8 @@ void gather_hidden(const LinearCrossEntropyArgs& args, const Chunk& chunk, const
 
 void process_rows(const LinearCrossEntropyArgs& args, const Chunk& chunk, const Context& context) {
   const int64_t rows_of_part = 1 + 16 * kBlock / args.vocab;
-  const int64_t parts = (chunk.size + rows_of_part - 1) / rows_of_part;
-  parallel(context, parts, [&](int64_t part, int) {
-    const int64_t end = (part + 1) * rows_of_part < chunk.size ? (part + 1) * rows_of_part : chunk.size;
+  parallel(context, divide_up(chunk.size, rows_of_part), [&](int64_t part, int) {
+    const int64_t end = smaller(chunk.size, (part + 1) * rows_of_part);
     for (int64_t i = part * rows_of_part; i < end; ++i) {
       chunk.losses[i] = process_row(args, chunk.rows[i], chunk.weights[i], chunk.logits + i * chunk.stride);
     }
@@ -311,7 +302,7 @@ bool is_ignored(const LinearCrossEntropyArgs& args, int64_t row) {
   return target == args.options.ignore_index || target < 0 || target >= args.vocab;
 }
 
-// Writes head_count and returns the valid rows of all heads.
+// Writes head_count and returns the number of valid rows of all heads.
 int64_t count_rows(const LinearCrossEntropyArgs& args) {
   const int64_t rows_of_head = args.rows / args.heads;
   int64_t all = 0;
@@ -333,7 +324,7 @@ double weight_of_row(const LinearCrossEntropyArgs& args, int64_t valid_rows, int
   return weight;
 }
 
-// Sums of the losses in float64, in row order.
+// Adds the losses in float64, in row order.
 class Totals {
  public:
   explicit Totals(const LinearCrossEntropyArgs& args) : args_(args) {
@@ -361,8 +352,8 @@ class Totals {
 
 void write_ignored_row(const LinearCrossEntropyArgs& args, int64_t row) {
   if (args.mode != LossMode::kLoss && args.grad_hidden) {
-    const auto row_bytes = static_cast<size_t>(args.dim) * size_of(args.grad_hidden_dtype);
-    __builtin_memset(static_cast<char*>(args.grad_hidden) + static_cast<size_t>(row) * row_bytes, 0, row_bytes);
+    const int64_t row_bytes = args.dim * size_of(args.grad_hidden_dtype);
+    __builtin_memset(static_cast<char*>(args.grad_hidden) + row * row_bytes, 0, static_cast<size_t>(row_bytes));
   }
   if (args.nll) args.nll[row] = 0;
   if (args.lse && args.mode != LossMode::kBackward) args.lse[row] = 0;

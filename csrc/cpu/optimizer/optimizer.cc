@@ -5,7 +5,7 @@
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
-// Half a vector of floats, and the doubles that they become.
+// Half a vector of floats, and the vector of doubles that it converts to.
 constexpr int kHalf = kLanes / 2;
 typedef float HalfFloats __attribute__((vector_size(kHalf * 4)));
 typedef double Doubles __attribute__((vector_size(kHalf * 8)));
@@ -27,13 +27,11 @@ double sum_of_squares(const float* in, int64_t count) {
   return total;
 }
 
-int64_t parts_of(int64_t count) { return (count + kElementsOfPart - 1) / kElementsOfPart; }
+int64_t parts_of(int64_t count) { return divide_up(count, kElementsOfPart); }
 
 }  // namespace
 
-int64_t workspace(const SumSquaresArgs& args, const Context& context) {
-  return parts_of(args.count) * static_cast<int64_t>(sizeof(double));
-}
+int64_t workspace(const SumSquaresArgs& args, const Context& context) { return bytes_of<double>(parts_of(args.count)); }
 
 void run(const SumSquaresArgs& args, const Context& context) {
   auto* const sums = static_cast<double*>(args.workspace.data);
@@ -52,7 +50,7 @@ void run(const ClipCoefficientArgs& args, const Context& context) {
   const double coefficient = static_cast<double>(args.max_norm) / (norm + 1e-6);
   *args.norm = static_cast<float>(norm);
   const bool clips = args.max_norm != 0 && coefficient <= 1;
-  // NaN tells AdamW to leave the parameters alone. inf - inf and NaN - NaN are NaN, all other differences are 0.
+  // NaN makes AdamW skip the step. inf - inf and NaN - NaN are NaN; all other differences are 0.
   *args.coefficient = (clips ? static_cast<float>(coefficient) : 1.0f) + static_cast<float>(norm - norm);
 }
 
@@ -68,7 +66,7 @@ void run(const AdamwArgs& args, const Context& context) {
   auto* const rounded = static_cast<BFloat16*>(args.rounded);
   split(context, args.count, kElementsOfPart, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i += kLanes) {
-      const int lanes = end - i < kLanes ? static_cast<int>(end - i) : kLanes;
+      const int lanes = lanes_of(end - i);
       const Vec grad = scale * load_n(args.grad + i, lanes);
       const Vec m = fma(beta1, load_n(args.m + i, lanes), rest1 * grad);
       const Vec v = fma(beta2, load_n(args.v + i, lanes), rest2 * grad * grad);

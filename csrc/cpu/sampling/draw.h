@@ -1,4 +1,4 @@
-// The argmax that every draw ends in: over a whole row of logits or over a tile of it, with noise or without.
+// The argmax at the end of every draw: over a whole row of logits or a tile of it, with or without noise.
 #pragma once
 
 #include "csrc/cpu/sampling/gumbel.h"
@@ -10,13 +10,13 @@ struct Best {
   float value = -__builtin_inff();
   int32_t id = kNoToken;
 
-  // `other` is of higher ids.
+  // Takes `other` if it is larger; its ids must be higher.
   void take(const Best& other) {
     if (other.value > value) *this = other;
   }
 };
 
-// f(i, vector) for the vectors of values[0 … count-1]; behind the last one stands -inf.
+// Calls f(i, vector) for the vectors of values[0 … count - 1]; the lanes behind the last value are -inf.
 template <typename F>
 inline void for_vectors(const float* values, int64_t count, F f) {
   int64_t i = 0;
@@ -25,7 +25,7 @@ inline void for_vectors(const float* values, int64_t count, F f) {
   if (rest > 0) f(i, iota() < rest ? load_n(values + i, rest) : broadcast(-__builtin_inff()));
 }
 
-// The largest of score(i, vector of logits), for the ids first, first + 1, …
+// Returns the largest of score(i, vector of logits), for the ids first, first + 1, …
 template <typename Score>
 inline Best best_of(const float* logits, int64_t count, int64_t first, Score score) {
   Vec values = broadcast(-__builtin_inff());
@@ -49,19 +49,10 @@ inline Best argmax(const float* logits, int64_t count, int64_t first) {
   return best_of(logits, count, first, [](int64_t, Vec z) { return z; });
 }
 
-// The largest logit / temperature + noise; `noise` holds whole vectors.
+// Returns the largest logit / temperature + noise; `noise` holds whole vectors.
 inline Best argmax_with_noise(const float* logits, int64_t count, int64_t first, float temperature,
                               const float* noise) {
   return best_of(logits, count, first, [&](int64_t i, Vec z) { return z / temperature + load(noise + i); });
-}
-
-// z = cap * tanh(z / cap), in place; a cap of 0 is none
-inline void apply_softcap(float* logits, int64_t count, float cap) {
-  if (cap == 0) return;
-  for (int64_t i = 0; i < count; i += kLanes) {
-    const int lanes = count - i < kLanes ? static_cast<int>(count - i) : kLanes;
-    store_n(logits + i, tanh(load_n(logits + i, lanes) / cap) * cap, lanes);
-  }
 }
 
 }  // namespace foretoken::cpu::FORETOKEN_ISA

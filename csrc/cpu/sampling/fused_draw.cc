@@ -1,39 +1,41 @@
 #include "csrc/cpu/sampling/fused_draw.h"
 
+#include "csrc/cpu/linear/softcap.h"
 #include "csrc/cpu/sizes.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
-// A tile of logits: whole panels, whole runs of noise, and whole tiles of the GEMM's rows.
+// The size of a tile of logits: whole panels, whole runs of noise, and whole tiles of the GEMM's rows.
 constexpr int64_t kMostColumns = 512, kLeastColumns = 64, kTileHeight = 96;
 static_assert(kLeastColumns % kPanel == 0 && kLeastColumns % kNoiseRun == 0 && kTileHeight % kTileRows == 0);
 
-// Columns of a tile: fewer for a small vocabulary, so that every thread gets some.
+// Number of columns of a tile: fewer for a small vocabulary, so that every thread gets some.
 int64_t tile_columns(int64_t vocab, int threads) {
-  const int64_t share = divide_up(divide_up(vocab, threads), kLeastColumns) * kLeastColumns;
-  return share < kMostColumns ? share : kMostColumns;
+  return smaller(kMostColumns, round_up(divide_up(vocab, threads), kLeastColumns));
 }
 
-// The workspace: scratch of each thread, then the best entry of every row in every tile.
+// The tiles of all logits, and the workspace: scratch for each thread, then the best entry of every row in every tile.
 struct Tiling {
-  int64_t columns, tiles, blocks, height;  // of a tile; of columns, of rows; rows of a block
-  int64_t gemm_floats, thread_floats;
-  int64_t bytes;
+  int64_t columns;                     // of a tile
+  int64_t tiles;                       // of all columns
+  int64_t blocks;                      // of all rows, kTileHeight each
+  int64_t height;                      // rows of the largest block
+  int64_t gemm_floats, thread_floats;  // of one thread's scratch: of the GEMM, of all
+  int64_t bytes;                       // of the workspace
 
   Tiling(const FusedDraw& draw, const Context& context)
       : columns(tile_columns(draw.vocab, context.threads)),
         tiles(divide_up(draw.vocab, columns)),
         blocks(divide_up(draw.rows, kTileHeight)),
-        height(draw.rows < kTileHeight ? draw.rows : kTileHeight),
+        height(smaller(kTileHeight, draw.rows)),
         gemm_floats(gemm_scratch(height, draw.dim, transposed(draw.weight, draw.dim))),
         thread_floats(gemm_floats + (height + 1) * columns),
-        bytes(context.threads * thread_floats * static_cast<int64_t>(sizeof(float)) +
-              tiles * draw.rows * static_cast<int64_t>(sizeof(Best))) {}
+        bytes(bytes_of<float>(context.threads * thread_floats) + bytes_of<Best>(tiles * draw.rows)) {}
 };
 
-// Rows of one block against the columns `first` … of one tile, whose rows are `stride` apart: bests[r] for each row.
-// Rows of one position, as siblings are, share its noise.
+// bests[r] = the best entry of row r of one tile, whose columns begin at `first` and whose rows are `stride` floats
+// apart. Rows that draw for the same position, like siblings, share its noise.
 void best_of_tile(const FusedDraw& draw, const float* logits, int64_t stride, int64_t rows, int64_t first,
                   int64_t columns, const int32_t* positions, float* noise, Best* bests) {
   for (int64_t r = 0; r < rows; ++r) {
@@ -68,14 +70,14 @@ void FusedDraw::run(const Context& context, void* workspace, const int32_t* posi
                       .k = dim,
                       .a = {hidden, DType::kFloat32, dim, 1},
                       .b = transposed(weight, dim),
-                      .c = scratch,  // each tile has its own
+                      .c = scratch,  // replaced for each tile
                       .c_stride = tiling.columns,
                       .bias = bias};
   parallel(context, tiling.tiles * tiling.blocks, [&](int64_t part, int thread) {
     const int64_t tile = part / tiling.blocks, row = part % tiling.blocks * kTileHeight;
-    const int64_t height = rows - row < kTileHeight ? rows - row : kTileHeight;
+    const int64_t height = smaller(kTileHeight, rows - row);
     const int64_t first = tile * tiling.columns;
-    const int64_t columns = vocab - first < tiling.columns ? vocab - first : tiling.columns;
+    const int64_t columns = smaller(tiling.columns, vocab - first);
     float* const gemm_memory = scratch + thread * tiling.thread_floats;
     float* const logits = gemm_memory + tiling.gemm_floats;
     Gemm gemm = block_of(whole, row, height, first, columns);

@@ -1,5 +1,5 @@
-// The noise of draws, as csrc/core/sampling.h defines it, for runs of token ids at a time. What a token gets has the
-// same bits whichever run it stands in.
+// The noise of draws, as csrc/core/sampling.h defines it, for a run of token ids at a time. A token's noise has the
+// same bits in every run that contains the token.
 #pragma once
 
 #include "csrc/core/philox.h"
@@ -8,28 +8,28 @@
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 
-// Tokens whose noise is made at a time.
+// Number of tokens in a run.
 inline constexpr int kNoiseRun = 2 * kLanes;
 
-// -log(-log(1 - v)) with v = (x + 0.5) / 2^32, x being unsigned
+// -log(-log(1 - v)) with v = (x + 0.5) / 2^32 and x unsigned
 inline Vec gumbel(IVec x) {
   const IVec upper = x < 0;  // v > 1/2
-  // The smaller one of v and 1 - v, which is as accurate as a float can be, and finite at both ends.
+  // The smaller of v and 1 - v: as accurate as a float can be, and never 0.
   const Vec part = (to_float(upper ? ~x : x) + 0.5f) * 0x1p-32f;
   const Vec rest = 1.0f - part;
   const Vec logarithm = log(upper ? part : rest);
-  // A rounded 1 - v has a logarithm that is wrong by a known factor (Kahan's log1p).
+  // The logarithm of the rounded 1 - v is wrong by a known factor (Kahan's log1p).
   const Vec below = rest == 1.0f ? part : logarithm * (part / (rest - 1.0f));
   return -log(upper ? -logarithm : below);
 }
 
-// Noise of the tokens first … first + kNoiseRun - 1; `first` is a multiple of 4.
+// Computes the noise of tokens first … first + kNoiseRun - 1; `first` must be a multiple of 4.
 inline void gumbel_noise(uint64_t seed, int32_t position, int64_t first, float* noise) {
   constexpr int kCounters = kLanes / 2;
   WideVec c0 = WideVec{} + static_cast<uint32_t>(position), c1, c2 = WideVec{} + kPurposeToken, c3 = {};
   for (int i = 0; i < kCounters; ++i) c1[i] = static_cast<uint64_t>(first / 4 + i);
   auto key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
-  // Words are the lower halves of the lanes; the upper ones are leftovers that nothing reads.
+  // The lower halves of the lanes are Philox's words; nothing reads the upper halves.
   for (int round = 0; round < kPhiloxRounds; ++round) {
     const WideVec product0 = multiply_low(c0, WideVec{} + kPhiloxMultiplier0);
     const WideVec product1 = multiply_low(c2, WideVec{} + kPhiloxMultiplier1);
@@ -40,7 +40,7 @@ inline void gumbel_noise(uint64_t seed, int32_t position, int64_t first, float* 
     key0 += kPhiloxWeyl0;
     key1 += kPhiloxWeyl1;
   }
-  // Pairs of words, then the two pairs of each counter side by side.
+  // Combines the words into pairs, then puts the two pairs of each counter side by side.
   const WideVec first_pairs = (c0 & 0xffffffff) | c1 << 32, second_pairs = (c2 & 0xffffffff) | c3 << 32;
   WideVec low, high;
   for (int i = 0; i < kCounters; ++i) {

@@ -1,4 +1,4 @@
-// Fills draft trees with the tokens that were drafted for them.
+// Fills draft trees with drafted tokens.
 #include "csrc/core/tree.h"
 #include "csrc/cpu/indices.h"
 #include "csrc/cpu/kernels.h"

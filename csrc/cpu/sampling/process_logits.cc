@@ -1,13 +1,14 @@
 #include "csrc/cpu/sampling/process_logits.h"
 
 #include "csrc/cpu/sampling/draw.h"
+#include "csrc/cpu/sizes.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
 constexpr float kInfinity = __builtin_inff();
 
-// Entries that are summed in float32 before the sum goes on in float64.
+// Number of entries that are added in float32 before their sum is added in float64.
 constexpr int64_t kBlock = 1024;
 
 void apply_penalties(float* logits, int64_t vocab, const SamplingOptions& options, const SeenTokens& seen) {
@@ -20,7 +21,7 @@ void apply_penalties(float* logits, int64_t vocab, const SamplingOptions& option
   }
 }
 
-// Floats as integers of the same order, and back; -0 and 0 are one.
+// Maps floats to integers of the same order, and back; -0 and 0 are equal.
 int32_t ordered(float x) {
   int32_t bits;
   __builtin_memcpy(&bits, &x, sizeof bits);
@@ -34,12 +35,12 @@ float from_ordered(int32_t order) {
   return x;
 }
 
-// Σ weights[v] over the entries z[v] ≥ threshold, or their number without weights. Rounding is monotone and the order
-// of the additions fixed, so a lower threshold never gives less.
+// Σ weights[v] over the entries z[v] ≥ threshold, or their number if weights is null. Rounding is monotone and the
+// order of the additions is fixed, so a lower threshold never gives a smaller sum.
 double weight_above(const float* z, const float* weights, int64_t count, float threshold) {
   double total = 0;
   for (int64_t block = 0; block < count; block += kBlock) {
-    const int64_t size = count - block < kBlock ? count - block : kBlock;
+    const int64_t size = smaller(kBlock, count - block);
     Vec sums = {};
     for_vectors(z + block, size, [&](int64_t i, Vec values) {
       const int64_t left = size - i;
@@ -53,13 +54,13 @@ double weight_above(const float* z, const float* weights, int64_t count, float t
   return total;
 }
 
-// Keeps the largest entries, down to where their weights reach `enough`; of those that equal the smallest kept one only
-// the lowest ids that it takes. The others become -inf.
+// Keeps the largest entries, as few as have a weight of `enough` together; of equal entries, those with the lowest ids.
+// Sets the others to -inf.
 void keep_largest(float* z, const float* weights, int64_t count, double enough) {
-  // Bisection for the largest threshold that lets enough through; there are 2^32 floats. The entries above `high` never
-  // do. NaN lies above all thresholds and fails every comparison.
+  // Bisects the 2^32 floats for the largest threshold whose entries have enough weight; those from `high` on never
+  // have. NaN is above all thresholds and fails every comparison.
   int64_t low = ordered(-kInfinity) + 1, high = int64_t{ordered(kInfinity)} + 1;
-  double above = 0;  // the weight from `high` on
+  double above = 0;  // weight of the entries from `high` on
   while (high - low > 1) {
     const int64_t middle = low + (high - low) / 2;
     const double weight = weight_above(z, weights, count, from_ordered(static_cast<int32_t>(middle)));
@@ -84,11 +85,11 @@ void keep_largest(float* z, const float* weights, int64_t count, double enough) 
 
 void keep_top_p(float* z, float* weights, int64_t vocab, float top_p, float largest) {
   for (int64_t v = 0; v < vocab; v += kLanes) {
-    const int lanes = vocab - v < kLanes ? static_cast<int>(vocab - v) : kLanes;
+    const int lanes = lanes_of(vocab - v);
     store_n(weights + v, exp(load_n(z + v, lanes) - largest), lanes);
   }
   const double enough = weight_above(z, weights, vocab, -kInfinity) * static_cast<double>(top_p);
-  keep_largest(z, weights, vocab, enough > 1 ? enough : 1);  // the weight of the likeliest token is 1
+  keep_largest(z, weights, vocab, enough > 1 ? enough : 1);  // 1 is the weight of the most probable token
 }
 
 void keep_min_p(float* z, int64_t vocab, float min_p, float largest) {
@@ -101,12 +102,12 @@ void keep_min_p(float* z, int64_t vocab, float min_p, float largest) {
 void apply_filters(float* z, float* weights, int64_t vocab, const SamplingOptions& options) {
   if (options.top_k > 0 && options.top_k < vocab) keep_largest(z, nullptr, vocab, options.top_k);
   const float largest = argmax(z, vocab, 0).value;
-  if (largest == kInfinity || largest == -kInfinity) return;  // no probabilities to speak of
+  if (largest == kInfinity || largest == -kInfinity) return;  // probabilities are undefined
   if (options.top_p < 1) keep_top_p(z, weights, vocab, options.top_p, largest);
   if (options.min_p > 0) keep_min_p(z, vocab, options.min_p, largest);
 }
 
-// The largest z + noise. Noise is made only where something is left to draw.
+// Returns the token with the largest z + noise. Computes noise only for runs with an entry left to draw.
 int32_t draw_with_noise(const float* z, int64_t vocab, uint64_t seed, int32_t position) {
   float noise[kNoiseRun] = {};
   bool made = false;
@@ -123,15 +124,14 @@ int32_t draw_with_noise(const float* z, int64_t vocab, uint64_t seed, int32_t po
       .id;
 }
 
-constexpr int64_t padded(int64_t vocab) { return (vocab + 15) / 16 * 16; }
-
 }  // namespace
 
-int64_t RowScratch::bytes(int64_t vocab) { return 3 * padded(vocab) * static_cast<int64_t>(sizeof(float)); }
+int64_t RowScratch::bytes(int64_t vocab) { return bytes_of<float>(3 * cache_lines<float>(vocab)); }
 
 RowScratch RowScratch::of_thread(void* memory, int64_t vocab, int thread) {
-  float* const begin = static_cast<float*>(memory) + thread * 3 * padded(vocab);
-  return {begin, begin + padded(vocab), {reinterpret_cast<int32_t*>(begin + 2 * padded(vocab))}};
+  const int64_t stride = cache_lines<float>(vocab);
+  float* const begin = static_cast<float*>(memory) + thread * 3 * stride;
+  return {begin, begin + stride, {reinterpret_cast<int32_t*>(begin + 2 * stride)}};
 }
 
 int32_t draw(const RowScratch& scratch, int64_t vocab, int32_t position, const SamplingOptions& options,
@@ -141,7 +141,7 @@ int32_t draw(const RowScratch& scratch, int64_t vocab, int32_t position, const S
   if (has_penalties(options)) apply_penalties(z, vocab, options, scratch.seen);
   if (options.temperature == 0) return argmax(z, vocab, 0).id;
   for (int64_t i = 0; i < vocab; i += kLanes) {
-    const int lanes = vocab - i < kLanes ? static_cast<int>(vocab - i) : kLanes;
+    const int lanes = lanes_of(vocab - i);
     store_n(z + i, load_n(z + i, lanes) / options.temperature, lanes);
   }
   if (has_filters(options)) apply_filters(z, scratch.weights, vocab, options);

@@ -1,4 +1,4 @@
-// A draw from a whole row of logits with every option, as csrc/core/sampling.h defines it.
+// Draws from a whole row of logits with all options, as csrc/core/sampling.h defines.
 #pragma once
 
 #include "csrc/core/sampling.h"
@@ -6,10 +6,9 @@
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 
-// The text before a draw, as penalties see it: for each token of the vocabulary -1 where it has not been seen,
-// otherwise how often it stands in the output.
+// The text before a draw, as penalties need it.
 struct SeenTokens {
-  int32_t* counts;  // [vocab]
+  int32_t* counts;  // [vocab]: number of times in the output; -1 for a token in neither prompt nor output
 
   void clear(int64_t vocab) const {
     for (int64_t v = 0; v < vocab; ++v) counts[v] = -1;
@@ -24,18 +23,18 @@ struct SeenTokens {
   }
 };
 
-// Scratch of one thread for draws from rows of `vocab` logits: a row to work on, weights of its tokens, their counts.
+// Scratch of one thread for draws from rows of `vocab` logits.
 struct RowScratch {
-  float* logits;
-  float* weights;
+  float* logits;   // [vocab]: a copy of the row
+  float* weights;  // [vocab]: for top-p
   SeenTokens seen;
 
   static int64_t bytes(int64_t vocab);
   static RowScratch of_thread(void* memory, int64_t vocab, int thread);
 };
 
-// One draw, or kNoToken where nothing can be drawn. Overwrites scratch.logits, which hold the row; scratch.seen is only
-// read, and only for penalties.
+// Draws a token from the row in scratch.logits, which it overwrites, or returns kNoToken if no token can be drawn.
+// Reads scratch.seen only for penalties.
 int32_t draw(const RowScratch& scratch, int64_t vocab, int32_t position, const SamplingOptions& options,
              const LogitBias& bias);
 

@@ -1,4 +1,4 @@
-// Draws from hidden states (the unembedding fused in) and from logits.
+// Draws tokens from hidden states, fused with the unembedding, and from logits.
 #include "csrc/cpu/indices.h"
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/sampling/fused_draw.h"
@@ -8,19 +8,7 @@
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
-FusedDraw fused(const LinearSampleArgs& args) {
-  return {.hidden = as_floats(args.hidden),
-          .weight = args.weight,
-          .bias = args.bias,
-          .rows = args.rows,
-          .dim = args.dim,
-          .vocab = args.vocab,
-          .softcap = args.softcap,
-          .temperature = args.temperature,
-          .seed = args.seed};
-}
-
-// Reports the first row from which no token was drawn. `positions` may be null.
+// Reports the first row from which no token could be drawn. `positions` may be null.
 void report_missing_tokens(const Context& context, const char* op, const int32_t* tokens, const int32_t* positions,
                            int64_t rows) {
   for (int64_t r = 0; r < rows; ++r) {
@@ -31,10 +19,12 @@ void report_missing_tokens(const Context& context, const char* op, const int32_t
 
 }  // namespace
 
-int64_t workspace(const LinearSampleArgs& args, const Context& context) { return fused(args).workspace_bytes(context); }
+int64_t workspace(const LinearSampleArgs& args, const Context& context) {
+  return FusedDraw(args).workspace_bytes(context);
+}
 
 void run(const LinearSampleArgs& args, const Context& context) {
-  fused(args).run(context, args.workspace.data, args.positions, args.tokens);
+  FusedDraw(args).run(context, args.workspace.data, args.positions, args.tokens);
   report_missing_tokens(context, "linearSample", args.tokens, args.positions, args.rows);
 }
 
@@ -48,7 +38,7 @@ void run(const SampleLogitsArgs& args, const Context& context) {
   if (!indices_in_range(context, "sampleLogits", "history", args.history, args.history_length, vocab)) return;
   parallel(context, args.rows, [&](int64_t r, int thread) {
     const RowScratch scratch = RowScratch::of_thread(args.workspace.data, vocab, thread);
-    __builtin_memcpy(scratch.logits, args.logits + r * vocab, static_cast<size_t>(vocab) * sizeof(float));
+    copy_floats(scratch.logits, args.logits + r * vocab, vocab);
     if (has_penalties(args.options)) {
       scratch.seen.clear(vocab);
       scratch.seen.add_all(args.history, args.history_length, args.prompt_length);

@@ -1,45 +1,36 @@
-// Verifies draft trees. At the root a token is drawn as plain decoding would draw it; while a child holds the drawn
-// token, the walk steps to that child and draws there. Lossless for any draft, because a draw depends on the path to
-// its node alone.
+// Verifies draft trees. A walk draws a token at the root as plain decoding would; while a child holds the drawn token,
+// the walk steps to that child and draws there. Lossless for any draft, because a draw depends only on the path to its
+// node.
 #include "csrc/core/tree.h"
 #include "csrc/cpu/indices.h"
 #include "csrc/cpu/kernels.h"
+#include "csrc/cpu/linear/softcap.h"
 #include "csrc/cpu/sampling/fused_draw.h"
 #include "csrc/cpu/sampling/nothing_to_draw.h"
 #include "csrc/cpu/sampling/process_logits.h"
+#include "csrc/cpu/sizes.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
-FusedDraw fused(const VerifyTreeArgs& args) {
-  return {.hidden = as_floats(args.hidden),
-          .weight = args.weight,
-          .bias = args.bias,
-          .rows = args.tree.rows,
-          .dim = args.dim,
-          .vocab = args.vocab,
-          .softcap = args.softcap,
-          .temperature = args.options.temperature,
-          .seed = args.options.seed};
-}
-
-constexpr int64_t lines(int64_t bytes) { return (bytes + 63) / 64 * 64; }
-
-// The workspace. Draws that need whole rows take the logits of all nodes, the GEMM's scratch and a row for each thread;
-// the others what the fused draw asks for.
+// The workspace: positions and draws, then for draws that need whole rows the logits of all nodes, the GEMM's scratch
+// and a row for each thread, and for other draws the workspace of the fused draw.
 struct Scratch {
   Scratch(const VerifyTreeArgs& args, const Context& context)
-      : index_bytes(lines(args.tree.rows * static_cast<int64_t>(sizeof(int32_t)))),
-        logit_bytes(lines(args.tree.rows * args.vocab * static_cast<int64_t>(sizeof(float)))),
-        gemm_bytes(lines(context.threads * gemm_scratch(args.tree.rows, args.dim, transposed(args.weight, args.dim)) *
-                         static_cast<int64_t>(sizeof(float)))),
+      : index_bytes(cache_lines(bytes_of<int32_t>(args.tree.rows))),
+        logit_bytes(cache_lines(bytes_of<float>(args.tree.rows * args.vocab))),
+        gemm_bytes(cache_lines(bytes_of<float>(
+            context.threads * gemm_scratch(args.tree.rows, args.dim, transposed(args.weight, args.dim))))),
         row_bytes(context.threads * RowScratch::bytes(args.vocab)),
-        bytes(2 * index_bytes + (needs_logits(args.options, args.logit_bias) ? logit_bytes + gemm_bytes + row_bytes
-                                                                             : fused(args).workspace_bytes(context))),
+        bytes(2 * index_bytes + (needs_logits(args.options, args.logit_bias)
+                                     ? logit_bytes + gemm_bytes + row_bytes
+                                     : FusedDraw(args).workspace_bytes(context))),
         base(static_cast<char*>(args.workspace.data)) {}
 
-  int32_t* positions() const { return reinterpret_cast<int32_t*>(base); }            // of the token that each row draws
-  int32_t* draws() const { return reinterpret_cast<int32_t*>(base + index_bytes); }  // of each row, when fused
+  // [rows]: position of the token that each row draws
+  int32_t* positions() const { return reinterpret_cast<int32_t*>(base); }
+  // [rows]: tokens of the fused draw
+  int32_t* draws() const { return reinterpret_cast<int32_t*>(base + index_bytes); }
   char* rest() const { return base + 2 * index_bytes; }
   float* logits() const { return reinterpret_cast<float*>(rest()); }
   float* gemm() const { return reinterpret_cast<float*>(rest() + logit_bytes); }
@@ -51,8 +42,8 @@ struct Scratch {
 
 bool uses_history(const VerifyTreeArgs& args) { return args.history != nullptr && has_penalties(args.options); }
 
-// Whether all indices that are read are good; reports the first that is not.
-bool indices_are_good(const VerifyTreeArgs& args, const Context& context) {
+// Whether all indices that the kernel reads are valid; reports the first one that is not.
+bool indices_are_valid(const VerifyTreeArgs& args, const Context& context) {
   constexpr const char* kOp = "verifyTree";
   IndexProblem problem;
   if (find_problem(args, &problem)) {
@@ -83,7 +74,7 @@ void find_positions(const TreeRows& tree, int32_t* positions) {
   }
 }
 
-// The first child of `row` that holds `token`, or -1.
+// Returns the first child of `row` that holds `token`, or -1.
 int64_t child_with(const VerifyTreeArgs& args, int64_t row, int64_t end, int32_t token) {
   for (int64_t child = row + 1; child < end; ++child) {
     if (args.tree.parents[child] == row && args.tokens[child] == token) return child;
@@ -91,8 +82,8 @@ int64_t child_with(const VerifyTreeArgs& args, int64_t row, int64_t end, int32_t
   return -1;
 }
 
-// draw_at(row) is the token drawn at that row; called for the rows of the accepted path, in order. The path ends before
-// a row from which nothing can be drawn.
+// Writes the accepted path of a sequence. Calls draw_at(row), which returns the token drawn at a row, for the rows of
+// the path in order. The path ends before a row from which no token can be drawn.
 template <typename DrawAt>
 void walk(const VerifyTreeArgs& args, int64_t sequence, DrawAt draw_at) {
   const int64_t root = args.tree.row_offsets[sequence], end = args.tree.row_offsets[sequence + 1];
@@ -110,7 +101,7 @@ void walk(const VerifyTreeArgs& args, int64_t sequence, DrawAt draw_at) {
   args.counts[sequence] = count;
 }
 
-// Reports the first root from which nothing could be drawn.
+// Reports the first root from which no token could be drawn.
 void report_roots_without_token(const VerifyTreeArgs& args, const Context& context) {
   const TreeRows& tree = args.tree;
   for (int64_t s = 0; s < tree.sequences; ++s) {
@@ -120,13 +111,13 @@ void report_roots_without_token(const VerifyTreeArgs& args, const Context& conte
 }
 
 void verify_fused(const VerifyTreeArgs& args, const Context& context, const Scratch& scratch) {
-  fused(args).run(context, scratch.rest(), scratch.positions(), scratch.draws());
+  FusedDraw(args).run(context, scratch.rest(), scratch.positions(), scratch.draws());
   for (int64_t s = 0; s < args.tree.sequences; ++s) {
     walk(args, s, [&](int64_t row) { return scratch.draws()[row]; });
   }
 }
 
-// All logits at once, because that reads the unembedding once; processed only where the walk comes by.
+// Computes all logits at once, which reads the unembedding once, and processes only the rows that the walk visits.
 void verify_rows(const VerifyTreeArgs& args, const Context& context, const Scratch& scratch) {
   const int64_t vocab = args.vocab;
   const Gemm gemm = {.m = args.tree.rows,
@@ -146,10 +137,9 @@ void verify_rows(const VerifyTreeArgs& args, const Context& context, const Scrat
       seen.add_all(args.history + s * args.history_stride, args.history_lengths[s], args.prompt_lengths[s]);
     }
     walk(args, s, [&](int64_t row) {
-      // The root's token is the last one of the history.
+      // The history ends with the root's token.
       if (has_penalties(args.options) && row != args.tree.row_offsets[s]) seen.add(args.tokens[row], true);
-      const size_t row_size = static_cast<size_t>(vocab) * sizeof(float);
-      __builtin_memcpy(row_scratch.logits, scratch.logits() + row * vocab, row_size);
+      copy_floats(row_scratch.logits, scratch.logits() + row * vocab, vocab);
       apply_softcap(row_scratch.logits, vocab, args.softcap);
       return draw(row_scratch, vocab, scratch.positions()[row], args.options, args.logit_bias);
     });
@@ -161,7 +151,7 @@ void verify_rows(const VerifyTreeArgs& args, const Context& context, const Scrat
 int64_t workspace(const VerifyTreeArgs& args, const Context& context) { return Scratch(args, context).bytes; }
 
 void run(const VerifyTreeArgs& args, const Context& context) {
-  if (!indices_are_good(args, context)) return;
+  if (!indices_are_valid(args, context)) return;
   const Scratch scratch(args, context);
   find_positions(args.tree, scratch.positions());
   if (needs_logits(args.options, args.logit_bias)) {

@@ -71,7 +71,7 @@ export const attention: readonly Mutation[] = [
     },
     {
       name: 'tree-attention-own-key',
-      breaks: 'a row does not attend to itself unless it is the root',
+      breaks: 'only the root attends to itself',
       find: 'const float largest = row_max(scores, 0, positions);',
       replace:
         'if (places[row].depth > 0) scores[positions - 1] = -1e30f;\n      const float largest = row_max(scores, 0, positions);',
@@ -82,9 +82,9 @@ export const attention: readonly Mutation[] = [
   ...faults('cpu/attention/kv_cache.cc', 'ops/attention/kv-cache', [
     {
       name: 'kv-compact-values',
-      breaks: 'moved rows keep the values of their new place',
-      find: '__builtin_memcpy(plane.value(to), plane.value(from),',
-      replace: '__builtin_memcpy(plane.value(from), plane.value(to),',
+      breaks: 'moved rows keep the values of their new slot',
+      find: 'copy_floats(plane.value(to), plane.value(from),',
+      replace: 'copy_floats(plane.value(from), plane.value(to),',
       caught: 'the KV cache on avx512 with capacity 9, compacted, is that of plain decoding, and 14 more',
     },
     {

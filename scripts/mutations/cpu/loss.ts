@@ -136,7 +136,7 @@ export const loss: readonly Mutation[] = [
   ...faults('cpu/loss/linear_cross_entropy.cc', 'ops/loss/linear-cross-entropy-heads', [
     {
       name: 'loss-ignored-counted',
-      breaks: 'ignored rows count in a head',
+      breaks: 'the count of a head includes ignored rows',
       find: 'count += !is_ignored(args, row);',
       replace: 'count += 1;',
       caught: 'reduction sum no row has a target: zero loss, zero counts, zero gradients, and 34 more',
@@ -198,8 +198,8 @@ export const loss: readonly Mutation[] = [
     {
       name: 'loss-ignored-gradient',
       breaks: 'the last column of the gradient of an ignored row is not cleared',
-      find: 'static_cast<size_t>(row) * row_bytes, 0, row_bytes);',
-      replace: 'static_cast<size_t>(row) * row_bytes, 0, row_bytes - 4);',
+      find: 'row * row_bytes, 0, static_cast<size_t>(row_bytes));',
+      replace: 'row * row_bytes, 0, static_cast<size_t>(row_bytes - 4));',
       caught: 'upstream gradient -0.5, and 11 more',
     },
   ]),

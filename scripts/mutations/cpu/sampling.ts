@@ -154,13 +154,6 @@ export const sampling: readonly Mutation[] = [
 
   ...faults('cpu/sampling/draw.h', 'ops/sampling/fused-draw', [
     {
-      name: 'draw-softcap-scale',
-      breaks: 'softcap leaves the logits between -1 and 1',
-      find: 'tanh(load_n(logits + i, lanes) / cap) * cap',
-      replace: 'tanh(load_n(logits + i, lanes) / cap)',
-      caught: 'fused draws on avx512 with a softcap of 0.5 are those of the capped logits, and 5 more',
-    },
-    {
       name: 'draw-tile-tie',
       breaks: 'of equal logits, the one in the last tile is drawn',
       find: 'if (other.value > value) *this = other;',
@@ -170,7 +163,7 @@ export const sampling: readonly Mutation[] = [
     },
     {
       name: 'draw-lane-tie',
-      breaks: 'of equal logits in one vector, the first lane wins',
+      breaks: 'among equal logits in a vector the first lane wins',
       find: '(values[lane] == best.value && ids[lane] < best.id)',
       replace: '(values[lane] == best.value && ids[lane] < 0)',
       caught:

@@ -164,7 +164,7 @@ describe.each(knowers)('indices known to the %s on %s', (where, target) => {
     ['counts[0] is 4, but must be in 0 … 3', [4, 0], [0, 1, 2, 3, -1, -1]],
     ['counts[1] is -1, but must be in 0 … 2', [3, -1], [0, 1, 2, -1, -1, -1]],
     ['path[0] is -1, but must be in 0 … 2', [1, 0], [-1, -1, -1, -1, -1, -1]],
-    ['path[1] is 1, but must be in 2 … 2 (rising rows of the sequence)', [3, 0], [1, 1, 2, -1, -1, -1]],
+    ['path[1] is 1, but must be in 2 … 2 (ascending rows of the sequence)', [3, 0], [1, 1, 2, -1, -1, -1]],
     ['path[2] is 3, but must be in 2 … 2', [3, 0], [0, 1, 3, -1, -1, -1]],
     ['path[3] is 1, but must be in 3 … 4', [1, 1], [0, -1, -1, 1, -1, -1]],
   ])('an invalid path is refused: %s', async (message, counts, path) => {

@@ -334,7 +334,7 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
         error('parents[2] is 3, but must be in 0 … 1'),
       );
       await expect(attend({ parents: index(-1, 7, 3, -9) })).rejects.toEqual(
-        error('parents[1] is 7, but must be in 0 … 0 (the rows of the sequence that stand before; or -1)'),
+        error('parents[1] is 7, but must be in 0 … 0 (earlier rows of the sequence, or -1)'),
       );
       await expect(attend({ rowOffsets: index(0, 3) })).rejects.toEqual(
         error('rowOffsets[1] is 3, but must be in 4 … 4'),

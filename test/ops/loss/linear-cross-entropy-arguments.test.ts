@@ -127,7 +127,7 @@ test.each(all)('%s of another dtype', (name) => {
 test.each(all.filter((name) => name !== 'hidden'))('%s on another device', (name) => {
   using tensor = other.empty(good[name].shape, good[name].dtype);
   expect(() => backwardWith({ [name]: tensor })).toThrow(
-    foretokenError('DEVICE_MISMATCH', `linearCrossEntropy: ${called(name)} is on another device`),
+    foretokenError('DEVICE_MISMATCH', `linearCrossEntropy: ${called(name)} is on a different device`),
   );
 });
 

@@ -168,7 +168,7 @@ for (const target of limited)
         } catch (error) {
           message = (error as Error).message;
         }
-        const asked = /linearCrossEntropy: out of memory: (\d+) bytes asked for/.exec(message)?.[1];
+        const asked = /linearCrossEntropy: out of memory: (\d+) bytes requested/.exec(message)?.[1];
         return Promise.resolve(Number(asked));
       });
 
@@ -234,7 +234,7 @@ async function runWithin(target: Target, limit: number, problem: LossProblem): P
       loss.backward();
       return 'done';
     } catch (error) {
-      expect(error).toEqual(foretokenError('OUT_OF_MEMORY', 'bytes asked for', `limit ${limit}`));
+      expect(error).toEqual(foretokenError('OUT_OF_MEMORY', 'bytes requested', `limit ${limit}`));
       return 'refused';
     } finally {
       loss?.dispose();
