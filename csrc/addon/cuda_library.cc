@@ -27,7 +27,7 @@ std::string path_of(const std::string& name) {
   return file.substr(0, file.rfind('/') + 1) + name;
 }
 
-// Whether a file is shorter than its own headers say, as after an interrupted copy: loading it would kill the process
+// Whether a file is shorter than its headers say, as after an interrupted copy: loading it would kill the process
 // with a bus error. Checks the table of sections, which linkers write last.
 bool is_cut_off(const std::string& path) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);
@@ -50,7 +50,7 @@ CudaLibrary::CudaLibrary(const std::string& name) {
     return;
   }
   if (is_cut_off(path)) {
-    reason_ = path + " is incomplete: it is shorter than its own headers say, as after an interrupted copy; " +
+    reason_ = path + " is incomplete: it is shorter than its headers say, as after an interrupted copy; " +
               "install foretoken again, or build it with scripts/build.js";
     return;
   }

@@ -4,21 +4,15 @@
 // decoding.
 #pragma once
 
-#include "csrc/core/ops.h"
+#include "csrc/core/sampling.h"
 #include "csrc/cuda/linear/gemm_skinny.cuh"
 #include "csrc/cuda/sampling/gumbel.cuh"
 #include "csrc/cuda/sampling/select.cuh"
 
 namespace foretoken::cuda {
 
-struct FusedDraw {
-  const void* hidden;  // [rows, dim]
-  DType dtype;         // of hidden
-  Matrix weight;       // [vocab, dim]
-  const float* bias;   // [vocab] or null
-  int64_t rows, dim, vocab;
-  float softcap, temperature;
-  uint64_t seed;
+struct FusedDraw : foretoken::FusedDraw {
+  using foretoken::FusedDraw::FusedDraw;
 
   int64_t strips() const { return strips_of<kStripOfRows>(vocab); }
   int64_t workspace_bytes() const { return rows * strips() * static_cast<int64_t>(sizeof(Rank)); }
@@ -26,29 +20,6 @@ struct FusedDraw {
     return {.m = rows, .n = vocab, .k = dim, .a = {hidden, dtype, dim}, .b = {weight.data, weight.dtype, dim}};
   }
 };
-
-// LinearSampleArgs and VerifyTreeArgs keep rows, temperature and seed in different places.
-template <typename Args>
-FusedDraw fused_draw(const Args& args, int64_t rows, float temperature, uint64_t seed) {
-  return {.hidden = args.hidden,
-          .dtype = args.dtype,
-          .weight = args.weight,
-          .bias = args.bias,
-          .rows = rows,
-          .dim = args.dim,
-          .vocab = args.vocab,
-          .softcap = args.softcap,
-          .temperature = temperature,
-          .seed = seed};
-}
-
-inline FusedDraw fused_draw(const LinearSampleArgs& args) {
-  return fused_draw(args, args.rows, args.temperature, args.seed);
-}
-
-inline FusedDraw fused_draw(const VerifyTreeArgs& args) {
-  return fused_draw(args, args.tree.rows, args.options.temperature, args.options.seed);
-}
 
 // The epilogue: bests[row, strip] = the rank of the best entry of a strip of logits. position_of(row) is the position
 // of the token that the row draws; it is not called at temperature 0.

@@ -55,10 +55,10 @@ DrawMemory draw_memory(const SampleLogitsArgs& args, const Context& context) {
 
 }  // namespace
 
-int64_t workspace(const LinearSampleArgs& args, const Context&) { return fused_draw(args).workspace_bytes(); }
+int64_t workspace(const LinearSampleArgs& args, const Context&) { return FusedDraw(args).workspace_bytes(); }
 
 void run(const LinearSampleArgs& args, const Context& context) {
-  const FusedDraw draw = fused_draw(args);
+  const FusedDraw draw(args);
   const BestOfStrip best(draw, GivenPositions{args.positions}, args.workspace.data);
   multiply_rows(context, draw.product(), best);
   const auto merge = [&](auto threads) {

@@ -165,7 +165,7 @@ struct RowScratch {
 void verify_fused(const VerifyTreeArgs& args, const Context& context) {
   // One walk takes about as long as another launch.
   constexpr int64_t kWalksOfLastBlock = 2;
-  const FusedDraw draw = fused_draw(args);
+  const FusedDraw draw(args);
   const BestOfStrip best(draw, PositionInTree{args.tree, args.path_stride}, args.workspace.data);
   if (args.tree.rows > 0 && args.tree.sequences <= kWalksOfLastBlock) {
     return multiply_rows(context, draw.product(), DrawAndWalk(best, args, context.reporter()));
@@ -178,7 +178,7 @@ void verify_fused(const VerifyTreeArgs& args, const Context& context) {
 // Computes all logits at once, which reads the unembedding once, and processes only the rows that the walk visits.
 void verify_rows(const VerifyTreeArgs& args, const Context& context) {
   const RowScratch scratch(args, context);
-  multiply_rows(context, fused_draw(args).product(), Store{scratch.logits, DType::kFloat32, args.vocab, args.bias});
+  multiply_rows(context, FusedDraw(args).product(), Store{scratch.logits, DType::kFloat32, args.vocab, args.bias});
   spread_bias(context, args.logit_bias, args.vocab, scratch.memory);
   with_draw_threads(args.vocab, [&](auto threads) {
     launch(context, walk_logits_kernel<threads()>, dim3(static_cast<unsigned>(scratch.blocks)), dim3(threads()), 0,
@@ -189,7 +189,7 @@ void verify_rows(const VerifyTreeArgs& args, const Context& context) {
 }  // namespace
 
 int64_t workspace(const VerifyTreeArgs& args, const Context& context) {
-  if (!needs_logits(args.options, args.logit_bias)) return fused_draw(args).workspace_bytes();
+  if (!needs_logits(args.options, args.logit_bias)) return FusedDraw(args).workspace_bytes();
   const RowScratch scratch(args, context);
   return scratch.logit_bytes + scratch.memory.bytes;
 }

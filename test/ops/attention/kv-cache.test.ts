@@ -126,7 +126,7 @@ describe.each(knowers)('indices known to the %s on %s', (where, target) => {
       [-1, 0, 0, -1, 3],
     ],
     [
-      'lengths[0] is 6, but must be in 0 … 5 (the capacity of the cache less',
+      'lengths[0] is 6, but must be in 0 … 5 (the capacity of the cache minus',
       [0, 3, 5],
       [6, 0],
       [-1, 0, 0, -1, 3],
@@ -135,7 +135,7 @@ describe.each(knowers)('indices known to the %s on %s', (where, target) => {
     ['parents[1] is 1, but must be in 0 … 0', [0, 3, 5], [4, 0], [-1, 1, 0, -1, 3]],
     ['parents[2] is 2147483647, but must be in 0 … 1', [0, 3, 5], [4, 0], [-1, 0, 2 ** 31 - 1, -1, 3]],
     ['parents[4] is 2, but must be in 3 … 3', [0, 3, 5], [4, 0], [-1, 0, 0, -1, 2]],
-    ['parents[0] is -2, but must be in 0 … -1 (the rows', [0, 3, 5], [4, 0], [-2, 0, 0, -1, 3]],
+    ['parents[0] is -2, but must be in 0 … -1 (earlier rows', [0, 3, 5], [4, 0], [-2, 0, 0, -1, 3]],
   ])('a malformed tree is refused: %s', async (message, rowOffsets, lengths, parents) => {
     await onDevice(target, async (device) => {
       using decoding = new DecodingCache(device, shape, { capacity: 8, sequences: 2 });

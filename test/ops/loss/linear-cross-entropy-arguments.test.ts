@@ -169,7 +169,7 @@ test.each<[keyof LinearCrossEntropyOptions, readonly unknown[]]>([
 
 test.each([4, 5, 7, 2 ** 31 - 1])('%i heads do not divide 6 rows', (count) => {
   expect(() => lossWith({ heads: count })).toThrow(
-    foretokenError('SHAPE_MISMATCH', 'hidden has 6 rows', `heads = ${count}`),
+    foretokenError('SHAPE_MISMATCH', 'hidden has 6 rows', `multiple of heads, which is ${count}`),
   );
 });
 
