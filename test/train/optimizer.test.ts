@@ -159,7 +159,7 @@ describe('parameters of a model that computes in bfloat16', () => {
     expect([...(await rows.data())]).toEqual(await halvesOf(full.parameters[0]!.operand));
     for (const tensor of [all, rows]) tensor.dispose();
     expect(() => new AdamW(store)).toThrow(
-      foretokenError('INVALID_ARGUMENT', 'cannot be trained', 'bfloat16 alone (masters: false)'),
+      foretokenError('INVALID_ARGUMENT', 'cannot be trained', 'kept only in bfloat16 (masters: false)'),
     );
     store.dispose();
     expect(native.liveTensors()).toBe(before);
