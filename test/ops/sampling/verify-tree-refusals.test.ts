@@ -184,12 +184,18 @@ it.each([1.5, NaN, 2 ** 32 + 1, '1', undefined])('a history with token %p', asyn
     const history = { tokens: [0, token as number], promptLength: 0 };
     const [logits, at] = [device.zeros([1, 5]), device.tensor(Int32Array.of(0))];
     expect(() => sampleLogits(logits, at, options, history)).toThrow(
-      foretokenError('INVALID_ARGUMENT', `sampleLogits: history.tokens[1] is ${token}`),
+      foretokenError(
+        'INVALID_ARGUMENT',
+        `sampleLogits: history.tokens[1] must be a 32-bit integer, but is ${token}`,
+      ),
     );
     const given = { ...inputs(device, {}, onDeviceOnly), sampling: options };
     const made = native.liveTensors();
     expect(() => verifyTree({ ...given, history: [history] })).toThrow(
-      foretokenError('INVALID_ARGUMENT', `verifyTree: history[0].tokens[1] is ${token}`),
+      foretokenError(
+        'INVALID_ARGUMENT',
+        `verifyTree: history[0].tokens[1] must be a 32-bit integer, but is ${token}`,
+      ),
     );
     expect(() => verifyTree({ ...given, history: [{ tokens: [0], promptLength: token as number }] })).toThrow(
       foretokenError('INVALID_ARGUMENT', 'verifyTree: history[0].promptLength'),
