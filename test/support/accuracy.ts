@@ -87,8 +87,9 @@ export function expectRoundedOnce(
 export function expectSameBits(actual: Float32Array, expected: Float32Array): void {
   expect(actual).toHaveLength(expected.length);
   const [a, b] = [actual, expected].map((x) => new Uint32Array(x.buffer, x.byteOffset, x.length));
-  const at = a!.findIndex((word, i) => word !== b![i]);
-  expect(at < 0 ? 'the same bits' : `${actual[at]} where ${expected[at]} was, at ${at}`).toBe(
+  let at = 0;
+  while (at < a!.length && a![at] === b![at]) at++;
+  expect(at === a!.length ? 'the same bits' : `${actual[at]} where ${expected[at]} was, at ${at}`).toBe(
     'the same bits',
   );
 }

@@ -7,7 +7,10 @@ export type HalfDType = 'bfloat16' | 'float16';
 /** The bits of `values`, which must be representable (see {@link representable}); no float16 denormals. */
 export function encode(values: Float32Array, dtype: HalfDType): Uint16Array {
   if (dtype === 'bfloat16') {
-    return Uint16Array.from(new Uint32Array(values.slice().buffer), (bits) => bits >>> 16);
+    const words = new Uint32Array(values.slice().buffer);
+    const halves = new Uint16Array(words.length);
+    for (let i = 0; i < words.length; i++) halves[i] = words[i]! >>> 16;
+    return halves;
   }
   return Uint16Array.from(values, (value) => {
     const sign = Object.is(value, -0) || value < 0 ? 0x8000 : 0;

@@ -1,16 +1,23 @@
 import type { SamplingHistory, SamplingOptions } from '../../lib/tensor/ops/sampling/sampling';
+import { memoize } from './memoize';
+
+/** The upper word of the product of two words. Both halves of it, and their sum, are exact. */
+function highWord(a: number, b: number): number {
+  const carried = Math.floor(((a & 0xffff) * b) / 2 ** 16);
+  return Math.floor(((a >>> 16) * b + carried) / 2 ** 16);
+}
 
 /** Four words of Philox4x32-10 for a counter and a key of 64 bits. */
 export function philox(counter: readonly number[], key: bigint): number[] {
-  let [c0, c1, c2, c3] = counter.map(BigInt) as [bigint, bigint, bigint, bigint];
-  const low = (x: bigint): bigint => x & 0xffffffffn;
-  let [k0, k1] = [low(key), key >> 32n];
+  let [c0, c1, c2, c3] = counter as [number, number, number, number];
+  let [k0, k1] = [Number(key & 0xffffffffn), Number(key >> 32n)];
   for (let round = 0; round < 10; round++) {
-    const [p0, p1] = [0xd2511f53n * c0, 0xcd9e8d57n * c2];
-    [c0, c1, c2, c3] = [(p1 >> 32n) ^ c1 ^ k0, low(p1), (p0 >> 32n) ^ c3 ^ k1, low(p0)];
-    [k0, k1] = [low(k0 + 0x9e3779b9n), low(k1 + 0xbb67ae85n)];
+    const [high0, low0] = [highWord(0xd2511f53, c0), Math.imul(0xd2511f53, c0)];
+    const [high1, low1] = [highWord(0xcd9e8d57, c2), Math.imul(0xcd9e8d57, c2)];
+    [c0, c1, c2, c3] = [(high1 ^ c1 ^ k0) >>> 0, low1 >>> 0, (high0 ^ c3 ^ k1) >>> 0, low0 >>> 0];
+    [k0, k1] = [(k0 + 0x9e3779b9) >>> 0, (k1 + 0xbb67ae85) >>> 0];
   }
-  return [c0, c1, c2, c3].map(Number);
+  return [c0, c1, c2, c3];
 }
 
 /** The noise that the random word x of a token adds to its logit. */
@@ -69,35 +76,36 @@ export function probabilities(
   return weights.map((weight, token) => (keeps.has(token) ? weight / total : 0));
 }
 
-/**
- * The tokens that float32 arithmetic may draw: one, unless the choice depends on digits that float32 does not have.
- * @param slack relative error allowed in scores and in the limits of topP and minP
- */
-export function possibleDraws(
-  logits: ArrayLike<number>,
-  position: number,
-  options: SamplingOptions,
-  history?: SamplingHistory,
-  slack = 1e-5,
-): Set<number> {
-  const { temperature = 0, topP = 1, minP = 0, seed = 0 } = options;
-  const z = penalised(logits, options, history);
-  const draws = new Set<number>();
-  const addBest = (scores: readonly number[]): void => {
-    const best = scores.reduce((a, b) => Math.max(a, b));
-    scores.forEach((score, token) => {
-      if (score >= best - slack * (1 + Math.abs(best))) draws.add(token);
-    });
-  };
-  if (temperature === 0) {
-    addBest(z);
+/** Relative error allowed in scores and in the limits of topP and minP. */
+const SLACK = 1e-5;
+
+/** The tokens that float32 arithmetic may draw: one, unless the choice depends on digits that float32 does not have. */
+export const possibleDraws = memoize(
+  (
+    logits: ArrayLike<number>,
+    position: number,
+    options: SamplingOptions,
+    history?: SamplingHistory,
+  ): Set<number> => {
+    const { temperature = 0, topP = 1, minP = 0, seed = 0 } = options;
+    const z = penalised(logits, options, history);
+    const draws = new Set<number>();
+    const addBest = (scores: readonly number[]): void => {
+      const best = scores.reduce((a, b) => Math.max(a, b));
+      scores.forEach((score, token) => {
+        if (score >= best - SLACK * (1 + Math.abs(best))) draws.add(token);
+      });
+    };
+    if (temperature === 0) {
+      addBest(z);
+      return draws;
+    }
+    const g = noise(seed, position, z.length);
+    for (const factor of topP < 1 || minP > 0 ? [1 - SLACK, 1, 1 + SLACK] : [1]) {
+      const limits = { topP: topP < 1 ? Math.min(topP * factor, 1) : 1, minP: Math.min(minP * factor, 1) };
+      const p = probabilities(logits, { ...options, ...limits }, history);
+      addBest(z.map((x, token) => (p[token]! > 0 ? x / temperature + g[token]! : -Infinity)));
+    }
     return draws;
-  }
-  const g = noise(seed, position, z.length);
-  for (const factor of [1 - slack, 1, 1 + slack]) {
-    const limits = { topP: topP < 1 ? Math.min(topP * factor, 1) : 1, minP: Math.min(minP * factor, 1) };
-    const p = probabilities(logits, { ...options, ...limits }, history);
-    addBest(z.map((x, token) => (p[token]! > 0 ? x / temperature + g[token]! : -Infinity)));
-  }
-  return draws;
-}
+  },
+);

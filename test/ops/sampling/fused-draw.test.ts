@@ -58,13 +58,13 @@ describe.each(targets)('fused draws on %s', (target) => {
     rowCounts: readonly number[],
     dtype: ActivationDType,
   ): Promise<void> {
-    const { hidden, weight, bias, positions } = nearTies(device, 200, dim, vocab, dtype);
+    const { hidden, weight, bias, positions } = nearTies(device, Math.max(...rowCounts), dim, vocab, dtype);
     const packed = packWeight(weight);
     const logits = linear(hidden, weight, bias, 'float32');
     for (const temperature of [0, 0.7]) {
       const options = { temperature, seed: 2n ** 33n };
       const expected = await takeIndices(sampleLogits(logits, positions, options));
-      if (vocab > 100) expect(new Set(expected).size).toBeGreaterThan(40);
+      if (vocab > 100) expect(new Set(expected).size).toBeGreaterThan(Math.max(...rowCounts) / 5);
       const draws = rowCounts.flatMap((rows) =>
         [weight, packed].map((unembedding) => {
           const at = positions.view(0, [rows]);
@@ -89,7 +89,7 @@ describe.each(targets)('fused draws on %s', (target) => {
   ] as const;
   describe.each(dtypes)('and %s', (dtype) => {
     it.each(sizes)('with %d tokens and %d dimensions equal draws from logits', async (...size) => {
-      const rows = isEmulated(target) ? [1, 9, 200] : [1, 2, 5, 13, 64, 97, 200];
+      const rows = isEmulated(target) ? [1, 9, 70] : [1, 2, 5, 13, 64, 97, 200];
       await onEachVariant(target, (device) => expectDrawsOfLogits(device, size, rows, dtype));
     });
 

@@ -1,9 +1,12 @@
 // The committed tokens have the distribution of plain decoding: enumerated exactly, and measured.
+import type { Device } from '../../../lib/tensor/device';
+import type { SamplingOptions } from '../../../lib/tensor/ops/sampling/sampling';
+import type { AcceptedPath } from '../../../lib/tensor/ops/sampling/verify-tree';
 import { isEmulated, onDevice, targets } from '../../support/devices';
 import { chiSquareSigmas, drawRows, tally } from '../../support/draws';
 import { Random } from '../../support/random';
 import { probabilities } from '../../support/sampling-oracle';
-import { randomTree, tokensTo, verifyTrees } from '../../support/trees';
+import { randomTree, tokensTo, verifyTrees, type TokenTree } from '../../support/trees';
 
 type Distribution = Map<string, number>;
 
@@ -51,6 +54,19 @@ function allDraws(count: number, vocab: number): number[][] {
 const oneHot = (vocab: number, token: number): Float32Array =>
   Float32Array.from({ length: vocab }, (_, i) => (i === token ? 1 : 0));
 
+/** Verifies many trees, some at a time: on a GPU each block checks all trees that it is launched with. */
+async function verifyAll(
+  device: Device,
+  trees: readonly TokenTree[],
+  sampling: SamplingOptions,
+): Promise<AcceptedPath[]> {
+  const paths: AcceptedPath[] = [];
+  for (let first = 0; first < trees.length; first += 128) {
+    paths.push(...(await verifyTrees(device, trees.slice(first, first + 128), sampling)));
+  }
+  return paths;
+}
+
 describe.each(targets)('all outcomes on %s, enumerated', (target) => {
   it.each([
     [2, [-1, 0, 0, 1, 1, 2, 2], [0, 0, 1, 0, 1, 0, 1]],
@@ -72,7 +88,7 @@ describe.each(targets)('all outcomes on %s, enumerated', (target) => {
       length: 0,
       logits: draws.map((token) => oneHot(vocab, token)),
     }));
-    const paths = await onDevice(target, (device) => verifyTrees(device, trees, { temperature: 0 }));
+    const paths = await onDevice(target, (device) => verifyAll(device, trees, { temperature: 0 }));
     const speculative: Distribution = new Map();
     outcomes.forEach((draws, i) => {
       const chance = (token: number, node: number): number =>
@@ -118,7 +134,7 @@ describe.each(targets)('measured on %s', (target) => {
         const logits = tree.parents.map((_, node) => language.logits(tokensTo(tree, node)));
         return { ...tree, length: position(round), logits };
       });
-      const paths = await verifyTrees(device, trees, { temperature: 1, seed: 12 });
+      const paths = await verifyAll(device, trees, { temperature: 1, seed: 12 });
       const texts = paths.map(({ tokens }) => tokens);
       expect(texts.filter(({ length }) => length > 1).length).toBeGreaterThan(rounds / 5);
       // A step that committed only one token is followed by a plain step.
