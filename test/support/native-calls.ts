@@ -14,10 +14,10 @@ export const DISRUPTIVE = [
   'endCapture',
 ] as const satisfies NativeName[];
 
-/** Valid arguments of every function, with fresh tensors on `device`. */
+/** For every function what makes valid arguments, with fresh tensors on `device`. */
 export function validCalls(
   device: DeviceHandle,
-): Record<Exclude<NativeName, (typeof DISRUPTIVE)[number]>, unknown[]> {
+): Record<Exclude<NativeName, (typeof DISRUPTIVE)[number]>, () => unknown[]> {
   const of = (dtype: DType, shape: number[], data: HostArray): number =>
     native.fromData(device, dtype, shape, data);
   const f = (...shape: number[]): number => {
@@ -40,78 +40,78 @@ export function validCalls(
     native.endCapture(capture);
     return capture;
   };
-  const sampling = [0.7, 3, 0.9, 0.01, 1.1, 0.1, 0.1, 42n, ints(1, 2), f(2)];
+  const sampling = (): unknown[] => [0.7, 3, 0.9, 0.01, 1.1, 0.1, 0.1, 42n, ints(1, 2), f(2)];
   return {
-    cpuInfo: [],
-    cudaInfo: [],
-    openCuda: [2 ** 31 - 1],
-    describeDevice: [device],
-    memory: [device],
-    resetPeak: [device],
-    trim: [device],
-    synchronize: [device],
+    cpuInfo: () => [],
+    cudaInfo: () => [],
+    openCuda: () => [2 ** 31 - 1],
+    describeDevice: () => [device],
+    memory: () => [device],
+    resetPeak: () => [device],
+    trim: () => [device],
+    synchronize: () => [device],
 
-    empty: [device, 'float32', [2, 3]],
-    fromData: [device, 'int32', [3], Int32Array.of(1, 2, 3)],
-    write: [f(3), Float32Array.of(1, 2, 3)],
-    view: [f(6), 2, [2, 2]],
-    alias: [f(2)],
-    dispose: [f(2)],
-    shapeOf: [f(2, 3)],
-    dtypeOf: [f(2)],
-    liveTensors: [],
-    read: [f(4)],
-    fill: [f(4), 0.5],
-    copyInto: [f(4), f(2, 2)],
-    cast: [f(4), 'bfloat16'],
-    timestamp: [ints(0, 0), 1],
+    empty: () => [device, 'float32', [2, 3]],
+    fromData: () => [device, 'int32', [3], Int32Array.of(1, 2, 3)],
+    write: () => [f(3), Float32Array.of(1, 2, 3)],
+    view: () => [f(6), 2, [2, 2]],
+    alias: () => [f(2)],
+    dispose: () => [f(2)],
+    shapeOf: () => [f(2, 3)],
+    dtypeOf: () => [f(2)],
+    liveTensors: () => [],
+    read: () => [f(4)],
+    fill: () => [f(4), 0.5],
+    copyInto: () => [f(4), f(2, 2)],
+    cast: () => [f(4), 'bfloat16'],
+    timestamp: () => [ints(0, 0), 1],
 
-    replay: [captured()],
-    disposeCapture: [captured()],
+    replay: () => [captured()],
+    disposeCapture: () => [captured()],
 
-    add: [f(2, 3), f(2, 3)],
-    accumulate: [f(2, 3), f(2, 3), 0.5, f(1)],
-    scale: [f(2, 3), 0.5, f(1)],
-    silu: [f(7)],
-    siluBackward: [f(7), f(7)],
-    swiglu: [f(3, 4)],
-    swigluBackward: [f(3, 2), f(3, 4)],
-    concat: [f(2, 3), f(2, 1)],
-    sliceColumns: [f(2, 5), 1, 3],
+    add: () => [f(2, 3), f(2, 3)],
+    accumulate: () => [f(2, 3), f(2, 3), 0.5, f(1)],
+    scale: () => [f(2, 3), 0.5, f(1)],
+    silu: () => [f(7)],
+    siluBackward: () => [f(7), f(7)],
+    swiglu: () => [f(3, 4)],
+    swigluBackward: () => [f(3, 2), f(3, 4)],
+    concat: () => [f(2, 3), f(2, 1)],
+    sliceColumns: () => [f(2, 5), 1, 3],
 
-    packWeight: [f(5, 3)],
-    linear: [f(2, 3), f(5, 3), f(5), 'float32'],
-    linearBackwardInput: [f(2, 5), f(5, 3)],
-    linearBackwardWeight: [f(2, 5), f(2, 3), f(5, 3), f(5)],
-    linearCrossEntropy: [
+    packWeight: () => [f(5, 3)],
+    linear: () => [f(2, 3), f(5, 3), f(5), 'float32'],
+    linearBackwardInput: () => [f(2, 5), f(5, 3)],
+    linearBackwardWeight: () => [f(2, 5), f(2, 3), f(5, 3), f(5)],
+    linearCrossEntropy: () => [
       ...['lossAndGrad', f(4, 3), f(5, 3), f(5), ints(1, -100, 4, 0), f(4), 2, f(2), 'mean', -100],
       ...[0.1, 0.01, 0.1, 30, 2, true, true, true, true, true, none, f(4, 3), f(5, 3), f(5)],
     ],
 
-    embedding: [ints(0, 4, 4), f(5, 3), 'float32'],
-    embeddingBackward: [ints(0, 4, 4), f(3, 3), f(5, 3)],
-    rmsNorm: [f(4, 3), f(3), 1e-5, f(4, 3)],
-    rmsNormBackward: [f(4, 3), f(4, 3), f(3), f(4), f(3)],
-    rope: [f(3, 12), ints(0, 5, 9), f(10, 4), 3, 2, false],
+    embedding: () => [ints(0, 4, 4), f(5, 3), 'float32'],
+    embeddingBackward: () => [ints(0, 4, 4), f(3, 3), f(5, 3)],
+    rmsNorm: () => [f(4, 3), f(3), 1e-5, f(4, 3)],
+    rmsNormBackward: () => [f(4, 3), f(4, 3), f(3), f(4), f(3)],
+    rope: () => [f(3, 12), ints(0, 5, 9), f(10, 4), 3, 2, false],
 
-    attention: [f(4, 8), ints(0, 0, 0, 1), 2, 2, 1, 2, 0.7],
-    attentionBackward: [f(4, 4), f(4, 8), ints(0, 0, 0, 1), f(4, 4), f(4, 2), 2, 2, 1, 2, 0.7],
-    kvAppend: [cache(), 0, f(3, 8), ...tree(), 2],
-    treeAttention: [cache(), 0, f(3, 8), ...tree(), 2, 1, 2, 0.7],
-    kvCompact: [cache(), ints(0, 3), ints(2), table(1, 0, 2), ints(2)],
+    attention: () => [f(4, 8), ints(0, 0, 0, 1), 2, 2, 1, 2, 0.7],
+    attentionBackward: () => [f(4, 4), f(4, 8), ints(0, 0, 0, 1), f(4, 4), f(4, 2), 2, 2, 1, 2, 0.7],
+    kvAppend: () => [cache(), 0, f(3, 8), ...tree(), 2],
+    treeAttention: () => [cache(), 0, f(3, 8), ...tree(), 2, 1, 2, 0.7],
+    kvCompact: () => [cache(), ints(0, 3), ints(2), table(1, 0, 2), ints(2)],
 
-    sumSquares: [f(5)],
-    clipCoefficient: [f(3), 1],
-    adamw: [
+    sumSquares: () => [f(5)],
+    clipCoefficient: () => [f(3), 1],
+    adamw: () => [
       ...[f(5), f(5), f(5), f(5), f(1), 1e-3, 0.9, 0.999, 1e-8, 0.01, 3],
       of('bfloat16', [5], new Uint16Array(5)),
     ],
 
-    topK: [f(2, 5), 3],
-    linearSample: [f(2, 3), f(5, 3), f(5), ints(7, 8), 30, 0.5, 42n],
-    samplingOptions: sampling.slice(0, 8),
-    sampleLogits: [f(2, 5), ints(7, 8), ints(1, 2, 3), 2, ...sampling],
-    plantTree: [
+    topK: () => [f(2, 5), 3],
+    linearSample: () => [f(2, 3), f(5, 3), f(5), ints(7, 8), 30, 0.5, 42n],
+    samplingOptions: () => sampling().slice(0, 8),
+    sampleLogits: () => [f(2, 5), ints(7, 8), ints(1, 2, 3), 2, ...sampling()],
+    plantTree: () => [
       ints(4),
       of('int32', [1, 1, 2], Int32Array.of(2, 3)),
       ints(0, 1, 1),
@@ -119,9 +119,9 @@ export function validCalls(
       ints(0, 3),
       ints(7),
     ],
-    verifyTree: [
+    verifyTree: () => [
       ...[f(3, 3), f(5, 3), f(5), 30, ints(4, 2, 3), ...tree(), table(1, 1, 2, 4), ints(3), ints(2), 3],
-      ...sampling,
+      ...sampling(),
     ],
   };
 }

@@ -57,7 +57,7 @@ const activations: [Name, number, string][] = [
 
 /** Makes the valid call with one argument in another dtype. */
 function callWith(name: Name, index: number, dtype: DType): () => unknown {
-  const args = validCalls(device.handle)[name];
+  const args = validCalls(device.handle)[name]();
   const shape = native.shapeOf(args[index] as number);
   args[index] = native.empty(device.handle, dtype, shape);
   return () => (native[name] as (...given: unknown[]) => unknown)(...args);
@@ -85,7 +85,7 @@ test.each<[Name, number]>([
   ['embedding', 2],
 ])('%s makes only what is computed in', (name, index) => {
   const given = (dtype: unknown) => (): unknown => {
-    const args = validCalls(device.handle)[name];
+    const args = validCalls(device.handle)[name]();
     args[index] = dtype;
     return (native[name] as (...all: unknown[]) => number)(...args);
   };
