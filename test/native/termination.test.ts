@@ -56,7 +56,7 @@ const busyWorker = `
 
 test('workers may be terminated anywhere in native calls', async () => {
   const ended = await runScript(`
-    const count = 120;
+    const count = 62; // twice every number of milliseconds below
     let started = 0;
     let ended = 0;
     const next = () => {
@@ -76,7 +76,7 @@ test('workers may be terminated anywhere in native calls', async () => {
     };
     for (let i = 0; i < 4; i++) next();
   `);
-  expect(ended).toEqual(success('ended 120\n'));
+  expect(ended).toEqual(success('ended 62\n'));
 });
 
 /** Scripts that end JavaScript, by \`end()\`, where a native call has called it. */

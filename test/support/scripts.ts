@@ -13,10 +13,10 @@ export const prelude = `
     native.fill(tensor, value);
     return tensor;
   };
-  /** Queues products that take far longer than the script. */
-  const work = (device) => {
+  /** Queues products; a hundred take far longer than a script, and ten a while, for a script that waits for them. */
+  const work = (device, count = 100) => {
     const x = native.view(fill(device, 1 << 20, 1e-3), 0, [1024, 1024]);
-    return Array.from({ length: 100 }, () => native.linear(x, x));
+    return Array.from({ length: count }, () => native.linear(x, x));
   };
 `;
 
