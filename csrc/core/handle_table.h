@@ -23,8 +23,9 @@ class HandleTable {
       free_.pop_back();
     }
     Entry& entry = entries_[slot];
+    entry.place = used_.size();
+    used_.push_back(slot);
     entry.value.emplace(std::move(value));
-    ++size_;
     return (entry.generation << kSlotBits) | slot;
   }
 
@@ -44,19 +45,18 @@ class HandleTable {
 
   template <typename F>
   void erase_if(F&& matches) {
-    for (size_t slot = 0; slot < entries_.size(); ++slot) {
-      if (entries_[slot].value && matches(*entries_[slot].value)) retire(slot);
+    // From the end, because the last slot takes the place of one that retires.
+    for (size_t i = used_.size(); i-- > 0;) {
+      if (matches(*entries_[used_[i]].value)) retire(used_[i]);
     }
   }
 
   template <typename F>
   void for_each(F&& visit) const {
-    for (const Entry& entry : entries_) {
-      if (entry.value) visit(*entry.value);
-    }
+    for (const uint32_t slot : used_) visit(*entries_[slot].value);
   }
 
-  size_t size() const { return size_; }
+  size_t size() const { return used_.size(); }
   bool full() const { return free_.empty() && entries_.size() >= (size_t{1} << kSlotBits); }
 
  private:
@@ -68,18 +68,21 @@ class HandleTable {
   void retire(size_t slot) {
     Entry& entry = entries_[slot];
     entry.value.reset();
-    --size_;
+    entries_[used_.back()].place = entry.place;
+    used_[entry.place] = used_.back();
+    used_.pop_back();
     // Retires a slot for good when its generations are used up: a wrapped generation would revive old handles.
     if (++entry.generation < (int64_t{1} << kGenerationBits)) free_.push_back(static_cast<uint32_t>(slot));
   }
 
   struct Entry {
     int64_t generation = 1;
+    size_t place = 0;  // in used_
     std::optional<T> value;
   };
   std::deque<Entry> entries_;  // a deque, so that pointers from find() survive insertions
   std::vector<uint32_t> free_;
-  size_t size_ = 0;
+  std::vector<uint32_t> used_;  // slots with a value: visits do not depend on how many values there once were
 };
 
 }  // namespace foretoken
