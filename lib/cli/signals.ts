@@ -36,7 +36,8 @@ export async function interruptible(
   } catch (error) {
     if (error !== controller.signal.reason) throw error;
   } finally {
-    for (const name of SIGNALS) process.off(name, onSignal);
+    // Once interrupted, the process is about to end: until then a signal must not kill it in the middle of its last message.
+    if (exitCode === 0) for (const name of SIGNALS) process.off(name, onSignal);
   }
   return exitCode;
 }

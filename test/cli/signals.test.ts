@@ -32,7 +32,33 @@ it('treats signals in quick succession as one, and ends the process on a later C
   }
 });
 
-it('leaves no listeners behind', async () => {
+afterEach(() => {
+  for (const name of ['SIGHUP', 'SIGINT', 'SIGTERM']) process.removeAllListeners(name);
+});
+
+it('still answers a Ctrl-C while the interrupted process ends', async () => {
+  const now = jest.spyOn(performance, 'now').mockReturnValue(1000);
+  const exit = jest.spyOn(process, 'exit').mockImplementation((code) => {
+    throw new Exited(code);
+  });
+  try {
+    const work = async (): Promise<void> => void process.emit('SIGINT', 'SIGINT');
+    expect(await interruptible(work, () => 'stopped at once')).toBe(130);
+    process.emit('SIGINT', 'SIGINT');
+    expect(exit).not.toHaveBeenCalled();
+    now.mockReturnValue(2100);
+    const said = jest.spyOn(console, 'error').mockImplementation();
+    expect(() => process.emit('SIGINT', 'SIGINT')).toThrow(Exited);
+    expect(said).toHaveBeenCalledWith('stopped at once');
+    said.mockRestore();
+    expect(exit).toHaveBeenLastCalledWith(130);
+  } finally {
+    now.mockRestore();
+    exit.mockRestore();
+  }
+});
+
+it('leaves no listeners behind unless interrupted', async () => {
   const before = process.listenerCount('SIGINT');
   expect(await interruptible(async () => undefined)).toBe(0);
   expect(process.listenerCount('SIGINT')).toBe(before);
