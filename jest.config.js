@@ -30,7 +30,7 @@ const suites = {
       'tensor/{arguments,dtypes,handles,processes,capture,poison}',
       'native/termination',
       'cuda/memory-programs',
-      'ops/{zero-sizes,after-error}',
+      'ops/{zero-sizes,*/zero-sizes,after-error}',
       'ops/{attention,layers,optimizer,sampling}/*',
       'ops/linear/{linear,dot-formats}',
       'ops/loss/linear-cross-entropy{,-arguments,-extremes,-gradients}',

@@ -1,7 +1,7 @@
 import { faults, type Mutation } from './mutation';
 
 export const core: readonly Mutation[] = [
-  ...faults('core/tensor.h', 'ops/zero-sizes', [
+  ...faults('core/tensor.h', 'ops/layers/zero-sizes', [
     {
       name: 'tensor-rows-without-elements',
       breaks: 'a tensor without columns has no rows',

@@ -1,0 +1,139 @@
+import { uploadTrees } from '../../../lib/tensor/ops/attention/tree-rows';
+import { linearSample, sampleLogits, topK } from '../../../lib/tensor/ops/sampling/sampling';
+import { plantTree, verifyTree } from '../../../lib/tensor/ops/sampling/verify-tree';
+import { empty, MANY, testFamily, type Case, type Cases } from '../../support/zero-sizes';
+
+const operations: Cases = {
+  topK: [
+    [0, 3, 2],
+    [3, 0, 0],
+    [2, 3, 0],
+    [MANY, 0, 0],
+  ].map(([count, columns, k]) => [
+    `${k} of ${count} rows of ${columns}`,
+    ({ exact }) => {
+      const { indices, values } = topK(exact(count!, columns!), k!);
+      return { results: [empty(indices, count!, k!), empty(values, count!, k!)] };
+    },
+  ]),
+  linearSample: [
+    [
+      'of no rows',
+      ({ floats, ints }) => ({
+        results: [0, 1].map((temperature) =>
+          empty(linearSample(floats(0, 3), floats(5, 3), { temperature, positions: ints([0]) }), 0),
+        ),
+      }),
+    ],
+    [
+      'of no dimensions draws by the bias',
+      ({ exact, floats }) => ({
+        results: [[linearSample(floats(2, 0), floats(5, 0), { bias: exact(5) }), [2], [4, 4]]],
+      }),
+    ],
+  ],
+  sampleLogits: [
+    [
+      'of no rows',
+      ({ exact, ints }) => ({
+        results: [empty(sampleLogits(exact(0, 5), ints([0]), { topK: 2 }), 0)],
+      }),
+    ],
+    [
+      'with an empty history',
+      ({ exact, ints }) => {
+        const history = { tokens: [], promptLength: 0 };
+        const drawn = sampleLogits(exact(1, 5), ints([1], 3), { repetitionPenalty: 2 }, history);
+        return { results: [[drawn, [1], [4]]] };
+      },
+    ],
+  ],
+  plantTree: [
+    [
+      'without sequences',
+      ({ ints }) => {
+        const [roots, depths, ranks, lengths] = [ints([0]), ints([0]), ints([0]), ints([0])];
+        const inputs = { roots, drafts: ints([0, 2, 3]), depths, ranks, rowOffsets: ints([1], 0), lengths };
+        const { tokens, positions } = plantTree(inputs);
+        return { results: [empty(tokens, 0), empty(positions, 0)] };
+      },
+    ],
+    [
+      'of roots alone',
+      ({ ints }) => {
+        const [roots, depths, ranks, lengths] = [ints([1], 7), ints([1], 0), ints([1], 0), ints([1], 4)];
+        const inputs = {
+          roots,
+          drafts: ints([1, 0, 0]),
+          depths,
+          ranks,
+          rowOffsets: ints([2], 0, 1),
+          lengths,
+        };
+        const { tokens, positions } = plantTree(inputs);
+        return {
+          results: [
+            [tokens, [1], [7]],
+            [positions, [1], [4]],
+          ],
+        };
+      },
+    ],
+  ],
+  verifyTree: [
+    ...[{}, { temperature: 1 }, { temperature: 1, topK: 2 }].flatMap((sampling): Case[] => [
+      [
+        `of no sequences with ${JSON.stringify(sampling)}`,
+        ({ device, floats, ints }) => {
+          const tree = uploadTrees(device, []);
+          const inputs = { hidden: floats(0, 3), weight: floats(5, 3), tokens: ints([0]), tree, sampling };
+          const { path, drawn, counts } = verifyTree({ ...inputs, maxDepth: 2 });
+          return { results: [empty(path, 0, 3), empty(drawn, 0, 3), empty(counts, 0)] };
+        },
+      ],
+      [
+        `of a sequence without rows with ${JSON.stringify(sampling)}`,
+        ({ device, floats, ints }) => {
+          const tree = uploadTrees(device, [{ parents: [], length: 3 }]);
+          const inputs = { hidden: floats(0, 3), weight: floats(5, 3), tokens: ints([0]), tree, sampling };
+          const { path, drawn, counts } = verifyTree({ ...inputs, maxDepth: 1 });
+          return {
+            results: [
+              [path, [1, 2], [-1, -1]],
+              [drawn, [1, 2], [-1, -1]],
+              [counts, [1], [0]],
+            ],
+          };
+        },
+      ],
+    ]),
+    [
+      'of no dimensions draws by the bias',
+      ({ device, exact, floats, ints }) => {
+        const tree = uploadTrees(device, [{ parents: [-1], length: 3 }]);
+        const inputs = {
+          hidden: floats(1, 0),
+          weight: floats(5, 0),
+          bias: exact(5),
+          tokens: ints([1], 2),
+          tree,
+        };
+        const { drawn, counts } = verifyTree(inputs);
+        return {
+          results: [
+            [drawn, [1, 1], [4]],
+            [counts, [1], [1]],
+          ],
+        };
+      },
+    ],
+  ],
+};
+
+testFamily('sampling', operations, [
+  'fillSampling',
+  'historyTokens',
+  'needsHistory',
+  'samplingArguments',
+  'readPaths',
+]);
