@@ -1,4 +1,3 @@
-import { openDevice, type Device } from '../../lib/tensor/device';
 import { MtpModel } from '../../lib/model/model';
 import { uploadBatch } from '../../lib/train/loss';
 import { native } from '../../lib/native/load';
@@ -9,28 +8,22 @@ import { PackedRows, TokenFile, writeTokenFile } from '../../lib/train/data';
 import { evaluate } from '../../lib/train/evaluate';
 import { describeEvaluation, summarizeEvaluation } from '../../lib/cli/evaluation';
 import { foretokenError } from '../support/errors';
-import { TemporaryDirectory } from '../support/temporary';
-import { tinyCorpus, tinyModel, tokenizer } from '../support/training';
+import { TrainingSetup } from '../support/training-setup';
+import { tinyModel, tokenizer } from '../support/training';
 
-const temporary = new TemporaryDirectory();
-let device: Device;
-let data: TokenFile;
-
-beforeEach(async () => {
-  device = openDevice('cpu', { threads: 2, poison: true });
-  data = await tinyCorpus(temporary.path);
-});
-afterEach(async () => {
-  await data.close();
-  device.dispose();
-});
+const setup = new TrainingSetup();
+const { temporary } = setup;
 
 const LENGTH = 16;
 
 function makeModel(kind: string, heads: number): MtpModel {
   const { vocabSize } = tokenizer;
   // Large weights make heads disagree.
-  return new MtpModel(device, { ...tinyModel(kind, heads), vocabSize, initializerRange: 0.5 }, { seed: 8 });
+  return new MtpModel(
+    setup.device,
+    { ...tinyModel(kind, heads), vocabSize, initializerRange: 0.5 },
+    { seed: 8 },
+  );
 }
 
 /** Logits [positions][vocab] of every head, computed with plain numbers. */
@@ -38,7 +31,7 @@ async function logitsOf(model: MtpModel, rows: PackedRows, row: number): Promise
   const batch = rows.batch([row]);
   const hiddens = noGrad(() =>
     scope((): Tensor[] => {
-      const onDevice = uploadBatch(device, { ...batch, batch: 1, length: LENGTH }, model.heads);
+      const onDevice = uploadBatch(setup.device, { ...batch, batch: 1, length: LENGTH }, model.heads);
       const z = model.trunk(onDevice.tokens, onDevice.rows);
       const hidden = model.nextTokenHidden(z, onDevice.rows);
       const all = [hidden];
@@ -97,10 +90,10 @@ it.each([
   ['parallel', 1],
 ] as const)('equals a plain computation: %s heads, %d', async (kind, heads) => {
   using model = makeModel(kind, heads);
-  const rows = new PackedRows(data, { rowLength: LENGTH, heads });
+  const rows = new PackedRows(setup.data, { rowLength: LENGTH, heads });
   const actual = await evaluate(model, rows, { batchSize: 3, tokenizer });
 
-  const { ids, document } = await documentsOf(data);
+  const { ids, document } = await documentsOf(setup.data);
   const seen = Array.from({ length: heads }, () => ({ nll: [] as number[], ranks: [] as number[] }));
   const agreements: boolean[][] = [];
   let bytes = 0;
@@ -191,7 +184,7 @@ it('refuses a model whose logits are not numbers', async () => {
   const { value } = model.parameters.buckets[0]!;
   value.write(new Float32Array(value.size).fill(NaN));
   model.parameters.changed();
-  const rows = new PackedRows(data, { rowLength: LENGTH, heads: 2 });
+  const rows = new PackedRows(setup.data, { rowLength: LENGTH, heads: 2 });
   await expect(evaluate(model, rows)).rejects.toEqual(
     foretokenError('DIVERGED', 'head 1', 'logits that are not numbers'),
   );
@@ -199,7 +192,7 @@ it('refuses a model whose logits are not numbers', async () => {
 
 it('does not depend on the batch', async () => {
   using model = makeModel('sequential', 2);
-  const rows = new PackedRows(data, { rowLength: LENGTH, heads: 2 });
+  const rows = new PackedRows(setup.data, { rowLength: LENGTH, heads: 2 });
   expect(await evaluate(model, rows, { batchSize: 1 })).toEqual(
     await evaluate(model, rows, { batchSize: 7 }),
   );
@@ -207,7 +200,7 @@ it('does not depend on the batch', async () => {
 
 it('evaluates as many rows as given', async () => {
   using model = makeModel('parallel', 1);
-  const rows = new PackedRows(data, { rowLength: LENGTH, heads: 1 });
+  const rows = new PackedRows(setup.data, { rowLength: LENGTH, heads: 1 });
   const { heads } = await evaluate(model, rows, { rows: 1 });
   expect(heads[0]!.count).toBeLessThanOrEqual(LENGTH);
 });
@@ -216,7 +209,7 @@ it('leaves no tensors behind and does not change the model', async () => {
   const before = native.liveTensors();
   {
     using model = makeModel('parallel', 3);
-    const rows = new PackedRows(data, { rowLength: LENGTH, heads: 3 });
+    const rows = new PackedRows(setup.data, { rowLength: LENGTH, heads: 3 });
     const first = await evaluate(model, rows, { batchSize: 5, rows: 5 });
     const running = native.liveTensors();
     expect(await evaluate(model, rows, { batchSize: 5, rows: 5 })).toEqual(first);
@@ -228,9 +221,9 @@ it('leaves no tensors behind and does not change the model', async () => {
 
 it('refuses rows for another number of heads and huge batches, and stops when aborted', async () => {
   using model = makeModel('parallel', 3);
-  const rows = new PackedRows(data, { rowLength: LENGTH, heads: 2 });
+  const rows = new PackedRows(setup.data, { rowLength: LENGTH, heads: 2 });
   await expect(evaluate(model, rows)).rejects.toEqual(foretokenError('INVALID_ARGUMENT', '2 heads', 'has 3'));
-  const right = new PackedRows(data, { rowLength: LENGTH, heads: 3 });
+  const right = new PackedRows(setup.data, { rowLength: LENGTH, heads: 3 });
   await expect(evaluate(model, right, { batchSize: 1e9 })).rejects.toEqual(
     foretokenError('INVALID_ARGUMENT', 'evaluate: batchSize must be', '1048576', '1000000000'),
   );

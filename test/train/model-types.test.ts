@@ -1,38 +1,16 @@
 // Models of every type can be trained, and learn about equally well.
-import { openDevice, type Device } from '../../lib/tensor/device';
-import type { TokenFile } from '../../lib/train/data';
 import type { StepResult } from '../../lib/train/run';
-import { Trainer } from '../../lib/train/trainer';
-import { TemporaryDirectory } from '../support/temporary';
-import { tinyCorpus, tinyModel, tokenizer, trainSteps } from '../support/training';
+import { TrainingSetup } from '../support/training-setup';
+import { tinyModel, tokenizer, trainSteps } from '../support/training';
 
 const STEPS = 60;
-const temporary = new TemporaryDirectory();
-let device: Device;
-let data: TokenFile;
-
-beforeEach(async () => {
-  device = openDevice('cpu', { threads: 2, poison: true });
-  data = await tinyCorpus(temporary.path);
-});
-afterEach(async () => {
-  await data.close();
-  device.dispose();
+const { create } = new TrainingSetup({
+  ...{ steps: STEPS, batchSize: 8, heldOut: 0, seed: 5 },
+  learningRate: { schedule: 'constant', peak: 0.01 },
 });
 
 async function train(modelType: 'llama' | 'qwen2' | 'qwen3'): Promise<StepResult[]> {
-  using trainer = await Trainer.create({
-    device,
-    tokenizer,
-    data,
-    model: { ...tinyModel('parallel', 2), modelType },
-    steps: STEPS,
-    batchSize: 8,
-    sequenceLength: 16,
-    heldOut: 0,
-    seed: 5,
-    learningRate: { schedule: 'constant', peak: 0.01 },
-  });
+  using trainer = await create({ model: { ...tinyModel('parallel', 2), modelType } });
   return await trainSteps(trainer, STEPS);
 }
 

@@ -2,37 +2,19 @@ import { cpSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync 
 import { join } from 'node:path';
 import { readSafetensors, writeSafetensors, type NamedTensor } from '../../lib/model/safetensors';
 import { native } from '../../lib/native/load';
-import { openDevice, type Device } from '../../lib/tensor/device';
-import type { TokenFile } from '../../lib/train/data';
+import { openDevice } from '../../lib/tensor/device';
 import type { TrainerOptions } from '../../lib/train/options';
 import type { StepResult } from '../../lib/train/run';
-import { Trainer } from '../../lib/train/trainer';
+import type { Trainer } from '../../lib/train/trainer';
 import { foretokenError } from '../support/errors';
-import { TemporaryDirectory } from '../support/temporary';
-import { tinyCorpus, tinyModel, tokenizer, trainSteps, weightsOf } from '../support/training';
+import { TrainingSetup } from '../support/training-setup';
+import { tinyCorpus, tinyModel, trainSteps, weightsOf } from '../support/training';
 
-const temporary = new TemporaryDirectory();
-let device: Device;
-let data: TokenFile;
-
-beforeEach(async () => {
-  device = openDevice('cpu', { threads: 2, poison: true });
-  data = await tinyCorpus(temporary.path);
+const { temporary, create } = new TrainingSetup({
+  model: tinyModel('sequential', 3),
+  learningRate: { schedule: 'cosine', peak: 0.01, warmupSteps: 2 },
+  curriculum: { kind: 'forward', steps: 6 },
 });
-afterEach(async () => {
-  await data.close();
-  device.dispose();
-});
-
-function create(more: Partial<TrainerOptions> = {}): Promise<Trainer> {
-  return Trainer.create({
-    ...{ device, tokenizer, data, steps: 6, batchSize: 2, sequenceLength: 16, heldOut: 0.2 },
-    model: tinyModel('sequential', 3),
-    learningRate: { schedule: 'cosine', peak: 0.01, warmupSteps: 2 },
-    curriculum: { kind: 'forward', steps: 6 },
-    ...more,
-  });
-}
 
 /** Runs three steps and returns the checkpoint. */
 async function stopped(more: Partial<TrainerOptions> = {}): Promise<string> {

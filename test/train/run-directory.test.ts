@@ -4,35 +4,12 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync, existsSync, rmSync
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { findModel, listCheckpoints } from '../../lib/model/checkpoint';
-import { openDevice, type Device } from '../../lib/tensor/device';
-import type { TokenFile } from '../../lib/train/data';
 import { DirectoryLock } from '../../lib/train/lock';
-import type { TrainerOptions } from '../../lib/train/options';
-import { Trainer } from '../../lib/train/trainer';
 import { foretokenError } from '../support/errors';
-import { TemporaryDirectory } from '../support/temporary';
-import { tinyCorpus, tinyModel, tokenizer, trainSteps, weightsOf } from '../support/training';
+import { TrainingSetup } from '../support/training-setup';
+import { trainSteps, weightsOf } from '../support/training';
 
-const temporary = new TemporaryDirectory();
-let device: Device;
-let data: TokenFile;
-
-beforeEach(async () => {
-  device = openDevice('cpu', { threads: 2 });
-  data = await tinyCorpus(temporary.path);
-});
-afterEach(async () => {
-  await data.close();
-  device.dispose();
-});
-
-function create(more: Partial<TrainerOptions> = {}): Promise<Trainer> {
-  return Trainer.create({
-    ...{ device, tokenizer, data, steps: 6, batchSize: 2, sequenceLength: 16, heldOut: 0.2 },
-    model: tinyModel('parallel', 2),
-    ...more,
-  });
-}
+const { temporary, create } = new TrainingSetup();
 
 const names = (directory: string): string[] => readdirSync(directory).sort();
 

@@ -1,42 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { native } from '../../lib/native/load';
-import { openDevice, type Device } from '../../lib/tensor/device';
-import type { TokenFile } from '../../lib/train/data';
-import { Trainer } from '../../lib/train/trainer';
+import { openDevice } from '../../lib/tensor/device';
+import type { Trainer } from '../../lib/train/trainer';
 import type { TrainerOptions } from '../../lib/train/options';
 import { foretokenError } from '../support/errors';
-import { TemporaryDirectory } from '../support/temporary';
-import { relativeError, tinyCorpus, tinyModel, tokenizer, trainSteps, weightsOf } from '../support/training';
+import { TrainingSetup } from '../support/training-setup';
+import { relativeError, tinyModel, tokenizer, trainSteps, weightsOf } from '../support/training';
 
-const temporary = new TemporaryDirectory();
-let device: Device;
-let data: TokenFile;
-
-beforeEach(async () => {
-  device = openDevice('cpu', { threads: 2, poison: true });
-  data = await tinyCorpus(temporary.path);
-});
-afterEach(async () => {
-  await data.close();
-  device.dispose();
-});
-
-function options(more: Partial<TrainerOptions> = {}): TrainerOptions {
-  return {
-    device,
-    tokenizer,
-    data,
-    model: tinyModel('parallel', 3),
-    steps: 6,
-    batchSize: 2,
-    sequenceLength: 16,
-    heldOut: 0.2,
-    seed: 5,
-    ...more,
-  };
-}
-
-const create = (more: Partial<TrainerOptions> = {}): Promise<Trainer> => Trainer.create(options(more));
+const setup = new TrainingSetup({ model: tinyModel('parallel', 3), seed: 5 });
+const { temporary, create } = setup;
 
 /** The result of a step, without its time. */
 async function losses(trainer: Trainer, count: number): Promise<unknown[]> {
@@ -278,9 +250,9 @@ describe('refuses', () => {
       ['batchSize 1048576 and accumulation 1048576', 'rows of 16 tokens, with targets of 3 heads', 'GiB'],
     ],
   ])('%j, before memory is allocated', async (more, code, parts) => {
-    const { peak } = device.memory();
+    const { peak } = setup.device.memory();
     await expect(create(more)).rejects.toEqual(foretokenError(code, ...parts));
-    expect(device.memory().peak).toBe(peak);
+    expect(setup.device.memory().peak).toBe(peak);
   });
 
   it('a corpus too short for held-out rows', async () => {
