@@ -23,7 +23,7 @@ const suites = {
   },
 
   // `npm run test:sanitizers`: broken arguments, processes that end, too little memory, and numbers at the ends of their range.
-  // scripts/test-sanitizers.ts adds the targets: the two levels of the CPU that it builds with sanitizers.
+  // scripts/test-sanitizers.ts adds the targets: the emulated GPU, and the two levels of the CPU that it builds with sanitizers.
   sanitizers: {
     testMatch: [
       'public-calls',

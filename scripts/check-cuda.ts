@@ -1,6 +1,6 @@
 // Checks the kernels that nvcc compiled, and lists their registers. Fails for kernels that spill, for warnings of ptxas about
 // performance (such as products that wait for each other), for targets that are missing, and for a library that is too large.
-// Without nvcc, it says that nothing was checked.
+// If the build had no CUDA library, it says why nothing was checked.
 //
 //   npm run lint:cuda               lists the kernels with the most registers
 //   npm run lint:cuda -- --all      lists every kernel
@@ -40,6 +40,7 @@ export function parseReport(text: string): KernelReport[] {
 }
 
 const root = path.join(__dirname, '..');
+const cache = path.join(root, 'build/cmake/CMakeCache.txt');
 const objects = path.join(root, 'build/cmake/CMakeFiles/foretoken_cuda.dir/csrc/cuda');
 const library = path.join(root, 'build/Release/libforetoken_cuda.so');
 const largest = 50e6;
@@ -49,10 +50,18 @@ export function parseLosses(text: string): string[] {
   return [...text.matchAll(/^ptxas \w+\s*: \(C75\d\d\) (.*)$/gm)].map(([, message]) => message!);
 }
 
-function targetsOfBuild(): string[] {
-  const cache = readFileSync(path.join(root, 'build/cmake/CMakeCache.txt'), 'utf8');
-  const archs = /^FORETOKEN_CUDA_ARCHS:\w+=(.*)$/m.exec(cache)![1]!;
-  return archs.split(/[,;]/).map((arch) => `sm_${arch}`);
+/** Returns the targets of the build as CMake keeps them: `80,90a`, or `none`, or nothing before the first build. */
+function archsOfBuild(): string {
+  if (!existsSync(cache)) return '';
+  return /^FORETOKEN_CUDA_ARCHS:\w+=(.*)$/m.exec(readFileSync(cache, 'utf8'))?.[1] ?? '';
+}
+
+/** Says why the build has no CUDA library; null if it has one. */
+function whyNotBuilt(archs: string): string | null {
+  if (archs === '') return 'nothing was built';
+  if (archs === 'none') return 'FORETOKEN_CUDA_ARCHS was none';
+  if (existsSync(library) && existsSync(objects)) return null;
+  return 'nvcc is missing (https://developer.nvidia.com/cuda-toolkit)';
 }
 
 /** Returns the demangled names without their arguments; without c++filt, the names unchanged. */
@@ -62,12 +71,13 @@ function demangled(names: readonly string[]): string[] {
 }
 
 function main(all: boolean): boolean {
-  if (!existsSync(library) || !existsSync(objects)) {
-    console.log(
-      'CUDA library NOT BUILT and not checked, because nvcc is missing (https://developer.nvidia.com/cuda-toolkit)',
-    );
+  const archs = archsOfBuild();
+  const reason = whyNotBuilt(archs);
+  if (reason !== null) {
+    console.log(`CUDA library NOT BUILT and not checked, because ${reason}`);
     return true;
   }
+  const targets = archs.split(/[,;]/).map((arch) => `sm_${arch}`);
   const problems: string[] = [];
   const rows: [file: string, report: KernelReport][] = [];
   for (const name of readdirSync(objects, { recursive: true, encoding: 'utf8' }).filter((file) =>
@@ -78,7 +88,7 @@ function main(all: boolean): boolean {
     const file = name.replace('.o.ptxas', '');
     for (const message of parseLosses(text)) problems.push(`${file}: ${message}`);
     for (const report of reports) rows.push([file, report]);
-    const missing = targetsOfBuild().filter((target) => !reports.some((report) => report.target === target));
+    const missing = targets.filter((target) => !reports.some((report) => report.target === target));
     if (missing.length > 0) problems.push(`${file} has no kernels for ${missing.join(', ')}`);
   }
   const names = demangled(rows.map(([, { kernel }]) => kernel));
@@ -98,7 +108,7 @@ function main(all: boolean): boolean {
   if (size > largest) problems.push(`the library has ${size} bytes, but must have at most ${largest}`);
   for (const problem of problems) console.error(`check-cuda: ${problem}`);
   console.log(
-    `${rows.length} kernels on ${targetsOfBuild().join(', ')}; the library has ${(size / 1e6).toFixed(1)} MB`,
+    `${rows.length} kernels on ${targets.join(', ')}; the library has ${(size / 1e6).toFixed(1)} MB`,
   );
   return problems.length === 0;
 }

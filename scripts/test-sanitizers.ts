@@ -42,17 +42,18 @@ function main(more: readonly string[]): boolean {
   // The level that this machine would choose, and the portable one.
   const levels = [native.cpuInfo().isaLevels[0], 'baseline'];
   if (!run('scripts/build.js', [`--sanitizers=${levels.join()}`])) return false;
-  // A few tests compare with the emulated GPU, whose library must be beside the addon. The emulator has no sanitizers, because it
-  // switches stacks.
+  // The emulated GPU computes in bfloat16, for which the addon has branches. The library must be beside the addon. It has no
+  // sanitizers, because the emulator switches stacks.
   for (const kind of ['emulated', 'emulated_checked']) {
     const library = `build/Release/libforetoken_cuda_${kind}.so`;
     copyFileSync(path.join(root, library), path.join(folder, library));
   }
+  const targets = JSON.stringify({ foretokenTargets: [...levels, 'cuda-emulated'] });
   rmSync(reports, { recursive: true, force: true });
   mkdirSync(reports);
   const passed = run(
     'node_modules/jest/bin/jest.js',
-    ['--selectProjects', 'sanitizers', '--globals', JSON.stringify({ foretokenTargets: levels }), ...more],
+    ['--selectProjects', 'sanitizers', '--globals', targets, ...more],
     environment(),
   );
   const found = readdirSync(reports);

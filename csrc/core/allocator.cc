@@ -47,7 +47,7 @@ void* Allocator::allocate(int64_t bytes, const char* purpose) {
   }
   statistics_.live += block.size;
   statistics_.peak = std::max(statistics_.peak, statistics_.live);
-  if (poison_) backend_.poison(memory, block.size);
+  if (poison_) backend_.poison(memory, block.size, bytes);
   return memory;
 }
 

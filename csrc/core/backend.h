@@ -107,9 +107,10 @@ class Backend {
   // Calls `done` when everything enqueued before has finished.
   virtual void synchronize(Completion done) = 0;
 
-  // Sets all bits, which makes every float NaN and every integer -1 until it is written. Runs on the stream, like an
+  // Sets all bits, which makes every float NaN and every integer -1 until it is written. Only the first `used` bytes may
+  // be accessed until the next poisoning: AddressSanitizer reports an access to the others. Runs on the stream, like an
   // operation.
-  virtual void poison(void* memory, int64_t bytes) = 0;
+  virtual void poison(void* memory, int64_t bytes, int64_t used) = 0;
 
   // Until end_capture(), uploads (with their contents) and operations are recorded instead of run, and nothing else may
   // be enqueued. The recorded work can then be replayed any number of times, with one call each.

@@ -62,7 +62,7 @@ async function evaluateText(model: MtpModel, corpus: CorpusOptions, values: Eval
       range: heldOut === undefined ? undefined : splitHeldOut(file.length, heldOut).heldOut,
     });
     return await evaluate(model, packed, {
-      ...{ batchSize, rows: rows === 0 ? undefined : rows, tokenizer, signal },
+      ...{ batchSize, rows, tokenizer, signal },
       onProgress: ({ rows: done, of }) => status.update(`evaluating: ${done} of ${of} rows`),
     });
   } finally {

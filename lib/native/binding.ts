@@ -285,7 +285,6 @@ interface SamplingBinding {
     temperature: number,
     seed: number | bigint,
   ): TensorHandle;
-  samplingOptions(...options: SamplingNumbers): void;
   sampleLogits(
     ...args: [
       logits: TensorHandle,

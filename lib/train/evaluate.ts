@@ -56,7 +56,7 @@ export interface Evaluation {
 export interface EvaluateOptions {
   /** Rows of a batch. Default 8. */
   readonly batchSize?: number;
-  /** Rows to evaluate, from the first. Default: all. */
+  /** Rows to evaluate, from the first; 0 for all. Default 0. */
   readonly rows?: number;
   /** Tokenizer of the text, needed for `bitsPerByte` alone. */
   readonly tokenizer?: Tokenizer;
@@ -68,7 +68,7 @@ export interface EvaluateOptions {
 
 const EVALUATE_OPTIONS: Schema<EvaluateOptions> = {
   batchSize: integer(1, MOST_ROWS),
-  rows: integer(1),
+  rows: integer(0),
   tokenizer: TOKENIZER,
   signal,
   onProgress: callback,
@@ -86,8 +86,8 @@ export async function evaluate(
   check('evaluate: model', model, instance(MtpModel));
   check('evaluate: rows', rows, instance(PackedRows));
   const options = checkOptions('evaluate', given, EVALUATE_OPTIONS);
-  const { batchSize = 8 } = options;
-  const limit = Math.min(rows.length, options.rows ?? rows.length);
+  const { batchSize = 8, rows: most = 0 } = options;
+  const limit = most === 0 ? rows.length : Math.min(rows.length, most);
   if (rows.heads !== model.numHeads) {
     const problem = `the rows are for ${rows.heads} heads, but the model has ${model.numHeads}`;
     throw new ForetokenError('INVALID_ARGUMENT', `evaluate: ${problem}`);

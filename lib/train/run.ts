@@ -128,10 +128,21 @@ export class Run {
       this.#nextSave = this.#minutesFromNow(RETRY_MINUTES);
       const kept = this.directory?.newest;
       this.warn(
-        `no checkpoint of step ${this.work.step()}: ${error.message}; the run goes on and tries again in a minute; ` +
+        `no checkpoint of step ${this.work.step()}: ${error.message}; the run goes on and tries again after step ` +
+          `${this.#nextSavedStep()}, or in a minute if that is sooner; ` +
           (kept ? `${kept.path} is kept` : 'nothing is saved yet'),
       );
     }
+  }
+
+  /** The step after which the next checkpoint is saved, however short the steps are. */
+  #nextSavedStep(): number {
+    const { work, settings } = this;
+    const evalEvery = work.evaluate ? settings.evalEvery : 0;
+    return Math.min(
+      settings.steps,
+      ...[settings.saveEvery, evalEvery].map((every) => nextDue(work.step(), every)),
+    );
   }
 
   async #evaluate(): Promise<void> {
@@ -169,4 +180,9 @@ export class Run {
 
 function isDue(step: number, every: number): boolean {
   return every > 0 && step % every === 0;
+}
+
+/** The first step after this one that is due; Infinity if none ever is. */
+function nextDue(step: number, every: number): number {
+  return every > 0 ? step + every - (step % every) : Infinity;
 }

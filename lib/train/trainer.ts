@@ -231,7 +231,7 @@ export class Trainer implements Disposable {
   async #evaluate({ signal, onEvaluationProgress }: RunOptions): Promise<Evaluation> {
     const evaluation = await evaluate(this.model, this.#heldOut!, {
       batchSize: this.recipe.batchSize,
-      rows: this.settings.evalRows || undefined,
+      rows: this.settings.evalRows,
       tokenizer: this.#options.tokenizer,
       signal,
       onProgress: onEvaluationProgress,

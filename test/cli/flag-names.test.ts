@@ -22,7 +22,7 @@ function translate(message: string, values: object, code: ErrorCode = 'INVALID_A
 }
 
 it.each<[string, object, string]>([
-  ['samplingOptions: topP must be in 0 … 1, but is 7', { 'top-p': 7 }, '--top-p must be in 0 … 1, but is 7'],
+  ['generate: topP must be in 0 … 1, but is 7', { 'top-p': 7 }, '--top-p must be in 0 … 1, but is 7'],
   ['numHiddenLayers must be positive, but is 0', { layers: 0 }, '--layers must be positive, but is 0'],
   [
     'model: hiddenSize (256) divided by numAttentionHeads (3) must be even',
@@ -30,8 +30,12 @@ it.each<[string, object, string]>([
     '--hidden-size (256) divided by --attention-heads (3) must be even',
   ],
   ['mtp.numHeads must be in 1 … 16, but is 99', { heads: 99 }, '--heads must be in 1 … 16, but is 99'],
-  ['evaluate: rows must be at least 1, but is 0', { rows: 0 }, '--rows must be at least 1, but is 0'],
-  ['Trainer.create: rows must be at least 1, but is 0', { rows: 0 }, '--rows must be at least 1, but is 0'],
+  ['evaluate: rows must be at least 0, but is -1', { rows: -1 }, '--rows must be at least 0, but is -1'],
+  [
+    'Trainer.create: rows must be at least 0, but is -1',
+    { rows: -1 },
+    '--rows must be at least 0, but is -1',
+  ],
   ['openDevice: cuda has no option threads', { threads: 2 }, 'cuda has no option --threads'],
   [
     'speculation: depth must be at most 3',
@@ -48,8 +52,8 @@ it.each<[string, object, string]>([
 });
 
 it.each<[string, object]>([
-  ['samplingOptions: topP must be in 0 … 1, but is 7', {}],
-  ['samplingOptions: topP must be in 0 … 1, but is 7', { 'top-p': 0.5 }],
+  ['generate: topP must be in 0 … 1, but is 7', {}],
+  ['generate: topP must be in 0 … 1, but is 7', { 'top-p': 0.5 }],
   ['evaluate: the rows are for 3 heads, but the model has 4', { rows: 4, heads: 3 }],
   ['/data/rows: not a model', { rows: 4 }],
 ])('leaves unchanged: %s', (message, values) => {

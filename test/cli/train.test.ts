@@ -108,9 +108,15 @@ it('the path of a run means its newest checkpoint, for models and tokenizers; lo
   const none = await runCli(...argv, '-o', temporary.at('none'), '--tokenizer', temporary.path);
   expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('neither a tokenizer.json nor')]);
 
-  expect((await runCli('eval', run, temporary.at('text/one.txt'), '--threads', '1')).code).toBe(0);
+  const evaluation = ['eval', run, temporary.at('text/one.txt'), '--threads', '1'];
+  expect((await runCli(...evaluation)).code).toBe(0);
   expect(status).toHaveBeenLastCalledWith(expect.stringMatching(/^evaluating: (\d+) of \1 rows$/));
   status.mockRestore();
+  const refused = await runCli(...evaluation, '--rows', '-1');
+  expect([refused.code, refused.stderr]).toEqual([
+    1,
+    'foretoken: --rows must be an integer of at least 0, but is -1\n',
+  ]);
 });
 
 it('checks options before it tokenizes text', async () => {

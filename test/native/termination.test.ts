@@ -2,8 +2,6 @@
 // then on Node-API calls fail, also calls that report errors. The process must continue.
 import { prelude, runScript, success } from '../support/scripts';
 
-jest.setTimeout(60_000);
-
 /** Code of a worker until its termination: calls that return, throw, are awaited and reject. */
 const busyWorker = `
   ${prelude}

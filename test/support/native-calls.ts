@@ -109,7 +109,6 @@ export function validCalls(
 
     topK: () => [f(2, 5), 3],
     linearSample: () => [f(2, 3), f(5, 3), f(5), ints(7, 8), 30, 0.5, 42n],
-    samplingOptions: () => sampling().slice(0, 8),
     sampleLogits: () => [f(2, 5), ints(7, 8), ints(1, 2, 3), 2, ...sampling()],
     plantTree: () => [
       ints(4),

@@ -1,8 +1,6 @@
 // Behaviour that needs a process of its own: how the process ends, and several JavaScript environments at once.
 import { prelude, runScript as run, success } from '../support/scripts';
 
-jest.setTimeout(60_000);
-
 test.each([
   ['the script ends', ''],
   ['process.exit', 'process.exit();'],

@@ -109,6 +109,23 @@ test('an addon with sanitizers is built into a separate folder, without GPUs', (
   expect(log).toContain(`-DFORETOKEN_OUTPUT=${package_.at('build/sanitizers/build/Release')}`);
 });
 
+test('a build without CUDA removes the CUDA library of an earlier one, unless its output is another folder', () => {
+  symlinkSync(path.join(root, 'csrc'), package_.at('csrc'));
+  const left = ['libforetoken_cuda.so', 'ptx_dump'].map((name) =>
+    package_.write(`build/Release/${name}`, ''),
+  );
+  const configure = (output: string): void => {
+    const variables = ['-DFORETOKEN_CUDA_ARCHS=none', `-DFORETOKEN_OUTPUT=${package_.at(output)}`];
+    const argv = ['-S', package_.path, '-B', package_.at('build/cmake'), ...variables];
+    const { status, stderr } = spawnSync('cmake', argv, { encoding: 'utf8' });
+    expect([status, stderr]).toEqual([0, '']);
+  };
+  configure('build/arm64');
+  expect(left.filter((file) => existsSync(file))).toEqual(left);
+  configure('build/Release');
+  expect(left.filter((file) => existsSync(file))).toEqual([]);
+});
+
 test('packages have every target that a machine may need', () => {
   const lists = readFileSync(path.join(root, 'CMakeLists.txt'), 'utf8');
   const all = /FORETOKEN_CUDA_ARCHS PROPERTY VALUE "(.*)"/.exec(lists)![1]!.split(',');

@@ -203,6 +203,7 @@ it('evaluates as many rows as given', async () => {
   const rows = new PackedRows(setup.data, { rowLength: LENGTH, heads: 1 });
   const { heads } = await evaluate(model, rows, { rows: 1 });
   expect(heads[0]!.count).toBeLessThanOrEqual(LENGTH);
+  expect(await evaluate(model, rows, { rows: 0 })).toEqual(await evaluate(model, rows));
 });
 
 it('leaves no tensors behind and does not change the model', async () => {
@@ -226,6 +227,9 @@ it('refuses rows for another number of heads and huge batches, and stops when ab
   const right = new PackedRows(setup.data, { rowLength: LENGTH, heads: 3 });
   await expect(evaluate(model, right, { batchSize: 1e9 })).rejects.toEqual(
     foretokenError('INVALID_ARGUMENT', 'evaluate: batchSize must be', '1048576', '1000000000'),
+  );
+  await expect(evaluate(model, right, { rows: -1 })).rejects.toEqual(
+    foretokenError('INVALID_ARGUMENT', 'evaluate: rows must be an integer of at least 0, but is -1'),
   );
   await expect(evaluate(model, right, { signal: AbortSignal.abort() })).rejects.toThrow('aborted');
 });

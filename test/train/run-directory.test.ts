@@ -132,6 +132,26 @@ describe('a file of others in the directory', () => {
   });
 });
 
+it('a log that cannot be opened ends a run with the name of the checkpoint that is kept', async () => {
+  const output = temporary.at('run');
+  const log = join(output, 'foretoken-log.jsonl');
+  temporary.write('run/foretoken-log.jsonl/a-directory', '');
+  {
+    using trainer = await create({ output, steps: 2 });
+    await expect(trainer.run()).rejects.toEqual(
+      foretokenError('FILE_ACCESS', 'step 0', log, 'nothing was saved: begin again'),
+    );
+    rmSync(log, { recursive: true });
+    await trainer.run();
+  }
+  rmSync(log);
+  temporary.write('run/foretoken-log.jsonl/a-directory', '');
+  using resumed = await create({ output, resume: output, steps: 4 });
+  await expect(resumed.run()).rejects.toEqual(
+    foretokenError('FILE_ACCESS', 'step 2', log, `${output}/checkpoint-2 is kept: resume from it`),
+  );
+});
+
 it('removes unfinished files of killed runs', async () => {
   const ours = ['.tmp-checkpoint-5-0123456789ab', '.tmp-foretoken-log.jsonl-0123456789ab'];
   const others = ['.tmp-checkpoint-5-mine', '.tmp-else-0123456789ab'];
@@ -199,7 +219,7 @@ describe('a checkpoint', () => {
   it('that cannot be saved ends the run only if it is the last one', async () => {
     const output = temporary.at('run');
     const warnings: string[] = [];
-    using trainer = await create({ output, saveEvery: 2 });
+    using trainer = await create({ output, steps: 7, saveEvery: 2, evalEvery: 5 });
     const run = trainer.run({
       // A broken link, which can be neither read nor replaced.
       onStep: ({ step }) => {
@@ -209,9 +229,13 @@ describe('a checkpoint', () => {
       onWarning: (message) => warnings.push(message),
     });
     await expect(run).rejects.toEqual(
-      foretokenError('FILE_ACCESS', 'step 6', 'checkpoint-6', 'checkpoint-2 is kept: resume from it'),
+      foretokenError('FILE_ACCESS', 'step 7', 'checkpoint-7', 'checkpoint-2 is kept: resume from it'),
     );
-    expect(warnings).toEqual([expect.stringContaining('tries again in a minute')]);
+    const next = (step: number): unknown =>
+      expect.stringContaining(
+        `the run goes on and tries again after step ${step}, or in a minute if that is`,
+      );
+    expect(warnings).toEqual([next(5), next(6), next(7)]);
   });
 });
 

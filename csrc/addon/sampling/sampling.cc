@@ -65,18 +65,11 @@ napi_value sample_logits(Call& call) {
   return call.handle(std::move(tokens));
 }
 
-// samplingOptions(...sampling): checks the options before any op runs, with the same errors
-napi_value check_sampling_options(Call& call) {
-  sampling_options(call, 0);
-  return call.nothing();
-}
-
 }  // namespace
 
 const Exports kSamplingExports = {
     {"linearSample", linear_sample},
     {"sampleLogits", sample_logits},
-    {"samplingOptions", check_sampling_options},
 };
 
 }  // namespace foretoken

@@ -9,6 +9,7 @@
 
 #include "csrc/core/sampling.h"
 #include "csrc/core/tree.h"
+#include "csrc/cpu/host/access.h"
 #include "csrc/cpu/host/isa.h"
 #include "csrc/cpu/host/measure_rates.h"
 #include "csrc/cpu/sampling/nothing_to_draw.h"
@@ -54,8 +55,12 @@ void CpuBackend::synchronize(Completion done) {
   stream_.enqueue([=, this] { done(errors_.take()); });
 }
 
-void CpuBackend::poison(void* memory, int64_t bytes) {
-  enqueue([=] { std::memset(memory, 0xff, static_cast<size_t>(bytes)); });
+void CpuBackend::poison(void* memory, int64_t bytes, int64_t used) {
+  enqueue([=] {
+    allow_access(memory, bytes);
+    std::memset(memory, 0xff, static_cast<size_t>(bytes));
+    forbid_access(static_cast<char*>(memory) + used, bytes - used);
+  });
 }
 
 struct CpuBackend::CapturedTasks final : CapturedWork {

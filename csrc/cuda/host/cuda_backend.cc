@@ -144,7 +144,7 @@ void CudaBackend::upload(void* out, const void* in, int64_t bytes) {
   });
 }
 
-void CudaBackend::poison(void* memory, int64_t bytes) {
+void CudaBackend::poison(void* memory, int64_t bytes, int64_t) {
   checked("poison", [&] {
     use();
     check(cudaMemsetAsync(memory, 0xff, static_cast<size_t>(bytes), stream_), "cudaMemsetAsync");

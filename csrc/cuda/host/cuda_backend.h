@@ -29,7 +29,7 @@ class CudaBackend final : public Backend {
   void upload(void* out, const void* in, int64_t bytes) override;
   void download(void* out, const void* in, int64_t bytes, Completion done) override;
   void synchronize(Completion done) override;
-  void poison(void* memory, int64_t bytes) override;
+  void poison(void* memory, int64_t bytes, int64_t used) override;
   void begin_capture() override;
   std::shared_ptr<CapturedWork> end_capture() override;
   void replay(std::shared_ptr<CapturedWork> work) override;

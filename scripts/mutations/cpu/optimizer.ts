@@ -45,6 +45,12 @@ export const optimizer: readonly Mutation[] = [
       caught: 'avx512 AdamW on 1 parameters over three steps, and 23 more',
     },
     {
+      name: 'adamw-scale-nan',
+      breaks: 'a step is made with a gradient that is not finite',
+      find: 'if (args.grad_scale && __builtin_isnan(*args.grad_scale)) return;',
+      replace: '',
+    },
+    {
       name: 'clip-eps',
       breaks: 'the norm lacks the 10⁻⁶ that is added to it',
       find: '(norm + 1e-6)',

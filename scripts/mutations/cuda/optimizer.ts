@@ -39,6 +39,12 @@ export const optimizer: readonly Mutation[] = [
       caught: 'cuda-checked AdamW on 1 parameters over three steps, and 7 more',
     },
     {
+      name: 'cuda-adamw-scale-nan',
+      breaks: 'a step is made with a gradient that is not finite',
+      find: 'if (isnan(scale)) return;',
+      replace: '',
+    },
+    {
       name: 'cuda-adamw-last',
       breaks: 'the last parameter after the vectors is skipped',
       find: 'i < args.count; i += threads) adamw_at<1>',

@@ -197,4 +197,4 @@ it('handles a vocabulary of 151936 tokens', async () => {
       );
     }
   }
-}, 60_000);
+});
