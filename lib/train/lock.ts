@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
-import { readFile, rename, rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { isInteger } from '../check';
 import { ForetokenError } from '../errors';
-import { fileAccessError, isJsonObject, makeDirectory, temporaryBeside } from '../files';
+import { fileAccessError, isJsonObject, makeDirectory } from '../files';
 
 /** Hidden, so that file patterns do not pick it up. */
 export const LOCK_NAME = '.foretoken-lock';
@@ -54,8 +55,10 @@ export class DirectoryLock {
     );
     try {
       await makeDirectory(directory);
-      while (!lock.#create()) {
-        await removeIfStale(directory, path);
+      while (!create(path, lock.content)) {
+        const state = await stateOf(path);
+        if (typeof state === 'object') throw held(directory, path, state.owner);
+        if (state === 'stale') await takeOver(path, lock.content);
         // The last owner may have removed an otherwise empty directory together with its lock.
         await makeDirectory(directory);
       }
@@ -78,18 +81,18 @@ export class DirectoryLock {
       // The directory is in use.
     }
   }
+}
 
-  /** Returns false if a lock exists already or the directory has been removed. */
-  #create(): boolean {
-    try {
-      writeFileSync(this.path, this.content, { flag: 'wx' });
-      return true;
-    } catch (error) {
-      if (['EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code!)) return false;
-      // A full disk leaves an empty file.
-      rmSync(this.path, { force: true });
-      throw error;
-    }
+/** Returns false if a lock exists already or the directory has been removed. */
+function create(path: string, content: string): boolean {
+  try {
+    writeFileSync(path, content, { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if (['EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code!)) return false;
+    // A full disk leaves an empty file.
+    rmSync(path, { force: true });
+    throw error;
   }
 }
 
@@ -99,22 +102,31 @@ function missingOf(directory: string): string[] {
   return existsSync(path) || dirname(path) === path ? [] : [path, ...missingOf(dirname(path))];
 }
 
-/** @throws INVALID_ARGUMENT if the owner of the lock lives, or may live */
-async function removeIfStale(directory: string, path: string): Promise<void> {
+/** Returns the owner of a lock, if it lives or may live; otherwise whether there is a lock of a dead one. */
+async function stateOf(path: string): Promise<{ owner: Owner | undefined } | 'stale' | 'none'> {
   const content = read(path);
-  if (content === undefined) return;
+  if (content === undefined) return 'none';
   const owner = parse(content);
-  if (owner ? mayLive(owner) : await isYoung(path)) throw held(directory, path, owner);
-  // Rename before removing, and compare the content: another process may have replaced the stale lock meanwhile.
-  const aside = temporaryBeside(path);
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
+  return (owner ? mayLive(owner) : await isYoung(path)) ? { owner } : 'stale';
+}
+
+/**
+ * Removes a stale lock, unless another process does so at this moment. One process at a time looks at the lock and removes it,
+ * because in between the lock of a new owner could come into its place.
+ */
+async function takeOver(path: string, content: string): Promise<void> {
+  const claim = `${path}-takeover`;
+  if (create(claim, content)) {
+    try {
+      if ((await stateOf(path)) === 'stale') rmSync(path, { force: true });
+    } finally {
+      rmSync(claim, { force: true });
+    }
+  } else if ((await stateOf(claim)) === 'stale') {
+    await takeOver(claim, content);
+  } else {
+    await setTimeout(1);
   }
-  if ((await readFile(aside, 'utf8')) === content) await rm(aside, { force: true });
-  else await rename(aside, path);
 }
 
 function held(directory: string, path: string, owner: Owner | undefined): ForetokenError {

@@ -56,6 +56,14 @@ describe('the lock', () => {
     }
   });
 
+  it('is taken over after a process that took it over died in the middle', async () => {
+    const dead = JSON.stringify({ pid: deadProcess(), host: hostname(), started: null });
+    for (const name of ['.foretoken-lock', '.foretoken-lock-takeover']) temporary.write(`run/${name}`, dead);
+    const lock = await DirectoryLock.acquire(temporary.at('run'));
+    expect(names(temporary.at('run'))).toEqual(['.foretoken-lock']);
+    lock.release();
+  });
+
   it('removes the directories made for it, and no others', async () => {
     temporary.write('mine/.keep', '');
     const path = temporary.at('mine/a/b');
