@@ -13,7 +13,7 @@ export const prelude = `
     native.fill(tensor, value);
     return tensor;
   };
-  /** Queues products; a hundred take far longer than a script, and ten a while, for a script that waits for them. */
+  /** Queues products, by default so many that they take far longer than a script. */
   const work = (device, count = 100) => {
     const x = native.view(fill(device, 1 << 20, 1e-3), 0, [1024, 1024]);
     return Array.from({ length: count }, () => native.linear(x, x));
