@@ -11,7 +11,7 @@ let data: TokenFile;
 beforeEach(async () => (data = await tinyCorpus(temporary.path)));
 afterEach(() => data.close());
 
-const STEPS = 8;
+const STEPS = 5;
 
 /** Returns the mean losses of the heads and the norm of the gradients after each step. */
 async function curve(device: Device, kind: string, dtype?: 'float32' | 'bfloat16'): Promise<number[][]> {
