@@ -20,6 +20,8 @@ export async function runCli(...argv: string[]): Promise<Ended> {
     return { code: await main(argv), ...written };
   } finally {
     for (const spy of spies) spy.mockRestore();
+    // An interrupted command answers signals until its process is gone, which this process is not.
+    for (const name of ['SIGHUP', 'SIGINT', 'SIGTERM']) process.removeAllListeners(name);
   }
 }
 
