@@ -277,9 +277,19 @@ export function checkNumber(what: string, value: number, lowest: number, highest
   return check(what, value, number(lowest, highest));
 }
 
-/** Checks an integer. `what` names it for the message. */
-export function checkInteger(what: string, value: number, lowest: number, highest?: number): number {
-  return check(what, value, integer(lowest, highest));
+/**
+ * Checks an integer. `what` names it for the message.
+ * @param code of the error, for an integer that is no argument but was read from a file, say
+ */
+export function checkInteger(
+  what: string,
+  value: unknown,
+  lowest: number,
+  highest?: number,
+  code?: ErrorCode,
+): number {
+  if (isInteger(value, lowest, highest)) return value;
+  throw refused(what, integer(lowest, highest).allowed, value, code);
 }
 
 /**
@@ -287,8 +297,7 @@ export function checkInteger(what: string, value: number, lowest: number, highes
  * @throws ForetokenError INDEX_OUT_OF_RANGE, worded as that of {@link checkInteger}
  */
 export function checkIndex(where: string, name: string, value: number, length: number): number {
-  if (isInteger(value, 0, length - 1)) return value;
-  throw refused(`${where}: ${name}`, integer(0, length - 1).allowed, value, 'INDEX_OUT_OF_RANGE');
+  return checkInteger(`${where}: ${name}`, value, 0, length - 1, 'INDEX_OUT_OF_RANGE');
 }
 
 /** Makes the error for a choice that is not among `choices`. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { isInteger } from '../check';
+import { checkInteger } from '../check';
 import { ForetokenError } from '../errors';
 import { findModel, OPTIMIZER_NAME, STATE_NAME, writeModelFiles } from '../model/checkpoint';
 import { modelConfig } from '../model/config';
@@ -69,7 +69,7 @@ export async function readState(path: string): Promise<SavedState> {
     fail(`version ${JSON.stringify(state.version)} of the format; this package reads ${VERSION}`);
   }
   for (const name of ['step', 'tokens'] as const) {
-    if (!isInteger(state[name], 0)) fail(`${name} is not a count`);
+    checkInteger(`${file}: ${name}`, state[name], 0, undefined, 'CORRUPT_FILE');
   }
   for (const name of ['order', 'recipe'] as const) if (!isJsonObject(state[name])) fail(`${name} is missing`);
   const recipe = state.recipe as Recipe;

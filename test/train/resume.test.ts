@@ -219,7 +219,8 @@ describe('refuses a damaged checkpoint', () => {
 
   it.each<[string, (state: Record<string, unknown>) => void, string]>([
     ['another version', (state) => (state.version = 2), 'version 2'],
-    ['a step that is none', (state) => (state.step = -1), 'step'],
+    ['a negative step', (state) => (state.step = -1), 'step must be an integer of at least 0, but is -1'],
+    ['no tokens', (state) => delete state.tokens, 'tokens is missing; it must be an integer of at least 0'],
     ['no position', (state) => delete state.order, 'order'],
     ['no recipe', (state) => (state.recipe = {}), 'learningRate'],
   ])('state with %s', async (_, change, part) => {

@@ -1,4 +1,4 @@
-import { checkInteger, isInteger, shaped, type Checker } from '../../check';
+import { checkInteger, shaped, type Checker } from '../../check';
 
 /** Converts text to token ids and back. */
 export interface Tokenizer {
@@ -71,7 +71,7 @@ export function* idsWithText(
   hasText: (id: number) => boolean,
 ): Generator<number, undefined, undefined> {
   for (const id of ids) {
-    if (!isInteger(id, 0)) checkInteger('decode: token id', id, 0);
+    checkInteger('decode: token id', id, 0);
     if (hasText(id)) yield id;
   }
 }
