@@ -28,7 +28,7 @@ export const common: readonly Mutation[] = [
       breaks: 'a tie is rounded up to bfloat16 instead of to even',
       find: '(bits + 0x7fff + ((bits >> 16) & 1)) >> 16',
       replace: '(bits + 0x8000) >> 16',
-      caught: 'casts on avx512 float32 becomes the nearest bfloat16, and 2 more',
+      caught: 'casts on avx512bf16 float32 becomes the nearest bfloat16, and 2 more',
     },
   ]),
 

@@ -49,6 +49,7 @@ export const optimizer: readonly Mutation[] = [
       breaks: 'a step is made with a gradient that is not finite',
       find: 'if (args.grad_scale && __builtin_isnan(*args.grad_scale)) return;',
       replace: '',
+      caught: 'avx512bf16 a scale of NaN leaves 1 parameters and their moments unchanged, and 20 more',
     },
     {
       name: 'clip-eps',

@@ -43,6 +43,7 @@ export const optimizer: readonly Mutation[] = [
       breaks: 'a step is made with a gradient that is not finite',
       find: 'if (isnan(scale)) return;',
       replace: '',
+      caught: 'cuda-checked a scale of NaN leaves 1 parameters and their moments unchanged, and 6 more',
     },
     {
       name: 'cuda-adamw-last',
