@@ -101,7 +101,7 @@ async function fill(model: MtpModel, cache: KvCache): Promise<void> {
     noGrad(() =>
       scope(() => {
         const rows = nextPositions(cache, 64);
-        model.nextTokenHidden(model.trunk(device.tensor(indices(64, 256)), rows), rows);
+        model.states(device.tensor(indices(64, 256)), rows);
         cache.advance([64]);
       }),
     );
@@ -119,7 +119,7 @@ function enqueueStep(model: MtpModel, cache: KvCache, { parents, depths }: TreeP
   const positions = device.tensor(depths.map((depth) => length + depth));
   const tokens = device.tensor(indices(parents.length, 256));
   const rows = { kind: 'cached', cache, tree, positions } as const;
-  const hidden = model.nextTokenHidden(model.trunk(tokens, rows), rows);
+  const { hidden } = model.states(tokens, rows);
   return { ...verifyTree({ hidden, weight: model.unembeddingFor(hidden), tokens, tree }) };
 }
 

@@ -26,11 +26,12 @@ import {
 
 const STEPS = 250;
 
-class GatedHeads implements Heads {
-  /** Heads do not read each other's drafts. They read head 1's output, and only their own row, so they need no KV cache. */
-  readonly chained = false;
-  readonly readHidden = true;
-  readonly readRoot = false;
+/** Heads read head 1's output, but neither each other's drafts nor the token before theirs. */
+const READS = ['hidden'] as const;
+
+class GatedHeads implements Heads<typeof READS> {
+  readonly reads = READS;
+  /** Heads read only their own row: no KV cache. */
   readonly layers = 0;
   readonly #heads: { gate: Linear; norm: RMSNorm }[] = [];
 
@@ -49,9 +50,9 @@ class GatedHeads implements Heads {
     }
   }
 
-  forward(k: number, { hidden }: HeadInputs): HeadOutputs {
+  forward(k: number, { hidden }: HeadInputs<typeof READS>): HeadOutputs {
     const { gate, norm } = this.#heads[k - 2]!;
-    return { hidden: norm.forward(add(hidden!, swiglu(gate.forward(hidden!)))) };
+    return { hidden: norm.forward(add(hidden, swiglu(gate.forward(hidden)))) };
   }
 }
 

@@ -81,7 +81,15 @@ export { RopeTable } from './nn/rope-table';
 export type { CachedRows, Rows, TrainingRows } from './nn/rows';
 
 export { headKindNames, registerHeadKind } from './heads';
-export type { HeadInputs, HeadKind, HeadOutputs, Heads, HeadsContext } from './heads/heads';
+export type {
+  HeadInputs,
+  HeadKind,
+  HeadOutputs,
+  HeadRead,
+  Heads,
+  HeadsContext,
+  HeadSources,
+} from './heads/heads';
 
 export { loadModel, saveModel, type LoadInit } from './model/checkpoint';
 export type { ModelConfig, ModelOptions, ModelType } from './model/config';
@@ -93,7 +101,7 @@ export {
   type HeadLossOptions,
   type TrainingBatch,
 } from './train/loss';
-export { MtpModel, type ModelInit } from './model/model';
+export { MtpModel, type ModelInit, type TrunkOutputs, type TrunkStates } from './model/model';
 export {
   byteTokenizerFiles,
   createTokenizer,

@@ -1,11 +1,11 @@
-import { inputsOf, stateOf } from '../heads/inputs';
-import type { MtpModel } from '../model/model';
+import { inputsOf, reads, stateOf } from '../heads/inputs';
+import type { MtpModel, TrunkStates } from '../model/model';
 import type { KvCache } from '../nn/kv-cache';
 import { reshape, rows } from '../tensor/ops/layers/reshape';
 import { keep, scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
-import type { Drafter, TrunkStates } from './drafter';
-import { gather, lastRow, propose } from './drafting';
+import type { Drafter } from './drafter';
+import { gather, lastRow, mapStates, propose } from './drafting';
 import { nextPositions } from './next-positions';
 
 /** Known open positions that are worth a forward pass of their own before the next draft. */
@@ -35,8 +35,7 @@ export class ChainedDrafter implements Drafter {
 
   commit(states: TrunkStates, path: readonly number[], tokens: Int32Array): void {
     const index = this.model.device.tensor(Int32Array.from(path));
-    const { z, hidden } = gather(states, index, this.model);
-    this.#open.push({ z: keep(z), hidden: keep(hidden) });
+    this.#open.push(mapStates(gather(states, index, this.model), keep));
     this.#tokens.push(...tokens);
     // A long prompt is processed in parts.
     if (this.#tokens.length >= SETTLE + this.depth)
@@ -66,39 +65,38 @@ export class ChainedDrafter implements Drafter {
   /** Closes the first `count` open positions, for which all tokens are known. */
   #settle(count: number): void {
     const states = this.#concatenated();
-    const final = { z: rows(states.z, 0, count), hidden: rows(states.hidden, 0, count) };
+    const final = mapStates(states, (state) => rows(state, 0, count));
     this.#forward(final, this.model.device.tensor(Int32Array.from(this.#tokens)));
     this.#close(count, states);
   }
 
   /** Runs all heads on the states; tokens[i] follows the position of states[i]. */
-  #forward({ z, hidden }: TrunkStates, tokens: Tensor, onHead?: (k: number, out: Tensor) => void): void {
+  #forward(states: TrunkStates, tokens: Tensor, onHead?: (k: number, out: Tensor) => void): void {
     const { heads } = this.model;
-    const count = z.shape[0]!;
+    const count = states.z.shape[0]!;
     const root = rows(tokens, 0, count);
     const positions = nextPositions(this.cache, count);
-    let previous = hidden;
+    let previous = states.hidden;
     for (let k = 2; k <= this.depth + 1; k++) {
-      const inputs = { z, hidden, previous, tokens: rows(tokens, k - 2, count), root, rows: positions };
-      const out = heads.forward(k, inputsOf(heads, inputs));
+      const available = { ...states, previous, tokens: rows(tokens, k - 2, count), root };
+      const out = heads.forward(k, inputsOf(heads, available, positions));
       onHead?.(k, out.hidden);
-      if (k <= this.depth) previous = stateOf(k, out);
+      if (reads(heads, 'previous') && k <= this.depth) previous = stateOf(k, out);
     }
   }
 
   /** Returns the states of all open positions. */
   #concatenated(): TrunkStates {
-    const { device, config, dtype } = this.model;
-    const stack = (name: keyof TrunkStates): Tensor => {
-      const whole = device.empty([this.#tokens.length, config.hiddenSize], dtype);
+    return mapStates(this.#open[0]!, ({ device, shape, dtype }, name) => {
+      const whole = device.empty([this.#tokens.length, shape[1]!], dtype);
       let start = 0;
-      for (const { [name]: piece } of this.#open) {
-        rows(whole, start, piece.shape[0]!).copyFrom(piece);
-        start += piece.shape[0]!;
+      for (const piece of this.#open) {
+        const count = piece[name]!.shape[0]!;
+        rows(whole, start, count).copyFrom(piece[name]!);
+        start += count;
       }
       return whole;
-    };
-    return { z: stack('z'), hidden: stack('hidden') };
+    });
   }
 
   /** Makes the first `final` open positions final; the others stay open. */
@@ -109,16 +107,13 @@ export class ChainedDrafter implements Drafter {
       return keep(open.copyFrom(rows(all, final, left)));
     };
     this.#release();
-    if (left > 0) this.#open = [{ z: rest(states.z), hidden: rest(states.hidden) }];
+    if (left > 0) this.#open = [mapStates(states, rest)];
     this.#tokens = this.#tokens.slice(final);
     this.cache.advance([final]);
   }
 
   #release(): void {
-    for (const { z, hidden } of this.#open) {
-      z.dispose();
-      hidden.dispose();
-    }
+    for (const states of this.#open) for (const state of Object.values(states)) state.dispose();
     this.#open = [];
   }
 

@@ -95,13 +95,12 @@ export class Decoder implements Disposable {
   #read(start: number, count: number): void {
     const tokens = this.model.device.tensor(Int32Array.from(this.#tokens.slice(start, start + count)));
     const rows = nextPositions(this.#cache, count);
-    const z = this.model.trunk(tokens, rows);
-    const hidden = this.model.nextTokenHidden(z, rows);
+    const states = this.model.states(tokens, rows);
     this.#cache.advance([count]);
-    this.#drafter?.see({ z, hidden });
+    this.#drafter?.see(states);
     const path = Array.from({ length: count }, (_, i) => i);
     const following = Int32Array.from(this.#tokens.slice(start + 1, start + count + 1));
-    this.#drafter?.commit({ z, hidden }, path, following);
+    this.#drafter?.commit(states, path, following);
     this.#drawnAt = count - 1;
   }
 

@@ -1,7 +1,5 @@
+import type { TrunkStates } from '../model/model';
 import type { Tensor } from '../tensor/tensor';
-
-/** States of the trunk at the nodes or positions of one forward pass, [count, hiddenSize] each. */
-export type TrunkStates = Record<'z' | 'hidden', Tensor>;
 
 /** Runs heads 2 … depth+1 on committed positions and proposes tokens for the next tree. */
 export interface Drafter extends Disposable {

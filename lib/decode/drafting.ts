@@ -1,10 +1,9 @@
-import type { MtpModel } from '../model/model';
+import type { MtpModel, TrunkStates } from '../model/model';
 import { embedding } from '../tensor/ops/layers/embedding';
 import { rows } from '../tensor/ops/layers/reshape';
 import { linear } from '../tensor/ops/linear/linear';
 import { topK } from '../tensor/ops/sampling/sampling';
 import type { Tensor } from '../tensor/tensor';
-import type { TrunkStates } from './drafter';
 
 /** Returns the likeliest tokens for hidden states [count, hiddenSize]: int32 [count, width]. */
 export function propose(model: MtpModel, hidden: Tensor, width: number): Tensor {
@@ -18,6 +17,12 @@ export function lastRow(x: Tensor): Tensor {
 }
 
 /** Returns the states at these indices, as an embedding looks up rows. */
-export function gather({ z, hidden }: TrunkStates, index: Tensor, { dtype }: MtpModel): TrunkStates {
-  return { z: embedding(index, z, dtype), hidden: embedding(index, hidden, dtype) };
+export function gather(states: TrunkStates, index: Tensor, { dtype }: MtpModel): TrunkStates {
+  return mapStates(states, (state) => embedding(index, state, dtype));
+}
+
+/** Makes new states, each from the state of the same name. */
+export function mapStates(states: TrunkStates, make: (state: Tensor, name: string) => Tensor): TrunkStates {
+  const made = Object.entries(states).map(([name, state]) => [name, make(state, name)] as const);
+  return Object.fromEntries(made) as TrunkStates;
 }

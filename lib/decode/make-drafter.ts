@@ -1,3 +1,4 @@
+import { reads } from '../heads/inputs';
 import type { MtpModel } from '../model/model';
 import { KvCache } from '../nn/kv-cache';
 import { ChainedDrafter } from './chained-drafter';
@@ -17,11 +18,10 @@ export interface DrafterOptions {
 /** Makes the drafter that suits the heads of a model. */
 export function makeDrafter(model: MtpModel, { depth, capacity, inputs }: DrafterOptions): Drafter {
   const { numKeyValueHeads, headDim } = model.config;
-  if (!model.heads.chained && model.heads.layers === 0) return new PositionDrafter(model, depth, inputs);
+  const isChained = reads(model.heads, 'tokens') || reads(model.heads, 'previous');
+  if (!isChained && model.heads.layers === 0) return new PositionDrafter(model, depth, inputs);
   const layers = model.heads.layers * depth;
   const { device, dtype } = model;
   const cache = new KvCache(device, { layers, kvHeads: numKeyValueHeads, headDim, capacity, dtype });
-  return model.heads.chained
-    ? new ChainedDrafter(model, depth, cache)
-    : new IndependentDrafter(model, depth, cache);
+  return isChained ? new ChainedDrafter(model, depth, cache) : new IndependentDrafter(model, depth, cache);
 }

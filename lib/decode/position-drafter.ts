@@ -1,10 +1,10 @@
-import { inputsOf } from '../heads/inputs';
-import type { MtpModel } from '../model/model';
+import { featureLayers, inputsOf } from '../heads/inputs';
+import type { MtpModel, TrunkStates } from '../model/model';
 import type { TrainingRows } from '../nn/rows';
 import { reshape, rows } from '../tensor/ops/layers/reshape';
 import { keep, scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
-import type { Drafter, TrunkStates } from './drafter';
+import type { Drafter } from './drafter';
 import { gather, propose } from './drafting';
 import { MAX_DRAFT_NODES } from './options';
 import type { StepInputs } from './step-inputs';
@@ -22,17 +22,20 @@ export class PositionDrafter implements Drafter {
     readonly depth: number,
     private readonly inputs: StepInputs,
   ) {
-    const shape = [MAX_DRAFT_NODES + 1, model.config.hiddenSize];
-    const zeros = (): Tensor => keep(model.device.zeros(shape, model.dtype));
-    this.#last = { z: zeros(), hidden: zeros() };
+    const { hiddenSize } = model.config;
+    const zeros = (width: number): Tensor =>
+      keep(model.device.zeros([MAX_DRAFT_NODES + 1, width], model.dtype));
+    const layers = featureLayers(model.heads).length;
+    const features = layers > 0 && { features: zeros(layers * hiddenSize) };
+    this.#last = { z: zeros(hiddenSize), hidden: zeros(hiddenSize), ...features };
     const starts = keep(model.device.tensor(Int32Array.of(0)));
     this.#alone = { kind: 'packed', batch: 1, starts, positions: inputs.position };
   }
 
-  see({ z, hidden }: TrunkStates): void {
-    const count = z.shape[0]!;
-    rows(this.#last.z, 0, count).copyFrom(z);
-    rows(this.#last.hidden, 0, count).copyFrom(hidden);
+  see(states: TrunkStates): void {
+    for (const [name, last] of Object.entries(this.#last)) {
+      rows(last, 0, states[name]!.shape[0]!).copyFrom(states[name]!);
+    }
   }
 
   commit(): void {
@@ -48,10 +51,7 @@ export class PositionDrafter implements Drafter {
       const { model, inputs } = this;
       const states = gather(this.#last, inputs.drawnAt, model);
       const stacked = model.device.empty([depth, model.config.hiddenSize], model.dtype);
-      const read = inputsOf(model.heads, {
-        ...{ ...states, previous: null, tokens: null },
-        ...{ root: inputs.root, rows: this.#alone },
-      });
+      const read = inputsOf(model.heads, { ...states, root: inputs.root }, this.#alone);
       for (let k = 2; k <= depth + 1; k++) {
         rows(stacked, k - 2, 1).copyFrom(model.heads.forward(k, read).hidden);
       }
@@ -60,8 +60,7 @@ export class PositionDrafter implements Drafter {
   }
 
   dispose(): void {
-    this.#last.z.dispose();
-    this.#last.hidden.dispose();
+    for (const last of Object.values(this.#last)) last.dispose();
     this.#alone.starts.dispose();
   }
 

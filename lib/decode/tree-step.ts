@@ -1,4 +1,4 @@
-import type { MtpModel } from '../model/model';
+import type { MtpModel, TrunkStates } from '../model/model';
 import type { KvCache } from '../nn/kv-cache';
 import { noGrad } from '../tensor/autograd';
 import { capture, type Capture } from '../tensor/capture';
@@ -6,7 +6,7 @@ import type { SamplingOptions } from '../tensor/ops/sampling/sampling';
 import { plantTree, verifyTree } from '../tensor/ops/sampling/verify-tree';
 import { keep, scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
-import type { Drafter, TrunkStates } from './drafter';
+import type { Drafter } from './drafter';
 import type { StepClock } from './step-clock';
 import { draftWidth, PlanInputs, type StepInputs } from './step-inputs';
 import { ReportBuffer, type StepReport } from './step-report';
@@ -83,9 +83,9 @@ export class TreeStep implements Disposable {
     const { tokens, positions } = this.#plant();
     clock.mark();
     const rows = { kind: 'cached', cache, tree, positions } as const;
-    const z = model.trunk(tokens, rows);
-    const hidden = model.nextTokenHidden(z, rows);
-    drafter?.see({ z, hidden });
+    const states = model.states(tokens, rows);
+    const { hidden } = states;
+    drafter?.see(states);
     clock.mark();
     const verified = verifyTree({
       hidden,
@@ -100,7 +100,7 @@ export class TreeStep implements Disposable {
     cache.compact(tree, verified.path, verified.counts);
     clock.mark();
     this.#report.write(verified);
-    return { z, hidden };
+    return states;
   }
 
   /** Returns tokens and positions of the tree's nodes. */

@@ -12,15 +12,15 @@ interface Module {
   norm: RMSNorm;
 }
 
+const READS = ['previous', 'tokens'] as const;
+
 /**
  * Modules that keep the causal chain: head k reads the state of head k-1 and the token before the one that it predicts.
  * DeepSeek-AI 2024, "DeepSeek-V3 Technical Report", section 2.2; the order of the inputs of eh_proj is that of the released
  * checkpoints.
  */
-class SequentialHeads implements Heads {
-  readonly chained = true;
-  readonly readHidden = true;
-  readonly readRoot = false;
+class SequentialHeads implements Heads<typeof READS> {
+  readonly reads = READS;
   readonly layers = 1;
   readonly #modules: Module[] = [];
 
@@ -34,16 +34,16 @@ class SequentialHeads implements Heads {
         enorm: new RMSNorm(store, `${prefix}enorm`, hiddenSize, rmsNormEps),
         hnorm: new RMSNorm(store, `${prefix}hnorm`, hiddenSize, rmsNormEps),
         project: new Linear(store, prefix, [part], 2 * hiddenSize, { std: config.initStd }),
-        block: new Block(store, `${prefix}layer.`, config, table, k - 2),
+        block: new Block(store, `${prefix}layer.`, config, table),
         norm: new RMSNorm(store, `${prefix}norm`, hiddenSize, rmsNormEps),
       });
     }
   }
 
-  forward(k: number, { previous, tokens, rows }: HeadInputs): HeadOutputs {
+  forward(k: number, { previous, tokens, rows }: HeadInputs<typeof READS>): HeadOutputs {
     const { enorm, hnorm, project, block, norm } = this.#modules[k - 2]!;
-    const embedded = enorm.forward(this.context.embed(tokens!));
-    const state = block.forward(project.forward(concat(embedded, hnorm.forward(previous!))), rows);
+    const embedded = enorm.forward(this.context.embed(tokens));
+    const state = block.forward(project.forward(concat(embedded, hnorm.forward(previous))), rows, k - 2);
     return { hidden: norm.forward(state), state };
   }
 }

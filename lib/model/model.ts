@@ -2,6 +2,7 @@ import { check, checkOptions, integer, type Schema } from '../check';
 import { ForetokenError } from '../errors';
 import { headKind } from '../heads';
 import type { Heads } from '../heads/heads';
+import { checkHeads, featureLayers } from '../heads/inputs';
 import { Block } from '../nn/block';
 import { STORE_OPTIONS } from '../nn/checks';
 import { weightFor } from '../nn/linear';
@@ -12,6 +13,7 @@ import type { Rows } from '../nn/rows';
 import type { ActivationDType } from '../tensor/types';
 import { device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
+import { concat } from '../tensor/ops/layers/elementwise';
 import { embedding } from '../tensor/ops/layers/embedding';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
@@ -24,6 +26,17 @@ export interface ModelInit extends StoreOptions {
 }
 
 const MODEL_INIT: Schema<ModelInit> = { ...STORE_OPTIONS, seed: integer(0) };
+
+/** Outputs of the trunk before its last layer, which belongs to head 1. */
+export interface TrunkOutputs {
+  /** `[rows, hiddenSize]`: the output of the last of these layers. */
+  readonly z: Tensor;
+  /** `[rows, layers · hiddenSize]`: outputs of the layers that the heads read, side by side; null if they read none. */
+  readonly features: Tensor | null;
+}
+
+/** States of the trunk at some rows: `z` and `hidden` [rows, hiddenSize], and `features` if the heads read them. */
+export type TrunkStates = Readonly<Record<'z' | 'hidden', Tensor> & Record<string, Tensor>>;
 
 /**
  * Checks that this device can run a model in `dtype`. With `masters` the device must compute in `dtype`; without, any device can run
@@ -94,20 +107,22 @@ export class MtpModel implements Disposable {
     this.#embedding = store.create([{ name: 'model.embed_tokens.weight', shape }], { std });
     const block = blockConfig(config);
     for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-      this.#layers.push(new Block(store, `model.layers.${layer}.`, block, this.table, layer));
+      this.#layers.push(new Block(store, `model.layers.${layer}.`, block, this.table));
     }
     this.#norm = new RMSNorm(store, 'model.norm', config.hiddenSize, config.rmsNormEps);
     this.unembedding = config.tieWordEmbeddings
       ? this.#embedding
       : store.create([{ name: 'lm_head.weight', shape }], { std });
     store.addWeight(this.unembedding);
-    this.heads = headKind(config.mtp.kind).create({
+    const heads = headKind(config.mtp.kind).create({
       store,
       config: block,
       table: this.table,
       numHeads: config.mtp.numHeads,
+      numHiddenLayers: config.numHiddenLayers,
       embed: (tokens) => this.embed(tokens),
     });
+    this.heads = checkHeads(config.mtp.kind, heads, config.numHiddenLayers);
     inspect?.(store.parameters);
     this.#allocate(init.seed);
   }
@@ -142,18 +157,25 @@ export class MtpModel implements Disposable {
     return embedding(tokens, this.#embedding.operand, this.dtype);
   }
 
-  /** Runs the trunk up to its last layer: tokens int32 [rows] → z [rows, hiddenSize], which all heads share. */
-  trunk(tokens: Tensor, rows: Rows): Tensor {
+  /** Runs the trunk up to its last layer: tokens int32 [rows] → what all heads share. */
+  trunk(tokens: Tensor, rows: Rows): TrunkOutputs {
     return scope(() => {
-      let x = this.embed(tokens);
-      for (const layer of this.#layers.slice(0, -1)) x = layer.forward(x, rows);
-      return x;
+      let z = this.embed(tokens);
+      const outputs = this.#layers.slice(0, -1).map((layer, i) => (z = layer.forward(z, rows, i)));
+      const read = featureLayers(this.heads).map((layer) => outputs[layer]!);
+      return { z, features: read.length > 0 ? read.reduce((some, next) => concat(some, next)) : null };
     });
   }
 
   /** Runs head 1, the trunk's last layer and final norm: z [rows, hiddenSize] → hidden states for the unembedding. */
   nextTokenHidden(z: Tensor, rows: Rows): Tensor {
-    return scope(() => this.#norm.forward(this.#layers.at(-1)!.forward(z, rows)));
+    return scope(() => this.#norm.forward(this.#layers.at(-1)!.forward(z, rows, this.#layers.length - 1)));
+  }
+
+  /** Runs the trunk and head 1: tokens int32 [rows] → all states that heads 2 … n may read. */
+  states(tokens: Tensor, rows: Rows): TrunkStates {
+    const { z, features } = this.trunk(tokens, rows);
+    return { z, hidden: this.nextTokenHidden(z, rows), ...(features && { features }) };
   }
 
   /** Chooses the form of the unembedding for hidden states [rows, hiddenSize]. */

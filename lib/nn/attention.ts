@@ -7,7 +7,7 @@ import { rope } from '../tensor/ops/layers/rope';
 import type { Tensor } from '../tensor/tensor';
 import type { BlockConfig } from './block-config';
 import { Linear } from './linear';
-import { checkBlockConfig, checkPlace, layerIndex } from './checks';
+import { checkBlockConfig, checkPlace } from './checks';
 import { ParameterStore } from './parameters';
 import { RMSNorm } from './rms-norm';
 import { RopeTable } from './rope-table';
@@ -22,17 +22,14 @@ export class Attention {
   readonly #norms: { q: RMSNorm; k: RMSNorm } | null;
   readonly #shape: AttentionShape;
 
-  /** @param layer index of this layer in the KV cache */
   constructor(
     store: ParameterStore,
     prefix: string,
     config: BlockConfig,
     private readonly table: RopeTable,
-    private readonly layer: number,
   ) {
     checkPlace('Attention', store, ParameterStore, prefix);
     check('Attention: table', table, instance(RopeTable));
-    check('Attention: layer', layer, layerIndex);
     const { hiddenSize, heads, kvHeads, headDim, initStd, residualStd } = checkBlockConfig(
       'Attention',
       config,
@@ -67,8 +64,11 @@ export class Attention {
       : null;
   }
 
-  /** x [rows, hiddenSize] → the same shape. */
-  forward(x: Tensor, rows: Rows): Tensor {
+  /**
+   * x [rows, hiddenSize] → the same shape.
+   * @param layer which layer of the KV cache has the keys and values; packed rows have no cache
+   */
+  forward(x: Tensor, rows: Rows, layer: number): Tensor {
     const { heads, kvHeads } = this.#shape;
     const projected = this.#normalized(this.qkv.forward(x));
     const rotated = rope(projected, rows.positions, this.table.tensor, {
@@ -79,8 +79,8 @@ export class Attention {
       return this.out.forward(attention(rotated, rows.starts, rows.batch, this.#shape));
     }
     const { cache, tree } = rows;
-    kvAppend(cache.tensor, this.layer, rotated, tree, heads);
-    return this.out.forward(treeAttention(cache.tensor, this.layer, rotated, tree, this.#shape));
+    kvAppend(cache.tensor, layer, rotated, tree, heads);
+    return this.out.forward(treeAttention(cache.tensor, layer, rotated, tree, this.#shape));
   }
 
   #normalized(qkv: Tensor): Tensor {

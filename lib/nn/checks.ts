@@ -23,9 +23,6 @@ export const size: Checker<number> = integer(1, LARGEST_INT);
 /** Layers of a cache; heads that look at their own row alone need none. */
 export const layerCount: Checker<number> = integer(0, LARGEST_INT);
 
-/** Which layer of a cache. */
-export const layerIndex: Checker<number> = integer(0, LARGEST_INT);
-
 export const STORE_OPTIONS: Schema<StoreOptions> = { dtype: weightDType, masters: boolean };
 
 const finite = number(-Infinity);

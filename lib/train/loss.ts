@@ -23,8 +23,8 @@ import {
 } from '../tensor/ops/loss/linear-cross-entropy';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
-import type { HeadInputs, HeadOutputs, Heads } from '../heads/heads';
-import { inputsOf, needsHidden, stateOf } from '../heads/inputs';
+import type { HeadOutputs, Heads } from '../heads/heads';
+import { inputsOf, needsHidden, reads, stateOf, type Available } from '../heads/inputs';
 import type { TrainingRows } from '../nn/rows';
 import { MtpModel } from '../model/model';
 
@@ -50,10 +50,8 @@ export interface DeviceBatch {
   tokens: Tensor;
   /** int32 [batch · length], one for each head. */
   targets: Tensor[];
-  /** Tokens that head k reads beside the trunk, at index k-1: token t+k-1. Null unless the heads are chained. */
-  inputs: (Tensor | null)[];
-  /** int32 [batch · length]: token t+1. Null unless the heads read it. */
-  root: Tensor | null;
+  /** int32 [batch · length] each: tokens t+1, t+2, … of every position t, as far as the heads read them. */
+  following: Tensor[];
 }
 
 const TRAINING_BATCH = object<TrainingBatch>({
@@ -64,24 +62,18 @@ const TRAINING_BATCH = object<TrainingBatch>({
   targets: required(arrayOf(int32Array)),
 });
 
-const READING_HEADS = shaped<Heads>('the heads of a model', { chained: 'boolean', readRoot: 'boolean' });
+const READING_HEADS = shaped<Heads>('the heads of a model', { reads: 'object' });
 
 /**
  * Uploads a batch.
  * @param heads `model.heads`, which decide which tokens are uploaded for heads
  */
-export function uploadBatch(
-  device: Device,
-  batch: TrainingBatch,
-  heads: Pick<Heads, 'chained' | 'readRoot'>,
-): DeviceBatch {
+export function uploadBatch(device: Device, batch: TrainingBatch, heads: Pick<Heads, 'reads'>): DeviceBatch {
   check('uploadBatch: device', device, deviceChecker);
   check('uploadBatch: batch', batch, TRAINING_BATCH);
-  const { chained, readRoot } = check('uploadBatch: heads', heads, READING_HEADS);
+  check('uploadBatch: heads', heads, READING_HEADS);
+  const mostAhead = reads(heads, 'tokens') ? Infinity : reads(heads, 'root') ? 1 : 0;
   const positions = batch.starts.map((start, i) => (i % batch.length) - start);
-  // Head k reads the target of head k-1. If head k-1 has no target, neither has head k, and any token will do.
-  const tokensAhead = (distance: number): Tensor =>
-    device.tensor(batch.targets[distance - 1]!.map((token) => Math.max(token, 0)));
   return {
     rows: {
       kind: 'packed',
@@ -91,8 +83,11 @@ export function uploadBatch(
     },
     tokens: device.tensor(batch.tokens),
     targets: batch.targets.map((targets) => device.tensor(targets)),
-    inputs: batch.targets.map((_, index) => (chained && index > 0 ? tokensAhead(index) : null)),
-    root: readRoot ? tokensAhead(1) : null,
+    // Head k reads targets of heads before it. If one of these has no target, neither has head k, and any token will do.
+    following: batch.targets
+      .slice(0, -1)
+      .slice(0, mostAhead)
+      .map((targets) => device.tensor(targets.map((token) => Math.max(token, 0)))),
   };
 }
 
@@ -118,7 +113,7 @@ const DEVICE_BATCH = shaped<DeviceBatch>('a batch, as uploadBatch makes it', {
   rows: 'object',
   tokens: 'object',
   targets: 'object',
-  inputs: 'object',
+  following: 'object',
 });
 
 /** Checks the arguments of {@link backwardHeadByHead} and {@link lossAllHeads}. */
@@ -160,10 +155,14 @@ export function backwardHeadByHead(
 ): (HeadLoss | null)[] {
   const options = checkLoss('backwardHeadByHead', model, batch, given);
   return scope(() => {
-    const z = model.trunk(batch.tokens, batch.rows);
-    const dz = z.detach().requireGrad(); // accumulates the gradients of all heads
+    const { z, features } = model.trunk(batch.tokens, batch.rows);
+    // Leaves that accumulate the gradients of all heads.
+    const dz = z.detach().requireGrad();
+    const dFeatures = features?.detach().requireGrad() ?? null;
     const hidden = needsHidden(model.heads) ? model.nextTokenHidden(dz, batch.rows) : null;
     const dHidden = hidden?.detach().requireGrad() ?? null;
+    const shared = { z: dz, hidden: dHidden, features: dFeatures };
+    const passesState = reads(model.heads, 'previous');
     const losses: (HeadLoss | null)[] = batch.targets.map(() => null);
     const learn = (k: number, of: Tensor, more: readonly (readonly [Tensor, Tensor])[] = []): void => {
       const { hiddenGrad, ...loss } = linearCrossEntropyWithGrad(
@@ -180,16 +179,12 @@ export function backwardHeadByHead(
       scope(() => (learn(1, dHidden ?? model.nextTokenHidden(dz, batch.rows)), losses[0]));
     }
     const last = options.weights.findLastIndex((weight) => weight !== 0) + 1;
-    const previous = chainedStates(model, batch, dz, dHidden, last);
-    // From the last head to the second, because a chained head passes a gradient to the head before it.
+    const previous = passesState ? statesBetween(model, batch, shared, last) : [];
+    // From the last head to the second, because a head that reads a state passes a gradient to the head before it.
     for (let k = last; k >= 2; k--) {
-      if (options.weights[k - 1] === 0 && !model.heads.chained) continue;
+      if (options.weights[k - 1] === 0 && !passesState) continue;
       scope(() => {
-        const out = forwardHead(k, model, batch, {
-          z: dz,
-          hidden: dHidden,
-          previous: previous[k - 1] ?? dHidden,
-        });
+        const out = forwardHead(k, model, batch, { ...shared, previous: previous[k - 1] ?? dHidden });
         const gradOfState = previous[k]?.grad;
         const more = gradOfState ? [[stateOf(k, out), gradOfState] as const] : [];
         if (options.weights[k - 1] === 0) backwardTakingOver(more);
@@ -199,7 +194,8 @@ export function backwardHeadByHead(
       });
     }
     if (dHidden?.grad) backwardTakingOver([[hidden!, dHidden.grad]]);
-    if (dz.grad) backwardTakingOver([[z, dz.grad]]);
+    const roots = [[z, dz.grad] as const, [features, dFeatures?.grad] as const];
+    backwardTakingOver(roots.flatMap(([output, grad]) => (output && grad ? [[output, grad]] : [])));
     return losses;
   });
 }
@@ -208,29 +204,28 @@ export function backwardHeadByHead(
 function forwardHead(
   k: number,
   { heads }: MtpModel,
-  { inputs, root, rows }: DeviceBatch,
-  states: Pick<HeadInputs, 'z' | 'hidden' | 'previous'>,
+  { following, rows }: DeviceBatch,
+  states: Available,
 ): HeadOutputs {
-  return heads.forward(k, inputsOf(heads, { ...states, tokens: inputs[k - 1]!, root, rows }));
+  const available = { ...states, tokens: following[k - 2], root: following[0] };
+  return heads.forward(k, inputsOf(heads, available, rows));
 }
 
 /**
- * Returns the state of each chained head k at index k, as leaves that accumulate gradients; empty for heads that are not
- * chained. Only these states are kept: a head's activations are computed again when it learns.
+ * Returns the state of each head k before the last at index k, as leaves that accumulate gradients. Only these states are kept: a
+ * head's activations are computed again when it learns.
  */
-function chainedStates(
+function statesBetween(
   model: MtpModel,
   batch: DeviceBatch,
-  z: Tensor,
-  hidden: Tensor | null,
+  shared: Available,
   last: number,
 ): (Tensor | undefined)[] {
   const states: (Tensor | undefined)[] = [];
-  if (!model.heads.chained) return states;
   for (let k = 2; k < last; k++) {
-    const previous = states[k - 1] ?? hidden;
+    const previous = states[k - 1] ?? shared.hidden;
     const state = noGrad(() =>
-      scope(() => stateOf(k, forwardHead(k, model, batch, { z, hidden, previous }))),
+      scope(() => stateOf(k, forwardHead(k, model, batch, { ...shared, previous }))),
     );
     states[k] = state.requireGrad();
   }
@@ -244,15 +239,16 @@ export function lossAllHeads(
   given: HeadLossOptions,
 ): (HeadLoss | null)[] {
   const options = checkLoss('lossAllHeads', model, batch, given);
-  const z = model.trunk(batch.tokens, batch.rows);
-  const hidden = model.nextTokenHidden(z, batch.rows);
+  const outputs = model.trunk(batch.tokens, batch.rows);
+  const hidden = model.nextTokenHidden(outputs.z, batch.rows);
   let previous = hidden;
   return batch.targets.map((targets, index) => {
     let of = hidden;
     if (index > 0) {
-      const out = forwardHead(index + 1, model, batch, { z, hidden, previous });
+      const out = forwardHead(index + 1, model, batch, { ...outputs, hidden, previous });
       of = out.hidden;
-      if (model.heads.chained && index + 1 < batch.targets.length) previous = stateOf(index + 1, out);
+      const isLast = index + 1 === batch.targets.length;
+      if (reads(model.heads, 'previous') && !isLast) previous = stateOf(index + 1, out);
     }
     const weight = options.weights[index]!;
     if (weight === 0) return null;

@@ -1,12 +1,12 @@
 // Heads get the same inputs in drafting as in training, so they draft what they have learnt to predict.
 import { Decoder } from '../../lib/decode/decoder';
-import type { TrunkStates } from '../../lib/decode/drafter';
+import { mapStates } from '../../lib/decode/drafting';
 import { makeDrafter } from '../../lib/decode/make-drafter';
 import { StepInputs } from '../../lib/decode/step-inputs';
 import { chain } from '../../lib/decode/tree';
 import { registerHeadKind } from '../../lib/heads';
-import type { HeadInputs, HeadOutputs, Heads, HeadsContext } from '../../lib/heads/heads';
-import { MtpModel } from '../../lib/model/model';
+import type { HeadInputs, HeadOutputs, HeadRead, Heads, HeadsContext } from '../../lib/heads/heads';
+import { MtpModel, type TrunkStates } from '../../lib/model/model';
 import { Block } from '../../lib/nn/block';
 import { Linear } from '../../lib/nn/linear';
 import { RMSNorm } from '../../lib/nn/rms-norm';
@@ -22,10 +22,10 @@ import { foretokenError } from '../support/errors';
 import { Random } from '../support/random';
 import { tinyModel } from '../support/training';
 
-type Flags = Pick<Heads, 'chained' | 'readHidden' | 'readRoot' | 'layers'>;
+type Declared = Pick<Heads, 'reads' | 'layers'>;
 
-/** Inputs that were null in any call. */
-const nulls = new Set<string>();
+/** The names of the inputs in all calls. */
+const given = new Set<string>();
 /** The last hidden states of each head. */
 let outputs = new Map<number, Tensor>();
 
@@ -36,41 +36,44 @@ function forget(): void {
 
 /** Heads that sum all their inputs, positions included, each multiplied by its own matrix. */
 class CuriousHeads implements Heads {
-  readonly chained: boolean;
-  readonly readHidden: boolean;
-  readonly readRoot: boolean;
+  readonly reads: readonly HeadRead[];
   readonly layers: number;
   readonly #heads: { projections: Linear[]; block: Block | undefined; norm: RMSNorm }[] = [];
 
   constructor(
-    { chained, readHidden, readRoot, layers }: Flags,
+    { reads, layers }: Declared,
     private readonly context: HeadsContext,
   ) {
-    [this.chained, this.readHidden, this.readRoot, this.layers] = [chained, readHidden, readRoot, layers];
+    [this.reads, this.layers] = [reads, layers];
     const { store, config, table, numHeads } = context;
     for (let k = 2; k <= numHeads; k++) {
       const prefix = `mtp.heads.${k}.`;
-      const projections = ['z', 'hidden', 'previous', 'tokens', 'root', 'positions'].map(
-        (name) =>
-          new Linear(store, prefix, [{ name, rows: config.hiddenSize }], config.hiddenSize, { std: 0.5 }),
+      const layersRead = reads.map((read) => (typeof read === 'object' ? read.features.length : 1));
+      const projections = [1, ...layersRead].map(
+        (width, i) =>
+          new Linear(
+            ...([store, prefix, [{ name: `input${i}`, rows: config.hiddenSize }]] as const),
+            ...([width * config.hiddenSize, { std: 0.5 }] as const),
+          ),
       );
-      const block = layers === 1 ? new Block(store, `${prefix}layer.`, config, table, k - 2) : undefined;
+      const block = layers === 1 ? new Block(store, `${prefix}layer.`, config, table) : undefined;
       const norm = new RMSNorm(store, `${prefix}norm`, config.hiddenSize, config.rmsNormEps);
       this.#heads.push({ projections, block, norm });
     }
   }
 
-  forward(k: number, { z, hidden, previous, tokens, root, rows }: HeadInputs): HeadOutputs {
-    const embed = (ids: Tensor | null): Tensor | null => ids && this.context.embed(ids);
-    const inputs = Object.entries({ z, hidden, previous, tokens: embed(tokens), root: embed(root) });
-    for (const [name, input] of inputs) if (!input) nulls.add(name);
+  forward(k: number, inputs: HeadInputs): HeadOutputs {
+    for (const [name, input] of Object.entries(inputs)) given.add(input ? name : `${name} ${String(input)}`);
+    const { rows } = inputs;
     const { projections, block, norm } = this.#heads[k - 2]!;
-    let state = projections[5]!.forward(this.context.embed(rows.positions));
-    inputs.forEach(([, input], i) => {
-      if (input) state = add(state, projections[i]!.forward(input));
+    let state = projections[0]!.forward(this.context.embed(rows.positions));
+    this.reads.forEach((read, i) => {
+      const input = inputs[typeof read === 'object' ? 'features' : read];
+      const states = input.dtype === 'int32' ? this.context.embed(input) : input;
+      state = add(state, projections[i + 1]!.forward(states));
     });
     state = silu(state);
-    if (block) state = block.forward(state, rows);
+    if (block) state = block.forward(state, rows, k - 2);
     const out = norm.forward(state);
     outputs.get(k)?.dispose();
     outputs.set(k, keep(out.detach()));
@@ -78,19 +81,21 @@ class CuriousHeads implements Heads {
   }
 }
 
-const kinds: Flags[] = [
-  { chained: true, readHidden: false, readRoot: false, layers: 0 },
-  { chained: true, readHidden: false, readRoot: true, layers: 1 },
-  { chained: true, readHidden: true, readRoot: true, layers: 0 },
-  { chained: true, readHidden: true, readRoot: false, layers: 1 },
-  { chained: false, readHidden: true, readRoot: true, layers: 0 },
-  { chained: false, readHidden: false, readRoot: false, layers: 0 },
-  { chained: false, readHidden: true, readRoot: true, layers: 1 },
-  { chained: false, readHidden: false, readRoot: false, layers: 1 },
+const kinds: Declared[] = [
+  { reads: ['z', 'previous', 'tokens'], layers: 0 },
+  { reads: ['z', 'previous', 'tokens', 'root'], layers: 1 },
+  { reads: ['hidden', 'previous', 'tokens', 'root'], layers: 0 },
+  { reads: ['previous', 'tokens', { features: [1, 0] }], layers: 1 },
+  { reads: ['tokens', 'hidden'], layers: 1 },
+  { reads: ['previous', 'root'], layers: 1 },
+  { reads: ['z', 'hidden', 'root'], layers: 0 },
+  { reads: [{ features: [0, 1] }], layers: 0 },
+  { reads: ['z', 'hidden', 'root'], layers: 1 },
+  { reads: ['z'], layers: 1 },
 ];
-const nameOf = (flags: Flags): string => `curious ${Object.values(flags).join(' ')}`;
-for (const flags of kinds) {
-  registerHeadKind({ kind: nameOf(flags), create: (context) => new CuriousHeads(flags, context) });
+const nameOf = (declared: Declared): string => `curious ${JSON.stringify(declared)}`;
+for (const declared of kinds) {
+  registerHeadKind({ kind: nameOf(declared), create: (context) => new CuriousHeads(declared, context) });
 }
 
 const numHeads = 4;
@@ -100,7 +105,7 @@ beforeEach(() => (device = openDevice('cpu', { threads: 1, poison: true })));
 afterEach(() => device.dispose());
 
 function makeModel(kind: string): MtpModel {
-  const sizes = { ...tinyModel(kind, numHeads), vocabSize, maxPositionEmbeddings: 100 };
+  const sizes = { ...tinyModel(kind, numHeads), vocabSize, numHiddenLayers: 3, maxPositionEmbeddings: 100 };
   const model = new MtpModel(device, { ...sizes, initializerRange: 0.4 }, { seed: 2 });
   model.parameters.allocateGradients();
   return model;
@@ -145,28 +150,21 @@ async function predictions(
   return drafts;
 }
 
-/** z and hidden at every position of a text except the last. */
+/** The states at every position of a text except the last. */
 function trunkStates(model: MtpModel, text: readonly number[]): TrunkStates {
   const { tokens, rows } = uploadBatch(device, batchOf(text, []), model.heads);
-  const z = model.trunk(tokens, rows);
-  return { z, hidden: model.nextTokenHidden(z, rows) };
+  return model.states(tokens, rows);
 }
 
-const documented = ({ chained, readHidden, readRoot }: Flags): string[] => [
-  ...(readHidden ? [] : ['hidden']),
-  ...(chained ? [] : ['previous', 'tokens']),
-  ...(readRoot ? [] : ['root']),
-];
-
-describe.each(kinds)('heads with %j', (flags) => {
-  beforeEach(() => nulls.clear());
+describe.each(kinds)('heads with %j', (declared) => {
+  beforeEach(() => given.clear());
   afterEach(forget);
 
   it.each([
     ['backwardHeadByHead', backwardHeadByHead],
     ['lossAllHeads', lossAllHeads],
   ])('draft what they predict in %s', async (_, loss) => {
-    using model = makeModel(nameOf(flags));
+    using model = makeModel(nameOf(declared));
     const random = new Random(3);
     const text = Array.from({ length: 90 }, () => random.integer(vocabSize));
     model.table.reserve(text.length);
@@ -194,7 +192,7 @@ describe.each(kinds)('heads with %j', (flags) => {
           const order = Int32Array.from({ length: stride * count }, (_, i) => start + Math.floor(i / stride));
           if (stride === 2) for (let i = 1; i < order.length; i += 2) order[i] = 0;
           const index = device.tensor(order);
-          const rows = { z: embedding(index, states.z), hidden: embedding(index, states.hidden) };
+          const rows = mapStates(states, (state) => embedding(index, state));
           drafter.see(rows);
           drafter.commit(rows, path, Int32Array.from(text.slice(start + 1, length + 1)));
           return drafts ? drafter.draft(numHeads - 1, 2) : null;
@@ -210,13 +208,13 @@ describe.each(kinds)('heads with %j', (flags) => {
         await predictions(model, text.slice(0, length + 1), loss),
       ]);
     }
-    states.z.dispose();
-    states.hidden.dispose();
-    expect([...nulls].sort()).toEqual(documented(flags).sort());
+    for (const state of Object.values(states)) state.dispose();
+    const names = declared.reads.map((read) => (typeof read === 'object' ? 'features' : read));
+    expect([...given].sort()).toEqual([...names, 'rows'].sort());
   });
 
   it('draft while decoding what they predict in training', async () => {
-    using model = makeModel(nameOf(flags));
+    using model = makeModel(nameOf(declared));
     const sampling = fillSampling('test', {}, vocabSize);
     using decoder = new Decoder(model, { sampling, maxDepth: numHeads - 1, capacity: 100 });
     const known = [5, 80, 3];
@@ -238,15 +236,14 @@ describe.each(kinds)('heads with %j', (flags) => {
   });
 });
 
-it('an error names the chained head that returns no state', () => {
-  const flags = kinds[0]!;
+it('an error names the head that returns no state although the next head reads it', () => {
   registerHeadKind({
     kind: 'stateless',
     create: (context) => {
-      const heads = new CuriousHeads(flags, context);
-      const { layers, chained, readHidden, readRoot } = heads;
+      const heads = new CuriousHeads(kinds[0]!, context);
+      const { layers, reads } = heads;
       const forward: Heads['forward'] = (k, inputs) => ({ hidden: heads.forward(k, inputs).hidden });
-      return { layers, chained, readHidden, readRoot, forward };
+      return { layers, reads, forward };
     },
   });
   using model = makeModel('stateless');

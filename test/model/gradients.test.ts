@@ -8,18 +8,18 @@ import { Linear } from '../../lib/nn/linear';
 import { RMSNorm } from '../../lib/nn/rms-norm';
 import { noGrad } from '../../lib/tensor/autograd';
 import { openDevice, type Device } from '../../lib/tensor/device';
-import { add } from '../../lib/tensor/ops/layers/elementwise';
+import { add, concat } from '../../lib/tensor/ops/layers/elementwise';
 import { scope } from '../../lib/tensor/scope';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { openTarget, targets } from '../support/devices';
 import { Random } from '../support/random';
 import { gradientsOf, randomBatch, relativeError, tinyModel } from '../support/training';
 
+const ADDED = ['hidden'] as const;
+
 /** Adds a linear layer of head 1's output to that output. */
-class AddedHeads implements Heads {
-  readonly chained = false;
-  readonly readHidden = true;
-  readonly readRoot = false;
+class AddedHeads implements Heads<typeof ADDED> {
+  readonly reads = ADDED;
   readonly layers = 0;
   readonly #heads: { project: Linear; norm: RMSNorm }[] = [];
 
@@ -34,12 +34,42 @@ class AddedHeads implements Heads {
     }
   }
 
-  forward(k: number, { hidden }: HeadInputs): HeadOutputs {
+  forward(k: number, { hidden }: HeadInputs<typeof ADDED>): HeadOutputs {
     const { project, norm } = this.#heads[k - 2]!;
-    return { hidden: norm.forward(add(hidden!, project.forward(hidden!))) };
+    return { hidden: norm.forward(add(hidden, project.forward(hidden))) };
   }
 }
 registerHeadKind({ kind: 'added', create: (context) => new AddedHeads(context) });
+
+// Layer 1 of three is the one whose output is z.
+const DEEP = ['previous', 'tokens', { features: [1, 0] }] as const;
+
+/** Adds a linear layer of features and the token before to the state of the head before. */
+class DeepHeads implements Heads<typeof DEEP> {
+  readonly reads = DEEP;
+  readonly layers = 0;
+  readonly #heads: { project: Linear; norm: RMSNorm }[] = [];
+
+  constructor(private readonly context: HeadsContext) {
+    const { store, config, numHeads } = context;
+    const { hiddenSize, rmsNormEps, initStd: std } = config;
+    for (let k = 2; k <= numHeads; k++) {
+      const prefix = `mtp.heads.${k}.`;
+      this.#heads.push({
+        project: new Linear(store, prefix, [{ name: 'proj', rows: hiddenSize }], 3 * hiddenSize, { std }),
+        norm: new RMSNorm(store, `${prefix}norm`, hiddenSize, rmsNormEps),
+      });
+    }
+  }
+
+  forward(k: number, { previous, tokens, features }: HeadInputs<typeof DEEP>): HeadOutputs {
+    const { project, norm } = this.#heads[k - 2]!;
+    const read = concat(features, this.context.embed(tokens));
+    const state = add(previous, project.forward(read));
+    return { hidden: norm.forward(state), state };
+  }
+}
+registerHeadKind({ kind: 'deep', create: (context) => new DeepHeads(context) });
 
 const vocab = 23;
 const headWeights = [1, 0.5, 0.7];
@@ -50,7 +80,11 @@ const models: (Partial<ModelOptions> & { modelType: ModelType })[] = [
   { modelType: 'qwen3' },
 ];
 const cases = models.flatMap((model) =>
-  ['parallel', 'medusa', 'rooted', 'sequential', 'added'].map((kind) => ({ ...model, kind })),
+  ['parallel', 'medusa', 'rooted', 'sequential', 'added', 'deep'].map((kind) => ({
+    ...model,
+    kind,
+    numHiddenLayers: kind === 'deep' ? 3 : 2,
+  })),
 );
 type Case = (typeof cases)[number];
 

@@ -238,12 +238,12 @@ export function publicCalls({
     },
     Attention: {
       call: made(foretoken.Attention),
-      args: { store, prefix: 'a.', config: block, table: table(), layer: 0 },
+      args: { store, prefix: 'a.', config: block, table: table() },
       options: 'config',
     },
     Block: {
       call: made(foretoken.Block),
-      args: { store, prefix: 'b.', config: block, table: table(), layer: 0 },
+      args: { store, prefix: 'b.', config: block, table: table() },
       options: 'config',
     },
     KvCache: {

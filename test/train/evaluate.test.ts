@@ -1,3 +1,4 @@
+import { inputsOf } from '../../lib/heads/inputs';
 import { MtpModel } from '../../lib/model/model';
 import { uploadBatch } from '../../lib/train/loss';
 import { native } from '../../lib/native/load';
@@ -32,21 +33,14 @@ async function logitsOf(model: MtpModel, rows: PackedRows, row: number): Promise
   const hiddens = noGrad(() =>
     scope((): Tensor[] => {
       const onDevice = uploadBatch(setup.device, { ...batch, batch: 1, length: LENGTH }, model.heads);
-      const z = model.trunk(onDevice.tokens, onDevice.rows);
-      const hidden = model.nextTokenHidden(z, onDevice.rows);
-      const all = [hidden];
-      let previous = hidden;
+      const states = model.states(onDevice.tokens, onDevice.rows);
+      const { following } = onDevice;
+      const all = [states.hidden];
+      let previous = states.hidden;
       for (let k = 2; k <= model.numHeads; k++) {
-        const tokens = onDevice.inputs[k - 1]!;
-        const out = model.heads.forward(k, {
-          z,
-          hidden,
-          previous,
-          tokens,
-          root: onDevice.root,
-          rows: onDevice.rows,
-        });
-        previous = out.state ?? hidden;
+        const available = { ...states, previous, tokens: following[k - 2], root: following[0] };
+        const out = model.heads.forward(k, inputsOf(model.heads, available, onDevice.rows));
+        previous = out.state ?? states.hidden;
         all.push(out.hidden);
       }
       return all;
