@@ -42,34 +42,52 @@ void Call::fail(ErrorCode code, const char* format, ...) const {
   throw make_error(code, "%s: %s", op_, text);
 }
 
-Napi::Value Call::value(size_t index) const {
-  return index < count_ ? Napi::Value(env_, arguments_[index]) : env_.Undefined();
+Napi::Value Call::peek() const { return next_ < count_ ? Napi::Value(env_, arguments_[next_]) : env_.Undefined(); }
+
+Napi::Value Call::value() {
+  const Napi::Value next = peek();
+  ++next_;
+  return next;
 }
 
-bool Call::present(size_t index) const {
-  const Napi::Value given = value(index);
-  if (given.IsUndefined() || given.IsNull()) return false;
-  return !given.IsNumber() || given.As<Napi::Number>().DoubleValue() != 0;
+bool Call::given() {
+  const bool is_given = !peek().IsUndefined();
+  if (!is_given) ++next_;
+  return is_given;
 }
 
-double Call::number(size_t index, const char* name) const {
+bool Call::present() {
+  const Napi::Value next = peek();
+  const bool is_zero = next.IsNumber() && next.As<Napi::Number>().DoubleValue() == 0;
+  const bool is_present = !next.IsUndefined() && !next.IsNull() && !is_zero;
+  if (!is_present) ++next_;
+  return is_present;
+}
+
+void Call::check_all_read() const {
+  if (next_ >= count_) return;
+  fail(ErrorCode::kInternal, "%zu arguments were given, but %zu are read", count_, next_);
+}
+
+double Call::number(const char* name) {
+  const Napi::Value given = value();
   double number;
-  if (index >= count_ || napi_get_value_double(env_, arguments_[index], &number) != napi_ok) {
-    fail(ErrorCode::kInvalidArgument, "%s must be a number, but is %s", name, kind_of(value(index)));
+  if (napi_get_value_double(env_, given, &number) != napi_ok) {
+    fail(ErrorCode::kInvalidArgument, "%s must be a number, but is %s", name, kind_of(given));
   }
   return number;
 }
 
-float Call::finite(size_t index, const char* name) const {
-  const double given = number(index, name);
+float Call::finite(const char* name) {
+  const double given = number(name);
   if (!std::isfinite(given) || std::fabs(given) > 3.4028234663852886e38) {
     fail(ErrorCode::kInvalidArgument, "%s must be a finite number, but is %g", name, given);
   }
   return static_cast<float>(given);
 }
 
-float Call::ranged(size_t index, const char* name, float lowest, float highest) const {
-  const float given = finite(index, name);
+float Call::ranged(const char* name, float lowest, float highest) {
+  const float given = finite(name);
   if (given < lowest || given > highest) {
     fail(ErrorCode::kInvalidArgument, "%s must be in %g … %g, but is %g", name, static_cast<double>(lowest),
          static_cast<double>(highest), static_cast<double>(given));
@@ -77,8 +95,8 @@ float Call::ranged(size_t index, const char* name, float lowest, float highest) 
   return given;
 }
 
-int64_t Call::integer(size_t index, const char* name, int64_t lowest, int64_t highest) const {
-  const double given = number(index, name);
+int64_t Call::integer(const char* name, int64_t lowest, int64_t highest) {
+  const double given = number(name);
   constexpr double kExact = 9007199254740992.0;  // 2^53
   if (!(given >= -kExact && given <= kExact) || given != std::floor(given)) {
     fail(ErrorCode::kInvalidArgument, "%s must be an integer, but is %g", name, given);
@@ -94,31 +112,32 @@ int64_t Call::integer(size_t index, const char* name, int64_t lowest, int64_t hi
   return integer;
 }
 
-bool Call::boolean(size_t index, const char* name) const {
-  const Napi::Value given = value(index);
+bool Call::boolean(const char* name) {
+  const Napi::Value given = value();
   if (!given.IsBoolean()) fail(ErrorCode::kInvalidArgument, "%s must be a boolean, but is %s", name, kind_of(given));
   return given.As<Napi::Boolean>().Value();
 }
 
-std::string Call::string(size_t index, const char* name) const {
-  const Napi::Value given = value(index);
+std::string Call::string(const char* name) {
+  const Napi::Value given = value();
   if (!given.IsString()) fail(ErrorCode::kInvalidArgument, "%s must be a string, but is %s", name, kind_of(given));
   return given.As<Napi::String>().Utf8Value();
 }
 
-uint64_t Call::seed(size_t index, const char* name) const {
-  const Napi::Value given = value(index);
+uint64_t Call::seed(const char* name) {
+  const Napi::Value given = peek();
   if (given.IsBigInt()) {
+    ++next_;
     bool lossless = false;
     const uint64_t bits = given.As<Napi::BigInt>().Uint64Value(&lossless);
     if (lossless) return bits;
     fail(ErrorCode::kInvalidArgument, "%s must be in 0 … 2^64-1", name);
   }
-  return static_cast<uint64_t>(integer(index, name, 0));
+  return static_cast<uint64_t>(integer(name, 0));
 }
 
-Shape Call::shape(size_t index, const char* name) const {
-  const Napi::Value given = value(index);
+Shape Call::shape(const char* name) {
+  const Napi::Value given = value();
   if (!given.IsArray()) {
     fail(ErrorCode::kInvalidArgument, "%s must be an array of dimensions, but is %s", name, kind_of(given));
   }
@@ -142,27 +161,27 @@ Shape Call::shape(size_t index, const char* name) const {
   return shape;
 }
 
-DType Call::dtype(size_t index, const char* name) const {
-  const std::string given = string(index, name);
+DType Call::dtype(const char* name) {
+  const std::string given = string(name);
   for (const DType dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16, DType::kInt32}) {
     if (given == name_of(dtype)) return dtype;
   }
   fail(ErrorCode::kInvalidArgument, "%s must be float32, bfloat16, float16 or int32, but is %s", name, given.c_str());
 }
 
-DType Call::dot_dtype(size_t index, const char* name) const {
-  const std::string given = string(index, name);
+DType Call::dot_dtype(const char* name) {
+  const std::string given = string(name);
   for (const DType dtype : {DType::kBFloat16, DType::kInt8}) {
     if (given == name_of(dtype)) return dtype;
   }
   fail(ErrorCode::kInvalidArgument, "%s must be bfloat16 or int8, but is %s", name, given.c_str());
 }
 
-Tensor& Call::tensor(size_t index, const char* name) {
-  if (!value(index).IsNumber()) {
-    fail(ErrorCode::kInvalidArgument, "%s must be a tensor, but is %s", name, kind_of(value(index)));
+Tensor& Call::tensor(const char* name) {
+  if (!peek().IsNumber()) {
+    fail(ErrorCode::kInvalidArgument, "%s must be a tensor, but is %s", name, kind_of(peek()));
   }
-  const int64_t handle = integer(index, name);
+  const int64_t handle = integer(name);
   Tensor* const tensor = environment_.tensors.find(handle);
   if (tensor == nullptr) fail(ErrorCode::kInvalidHandle, "%s was disposed or is not a tensor", name);
   if (device_ == nullptr) {
@@ -174,16 +193,16 @@ Tensor& Call::tensor(size_t index, const char* name) {
   return *tensor;
 }
 
-Tensor& Call::row_major(size_t index, const char* name) {
-  Tensor& found = tensor(index, name);
+Tensor& Call::row_major(const char* name) {
+  Tensor& found = tensor(name);
   if (found.layout != Layout::kRowMajor) {
     fail(ErrorCode::kUnsupported, "%s is a packed weight, but must not be packed", name);
   }
   return found;
 }
 
-Tensor& Call::float32(size_t index, const char* name) {
-  Tensor& found = row_major(index, name);
+Tensor& Call::float32(const char* name) {
+  Tensor& found = row_major(name);
   if (found.dtype != DType::kFloat32) {
     fail(ErrorCode::kDTypeMismatch, "%s must be float32, but is %s", name, name_of(found.dtype));
   }
@@ -197,8 +216,8 @@ void Call::check_computes_in(DType dtype, const char* name) const {
        backend.kind());
 }
 
-Tensor& Call::any_activations(size_t index, const char* name) {
-  Tensor& found = row_major(index, name);
+Tensor& Call::any_activations(const char* name) {
+  Tensor& found = row_major(name);
   if (found.dtype != DType::kFloat32 && found.dtype != DType::kBFloat16) {
     fail(ErrorCode::kDTypeMismatch, "%s must be float32 or bfloat16, but is %s", name, name_of(found.dtype));
   }
@@ -206,8 +225,8 @@ Tensor& Call::any_activations(size_t index, const char* name) {
   return found;
 }
 
-Tensor& Call::activations(size_t index, const char* name) {
-  Tensor& found = any_activations(index, name);
+Tensor& Call::activations(const char* name) {
+  Tensor& found = any_activations(name);
   if (activations_ == nullptr) {
     activations_ = name;
     activations_dtype_ = found.dtype;
@@ -218,9 +237,9 @@ Tensor& Call::activations(size_t index, const char* name) {
   return found;
 }
 
-DType Call::activation_dtype(size_t index, const char* name, DType otherwise) const {
-  if (!present(index)) return otherwise;
-  const DType given = dtype(index, name);
+DType Call::activation_dtype(const char* name, DType otherwise) {
+  if (!present()) return otherwise;
+  const DType given = dtype(name);
   if (given != DType::kFloat32 && given != DType::kBFloat16) {
     fail(ErrorCode::kInvalidArgument, "%s must be float32 or bfloat16, but is %s", name, name_of(given));
   }
@@ -228,37 +247,39 @@ DType Call::activation_dtype(size_t index, const char* name, DType otherwise) co
   return given;
 }
 
-Tensor& Call::floating(size_t index, const char* name) {
-  Tensor& found = tensor(index, name);
-  if (found.dtype == DType::kInt32 || found.dtype == DType::kInt8) {
-    fail(ErrorCode::kDTypeMismatch, "%s must be float32, bfloat16 or float16, but is %s", name, name_of(found.dtype));
-  }
+Tensor& Call::floating(const char* name) {
+  Tensor& found = tensor(name);
+  check_floating(found, name);
   return found;
 }
 
-Tensor& Call::weight(size_t index, const char* name) {
-  Tensor& found = tensor(index, name);
-  return found.layout == Layout::kDot ? found : floating(index, name);
+Tensor& Call::weight(const char* name) {
+  Tensor& found = tensor(name);
+  if (found.layout != Layout::kDot) check_floating(found, name);
+  return found;
 }
 
-Tensor& Call::int32(size_t index, const char* name) {
-  Tensor& found = row_major(index, name);
+void Call::check_floating(const Tensor& found, const char* name) const {
+  if (found.dtype != DType::kInt32 && found.dtype != DType::kInt8) return;
+  fail(ErrorCode::kDTypeMismatch, "%s must be float32, bfloat16 or float16, but is %s", name, name_of(found.dtype));
+}
+
+Tensor& Call::int32(const char* name) {
+  Tensor& found = row_major(name);
   if (found.dtype != DType::kInt32) {
     fail(ErrorCode::kDTypeMismatch, "%s must be int32, but is %s", name, name_of(found.dtype));
   }
   return found;
 }
 
-Tensor* Call::optional_float32(size_t index, const char* name) {
-  return present(index) ? &float32(index, name) : nullptr;
-}
+Tensor* Call::optional_float32(const char* name) { return present() ? &float32(name) : nullptr; }
 
-Tensor* Call::optional_int32(size_t index, const char* name) { return present(index) ? &int32(index, name) : nullptr; }
+Tensor* Call::optional_int32(const char* name) { return present() ? &int32(name) : nullptr; }
 
 Device& Call::device() const { return *device_; }
 
-std::shared_ptr<Device> Call::device_argument(size_t index) {
-  const int64_t handle = integer(index, "device");
+std::shared_ptr<Device> Call::device_argument() {
+  const int64_t handle = integer("device");
   const std::shared_ptr<Device>* const found = environment_.devices.find(handle);
   if (found == nullptr) fail(ErrorCode::kInvalidHandle, "device was disposed or is not a device");
   return *found;

@@ -19,41 +19,48 @@ class Call {
   Napi::Env env() const { return env_; }
   Environment& environment() const { return environment_; }
 
-  // Arguments, by position. Messages call the argument `name`.
-  double number(size_t index, const char* name) const;
-  float finite(size_t index, const char* name) const;
-  float ranged(size_t index, const char* name, float lowest, float highest) const;
-  int64_t integer(size_t index, const char* name, int64_t lowest = INT64_MIN, int64_t highest = INT64_MAX) const;
-  bool boolean(size_t index, const char* name) const;
-  std::string string(size_t index, const char* name) const;
-  Napi::Value value(size_t index) const;
-  bool present(size_t index) const;  // false for undefined, null and handle 0
-  // May run JavaScript (the array's getters), so read it before any tensor: JavaScript could dispose the tensor.
-  Shape shape(size_t index, const char* name) const;
-  DType dtype(size_t index, const char* name) const;
-  DType dot_dtype(size_t index, const char* name) const;  // of a dot format: bfloat16 or int8
-  uint64_t seed(size_t index, const char* name) const;    // a BigInt or a non-negative integer
+  // Arguments. Each method reads the next one; messages call it `name`.
+  double number(const char* name);
+  float finite(const char* name);
+  float ranged(const char* name, float lowest, float highest);
+  int64_t integer(const char* name, int64_t lowest = INT64_MIN, int64_t highest = INT64_MAX);
+  bool boolean(const char* name);
+  std::string string(const char* name);
+  // May run JavaScript (the array's getters), so shapes come before tensors: JavaScript could dispose a tensor.
+  Shape shape(const char* name);
+  DType dtype(const char* name);
+  DType dot_dtype(const char* name);  // of a dot format: bfloat16 or int8
+  uint64_t seed(const char* name);    // a BigInt or a non-negative integer
+  Napi::Value value();                // of any type
+
+  // Whether the next argument is there. An argument that is not there is skipped.
+  bool given();                                // false for undefined
+  bool present();                              // false for undefined, null and handle 0
+  void skip(size_t count) { next_ += count; }  // arguments that belong to one that is not there
 
   // Tensors. All tensors of one call must be on the same device.
-  Tensor& tensor(size_t index, const char* name);     // any dtype, any layout
-  Tensor& row_major(size_t index, const char* name);  // any dtype
-  Tensor& float32(size_t index, const char* name);    // row-major
+  Tensor& tensor(const char* name);     // any dtype, any layout
+  Tensor& row_major(const char* name);  // any dtype
+  Tensor& float32(const char* name);    // row-major
   // Row-major, in float32, or bfloat16 if the device computes in it. All activations of one call must have the same
   // dtype, except those read by any_activations().
-  Tensor& activations(size_t index, const char* name);
-  Tensor& any_activations(size_t index, const char* name);
-  Tensor& floating(size_t index, const char* name);  // float32, bfloat16 or float16; row-major or panels
-  Tensor& weight(size_t index, const char* name);    // the same, or in a dot format
-  Tensor& int32(size_t index, const char* name);
-  Tensor* optional_float32(size_t index, const char* name);  // null when absent
-  Tensor* optional_int32(size_t index, const char* name);
+  Tensor& activations(const char* name);
+  Tensor& any_activations(const char* name);
+  Tensor& floating(const char* name);  // float32, bfloat16 or float16; row-major or panels
+  Tensor& weight(const char* name);    // the same, or in a dot format
+  Tensor& int32(const char* name);
+  Tensor* optional_float32(const char* name);  // null when absent
+  Tensor* optional_int32(const char* name);
   Device& device() const;  // of the tensors read so far
   const std::shared_ptr<Device>& shared_device() const { return device_; }
-  std::shared_ptr<Device> device_argument(size_t index);  // a device handle
-  void check_not_capturing(const Device& device) const;   // refuses a call that cannot be part of a capture
+  std::shared_ptr<Device> device_argument();             // a device handle
+  void check_not_capturing(const Device& device) const;  // refuses a call that cannot be part of a capture
 
   // The dtype of activations that the call returns: an argument, or `otherwise` if that is absent.
-  DType activation_dtype(size_t index, const char* name, DType otherwise) const;
+  DType activation_dtype(const char* name, DType otherwise);
+
+  // Refuses a call with more arguments than were read: the binding's types do not agree with the function.
+  void check_all_read() const;
 
   // Checks an index tensor whose contents the host knows. Kernels check the others. `except` is allowed, too.
   void check_indices(const Tensor& tensor, const char* name, int64_t limit, const int32_t* except = nullptr) const;
@@ -70,13 +77,16 @@ class Call {
   napi_value nothing() const { return env_.Undefined(); }
 
  private:
+  Napi::Value peek() const;  // the next argument, without reading it
   void check_computes_in(DType dtype, const char* name) const;
+  void check_floating(const Tensor& found, const char* name) const;
 
   static constexpr size_t kMaxArguments = 32;
   Napi::Env env_;
   Environment& environment_;
   const char* op_;
   size_t count_ = kMaxArguments;
+  size_t next_ = 0;  // place of the next argument to read
   napi_value arguments_[kMaxArguments];
   std::shared_ptr<Device> device_;
   const char* activations_ = nullptr;  // name of the first activations that were read

@@ -7,8 +7,8 @@ namespace foretoken {
 
 namespace {
 
-Capture& capture_argument(Call& call, size_t index = 0) {
-  const int64_t handle = call.integer(index, "capture");
+Capture& capture_argument(Call& call) {
+  const int64_t handle = call.integer("capture");
   std::unique_ptr<Capture>* const found = call.environment().captures.find(handle);
   if (found == nullptr) call.fail(ErrorCode::kInvalidHandle, "capture was disposed or is not a capture");
   return **found;
@@ -16,9 +16,9 @@ Capture& capture_argument(Call& call, size_t index = 0) {
 
 // beginCapture(device, sharesMemoryWith?): capture
 napi_value begin_capture(Call& call) {
-  const std::shared_ptr<Device> device = call.device_argument(0);
+  const std::shared_ptr<Device> device = call.device_argument();
   call.check_not_capturing(*device);
-  const Capture* const other = call.present(1) ? &capture_argument(call, 1) : nullptr;
+  const Capture* const other = call.present() ? &capture_argument(call) : nullptr;
   if (other != nullptr && &other->device() != device.get()) {
     call.fail(ErrorCode::kDeviceMismatch, "sharesMemoryWith is on a different device from the new capture");
   }
@@ -46,8 +46,8 @@ napi_value replay(Call& call) {
 
 // disposeCapture(capture): discards the recorded work if the capture is unfinished
 napi_value dispose_capture(Call& call) {
-  capture_argument(call);
-  call.environment().captures.erase(call.integer(0, "capture"));
+  const Capture& disposed = capture_argument(call);
+  call.environment().captures.erase_if([&](const auto& capture) { return capture.get() == &disposed; });
   call.environment().report_memory();
   return call.nothing();
 }

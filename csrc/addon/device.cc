@@ -15,7 +15,7 @@ constexpr int kMaxThreads = 1024;
 
 // setErrorClass(class): makes errors by `new class(code, message)`
 napi_value set_error_class(Call& call) {
-  const Napi::Value given = call.value(0);
+  const Napi::Value given = call.value();
   if (!given.IsFunction()) call.fail(ErrorCode::kInvalidArgument, "the error class must be a class");
   call.environment().error_class = Napi::Persistent(given.As<Napi::Function>());
   return call.nothing();
@@ -32,7 +32,7 @@ napi_value cpu_info(Call& call) {
     set(names, names.Length(), Napi::String::New(call.env(), level->isa));
   }
   set(info, "isaLevels", names);
-  const cpu::MemorySize size = cpu::memory_size(call.present(0) ? call.string(0, "root") : "");
+  const cpu::MemorySize size = cpu::memory_size(call.present() ? call.string("root") : "");
   const Napi::Object memory = Napi::Object::New(call.env());
   set(memory, "all", Napi::Number::New(call.env(), static_cast<double>(size.all)));
   set(memory, "free", Napi::Number::New(call.env(), static_cast<double>(size.free)));
@@ -41,13 +41,13 @@ napi_value cpu_info(Call& call) {
 }
 
 // The library of the CUDA backend: an argument, or by default the one that is built for GPUs.
-CudaLibrary cuda_library(const Call& call, size_t index) {
-  return CudaLibrary(call.present(index) ? call.string(index, "library") : "libforetoken_cuda.so");
+CudaLibrary cuda_library(Call& call) {
+  return CudaLibrary(call.present() ? call.string("library") : "libforetoken_cuda.so");
 }
 
 // cudaInfo(library?): { devices: string[], reason?: string }
 napi_value cuda_info(Call& call) {
-  const CudaLibrary library = cuda_library(call, 0);
+  const CudaLibrary library = cuda_library(call);
   const Napi::Object info = Napi::Object::New(call.env());
   const Napi::Array names = Napi::Array::New(call.env());
   for (const std::string& name : library.devices()) set(names, names.Length(), Napi::String::New(call.env(), name));
@@ -63,16 +63,14 @@ napi_value open_device(Call& call, std::unique_ptr<Backend> backend, int64_t mem
 }
 
 // An argument of tests: whether memory holds NaN until it is written.
-bool poison_argument(const Call& call, size_t index) {
-  return !call.value(index).IsUndefined() && call.boolean(index, "poison");
-}
+bool poison_argument(Call& call) { return call.given() && call.boolean("poison"); }
 
 // openCpu(isa?, threads?, memoryLimit?, poison?): device
 napi_value open_cpu(Call& call) {
   const auto& levels = cpu::usable_isa_levels();
   const cpu::KernelTable* kernels = levels.front();
-  if (call.present(0)) {
-    const std::string isa = call.string(0, "isa");
+  if (call.present()) {
+    const std::string isa = call.string("isa");
     kernels = nullptr;
     std::string names;
     for (const cpu::KernelTable* level : levels) {
@@ -84,41 +82,39 @@ napi_value open_cpu(Call& call) {
                 isa.c_str());
     }
   }
-  const bool threads_given = !call.value(1).IsUndefined();
-  const auto threads = threads_given ? call.integer(1, "threads", 1, kMaxThreads) : available_processors();
+  const auto threads = call.given() ? call.integer("threads", 1, kMaxThreads) : available_processors();
   const cpu::MemorySize memory = cpu::memory_size();
-  const int64_t limit =
-      call.value(2).IsUndefined() ? memory.free - memory.free / 16 : call.integer(2, "memoryLimit", 0, memory.all);
-  const bool poison = poison_argument(call, 3);
+  const int64_t limit = call.given() ? call.integer("memoryLimit", 0, memory.all) : memory.free - memory.free / 16;
+  const bool poison = poison_argument(call);
   return open_device(call, std::make_unique<cpu::CpuBackend>(*kernels, static_cast<int>(threads)), limit, poison);
 }
 
 // openCuda(index, library?, options?, memoryLimit?, poison?): device
 napi_value open_cuda(Call& call) {
-  const int64_t index = call.integer(0, "index", 0, INT32_MAX);
-  const CudaLibrary library = cuda_library(call, 1);
-  const std::string options = call.present(2) ? call.string(2, "options") : "";
-  const bool poison = poison_argument(call, 4);
+  const int64_t index = call.integer("index", 0, INT32_MAX);
+  const CudaLibrary library = cuda_library(call);
+  const std::string options = call.present() ? call.string("options") : "";
   int64_t memory = 0;
   std::unique_ptr<Backend> backend = library.open(static_cast<int>(index), options, &memory);
-  const int64_t limit = call.value(3).IsUndefined() ? memory : call.integer(3, "memoryLimit", 0, memory);
+  const int64_t limit = call.given() ? call.integer("memoryLimit", 0, memory) : memory;
+  const bool poison = poison_argument(call);
   return open_device(call, std::move(backend), limit, poison);
 }
 
 // closeDevice(device): its tensors become invalid
 napi_value close_device(Call& call) {
-  const std::shared_ptr<Device> device = call.device_argument(0);
+  const std::shared_ptr<Device> device = call.device_argument();
   Environment& environment = call.environment();
   environment.captures.erase_if([&](const auto& capture) { return &capture->device() == device.get(); });
   environment.tensors.erase_if([&](const Tensor& tensor) { return tensor.storage->device == device; });
-  environment.devices.erase(call.integer(0, "device"));
+  environment.devices.erase_if([&](const auto& open) { return open == device; });
   environment.report_memory();
   return call.nothing();
 }
 
 // describeDevice(device): { kind, description, computesIn: dtypes of activations, packs: dtypes of dot formats }
 napi_value describe_device(Call& call) {
-  const std::shared_ptr<Device> device = call.device_argument(0);
+  const std::shared_ptr<Device> device = call.device_argument();
   const Backend& backend = device->backend();
   const Napi::Object info = Napi::Object::New(call.env());
   set(info, "kind", Napi::String::New(call.env(), backend.kind()));
@@ -138,7 +134,7 @@ napi_value describe_device(Call& call) {
 
 // memory(device): { live, peak, reserved } in bytes
 napi_value memory(Call& call) {
-  const MemoryStatistics statistics = call.device_argument(0)->allocator().statistics();
+  const MemoryStatistics statistics = call.device_argument()->allocator().statistics();
   const Napi::Object object = Napi::Object::New(call.env());
   set(object, "live", Napi::Number::New(call.env(), static_cast<double>(statistics.live)));
   set(object, "peak", Napi::Number::New(call.env(), static_cast<double>(statistics.peak)));
@@ -147,18 +143,18 @@ napi_value memory(Call& call) {
 }
 
 napi_value reset_peak(Call& call) {
-  call.device_argument(0)->allocator().reset_peak();
+  call.device_argument()->allocator().reset_peak();
   return call.nothing();
 }
 
 napi_value trim(Call& call) {
-  call.device_argument(0)->allocator().trim();
+  call.device_argument()->allocator().trim();
   return call.nothing();
 }
 
 // synchronize(device): resolves when all work enqueued before has finished, rejects with the first error in it
 napi_value synchronize(Call& call) {
-  const std::shared_ptr<Device> device = call.device_argument(0);
+  const std::shared_ptr<Device> device = call.device_argument();
   call.check_not_capturing(*device);
   return call.environment().promise([](Napi::Env env) { return env.Undefined(); },
                                     [&](Completion done) { device->backend().synchronize(std::move(done)); });
@@ -166,7 +162,7 @@ napi_value synchronize(Call& call) {
 
 // measure(device): resolves to { flopsPerSecond, matmulFlopsPerSecond, int8FlopsPerSecond, readBytesPerSecond }
 napi_value measure(Call& call) {
-  const std::shared_ptr<Device> device = call.device_argument(0);
+  const std::shared_ptr<Device> device = call.device_argument();
   call.check_not_capturing(*device);
   const auto rates = std::make_shared<MachineRates>();
   return call.environment().promise(

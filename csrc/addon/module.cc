@@ -19,7 +19,9 @@ napi_value invoke(napi_env env, napi_callback_info info) {
   try {
     try {
       Call call(env, info, exported.name);
-      return exported.function(call);
+      const napi_value result = exported.function(call);
+      call.check_all_read();
+      return result;
     } catch (const Error& error) {
       throw_error(env, error);
     } catch (const std::bad_alloc&) {

@@ -14,8 +14,8 @@ struct HostArray {
 };
 
 // Reads a typed array with the element type of `dtype` (Uint16Array for 16-bit floats).
-HostArray host_array(const Call& call, size_t index, DType dtype) {
-  const Napi::Value given = call.value(index);
+HostArray host_array(Call& call, DType dtype) {
+  const Napi::Value given = call.value();
   napi_typedarray_type type = napi_int8_array;
   size_t length = 0;
   void* data = nullptr;
@@ -53,18 +53,19 @@ void upload(const Call& call, Tensor& tensor, const HostArray& host) {
 
 // empty(device, dtype, shape): a tensor with undefined contents
 napi_value empty(Call& call) {
-  const std::shared_ptr<Device> device = call.device_argument(0);
-  Tensor tensor = make_tensor(device, call.dtype(1, "dtype"), call.shape(2, "shape"), call.op());
+  const std::shared_ptr<Device> device = call.device_argument();
+  const DType dtype = call.dtype("dtype");
+  Tensor tensor = make_tensor(device, dtype, call.shape("shape"), call.op());
   call.environment().report_memory();
   return call.handle(std::move(tensor));
 }
 
 // fromData(device, dtype, shape, data)
 napi_value from_data(Call& call) {
-  const std::shared_ptr<Device> device = call.device_argument(0);
-  const DType dtype = call.dtype(1, "dtype");
-  const Shape shape = call.shape(2, "shape");
-  const HostArray host = host_array(call, 3, dtype);
+  const std::shared_ptr<Device> device = call.device_argument();
+  const DType dtype = call.dtype("dtype");
+  const Shape shape = call.shape("shape");
+  const HostArray host = host_array(call, dtype);
   if (host.count != shape.count()) {
     call.fail(ErrorCode::kShapeMismatch, "data has %lld elements, but shape %s needs %lld", lld(host.count),
               shape.text().c_str(), lld(shape.count()));
@@ -77,16 +78,16 @@ napi_value from_data(Call& call) {
 
 // write(tensor, data): replaces the contents
 napi_value write(Call& call) {
-  Tensor& tensor = call.row_major(0, "tensor");
-  upload(call, tensor, host_array(call, 1, tensor.dtype));
+  Tensor& tensor = call.row_major("tensor");
+  upload(call, tensor, host_array(call, tensor.dtype));
   return call.nothing();
 }
 
-// view(tensor, offset, shape): the same memory from element `offset` on, under another shape
+// view(shape, tensor, offset): the same memory from element `offset` on, under another shape
 napi_value view(Call& call) {
-  const Shape shape = call.shape(2, "shape");
-  const int64_t offset = call.integer(1, "offset", 0);
-  const Tensor& whole = call.row_major(0, "tensor");
+  const Shape shape = call.shape("shape");
+  const Tensor& whole = call.row_major("tensor");
+  const int64_t offset = call.integer("offset", 0);
   if (offset > whole.shape.count() || shape.count() > whole.shape.count() - offset) {
     call.fail(ErrorCode::kShapeMismatch, "a view of shape %s from element %lld on does not fit in a tensor of shape %s",
               shape.text().c_str(), lld(offset), whole.shape.text().c_str());
@@ -99,12 +100,12 @@ napi_value view(Call& call) {
 
 // alias(tensor): another handle to the same tensor
 napi_value alias(Call& call) {
-  Tensor copy = call.tensor(0, "tensor");
+  Tensor copy = call.tensor("tensor");
   return call.handle(std::move(copy));
 }
 
 napi_value dispose(Call& call) {
-  if (!call.environment().tensors.erase(call.integer(0, "tensor"))) {
+  if (!call.environment().tensors.erase(call.integer("tensor"))) {
     call.fail(ErrorCode::kInvalidHandle, "tensor was disposed or is not a tensor");
   }
   call.environment().report_memory();
@@ -112,7 +113,7 @@ napi_value dispose(Call& call) {
 }
 
 napi_value shape_of(Call& call) {
-  const Shape shape = call.tensor(0, "tensor").shape;
+  const Shape shape = call.tensor("tensor").shape;
   const Napi::Array array = Napi::Array::New(call.env(), static_cast<size_t>(shape.rank));
   for (int i = 0; i < shape.rank; ++i) {
     set(array, static_cast<uint32_t>(i), Napi::Number::New(call.env(), static_cast<double>(shape.dims[i])));
@@ -120,7 +121,7 @@ napi_value shape_of(Call& call) {
   return array;
 }
 
-napi_value dtype_of(Call& call) { return Napi::String::New(call.env(), name_of(call.tensor(0, "tensor").dtype)); }
+napi_value dtype_of(Call& call) { return Napi::String::New(call.env(), name_of(call.tensor("tensor").dtype)); }
 
 napi_value live_tensors(Call& call) {
   return Napi::Number::New(call.env(), static_cast<double>(call.environment().tensors.size()));
@@ -148,7 +149,7 @@ HostBuffer array_buffer(const Call& call, size_t bytes) {
 
 // read(tensor): resolves to a typed array of the contents
 napi_value read(Call& call) {
-  const Tensor tensor = call.row_major(0, "tensor");
+  const Tensor tensor = call.row_major("tensor");
   call.check_not_capturing(tensor.device());
   const HostBuffer buffer = array_buffer(call, static_cast<size_t>(tensor.bytes()));
   const auto kept = std::make_shared<Napi::ObjectReference>(Napi::Persistent(Napi::Object(call.env(), buffer.value)));
@@ -168,18 +169,18 @@ napi_value read(Call& call) {
 
 // fill(tensor, value)
 napi_value fill(Call& call) {
-  Tensor& tensor = call.row_major(0, "tensor");
+  Tensor& tensor = call.row_major("tensor");
   if (tensor.dtype == DType::kInt32) {
     call.fail(ErrorCode::kDTypeMismatch, "tensor must be float32, bfloat16 or float16, but is int32");
   }
-  tensor.device().backend().run(FillArgs{tensor.data(), tensor.shape.count(), call.finite(1, "value"), tensor.dtype});
+  tensor.device().backend().run(FillArgs{tensor.data(), tensor.shape.count(), call.finite("value"), tensor.dtype});
   return call.nothing();
 }
 
 // copyInto(out, in): the same dtype and number of elements
 napi_value copy_into(Call& call) {
-  Tensor& out = call.row_major(0, "out");
-  const Tensor& in = call.row_major(1, "in");
+  Tensor& out = call.row_major("out");
+  const Tensor& in = call.row_major("in");
   if (in.dtype != out.dtype) {
     call.fail(ErrorCode::kDTypeMismatch, "in is %s but out is %s", name_of(in.dtype), name_of(out.dtype));
   }
@@ -199,8 +200,8 @@ napi_value copy_into(Call& call) {
 
 // cast(tensor, dtype): a copy in another floating dtype
 napi_value cast(Call& call) {
-  const Tensor& in = call.row_major(0, "tensor");
-  const DType dtype = call.dtype(1, "dtype");
+  const Tensor& in = call.row_major("tensor");
+  const DType dtype = call.dtype("dtype");
   if (in.dtype == DType::kInt32 || dtype == DType::kInt32) {
     call.fail(ErrorCode::kDTypeMismatch, "cannot cast %s to %s; dtypes must be float32, bfloat16 or float16",
               name_of(in.dtype), name_of(dtype));
@@ -212,8 +213,8 @@ napi_value cast(Call& call) {
 
 // timestamp(out, index): out[index] = microseconds of the device's clock, modulo 2^32, when the stream reaches this op
 napi_value timestamp(Call& call) {
-  Tensor& out = call.int32(0, "out");
-  const int64_t index = call.integer(1, "index", 0, out.shape.count() - 1);
+  Tensor& out = call.int32("out");
+  const int64_t index = call.integer("index", 0, out.shape.count() - 1);
   out.device().backend().run(TimestampArgs{out.as<int32_t>() + index});
   out.storage->host_indices.clear();
   return call.nothing();

@@ -96,7 +96,7 @@ interface TensorBinding {
   empty(device: DeviceHandle, dtype: DType, shape: readonly number[]): TensorHandle;
   fromData(device: DeviceHandle, dtype: DType, shape: readonly number[], data: HostArray): TensorHandle;
   write(tensor: TensorHandle, data: HostArray): void;
-  view(tensor: TensorHandle, offset: number, shape: readonly number[]): TensorHandle;
+  view(shape: readonly number[], tensor: TensorHandle, offset: number): TensorHandle;
   alias(tensor: TensorHandle): TensorHandle;
   dispose(tensor: TensorHandle): void;
   shapeOf(tensor: TensorHandle): number[];
@@ -190,8 +190,8 @@ interface AttentionBinding {
       cache: TensorHandle,
       layer: number,
       qkv: TensorHandle,
-      ...tree: TreeRowsArguments,
       heads: number,
+      ...tree: TreeRowsArguments,
     ]
   ): void;
   treeAttention(
@@ -199,8 +199,8 @@ interface AttentionBinding {
       cache: TensorHandle,
       layer: number,
       qkv: TensorHandle,
-      ...tree: TreeRowsArguments,
       ...shape: AttentionShapeArguments,
+      ...tree: TreeRowsArguments,
     ]
   ): TensorHandle;
   kvCompact(
@@ -309,12 +309,12 @@ interface SamplingBinding {
       bias: Optional,
       softcap: number,
       tokens: TensorHandle,
+      maxDepth: number | undefined,
       ...tree: TreeRowsArguments,
+      ...sampling: SamplingArguments,
       history: Optional,
       historyLengths: Optional,
       promptLengths: Optional,
-      maxDepth: number | undefined,
-      ...sampling: SamplingArguments,
     ]
   ): [path: TensorHandle, drawn: TensorHandle, counts: TensorHandle];
 }

@@ -130,7 +130,7 @@ export class Tensor implements Surviving, Disposable {
 
   /** Makes a tensor of another shape on the memory from element `offset` on, outside the recorded graph. */
   view(offset: number, shape: readonly number[]): Tensor {
-    return new Tensor(this.device, native.view(this.handle, offset, shape));
+    return new Tensor(this.device, native.view(shape, this.handle, offset));
   }
 
   /** Makes a second handle of the same memory, outside the recorded graph. */

@@ -112,7 +112,7 @@ describe.each(bfloat16Targets)('on %s', (target) => {
       const ints = (...values: number[]): Tensor => device.tensor(Int32Array.from(values));
       const qkv = device.zeros([1, 8], 'bfloat16').handle;
       expect(() =>
-        native.kvAppend(cache.handle, 0, qkv, ints(0, 1).handle, ints(0).handle, ints(-1).handle, 2),
+        native.kvAppend(cache.handle, 0, qkv, 2, ints(0, 1).handle, ints(0).handle, ints(-1).handle),
       ).toThrow(foretokenError('DTYPE_MISMATCH', 'kvAppend: cache is float32 but qkv is bfloat16'));
       await device.synchronize();
     }));

@@ -12,7 +12,7 @@ const busyWorker = `
     }
   });
   const device = native.openCpu(undefined, 2);
-  const x = native.view(fill(device, 1024, 1e-3), 0, [32, 32]);
+  const x = native.view([32, 32], fill(device, 1024, 1e-3), 0);
   const targets = native.fromData(device, 'int32', [32], new Int32Array(32).fill(3));
   const attempt = (call) => {
     try {

@@ -83,8 +83,8 @@ const operations: Record<string, (device: Device, make: Make) => Change> = {
           cache.handle,
           0,
           qkv.handle,
-          ...(tree.map((each) => each.handle) as [number, number, number]),
           1,
+          ...(tree.map((each) => each.handle) as [number, number, number]),
         ),
     };
   },

@@ -1,4 +1,4 @@
-// One valid call of every function of the addon. Tests break its arguments one by one.
+// One valid call of every function of the addon, with all optional arguments. Tests break the arguments one by one.
 import type { DeviceHandle, DType, HostArray } from '../../lib/native/binding';
 import { native } from '../../lib/native/load';
 
@@ -42,9 +42,9 @@ export function validCalls(
   };
   const sampling = (): unknown[] => [0.7, 3, 0.9, 0.01, 1.1, 0.1, 0.1, 42n, ints(1, 2), f(2)];
   return {
-    cpuInfo: () => [],
-    cudaInfo: () => [],
-    openCuda: () => [2 ** 31 - 1],
+    cpuInfo: () => [none],
+    cudaInfo: () => [none],
+    openCuda: () => [2 ** 31 - 1, none, none, none, none],
     describeDevice: () => [device],
     memory: () => [device],
     resetPeak: () => [device],
@@ -54,7 +54,7 @@ export function validCalls(
     empty: () => [device, 'float32', [2, 3]],
     fromData: () => [device, 'int32', [3], Int32Array.of(1, 2, 3)],
     write: () => [f(3), Float32Array.of(1, 2, 3)],
-    view: () => [f(6), 2, [2, 2]],
+    view: () => [[2, 2], f(6), 2],
     alias: () => [f(2)],
     dispose: () => [f(2)],
     shapeOf: () => [f(2, 3)],
@@ -79,7 +79,7 @@ export function validCalls(
     concat: () => [f(2, 3), f(2, 1)],
     sliceColumns: () => [f(2, 5), 1, 3],
 
-    packWeight: () => [f(5, 3)],
+    packWeight: () => [f(5, 3), none],
     linear: () => [f(2, 3), f(5, 3), f(5), 'float32'],
     linearBackwardInput: () => [f(2, 5), f(5, 3)],
     linearBackwardWeight: () => [f(2, 5), f(2, 3), f(5, 3), f(5)],
@@ -96,8 +96,8 @@ export function validCalls(
 
     attention: () => [f(4, 8), ints(0, 0, 0, 1), 2, 2, 1, 2, 0.7],
     attentionBackward: () => [f(4, 4), f(4, 8), ints(0, 0, 0, 1), f(4, 4), f(4, 2), 2, 2, 1, 2, 0.7],
-    kvAppend: () => [cache(), 0, f(3, 8), ...tree(), 2],
-    treeAttention: () => [cache(), 0, f(3, 8), ...tree(), 2, 1, 2, 0.7],
+    kvAppend: () => [cache(), 0, f(3, 8), 2, ...tree()],
+    treeAttention: () => [cache(), 0, f(3, 8), 2, 1, 2, 0.7, ...tree()],
     kvCompact: () => [cache(), ints(0, 3), ints(2), table(1, 0, 2), ints(2)],
 
     sumSquares: () => [f(5)],
@@ -119,8 +119,8 @@ export function validCalls(
       ints(7),
     ],
     verifyTree: () => [
-      ...[f(3, 3), f(5, 3), f(5), 30, ints(4, 2, 3), ...tree(), table(1, 1, 2, 4), ints(3), ints(2), 3],
-      ...sampling(),
+      ...[f(3, 3), f(5, 3), f(5), 30, ints(4, 2, 3), 3, ...tree()],
+      ...[...sampling(), table(1, 1, 2, 4), ints(3), ints(2)],
     ],
   };
 }

@@ -15,7 +15,7 @@ export const prelude = `
   };
   /** Queues products, by default so many that they take far longer than a script. */
   const work = (device, count = 100) => {
-    const x = native.view(fill(device, 1 << 20, 1e-3), 0, [1024, 1024]);
+    const x = native.view([1024, 1024], fill(device, 1 << 20, 1e-3), 0);
     return Array.from({ length: count }, () => native.linear(x, x));
   };
 `;

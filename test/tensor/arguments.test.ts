@@ -93,6 +93,16 @@ describe('with broken arguments', () => {
     await native.synchronize(device);
   });
 
+  test.each(calm.filter((name) => name !== 'openCuda'))('%s refuses one more argument', async (name) => {
+    const args = validCalls(device)[name]();
+    expect(await call(name, [...args, undefined])).toEqual(
+      foretokenError(
+        'INTERNAL',
+        `${name}: ${args.length + 1} arguments were given, but ${args.length} are read`,
+      ),
+    );
+  });
+
   test.each([2 ** 53, 2 ** 63, 2 ** 64, 1e300, Infinity, -1, 0.5, NaN])(
     'a dimension of %p is refused',
     (dim) => {
@@ -225,7 +235,7 @@ test('a getter may dispose of an argument', async () => {
       return 2;
     },
   });
-  expect(() => native.view(tensor, 0, shape)).toThrow(foretokenError('INVALID_HANDLE', 'view: tensor'));
+  expect(() => native.view(shape, tensor, 0)).toThrow(foretokenError('INVALID_HANDLE', 'view: tensor'));
   native.closeDevice(device);
 });
 

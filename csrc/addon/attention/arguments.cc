@@ -4,12 +4,12 @@
 
 namespace foretoken {
 
-AttentionShape attention_shape(const Call& call, size_t index) {
+AttentionShape attention_shape(Call& call) {
   AttentionShape shape;
-  shape.heads = call.integer(index, "heads", 1);
-  shape.kv_heads = call.integer(index + 1, "kvHeads", 1);
-  shape.head_dim = call.integer(index + 2, "headDim", 1);
-  shape.scale = call.finite(index + 3, "scale");
+  shape.heads = call.integer("heads", 1);
+  shape.kv_heads = call.integer("kvHeads", 1);
+  shape.head_dim = call.integer("headDim", 1);
+  shape.scale = call.finite("scale");
   if (shape.heads % shape.kv_heads != 0) {
     call.fail(ErrorCode::kInvalidArgument, "heads must be a multiple of kvHeads, but they are %lld and %lld",
               lld(shape.heads), lld(shape.kv_heads));
@@ -29,8 +29,8 @@ void check_qkv(const Call& call, const Tensor& qkv, const AttentionShape& shape)
             qkv.shape.text().c_str(), lld(shape.heads), lld(shape.kv_heads), lld(shape.kv_heads), lld(shape.head_dim));
 }
 
-KvCacheView cache_view(Call& call, size_t index) {
-  const Tensor& cache = call.activations(index, "cache");
+KvCacheView cache_view(Call& call) {
+  const Tensor& cache = call.activations("cache");
   if (cache.shape.rank != 6 || cache.shape[1] != 2) {
     call.fail(ErrorCode::kShapeMismatch, "cache is %s, but must be [layers, 2, sequences, kvHeads, capacity, headDim]",
               cache.shape.text().c_str());
@@ -41,10 +41,10 @@ KvCacheView cache_view(Call& call, size_t index) {
   return {cache.data(), cache.shape[0], cache.shape[2], cache.shape[3], cache.shape[4], cache.shape[5], cache.dtype};
 }
 
-TreeRows tree_rows(Call& call, size_t index, int64_t rows, const KvCacheView& cache) {
-  const Tensor& row_offsets = call.int32(index, "rowOffsets");
-  const Tensor& lengths = call.int32(index + 1, "lengths");
-  const Tensor& parents = call.int32(index + 2, "parents");
+TreeRows tree_rows(Call& call, int64_t rows, const KvCacheView& cache) {
+  const Tensor& row_offsets = call.int32("rowOffsets");
+  const Tensor& lengths = call.int32("lengths");
+  const Tensor& parents = call.int32("parents");
   call.check_shape(row_offsets, "rowOffsets", {cache.sequences + 1});
   call.check_shape(lengths, "lengths", {cache.sequences});
   call.check_shape(parents, "parents", {rows});

@@ -30,10 +30,10 @@ BatchShape batch_shape(const Call& call, const Tensor& qkv, const Tensor& starts
 
 // attention(qkv, starts, batch, heads, kvHeads, headDim, scale): [out, lse]
 napi_value attention(Call& call) {
-  const Tensor& qkv = call.activations(0, "qkv");
-  const Tensor& starts = call.int32(1, "starts");
-  const int64_t given_batch = call.integer(2, "batch", 1);
-  const AttentionShape shape = attention_shape(call, 3);
+  const Tensor& qkv = call.activations("qkv");
+  const Tensor& starts = call.int32("starts");
+  const int64_t given_batch = call.integer("batch", 1);
+  const AttentionShape shape = attention_shape(call);
   check_qkv(call, qkv, shape);
   const auto [batch, length] = batch_shape(call, qkv, starts, given_batch);
   const int64_t rows = qkv.shape[0];
@@ -54,13 +54,13 @@ napi_value attention(Call& call) {
 
 // attentionBackward(gradOut, qkv, starts, out, lse, batch, heads, kvHeads, headDim, scale): gradQkv
 napi_value attention_backward(Call& call) {
-  const Tensor& grad_out = call.activations(0, "gradOut");
-  const Tensor& qkv = call.activations(1, "qkv");
-  const Tensor& starts = call.int32(2, "starts");
-  const Tensor& out = call.activations(3, "out");
-  const Tensor& lse = call.float32(4, "lse");
-  const int64_t given_batch = call.integer(5, "batch", 1);
-  const AttentionShape shape = attention_shape(call, 6);
+  const Tensor& grad_out = call.activations("gradOut");
+  const Tensor& qkv = call.activations("qkv");
+  const Tensor& starts = call.int32("starts");
+  const Tensor& out = call.activations("out");
+  const Tensor& lse = call.float32("lse");
+  const int64_t given_batch = call.integer("batch", 1);
+  const AttentionShape shape = attention_shape(call);
   check_qkv(call, qkv, shape);
   const auto [batch, length] = batch_shape(call, qkv, starts, given_batch);
   const int64_t rows = qkv.shape[0];

@@ -7,25 +7,25 @@ namespace foretoken {
 
 namespace {
 
-// kvAppend(cache, layer, qkv, rowOffsets, lengths, parents, heads): writes into the cache
+// kvAppend(cache, layer, qkv, heads, rowOffsets, lengths, parents): writes into the cache
 napi_value kv_append(Call& call) {
-  const KvCacheView cache = cache_view(call, 0);
-  const int64_t layer = call.integer(1, "layer", 0, cache.layers - 1);
-  const Tensor& qkv = call.activations(2, "qkv");
-  const int64_t heads = call.integer(6, "heads", 1);
+  const KvCacheView cache = cache_view(call);
+  const int64_t layer = call.integer("layer", 0, cache.layers - 1);
+  const Tensor& qkv = call.activations("qkv");
+  const int64_t heads = call.integer("heads", 1);
   check_qkv(call, qkv, {heads, cache.kv_heads, cache.head_dim, 1});
-  const TreeRows tree = tree_rows(call, 3, qkv.shape[0], cache);
+  const TreeRows tree = tree_rows(call, qkv.shape[0], cache);
   call.device().backend().run(KvAppendArgs{qkv.data(), heads, cache, layer, tree});
   return call.nothing();
 }
 
 // kvCompact(cache, rowOffsets, lengths, path, counts): moves accepted rows within the cache
 napi_value kv_compact(Call& call) {
-  const KvCacheView cache = cache_view(call, 0);
-  const Tensor& row_offsets = call.int32(1, "rowOffsets");
-  const Tensor& lengths = call.int32(2, "lengths");
-  const Tensor& path = call.int32(3, "path");
-  const Tensor& counts = call.int32(4, "counts");
+  const KvCacheView cache = cache_view(call);
+  const Tensor& row_offsets = call.int32("rowOffsets");
+  const Tensor& lengths = call.int32("lengths");
+  const Tensor& path = call.int32("path");
+  const Tensor& counts = call.int32("counts");
   call.check_shape(row_offsets, "rowOffsets", {cache.sequences + 1});
   call.check_shape(lengths, "lengths", {cache.sequences});
   call.check_rank(path, "path", 2);

@@ -6,12 +6,12 @@ namespace foretoken {
 
 namespace {
 
-// treeAttention(cache, layer, qkv, rowOffsets, lengths, parents, heads, kvHeads, headDim, scale): out
+// treeAttention(cache, layer, qkv, heads, kvHeads, headDim, scale, rowOffsets, lengths, parents): out
 napi_value tree_attention(Call& call) {
-  const KvCacheView cache = cache_view(call, 0);
-  const int64_t layer = call.integer(1, "layer", 0, cache.layers - 1);
-  const Tensor& qkv = call.activations(2, "qkv");
-  const AttentionShape shape = attention_shape(call, 6);
+  const KvCacheView cache = cache_view(call);
+  const int64_t layer = call.integer("layer", 0, cache.layers - 1);
+  const Tensor& qkv = call.activations("qkv");
+  const AttentionShape shape = attention_shape(call);
   check_qkv(call, qkv, shape);
   if (shape.kv_heads != cache.kv_heads || shape.head_dim != cache.head_dim) {
     call.fail(ErrorCode::kShapeMismatch,
@@ -19,7 +19,7 @@ napi_value tree_attention(Call& call) {
               lld(cache.head_dim), lld(shape.kv_heads), lld(shape.head_dim));
   }
   const int64_t rows = qkv.shape[0];
-  const TreeRows tree = tree_rows(call, 3, rows, cache);
+  const TreeRows tree = tree_rows(call, rows, cache);
   Tensor out = call.output(qkv.dtype, {rows, shape.heads * shape.head_dim});
   run_with_workspace(call.device(), TreeAttentionArgs{qkv.data(), cache, layer, tree, out.data(), shape, {}},
                      call.op());

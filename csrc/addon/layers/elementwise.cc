@@ -14,8 +14,8 @@ void check_same_shape(const Call& call, const Tensor& a, const char* a_name, con
 
 // add(a, b)
 napi_value add(Call& call) {
-  const Tensor& a = call.activations(0, "a");
-  const Tensor& b = call.activations(1, "b");
+  const Tensor& a = call.activations("a");
+  const Tensor& b = call.activations("b");
   check_same_shape(call, a, "a", b, "b");
   Tensor out = call.output(a.dtype, a.shape);
   call.device().backend().run(AddArgs{a.data(), b.data(), out.data(), a.shape.count(), a.dtype});
@@ -23,8 +23,8 @@ napi_value add(Call& call) {
 }
 
 // Reads an optional factor, a tensor with one element.
-const float* device_factor(Call& call, size_t index) {
-  const Tensor* const factor = call.optional_float32(index, "deviceFactor");
+const float* device_factor(Call& call) {
+  const Tensor* const factor = call.optional_float32("deviceFactor");
   if (factor == nullptr) return nullptr;
   if (factor->shape.count() != 1) {
     call.fail(ErrorCode::kShapeMismatch, "deviceFactor is %s, but must have one element", factor->shape.text().c_str());
@@ -34,26 +34,26 @@ const float* device_factor(Call& call, size_t index) {
 
 // accumulate(out, in, scale, deviceFactor?): out += scale * in * deviceFactor; out and in may differ in dtype
 napi_value accumulate(Call& call) {
-  Tensor& out = call.any_activations(0, "out");
-  const Tensor& in = call.any_activations(1, "in");
+  Tensor& out = call.any_activations("out");
+  const Tensor& in = call.any_activations("in");
   check_same_shape(call, out, "out", in, "in");
-  call.device().backend().run(AccumulateArgs{in.data(), out.data(), in.shape.count(), call.finite(2, "scale"),
-                                             device_factor(call, 3), in.dtype, out.dtype});
+  call.device().backend().run(AccumulateArgs{in.data(), out.data(), in.shape.count(), call.finite("scale"),
+                                             device_factor(call), in.dtype, out.dtype});
   return call.nothing();
 }
 
 // scale(x, factor, deviceFactor?)
 napi_value scale(Call& call) {
-  const Tensor& x = call.activations(0, "x");
+  const Tensor& x = call.activations("x");
   Tensor out = call.output(x.dtype, x.shape);
   call.device().backend().run(
-      ScaleArgs{x.data(), out.data(), x.shape.count(), call.finite(1, "factor"), device_factor(call, 2), x.dtype});
+      ScaleArgs{x.data(), out.data(), x.shape.count(), call.finite("factor"), device_factor(call), x.dtype});
   return call.handle(std::move(out));
 }
 
 // silu(x)
 napi_value silu(Call& call) {
-  const Tensor& x = call.activations(0, "x");
+  const Tensor& x = call.activations("x");
   Tensor out = call.output(x.dtype, x.shape);
   call.device().backend().run(SiluArgs{x.data(), out.data(), x.shape.count(), x.dtype});
   return call.handle(std::move(out));
@@ -61,8 +61,8 @@ napi_value silu(Call& call) {
 
 // siluBackward(gradOut, x)
 napi_value silu_backward(Call& call) {
-  const Tensor& grad_out = call.activations(0, "gradOut");
-  const Tensor& x = call.activations(1, "x");
+  const Tensor& grad_out = call.activations("gradOut");
+  const Tensor& x = call.activations("x");
   check_same_shape(call, grad_out, "gradOut", x, "x");
   Tensor grad_x = call.output(x.dtype, x.shape);
   call.device().backend().run(SiluBackwardArgs{grad_out.data(), x.data(), grad_x.data(), x.shape.count(), x.dtype});
@@ -80,7 +80,7 @@ int64_t half_of_last(const Call& call, const Tensor& gate_up) {
 
 // swiglu(gateUp)
 napi_value swiglu(Call& call) {
-  const Tensor& gate_up = call.activations(0, "gateUp");
+  const Tensor& gate_up = call.activations("gateUp");
   const int64_t dim = half_of_last(call, gate_up);
   Tensor out = call.output(gate_up.dtype, gate_up.shape.with_last(dim));
   if (out.shape.count() > 0) {
@@ -91,8 +91,8 @@ napi_value swiglu(Call& call) {
 
 // swigluBackward(gradOut, gateUp)
 napi_value swiglu_backward(Call& call) {
-  const Tensor& grad_out = call.activations(0, "gradOut");
-  const Tensor& gate_up = call.activations(1, "gateUp");
+  const Tensor& grad_out = call.activations("gradOut");
+  const Tensor& gate_up = call.activations("gateUp");
   const int64_t dim = half_of_last(call, gate_up);
   call.check_shape(grad_out, "gradOut", gate_up.shape.with_last(dim));
   Tensor grad = call.output(gate_up.dtype, gate_up.shape);
@@ -105,8 +105,8 @@ napi_value swiglu_backward(Call& call) {
 
 // concat(a, b): along the last dimension
 napi_value concat(Call& call) {
-  const Tensor& a = call.activations(0, "a");
-  const Tensor& b = call.activations(1, "b");
+  const Tensor& a = call.activations("a");
+  const Tensor& b = call.activations("b");
   call.check_rank(a, "a", 1, kMaxRank);
   call.check_rank(b, "b", 1, kMaxRank);
   if (!(a.shape.with_last(0) == b.shape.with_last(0))) {
@@ -123,10 +123,10 @@ napi_value concat(Call& call) {
 
 // sliceColumns(x, start, dim): columns start … start + dim - 1 of the last dimension
 napi_value slice_columns(Call& call) {
-  const Tensor& x = call.activations(0, "x");
+  const Tensor& x = call.activations("x");
   call.check_rank(x, "x", 1, kMaxRank);
-  const int64_t start = call.integer(1, "start", 0, x.shape[-1]);
-  const int64_t dim = call.integer(2, "dim", 0, x.shape[-1] - start);
+  const int64_t start = call.integer("start", 0, x.shape[-1]);
+  const int64_t dim = call.integer("dim", 0, x.shape[-1] - start);
   Tensor out = call.output(x.dtype, x.shape.with_last(dim));
   if (out.shape.count() > 0) {
     call.device().backend().run(

@@ -6,8 +6,8 @@ namespace {
 
 // embedding(tokens, weight, outDtype?): outDtype defaults to float32
 napi_value embedding(Call& call) {
-  const Tensor& tokens = call.int32(0, "tokens");
-  const Tensor& weight = call.weight(1, "weight");
+  const Tensor& tokens = call.int32("tokens");
+  const Tensor& weight = call.weight("weight");
   if (weight.layout == Layout::kPanels) {
     call.fail(ErrorCode::kUnsupported, "weight is packed without a dtype, but must be unpacked or packed with one");
   }
@@ -16,7 +16,7 @@ napi_value embedding(Call& call) {
   call.check_indices(tokens, "tokens", weight.shape[0]);
   Shape shape = tokens.shape;
   shape.dims[shape.rank++] = weight.shape[1];
-  Tensor out = call.output(call.activation_dtype(2, "outDtype", DType::kFloat32), shape);
+  Tensor out = call.output(call.activation_dtype("outDtype", DType::kFloat32), shape);
   call.device().backend().run(EmbeddingArgs{tokens.as<int32_t>(), weight.matrix(), out.data(), tokens.shape.count(),
                                             weight.shape[0], weight.shape[1], out.dtype});
   return call.handle(std::move(out));
@@ -24,9 +24,9 @@ napi_value embedding(Call& call) {
 
 // embeddingBackward(tokens, gradOut, gradWeight): adds to gradWeight
 napi_value embedding_backward(Call& call) {
-  const Tensor& tokens = call.int32(0, "tokens");
-  const Tensor& grad_out = call.activations(1, "gradOut");
-  Tensor& grad_weight = call.float32(2, "gradWeight");
+  const Tensor& tokens = call.int32("tokens");
+  const Tensor& grad_out = call.activations("gradOut");
+  Tensor& grad_weight = call.float32("gradWeight");
   call.check_rank(grad_weight, "gradWeight", 2);
   call.check_rank(tokens, "tokens", 0, kMaxRank - 1);
   call.check_indices(tokens, "tokens", grad_weight.shape[0]);

@@ -9,13 +9,13 @@ int64_t normed_rows(const Tensor& x) { return x.shape.count() > 0 ? x.shape.rows
 
 // rmsNorm(x, weight, eps, residual?): [y, rstd], or with a residual [y, rstd, sum], where y is the norm of sum
 napi_value rms_norm(Call& call) {
-  const Tensor& x = call.activations(0, "x");
-  const Tensor& weight = call.float32(1, "weight");
-  const float eps = call.finite(2, "eps");
+  const Tensor& x = call.activations("x");
+  const Tensor& weight = call.float32("weight");
+  const float eps = call.finite("eps");
   if (eps < 0) call.fail(ErrorCode::kInvalidArgument, "eps must be at least 0, but is %g", static_cast<double>(eps));
   call.check_rank(x, "x", 1, kMaxRank);
   call.check_shape(weight, "weight", {x.shape[-1]});
-  const Tensor* const residual = call.present(3) ? &call.activations(3, "residual") : nullptr;
+  const Tensor* const residual = call.present() ? &call.activations("residual") : nullptr;
   if (residual != nullptr) call.check_shape(*residual, "residual", x.shape);
   std::vector<Tensor> results;
   results.push_back(call.output(x.dtype, x.shape));
@@ -29,11 +29,11 @@ napi_value rms_norm(Call& call) {
 
 // rmsNormBackward(gradY, x, weight, rstd, gradWeight?): gradX; adds to gradWeight
 napi_value rms_norm_backward(Call& call) {
-  const Tensor& grad_y = call.activations(0, "gradY");
-  const Tensor& x = call.activations(1, "x");
-  const Tensor& weight = call.float32(2, "weight");
-  const Tensor& rstd = call.float32(3, "rstd");
-  Tensor* const grad_weight = call.optional_float32(4, "gradWeight");
+  const Tensor& grad_y = call.activations("gradY");
+  const Tensor& x = call.activations("x");
+  const Tensor& weight = call.float32("weight");
+  const Tensor& rstd = call.float32("rstd");
+  Tensor* const grad_weight = call.optional_float32("gradWeight");
   call.check_rank(x, "x", 1, kMaxRank);
   call.check_shape(grad_y, "gradY", x.shape);
   call.check_shape(weight, "weight", {x.shape[-1]});

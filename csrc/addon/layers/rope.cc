@@ -6,12 +6,12 @@ namespace {
 
 // rope(x, positions, table, heads, rotatedHeads, inverse)
 napi_value rope(Call& call) {
-  const Tensor& x = call.activations(0, "x");
-  const Tensor& positions = call.int32(1, "positions");
-  const Tensor& table = call.float32(2, "table");
-  const int64_t heads = call.integer(3, "heads", 1, INT32_MAX);
-  const int64_t rotated_heads = call.integer(4, "rotatedHeads", 0, heads);
-  const bool inverse = call.boolean(5, "inverse");
+  const Tensor& x = call.activations("x");
+  const Tensor& positions = call.int32("positions");
+  const Tensor& table = call.float32("table");
+  const int64_t heads = call.integer("heads", 1, INT32_MAX);
+  const int64_t rotated_heads = call.integer("rotatedHeads", 0, heads);
+  const bool inverse = call.boolean("inverse");
   call.check_rank(x, "x", 2);
   call.check_rank(table, "table", 2);
   const int64_t head_dim = table.shape[1];

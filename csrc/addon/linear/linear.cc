@@ -23,9 +23,9 @@ LinearShape linear_shape(const Call& call, const Tensor& x, const Tensor& weight
 // packWeight(weight, dtype?): the weight in the layout that `linear` reads fastest, or an alias if that is row-major;
 // with a dtype, in the dot format of that type
 napi_value pack_weight(Call& call) {
-  const bool is_dot = call.present(1);
-  const DType dot_dtype = is_dot ? call.dot_dtype(1, "dtype") : DType::kFloat32;
-  const Tensor& weight = call.floating(0, "weight");
+  const Tensor& weight = call.floating("weight");
+  const bool is_dot = call.present();
+  const DType dot_dtype = is_dot ? call.dot_dtype("dtype") : DType::kFloat32;
   call.check_rank(weight, "weight", 2);
   if (weight.layout != Layout::kRowMajor) call.fail(ErrorCode::kUnsupported, "weight is already packed");
   Backend& backend = call.device().backend();
@@ -55,12 +55,12 @@ napi_value pack_weight(Call& call) {
 
 // linear(x, weight, bias?, outDtype?): outDtype defaults to the dtype of x
 napi_value linear(Call& call) {
-  const Tensor& x = call.activations(0, "x");
-  const Tensor& weight = call.weight(1, "weight");
-  const Tensor* const bias = call.optional_float32(2, "bias");
+  const Tensor& x = call.activations("x");
+  const Tensor& weight = call.weight("weight");
+  const Tensor* const bias = call.optional_float32("bias");
   const auto [m, n, k] = linear_shape(call, x, weight);
   if (bias != nullptr) call.check_shape(*bias, "bias", {n});
-  const DType y_dtype = call.activation_dtype(3, "outDtype", x.dtype);
+  const DType y_dtype = call.activation_dtype("outDtype", x.dtype);
   if (y_dtype != x.dtype && y_dtype != DType::kFloat32) {
     call.fail(ErrorCode::kDTypeMismatch, "outDtype must be float32 or the dtype of x, which is %s, but is %s",
               name_of(x.dtype), name_of(y_dtype));
@@ -78,8 +78,8 @@ napi_value linear(Call& call) {
 
 // linearBackwardInput(gradY, weight): gradX
 napi_value linear_backward_input(Call& call) {
-  const Tensor& grad_y = call.activations(0, "gradY");
-  const Tensor& weight = call.row_major(1, "weight");
+  const Tensor& grad_y = call.activations("gradY");
+  const Tensor& weight = call.row_major("weight");
   call.check_rank(weight, "weight", 2);
   call.check_rank(grad_y, "gradY", 1, kMaxRank);
   const int64_t n = weight.shape[0];
@@ -100,10 +100,10 @@ napi_value linear_backward_input(Call& call) {
 
 // linearBackwardWeight(gradY, x, gradWeight, gradBias?): adds to gradWeight and gradBias
 napi_value linear_backward_weight(Call& call) {
-  const Tensor& grad_y = call.activations(0, "gradY");
-  const Tensor& x = call.activations(1, "x");
-  Tensor& grad_weight = call.float32(2, "gradWeight");
-  Tensor* const grad_bias = call.optional_float32(3, "gradBias");
+  const Tensor& grad_y = call.activations("gradY");
+  const Tensor& x = call.activations("x");
+  Tensor& grad_weight = call.float32("gradWeight");
+  Tensor* const grad_bias = call.optional_float32("gradBias");
   const auto [m, n, k] = linear_shape(call, x, grad_weight);
   call.check_shape(grad_y, "gradY", x.shape.with_last(n));
   if (grad_bias != nullptr) call.check_shape(*grad_bias, "gradBias", {n});

@@ -2,9 +2,9 @@
 
 namespace foretoken {
 
-float softcap_argument(const Call& call, size_t index) {
+float softcap_argument(Call& call) {
   constexpr float kLargest = 1e30F;
-  return call.ranged(index, "softcap", 0, kLargest);
+  return call.ranged("softcap", 0, kLargest);
 }
 
 void check_vocab(const Call& call, const Tensor& tensor, const char* name, int64_t vocab) {

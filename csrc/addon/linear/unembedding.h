@@ -5,7 +5,7 @@
 
 namespace foretoken {
 
-float softcap_argument(const Call& call, size_t index);
+float softcap_argument(Call& call);
 
 // Refuses a vocabulary with no token or with more than int32 can number.
 void check_vocab(const Call& call, const Tensor& tensor, const char* name, int64_t vocab);

@@ -6,30 +6,30 @@ namespace foretoken {
 
 namespace {
 
-LossMode mode_argument(const Call& call, size_t index) {
-  const std::string given = call.string(index, "mode");
+LossMode mode_argument(Call& call) {
+  const std::string given = call.string("mode");
   if (given == "loss") return LossMode::kLoss;
   if (given == "lossAndGrad") return LossMode::kLossAndGrad;
   if (given == "backward") return LossMode::kBackward;
   call.fail(ErrorCode::kInvalidArgument, "mode must be loss, lossAndGrad or backward, but is %s", given.c_str());
 }
 
-Reduction reduction_argument(const Call& call, size_t index) {
-  const std::string given = call.string(index, "reduction");
+Reduction reduction_argument(Call& call) {
+  const std::string given = call.string("reduction");
   if (given == "sum") return Reduction::kSum;
   if (given == "mean") return Reduction::kMean;
   if (given == "meanPerHead") return Reduction::kMeanPerHead;
   call.fail(ErrorCode::kInvalidArgument, "reduction must be sum, mean or meanPerHead, but is %s", given.c_str());
 }
 
-LossOptions options_arguments(const Call& call, size_t first) {
+LossOptions options_arguments(Call& call) {
   constexpr float kLargest = 3e38F;
   LossOptions options;
-  options.ignore_index = static_cast<int32_t>(call.integer(first, "ignoreIndex", INT32_MIN, INT32_MAX));
-  options.label_smoothing = call.ranged(first + 1, "labelSmoothing", 0, 1);
-  options.z_loss = call.ranged(first + 2, "zLoss", 0, kLargest);
-  options.entropy_weight = call.finite(first + 3, "entropyWeight");
-  options.softcap = call.ranged(first + 4, "softcap", 0, kLargest);
+  options.ignore_index = static_cast<int32_t>(call.integer("ignoreIndex", INT32_MIN, INT32_MAX));
+  options.label_smoothing = call.ranged("labelSmoothing", 0, 1);
+  options.z_loss = call.ranged("zLoss", 0, kLargest);
+  options.entropy_weight = call.finite("entropyWeight");
+  options.softcap = call.ranged("softcap", 0, kLargest);
   return options;
 }
 
@@ -43,9 +43,9 @@ T* pointer(Tensor* tensor) {
 //                    nll, lse, entropy, argmax, rank, savedLse?, gradHidden?, gradWeight?, gradBias?):
 //   [total, headLoss, headCount, then the outputs whose boolean among nll … rank is true, in this order]
 napi_value linear_cross_entropy(Call& call) {
-  const LossMode mode = mode_argument(call, 0);
-  const Tensor& hidden = call.floating(1, "hidden");
-  const Tensor& weight = call.weight(2, "weight");
+  const LossMode mode = mode_argument(call);
+  const Tensor& hidden = call.floating("hidden");
+  const Tensor& weight = call.weight("weight");
   if (hidden.layout != Layout::kRowMajor) {
     call.fail(ErrorCode::kUnsupported, "hidden is a packed weight, but must not be packed");
   }
@@ -69,26 +69,26 @@ napi_value linear_cross_entropy(Call& call) {
     call.fail(ErrorCode::kShapeMismatch, "weight is %s, but must have at least one row and one column",
               weight.shape.text().c_str());
   }
-  const auto input = [&](size_t index, const char* name, const Shape& shape) {
-    Tensor* const tensor = call.optional_float32(index, name);
+  const auto input = [&](const char* name, const Shape& shape) {
+    Tensor* const tensor = call.optional_float32(name);
     if (tensor != nullptr) call.check_shape(*tensor, name, shape);
     return pointer<float>(tensor);
   };
-  args.bias = input(3, "bias", {args.vocab});
-  const Tensor& targets = call.int32(4, "targets");
+  args.bias = input("bias", {args.vocab});
+  const Tensor& targets = call.int32("targets");
   call.check_shape(targets, "targets", {args.rows});
   args.targets = targets.as<int32_t>();
-  args.coefficients = input(5, "coefficients", {args.rows});
-  args.heads = call.integer(6, "heads", 1);
+  args.coefficients = input("coefficients", {args.rows});
+  args.heads = call.integer("heads", 1);
   if (args.rows % args.heads != 0) {
     call.fail(ErrorCode::kShapeMismatch,
               "hidden has %lld rows, but the number of rows must be a multiple of heads, which is %lld", lld(args.rows),
               lld(args.heads));
   }
-  args.head_weights = input(7, "headWeights", {args.heads});
-  args.reduction = reduction_argument(call, 8);
-  args.options = options_arguments(call, 9);
-  args.chunk_rows = call.integer(14, "chunkRows", 0);
+  args.head_weights = input("headWeights", {args.heads});
+  args.reduction = reduction_argument(call);
+  args.options = options_arguments(call);
+  args.chunk_rows = call.integer("chunkRows", 0);
   call.check_indices(targets, "targets", args.vocab, &args.options.ignore_index);
 
   std::vector<Tensor> results;
@@ -100,21 +100,21 @@ napi_value linear_cross_entropy(Call& call) {
   args.total = static_cast<float*>(output(DType::kFloat32, {}));
   args.head_loss = static_cast<float*>(output(DType::kFloat32, {args.heads}));
   args.head_count = static_cast<int32_t*>(output(DType::kInt32, {args.heads}));
-  const auto wanted = [&](size_t index, const char* name, DType dtype) {
-    return call.boolean(index, name) ? output(dtype, {args.rows}) : nullptr;
+  const auto wanted = [&](const char* name, DType dtype) {
+    return call.boolean(name) ? output(dtype, {args.rows}) : nullptr;
   };
-  args.nll = static_cast<float*>(wanted(15, "nll", DType::kFloat32));
-  args.lse = static_cast<float*>(wanted(16, "lse", DType::kFloat32));
-  args.entropy = static_cast<float*>(wanted(17, "entropy", DType::kFloat32));
-  args.argmax = static_cast<int32_t*>(wanted(18, "argmax", DType::kInt32));
-  args.rank = static_cast<int32_t*>(wanted(19, "rank", DType::kInt32));
-  float* const saved_lse = input(20, "savedLse", {args.rows});
+  args.nll = static_cast<float*>(wanted("nll", DType::kFloat32));
+  args.lse = static_cast<float*>(wanted("lse", DType::kFloat32));
+  args.entropy = static_cast<float*>(wanted("entropy", DType::kFloat32));
+  args.argmax = static_cast<int32_t*>(wanted("argmax", DType::kInt32));
+  args.rank = static_cast<int32_t*>(wanted("rank", DType::kInt32));
+  float* const saved_lse = input("savedLse", {args.rows});
   if (mode == LossMode::kBackward) {
     if (saved_lse == nullptr) call.fail(ErrorCode::kInvalidArgument, "savedLse is needed for mode backward");
     args.lse = saved_lse;
   }
-  if (call.present(21)) {
-    const Tensor& grad_hidden = call.row_major(21, "gradHidden");
+  if (call.present()) {
+    const Tensor& grad_hidden = call.row_major("gradHidden");
     // Refuses float16, whose range is too small for gradients.
     if (grad_hidden.dtype != DType::kFloat32 &&
         (grad_hidden.dtype != DType::kBFloat16 || hidden.dtype != DType::kBFloat16)) {
@@ -125,8 +125,8 @@ napi_value linear_cross_entropy(Call& call) {
     args.grad_hidden = grad_hidden.data();
     args.grad_hidden_dtype = grad_hidden.dtype;
   }
-  args.grad_weight = input(22, "gradWeight", weight.shape);
-  args.grad_bias = input(23, "gradBias", {args.vocab});
+  args.grad_weight = input("gradWeight", weight.shape);
+  args.grad_bias = input("gradBias", {args.vocab});
   run_with_workspace(call.device(), args, call.op());
   return call.handles(std::move(results));
 }

@@ -2,9 +2,9 @@
 
 namespace foretoken {
 
-float temperature_argument(const Call& call, size_t index) {
+float temperature_argument(Call& call) {
   constexpr float kLowest = 1e-6F;
-  const float given = call.ranged(index, "temperature", 0, 1e6F);
+  const float given = call.ranged("temperature", 0, 1e6F);
   if (given > 0 && given < kLowest) {
     call.fail(ErrorCode::kInvalidArgument, "temperature must be 0 or at least %g, but is %g",
               static_cast<double>(kLowest), static_cast<double>(given));
@@ -12,23 +12,23 @@ float temperature_argument(const Call& call, size_t index) {
   return given;
 }
 
-SamplingOptions sampling_options(const Call& call, size_t index) {
+SamplingOptions sampling_options(Call& call) {
   constexpr float kLargestPenalty = 1e4F;
   SamplingOptions options;
-  options.temperature = temperature_argument(call, index);
-  options.top_k = static_cast<int32_t>(call.integer(index + 1, "topK", 0, INT32_MAX));
-  options.top_p = call.ranged(index + 2, "topP", 0, 1);
-  options.min_p = call.ranged(index + 3, "minP", 0, 1);
-  options.repetition_penalty = call.ranged(index + 4, "repetitionPenalty", 1e-3F, 1e3F);
-  options.frequency_penalty = call.ranged(index + 5, "frequencyPenalty", -kLargestPenalty, kLargestPenalty);
-  options.presence_penalty = call.ranged(index + 6, "presencePenalty", -kLargestPenalty, kLargestPenalty);
-  options.seed = call.seed(index + 7, "seed");
+  options.temperature = temperature_argument(call);
+  options.top_k = static_cast<int32_t>(call.integer("topK", 0, INT32_MAX));
+  options.top_p = call.ranged("topP", 0, 1);
+  options.min_p = call.ranged("minP", 0, 1);
+  options.repetition_penalty = call.ranged("repetitionPenalty", 1e-3F, 1e3F);
+  options.frequency_penalty = call.ranged("frequencyPenalty", -kLargestPenalty, kLargestPenalty);
+  options.presence_penalty = call.ranged("presencePenalty", -kLargestPenalty, kLargestPenalty);
+  options.seed = call.seed("seed");
   return options;
 }
 
-LogitBias logit_bias(Call& call, size_t index, int64_t vocab) {
-  const Tensor* const tokens = call.optional_int32(index + 8, "biasTokens");
-  const Tensor* const values = call.optional_float32(index + 9, "biasValues");
+LogitBias logit_bias(Call& call, int64_t vocab) {
+  const Tensor* const tokens = call.optional_int32("biasTokens");
+  const Tensor* const values = call.optional_float32("biasValues");
   if (tokens == nullptr || values == nullptr) return {};
   call.check_rank(*tokens, "biasTokens", 1);
   call.check_shape(*values, "biasValues", tokens->shape);

@@ -7,13 +7,13 @@
 namespace foretoken {
 
 // Reads a temperature that is 0, or large enough that logits divided by it stay finite.
-float temperature_argument(const Call& call, size_t index);
+float temperature_argument(Call& call);
 
-// Reads temperature, topK, topP, minP, repetitionPenalty, frequencyPenalty, presencePenalty and seed, from `index` on.
-SamplingOptions sampling_options(const Call& call, size_t index);
+// Reads temperature, topK, topP, minP, repetitionPenalty, frequencyPenalty, presencePenalty and seed.
+SamplingOptions sampling_options(Call& call);
 
-// Reads biasTokens? and biasValues?, which follow the sampling options that begin at `index`.
-LogitBias logit_bias(Call& call, size_t index, int64_t vocab);
+// Reads biasTokens? and biasValues?, which follow the sampling options.
+LogitBias logit_bias(Call& call, int64_t vocab);
 
 // Refuses penalties without a history, the text that they apply to.
 void check_history(const Call& call, const SamplingOptions& options, const Tensor* history);

@@ -8,12 +8,12 @@ namespace {
 
 // plantTree(roots, drafts, depths, ranks, rowOffsets, lengths): [tokens, positions], int32 [rows] each
 napi_value plant_tree(Call& call) {
-  const Tensor& roots = call.int32(0, "roots");
-  const Tensor& drafts = call.int32(1, "drafts");
-  const Tensor& depths = call.int32(2, "depths");
-  const Tensor& ranks = call.int32(3, "ranks");
-  const Tensor& row_offsets = call.int32(4, "rowOffsets");
-  const Tensor& lengths = call.int32(5, "lengths");
+  const Tensor& roots = call.int32("roots");
+  const Tensor& drafts = call.int32("drafts");
+  const Tensor& depths = call.int32("depths");
+  const Tensor& ranks = call.int32("ranks");
+  const Tensor& row_offsets = call.int32("rowOffsets");
+  const Tensor& lengths = call.int32("lengths");
   call.check_rank(roots, "roots", 1);
   call.check_rank(drafts, "drafts", 3);
   call.check_rank(depths, "depths", 1);

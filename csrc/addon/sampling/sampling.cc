@@ -9,14 +9,14 @@ namespace {
 
 // linearSample(hidden, weight, bias?, positions?, softcap, temperature, seed): int32 [rows]
 napi_value linear_sample(Call& call) {
-  const Tensor& hidden = call.activations(0, "hidden");
-  const Tensor& weight = call.weight(1, "weight");
-  const Tensor* const bias = call.optional_float32(2, "bias");
-  const Tensor* const positions = call.optional_int32(3, "positions");
+  const Tensor& hidden = call.activations("hidden");
+  const Tensor& weight = call.weight("weight");
+  const Tensor* const bias = call.optional_float32("bias");
+  const Tensor* const positions = call.optional_int32("positions");
   LinearSampleArgs args{};
-  args.softcap = softcap_argument(call, 4);
-  args.temperature = temperature_argument(call, 5);
-  args.seed = call.seed(6, "seed");
+  args.softcap = softcap_argument(call);
+  args.temperature = temperature_argument(call);
+  args.seed = call.seed("seed");
   const UnembeddingShape shape = unembedding_shape(call, hidden, weight, bias);
   args.rows = shape.rows;
   args.vocab = shape.vocab;
@@ -38,9 +38,9 @@ napi_value linear_sample(Call& call) {
 
 // sampleLogits(logits, positions, history?, promptLength, ...sampling): int32 [rows]
 napi_value sample_logits(Call& call) {
-  const Tensor& logits = call.float32(0, "logits");
-  const Tensor& positions = call.int32(1, "positions");
-  const Tensor* const history = call.optional_int32(2, "history");
+  const Tensor& logits = call.float32("logits");
+  const Tensor& positions = call.int32("positions");
+  const Tensor* const history = call.optional_int32("history");
   call.check_rank(logits, "logits", 2);
   SampleLogitsArgs args{};
   args.rows = logits.shape[0];
@@ -52,10 +52,10 @@ napi_value sample_logits(Call& call) {
     call.check_indices(*history, "history", args.vocab);
   }
   args.history_length = history ? history->shape[0] : 0;
-  args.prompt_length = call.integer(3, "promptLength", 0, args.history_length);
-  args.options = sampling_options(call, 4);
+  args.prompt_length = call.integer("promptLength", 0, args.history_length);
+  args.options = sampling_options(call);
   check_history(call, args.options, history);
-  args.bias = logit_bias(call, 4, args.vocab);
+  args.bias = logit_bias(call, args.vocab);
   Tensor tokens = call.output(DType::kInt32, {args.rows});
   args.logits = logits.as<float>();
   args.positions = positions.as<int32_t>();

@@ -8,11 +8,11 @@ namespace foretoken {
 
 namespace {
 
-// Reads rowOffsets, lengths and parents, from `index` on, into args->tree. Chooses args->path_stride if that is 0.
-void read_tree(Call& call, size_t index, int64_t rows, VerifyTreeArgs* args) {
-  const Tensor& row_offsets = call.int32(index, "rowOffsets");
-  const Tensor& lengths = call.int32(index + 1, "lengths");
-  const Tensor& parents = call.int32(index + 2, "parents");
+// Reads rowOffsets, lengths and parents into args->tree. Chooses args->path_stride if that is 0.
+void read_tree(Call& call, int64_t rows, VerifyTreeArgs* args) {
+  const Tensor& row_offsets = call.int32("rowOffsets");
+  const Tensor& lengths = call.int32("lengths");
+  const Tensor& parents = call.int32("parents");
   call.check_rank(lengths, "lengths", 1);
   const int64_t sequences = lengths.shape[0];
   call.check_shape(row_offsets, "rowOffsets", {sequences + 1});
@@ -29,13 +29,13 @@ void read_tree(Call& call, size_t index, int64_t rows, VerifyTreeArgs* args) {
   args->tree = {row_offsets.as<int32_t>(), lengths.as<int32_t>(), parents.as<int32_t>(), rows, sequences};
 }
 
-// Reads history?, historyLengths? and promptLengths?, from `index` on.
-void read_history(Call& call, size_t index, VerifyTreeArgs* args) {
-  const Tensor* const history = call.optional_int32(index, "history");
+// Reads history?, historyLengths? and promptLengths?.
+void read_history(Call& call, VerifyTreeArgs* args) {
+  const Tensor* const history = call.optional_int32("history");
   check_history(call, args->options, history);
-  if (history == nullptr) return;
-  const Tensor& lengths = call.int32(index + 1, "historyLengths");
-  const Tensor& prompt_lengths = call.int32(index + 2, "promptLengths");
+  if (history == nullptr) return call.skip(2);
+  const Tensor& lengths = call.int32("historyLengths");
+  const Tensor& prompt_lengths = call.int32("promptLengths");
   call.check_rank(*history, "history", 2);
   args->history_stride = history->shape[1];
   call.check_shape(*history, "history", {args->tree.sequences, args->history_stride});
@@ -49,30 +49,30 @@ void read_history(Call& call, size_t index, VerifyTreeArgs* args) {
   args->prompt_lengths = prompt_lengths.as<int32_t>();
 }
 
-// verifyTree(hidden, weight, bias?, softcap, tokens, rowOffsets, lengths, parents,
-//            history?, historyLengths?, promptLengths?, maxDepth?, ...sampling): [path, drawn, counts]
+// verifyTree(hidden, weight, bias?, softcap, tokens, maxDepth?, rowOffsets, lengths, parents,
+//            ...sampling, history?, historyLengths?, promptLengths?): [path, drawn, counts]
 napi_value verify_tree(Call& call) {
-  const Tensor& hidden = call.activations(0, "hidden");
-  const Tensor& weight = call.weight(1, "weight");
-  const Tensor* const bias = call.optional_float32(2, "bias");
-  const Tensor& tokens = call.int32(4, "tokens");
+  const Tensor& hidden = call.activations("hidden");
+  const Tensor& weight = call.weight("weight");
+  const Tensor* const bias = call.optional_float32("bias");
+  VerifyTreeArgs args{};
+  args.softcap = softcap_argument(call);
+  const Tensor& tokens = call.int32("tokens");
   const UnembeddingShape shape = unembedding_shape(call, hidden, weight, bias);
   call.check_shape(tokens, "tokens", {shape.rows});
   call.check_indices(tokens, "tokens", shape.vocab);
-  VerifyTreeArgs args{};
   args.hidden = hidden.data();
   args.dtype = hidden.dtype;
   args.weight = weight.matrix();
   args.bias = bias ? bias->as<float>() : nullptr;
-  args.softcap = softcap_argument(call, 3);
   args.tokens = tokens.as<int32_t>();
   args.dim = shape.dim;
   args.vocab = shape.vocab;
-  if (!call.value(11).IsUndefined()) args.path_stride = call.integer(11, "maxDepth", 0, INT32_MAX - 1) + 1;
-  read_tree(call, 5, shape.rows, &args);
-  args.options = sampling_options(call, 12);
-  args.logit_bias = logit_bias(call, 12, shape.vocab);
-  read_history(call, 8, &args);
+  if (call.given()) args.path_stride = call.integer("maxDepth", 0, INT32_MAX - 1) + 1;
+  read_tree(call, shape.rows, &args);
+  args.options = sampling_options(call);
+  args.logit_bias = logit_bias(call, shape.vocab);
+  read_history(call, &args);
   Tensor path = call.output(DType::kInt32, {args.tree.sequences, args.path_stride});
   Tensor drawn = call.output(DType::kInt32, {args.tree.sequences, args.path_stride});
   Tensor counts = call.output(DType::kInt32, {args.tree.sequences});

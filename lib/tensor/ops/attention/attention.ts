@@ -79,11 +79,11 @@ export function treeAttention(
     handleOf(cache),
     layer,
     handleOf(qkv),
-    ...treeHandles('treeAttention', tree),
     heads,
     kvHeads,
     headDim,
     scale,
+    ...treeHandles('treeAttention', tree),
   );
   return new Tensor(qkv.device, out);
 }

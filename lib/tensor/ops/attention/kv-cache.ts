@@ -35,7 +35,7 @@ export function treeHandles(where: string, tree: TreeRows): [TensorHandle, Tenso
  * @param heads query heads of a row
  */
 export function kvAppend(cache: Tensor, layer: number, qkv: Tensor, tree: TreeRows, heads: number): void {
-  native.kvAppend(handleOf(cache), layer, handleOf(qkv), ...treeHandles('kvAppend', tree), heads);
+  native.kvAppend(handleOf(cache), layer, handleOf(qkv), heads, ...treeHandles('kvAppend', tree));
 }
 
 /**

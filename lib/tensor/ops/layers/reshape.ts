@@ -18,9 +18,9 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
       `reshape: [${from}] and [${to}] have different numbers of elements`,
     );
   }
-  const out = new Tensor(x.device, native.view(x.handle, 0, shape));
+  const out = new Tensor(x.device, native.view(shape, x.handle, 0));
   return record('reshape', [x], out, [], (grad, _saved, [toX]) =>
-    toX?.add(new Tensor(grad.device, native.view(grad.handle, 0, before))),
+    toX?.add(new Tensor(grad.device, native.view(before, grad.handle, 0))),
   );
 }
 
@@ -33,7 +33,7 @@ export function rows(x: Tensor, start: number, count: number): Tensor {
   checkInteger('rows: count', count, 0, total - start);
   const offset = start * inner.reduce((product, dim) => product * dim, 1);
   const shape = [count, ...inner];
-  const out = new Tensor(x.device, native.view(x.handle, offset, shape));
+  const out = new Tensor(x.device, native.view(shape, x.handle, offset));
   return record('rows', [x], out, [], (grad, _saved, [toX]) => {
     if (toX) native.accumulate(toX.buffer().view(offset, shape).handle, grad.handle, 1);
   });

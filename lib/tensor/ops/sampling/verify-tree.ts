@@ -141,14 +141,14 @@ export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
       bias?.handle,
       checked.softcap ?? 0,
       tokens.handle,
+      checked.maxDepth,
       tree.rowOffsets.handle,
       tree.lengths.handle,
       tree.parents.handle,
+      ...samplingArguments(device, sampling),
       past?.tokens.handle,
       past?.lengths.handle,
       past?.promptLengths.handle,
-      checked.maxDepth,
-      ...samplingArguments(device, sampling),
     );
     return {
       path: new Tensor(device, path),
