@@ -84,6 +84,22 @@ napi_value write(Call& call) {
 }
 
 // view(shape, tensor, offset): the same memory from element `offset` on, under another shape
+// Reads the type as which a view sees the bits of `whole`.
+DType reinterpreted(Call& call, const Tensor& whole) {
+  const DType dtype = call.dtype("dtype");
+  if (size_of(dtype) != size_of(whole.dtype)) {
+    call.fail(ErrorCode::kInvalidArgument, "dtype is %s, but must have as many bytes as the tensor's %s",
+              name_of(dtype), name_of(whole.dtype));
+  }
+  // Checks of indices rely on contents that the host knows, which writes of another type would change.
+  if (dtype != whole.dtype && whole.known_indices() != nullptr) {
+    call.fail(ErrorCode::kInvalidArgument,
+              "dtype is %s, but the tensor was uploaded as %s and can only be viewed as such", name_of(dtype),
+              name_of(whole.dtype));
+  }
+  return dtype;
+}
+
 napi_value view(Call& call) {
   const Shape shape = call.shape("shape");
   const Tensor& whole = call.row_major("tensor");
@@ -95,6 +111,7 @@ napi_value view(Call& call) {
   Tensor part = whole;
   part.offset += offset * size_of(whole.dtype);
   part.shape = shape;
+  if (call.present()) part.dtype = reinterpreted(call, whole);
   return call.handle(std::move(part));
 }
 

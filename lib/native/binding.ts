@@ -96,7 +96,7 @@ interface TensorBinding {
   empty(device: DeviceHandle, dtype: DType, shape: readonly number[]): TensorHandle;
   fromData(device: DeviceHandle, dtype: DType, shape: readonly number[], data: HostArray): TensorHandle;
   write(tensor: TensorHandle, data: HostArray): void;
-  view(shape: readonly number[], tensor: TensorHandle, offset: number): TensorHandle;
+  view(shape: readonly number[], tensor: TensorHandle, offset: number, dtype?: DType): TensorHandle;
   alias(tensor: TensorHandle): TensorHandle;
   dispose(tensor: TensorHandle): void;
   shapeOf(tensor: TensorHandle): number[];

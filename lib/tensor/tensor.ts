@@ -128,9 +128,12 @@ export class Tensor implements Surviving, Disposable {
     return new Tensor(this.device, native.cast(this.handle, dtype));
   }
 
-  /** Makes a tensor of another shape on the memory from element `offset` on, outside the recorded graph. */
-  view(offset: number, shape: readonly number[]): Tensor {
-    return new Tensor(this.device, native.view(shape, this.handle, offset));
+  /**
+   * Makes a tensor of another shape on the memory from element `offset` on, outside the recorded graph.
+   * @param dtype reads the same bits as another type of the same size; not for int32 tensors that were uploaded
+   */
+  view(offset: number, shape: readonly number[], dtype?: DType): Tensor {
+    return new Tensor(this.device, native.view(shape, this.handle, offset, dtype));
   }
 
   /** Makes a second handle of the same memory, outside the recorded graph. */

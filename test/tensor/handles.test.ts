@@ -40,6 +40,23 @@ test('memory lives as long as the last tensor on it', async () => {
   expect(await reuse.data()).toEqual(Float32Array.of(9, 9, 9, 9));
 });
 
+test('a view of another type reads and writes the same bits', async () => {
+  const whole = device.empty([3], 'int32');
+  const floats = whole.view(1, [2], 'float32');
+  whole.write(Int32Array.of(7, 8, 9));
+  floats.write(Float32Array.of(1, -0));
+  expect(await whole.data()).toEqual(Int32Array.of(7, 0x3f800000, -0x80000000));
+  expect(() => whole.view(0, [3], 'bfloat16')).toThrow(
+    foretokenError(
+      'INVALID_ARGUMENT',
+      "view: dtype is bfloat16, but must have as many bytes as the tensor's int32",
+    ),
+  );
+  expect(() => device.tensor(Int32Array.of(1)).view(0, [1], 'float32')).toThrow(
+    foretokenError('INVALID_ARGUMENT', 'view: dtype is float32, but the tensor was uploaded as int32'),
+  );
+});
+
 test('queued work can read a tensor that was disposed of', async () => {
   const results = Array.from({ length: 200 }, (_, i) =>
     scope(() => add(device.empty([1000]).fill(i), device.empty([1000]).fill(1))),
