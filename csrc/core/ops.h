@@ -295,7 +295,7 @@ struct KvCacheView {
 // The nodes of one draft tree per sequence as rows of a forward pass, one sequence after another: sequence s has rows
 // row_offsets[s] … row_offsets[s+1] - 1 and lengths[s] committed positions in the cache. A parent precedes its
 // children. Row r's keys and values lie in slot lengths[s] + (r - row_offsets[s]); its position is lengths[s] +
-// depth(r).
+// depth(r). Rows from row_offsets[sequences] on are padding: nothing reads their parents and tokens, no cache gets them.
 struct TreeRows {
   const int32_t* row_offsets;  // [sequences + 1]
   const int32_t* lengths;      // [sequences]
@@ -313,7 +313,7 @@ struct KvAppendArgs {
 };
 
 // Attention of each row to its committed prefix, then its ancestors, then itself; the cache already holds all of them.
-// Sums run in this order, so they do not depend on the rows beside a row.
+// Sums run in this order, so they do not depend on the rows beside a row. Padding gets zeros.
 struct TreeAttentionArgs {
   const void* qkv;  // [rows, (heads + 2*kv_heads) * head_dim], of the cache's type
   KvCacheView cache;

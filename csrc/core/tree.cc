@@ -35,9 +35,9 @@ bool sequences_have_problem(const int32_t* row_offsets, const int32_t* lengths, 
   return false;
 }
 
-// Depth of each row of a tree in which parents precede their children.
+// Depth of each row of a tree in which parents precede their children, without padding.
 std::vector<int64_t> depths_of(const TreeRows& tree) {
-  std::vector<int64_t> depths(static_cast<size_t>(tree.rows));
+  std::vector<int64_t> depths(static_cast<size_t>(tree.row_offsets[tree.sequences]));
   for (size_t r = 0; r < depths.size(); ++r) {
     if (tree.parents[r] >= 0) depths[r] = depths[static_cast<size_t>(tree.parents[r])] + 1;
   }
@@ -76,7 +76,7 @@ bool find_problem(const TreeRows& tree, int64_t capacity, IndexProblem* problem)
   if (offsets == nullptr) return false;
   if (sequences_have_problem(offsets, tree.lengths, tree.sequences, capacity, problem)) return true;
   const int64_t last = tree.sequences;
-  if (is_problem({"rowOffsets", last, offsets[last], tree.rows, tree.rows, Bound::kRowCount}, problem)) return true;
+  if (is_problem({"rowOffsets", last, offsets[last], 0, tree.rows, Bound::kRowCount}, problem)) return true;
   if (tree.parents == nullptr) return false;
   for (int64_t s = 0; s < tree.sequences; ++s) {
     const int64_t first = offsets[s];
@@ -103,9 +103,10 @@ bool find_problem(const VerifyTreeArgs& args, IndexProblem* problem) {
     }
   }
   const std::vector<int64_t> depths = depths_of(tree);
-  for (int64_t r = 0; r < tree.rows; ++r) {
-    const int64_t depth = depths[static_cast<size_t>(r)];
-    if (is_problem({"depth of row", r, depth, 0, args.path_stride - 1, Bound::kMaxDepth}, problem)) return true;
+  for (size_t r = 0; r < depths.size(); ++r) {
+    const IndexProblem depth = {"depth of row",       static_cast<int64_t>(r), depths[r], 0,
+                                args.path_stride - 1, Bound::kMaxDepth};
+    if (is_problem(depth, problem)) return true;
   }
   return false;
 }

@@ -49,7 +49,7 @@ bool find_problem(const VerifyTreeArgs& args, IndexProblem* problem);
 // The same for accepted paths and the cache slots that they name.
 bool find_problem(const KvCompactArgs& args, IndexProblem* problem);
 
-// Returns the depth of the deepest row of a well-formed tree.
+// Returns the depth of the deepest row of a well-formed tree, or 0 if it has only padding.
 int64_t deepest(const TreeRows& tree);
 
 }  // namespace foretoken

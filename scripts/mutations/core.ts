@@ -10,4 +10,13 @@ export const core: readonly Mutation[] = [
       caught: 'on avx512bf16 in float32 concat: with no columns on the left, and 14 more',
     },
   ]),
+
+  ...faults('core/tree.cc', 'ops/attention/kv-cache', [
+    {
+      name: 'tree-rows-beyond-the-last',
+      breaks: 'a sequence may have a row more than there are rows',
+      find: '{"rowOffsets", last, offsets[last], 0, tree.rows, Bound::kRowCount}',
+      replace: '{"rowOffsets", last, offsets[last], 0, tree.rows + 1, Bound::kRowCount}',
+    },
+  ]),
 ];

@@ -2,9 +2,10 @@ import type { Device } from '../../lib/tensor/device';
 import { treeAttention, type AttentionShape } from '../../lib/tensor/ops/attention/attention';
 import { kvAppend, kvCompact, type TreeRows } from '../../lib/tensor/ops/attention/kv-cache';
 import type { Tensor } from '../../lib/tensor/tensor';
-import { take } from './cpu';
+import { onDeviceOnly, take } from './cpu';
 import { decode, representable } from './half';
 import type { Random } from './random';
+import { wildIndices } from './trees';
 
 /** A draft tree of one sequence. */
 export interface Draft {
@@ -50,6 +51,8 @@ export class DecodingCache implements Disposable {
       sequences?: number;
       layers?: number;
       dtype?: 'float32' | 'bfloat16';
+      /** Rows behind those of all trees, which no operation may read, and whether the host knows the trees. Default none. */
+      padding?: { rows: number; isKnown: boolean };
     },
   ) {
     const { capacity, sequences = 1, layers = 1, dtype } = options;
@@ -68,7 +71,7 @@ export class DecodingCache implements Disposable {
 
   /**
    * Writes the rows as `append` does.
-   * @returns the attention of every row in the last layer, concatenated
+   * @returns the attention of every row in the last layer, concatenated; padding comes last
    */
   async forward(...drafts: readonly Draft[]): Promise<Float32Array> {
     this.append(...drafts);
@@ -80,7 +83,13 @@ export class DecodingCache implements Disposable {
   }
 
   #rows(drafts: readonly Draft[], layer: number): Tensor {
-    return this.qkv(drafts.flatMap(({ rows }) => rows.map((row) => row.map((x) => x * (layer + 1)))));
+    const rows = drafts.flatMap((draft) => draft.rows.map((row) => row.map((x) => x * (layer + 1))));
+    const padding = new Float32Array(rowWidth(this.shape)).fill(NaN);
+    return this.qkv([...rows, ...new Array<Float32Array>(this.#padding).fill(padding)]);
+  }
+
+  get #padding(): number {
+    return this.options.padding?.rows ?? 0;
   }
 
   /** Commits one path for each sequence. */
@@ -140,8 +149,10 @@ export class DecodingCache implements Disposable {
     const parents = drafts.flatMap((draft, sequence) =>
       draft.parents.map((parent) => (parent < 0 ? -1 : offsets[sequence]! + parent)),
     );
-    const [rowOffsets, lengths, all] = [offsets, this.lengths, parents].map((values) =>
-      this.device.tensor(Int32Array.from(values)),
+    const isKnown = this.options.padding?.isKnown ?? true;
+    const padded = [...parents, ...wildIndices(this.#padding)];
+    const [rowOffsets, lengths, all] = [offsets, this.lengths, padded].map((values) =>
+      isKnown ? this.device.tensor(Int32Array.from(values)) : onDeviceOnly(this.device, values),
     ) as [Tensor, Tensor, Tensor];
     return {
       rowOffsets,

@@ -3,7 +3,9 @@ import type { ActivationDType } from '../../lib/native/binding';
 import type { Device } from '../../lib/tensor/device';
 import type { SamplingHistory, SamplingOptions } from '../../lib/tensor/ops/sampling/sampling';
 import { uploadTrees } from '../../lib/tensor/ops/attention/tree-rows';
+import type { Tensor } from '../../lib/tensor/tensor';
 import { readPaths, verifyTree, type AcceptedPath } from '../../lib/tensor/ops/sampling/verify-tree';
+import { onDeviceOnly } from './cpu';
 import { tensorOf } from './half';
 import type { Random } from './random';
 
@@ -18,27 +20,46 @@ export interface TokenTree {
   history?: SamplingHistory;
 }
 
-/** Verifies trees of the same vocabulary together. `dtype` must be able to hold the logits. */
+/** Indices that are out of range wherever they stand. */
+export function wildIndices(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => [2 ** 31 - 1, -5, 10 ** 6, -(2 ** 31)][i % 4]!);
+}
+
+/** Rows behind those of all trees, and whether the host knows the trees. */
+export interface Padding {
+  rows: number;
+  isKnown: boolean;
+}
+
+/**
+ * Verifies trees of the same vocabulary together. `dtype` must be able to hold the logits. Padding has states that are not numbers and
+ * indices out of range.
+ */
 export async function verifyTrees(
   device: Device,
   trees: readonly TokenTree[],
   sampling: SamplingOptions,
   dtype: ActivationDType = 'float32',
+  padding: Padding = { rows: 0, isKnown: true },
 ): Promise<AcceptedPath[]> {
   const rows = trees.flatMap(({ logits }) => logits);
-  const vocab = rows[0]!.length;
-  const flat = new Float32Array(rows.length * vocab);
+  const [vocab, count] = [rows[0]!.length, rows.length + padding.rows];
+  const flat = new Float32Array(count * vocab).fill(NaN);
   rows.forEach((row, r) => flat.set(row, r * vocab));
-  using hidden = tensorOf(device, flat, [rows.length, vocab], dtype);
+  using hidden = tensorOf(device, flat, [count, vocab], dtype);
   const identity = Float32Array.from({ length: vocab * vocab }, (_, i) => (i % (vocab + 1) === 0 ? 1 : 0));
   using weight = tensorOf(device, identity, [vocab, vocab], dtype);
-  using tokens = device.tensor(Int32Array.from(trees.flatMap((tree) => tree.tokens)));
-  const tree = uploadTrees(device, trees);
+  const index = (values: number[]): Tensor =>
+    padding.isKnown ? device.tensor(Int32Array.from(values)) : onDeviceOnly(device, values);
+  using tokens = index([...trees.flatMap((tree) => tree.tokens), ...wildIndices(padding.rows)]);
+  const { rowOffsets, lengths, parents } = uploadTrees(device, trees);
+  const padded = index([...((await parents.data()) as Int32Array), ...wildIndices(padding.rows)]);
+  const tree = { rowOffsets, lengths, parents: padded };
   const history = trees.map((each) => each.history ?? { tokens: [], promptLength: 0 });
   const result = verifyTree({ hidden, weight, tokens, tree, sampling, history });
   const paths = await readPaths(result, tree);
   const { path, drawn, counts } = result;
-  const made = [path, drawn, counts, tree.rowOffsets, tree.lengths, tree.parents];
+  const made = [path, drawn, counts, rowOffsets, lengths, parents, padded];
   for (const tensor of made) tensor.dispose();
   return paths;
 }

@@ -8,8 +8,17 @@ namespace foretoken {
 
 namespace {
 
+// Checks the tokens of nodes if the host knows which rows are nodes; padding may hold anything.
+void check_tokens(const Call& call, const Tensor& tokens, const Tensor& row_offsets, int64_t vocab) {
+  const int32_t* const offsets = row_offsets.known_indices();
+  if (offsets == nullptr) return;
+  Tensor of_nodes = tokens;
+  of_nodes.shape = {offsets[row_offsets.shape[0] - 1]};
+  call.check_indices(of_nodes, "tokens", vocab);
+}
+
 // Reads rowOffsets, lengths and parents into args->tree. Chooses args->path_stride if that is 0.
-void read_tree(Call& call, int64_t rows, VerifyTreeArgs* args) {
+void read_tree(Call& call, const Tensor& tokens, int64_t rows, VerifyTreeArgs* args) {
   const Tensor& row_offsets = call.int32("rowOffsets");
   const Tensor& lengths = call.int32("lengths");
   const Tensor& parents = call.int32("parents");
@@ -22,6 +31,7 @@ void read_tree(Call& call, int64_t rows, VerifyTreeArgs* args) {
   known.path_stride = args->path_stride > 0 ? args->path_stride : rows;
   IndexProblem problem;
   if (find_problem(known, &problem)) call.fail(ErrorCode::kIndexOutOfRange, "%s", text_of(problem).c_str());
+  check_tokens(call, tokens, row_offsets, args->vocab);
   if (args->path_stride == 0) {
     const bool is_known = known.tree.row_offsets != nullptr && known.tree.parents != nullptr;
     args->path_stride = is_known ? deepest(known.tree) + 1 : rows;
@@ -60,7 +70,6 @@ napi_value verify_tree(Call& call) {
   const Tensor& tokens = call.int32("tokens");
   const UnembeddingShape shape = unembedding_shape(call, hidden, weight, bias);
   call.check_shape(tokens, "tokens", {shape.rows});
-  call.check_indices(tokens, "tokens", shape.vocab);
   args.hidden = hidden.data();
   args.dtype = hidden.dtype;
   args.weight = weight.matrix();
@@ -69,7 +78,7 @@ napi_value verify_tree(Call& call) {
   args.dim = shape.dim;
   args.vocab = shape.vocab;
   if (call.given()) args.path_stride = call.integer("maxDepth", 0, INT32_MAX - 1) + 1;
-  read_tree(call, shape.rows, &args);
+  read_tree(call, tokens, shape.rows, &args);
   args.options = sampling_options(call);
   args.logit_bias = logit_bias(call, shape.vocab);
   read_history(call, &args);

@@ -167,6 +167,11 @@ void attend(const TreeAttentionArgs& args, const Block& block, int64_t kv_head, 
   }
 }
 
+void zero_padding(const TreeAttentionArgs& args) {
+  const int64_t first = args.tree.row_offsets[args.tree.sequences], dim = args.shape.heads * args.shape.head_dim;
+  for (int64_t i = first * dim; i < args.tree.rows * dim; ++i) as_floats(args.out)[i] = 0;
+}
+
 // Number of multiply-adds below which waking another thread takes longer than it saves.
 constexpr int64_t kWorthAThread = int64_t{1} << 17;
 
@@ -189,6 +194,7 @@ int64_t workspace(const TreeAttentionArgs& args, const Context& context) {
 void run(const TreeAttentionArgs& args, const Context& context) {
   IndexProblem problem;
   if (find_problem(args.tree, args.cache.capacity, &problem)) return report_problem(context, "treeAttention", problem);
+  zero_padding(args);
   const Scratch scratch(args, context);
   find_places(args.tree, scratch.places());
   const int64_t blocks = find_blocks(args.tree, group_of(args), scratch.block, scratch.blocks());

@@ -51,7 +51,8 @@ bool indices_are_valid(const VerifyTreeArgs& args, const Context& context) {
     return false;
   }
   const LogitBias& bias = args.logit_bias;
-  if (!indices_in_range(context, kOp, "tokens", args.tokens, args.tree.rows, args.vocab)) return false;
+  const int64_t rows = args.tree.row_offsets[args.tree.sequences];
+  if (!indices_in_range(context, kOp, "tokens", args.tokens, rows, args.vocab)) return false;
   if (!indices_in_range(context, kOp, "logitBias", bias.tokens, bias.count, args.vocab)) return false;
   if (!uses_history(args)) return true;
   const int64_t stride = args.history_stride;
@@ -150,8 +151,10 @@ void verify_rows(const VerifyTreeArgs& args, const Context& context, const Scrat
 
 int64_t workspace(const VerifyTreeArgs& args, const Context& context) { return Scratch(args, context).bytes; }
 
-void run(const VerifyTreeArgs& args, const Context& context) {
-  if (!indices_are_valid(args, context)) return;
+void run(const VerifyTreeArgs& padded, const Context& context) {
+  if (!indices_are_valid(padded, context)) return;
+  VerifyTreeArgs args = padded;
+  args.tree.rows = args.tree.row_offsets[args.tree.sequences];
   const Scratch scratch(args, context);
   find_positions(args.tree, scratch.positions());
   if (needs_logits(args.options, args.logit_bias)) {

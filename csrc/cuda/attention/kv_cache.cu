@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(kAppendThreads)
   const KvCacheView& cache = args.cache;
   if (!tree_is_valid<kAppendThreads>(tree, cache.capacity, reporter, shared) || has_error(reporter.record)) return;
   const int64_t in_row = (args.heads + 2 * cache.kv_heads) * in_head;
-  for (int64_t row = blockIdx.x; row < tree.rows; row += gridDim.x) {
+  for (int64_t row = blockIdx.x; row < rows_in_use(tree); row += gridDim.x) {
     const int64_t sequence = sequence_of(tree.row_offsets, tree.sequences, row);
     const int64_t slot = tree.lengths[sequence] + row - tree.row_offsets[sequence];
     for (int64_t i = args.heads * in_head + threadIdx.x; i < in_row; i += kAppendThreads) {

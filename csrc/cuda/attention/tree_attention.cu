@@ -13,7 +13,7 @@ namespace {
 struct Parts {
   float* sums;       // [rows * heads, slots, head_dim]
   Softmax* softmax;  // [rows * heads, slots]
-  int32_t* counts;   // [rows]: slots in use; 0 if the tree is invalid
+  int32_t* counts;   // [rows]: slots in use; 0 for padding, and for all rows if the tree is invalid
   int64_t slots, tiles;
 };
 
@@ -191,8 +191,9 @@ __global__ void __launch_bounds__(kThreads, 2) attend_kernel(TreeAttentionArgs a
   const bool has_work = tile.count > 0 && int64_t{chunk} * kChunk < end;
   if (!has_work && blockIdx.x > 0) return;
   const bool valid = tree_is_valid<kThreads>(tree, args.cache.capacity, reporter, shared.reduction);
-  if (!valid && blockIdx.x == 0) {
-    for (int64_t r = threadIdx.x; r < tree.rows; r += kThreads) parts.counts[r] = 0;
+  if (blockIdx.x == 0) {
+    const int64_t first = valid ? rows_in_use(tree) : 0;
+    for (int64_t r = first + threadIdx.x; r < tree.rows; r += kThreads) parts.counts[r] = 0;
   }
   if (!valid || !has_work) return;
   Block<T, kVectors> block(args, parts, tile, kv_head, shared);

@@ -7,6 +7,7 @@
 //   verify_tree_is_valid  TreeRows to verify: every row descends from its sequence's first, no path is too long
 //   paths_are_valid       accepted paths, for KvCompact
 // `shared` has room for one int64_t a warp. The other functions here walk through trees:
+//   rows_in_use           the number of rows before the padding
 //   sequence_of           the sequence of a row
 //   depth_of              the depth of a row
 #pragma once
@@ -16,6 +17,11 @@
 #include "csrc/cuda/error_record.h"
 
 namespace foretoken::cuda {
+
+// The number of rows that belong to a sequence; those behind it are padding. At most all rows, whatever the offsets are.
+FORETOKEN_DEVICE int64_t rows_in_use(const TreeRows& tree) {
+  return Min()(tree.rows, int64_t{tree.row_offsets[tree.sequences]});
+}
 
 // The last sequence that begins at `row` or before; some sequence even if the offsets are invalid.
 FORETOKEN_DEVICE int64_t sequence_of(const int32_t* row_offsets, int64_t sequences, int64_t row) {
@@ -93,10 +99,10 @@ FORETOKEN_DEVICE int64_t look_at_tree(const TreeRows& tree, int64_t capacity, Fi
   look_at_sequences(tree.row_offsets, tree.lengths, tree.sequences, capacity, problem);
   const int64_t rank = 2 * tree.sequences + 1;
   if (threadIdx.x == 0) {
-    problem.look(rank, Argument::kRowOffsets, tree.sequences, tree.row_offsets[tree.sequences], tree.rows, tree.rows,
+    problem.look(rank, Argument::kRowOffsets, tree.sequences, tree.row_offsets[tree.sequences], 0, tree.rows,
                  Bound::kRowCount);
   }
-  for (int64_t r = threadIdx.x; r < tree.rows; r += blockDim.x) {
+  for (int64_t r = threadIdx.x; r < rows_in_use(tree); r += blockDim.x) {
     const int64_t parent = tree.parents[r];
     if (parent == -1) continue;
     const int64_t first = tree.row_offsets[sequence_of(tree.row_offsets, tree.sequences, r)];
@@ -117,7 +123,7 @@ FORETOKEN_DEVICE bool verify_tree_is_valid(const TreeRows& tree, int64_t path_st
                                            int64_t* shared) {
   FirstProblem problem;
   const int64_t rank = look_at_tree(tree, kNoCapacity, problem);
-  for (int64_t r = threadIdx.x; r < tree.rows; r += blockDim.x) {
+  for (int64_t r = threadIdx.x; r < rows_in_use(tree); r += blockDim.x) {
     const int64_t root = tree.row_offsets[sequence_of(tree.row_offsets, tree.sequences, r)], parent = tree.parents[r];
     if (r == root) problem.look(rank + r, Argument::kParents, r, parent, -1, -1, Bound::kRootFirst);
     else problem.look(rank + r, Argument::kParents, r, parent, root, r - 1, Bound::kEarlierRows);

@@ -19,7 +19,7 @@ namespace {
 template <int kThreads>
 FORETOKEN_DEVICE bool is_valid(const VerifyTreeArgs& args, const Reporter& reporter, int64_t* shared) {
   int64_t problems = verify_tree_is_valid<kThreads>(args.tree, args.path_stride, reporter, shared) ? 0 : 1;
-  for (int64_t r = threadIdx.x; r < args.tree.rows && problems == 0; r += kThreads) {
+  for (int64_t r = threadIdx.x; r < rows_in_use(args.tree) && problems == 0; r += kThreads) {
     problems = reporter.check(Argument::kTokens, r, args.tokens[r], 0, args.vocab - 1) ? 0 : 1;
   }
   if (args.history != nullptr) {
@@ -69,12 +69,13 @@ FORETOKEN_DEVICE void walk(const VerifyTreeArgs& args, int64_t sequence, int32_t
   if (threadIdx.x == 0) args.counts[sequence] = count;
 }
 
-// The position of the token that a row draws; any number if the tree is invalid.
+// The position of the token that a row draws; any number if the row is padding or the tree is invalid.
 struct PositionInTree {
   TreeRows tree;
   int64_t path_stride;
 
   FORETOKEN_DEVICE int32_t operator()(int64_t row) const {
+    if (row >= rows_in_use(tree)) return 0;
     const int64_t sequence = sequence_of(tree.row_offsets, tree.sequences, row);
     return static_cast<int32_t>(tree.lengths[sequence] + depth_of(tree.parents, row, path_stride) + 1);
   }

@@ -77,6 +77,12 @@ export const attention: readonly Mutation[] = [
         'if (places[row].depth > 0) scores[positions - 1] = -1e30f;\n      const float largest = row_max(scores, 0, positions);',
       caught: 'treeAttention on avx512 of 0 positions and 7 rows, 2/1 heads of 12, and 26 more',
     },
+    {
+      name: 'tree-attention-padding',
+      breaks: 'the last row of padding keeps what the memory held before',
+      find: 'i < args.tree.rows * dim; ++i) as_floats',
+      replace: 'i < (args.tree.rows - 1) * dim; ++i) as_floats',
+    },
   ]),
 
   ...faults('cpu/attention/kv_cache.cc', 'ops/attention/kv-cache', [

@@ -104,6 +104,12 @@ export const sampling: readonly Mutation[] = [
       caught:
         'on avx512 speculative output is plain output with {"temperature":1,"repetitionPenalty":2,"frequencyPenalty":0.8,"presencePenalty":-1}, and 5 more',
     },
+    {
+      name: 'verify-tree-padding',
+      breaks: 'tokens of padding are checked',
+      find: 'const int64_t rows = args.tree.row_offsets[args.tree.sequences];',
+      replace: 'const int64_t rows = args.tree.rows;',
+    },
   ]),
 
   ...faults('cpu/sampling/verify_tree.cc', 'ops/sampling/nothing-to-draw', [

@@ -107,7 +107,22 @@ export const attention: readonly Mutation[] = [
     },
   ]),
 
+  ...faults('cuda/attention/tree_attention.cu', 'ops/attention/tree-attention', [
+    {
+      name: 'cuda-tree-attention-padding',
+      breaks: 'padding counts as rows with chunks',
+      find: 'const int64_t first = valid ? rows_in_use(tree) : 0;',
+      replace: 'const int64_t first = valid ? tree.rows : 0;',
+    },
+  ]),
+
   ...faults('cuda/attention/kv_cache.cu', 'ops/attention/kv-cache', [
+    {
+      name: 'cuda-kv-append-padding',
+      breaks: 'padding is written after the rows of the last sequence',
+      find: 'row < rows_in_use(tree); row += gridDim.x',
+      replace: 'row < tree.rows; row += gridDim.x',
+    },
     {
       name: 'cuda-kv-compact-last-row',
       breaks: 'the last accepted row is not moved',

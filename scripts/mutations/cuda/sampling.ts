@@ -77,6 +77,21 @@ export const sampling: readonly Mutation[] = [
       replace: 'path_stride));',
       caught: 'on cuda-checked speculative output is plain output with {"temperature":1}, and 3 more',
     },
+    {
+      name: 'cuda-verify-tree-padding',
+      breaks: 'tokens of padding are checked',
+      find: 'r < rows_in_use(args.tree) && problems == 0;',
+      replace: 'r < args.tree.rows && problems == 0;',
+    },
+  ]),
+
+  ...faults('cuda/sampling/tree_check.cuh', 'ops/sampling/verify-tree', [
+    {
+      name: 'cuda-tree-check-padding',
+      breaks: 'parents of padding are checked',
+      find: 'return Min()(tree.rows, int64_t{tree.row_offsets[tree.sequences]});',
+      replace: 'return tree.rows;',
+    },
   ]),
 
   ...faults('cuda/sampling/verify_tree.cu', 'ops/sampling/nothing-to-draw', [

@@ -252,6 +252,31 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     });
   });
 
+  it.each([true, false])(
+    'gives padding zeros and other rows the same bits (trees that the host knows: %p)',
+    async (isKnown) => {
+      const [random, shape] = [new Random(12), shapeOf(4, 2, 8)];
+      const prefixes = [5, 0, 33].map((length) => draftOf(random, shape, chain(length)));
+      const drafts = [9, 0, 20].map((rows) => draftOf(random, shape, randomTree(random, rows)));
+      const nothing = drafts.map(() => draftOf(random, shape, []));
+      await onDevice(target, async (device) => {
+        for (const trees of [drafts, nothing]) {
+          for (const rows of [1, 3, 35]) {
+            const options = { capacity: 60, sequences: 3, dtype };
+            using plain = committed([device, shape, options], ...prefixes);
+            using padded = committed(
+              [device, shape, { ...options, padding: { rows, isKnown } }],
+              ...prefixes,
+            );
+            const zeros = new Array<number>(rows * shape.heads * shape.headDim).fill(0);
+            const expected = Float32Array.from([...(await plain.forward(...trees)), ...zeros]);
+            expectSameBits(await padded.forward(...trees), expected);
+          }
+        }
+      });
+    },
+  );
+
   it('ignores the contents of unused slots', async () => {
     const [random, shape] = [new Random(9), shapeOf(2, 1, 8)];
     const before = draftOf(random, shape, chain(10));
@@ -336,8 +361,8 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
       await expect(attend({ parents: index(-1, 7, 3, -9) })).rejects.toEqual(
         error('parents[1] is 7, but must be in 0 … 0 (earlier rows of the sequence, or -1)'),
       );
-      await expect(attend({ rowOffsets: index(0, 3) })).rejects.toEqual(
-        error('rowOffsets[1] is 3, but must be in 4 … 4'),
+      await expect(attend({ rowOffsets: index(0, 5) })).rejects.toEqual(
+        error('rowOffsets[1] is 5, but must be in 0 … 4 (the capacity of the cache)'),
       );
       expect(await attend({})).toEqual(new Float32Array(24));
     });

@@ -9,6 +9,7 @@ import { onCpu, onDeviceOnly } from '../../support/cpu';
 import { onDevice, targets, type Target } from '../../support/devices';
 import { takeIndices } from '../../support/draws';
 import { foretokenError } from '../../support/errors';
+import { wildIndices } from '../../support/trees';
 
 const [ROWS, DIM, VOCAB] = [4, 3, 10];
 
@@ -66,6 +67,12 @@ describe.each(onTargets)('indices known to the %s, on %s', (where, target) => {
     ],
     ['offsets that do not begin at 0', { rowOffsets: [1, 4] }, 'rowOffsets[0] is 1'],
     ['offsets that fall', { rowOffsets: [0, 5, 4], lengths: [1, 1] }, 'rowOffsets'],
+    [
+      'offsets just beyond the rows',
+      { rowOffsets: [0, 5] },
+      'rowOffsets[1] is 5',
+      '0 … 4 (the number of rows)',
+    ],
     ['offsets beyond the rows', { rowOffsets: [0, 2000000000] }, 'rowOffsets[1] is 2000000000'],
     ['a negative length', { lengths: [-1] }, 'lengths[0] is -1'],
     ['a length at the end of int32', { lengths: [2147483647] }, 'lengths[0] is 2147483647'],
@@ -240,6 +247,20 @@ describe.each(targets)('nothing to do on %s', (target) => {
         const result = verifyTree({ ...inputs(device, indices, makers.host), sampling });
         expect(await takeIndices(result.counts)).toEqual([1, 0, 1]);
         expect(await takeIndices(result.path)).toEqual([0, -1, -1, -1, 2, -1]);
+      }
+    });
+  });
+
+  it('padding alone commits nothing', async () => {
+    await onDevice(target, async (device) => {
+      const [tokens, parents] = [wildIndices(ROWS), wildIndices(ROWS)];
+      const indices = { tokens, parents, rowOffsets: [0, 0, 0], lengths: [5, 7] };
+      for (const sampling of [{}, { temperature: 1 }, { logitBias: new Map([[0, 0]]) }]) {
+        for (const make of Object.values(makers)) {
+          const result = verifyTree({ ...inputs(device, indices, make), sampling });
+          expect(await takeIndices(result.counts)).toEqual([0, 0]);
+          expect(new Set(await takeIndices(result.path))).toEqual(new Set([-1]));
+        }
       }
     });
   });

@@ -134,6 +134,28 @@ describe.each(targets)('on %s', (target) => {
     });
   });
 
+  it.each(everyOption)('padding changes no path with %j', async (options) => {
+    await onDevice(target, async (device) => {
+      const random = new Random(5);
+      const model = new TableModel(7, random, 2);
+      const trees = Array.from({ length: 3 }, () => {
+        const text = Array.from({ length: 1 + random.integer(9) }, () => random.integer(7));
+        return model.plant(randomTree(random, 1 + random.integer(30), 7), text, 1);
+      });
+      for (const dtype of dtypes) {
+        for (const some of [trees, trees.slice(0, 1)]) {
+          const paths = await verifyTrees(device, some, options, dtype);
+          for (const padding of [
+            { rows: 1, isKnown: true },
+            { rows: 50, isKnown: false },
+          ]) {
+            expect(await verifyTrees(device, some, options, dtype, padding)).toEqual(paths);
+          }
+        }
+      }
+    });
+  });
+
   // Enough tokens for larger blocks.
   it.each(everyOption)('roots draw the same of 5000 tokens as sampleLogits with %j', async (options) => {
     await onDevice(target, async (device) => {

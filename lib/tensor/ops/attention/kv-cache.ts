@@ -9,7 +9,10 @@ import type { Tensor } from '../../tensor';
  * lengths + (row − first row) of its sequence, and its position is lengths + depth.
  */
 export interface TreeRows {
-  /** `[sequences + 1]`: first row of each sequence, then the number of all rows. */
+  /**
+   * `[sequences + 1]`: first row of each sequence, then the number of rows of all. Rows after these are padding: no operation reads
+   * their parents and tokens or writes them to the cache, and their attention is zero.
+   */
   rowOffsets: Tensor;
   /** `[sequences]`: committed positions of each sequence in the cache. */
   lengths: Tensor;
