@@ -52,6 +52,9 @@ export function unite(a: RatedTree, b: RatedTree): RatedTree {
   return { tree: union.build(), conditionals: Float64Array.from(conditionals) };
 }
 
+/** Drafts that are accepted less often than this are left out. */
+const LEAST_PROBABILITY = 0.01;
+
 /** Children that nodes may get: lists in one piece of memory, each in falling probability. */
 class Children {
   readonly tokens: number[] = [];
@@ -140,7 +143,7 @@ class Search {
       for (let node = 1; node < size; node++) {
         if (this.#upcoming[node]! > this.#upcoming[parent]!) parent = node;
       }
-      if (!(this.#upcoming[parent]! > 0)) break;
+      if (!(this.#upcoming[parent]! >= LEAST_PROBABILITY)) break;
       this.#add(size++, parent);
     }
     return {

@@ -8,7 +8,7 @@ import { TreeAcceptance } from './tree-acceptance';
 const MOST_NODES = 63;
 
 /** Drafts that are accepted less often than this are not made. */
-const LEAST_PROBABILITY = 0.02;
+const LEAST_PROBABILITY = 0.05;
 
 /** Trials that a prior stands for. */
 const PRIOR_WEIGHT = 2;
@@ -92,6 +92,8 @@ class MatchTree {
   }
 
   kinds(): Int32Array {
-    return Int32Array.from(this.#parents, (_, node) => (node === 0 ? 0 : this.kindOf(node)));
+    const kinds = new Int32Array(this.#parents.length);
+    for (let node = 1; node < kinds.length; node++) kinds[node] = this.kindOf(node);
+    return kinds;
   }
 }

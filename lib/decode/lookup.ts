@@ -14,11 +14,8 @@ const LONGEST = 32;
 /** Tokens of the n-grams that are indexed. Long ones find long occurrences of a text whose last tokens are frequent. */
 const LENGTHS = [8, 4, 2, 1];
 
-/** Occurrences to find at most. */
+/** Occurrences to find at most, and n-grams of each length to look at, so that no text makes a search slow. */
 const MOST = 16;
-
-/** N-grams to look at, of each length, those of an equal hash included: no text makes a search slow. */
-const MOST_LOOKED_AT = 2 * MOST;
 
 /** A growing text that finds where its end occurred before. Takes constant time to add a token and constant time to search. */
 export class Lookup {
@@ -56,15 +53,22 @@ export class Lookup {
   /** Returns earlier occurrences of the end of the text: the longest first, the newest first among equals. */
   occurrences(): Occurrence[] {
     const found: Occurrence[] = [];
+    let longer = Infinity;
     for (const index of this.#indices) {
-      let end = this.#length < index.length ? 0 : index.before(this.#length);
-      for (let looked = 0; end > 0 && looked < MOST_LOOKED_AT; looked++, end = index.before(end)) {
-        if (found.length === MOST) break;
-        const length = this.#common(end);
-        if (length >= index.length && !found.some((other) => other.end === end)) found.push({ end, length });
-      }
+      if (index.length <= this.#length) this.#collect(index, longer, found);
+      longer = index.length;
     }
     return found.sort((a, b) => b.length - a.length || b.end - a.end);
+  }
+
+  /** Adds the newest occurrences of an index that are shorter than `longer`, because longer ones are known. */
+  #collect(index: NgramIndex, longer: number, found: Occurrence[]): void {
+    let end = index.before(this.#length);
+    for (let looked = 0; end > 0 && looked < MOST && found.length < MOST; looked++) {
+      const length = this.#common(end);
+      if (length >= index.length && length < longer) found.push({ end, length });
+      end = index.before(end);
+    }
   }
 
   /** Counts the tokens before `end` that equal those at the end of the text. */

@@ -24,7 +24,10 @@ export class TreeAcceptance {
   /** @param kinds `[nodes]`: the kind of each node; that of the root has no meaning */
   rate(tree: DraftTree, kinds: Int32Array): RatedTree {
     this.#last = { tree, kinds };
-    return { tree, conditionals: Float64Array.from(kinds, (kind) => this.#counts.probability(kind)) };
+    const conditionals = new Float64Array(kinds.length);
+    for (let node = 0; node < kinds.length; node++)
+      conditionals[node] = this.#counts.probability(kinds[node]!);
+    return { tree, conditionals };
   }
 
   /**

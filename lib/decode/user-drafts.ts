@@ -2,7 +2,9 @@ import { types } from 'node:util';
 import { arrayOf, check, integer, isInteger, nullable, object, required, type Checker } from '../check';
 import { ForetokenError } from '../errors';
 import { TOKEN_IDS } from '../tensor/ops/sampling/sampling';
-import { DraftTreeBuilder, type DraftTree } from './draft-tree';
+import type { RatedTree } from './best-first';
+import { DraftTreeBuilder } from './draft-tree';
+import { TreeAcceptance } from './tree-acceptance';
 
 /** A text for which a function drafts. */
 export interface DraftedSequence {
@@ -43,9 +45,23 @@ function listOf(element: Checker<number>, most: number): Checker<ArrayLike<numbe
   };
 }
 
-/** Calls a user's function for one text, and checks what it returns. */
+/** Depths that are counted apart; deeper drafts count as the last. */
+const DEPTHS = 8;
+
+/** Prior probability of the first draft below a node, and of others. */
+const PRIOR_FIRST = 0.7;
+const PRIOR_OTHER = 0.2;
+
+/** Trials that a prior stands for. */
+const PRIOR_WEIGHT = 2;
+
+/** Calls a user's function for one text, checks what it returns, and estimates how likely its drafts are. */
 export class UserDrafter {
   readonly #returned: Checker<Drafts | null>;
+  readonly #acceptance = new TreeAcceptance(
+    Float64Array.from({ length: 2 * DEPTHS }, (_, kind) => (kind % 2 === 0 ? PRIOR_FIRST : PRIOR_OTHER)),
+    PRIOR_WEIGHT,
+  );
   /** The tokens that the function sees. Once it has transferred them to another thread, the length is 0. */
   #tokens = new Int32Array(0);
   #length = 0;
@@ -70,7 +86,7 @@ export class UserDrafter {
    * @param text prompt and output; longer than before by the tokens of a step
    * @throws ForetokenError INVALID_ARGUMENT naming what the function returned and what is allowed; any error of the function
    */
-  draft(text: ArrayLike<number>, promptLength: number, deepest: number): DraftTree | null {
+  draft(text: ArrayLike<number>, promptLength: number, deepest: number): RatedTree | null {
     const { draftFunction, what } = this;
     const returned: unknown = draftFunction({ tokens: this.#show(text), promptLength });
     if (types.isPromise(returned)) {
@@ -95,7 +111,15 @@ export class UserDrafter {
     return this.#tokens.subarray(0, this.#length);
   }
 
-  #tree({ tokens, parents }: Drafts, root: number, deepest: number): DraftTree | null {
+  /**
+   * Learns how good the last drafts were.
+   * @param tokens tokens that followed the text for which they were made
+   */
+  observe(tokens: ArrayLike<number>): void {
+    this.#acceptance.observe(tokens);
+  }
+
+  #tree({ tokens, parents }: Drafts, root: number, deepest: number): RatedTree | null {
     const { what } = this;
     const { length } = tokens;
     if (parents) check(`${what}().parents.length`, parents.length, integer(length, length));
@@ -108,6 +132,14 @@ export class UserDrafter {
       // A draft that is too deep has no node, nor has one that follows it.
       nodes.push(above < 0 || tree.depthOf(above) >= deepest ? -1 : tree.add(above, tokens[i]!));
     }
-    return tree.size > 1 ? tree.build() : null;
+    if (tree.size === 1) return null;
+    const built = tree.build();
+    const children = new Uint8Array(tree.size);
+    const kinds = built.depths.map((depth, node) => {
+      const parent = built.parents[node]!;
+      if (parent < 0) return 0;
+      return 2 * (Math.min(depth, DEPTHS) - 1) + Math.min(1, children[parent]!++);
+    });
+    return this.#acceptance.rate(built, kinds);
   }
 }

@@ -99,7 +99,7 @@ test('are the likeliest paths of heads and tree, in falling order', () => {
           expect(probabilities[node]).toBeLessThanOrEqual(probabilities[node - 1]!);
         }
         expect(new Set(paths).size).toBe(paths.length);
-        const possible = [...all.values()].map((path) => path.probability).filter((each) => each > 0);
+        const possible = [...all.values()].map((path) => path.probability).filter((each) => each >= 0.01);
         const best = possible.sort((a, b) => b - a).slice(0, most);
         expect(probabilities.length - 1).toBe(best.length);
         best.forEach((each, i) => expect(probabilities[i + 1]).toBeCloseTo(each, 12));

@@ -7,7 +7,7 @@ const draftWith = (draft: unknown, deepest = 63): ReturnType<UserDrafter['draft'
   new UserDrafter('generate: draft', draft as DraftFunction, 10, 63).draft(text, 3, deepest);
 
 test('tokens without parents follow one another, below the last token of the text', () => {
-  expect(draftWith(() => ({ tokens: [5, 6, 6] }))).toEqual({
+  expect(draftWith(() => ({ tokens: [5, 6, 6] }))?.tree).toEqual({
     tokens: Int32Array.of(4, 5, 6, 6),
     parents: Int32Array.of(-1, 0, 1, 2),
     depths: Int32Array.of(0, 1, 2, 3),
@@ -17,7 +17,7 @@ test('tokens without parents follow one another, below the last token of the tex
 
 test('parents are indices of tokens; equal tokens below the same parent are one node', () => {
   const drafts = { tokens: Uint16Array.of(5, 6, 5, 7, 8), parents: [-1, 0, -1, 2, -1] };
-  expect(draftWith(() => drafts)).toEqual({
+  expect(draftWith(() => drafts)?.tree).toEqual({
     tokens: Int32Array.of(4, 5, 6, 7, 8),
     parents: Int32Array.of(-1, 0, 1, 1, 0),
     depths: Int32Array.of(0, 1, 2, 2, 1),
@@ -27,7 +27,7 @@ test('parents are indices of tokens; equal tokens below the same parent are one 
 
 test('drafts that are too deep are left out', () => {
   const drafts = { tokens: [5, 6, 7, 8, 9], parents: [-1, 0, 1, 2, -1] };
-  expect(draftWith(() => drafts, 2)?.tokens).toEqual(Int32Array.of(4, 5, 6, 9));
+  expect(draftWith(() => drafts, 2)?.tree.tokens).toEqual(Int32Array.of(4, 5, 6, 9));
   expect(draftWith(() => drafts, 0)).toBeNull();
 });
 
@@ -104,4 +104,18 @@ test('tokens that the function transferred to another thread are copied again', 
   structuredClone(seen[0], { transfer: [seen[0]!.buffer as ArrayBuffer] });
   drafter.draft(text, 3, 8);
   expect(Array.from(seen[1]!)).toEqual(text);
+});
+
+test('drafts are as likely as drafts of their depth and order were before', () => {
+  const draft = (): unknown => ({ tokens: [5, 6, 7], parents: [-1, 0, -1] });
+  const drafter = new UserDrafter('generate: draft', draft as DraftFunction, 10, 63);
+  for (let i = 0; i < 100; i++) {
+    drafter.draft(text, 3, 8);
+    // Half of the first drafts are right, half of the drafts below these, and a quarter of their alternatives.
+    drafter.observe([[5, 1], [7], [5, 6], [1]][i % 4]!);
+  }
+  const { conditionals } = drafter.draft(text, 3, 8)!;
+  expect(conditionals[1]).toBeCloseTo(0.5, 1);
+  expect(conditionals[2]).toBeCloseTo(0.5, 1);
+  expect(conditionals[3]).toBeCloseTo(0.25, 1);
 });
