@@ -53,6 +53,13 @@ export {
   type SamplingOptions,
 } from './tensor/ops/sampling/sampling';
 export {
+  acceptedRows,
+  chainTokens,
+  type AcceptedRowsInputs,
+  type AcceptedRowsResult,
+  type ChainTokensInputs,
+} from './tensor/ops/sampling/accepted-rows';
+export {
   plantTree,
   verifyTree,
   type DeviceHistory,

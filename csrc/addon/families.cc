@@ -4,10 +4,15 @@ namespace foretoken {
 
 const std::vector<const Exports*>& all_families() {
   static const std::vector<const Exports*> families = {
-      &kDeviceExports,    &kTensorExports,        &kCaptureExports,   &kElementwiseExports, &kEmbeddingExports,
-      &kRmsNormExports,   &kRopeExports,          &kOptimizerExports, &kLinearExports,      &kLinearCrossEntropyExports,
-      &kAttentionExports, &kTreeAttentionExports, &kKvCacheExports,   &kTopKExports,        &kSamplingExports,
-      &kPlantTreeExports, &kVerifyTreeExports,
+      &kDeviceExports,     &kTensorExports,
+      &kCaptureExports,    &kElementwiseExports,
+      &kEmbeddingExports,  &kRmsNormExports,
+      &kRopeExports,       &kOptimizerExports,
+      &kLinearExports,     &kLinearCrossEntropyExports,
+      &kAttentionExports,  &kTreeAttentionExports,
+      &kKvCacheExports,    &kTopKExports,
+      &kSamplingExports,   &kPlantTreeExports,
+      &kVerifyTreeExports, &kAcceptedRowsExports,
   };
   return families;
 }

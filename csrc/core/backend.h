@@ -49,6 +49,8 @@ namespace foretoken {
   X(SampleLogits)               \
   X(VerifyTree)                 \
   X(PlantTree)                  \
+  X(AcceptedRows)               \
+  X(ChainTokens)                \
   X(SumSquares)                 \
   X(ClipCoefficient)            \
   X(Adamw)

@@ -487,6 +487,42 @@ struct PlantTreeArgs {
   int64_t rows, sequences, max_depth, width;
 };
 
+// Lists what drafting heads read after a step: for each sequence that accepted nodes, first its open positions, oldest
+// first, then these nodes, as a chain behind the final positions. A position is open while a head has seen a token that
+// follows it only as a draft; it is read again after the next step. A sequence without accepted nodes gets no rows and
+// keeps its open positions. Sources are row numbers of [open states of all sequences, most_open each; states of the
+// step's rows].
+struct AcceptedRowsArgs {
+  const int32_t* path;         // [sequences, path_stride]: accepted rows of the step, root first
+  const int32_t* counts;       // [sequences]: accepted rows
+  const int32_t* drawn;        // [sequences, path_stride]: the token drawn at each accepted row
+  const int32_t* lengths;      // [sequences]: committed positions before the step
+  const int32_t* open;         // [sequences]: open positions, the last of the committed ones
+  const int32_t* open_tokens;  // [sequences, most_open]: the token that follows each open position, oldest first
+  int32_t* row_offsets;        // [sequences + 1]
+  int32_t* starts;             // [sequences]: final positions, lengths - open
+  int32_t* parents;            // [rows]: the row before, or -1 for the first of a sequence and for padding
+  int32_t* positions;          // [rows]; 0 for padding
+  int32_t* sources;            // [rows]; 0 for padding
+  int32_t* following;          // [sequences, most_open + path_stride]: the token after each row of a sequence, then 0
+  int32_t* last;               // [sequences]: the last row, or 0 if the sequence has none
+  int32_t* next_open;          // [sequences]: open positions after the step
+  int32_t* next_open_tokens;   // [sequences, most_open]: the token that follows each of them, then 0
+  int32_t* kept;               // [sequences, most_open]: the source of each of them, then the entry's own number
+  int64_t rows, sequences, path_stride, most_open;
+};
+
+// tokens[r] = what head `head` reads at row j of the n rows of a sequence: the token head - 1 places after it. The last
+// known one is following[s, n - 1]; then come the best drafts of the heads before, drafts[s, 0, 0], drafts[s, 1, 0], ….
+// 0 for padding.
+struct ChainTokensArgs {
+  const int32_t* following;    // [sequences, columns]: the token after each row of a sequence
+  const int32_t* drafts;       // [sequences, depth, width]; only the first head - 2 of each sequence are read
+  const int32_t* row_offsets;  // [sequences + 1]
+  int32_t* tokens;             // [rows]
+  int64_t rows, sequences, columns, depth, width, head;
+};
+
 // --- optimizer ---
 
 // out[0] = sum of squares of in, added in float64 in an order that does not depend on the number of threads

@@ -58,6 +58,7 @@ const char* text_of(Bound bound) {
     case Bound::kMaxDepth: return "maxDepth";
     case Bound::kPathRows: return "the rows of the sequence and the columns of path";
     case Bound::kRisingRows: return "ascending rows of the sequence";
+    case Bound::kResultRows: return "the rows that the results have room for";
   }
   return nullptr;
 }
@@ -130,6 +131,41 @@ bool find_problem(const KvCompactArgs& args, IndexProblem* problem) {
       if (is_problem({"path", i, args.path[i], lowest, end - 1, Bound::kRisingRows}, problem)) return true;
       lowest = args.path[i] + 1;
     }
+  }
+  return false;
+}
+
+bool find_problem(const AcceptedRowsArgs& args, IndexProblem* problem) {
+  const int32_t* const counts = args.counts;
+  const int32_t* const open = args.open;
+  const int64_t highest = INT32_MAX - args.sequences * args.most_open;
+  for (int64_t s = 0; s < args.sequences; ++s) {
+    if (counts && is_problem({"counts", s, counts[s], 0, args.path_stride}, problem)) return true;
+    if (open && is_problem({"open", s, open[s], 0, args.most_open}, problem)) return true;
+    if (counts == nullptr || open == nullptr) continue;
+    const int64_t length = args.lengths ? args.lengths[s] : open[s];
+    if (is_problem({"lengths", s, length, open[s], kNoCapacity - counts[s]}, problem)) return true;
+    if (args.path == nullptr) continue;
+    for (int64_t i = s * args.path_stride; i < s * args.path_stride + counts[s]; ++i) {
+      if (is_problem({"path", i, args.path[i], 0, highest}, problem)) return true;
+    }
+  }
+  if (counts == nullptr || open == nullptr) return false;
+  int64_t rows = 0;
+  for (int64_t s = 0; s < args.sequences; ++s) {
+    if (counts[s] > 0) rows += int64_t{open[s]} + counts[s];
+    if (is_problem({"rowOffsets", s + 1, rows, 0, args.rows, Bound::kResultRows}, problem)) return true;
+  }
+  return false;
+}
+
+bool find_problem(const ChainTokensArgs& args, IndexProblem* problem) {
+  const int32_t* const offsets = args.row_offsets;
+  if (offsets == nullptr) return false;
+  if (is_problem({"rowOffsets", 0, offsets[0], 0, 0}, problem)) return true;
+  for (int64_t s = 0; s < args.sequences; ++s) {
+    const int64_t highest = std::min(offsets[s] + args.columns, args.rows);
+    if (is_problem({"rowOffsets", s + 1, offsets[s + 1], offsets[s], highest}, problem)) return true;
   }
   return false;
 }

@@ -21,6 +21,7 @@ enum class Bound : uint32_t {
   kMaxDepth,
   kPathRows,
   kRisingRows,
+  kResultRows,
 };
 
 // Null for kPlain.
@@ -48,6 +49,12 @@ bool find_problem(const VerifyTreeArgs& args, IndexProblem* problem);
 
 // The same for accepted paths and the cache slots that they name.
 bool find_problem(const KvCompactArgs& args, IndexProblem* problem);
+
+// The same for accepted paths and the open positions before them.
+bool find_problem(const AcceptedRowsArgs& args, IndexProblem* problem);
+
+// The same for the rows of a chain for each sequence.
+bool find_problem(const ChainTokensArgs& args, IndexProblem* problem);
 
 // Returns the depth of the deepest row of a well-formed tree, or 0 if it has only padding.
 int64_t deepest(const TreeRows& tree);

@@ -30,10 +30,11 @@ enum class Argument : uint32_t {
   kLogitBias,
   kHistoryLengths,
   kHistory,
+  kOpen,
   kNothingToDraw,  // not an index: `position` is the row, `value` the position of the token
   kEnd,
 };
-static_assert(static_cast<int>(Argument::kEnd) <= 16);  // ErrorRecord::key has 4 bits for an argument
+static_assert(static_cast<int>(Argument::kEnd) <= 32);  // ErrorRecord::key has 5 bits for an argument
 
 struct ErrorRecord {
   uint32_t launch;         // the operation that found an error, counted from 1; 0: no error
@@ -93,9 +94,9 @@ __device__ inline void Reporter::report(Argument argument, int64_t position, int
   atomicExch(reinterpret_cast<unsigned long long*>(&limits.highest), static_cast<unsigned long long>(highest));
   atomicExch(&limits.bound, static_cast<uint32_t>(bound));
   atomicExch(reinterpret_cast<unsigned long long*>(&record->op), reinterpret_cast<unsigned long long>(op));
-  // 4 bits of argument, 28 of position, 32 of value.
-  atomicMin(&record->key, static_cast<unsigned long long>(argument) << 60 |
-                              (static_cast<unsigned long long>(position) & 0xfffffff) << 32 |
+  // 5 bits of argument, 27 of position, 32 of value.
+  atomicMin(&record->key, static_cast<unsigned long long>(argument) << 59 |
+                              (static_cast<unsigned long long>(position) & 0x7ffffff) << 32 |
                               static_cast<uint32_t>(value));
 }
 

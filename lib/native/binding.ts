@@ -317,4 +317,31 @@ interface SamplingBinding {
       promptLengths: Optional,
     ]
   ): [path: TensorHandle, drawn: TensorHandle, counts: TensorHandle];
+  acceptedRows(
+    path: TensorHandle,
+    counts: TensorHandle,
+    drawn: TensorHandle,
+    lengths: TensorHandle,
+    open: TensorHandle,
+    openTokens: TensorHandle,
+    rows: number,
+  ): [
+    rowOffsets: TensorHandle,
+    starts: TensorHandle,
+    parents: TensorHandle,
+    positions: TensorHandle,
+    sources: TensorHandle,
+    following: TensorHandle,
+    last: TensorHandle,
+    nextOpen: TensorHandle,
+    nextOpenTokens: TensorHandle,
+    kept: TensorHandle,
+  ];
+  chainTokens(
+    following: TensorHandle,
+    drafts: TensorHandle,
+    rowOffsets: TensorHandle,
+    head: number,
+    rows: number,
+  ): TensorHandle;
 }

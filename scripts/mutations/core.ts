@@ -19,4 +19,13 @@ export const core: readonly Mutation[] = [
       replace: '{"rowOffsets", last, offsets[last], 0, tree.rows + 1, Bound::kRowCount}',
     },
   ]),
+
+  ...faults('core/tree.cc', 'ops/sampling/accepted-rows', [
+    {
+      name: 'accepted-rows-room',
+      breaks: 'open positions need no room in the results',
+      find: 'rows += int64_t{open[s]} + counts[s];',
+      replace: 'rows += counts[s];',
+    },
+  ]),
 ];

@@ -226,6 +226,28 @@ export function publicCalls({
       },
       options: 'inputs',
     },
+    acceptedRows: {
+      call: foretoken.acceptedRows,
+      args: {
+        inputs: {
+          ...{ path: device.tensor(Int32Array.of(0), [1, 1]), counts: i32(1), lengths: i32(1), open: i32(1) },
+          ...{ drawn: device.tensor(Int32Array.of(3), [1, 1]) },
+          ...{ openTokens: device.tensor(Int32Array.of(2), [1, 1]), rows: 2 },
+        },
+      },
+      options: 'inputs',
+    },
+    chainTokens: {
+      call: foretoken.chainTokens,
+      args: {
+        inputs: {
+          following: device.tensor(Int32Array.of(1), [1, 1]),
+          drafts: device.tensor(Int32Array.of(1), [1, 1, 1]),
+          ...{ rowOffsets: i32(0, 1), head: 2, rows: 1 },
+        },
+      },
+      options: 'inputs',
+    },
     verifyTree: {
       call: foretoken.verifyTree,
       args: {

@@ -67,6 +67,8 @@ FORETOKEN_DESCRIBE(LinearSample, "linearSample", FORETOKEN_SIZE(rows), FORETOKEN
 FORETOKEN_DESCRIBE(SampleLogits, "sampleLogits", FORETOKEN_SIZE(rows), FORETOKEN_SIZE(vocab))
 FORETOKEN_DESCRIBE(VerifyTree, "verifyTree", FORETOKEN_SIZE(tree.rows), FORETOKEN_SIZE(dim), FORETOKEN_SIZE(vocab))
 FORETOKEN_DESCRIBE(PlantTree, "plantTree", FORETOKEN_SIZE(rows), FORETOKEN_SIZE(sequences))
+FORETOKEN_DESCRIBE(AcceptedRows, "acceptedRows", FORETOKEN_SIZE(rows), FORETOKEN_SIZE(sequences))
+FORETOKEN_DESCRIBE(ChainTokens, "chainTokens", FORETOKEN_SIZE(rows), FORETOKEN_SIZE(sequences))
 FORETOKEN_DESCRIBE(SumSquares, "sumSquares", FORETOKEN_SIZE(count))
 FORETOKEN_DESCRIBE(ClipCoefficient, "clipCoefficient", FORETOKEN_SIZE(buckets))
 FORETOKEN_DESCRIBE(Adamw, "adamw", FORETOKEN_SIZE(count))

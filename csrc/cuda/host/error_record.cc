@@ -24,6 +24,7 @@ const char* name_of(Argument argument) {
     case Argument::kLogitBias: return "logitBias";
     case Argument::kHistoryLengths: return "historyLengths";
     case Argument::kHistory: return "history";
+    case Argument::kOpen: return "open";
     case Argument::kNothingToDraw:
     case Argument::kEnd: break;
   }
@@ -41,9 +42,9 @@ ErrorRecord empty_record() {
 
 std::optional<Error> error_of(const ErrorRecord& record) {
   if (record.launch == 0) return std::nullopt;
-  const auto argument = static_cast<Argument>(record.key >> 60);
+  const auto argument = static_cast<Argument>(record.key >> 59);
   const ErrorRecord::Limits& limits = record.limits[static_cast<int>(argument)];
-  const auto position = static_cast<int64_t>(record.key >> 32 & 0xfffffff);
+  const auto position = static_cast<int64_t>(record.key >> 32 & 0x7ffffff);
   const auto value = static_cast<int32_t>(record.key);
   if (argument == Argument::kNothingToDraw) return nothing_to_draw(record.op, position, value);
   // A document starts at its row or earlier, counted within the sequence.

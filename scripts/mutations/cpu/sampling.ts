@@ -176,4 +176,43 @@ export const sampling: readonly Mutation[] = [
         'fused draws on avx512 of a tree are the same with and without its logits written, with a softcap and a bias, and 2 more',
     },
   ]),
+
+  ...faults('cpu/sampling/accepted_rows.cc', 'ops/sampling/accepted-rows', [
+    {
+      name: 'accepted-rows-idle',
+      breaks: 'a sequence that accepted nothing gets its open positions as rows',
+      find: 'count = args.counts[s] > 0 ? candidates.count : 0;',
+      replace: 'count = candidates.count;',
+    },
+    {
+      name: 'accepted-rows-start',
+      breaks: 'rows begin behind the open positions',
+      find: 'start = args.lengths[s] - args.open[s];',
+      replace: 'start = args.lengths[s];',
+    },
+    {
+      name: 'accepted-rows-chain',
+      breaks: 'the chain of a sequence hangs on the sequence before',
+      find: 'args.parents[first + i] = i > 0 ?',
+      replace: 'args.parents[first + i] = first + i > 0 ?',
+    },
+    {
+      name: 'accepted-rows-oldest',
+      breaks: 'the oldest positions stay open',
+      find: 'final = candidates.count - kept;',
+      replace: 'final = 0;',
+    },
+    {
+      name: 'accepted-rows-padding',
+      breaks: 'padding has no source',
+      find: 'args.positions[row] = args.sources[row] = 0;',
+      replace: 'args.positions[row] = 0;',
+    },
+    {
+      name: 'chain-tokens-depth',
+      breaks: 'the drafts of head 2 are read in place of those of later heads',
+      find: '(s * args.depth + at - count) * args.width',
+      replace: 's * args.depth * args.width',
+    },
+  ]),
 ];

@@ -112,4 +112,37 @@ export const sampling: readonly Mutation[] = [
         'on cuda-checked a tree verified with {"temperature":0} ends before a node from which nothing can be drawn, and 6 more',
     },
   ]),
+
+  ...faults('cuda/sampling/accepted_rows.cu', 'ops/sampling/accepted-rows', [
+    {
+      name: 'cuda-accepted-rows-scan',
+      breaks: 'from the 65th sequence on, offsets lack the rows of the first 32 sequences',
+      find: 'before += __shfl_sync(kAllLanes, sum, kWarp - 1);',
+      replace: 'before = __shfl_sync(kAllLanes, sum, kWarp - 1);',
+    },
+    {
+      name: 'cuda-accepted-rows-idle',
+      breaks: 'a sequence that accepted nothing gets its open positions as rows',
+      find: 'return count > open ? count : 0;',
+      replace: 'return count;',
+    },
+    {
+      name: 'cuda-accepted-rows-oldest',
+      breaks: 'the oldest positions stay open',
+      find: 'i = candidates.count - kept + at % most;',
+      replace: 'i = at % most;',
+    },
+    {
+      name: 'cuda-accepted-rows-room',
+      breaks: 'more rows than the results have room for are accepted',
+      find: 'before + sum, 0, args.rows, Bound::kResultRows);',
+      replace: 'before + sum, 0, INT32_MAX, Bound::kResultRows);',
+    },
+    {
+      name: 'cuda-chain-tokens-depth',
+      breaks: 'the drafts of head 2 are read in place of those of later heads',
+      find: '(s * args.depth + at - count) * args.width',
+      replace: 's * args.depth * args.width',
+    },
+  ]),
 ];

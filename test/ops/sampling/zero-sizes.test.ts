@@ -1,4 +1,5 @@
 import { uploadTrees } from '../../../lib/tensor/ops/attention/tree-rows';
+import { acceptedRows, chainTokens } from '../../../lib/tensor/ops/sampling/accepted-rows';
 import { linearSample, sampleLogits, topK } from '../../../lib/tensor/ops/sampling/sampling';
 import { plantTree, verifyTree } from '../../../lib/tensor/ops/sampling/verify-tree';
 import { empty, MANY, testFamily, type Case, type Cases } from '../../support/zero-sizes';
@@ -77,6 +78,63 @@ const operations: Cases = {
             [positions, [1], [4]],
           ],
         };
+      },
+    ],
+  ],
+  acceptedRows: [
+    [
+      'of no sequences',
+      ({ ints }) => {
+        const [counts, lengths, open] = [ints([0]), ints([0]), ints([0])];
+        const inputs = { path: ints([0, 3]), counts, drawn: ints([0, 3]), lengths, open };
+        const { tree, sources, following, kept } = acceptedRows({
+          ...inputs,
+          openTokens: ints([0, 2]),
+          rows: 1,
+        });
+        return {
+          results: [
+            [tree.rowOffsets, [1], [0]],
+            [tree.parents, [1], [-1]],
+            [sources, [1], [0]],
+            empty(following, 0, 5),
+            empty(kept, 0),
+          ],
+        };
+      },
+    ],
+    [
+      'without open positions and paths',
+      ({ ints }) => {
+        const [counts, lengths, open] = [ints([1], 0), ints([1], 4), ints([1], 0)];
+        const inputs = { path: ints([1, 0]), counts, drawn: ints([1, 0]), lengths, open };
+        const result = acceptedRows({ ...inputs, openTokens: ints([1, 0]), rows: 0 });
+        return {
+          results: [
+            [result.tree.rowOffsets, [2], [0, 0]],
+            [result.tree.lengths, [1], [4]],
+            empty(result.positions, 0),
+            empty(result.following, 1, 0),
+            [result.nextOpen, [1], [0]],
+            empty(result.nextOpenTokens, 1, 0),
+          ],
+        };
+      },
+    ],
+  ],
+  chainTokens: [
+    [
+      'of no sequences',
+      ({ ints }) => {
+        const inputs = { following: ints([0, 3]), drafts: ints([0, 2, 0]), rowOffsets: ints([1], 0) };
+        return { results: [[chainTokens({ ...inputs, head: 2, rows: 2 }), [2], [0, 0]]] };
+      },
+    ],
+    [
+      'of no rows',
+      ({ ints }) => {
+        const inputs = { following: ints([1, 0]), drafts: ints([1, 0, 0]), rowOffsets: ints([2], 0, 0) };
+        return { results: [empty(chainTokens({ ...inputs, head: 2, rows: 0 }), 0)] };
       },
     ],
   ],
