@@ -62,19 +62,30 @@ class Children {
   /** The node of the given tree; -1 for drafts of heads alone. */
   readonly nodes: number[] = [];
 
-  /** Adds a child to the last list, which begins at `start`. A token that is there already keeps the higher estimate. */
-  add(start: number, token: number, conditional: number, node: number): void {
+  /** Returns the probability that no child of the last list is right. */
+  left(start: number): number {
+    let left = 1;
+    for (let at = start; at < this.conditionals.length; at++) left -= this.conditionals[at]!;
+    return Math.max(0, left);
+  }
+
+  /**
+   * Adds a child to the last list, which begins at `start`. A token that is there already keeps the higher estimate.
+   * @param most highest estimate of a token that is not there yet
+   */
+  add(start: number, token: number, conditional: number, node: number, most = 1): void {
     const { tokens, conditionals, nodes } = this;
     let at = start;
     while (at < tokens.length && tokens[at] !== token) at++;
-    const higher = Math.max(conditional, conditionals[at] ?? 0);
-    for (; at > start && conditionals[at - 1]! < higher; at--) {
+    const known = conditionals[at];
+    const estimate = known === undefined ? Math.min(conditional, most) : Math.max(conditional, known);
+    for (; at > start && conditionals[at - 1]! < estimate; at--) {
       tokens[at] = tokens[at - 1]!;
       conditionals[at] = conditionals[at - 1]!;
       nodes[at] = nodes[at - 1]!;
     }
     tokens[at] = token;
-    conditionals[at] = higher;
+    conditionals[at] = estimate;
     nodes[at] = node;
   }
 }
@@ -82,7 +93,8 @@ class Children {
 /**
  * Orders drafts by the probability that they are accepted, which is the product of the estimates along their path. A child is
  * never likelier than its parent, so adding the likeliest child again and again gives the best tree of every size. Below every
- * node, heads propose all tokens of the next depth. A node that both the heads and the tree propose has the higher estimate.
+ * node, heads propose all tokens of the next depth. A draft of both the heads and the tree has the higher estimate; a draft of the
+ * tree alone at most the probability that the heads leave for other tokens.
  * @param root the last committed token
  * @param most drafts to order, the root not counted
  * @param deepest depth of the deepest draft
@@ -210,10 +222,10 @@ class Search {
 
   #listTree(start: number, inTree: number): void {
     const { tree, conditionals } = this.given!;
+    const left = this.#children.left(start);
     for (let child = inTree + 1; child < tree.parents.length; child++) {
-      if (tree.parents[child] === inTree) {
-        this.#children.add(start, tree.tokens[child]!, conditionals[child]!, child);
-      }
+      if (tree.parents[child] !== inTree) continue;
+      this.#children.add(start, tree.tokens[child]!, conditionals[child]!, child, left);
     }
   }
 }

@@ -58,12 +58,19 @@ function allPaths(rated: RatedHeads | null, given: RatedTree | null, deepest: nu
     for (let at = row * width; at < (row + 1) * width; at++) {
       children.set(rated!.drafts.tokens[at]!, (isOnPath ? rated!.onPath : rated!.offPath)[at]!);
     }
+    const proposed = new Map(children);
+    const left = Math.max(
+      0,
+      [...proposed.values()].reduce((rest, rate) => rest - rate, 1),
+    );
     const nodes = new Map<number, number>();
     given?.tree.parents.forEach((parent, child) => {
       if (node < 0 || parent !== node) return;
       const token = given.tree.tokens[child]!;
       nodes.set(token, child);
-      children.set(token, Math.max(children.get(token) ?? 0, given.conditionals[child]!));
+      const byHeads = proposed.get(token);
+      const own = given.conditionals[child]!;
+      children.set(token, byHeads === undefined ? Math.min(own, left) : Math.max(own, byHeads));
     });
     for (const [token, conditional] of children) {
       const below = [...path, token];
