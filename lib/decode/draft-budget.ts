@@ -52,9 +52,9 @@ export class DraftBudget {
   readonly #seconds: Float64Array;
   #overheadSeconds = 0;
   #draftSeconds = 0;
-  /** By size: how much it was used of late. */
-  readonly #uses: Float64Array;
   #steps = 0;
+  /** Whether heads drafted for the present step. */
+  #hasDrafted = false;
   /** Whether the present step measures a size that is not known yet. */
   #isMeasuring = false;
   /** By which part the present choice is slower than the best one. */
@@ -65,7 +65,6 @@ export class DraftBudget {
   /** @param sizes numbers of rows that a step may have, in rising order */
   constructor(private readonly sizes: readonly number[]) {
     this.#seconds = new Float64Array(sizes.length);
-    this.#uses = new Float64Array(sizes.length);
   }
 
   /** Whether heads should draft for the next step; false while their drafts do not pay. */
@@ -110,11 +109,10 @@ export class DraftBudget {
     const seconds = this.#seconds.subarray(first, last + 1);
     if (this.#steps % KEPT_STEPS === 0 || seconds.includes(0)) this.#estimate();
     const overhead = this.#overheadSeconds;
-    const hasHeads = accepted.length > acceptedWithoutHeads.length;
-    const fixed = hasHeads ? overhead + this.#draftSeconds : overhead;
+    const fixed = this.#hasDrafted ? overhead + this.#draftSeconds : overhead;
     const rates = ratesOf(accepted, sizes, seconds, fixed, count);
     const fastest = Math.max(...rates);
-    if (hasHeads) {
+    if (this.#hasDrafted) {
       const without = ratesOf(acceptedWithoutHeads, sizes, seconds, overhead, count);
       this.#gain = fastest / Math.max(...without) - 1;
     }
@@ -142,22 +140,11 @@ export class DraftBudget {
     const lost = isFirst ? seconds : seconds * this.#shortfall;
     const isExploring = !this.#isMeasuring && this.#exploration.observe(seconds, lost);
     this.#worth.observe(this.#gain);
+    this.#hasDrafted = draftSeconds !== null;
     if (isFirst) return;
-    this.#times.observe(rows, deviceSeconds, isExploring || this.#isMeasuring || !this.#isUsual(rows));
+    this.#times.observe(rows, deviceSeconds, isExploring || this.#isMeasuring);
     this.#overhead.add(seconds - deviceSeconds - (draftSeconds ?? 0));
     if (draftSeconds !== null) this.#drafting.add(draftSeconds);
-  }
-
-  /** Counts one use of a size; returns whether it is the one most used of late, which measures the pace of the machine. */
-  #isUsual(rows: number): boolean {
-    const used = this.sizes.indexOf(rows);
-    this.#uses[used]!++;
-    let most = used;
-    for (let i = 0; i < this.#uses.length; i++) {
-      this.#uses[i]! *= 0.97;
-      if (this.#uses[i]! > this.#uses[most]!) most = i;
-    }
-    return most === used;
   }
 }
 

@@ -67,6 +67,12 @@ test('an occurrence that overlaps the end of the text repeats', () => {
   expect([0, 1, 2, 3, 4].map((ahead) => lookup.following(newest!, ahead))).toEqual([2, 1, 2, 1, 2]);
 });
 
+test('finds what was added before the index grew', () => {
+  const text = Array.from({ length: 5000 }, (_, i) => i);
+  const lookup = lookupOf([...text, 7, 8, 9], new Array<number>(50).fill(100));
+  expect(lookup.occurrences()).toEqual([{ end: 10, length: 3 }]);
+});
+
 test('takes linear memory', () => {
   for (const length of [0, 1000, 5000, 100_000]) {
     const lookup = lookupOf(Array.from({ length }, (_, i) => (i * i) % 7919));
@@ -92,8 +98,15 @@ test('drafts what followed, with alternatives', () => {
   // After 1 2 3 came 4 9 7; after 2 3 came 5 9 1, more recently, but as part of a shorter match.
   expect([...drafts.keys()]).toEqual(expect.arrayContaining(['4', '4 9', '4 9 7', '5', '5 9']));
   expect(drafts.get('4')).toBeGreaterThan(drafts.get('5')!);
-  // The match grows along the path.
-  expect(drafts.get('4 9')).toBeGreaterThan(drafts.get('4')!);
+});
+
+test('the match grows along the path, and with it the estimates', () => {
+  const drafter = new LookupDrafter();
+  drafter.append([1, 2, 3, 4, 5, 6, 7, 1, 2]);
+  const { tree, conditionals } = drafter.draft(3)!;
+  expect(tree.tokens).toEqual(Int32Array.of(2, 3, 4, 5));
+  expect(conditionals[2]).toBeGreaterThan(conditionals[1]!);
+  expect(conditionals[3]).toBeGreaterThan(conditionals[2]!);
 });
 
 test.each([[[]], [[1]], [[1, 2, 3]]])('%j: no drafts', (text) => {
