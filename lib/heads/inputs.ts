@@ -49,6 +49,16 @@ export function needsHidden(heads: Heads): boolean {
   return reads(heads, 'hidden') || reads(heads, 'previous');
 }
 
+/** Lists the states of the trunk that heads read, and their widths in hidden sizes. */
+export function statesRead(heads: Heads): { name: 'z' | 'hidden' | 'features'; width: number }[] {
+  const layers = featureLayers(heads).length;
+  return [
+    ...(reads(heads, 'z') ? [{ name: 'z', width: 1 } as const] : []),
+    ...(needsHidden(heads) ? [{ name: 'hidden', width: 1 } as const] : []),
+    ...(layers > 0 ? [{ name: 'features', width: layers } as const] : []),
+  ];
+}
+
 /** Inputs that a caller has at hand; it must have all that the heads read. */
 export type Available = { readonly [Name in keyof HeadSources]?: Tensor | null };
 

@@ -91,6 +91,17 @@ export class KvCache implements Disposable {
     this.lengths[sequence] = Math.min(this.lengths[sequence]!, length);
   }
 
+  /** Makes sure that a sequence has room for so many positions. */
+  reserve(sequence: number, positions: number): void {
+    checkInteger('KvCache: sequence', sequence, 0, this.sequences - 1);
+    checkInteger('KvCache: positions', positions, 0, this.capacity);
+  }
+
+  /** Forgets a sequence, whose room another may use. */
+  release(sequence: number): void {
+    this.truncate(sequence, 0);
+  }
+
   /** Frees the memory. */
   dispose(): void {
     this.tensor.dispose();

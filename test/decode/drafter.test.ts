@@ -5,24 +5,19 @@ import { makeDrafter } from '../../lib/decode/make-drafter';
 import { StepInputs } from '../../lib/decode/step-inputs';
 import { chain } from '../../lib/decode/tree';
 import { registerHeadKind } from '../../lib/heads';
-import type { HeadInputs, HeadOutputs, HeadRead, Heads, HeadsContext } from '../../lib/heads/heads';
+import type { Heads } from '../../lib/heads/heads';
 import { MtpModel, type TrunkStates } from '../../lib/model/model';
-import { Block } from '../../lib/nn/block';
-import { Linear } from '../../lib/nn/linear';
-import { RMSNorm } from '../../lib/nn/rms-norm';
 import { noGrad } from '../../lib/tensor/autograd';
 import { openDevice, type Device } from '../../lib/tensor/device';
-import { add, silu } from '../../lib/tensor/ops/layers/elementwise';
 import { embedding } from '../../lib/tensor/ops/layers/embedding';
 import { fillSampling } from '../../lib/tensor/ops/sampling/sampling';
 import { keep, scope } from '../../lib/tensor/scope';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { backwardHeadByHead, lossAllHeads, uploadBatch, type TrainingBatch } from '../../lib/train/loss';
+import { CuriousHeads, curiousKinds, nameOf, registerCuriousHeads } from '../support/curious-heads';
 import { foretokenError } from '../support/errors';
 import { Random } from '../support/random';
 import { tinyModel } from '../support/training';
-
-type Declared = Pick<Heads, 'reads' | 'layers'>;
 
 /** The names of the inputs in all calls. */
 const given = new Set<string>();
@@ -34,69 +29,11 @@ function forget(): void {
   outputs = new Map();
 }
 
-/** Heads that sum all their inputs, positions included, each multiplied by its own matrix. */
-class CuriousHeads implements Heads {
-  readonly reads: readonly HeadRead[];
-  readonly layers: number;
-  readonly #heads: { projections: Linear[]; block: Block | undefined; norm: RMSNorm }[] = [];
-
-  constructor(
-    { reads, layers }: Declared,
-    private readonly context: HeadsContext,
-  ) {
-    [this.reads, this.layers] = [reads, layers];
-    const { store, config, table, numHeads } = context;
-    for (let k = 2; k <= numHeads; k++) {
-      const prefix = `mtp.heads.${k}.`;
-      const layersRead = reads.map((read) => (typeof read === 'object' ? read.features.length : 1));
-      const projections = [1, ...layersRead].map(
-        (width, i) =>
-          new Linear(
-            ...([store, prefix, [{ name: `input${i}`, rows: config.hiddenSize }]] as const),
-            ...([width * config.hiddenSize, { std: 0.5 }] as const),
-          ),
-      );
-      const block = layers === 1 ? new Block(store, `${prefix}layer.`, config, table) : undefined;
-      const norm = new RMSNorm(store, `${prefix}norm`, config.hiddenSize, config.rmsNormEps);
-      this.#heads.push({ projections, block, norm });
-    }
-  }
-
-  forward(k: number, inputs: HeadInputs): HeadOutputs {
-    for (const [name, input] of Object.entries(inputs)) given.add(input ? name : `${name} ${String(input)}`);
-    const { rows } = inputs;
-    const { projections, block, norm } = this.#heads[k - 2]!;
-    let state = projections[0]!.forward(this.context.embed(rows.positions));
-    this.reads.forEach((read, i) => {
-      const input = inputs[typeof read === 'object' ? 'features' : read];
-      const states = input.dtype === 'int32' ? this.context.embed(input) : input;
-      state = add(state, projections[i + 1]!.forward(states));
-    });
-    state = silu(state);
-    if (block) state = block.forward(state, rows, k - 2);
-    const out = norm.forward(state);
-    outputs.get(k)?.dispose();
-    outputs.set(k, keep(out.detach()));
-    return { hidden: out, state };
-  }
-}
-
-const kinds: Declared[] = [
-  { reads: ['z', 'previous', 'tokens'], layers: 0 },
-  { reads: ['z', 'previous', 'tokens', 'root'], layers: 1 },
-  { reads: ['hidden', 'previous', 'tokens', 'root'], layers: 0 },
-  { reads: ['previous', 'tokens', { features: [1, 0] }], layers: 1 },
-  { reads: ['tokens', 'hidden'], layers: 1 },
-  { reads: ['previous', 'root'], layers: 1 },
-  { reads: ['z', 'hidden', 'root'], layers: 0 },
-  { reads: [{ features: [0, 1] }], layers: 0 },
-  { reads: ['z', 'hidden', 'root'], layers: 1 },
-  { reads: ['z'], layers: 1 },
-];
-const nameOf = (declared: Declared): string => `curious ${JSON.stringify(declared)}`;
-for (const declared of kinds) {
-  registerHeadKind({ kind: nameOf(declared), create: (context) => new CuriousHeads(declared, context) });
-}
+registerCuriousHeads((k, inputs, { hidden }) => {
+  for (const [name, input] of Object.entries(inputs)) given.add(input ? name : `${name} ${String(input)}`);
+  outputs.get(k)?.dispose();
+  outputs.set(k, keep(hidden.detach()));
+});
 
 const numHeads = 4;
 const vocabSize = 101;
@@ -156,7 +93,7 @@ function trunkStates(model: MtpModel, text: readonly number[]): TrunkStates {
   return model.states(tokens, rows);
 }
 
-describe.each(kinds)('heads with %j', (declared) => {
+describe.each(curiousKinds)('heads with %j', (declared) => {
   beforeEach(() => given.clear());
   afterEach(forget);
 
@@ -240,7 +177,7 @@ it('an error names the head that returns no state although the next head reads i
   registerHeadKind({
     kind: 'stateless',
     create: (context) => {
-      const heads = new CuriousHeads(kinds[0]!, context);
+      const heads = new CuriousHeads(curiousKinds[0]!, context);
       const { layers, reads } = heads;
       const forward: Heads['forward'] = (k, inputs) => ({ hidden: heads.forward(k, inputs).hidden });
       return { layers, reads, forward };

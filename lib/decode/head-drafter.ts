@@ -1,0 +1,141 @@
+import { inputsOf, reads, stateOf } from '../heads/inputs';
+import type { MtpModel, TrunkStates } from '../model/model';
+import { KvCache } from '../nn/kv-cache';
+import type { Rows } from '../nn/rows';
+import { embedding } from '../tensor/ops/layers/embedding';
+import { rows as rowsOf } from '../tensor/ops/layers/reshape';
+import type { TreeRows } from '../tensor/ops/attention/kv-cache';
+import { chainTokens } from '../tensor/ops/sampling/accepted-rows';
+import { keep, scope } from '../tensor/scope';
+import type { Tensor } from '../tensor/tensor';
+import { OpenPositions, type Accepted } from './open-positions';
+import { ChainedProposer, JointProposer, type Proposals, type Proposer } from './proposer';
+
+/** Sizes of a {@link HeadDrafter}. */
+export interface HeadDrafterOptions {
+  /** Most texts at once. */
+  readonly slots: number;
+  /** How many heads draft, 1 … numHeads - 1. */
+  readonly depth: number;
+}
+
+/** A wish for drafts after a step. */
+export interface DraftRequest {
+  /** Tokens ahead, at most the drafter's depth. */
+  readonly depth: number;
+  /** Tokens to choose from at each depth. */
+  readonly width: number;
+  /** Most accepted rows of all slots. */
+  readonly rows: number;
+}
+
+/**
+ * Runs heads 2 … depth+1 at the end of a step on what it accepted, and proposes tokens for the positions after each new root. All
+ * calls enqueue the same operations for the same sizes, so that a step can capture them.
+ *
+ * Heads with a KV cache read every position once the token after it is drawn. Heads without one read what was accepted in this step
+ * alone. Head k of those that read `tokens` needs k-1 tokens after a position, and the last of these are drafts; such positions
+ * stay open and are read again after the next step.
+ */
+export class HeadDrafter implements Disposable {
+  /** How many heads draft. */
+  readonly depth: number;
+  /** Keys and values of the heads; null if they have no layers. */
+  readonly #cache: KvCache | null;
+  readonly #open: OpenPositions;
+  /** int32 [slots, depth, 1]: in place of drafts at positions that are read again before they count. */
+  readonly #noDrafts: Tensor;
+
+  constructor(
+    private readonly model: MtpModel,
+    { slots, depth }: HeadDrafterOptions,
+  ) {
+    const { device, dtype, config, heads } = model;
+    const { numKeyValueHeads: kvHeads, headDim, maxPositionEmbeddings: capacity } = config;
+    const layers = heads.layers * depth;
+    this.depth = depth;
+    this.#cache =
+      layers > 0
+        ? new KvCache(device, { layers, kvHeads, headDim, capacity, sequences: slots, dtype })
+        : null;
+    this.#open = new OpenPositions(model, slots, layers > 0 && reads(heads, 'tokens') ? depth - 1 : 0);
+    this.#noDrafts = keep(device.tensor(new Int32Array(slots * depth), [slots, depth, 1]));
+  }
+
+  /**
+   * Reads what a step accepted and proposes tokens. The proposals of a slot that accepted nothing are meaningless.
+   * @param states of the rows of the step
+   */
+  draft(states: TrunkStates, accepted: Accepted, { depth, width, rows }: DraftRequest): Proposals {
+    return scope(() => {
+      const proposer = reads(this.model.heads, 'tokens')
+        ? new ChainedProposer(this.model, width)
+        : new JointProposer(this.model, width);
+      this.#run(states, accepted, rows, { proposer, depth });
+      return proposer.finish();
+    });
+  }
+
+  /** Reads what a step accepted, if the next step is not to draft. */
+  read(states: TrunkStates, accepted: Accepted, rows: number): void {
+    if (this.#cache) scope(() => this.#run(states, accepted, rows, { proposer: null, depth: 0 }));
+  }
+
+  /** Runs the heads; the first `depth` of them propose. Heads with a cache read every position, whether they propose or not. */
+  #run(
+    states: TrunkStates,
+    accepted: Accepted,
+    capacity: number,
+    { proposer, depth }: { proposer: Proposer | null; depth: number },
+  ): void {
+    const { heads, dtype } = this.model;
+    const { states: read, listed } = this.#open.read(states, accepted, capacity);
+    const { last, following, positions, tree } = listed;
+    const rows = this.#rows(tree, positions);
+    const tokensOf = (head: number, drafts: Tensor): Tensor =>
+      chainTokens({ following, drafts, head, rowOffsets: tree.rowOffsets, rows: positions.shape[0]! });
+    const noDrafts = rowsOf(this.#noDrafts, 0, last.shape[0]!);
+    const root = reads(heads, 'root') ? tokensOf(2, noDrafts) : null;
+    let previous = read.hidden;
+    const deepest = 1 + (this.#cache ? this.depth : depth);
+    for (let k = 2; k <= deepest; k++) {
+      // A head that proposes nothing needs no drafts: positions at which it would read one are read again.
+      const drafts = proposer instanceof ChainedProposer && k <= depth + 1 ? proposer.drafts : null;
+      const tokens = reads(heads, 'tokens') ? tokensOf(k, drafts ?? noDrafts) : null;
+      const out = heads.forward(k, inputsOf(heads, { ...read, previous, tokens, root }, rows));
+      if (k <= depth + 1) proposer?.add(embedding(last, out.hidden, dtype));
+      if (reads(heads, 'previous') && k < deepest) previous = stateOf(k, out);
+    }
+  }
+
+  /** Rows in a cache hang on its positions; without one each is a text of its own. */
+  #rows(tree: TreeRows, positions: Tensor): Rows {
+    if (this.#cache) return { kind: 'cached', cache: this.#cache, tree, positions };
+    const batch = positions.shape[0]!;
+    return { kind: 'packed', batch, starts: this.model.device.tensor(new Int32Array(batch)), positions };
+  }
+
+  /**
+   * Makes sure that there is memory for the positions of a slot.
+   * @throws ForetokenError OUT_OF_MEMORY
+   */
+  reserve(slot: number, positions: number): void {
+    this.#cache?.reserve(slot, positions);
+  }
+
+  /** Forgets the text of a slot. */
+  release(slot: number): void {
+    this.#cache?.release(slot);
+    this.#open.release(slot);
+  }
+
+  dispose(): void {
+    this.#cache?.dispose();
+    this.#open.dispose();
+    this.#noDrafts.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

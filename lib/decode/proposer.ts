@@ -1,0 +1,95 @@
+import type { MtpModel } from '../model/model';
+import { concat } from '../tensor/ops/layers/elementwise';
+import { reshape } from '../tensor/ops/layers/reshape';
+import { linear } from '../tensor/ops/linear/linear';
+import { topK } from '../tensor/ops/sampling/sampling';
+import type { Tensor } from '../tensor/tensor';
+
+/** Tokens that heads propose for the positions after the roots of the next step. */
+export interface Proposals {
+  /** int32 [slots, depth, width]: the likeliest of each depth first. */
+  readonly tokens: Tensor;
+  /** float32 [slots, depth, width]: how sure the head is of each, 0 … 1. */
+  readonly weights: Tensor;
+}
+
+/** Turns the last states of heads into proposals, as the heads compute them one after another. */
+export interface Proposer {
+  /** Takes the output of the next head at the last row of each slot: [slots, hiddenSize]. */
+  add(hidden: Tensor): void;
+  /** Returns what all heads propose. */
+  finish(): Proposals;
+}
+
+/** Proposes for all heads with one product at the end: the heads do not read each other's drafts. */
+export class JointProposer implements Proposer {
+  /** [slots, heads · hiddenSize] */
+  #hidden: Tensor | null = null;
+
+  constructor(
+    private readonly model: MtpModel,
+    private readonly width: number,
+  ) {}
+
+  add(hidden: Tensor): void {
+    this.#hidden = this.#hidden ? concat(this.#hidden, hidden) : hidden;
+  }
+
+  finish(): Proposals {
+    return propose(this.model, this.#hidden!, this.width);
+  }
+}
+
+/** Proposes head by head, because the next head reads the best draft. */
+export class ChainedProposer implements Proposer {
+  /** Of the heads so far; null before the first. */
+  #proposals: Proposals | null = null;
+
+  constructor(
+    private readonly model: MtpModel,
+    private readonly width: number,
+  ) {}
+
+  /** int32 [slots, heads, width]: drafts of the heads so far; null before the first. */
+  get drafts(): Tensor | null {
+    return this.#proposals?.tokens ?? null;
+  }
+
+  add(hidden: Tensor): void {
+    const { tokens, weights } = propose(this.model, hidden, this.width);
+    const before = this.#proposals;
+    this.#proposals = before
+      ? { tokens: joined(before.tokens, tokens), weights: joined(before.weights, weights) }
+      : { tokens, weights };
+  }
+
+  finish(): Proposals {
+    return this.#proposals!;
+  }
+}
+
+/** Proposes tokens for states [slots, heads · hiddenSize]. */
+function propose(model: MtpModel, hidden: Tensor, width: number): Proposals {
+  const [slots, columns] = hidden.shape as [number, number];
+  const { hiddenSize } = model.config;
+  const heads = columns / hiddenSize;
+  const states = reshape(hidden, [slots * heads, hiddenSize]);
+  const logits = linear(states, model.unembeddingFor(states), null, 'float32');
+  const shape = [slots, heads, width];
+  // Halves from rank to rank.
+  const weights = Float32Array.from({ length: slots * heads * width }, (_, i) => 0.5 ** (1 + (i % width)));
+  return {
+    tokens: reshape(topK(logits, width).indices, shape),
+    weights: model.device.tensor(weights, shape),
+  };
+}
+
+/** Joins [slots, a, width] and [slots, b, width] to [slots, a + b, width]. */
+function joined(a: Tensor, b: Tensor): Tensor {
+  const [slots, headsA, width] = a.shape as [number, number, number];
+  const headsB = b.shape[1]!;
+  // `concat` copies floats, and the bits of integers as well.
+  const columns = (x: Tensor, heads: number): Tensor => x.view(0, [slots, heads * width], 'float32');
+  const both = concat(columns(a, headsA), columns(b, headsB));
+  return both.view(0, [slots, headsA + headsB, width], a.dtype);
+}
