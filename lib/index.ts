@@ -60,6 +60,11 @@ export {
   type ChainTokensInputs,
 } from './tensor/ops/sampling/accepted-rows';
 export {
+  packSampling,
+  type DeviceSampling,
+  type PackSamplingOptions,
+} from './tensor/ops/sampling/device-sampling';
+export {
   plantTree,
   verifyTree,
   type DeviceHistory,

@@ -436,6 +436,33 @@ struct LogitBias {
   int64_t count;
 };
 
+// The sampling options of one sequence in device memory, as words of 32 bits. They may be any bits: options_of
+// (csrc/core/sampling.h) reads them.
+struct SamplingNumbers {
+  float temperature;
+  int32_t top_k;
+  float top_p, min_p;
+  float repetition_penalty, frequency_penalty, presence_penalty;
+  uint32_t seed_low, seed_high;
+  int32_t bias_count;  // leading entries of the sequence's row of biases
+};
+
+// What draws need, other than a temperature and a seed.
+enum class SamplingNeeds : int32_t {
+  kNothing,  // the draw is a running argmax
+  kLogits,   // the whole row of logits: for bias, top-k, top-p and min-p
+  kHistory,  // the text before the draw as well: for penalties
+};
+
+// How the tokens of each sequence are drawn. Options that need more than `needs` are off.
+struct SequenceSampling {
+  const SamplingNumbers* numbers;  // [sequences]
+  const int32_t* bias_tokens;      // [sequences, bias_room]: in a row each token once; null if bias_room is 0
+  const float* bias_values;        // [sequences, bias_room]; null if bias_room is 0
+  int64_t bias_room;
+  SamplingNeeds needs;
+};
+
 // tokens[r] = one draw from row r of logits, as in plain decoding
 struct SampleLogitsArgs {
   const float* logits;       // [rows, vocab], not modified
@@ -464,8 +491,7 @@ struct VerifyTreeArgs {
   const int32_t* history_lengths;  // [sequences]; null if history is
   const int32_t* prompt_lengths;   // [sequences]: leading tokens of the history that are prompt; null if history is
   int64_t history_stride;
-  SamplingOptions options;
-  LogitBias logit_bias;
+  SequenceSampling sampling;
   int32_t* path;    // [sequences, path_stride]: accepted rows, root first, then -1
   int32_t* drawn;   // [sequences, path_stride]: the token drawn at each accepted row, then -1
   int32_t* counts;  // [sequences]: accepted rows, root included: the number of tokens that the step commits

@@ -15,18 +15,6 @@ Error nothing_to_draw(const char* op, int64_t row, int64_t position) {
                     op, where, lld(row));
 }
 
-bool has_penalties(const SamplingOptions& options) {
-  return options.repetition_penalty != 1 || options.frequency_penalty != 0 || options.presence_penalty != 0;
-}
-
-bool has_filters(const SamplingOptions& options) {
-  return options.temperature > 0 && (options.top_k > 0 || options.top_p < 1 || options.min_p > 0);
-}
-
-bool needs_logits(const SamplingOptions& options, const LogitBias& bias) {
-  return has_filters(options) || has_penalties(options) || bias.count > 0;
-}
-
 FusedDraw::FusedDraw(const LinearSampleArgs& args)
     : hidden(args.hidden),
       dtype(args.dtype),
@@ -35,9 +23,7 @@ FusedDraw::FusedDraw(const LinearSampleArgs& args)
       rows(args.rows),
       dim(args.dim),
       vocab(args.vocab),
-      softcap(args.softcap),
-      temperature(args.temperature),
-      seed(args.seed) {}
+      softcap(args.softcap) {}
 
 FusedDraw::FusedDraw(const VerifyTreeArgs& args)
     : hidden(args.hidden),
@@ -47,8 +33,6 @@ FusedDraw::FusedDraw(const VerifyTreeArgs& args)
       rows(args.tree.rows),
       dim(args.dim),
       vocab(args.vocab),
-      softcap(args.softcap),
-      temperature(args.options.temperature),
-      seed(args.options.seed) {}
+      softcap(args.softcap) {}
 
 }  // namespace foretoken

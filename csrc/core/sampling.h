@@ -29,6 +29,7 @@
 #include <cstdint>
 
 #include "csrc/core/ops.h"
+#include "csrc/core/philox.h"
 
 namespace foretoken {
 
@@ -46,16 +47,60 @@ constexpr int32_t kNoPosition = -1;
 // Makes the error of an operation that cannot draw a token for `position` from a row.
 Error nothing_to_draw(const char* op, int64_t row, int64_t position);
 
-bool has_penalties(const SamplingOptions& options);
+// The functions below are static, because CPU kernels are compiled for several instruction sets and must not share code.
+
+FORETOKEN_EVERYWHERE static inline bool has_penalties(const SamplingOptions& options) {
+  return options.repetition_penalty != 1 || options.frequency_penalty != 0 || options.presence_penalty != 0;
+}
 
 // Whether top-k, top-p or min-p applies: they change no greedy draw.
-bool has_filters(const SamplingOptions& options);
+FORETOKEN_EVERYWHERE static inline bool has_filters(const SamplingOptions& options) {
+  return options.temperature > 0 && (options.top_k > 0 || options.top_p < 1 || options.min_p > 0);
+}
 
-// Whether a draw needs all logits of its row at once. Otherwise it is a running argmax.
-bool needs_logits(const SamplingOptions& options, const LogitBias& bias);
+// The ranges of options, apart from those that end at 0 and 1. Within them no logit overflows.
+constexpr float kLeastTemperature = 1e-6F, kLargestTemperature = 1e6F;
+constexpr float kLeastRepetitionPenalty = 1e-3F, kLargestRepetitionPenalty = 1e3F;
+constexpr float kLargestPenalty = 1e4F;  // frequency and presence, of either sign
 
-// Draws that are a running argmax, fused with the unembedding: those of LinearSample, and those of VerifyTree unless
-// needs_logits().
+FORETOKEN_EVERYWHERE static inline float in_range(float x, float lowest, float highest, float otherwise) {
+  return x >= lowest && x <= highest ? x : otherwise;  // NaN lies in no range
+}
+
+// Reads the options of a sequence. Those that need more than sampling.needs, or lie outside their range, are off.
+FORETOKEN_EVERYWHERE static inline SamplingOptions options_of(const SequenceSampling& sampling, int64_t sequence) {
+  const SamplingNumbers& given = sampling.numbers[sequence];
+  SamplingOptions options;
+  options.temperature = in_range(given.temperature, kLeastTemperature, kLargestTemperature, 0);
+  options.seed = uint64_t{given.seed_high} << 32 | given.seed_low;
+  if (sampling.needs == SamplingNeeds::kNothing) return options;
+  options.top_k = given.top_k > 0 ? given.top_k : 0;
+  options.top_p = in_range(given.top_p, 0, 1, 1);
+  options.min_p = in_range(given.min_p, 0, 1, 0);
+  if (sampling.needs == SamplingNeeds::kLogits) return options;
+  options.repetition_penalty =
+      in_range(given.repetition_penalty, kLeastRepetitionPenalty, kLargestRepetitionPenalty, 1);
+  options.frequency_penalty = in_range(given.frequency_penalty, -kLargestPenalty, kLargestPenalty, 0);
+  options.presence_penalty = in_range(given.presence_penalty, -kLargestPenalty, kLargestPenalty, 0);
+  return options;
+}
+
+// Reads the bias of a sequence; none if its count is out of range. Tokens and values may be anything.
+FORETOKEN_EVERYWHERE static inline LogitBias bias_of(const SequenceSampling& sampling, int64_t sequence) {
+  const int64_t count = sampling.numbers[sequence].bias_count, room = sampling.bias_room;
+  if (sampling.needs == SamplingNeeds::kNothing || count <= 0 || count > room) return {nullptr, nullptr, 0};
+  return {sampling.bias_tokens + sequence * room, sampling.bias_values + sequence * room, count};
+}
+
+// How a row draws if the draw is a running argmax.
+struct RowDraw {
+  float temperature;
+  int32_t position;  // of the drawn token; any number at temperature 0
+  uint64_t seed;
+};
+
+// Draws that are a running argmax, fused with the unembedding: those of LinearSample, and those of VerifyTree if they
+// need nothing else.
 struct FusedDraw {
   explicit FusedDraw(const LinearSampleArgs& args);
   explicit FusedDraw(const VerifyTreeArgs& args);
@@ -65,8 +110,7 @@ struct FusedDraw {
   Matrix weight;       // [vocab, dim]
   const float* bias;   // [vocab] or null
   int64_t rows, dim, vocab;
-  float softcap, temperature;
-  uint64_t seed;
+  float softcap;
 };
 
 }  // namespace foretoken

@@ -2,7 +2,8 @@ import { ForetokenError } from '../errors';
 import type { MtpModel } from '../model/model';
 import { KvCache } from '../nn/kv-cache';
 import { noGrad } from '../tensor/autograd';
-import { needsHistory, type SamplingOptions } from '../tensor/ops/sampling/sampling';
+import { packSampling, type DeviceSampling } from '../tensor/ops/sampling/device-sampling';
+import type { SamplingOptions } from '../tensor/ops/sampling/sampling';
 import { scope } from '../tensor/scope';
 import type { Drafter } from './drafter';
 import { makeDrafter } from './make-drafter';
@@ -32,6 +33,7 @@ export class Decoder implements Disposable {
   readonly #cache: KvCache;
   readonly #drafter: Drafter | null;
   readonly #inputs: StepInputs;
+  readonly #sampling: DeviceSampling;
   /** Captured steps, by the form of their plans. */
   readonly #steps = new Map<string, TreeStep>();
   /** Prompt and output; the last token is the root of the next tree and not yet in the cache. */
@@ -54,7 +56,8 @@ export class Decoder implements Disposable {
     model.table.reserve(Math.min(capacity, maxPositionEmbeddings));
     const { device, dtype } = model;
     this.#cache = new KvCache(device, { layers: numHiddenLayers, kvHeads, headDim, capacity, dtype });
-    this.#inputs = new StepInputs(model.device, needsHistory(sampling) ? capacity : null);
+    this.#sampling = packSampling(device, [sampling]);
+    this.#inputs = new StepInputs(device, this.#sampling.needs === 'history' ? capacity : null);
     this.#drafter =
       maxDepth > 0 ? makeDrafter(model, { depth: maxDepth, capacity, inputs: this.#inputs }) : null;
   }
@@ -140,7 +143,7 @@ export class Decoder implements Disposable {
         cache: this.#cache,
         inputs: this.#inputs,
         drafter: this.#drafter,
-        sampling: this.options.sampling,
+        sampling: this.#sampling,
       },
       plan,
     );
@@ -151,6 +154,7 @@ export class Decoder implements Disposable {
   dispose(): void {
     for (const step of this.#steps.values()) step.dispose();
     this.#inputs.dispose();
+    this.#sampling.dispose();
     this.#cache.dispose();
     this.#drafter?.dispose();
   }

@@ -2,7 +2,7 @@ import type { MtpModel, TrunkStates } from '../model/model';
 import type { KvCache } from '../nn/kv-cache';
 import { noGrad } from '../tensor/autograd';
 import { capture, type Capture } from '../tensor/capture';
-import type { SamplingOptions } from '../tensor/ops/sampling/sampling';
+import type { DeviceSampling } from '../tensor/ops/sampling/device-sampling';
 import { plantTree, verifyTree } from '../tensor/ops/sampling/verify-tree';
 import { keep, scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
@@ -18,7 +18,7 @@ export interface StepContext {
   cache: KvCache;
   inputs: StepInputs;
   drafter: Drafter | null;
-  sampling: SamplingOptions;
+  sampling: DeviceSampling;
 }
 
 /**

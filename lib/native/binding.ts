@@ -273,6 +273,8 @@ export type SamplingNumbers = [
   seed: number | bigint,
 ];
 export type SamplingArguments = [...SamplingNumbers, biasTokens: Optional, biasValues: Optional];
+/** What draws need: a running argmax, whole rows of logits, or also the text before them. */
+export type SamplingNeeds = 'nothing' | 'logits' | 'history';
 
 interface SamplingBinding {
   topK(x: TensorHandle, k: number): [indices: TensorHandle, values: TensorHandle];
@@ -311,7 +313,10 @@ interface SamplingBinding {
       tokens: TensorHandle,
       maxDepth: number | undefined,
       ...tree: TreeRowsArguments,
-      ...sampling: SamplingArguments,
+      sampling: TensorHandle,
+      biasTokens: Optional,
+      biasValues: Optional,
+      needs: SamplingNeeds,
       history: Optional,
       historyLengths: Optional,
       promptLengths: Optional,

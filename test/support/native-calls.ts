@@ -41,6 +41,8 @@ export function validCalls(
     return capture;
   };
   const sampling = (): unknown[] => [0.7, 3, 0.9, 0.01, 1.1, 0.1, 0.1, 42n, ints(1, 2), f(2)];
+  // Temperature 1, topK 3, seed 7, and two biases.
+  const packed = (): unknown[] => [table(1, 0x3f800000, 3, 0, 0, 0, 0, 0, 7, 0, 2), table(1, 1, 2), f(1, 2)];
   return {
     cpuInfo: () => [none],
     cudaInfo: () => [none],
@@ -54,7 +56,7 @@ export function validCalls(
     empty: () => [device, 'float32', [2, 3]],
     fromData: () => [device, 'int32', [3], Int32Array.of(1, 2, 3)],
     write: () => [f(3), Float32Array.of(1, 2, 3)],
-    view: () => [[2, 2], f(6), 2],
+    view: () => [[2, 2], f(6), 2, 'int32'],
     alias: () => [f(2)],
     dispose: () => [f(2)],
     shapeOf: () => [f(2, 3)],
@@ -122,7 +124,7 @@ export function validCalls(
     chainTokens: () => [table(1, 4, 3), of('int32', [1, 1, 2], Int32Array.of(2, 3)), ints(0, 2), 3, 3],
     verifyTree: () => [
       ...[f(3, 3), f(5, 3), f(5), 30, ints(4, 2, 3), 3, ...tree()],
-      ...[...sampling(), table(1, 1, 2, 4), ints(3), ints(2)],
+      ...[...packed(), 'history', table(1, 1, 2, 4), ints(3), ints(2)],
     ],
   };
 }

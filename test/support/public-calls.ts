@@ -216,6 +216,12 @@ export function publicCalls({
       optional: ['options', 'history'],
     },
     topK: { call: foretoken.topK, args: { x: f32(2, 5), k: 2 } },
+    packSampling: {
+      call: foretoken.packSampling,
+      args: { device, sampling: [sampling], options: { biasRoom: 3 } },
+      options: 'options',
+      optional: ['options'],
+    },
     plantTree: {
       call: foretoken.plantTree,
       args: {

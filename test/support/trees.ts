@@ -1,10 +1,15 @@
 // Small trees to verify, with freely chosen logits, because the unembedding is the identity.
 import type { ActivationDType } from '../../lib/native/binding';
 import type { Device } from '../../lib/tensor/device';
-import type { SamplingHistory, SamplingOptions } from '../../lib/tensor/ops/sampling/sampling';
+import type { SamplingHistory } from '../../lib/tensor/ops/sampling/sampling';
 import { uploadTrees } from '../../lib/tensor/ops/attention/tree-rows';
 import type { Tensor } from '../../lib/tensor/tensor';
-import { readPaths, verifyTree, type AcceptedPath } from '../../lib/tensor/ops/sampling/verify-tree';
+import {
+  readPaths,
+  verifyTree,
+  type AcceptedPath,
+  type VerifyTreeInputs,
+} from '../../lib/tensor/ops/sampling/verify-tree';
 import { onDeviceOnly } from './cpu';
 import { tensorOf } from './half';
 import type { Random } from './random';
@@ -38,7 +43,7 @@ export interface Padding {
 export async function verifyTrees(
   device: Device,
   trees: readonly TokenTree[],
-  sampling: SamplingOptions,
+  sampling: VerifyTreeInputs['sampling'],
   dtype: ActivationDType = 'float32',
   padding: Padding = { rows: 0, isKnown: true },
 ): Promise<AcceptedPath[]> {

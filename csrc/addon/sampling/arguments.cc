@@ -3,23 +3,21 @@
 namespace foretoken {
 
 float temperature_argument(Call& call) {
-  constexpr float kLowest = 1e-6F;
-  const float given = call.ranged("temperature", 0, 1e6F);
-  if (given > 0 && given < kLowest) {
+  const float given = call.ranged("temperature", 0, kLargestTemperature);
+  if (given > 0 && given < kLeastTemperature) {
     call.fail(ErrorCode::kInvalidArgument, "temperature must be 0 or at least %g, but is %g",
-              static_cast<double>(kLowest), static_cast<double>(given));
+              static_cast<double>(kLeastTemperature), static_cast<double>(given));
   }
   return given;
 }
 
 SamplingOptions sampling_options(Call& call) {
-  constexpr float kLargestPenalty = 1e4F;
   SamplingOptions options;
   options.temperature = temperature_argument(call);
   options.top_k = static_cast<int32_t>(call.integer("topK", 0, INT32_MAX));
   options.top_p = call.ranged("topP", 0, 1);
   options.min_p = call.ranged("minP", 0, 1);
-  options.repetition_penalty = call.ranged("repetitionPenalty", 1e-3F, 1e3F);
+  options.repetition_penalty = call.ranged("repetitionPenalty", kLeastRepetitionPenalty, kLargestRepetitionPenalty);
   options.frequency_penalty = call.ranged("frequencyPenalty", -kLargestPenalty, kLargestPenalty);
   options.presence_penalty = call.ranged("presencePenalty", -kLargestPenalty, kLargestPenalty);
   options.seed = call.seed("seed");
@@ -36,8 +34,8 @@ LogitBias logit_bias(Call& call, int64_t vocab) {
   return {tokens->as<int32_t>(), values->as<float>(), tokens->shape[0]};
 }
 
-void check_history(const Call& call, const SamplingOptions& options, const Tensor* history) {
-  if (history != nullptr || !has_penalties(options)) return;
+void check_history(const Call& call, bool is_needed, const Tensor* history) {
+  if (history != nullptr || !is_needed) return;
   call.fail(ErrorCode::kInvalidArgument,
             "history is needed for repetitionPenalty, frequencyPenalty and presencePenalty");
 }

@@ -15,7 +15,7 @@ SamplingOptions sampling_options(Call& call);
 // Reads biasTokens? and biasValues?, which follow the sampling options.
 LogitBias logit_bias(Call& call, int64_t vocab);
 
-// Refuses penalties without a history, the text that they apply to.
-void check_history(const Call& call, const SamplingOptions& options, const Tensor* history);
+// Refuses penalties, which need a history, without one: the text that they apply to.
+void check_history(const Call& call, bool is_needed, const Tensor* history);
 
 }  // namespace foretoken

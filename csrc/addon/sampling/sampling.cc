@@ -54,7 +54,7 @@ napi_value sample_logits(Call& call) {
   args.history_length = history ? history->shape[0] : 0;
   args.prompt_length = call.integer("promptLength", 0, args.history_length);
   args.options = sampling_options(call);
-  check_history(call, args.options, history);
+  check_history(call, has_penalties(args.options), history);
   args.bias = logit_bias(call, args.vocab);
   Tensor tokens = call.output(DType::kInt32, {args.rows});
   args.logits = logits.as<float>();

@@ -26,6 +26,9 @@ void read_tree(Call& call, const Tensor& tokens, int64_t rows, VerifyTreeArgs* a
   const int64_t sequences = lengths.shape[0];
   call.check_shape(row_offsets, "rowOffsets", {sequences + 1});
   call.check_shape(parents, "parents", {rows});
+  if (sequences == 0 && rows > 0) {
+    call.fail(ErrorCode::kShapeMismatch, "lengths is [0], but parents has %lld rows", lld(rows));
+  }
   VerifyTreeArgs known{};
   known.tree = {row_offsets.known_indices(), lengths.known_indices(), parents.known_indices(), rows, sequences};
   known.path_stride = args->path_stride > 0 ? args->path_stride : rows;
@@ -39,10 +42,36 @@ void read_tree(Call& call, const Tensor& tokens, int64_t rows, VerifyTreeArgs* a
   args->tree = {row_offsets.as<int32_t>(), lengths.as<int32_t>(), parents.as<int32_t>(), rows, sequences};
 }
 
+SamplingNeeds needs_argument(Call& call) {
+  const std::string given = call.string("needs");
+  if (given == "nothing") return SamplingNeeds::kNothing;
+  if (given == "logits") return SamplingNeeds::kLogits;
+  if (given == "history") return SamplingNeeds::kHistory;
+  call.fail(ErrorCode::kInvalidArgument, "needs must be nothing, logits or history, but is %s", given.c_str());
+}
+
+// Reads sampling, biasTokens?, biasValues? and needs. Kernels check what the tensors hold.
+SequenceSampling read_sampling(Call& call, int64_t sequences) {
+  constexpr int64_t kWords = sizeof(SamplingNumbers) / sizeof(int32_t);
+  const Tensor& numbers = call.int32("sampling");
+  const Tensor* const tokens = call.optional_int32("biasTokens");
+  const Tensor* const values = call.optional_float32("biasValues");
+  call.check_shape(numbers, "sampling", {sequences, kWords});
+  SequenceSampling sampling{numbers.as<SamplingNumbers>(), nullptr, nullptr, 0, needs_argument(call)};
+  if (tokens == nullptr || values == nullptr) return sampling;
+  call.check_rank(*tokens, "biasTokens", 2);
+  sampling.bias_room = tokens->shape[1];
+  call.check_shape(*tokens, "biasTokens", {sequences, sampling.bias_room});
+  call.check_shape(*values, "biasValues", tokens->shape);
+  sampling.bias_tokens = tokens->as<int32_t>();
+  sampling.bias_values = values->as<float>();
+  return sampling;
+}
+
 // Reads history?, historyLengths? and promptLengths?.
 void read_history(Call& call, VerifyTreeArgs* args) {
   const Tensor* const history = call.optional_int32("history");
-  check_history(call, args->options, history);
+  check_history(call, args->sampling.needs == SamplingNeeds::kHistory, history);
   if (history == nullptr) return call.skip(2);
   const Tensor& lengths = call.int32("historyLengths");
   const Tensor& prompt_lengths = call.int32("promptLengths");
@@ -60,7 +89,8 @@ void read_history(Call& call, VerifyTreeArgs* args) {
 }
 
 // verifyTree(hidden, weight, bias?, softcap, tokens, maxDepth?, rowOffsets, lengths, parents,
-//            ...sampling, history?, historyLengths?, promptLengths?): [path, drawn, counts]
+//            sampling, biasTokens?, biasValues?, needs, history?, historyLengths?, promptLengths?):
+//   [path, drawn, counts]
 napi_value verify_tree(Call& call) {
   const Tensor& hidden = call.activations("hidden");
   const Tensor& weight = call.weight("weight");
@@ -79,8 +109,7 @@ napi_value verify_tree(Call& call) {
   args.vocab = shape.vocab;
   if (call.given()) args.path_stride = call.integer("maxDepth", 0, INT32_MAX - 1) + 1;
   read_tree(call, tokens, shape.rows, &args);
-  args.options = sampling_options(call);
-  args.logit_bias = logit_bias(call, shape.vocab);
+  args.sampling = read_sampling(call, args.tree.sequences);
   read_history(call, &args);
   Tensor path = call.output(DType::kInt32, {args.tree.sequences, args.path_stride});
   Tensor drawn = call.output(DType::kInt32, {args.tree.sequences, args.path_stride});

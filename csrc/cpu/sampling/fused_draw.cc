@@ -34,24 +34,29 @@ struct Tiling {
         bytes(bytes_of<float>(context.threads * thread_floats) + bytes_of<Best>(tiles * draw.rows)) {}
 };
 
+bool share_noise(const RowDraw& a, const RowDraw& b) {
+  return a.temperature > 0 && b.temperature > 0 && a.position == b.position && a.seed == b.seed;
+}
+
 // bests[r] = the best entry of row r of one tile, whose columns begin at `first` and whose rows are `stride` floats
-// apart. Rows that draw for the same position, like siblings, share its noise.
-void best_of_tile(const FusedDraw& draw, const float* logits, int64_t stride, int64_t rows, int64_t first,
-                  int64_t columns, const int32_t* positions, float* noise, Best* bests) {
+// apart. Rows that draw for the same position with the same seed, like siblings, share its noise.
+void best_of_tile(const RowDraw* draws, const float* logits, int64_t stride, int64_t rows, int64_t first,
+                  int64_t columns, float* noise, Best* bests) {
   for (int64_t r = 0; r < rows; ++r) {
     const auto is_known = [&] {
       for (int64_t before = 0; before < r; ++before) {
-        if (positions[before] == positions[r]) return true;
+        if (share_noise(draws[before], draws[r])) return true;
       }
       return false;
     };
-    if (draw.temperature == 0) {
+    if (draws[r].temperature == 0) {
       bests[r] = argmax(logits + r * stride, columns, first);
     } else if (!is_known()) {
-      for (int64_t i = 0; i < columns; i += kNoiseRun) gumbel_noise(draw.seed, positions[r], first + i, noise + i);
+      const RowDraw& draw = draws[r];
+      for (int64_t i = 0; i < columns; i += kNoiseRun) gumbel_noise(draw.seed, draw.position, first + i, noise + i);
       for (int64_t same = r; same < rows; ++same) {
-        if (positions[same] != positions[r]) continue;
-        bests[same] = argmax_with_noise(logits + same * stride, columns, first, draw.temperature, noise);
+        if (!share_noise(draws[same], draws[r])) continue;
+        bests[same] = argmax_with_noise(logits + same * stride, columns, first, draws[same].temperature, noise);
       }
     }
   }
@@ -61,7 +66,7 @@ void best_of_tile(const FusedDraw& draw, const float* logits, int64_t stride, in
 
 int64_t FusedDraw::workspace_bytes(const Context& context) const { return Tiling(*this, context).bytes; }
 
-void FusedDraw::run(const Context& context, void* workspace, const int32_t* positions, int32_t* tokens) const {
+void FusedDraw::run(const Context& context, void* workspace, const RowDraw* draws, int32_t* tokens) const {
   const Tiling tiling(*this, context);
   auto* const scratch = static_cast<float*>(workspace);
   auto* const bests = reinterpret_cast<Best*>(scratch + context.threads * tiling.thread_floats);
@@ -86,8 +91,8 @@ void FusedDraw::run(const Context& context, void* workspace, const int32_t* posi
     if (softcap != 0) {
       for (int64_t r = 0; r < height; ++r) apply_softcap(logits + r * tiling.columns, columns, softcap);
     }
-    best_of_tile(*this, logits, tiling.columns, height, first, columns, positions ? positions + row : nullptr,
-                 logits + tiling.height * tiling.columns, bests + tile * rows + row);
+    best_of_tile(draws + row, logits, tiling.columns, height, first, columns, logits + tiling.height * tiling.columns,
+                 bests + tile * rows + row);
   });
   for (int64_t r = 0; r < rows; ++r) {
     Best best;

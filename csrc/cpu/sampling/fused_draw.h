@@ -14,9 +14,8 @@ struct FusedDraw : foretoken::FusedDraw {
 
   int64_t workspace_bytes(const Context& context) const;
 
-  // tokens[r] = the draw of row r for position positions[r], or kNoToken if no token can be drawn; positions may be
-  // null at temperature 0
-  void run(const Context& context, void* workspace, const int32_t* positions, int32_t* tokens) const;
+  // tokens[r] = the draw of row r as draws[r] says, or kNoToken if no token can be drawn
+  void run(const Context& context, void* workspace, const RowDraw* draws, int32_t* tokens) const;
 };
 
 }  // namespace foretoken::cpu::FORETOKEN_ISA

@@ -4,6 +4,7 @@
 #include "csrc/cpu/sampling/fused_draw.h"
 #include "csrc/cpu/sampling/nothing_to_draw.h"
 #include "csrc/cpu/sampling/process_logits.h"
+#include "csrc/cpu/sizes.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
@@ -17,14 +18,21 @@ void report_missing_tokens(const Context& context, const char* op, const int32_t
   }
 }
 
+int64_t draw_bytes(const LinearSampleArgs& args) { return cache_lines(bytes_of<RowDraw>(args.rows)); }
+
 }  // namespace
 
 int64_t workspace(const LinearSampleArgs& args, const Context& context) {
-  return FusedDraw(args).workspace_bytes(context);
+  return draw_bytes(args) + FusedDraw(args).workspace_bytes(context);
 }
 
 void run(const LinearSampleArgs& args, const Context& context) {
-  FusedDraw(args).run(context, args.workspace.data, args.positions, args.tokens);
+  auto* const draws = static_cast<RowDraw*>(args.workspace.data);
+  for (int64_t r = 0; r < args.rows; ++r) {
+    draws[r] = {args.temperature, args.positions ? args.positions[r] : 0, args.seed};
+  }
+  void* const rest = static_cast<char*>(args.workspace.data) + draw_bytes(args);
+  FusedDraw(args).run(context, rest, draws, args.tokens);
   report_missing_tokens(context, "linearSample", args.tokens, args.positions, args.rows);
 }
 

@@ -13,34 +13,34 @@
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
-// The workspace: positions and draws, then for draws that need whole rows the logits of all nodes, the GEMM's scratch
-// and a row for each thread, and for other draws the workspace of the fused draw.
+bool needs_logits(const VerifyTreeArgs& args) { return args.sampling.needs != SamplingNeeds::kNothing; }
+
+// The workspace: how each row draws and what it drew, then for draws that need whole rows the logits of all nodes, the
+// GEMM's scratch and a row for each thread, and for other draws the workspace of the fused draw.
 struct Scratch {
   Scratch(const VerifyTreeArgs& args, const Context& context)
-      : index_bytes(cache_lines(bytes_of<int32_t>(args.tree.rows))),
+      : draw_bytes(cache_lines(bytes_of<RowDraw>(args.tree.rows))),
+        token_bytes(cache_lines(bytes_of<int32_t>(args.tree.rows))),
         logit_bytes(cache_lines(bytes_of<float>(args.tree.rows * args.vocab))),
         gemm_bytes(cache_lines(bytes_of<float>(
             context.threads * gemm_scratch(args.tree.rows, args.dim, transposed(args.weight, args.dim))))),
         row_bytes(context.threads * RowScratch::bytes(args.vocab)),
-        bytes(2 * index_bytes + (needs_logits(args.options, args.logit_bias)
-                                     ? logit_bytes + gemm_bytes + row_bytes
-                                     : FusedDraw(args).workspace_bytes(context))),
+        bytes(draw_bytes + token_bytes +
+              (needs_logits(args) ? logit_bytes + gemm_bytes + row_bytes : FusedDraw(args).workspace_bytes(context))),
         base(static_cast<char*>(args.workspace.data)) {}
 
-  // [rows]: position of the token that each row draws
-  int32_t* positions() const { return reinterpret_cast<int32_t*>(base); }
+  // [rows]: how each row draws
+  RowDraw* draws() const { return reinterpret_cast<RowDraw*>(base); }
   // [rows]: tokens of the fused draw
-  int32_t* draws() const { return reinterpret_cast<int32_t*>(base + index_bytes); }
-  char* rest() const { return base + 2 * index_bytes; }
+  int32_t* tokens() const { return reinterpret_cast<int32_t*>(base + draw_bytes); }
+  char* rest() const { return base + draw_bytes + token_bytes; }
   float* logits() const { return reinterpret_cast<float*>(rest()); }
   float* gemm() const { return reinterpret_cast<float*>(rest() + logit_bytes); }
   char* rows() const { return rest() + logit_bytes + gemm_bytes; }
 
-  const int64_t index_bytes, logit_bytes, gemm_bytes, row_bytes, bytes;
+  const int64_t draw_bytes, token_bytes, logit_bytes, gemm_bytes, row_bytes, bytes;
   char* const base;
 };
-
-bool uses_history(const VerifyTreeArgs& args) { return args.history != nullptr && has_penalties(args.options); }
 
 // Whether all indices that the kernel reads are valid; reports the first one that is not.
 bool indices_are_valid(const VerifyTreeArgs& args, const Context& context) {
@@ -50,27 +50,32 @@ bool indices_are_valid(const VerifyTreeArgs& args, const Context& context) {
     report_problem(context, kOp, problem);
     return false;
   }
-  const LogitBias& bias = args.logit_bias;
   const int64_t rows = args.tree.row_offsets[args.tree.sequences];
   if (!indices_in_range(context, kOp, "tokens", args.tokens, rows, args.vocab)) return false;
-  if (!indices_in_range(context, kOp, "logitBias", bias.tokens, bias.count, args.vocab)) return false;
-  if (!uses_history(args)) return true;
+  for (int64_t s = 0; s < args.tree.sequences; ++s) {
+    const LogitBias bias = bias_of(args.sampling, s);
+    if (!indices_in_range(context, kOp, "logitBias", bias.tokens, bias.count, args.vocab)) return false;
+  }
+  if (args.history == nullptr) return true;
   const int64_t stride = args.history_stride;
   if (!indices_in_range(context, kOp, "historyLengths", args.history_lengths, args.tree.sequences, stride + 1)) {
     return false;
   }
   for (int64_t s = 0; s < args.tree.sequences; ++s) {
+    if (!has_penalties(options_of(args.sampling, s))) continue;
     const int32_t* const tokens = args.history + s * stride;
     if (!indices_in_range(context, kOp, "history", tokens, args.history_lengths[s], args.vocab)) return false;
   }
   return true;
 }
 
-void find_positions(const TreeRows& tree, int32_t* positions) {
+void find_draws(const TreeRows& tree, const SequenceSampling& sampling, RowDraw* draws) {
   for (int64_t s = 0; s < tree.sequences; ++s) {
+    const SamplingOptions options = options_of(sampling, s);
     for (int64_t r = tree.row_offsets[s]; r < tree.row_offsets[s + 1]; ++r) {
       const int32_t parent = tree.parents[r];
-      positions[r] = parent < 0 ? tree.lengths[s] + 1 : positions[parent] + 1;
+      const int32_t position = parent < 0 ? tree.lengths[s] + 1 : draws[parent].position + 1;
+      draws[r] = {options.temperature, position, options.seed};
     }
   }
 }
@@ -112,9 +117,9 @@ void report_roots_without_token(const VerifyTreeArgs& args, const Context& conte
 }
 
 void verify_fused(const VerifyTreeArgs& args, const Context& context, const Scratch& scratch) {
-  FusedDraw(args).run(context, scratch.rest(), scratch.positions(), scratch.draws());
+  FusedDraw(args).run(context, scratch.rest(), scratch.draws(), scratch.tokens());
   for (int64_t s = 0; s < args.tree.sequences; ++s) {
-    walk(args, s, [&](int64_t row) { return scratch.draws()[row]; });
+    walk(args, s, [&](int64_t row) { return scratch.tokens()[row]; });
   }
 }
 
@@ -133,16 +138,18 @@ void verify_rows(const VerifyTreeArgs& args, const Context& context, const Scrat
   parallel(context, args.tree.sequences, [&](int64_t s, int thread) {
     const RowScratch row_scratch = RowScratch::of_thread(scratch.rows(), vocab, thread);
     const SeenTokens& seen = row_scratch.seen;
-    if (has_penalties(args.options)) seen.clear(vocab);
-    if (uses_history(args)) {
+    const SamplingOptions options = options_of(args.sampling, s);
+    const LogitBias bias = bias_of(args.sampling, s);
+    if (has_penalties(options)) {
+      seen.clear(vocab);
       seen.add_all(args.history + s * args.history_stride, args.history_lengths[s], args.prompt_lengths[s]);
     }
     walk(args, s, [&](int64_t row) {
       // The history ends with the root's token.
-      if (has_penalties(args.options) && row != args.tree.row_offsets[s]) seen.add(args.tokens[row], true);
+      if (has_penalties(options) && row != args.tree.row_offsets[s]) seen.add(args.tokens[row], true);
       copy_floats(row_scratch.logits, scratch.logits() + row * vocab, vocab);
       apply_softcap(row_scratch.logits, vocab, args.softcap);
-      return draw(row_scratch, vocab, scratch.positions()[row], args.options, args.logit_bias);
+      return draw(row_scratch, vocab, scratch.draws()[row].position, options, bias);
     });
   });
 }
@@ -156,8 +163,8 @@ void run(const VerifyTreeArgs& padded, const Context& context) {
   VerifyTreeArgs args = padded;
   args.tree.rows = args.tree.row_offsets[args.tree.sequences];
   const Scratch scratch(args, context);
-  find_positions(args.tree, scratch.positions());
-  if (needs_logits(args.options, args.logit_bias)) {
+  find_draws(args.tree, args.sampling, scratch.draws());
+  if (needs_logits(args)) {
     verify_rows(args, context, scratch);
   } else {
     verify_fused(args, context, scratch);

@@ -21,24 +21,20 @@ struct FusedDraw : foretoken::FusedDraw {
   }
 };
 
-// The epilogue: bests[row, strip] = the rank of the best entry of a strip of logits. position_of(row) is the position
-// of the token that the row draws; it is not called at temperature 0.
-template <typename PositionOf>
+// The epilogue: bests[row, strip] = the rank of the best entry of a strip of logits. draw_of(row) is a RowDraw.
+template <typename DrawOf>
 struct BestOfStrip {
-  BestOfStrip(const FusedDraw& draw, PositionOf position_of, void* workspace)
+  BestOfStrip(const FusedDraw& draw, DrawOf draw_of, void* workspace)
       : bias(draw.bias),
         softcap(draw.softcap),
-        temperature(draw.temperature),
-        seed(draw.seed),
         strips(draw.strips()),
-        position_of(position_of),
+        draw_of(draw_of),
         bests(static_cast<Rank*>(workspace)) {}
 
   const float* bias;  // [vocab] or null
-  float softcap, temperature;
-  uint64_t seed;
+  float softcap;
   int64_t strips;  // of a row
-  PositionOf position_of;
+  DrawOf draw_of;
   Rank* bests;
 
   using Hooks = HookList<>;
@@ -49,21 +45,23 @@ struct BestOfStrip {
   FORETOKEN_DEVICE void operator()(const Fragment& fragment) const {
 #pragma unroll
     for (int i = 0; i < Fragment::kRows; ++i) {
-      const bool has_row = fragment.has_row(i), is_noisy = temperature > 0 && has_row;
-      const int32_t position = is_noisy ? position_of(fragment.row(i)) : 0;
+      const bool has_row = fragment.has_row(i);
+      const RowDraw draw = has_row ? draw_of(fragment.row(i)) : RowDraw{};
+      const bool is_noisy = draw.temperature > 0;
       Rank best = kNoRank;
 #pragma unroll
       for (int j = 0; j < Fragment::kCols; j += 2) {
         const int64_t col = fragment.col(j);
-        const PhiloxWords words = is_noisy ? noise_words(seed, position, col / kNoiseGroup) : PhiloxWords{};
+        const PhiloxWords words = is_noisy ? noise_words(draw.seed, draw.position, col / kNoiseGroup) : PhiloxWords{};
 #pragma unroll
         for (int e = 0; e < 2; ++e) {
           if (!fragment.has_col(j + e)) continue;
           const float logit = bias ? __fadd_rn(fragment.at(i, j + e), bias[col + e]) : fragment.at(i, j + e);
           const float z = softcapped(logit, softcap);
-          best = Max()(best,
-                       draw_rank(is_noisy ? noisy(__fdiv_rn(z, temperature), word_of(words, col % kNoiseGroup + e)) : z,
-                                 col + e));
+          best = Max()(
+              best,
+              draw_rank(is_noisy ? noisy(__fdiv_rn(z, draw.temperature), word_of(words, col % kNoiseGroup + e)) : z,
+                        col + e));
         }
       }
       best = reduce_quad(best, Max());

@@ -76,6 +76,19 @@ FORETOKEN_DEVICE void count_history(int32_t* seen, int64_t vocab, const int32_t*
   __syncthreads();
 }
 
+// Clears `bias` and adds the values of a logit bias to it. In any order, because a token stands in a bias once. Called
+// by one block.
+template <int kThreads>
+FORETOKEN_DEVICE void spread_bias(float* bias, int64_t vocab, const LogitBias& given, const Reporter& reporter) {
+  for (int64_t v = threadIdx.x; v < vocab; v += kThreads) bias[v] = 0;
+  __syncthreads();
+  for (int64_t i = threadIdx.x; i < given.count; i += kThreads) {
+    const int32_t token = given.tokens[i];
+    if (reporter.check(Argument::kLogitBias, i, token, 0, vocab - 1)) atomicAdd(&bias[token], given.values[i]);
+  }
+  __syncthreads();
+}
+
 // Probabilities up to a common factor, as integers, whose sums are the same in every order. The sum over a whole
 // vocabulary stays below 2^62.
 struct Weights {
@@ -228,20 +241,21 @@ class Draw {
   unsigned long long weight_ = 0;  // the total of which top-p takes a share
 };
 
+// What some draws need.
+struct DrawNeeds {
+  bool bias, penalties, filters;
+};
+
 // Scratch of `blocks` blocks that each draw from one row after the other.
 struct DrawMemory {
-  // `texts`: the number of texts that are counted at the same time.
-  DrawMemory(const Workspace& workspace, const SamplingOptions& options, const LogitBias& logit_bias, int64_t vocab,
-             int64_t blocks, int64_t texts);
+  // `texts`: the number of texts, each with a bias, that are drawn for at the same time.
+  DrawMemory(const Workspace& workspace, const DrawNeeds& needs, int64_t vocab, int64_t blocks, int64_t texts);
 
-  float* bias;    // [vocab] or null: spread_bias
-  int32_t* seen;  // [texts, vocab] or null
+  float* bias;    // [texts, vocab] or null: spread_bias
+  int32_t* seen;  // [texts, vocab] or null: count_history
   Rank* lists;    // [blocks, vocab] or null
   int64_t bytes;
 };
-
-// Checks the tokens of a logit bias and writes its dense form to memory.bias, unless that is null.
-void spread_bias(const Context& context, const LogitBias& logit_bias, int64_t vocab, const DrawMemory& memory);
 
 // Calls f(std::integral_constant<int, threads>) with the number of threads that draw from a row: fewer for a small
 // vocabulary.

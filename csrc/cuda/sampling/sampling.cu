@@ -6,10 +6,15 @@
 namespace foretoken::cuda {
 namespace {
 
-struct GivenPositions {
+// The same options for every row.
+struct DrawAt {
   const int32_t* positions;  // [rows]; may be null at temperature 0
+  float temperature;
+  uint64_t seed;
 
-  FORETOKEN_DEVICE int32_t operator()(int64_t row) const { return positions[row]; }
+  FORETOKEN_DEVICE RowDraw operator()(int64_t row) const {
+    return {temperature, temperature > 0 ? positions[row] : 0, seed};
+  }
 };
 
 // Writes the token that a row draws, and reports a row that has none to draw. Called by one thread; `positions` may be
@@ -29,11 +34,15 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == 0) take_token(token, blockIdx.x, tokens, positions, reporter);
 }
 
-constexpr int kHistoryThreads = 1024;
+constexpr int kPrepareThreads = 1024;
 
-__global__ void __launch_bounds__(kHistoryThreads)
-    count_history_kernel(SampleLogitsArgs args, int32_t* seen, Reporter reporter) {
-  count_history<kHistoryThreads>(seen, args.vocab, args.history, args.history_length, args.prompt_length, reporter);
+// Makes what the draws of all rows read: the dense bias and the counts of the history.
+__global__ void __launch_bounds__(kPrepareThreads)
+    prepare_draws_kernel(SampleLogitsArgs args, DrawMemory memory, Reporter reporter) {
+  if (memory.bias != nullptr) spread_bias<kPrepareThreads>(memory.bias, args.vocab, args.bias, reporter);
+  if (memory.seen == nullptr) return;
+  count_history<kPrepareThreads>(memory.seen, args.vocab, args.history, args.history_length, args.prompt_length,
+                                 reporter);
 }
 
 // One block a multiprocessor: without this bound ptxas chooses so few registers that they spill.
@@ -50,7 +59,8 @@ __global__ void __launch_bounds__(kThreads, 1)
 }
 
 DrawMemory draw_memory(const SampleLogitsArgs& args, const Context& context) {
-  return DrawMemory(args.workspace, args.options, args.bias, args.vocab, draw_blocks(context, args.rows), 1);
+  const DrawNeeds needs = {args.bias.count > 0, has_penalties(args.options), has_filters(args.options)};
+  return DrawMemory(args.workspace, needs, args.vocab, draw_blocks(context, args.rows), 1);
 }
 
 }  // namespace
@@ -59,7 +69,7 @@ int64_t workspace(const LinearSampleArgs& args, const Context&) { return FusedDr
 
 void run(const LinearSampleArgs& args, const Context& context) {
   const FusedDraw draw(args);
-  const BestOfStrip best(draw, GivenPositions{args.positions}, args.workspace.data);
+  const BestOfStrip best(draw, DrawAt{args.positions, args.temperature, args.seed}, args.workspace.data);
   multiply_rows(context, draw.product(), best);
   const auto merge = [&](auto threads) {
     launch(context, draw_rows_kernel<threads()>, dim3(static_cast<unsigned>(args.rows)), dim3(threads()), 0, best.bests,
@@ -73,9 +83,8 @@ int64_t workspace(const SampleLogitsArgs& args, const Context& context) { return
 
 void run(const SampleLogitsArgs& args, const Context& context) {
   const DrawMemory memory = draw_memory(args, context);
-  spread_bias(context, args.bias, args.vocab, memory);
-  if (memory.seen != nullptr) {
-    launch(context, count_history_kernel, dim3(1), dim3(kHistoryThreads), 0, args, memory.seen, context.reporter());
+  if (memory.bias != nullptr || memory.seen != nullptr) {
+    launch(context, prepare_draws_kernel, dim3(1), dim3(kPrepareThreads), 0, args, memory, context.reporter());
   }
   with_draw_threads(args.vocab, [&](auto threads) {
     launch(context, sample_logits_kernel<threads()>, dim3(static_cast<unsigned>(draw_blocks(context, args.rows))),

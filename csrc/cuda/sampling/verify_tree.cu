@@ -69,15 +69,22 @@ FORETOKEN_DEVICE void walk(const VerifyTreeArgs& args, int64_t sequence, int32_t
   if (threadIdx.x == 0) args.counts[sequence] = count;
 }
 
-// The position of the token that a row draws; any number if the row is padding or the tree is invalid.
-struct PositionInTree {
+// How a row draws; anything if the row is padding or the tree is invalid.
+struct DrawInTree {
+  explicit DrawInTree(const VerifyTreeArgs& args)
+      : tree(args.tree), sampling(args.sampling), path_stride(args.path_stride) {}
+
   TreeRows tree;
+  SequenceSampling sampling;
   int64_t path_stride;
 
-  FORETOKEN_DEVICE int32_t operator()(int64_t row) const {
-    if (row >= rows_in_use(tree)) return 0;
+  FORETOKEN_DEVICE RowDraw operator()(int64_t row) const {
+    if (row >= rows_in_use(tree)) return {};
     const int64_t sequence = sequence_of(tree.row_offsets, tree.sequences, row);
-    return static_cast<int32_t>(tree.lengths[sequence] + depth_of(tree.parents, row, path_stride) + 1);
+    const SamplingOptions options = options_of(sampling, sequence);
+    const int64_t position =
+        options.temperature > 0 ? tree.lengths[sequence] + depth_of(tree.parents, row, path_stride) + 1 : 0;
+    return {options.temperature, static_cast<int32_t>(position), options.seed};
   }
 };
 
@@ -104,7 +111,7 @@ __global__ void __launch_bounds__(kWalkThreads)
 }
 
 // The epilogue for few sequences: finds the best entries, and the block that ends last walks. That saves a launch.
-struct DrawAndWalk : BestOfStrip<PositionInTree> {
+struct DrawAndWalk : BestOfStrip<DrawInTree> {
   using Hooks = HookList<Hook::kEndOfBlock>;
 
   DrawAndWalk(const BestOfStrip& best, const VerifyTreeArgs& args, const Reporter& reporter)
@@ -131,19 +138,22 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (!is_valid<kThreads>(args, reporter, of_check)) return;
   const int64_t vocab = args.vocab;
   Rank* const list = memory.lists + blockIdx.x * vocab;
-  int32_t* const seen = memory.seen ? memory.seen + blockIdx.x * vocab : nullptr;
   for (int64_t s = blockIdx.x; s < args.tree.sequences; s += gridDim.x) {
+    const SamplingOptions options = options_of(args.sampling, s);
+    const LogitBias logit_bias = bias_of(args.sampling, s);
+    float* const bias = logit_bias.count > 0 ? memory.bias + blockIdx.x * vocab : nullptr;
+    int32_t* const seen = has_penalties(options) ? memory.seen + blockIdx.x * vocab : nullptr;
+    if (bias != nullptr) spread_bias<kThreads>(bias, vocab, logit_bias, reporter);
     if (seen != nullptr) {
-      const bool has_text = args.history != nullptr;
-      count_history<kThreads>(seen, vocab, has_text ? args.history + s * args.history_stride : nullptr,
-                              has_text ? args.history_lengths[s] : 0, has_text ? args.prompt_lengths[s] : 0, reporter);
+      count_history<kThreads>(seen, vocab, args.history + s * args.history_stride, args.history_lengths[s],
+                              args.prompt_lengths[s], reporter);
     }
     walk<kThreads>(args, s, shared, reporter, [&](int32_t row, int32_t depth) {
       if (seen != nullptr && depth > 0) {  // the root's token is the last one of the history
         if (threadIdx.x == 0) add_to_output(seen, args.tokens[row]);
         __syncthreads();
       }
-      const LogitRow logit_row = {logits + row * vocab, memory.bias, seen, vocab, args.softcap, args.options};
+      const LogitRow logit_row = {logits + row * vocab, bias, seen, vocab, args.softcap, options};
       return Draw<kThreads>(logit_row, args.tree.lengths[s] + depth + 1, scratch, list)();
     });
   }
@@ -155,8 +165,9 @@ struct RowScratch {
       : logit_bytes(round_up(args.tree.rows * args.vocab * static_cast<int64_t>(sizeof(float)), 64)),
         blocks(draw_blocks(context, args.tree.sequences)),
         logits(static_cast<float*>(args.workspace.data)),
-        memory({static_cast<char*>(args.workspace.data) + logit_bytes}, args.options, args.logit_bias, args.vocab,
-               blocks, blocks) {}
+        memory({static_cast<char*>(args.workspace.data) + logit_bytes},
+               {args.sampling.bias_room > 0, args.sampling.needs == SamplingNeeds::kHistory, true}, args.vocab, blocks,
+               blocks) {}
 
   const int64_t logit_bytes, blocks;
   float* const logits;
@@ -167,7 +178,7 @@ void verify_fused(const VerifyTreeArgs& args, const Context& context) {
   // One walk takes about as long as another launch.
   constexpr int64_t kWalksOfLastBlock = 2;
   const FusedDraw draw(args);
-  const BestOfStrip best(draw, PositionInTree{args.tree, args.path_stride}, args.workspace.data);
+  const BestOfStrip best(draw, DrawInTree(args), args.workspace.data);
   if (args.tree.rows > 0 && args.tree.sequences <= kWalksOfLastBlock) {
     return multiply_rows(context, draw.product(), DrawAndWalk(best, args, context.reporter()));
   }
@@ -180,7 +191,6 @@ void verify_fused(const VerifyTreeArgs& args, const Context& context) {
 void verify_rows(const VerifyTreeArgs& args, const Context& context) {
   const RowScratch scratch(args, context);
   multiply_rows(context, FusedDraw(args).product(), Store{scratch.logits, DType::kFloat32, args.vocab, args.bias});
-  spread_bias(context, args.logit_bias, args.vocab, scratch.memory);
   with_draw_threads(args.vocab, [&](auto threads) {
     launch(context, walk_logits_kernel<threads()>, dim3(static_cast<unsigned>(scratch.blocks)), dim3(threads()), 0,
            args, scratch.logits, scratch.memory, context.reporter());
@@ -190,14 +200,14 @@ void verify_rows(const VerifyTreeArgs& args, const Context& context) {
 }  // namespace
 
 int64_t workspace(const VerifyTreeArgs& args, const Context& context) {
-  if (!needs_logits(args.options, args.logit_bias)) return FusedDraw(args).workspace_bytes();
+  if (args.sampling.needs == SamplingNeeds::kNothing) return FusedDraw(args).workspace_bytes();
   const RowScratch scratch(args, context);
   return scratch.logit_bytes + scratch.memory.bytes;
 }
 
 void run(const VerifyTreeArgs& args, const Context& context) {
-  if (needs_logits(args.options, args.logit_bias)) verify_rows(args, context);
-  else verify_fused(args, context);
+  if (args.sampling.needs == SamplingNeeds::kNothing) verify_fused(args, context);
+  else verify_rows(args, context);
 }
 
 }  // namespace foretoken::cuda

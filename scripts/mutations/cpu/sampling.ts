@@ -75,9 +75,60 @@ export const sampling: readonly Mutation[] = [
     {
       name: 'fused-draw-noise-tile',
       breaks: 'every tile of columns has the noise of the first',
-      find: 'gumbel_noise(draw.seed, positions[r], first + i, noise + i);',
-      replace: 'gumbel_noise(draw.seed, positions[r], i, noise + i);',
+      find: 'gumbel_noise(draw.seed, draw.position, first + i, noise + i);',
+      replace: 'gumbel_noise(draw.seed, draw.position, i, noise + i);',
       caught: 'fused draws on avx512 of 512 tokens and 64 dimensions are those of the logits, and 11 more',
+    },
+  ]),
+
+  ...faults('cpu/sampling/fused_draw.cc', 'ops/sampling/sampling-by-sequence', [
+    {
+      name: 'fused-draw-shared-noise',
+      breaks: 'rows at the same position share noise although their seeds differ',
+      find: 'a.position == b.position && a.seed == b.seed',
+      replace: 'a.position == b.position',
+    },
+    {
+      name: 'fused-draw-shared-temperature',
+      breaks: 'rows that share noise share the temperature of the first',
+      find: 'columns, first, draws[same].temperature, noise);',
+      replace: 'columns, first, draw.temperature, noise);',
+    },
+  ]),
+
+  ...faults('core/sampling.h', 'ops/sampling/sampling-by-sequence', [
+    {
+      name: 'sampling-numbers-nan',
+      breaks: 'NaN counts as a number within its range',
+      find: 'x >= lowest && x <= highest ? x : otherwise',
+      replace: 'x < lowest || x > highest ? otherwise : x',
+    },
+    {
+      name: 'sampling-numbers-seed',
+      breaks: 'the upper half of the seed is ignored',
+      find: 'uint64_t{given.seed_high} << 32 | given.seed_low',
+      replace: 'given.seed_low',
+    },
+    {
+      name: 'sampling-bias-of-first',
+      breaks: 'every sequence has the biased tokens of the first',
+      find: 'sampling.bias_tokens + sequence * room',
+      replace: 'sampling.bias_tokens',
+    },
+  ]),
+
+  ...faults('cpu/sampling/verify_tree.cc', 'ops/sampling/sampling-by-sequence', [
+    {
+      name: 'verify-tree-options-of-first',
+      breaks: 'draws from whole rows use the options of the first sequence',
+      find: 'const SamplingOptions options = options_of(args.sampling, s);\n    const LogitBias',
+      replace: 'const SamplingOptions options = options_of(args.sampling, 0);\n    const LogitBias',
+    },
+    {
+      name: 'verify-tree-fused-options-of-first',
+      breaks: 'fused draws use the options of the first sequence',
+      find: 'const SamplingOptions options = options_of(sampling, s);',
+      replace: 'const SamplingOptions options = options_of(sampling, 0);',
     },
   ]),
 
@@ -99,8 +150,8 @@ export const sampling: readonly Mutation[] = [
     {
       name: 'verify-tree-root-counted',
       breaks: 'penalties count the token of the root twice',
-      find: 'if (has_penalties(args.options) && row != args.tree.row_offsets[s]) seen.add',
-      replace: 'if (has_penalties(args.options)) seen.add',
+      find: 'if (has_penalties(options) && row != args.tree.row_offsets[s]) seen.add',
+      replace: 'if (has_penalties(options)) seen.add',
       caught:
         'on avx512 speculative output is plain output with {"temperature":1,"repetitionPenalty":2,"frequencyPenalty":0.8,"presencePenalty":-1}, and 5 more',
     },

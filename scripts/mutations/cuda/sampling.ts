@@ -60,6 +60,36 @@ export const sampling: readonly Mutation[] = [
     },
   ]),
 
+  ...faults('cuda/sampling/process_logits.cuh', 'ops/sampling/sampling-by-sequence', [
+    {
+      name: 'cuda-spread-bias-barrier',
+      breaks: 'the bias of a token is read before it is written',
+      find: 'atomicAdd(&bias[token], given.values[i]);\n  }\n  __syncthreads();',
+      replace: 'atomicAdd(&bias[token], given.values[i]);\n  }',
+    },
+    {
+      name: 'cuda-spread-bias-clear',
+      breaks: 'the bias of the sequence before stays',
+      find: 'bias[v] = 0;',
+      replace: 'bias[v] += 0;',
+    },
+  ]),
+
+  ...faults('cuda/sampling/verify_tree.cu', 'ops/sampling/sampling-by-sequence', [
+    {
+      name: 'cuda-verify-tree-options-of-first',
+      breaks: 'draws from whole rows use the options of the first sequence',
+      find: 'const SamplingOptions options = options_of(args.sampling, s);',
+      replace: 'const SamplingOptions options = options_of(args.sampling, 0);',
+    },
+    {
+      name: 'cuda-verify-tree-fused-options-of-first',
+      breaks: 'fused draws use the options of the first sequence',
+      find: 'const SamplingOptions options = options_of(sampling, sequence);',
+      replace: 'const SamplingOptions options = options_of(sampling, 0);',
+    },
+  ]),
+
   ...faults('cuda/sampling/verify_tree.cu', 'ops/sampling/verify-tree', [
     {
       name: 'cuda-verify-tree-history-barrier',
@@ -73,8 +103,8 @@ export const sampling: readonly Mutation[] = [
     {
       name: 'cuda-verify-tree-position',
       breaks: 'a draw has the noise of the previous position',
-      find: 'path_stride) + 1);',
-      replace: 'path_stride));',
+      find: 'path_stride) + 1 : 0;',
+      replace: 'path_stride) : 0;',
       caught: 'on cuda-checked speculative output is plain output with {"temperature":1}, and 3 more',
     },
     {

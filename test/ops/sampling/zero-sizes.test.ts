@@ -189,6 +189,8 @@ const operations: Cases = {
 };
 
 testFamily('sampling', operations, [
+  'DeviceSampling',
+  'packSampling',
   'fillSampling',
   'historyTokens',
   'needsHistory',

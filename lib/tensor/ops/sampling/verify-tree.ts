@@ -1,17 +1,25 @@
-import { arrayOf, checkOptions, either, integer, object, required, type Schema } from '../../../check';
+import {
+  arrayOf,
+  checkOptions,
+  either,
+  instance,
+  integer,
+  object,
+  required,
+  type Schema,
+} from '../../../check';
 import { native } from '../../../native/load';
 import { LARGEST_INT, tensor, tensors } from '../../checks';
 import type { Device } from '../../device';
 import { scope } from '../../scope';
 import { Tensor } from '../../tensor';
 import { TREE_ROWS, type TreeRows } from '../attention/kv-cache';
+import { DeviceSampling } from './device-sampling';
 import {
   fillSampling,
   HISTORY,
   historyTokens,
-  needsHistory,
   SAMPLING_OPTIONS,
-  samplingArguments,
   softcap,
   type SamplingHistory,
   type SamplingOptions,
@@ -89,8 +97,8 @@ export interface VerifyTreeInputs {
   tokens: Tensor;
   /** Parents of the nodes; the first row of a sequence is its root. A sequence without rows commits no token. */
   tree: TreeRows;
-  /** How tokens are drawn. Default: the likeliest token. */
-  sampling?: SamplingOptions;
+  /** How tokens are drawn: options for all sequences, for each, or for each and packed. Default: the likeliest token. */
+  sampling?: SamplingOptions | readonly SamplingOptions[] | DeviceSampling;
   /** The text of each sequence, with the root's token last; only penalties need it. */
   history?: readonly SamplingHistory[] | DeviceHistory;
   /** Largest depth that the results have room for. Default: the depth of the tree, or of any tree if only the device knows it. */
@@ -106,7 +114,11 @@ const VERIFY_TREE_INPUTS: Schema<VerifyTreeInputs> = {
   softcap,
   tokens: required(tensor),
   tree: required(object(TREE_ROWS)),
-  sampling: object(SAMPLING_OPTIONS),
+  sampling: either<[DeviceSampling, readonly SamplingOptions[], SamplingOptions]>(
+    instance(DeviceSampling),
+    arrayOf(object(SAMPLING_OPTIONS)),
+    object(SAMPLING_OPTIONS),
+  ),
   history: either<[readonly SamplingHistory[], DeviceHistory]>(arrayOf(HISTORY), DEVICE_HISTORY),
   maxDepth: integer(0, LARGEST_INT - 1),
 };
@@ -131,10 +143,11 @@ export interface VerifyTreeResult {
 export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
   const checked = checkOptions('verifyTree', inputs, VERIFY_TREE_INPUTS);
   return scope(() => {
-    const { hidden, weight, bias, tokens, tree, history } = checked;
+    const { hidden, weight, bias, tokens, tree, history, sampling: given = {} } = checked;
     const { device } = hidden;
-    const sampling = fillSampling('verifyTree', checked.sampling ?? {}, weight.shape[0] ?? 0);
-    const past = history && needsHistory(sampling) ? onDevice(device, history) : undefined;
+    using made = given instanceof DeviceSampling ? null : packed(given, weight, tree);
+    const sampling = made ?? (given as DeviceSampling);
+    const past = history && sampling.needs === 'history' ? onDevice(device, history) : undefined;
     const [path, drawn, counts] = native.verifyTree(
       hidden.handle,
       weight.handle,
@@ -145,7 +158,10 @@ export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
       tree.rowOffsets.handle,
       tree.lengths.handle,
       tree.parents.handle,
-      ...samplingArguments(device, sampling),
+      sampling.numbers.handle,
+      sampling.biasTokens?.handle,
+      sampling.biasValues?.handle,
+      sampling.needs,
       past?.tokens.handle,
       past?.lengths.handle,
       past?.promptLengths.handle,
@@ -156,6 +172,18 @@ export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
       counts: new Tensor(device, counts),
     };
   });
+}
+
+function packed(
+  given: SamplingOptions | readonly SamplingOptions[],
+  weight: Tensor,
+  { lengths }: TreeRows,
+): DeviceSampling {
+  const fill = (options: SamplingOptions): Required<SamplingOptions> =>
+    fillSampling('verifyTree', options, weight.shape[0] ?? 0);
+  if ('length' in given) return new DeviceSampling(weight.device, given.map(fill));
+  const sequences = lengths.shape[0] ?? 0;
+  return new DeviceSampling(weight.device, new Array<Required<SamplingOptions>>(sequences).fill(fill(given)));
 }
 
 function onDevice(device: Device, history: readonly SamplingHistory[] | DeviceHistory): DeviceHistory {
