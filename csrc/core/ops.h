@@ -492,9 +492,10 @@ struct VerifyTreeArgs {
   const int32_t* prompt_lengths;   // [sequences]: leading tokens of the history that are prompt; null if history is
   int64_t history_stride;
   SequenceSampling sampling;
-  int32_t* path;    // [sequences, path_stride]: accepted rows, root first, then -1
-  int32_t* drawn;   // [sequences, path_stride]: the token drawn at each accepted row, then -1
-  int32_t* counts;  // [sequences]: accepted rows, root included: the number of tokens that the step commits
+  const uint32_t* mask;  // [rows, mask_words(vocab)]: which tokens each node may draw; null for every token
+  int32_t* path;         // [sequences, path_stride]: accepted rows, root first, then -1
+  int32_t* drawn;        // [sequences, path_stride]: the token drawn at each accepted row, then -1
+  int32_t* counts;       // [sequences]: accepted rows, root included: the number of tokens that the step commits
   int64_t dim, vocab, path_stride;
   Workspace workspace;
 };

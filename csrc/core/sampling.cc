@@ -11,7 +11,7 @@ Error nothing_to_draw(const char* op, int64_t row, int64_t position) {
   }
   return make_error(ErrorCode::kDiverged,
                     "%s: no token can be drawn%s: the logits of row %lld are not numbers (all are NaN or -Infinity); "
-                    "the weights are damaged, training diverged, or logitBias rules out every token",
+                    "the weights are damaged, training diverged, or logitBias or a mask rules out every token",
                     op, where, lld(row));
 }
 
@@ -20,6 +20,7 @@ FusedDraw::FusedDraw(const LinearSampleArgs& args)
       dtype(args.dtype),
       weight(args.weight),
       bias(args.bias),
+      mask(nullptr),
       rows(args.rows),
       dim(args.dim),
       vocab(args.vocab),
@@ -30,6 +31,7 @@ FusedDraw::FusedDraw(const VerifyTreeArgs& args)
       dtype(args.dtype),
       weight(args.weight),
       bias(args.bias),
+      mask(args.mask),
       rows(args.tree.rows),
       dim(args.dim),
       vocab(args.vocab),

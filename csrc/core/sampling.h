@@ -4,19 +4,20 @@
 //
 // Steps from logits to a token, in this order:
 //   1. softcap                z = cap * tanh(z / cap)
-//   2. logit bias             z += bias
-//   3. repetition penalty     for tokens in prompt or output: positive z is divided by it, other z multiplied
+//   2. mask                   z = -inf for tokens that the row must not draw
+//   3. logit bias             z += bias
+//   4. repetition penalty     for tokens in prompt or output: positive z is divided by it, other z multiplied
 //                             (Keskar et al. 2019, CTRL)
-//   4. frequency, presence    for tokens that occur c > 0 times in the output: z -= frequency * c + presence
+//   5. frequency, presence    for tokens that occur c > 0 times in the output: z -= frequency * c + presence
 //   -- temperature 0 draws the largest z here --
-//   5. temperature            z /= T
-//   6. top-k                  keeps the k largest
-//   7. top-p                  keeps the fewest largest whose share of the remaining probability reaches p, and at
+//   6. temperature            z /= T
+//   7. top-k                  keeps the k largest
+//   8. top-p                  keeps the fewest largest whose share of the remaining probability reaches p, and at
 //                             least one (Holtzman et al. 2020)
-//   8. min-p                  keeps tokens with at least min_p times the largest probability (Nguyen et al. 2024)
-//   9. the largest z + g of the kept tokens, with g = gumbel noise of (seed, position, token): a sample of softmax(z)
+//   9. min-p                  keeps tokens with at least min_p times the largest probability (Nguyen et al. 2024)
+//  10. the largest z + g of the kept tokens, with g = gumbel noise of (seed, position, token): a sample of softmax(z)
 //
-// All ties go to the lowest token id, in 6 and 7 as well. NaN and -inf are never drawn, and +inf beats every finite z.
+// All ties go to the lowest token id, in 7 and 8 as well. NaN and -inf are never drawn, and +inf beats every finite z.
 // From a row of only NaN and -inf no token can be drawn: the operation returns kNoToken and reports nothing_to_draw.
 // Verification reports it only at roots, and ends a path before any other such row, because the text may end before
 // that row matters; if the text goes on, the row's node is the root of the next step. So the text before the error, and
@@ -92,6 +93,13 @@ FORETOKEN_EVERYWHERE static inline LogitBias bias_of(const SequenceSampling& sam
   return {sampling.bias_tokens + sequence * room, sampling.bias_values + sequence * room, count};
 }
 
+// The words of a mask for one row: bit v % 32 of word v / 32 says whether the row may draw token v.
+FORETOKEN_EVERYWHERE static inline int64_t mask_words(int64_t vocab) { return (vocab + 31) / 32; }
+
+FORETOKEN_EVERYWHERE static inline bool may_draw(const uint32_t* mask_of_row, int64_t token) {
+  return (mask_of_row[token / 32] >> token % 32 & 1) != 0;
+}
+
 // How a row draws if the draw is a running argmax.
 struct RowDraw {
   float temperature;
@@ -105,10 +113,11 @@ struct FusedDraw {
   explicit FusedDraw(const LinearSampleArgs& args);
   explicit FusedDraw(const VerifyTreeArgs& args);
 
-  const void* hidden;  // [rows, dim]
-  DType dtype;         // of hidden
-  Matrix weight;       // [vocab, dim]
-  const float* bias;   // [vocab] or null
+  const void* hidden;    // [rows, dim]
+  DType dtype;           // of hidden
+  Matrix weight;         // [vocab, dim]
+  const float* bias;     // [vocab] or null
+  const uint32_t* mask;  // [rows, mask_words(vocab)] or null
   int64_t rows, dim, vocab;
   float softcap;
 };

@@ -320,6 +320,7 @@ interface SamplingBinding {
       history: Optional,
       historyLengths: Optional,
       promptLengths: Optional,
+      mask: Optional,
     ]
   ): [path: TensorHandle, drawn: TensorHandle, counts: TensorHandle];
   acceptedRows(

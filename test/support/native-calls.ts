@@ -124,7 +124,7 @@ export function validCalls(
     chainTokens: () => [table(1, 4, 3), of('int32', [1, 1, 2], Int32Array.of(2, 3)), ints(0, 2), 3, 3],
     verifyTree: () => [
       ...[f(3, 3), f(5, 3), f(5), 30, ints(4, 2, 3), 3, ...tree()],
-      ...[...packed(), 'history', table(1, 1, 2, 4), ints(3), ints(2)],
+      ...[...packed(), 'history', table(1, 1, 2, 4), ints(3), ints(2), table(3, 31, 7, 1)],
     ],
   };
 }

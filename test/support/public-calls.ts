@@ -260,6 +260,7 @@ export function publicCalls({
         inputs: {
           ...{ hidden: f32(1, 3), weight: f32(5, 3), bias: f32(5), softcap: 1, tokens: i32(1), tree: tree() },
           ...{ sampling, history: [{ tokens: [1], promptLength: 1 }], maxDepth: 1 },
+          mask: device.tensor(Int32Array.of(31), [1, 1]),
         },
       },
       options: 'inputs',

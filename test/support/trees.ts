@@ -23,6 +23,8 @@ export interface TokenTree {
   /** Logits of the next token at every node. */
   logits: ArrayLike<number>[];
   history?: SamplingHistory;
+  /** Whether each node may draw each token. */
+  allowed?: readonly (readonly boolean[])[];
 }
 
 /** Indices that are out of range wherever they stand. */
@@ -61,12 +63,26 @@ export async function verifyTrees(
   const padded = index([...((await parents.data()) as Int32Array), ...wildIndices(padding.rows)]);
   const tree = { rowOffsets, lengths, parents: padded };
   const history = trees.map((each) => each.history ?? { tokens: [], promptLength: 0 });
-  const result = verifyTree({ hidden, weight, tokens, tree, sampling, history });
+  const allowed = trees.flatMap((each) => each.allowed ?? []);
+  using mask = allowed.length > 0 ? device.tensor(...masks(allowed)) : undefined;
+  const result = verifyTree({ hidden, weight, tokens, tree, sampling, history, mask });
   const paths = await readPaths(result, tree);
   const { path, drawn, counts } = result;
   const made = [path, drawn, counts, rowOffsets, lengths, parents, padded];
   for (const tensor of made) tensor.dispose();
   return paths;
+}
+
+/** Packs which tokens each row may draw as verifyTree takes it: contents and shape. */
+export function masks(allowed: readonly (readonly boolean[])[]): [Int32Array, number[]] {
+  const words = Math.ceil(allowed[0]!.length / 32);
+  const packed = new Int32Array(allowed.length * words);
+  allowed.forEach((row, r) =>
+    row.forEach((may, token) => {
+      if (may) packed[r * words + Math.floor(token / 32)]! |= 1 << (token % 32);
+    }),
+  );
+  return [packed, [allowed.length, words]];
 }
 
 /** The tokens along the path to a node, without the root's. */

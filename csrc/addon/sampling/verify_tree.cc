@@ -89,7 +89,7 @@ void read_history(Call& call, VerifyTreeArgs* args) {
 }
 
 // verifyTree(hidden, weight, bias?, softcap, tokens, maxDepth?, rowOffsets, lengths, parents,
-//            sampling, biasTokens?, biasValues?, needs, history?, historyLengths?, promptLengths?):
+//            sampling, biasTokens?, biasValues?, needs, history?, historyLengths?, promptLengths?, mask?):
 //   [path, drawn, counts]
 napi_value verify_tree(Call& call) {
   const Tensor& hidden = call.activations("hidden");
@@ -111,6 +111,11 @@ napi_value verify_tree(Call& call) {
   read_tree(call, tokens, shape.rows, &args);
   args.sampling = read_sampling(call, args.tree.sequences);
   read_history(call, &args);
+  const Tensor* const mask = call.optional_int32("mask");
+  if (mask != nullptr) {
+    call.check_shape(*mask, "mask", {shape.rows, mask_words(shape.vocab)});
+    args.mask = mask->as<uint32_t>();
+  }
   Tensor path = call.output(DType::kInt32, {args.tree.sequences, args.path_stride});
   Tensor drawn = call.output(DType::kInt32, {args.tree.sequences, args.path_stride});
   Tensor counts = call.output(DType::kInt32, {args.tree.sequences});

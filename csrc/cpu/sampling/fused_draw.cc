@@ -1,6 +1,7 @@
 #include "csrc/cpu/sampling/fused_draw.h"
 
 #include "csrc/cpu/linear/softcap.h"
+#include "csrc/cpu/sampling/mask.h"
 #include "csrc/cpu/sizes.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
@@ -88,8 +89,9 @@ void FusedDraw::run(const Context& context, void* workspace, const RowDraw* draw
     Gemm gemm = block_of(whole, row, height, first, columns);
     gemm.c = logits;
     multiply_here(gemm, gemm_memory);
-    if (softcap != 0) {
-      for (int64_t r = 0; r < height; ++r) apply_softcap(logits + r * tiling.columns, columns, softcap);
+    for (int64_t r = 0; r < height; ++r) {
+      apply_softcap(logits + r * tiling.columns, columns, softcap);
+      apply_mask(logits + r * tiling.columns, first, columns, mask_of_row(mask, row + r, vocab));
     }
     best_of_tile(draws + row, logits, tiling.columns, height, first, columns, logits + tiling.height * tiling.columns,
                  bests + tile * rows + row);

@@ -6,6 +6,7 @@
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/linear/softcap.h"
 #include "csrc/cpu/sampling/fused_draw.h"
+#include "csrc/cpu/sampling/mask.h"
 #include "csrc/cpu/sampling/nothing_to_draw.h"
 #include "csrc/cpu/sampling/process_logits.h"
 #include "csrc/cpu/sizes.h"
@@ -149,6 +150,7 @@ void verify_rows(const VerifyTreeArgs& args, const Context& context, const Scrat
       if (has_penalties(options) && row != args.tree.row_offsets[s]) seen.add(args.tokens[row], true);
       copy_floats(row_scratch.logits, scratch.logits() + row * vocab, vocab);
       apply_softcap(row_scratch.logits, vocab, args.softcap);
+      apply_mask(row_scratch.logits, 0, vocab, mask_of_row(args.mask, row, vocab));
       return draw(row_scratch, vocab, scratch.draws()[row].position, options, bias);
     });
   });

@@ -26,12 +26,16 @@ template <typename DrawOf>
 struct BestOfStrip {
   BestOfStrip(const FusedDraw& draw, DrawOf draw_of, void* workspace)
       : bias(draw.bias),
+        mask(draw.mask),
+        mask_stride(mask_words(draw.vocab)),
         softcap(draw.softcap),
         strips(draw.strips()),
         draw_of(draw_of),
         bests(static_cast<Rank*>(workspace)) {}
 
-  const float* bias;  // [vocab] or null
+  const float* bias;     // [vocab] or null
+  const uint32_t* mask;  // [rows, mask_stride] or null
+  int64_t mask_stride;
   float softcap;
   int64_t strips;  // of a row
   DrawOf draw_of;
@@ -48,6 +52,7 @@ struct BestOfStrip {
       const bool has_row = fragment.has_row(i);
       const RowDraw draw = has_row ? draw_of(fragment.row(i)) : RowDraw{};
       const bool is_noisy = draw.temperature > 0;
+      const uint32_t* const mask_of_row = has_row && mask ? mask + fragment.row(i) * mask_stride : nullptr;
       Rank best = kNoRank;
 #pragma unroll
       for (int j = 0; j < Fragment::kCols; j += 2) {
@@ -55,7 +60,7 @@ struct BestOfStrip {
         const PhiloxWords words = is_noisy ? noise_words(draw.seed, draw.position, col / kNoiseGroup) : PhiloxWords{};
 #pragma unroll
         for (int e = 0; e < 2; ++e) {
-          if (!fragment.has_col(j + e)) continue;
+          if (!fragment.has_col(j + e) || (mask_of_row && !may_draw(mask_of_row, col + e))) continue;
           const float logit = bias ? __fadd_rn(fragment.at(i, j + e), bias[col + e]) : fragment.at(i, j + e);
           const float z = softcapped(logit, softcap);
           best = Max()(

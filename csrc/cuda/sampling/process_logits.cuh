@@ -23,9 +23,10 @@ FORETOKEN_DEVICE void add_to_output(int32_t* seen, int32_t token) {
 
 // A row of logits; processes each logit as it is read.
 struct LogitRow {
-  const float* logits;  // [vocab]
-  const float* bias;    // [vocab] or null
-  const int32_t* seen;  // [vocab] or null: the text before
+  const float* logits;   // [vocab]
+  const uint32_t* mask;  // [mask_words(vocab)] or null
+  const float* bias;     // [vocab] or null
+  const int32_t* seen;   // [vocab] or null: the text before
   int64_t vocab;
   float softcap;
   SamplingOptions options;
@@ -38,8 +39,9 @@ struct LogitRow {
     return count > 0 ? __fsub_rn(z, options.presence_penalty) : z;
   }
 
-  // Softcap, bias, penalties and temperature.
+  // Softcap, mask, bias, penalties and temperature.
   FORETOKEN_DEVICE float at(int64_t token) const {
+    if (mask != nullptr && !may_draw(mask, token)) return -kInfinity;
     float z = softcapped(logits[token], softcap);
     if (bias != nullptr) z = __fadd_rn(z, bias[token]);
     if (seen != nullptr) z = penalised(z, seen[token]);

@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     sample_logits_kernel(SampleLogitsArgs args, DrawMemory memory, Reporter reporter) {
   FORETOKEN_SHARED(DrawScratch<kThreads>, scratch);
   for (int64_t r = blockIdx.x; r < args.rows; r += gridDim.x) {
-    const LogitRow row = {args.logits + r * args.vocab, memory.bias, memory.seen, args.vocab, 0, args.options};
+    const LogitRow row = {args.logits + r * args.vocab, nullptr, memory.bias, memory.seen, args.vocab, 0, args.options};
     Draw<kThreads> draw(row, args.positions[r], scratch, memory.lists + blockIdx.x * args.vocab);
     const int32_t token = draw();
     if (threadIdx.x == 0) take_token(token, r, args.tokens, args.positions, reporter);

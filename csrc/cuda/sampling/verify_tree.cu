@@ -153,7 +153,8 @@ __global__ void __launch_bounds__(kThreads, 1)
         if (threadIdx.x == 0) add_to_output(seen, args.tokens[row]);
         __syncthreads();
       }
-      const LogitRow logit_row = {logits + row * vocab, bias, seen, vocab, args.softcap, options};
+      const uint32_t* const mask = args.mask ? args.mask + row * mask_words(vocab) : nullptr;
+      const LogitRow logit_row = {logits + row * vocab, mask, bias, seen, vocab, args.softcap, options};
       return Draw<kThreads>(logit_row, args.tree.lengths[s] + depth + 1, scratch, list)();
     });
   }

@@ -182,6 +182,33 @@ export const sampling: readonly Mutation[] = [
     },
   ]),
 
+  ...faults('cpu/sampling/mask.h', 'ops/sampling/masks', [
+    {
+      name: 'mask-last-bit',
+      breaks: 'the last token of a word may be drawn whatever the mask says',
+      find: 'smaller(32, count - i)',
+      replace: 'smaller(31, count - i)',
+    },
+  ]),
+
+  ...faults('cpu/sampling/fused_draw.cc', 'ops/sampling/masks', [
+    {
+      name: 'fused-draw-mask-row',
+      breaks: 'the rows of a block have the masks of the first block',
+      find: 'mask_of_row(mask, row + r, vocab)',
+      replace: 'mask_of_row(mask, r, vocab)',
+    },
+  ]),
+
+  ...faults('cpu/sampling/verify_tree.cc', 'ops/sampling/masks', [
+    {
+      name: 'verify-tree-mask-of-root',
+      breaks: 'every node has the mask of its root',
+      find: 'mask_of_row(args.mask, row, vocab)',
+      replace: 'mask_of_row(args.mask, args.tree.row_offsets[s], vocab)',
+    },
+  ]),
+
   ...faults('cpu/sampling/top_k.cc', 'ops/sampling/top-k', [
     {
       name: 'top-k-tie-order',

@@ -75,6 +75,24 @@ export const sampling: readonly Mutation[] = [
     },
   ]),
 
+  ...faults('cuda/sampling/fused_draw.cuh', 'ops/sampling/masks', [
+    {
+      name: 'cuda-fused-draw-mask-row',
+      breaks: 'every row has the mask of the first',
+      find: 'mask + fragment.row(i) * mask_stride',
+      replace: 'mask',
+    },
+  ]),
+
+  ...faults('cuda/sampling/process_logits.cuh', 'ops/sampling/masks', [
+    {
+      name: 'cuda-mask-ignored',
+      breaks: 'draws from whole rows ignore the mask',
+      find: 'if (mask != nullptr && !may_draw(mask, token)) return -kInfinity;',
+      replace: '',
+    },
+  ]),
+
   ...faults('cuda/sampling/verify_tree.cu', 'ops/sampling/sampling-by-sequence', [
     {
       name: 'cuda-verify-tree-options-of-first',

@@ -101,6 +101,11 @@ export interface VerifyTreeInputs {
   sampling?: SamplingOptions | readonly SamplingOptions[] | DeviceSampling;
   /** The text of each sequence, with the root's token last; only penalties need it. */
   history?: readonly SamplingHistory[] | DeviceHistory;
+  /**
+   * int32 [rows, ⌈vocab / 32⌉]: bit v % 32 of word v / 32 says whether a node may draw token v. Applied before all sampling options.
+   * Default: every token.
+   */
+  mask?: Tensor;
   /** Largest depth that the results have room for. Default: the depth of the tree, or of any tree if only the device knows it. */
   maxDepth?: number;
 }
@@ -120,6 +125,7 @@ const VERIFY_TREE_INPUTS: Schema<VerifyTreeInputs> = {
     object(SAMPLING_OPTIONS),
   ),
   history: either<[readonly SamplingHistory[], DeviceHistory]>(arrayOf(HISTORY), DEVICE_HISTORY),
+  mask: tensor,
   maxDepth: integer(0, LARGEST_INT - 1),
 };
 
@@ -136,14 +142,14 @@ export interface VerifyTreeResult {
 /**
  * Verifies draft trees: draws a token at the root as plain decoding would; while a child holds the drawn token, steps to that child
  * and draws again. A draw depends on the node's path, its position and the seed alone, so the output is that of plain decoding
- * whatever the drafts are. NaN and -Infinity are never drawn; if a root has no other logits, the next readback rejects with DIVERGED.
+ * whatever the drafts are. NaN, -Infinity and what a mask forbids are never drawn; if a root has nothing else, the next readback rejects with DIVERGED.
  * Below a root, a path ends before such a node.
  * @throws ForetokenError INDEX_OUT_OF_RANGE for a malformed tree; INVALID_ARGUMENT naming a sampling option
  */
 export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
   const checked = checkOptions('verifyTree', inputs, VERIFY_TREE_INPUTS);
   return scope(() => {
-    const { hidden, weight, bias, tokens, tree, history, sampling: given = {} } = checked;
+    const { hidden, weight, bias, tokens, tree, history, mask, sampling: given = {} } = checked;
     const { device } = hidden;
     using made = given instanceof DeviceSampling ? null : packed(given, weight, tree);
     const sampling = made ?? (given as DeviceSampling);
@@ -165,6 +171,7 @@ export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
       past?.tokens.handle,
       past?.lengths.handle,
       past?.promptLengths.handle,
+      mask?.handle,
     );
     return {
       path: new Tensor(device, path),
