@@ -104,16 +104,19 @@ export const sampling: readonly Mutation[] = [
       replace: 'x < lowest || x > highest ? otherwise : x',
     },
     {
-      name: 'sampling-numbers-seed',
-      breaks: 'the upper half of the seed is ignored',
-      find: 'uint64_t{given.seed_high} << 32 | given.seed_low',
-      replace: 'given.seed_low',
-    },
-    {
       name: 'sampling-bias-of-first',
       breaks: 'every sequence has the biased tokens of the first',
       find: 'sampling.bias_tokens + sequence * room',
       replace: 'sampling.bias_tokens',
+    },
+  ]),
+
+  ...faults('core/sampling.h', 'ops/sampling/verify-tree', [
+    {
+      name: 'sampling-numbers-seed',
+      breaks: 'the upper half of the seed is ignored',
+      find: 'uint64_t{given.seed_high} << 32 | given.seed_low',
+      replace: 'given.seed_low',
     },
   ]),
 
