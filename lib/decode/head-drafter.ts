@@ -2,14 +2,13 @@ import { inputsOf, reads, stateOf } from '../heads/inputs';
 import type { MtpModel, TrunkStates } from '../model/model';
 import { KvCache } from '../nn/kv-cache';
 import type { Rows } from '../nn/rows';
-import { embedding } from '../tensor/ops/layers/embedding';
 import { rows as rowsOf } from '../tensor/ops/layers/reshape';
-import type { TreeRows } from '../tensor/ops/attention/kv-cache';
 import { chainTokens } from '../tensor/ops/sampling/accepted-rows';
 import { keep, scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { OpenPositions, type Accepted } from './open-positions';
 import { ChainedProposer, JointProposer, type Proposals, type Proposer } from './proposer';
+import { takeRows } from './take-rows';
 
 /** Sizes of a {@link HeadDrafter}. */
 export interface HeadDrafterOptions {
@@ -33,7 +32,7 @@ export interface DraftRequest {
  * Runs heads 2 … depth+1 at the end of a step on what it accepted, and proposes tokens for the positions after each new root. All
  * calls enqueue the same operations for the same sizes, so that a step can capture them.
  *
- * Heads with a KV cache read every position once the token after it is drawn. Heads without one read what was accepted in this step
+ * Heads with a KV cache read every position once the token after it is drawn. Heads without one read the last position of each text
  * alone. Head k of those that read `tokens` needs k-1 tokens after a position, and the last of these are drafts; such positions
  * stay open and are read again after the next step.
  */
@@ -88,31 +87,33 @@ export class HeadDrafter implements Disposable {
     capacity: number,
     { proposer, depth }: { proposer: Proposer | null; depth: number },
   ): void {
-    const { heads, dtype } = this.model;
-    const { states: read, listed } = this.#open.read(states, accepted, capacity);
+    const { heads, device } = this.model;
+    const cache = this.#cache;
+    const listed = this.#open.read(states, accepted, capacity);
     const { last, following, positions, tree } = listed;
-    const rows = this.#rows(tree, positions);
+    // Heads without a cache need the last row of each text alone.
+    const pick = (x: Tensor): Tensor => (cache ? x : takeRows(last, x));
+    const read = listed.take(pick(listed.sources));
+    const rows: Rows = cache
+      ? { kind: 'cached', cache, tree, positions }
+      : {
+          ...{ kind: 'packed', batch: last.size, starts: device.tensor(new Int32Array(last.size)) },
+          positions: pick(positions),
+        };
     const tokensOf = (head: number, drafts: Tensor): Tensor =>
-      chainTokens({ following, drafts, head, rowOffsets: tree.rowOffsets, rows: positions.shape[0]! });
-    const noDrafts = rowsOf(this.#noDrafts, 0, last.shape[0]!);
+      pick(chainTokens({ following, drafts, head, rowOffsets: tree.rowOffsets, rows: positions.size }));
+    const noDrafts = rowsOf(this.#noDrafts, 0, last.size);
     const root = reads(heads, 'root') ? tokensOf(2, noDrafts) : null;
     let previous = read.hidden;
-    const deepest = 1 + (this.#cache ? this.depth : depth);
+    const deepest = 1 + (cache ? this.depth : depth);
     for (let k = 2; k <= deepest; k++) {
       // A head that proposes nothing needs no drafts: positions at which it would read one are read again.
       const drafts = proposer instanceof ChainedProposer && k <= depth + 1 ? proposer.drafts : null;
       const tokens = reads(heads, 'tokens') ? tokensOf(k, drafts ?? noDrafts) : null;
       const out = heads.forward(k, inputsOf(heads, { ...read, previous, tokens, root }, rows));
-      if (k <= depth + 1) proposer?.add(embedding(last, out.hidden, dtype));
+      if (k <= depth + 1) proposer?.add(cache ? takeRows(last, out.hidden) : out.hidden);
       if (reads(heads, 'previous') && k < deepest) previous = stateOf(k, out);
     }
-  }
-
-  /** Rows in a cache hang on its positions; without one each is a text of its own. */
-  #rows(tree: TreeRows, positions: Tensor): Rows {
-    if (this.#cache) return { kind: 'cached', cache: this.#cache, tree, positions };
-    const batch = positions.shape[0]!;
-    return { kind: 'packed', batch, starts: this.model.device.tensor(new Int32Array(batch)), positions };
   }
 
   /**

@@ -1,10 +1,10 @@
 import { statesRead } from '../heads/inputs';
 import type { MtpModel, TrunkStates } from '../model/model';
-import { embedding } from '../tensor/ops/layers/embedding';
 import { rows } from '../tensor/ops/layers/reshape';
 import { acceptedRows, type AcceptedRowsResult } from '../tensor/ops/sampling/accepted-rows';
 import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
+import { takeRows } from './take-rows';
 
 /** The outcome of a step in the first slots of an engine, from `verifyTree` or a piece of a prompt; all int32. */
 export interface Accepted {
@@ -31,7 +31,7 @@ export class OpenPositions implements Disposable {
   readonly #states: Readonly<Record<string, Tensor>>;
 
   constructor(
-    private readonly model: MtpModel,
+    model: MtpModel,
     slots: number,
     private readonly most: number,
   ) {
@@ -45,31 +45,35 @@ export class OpenPositions implements Disposable {
   }
 
   /**
-   * Lists the rows that heads read after a step, first the open positions of each text, then the accepted ones, and takes the
-   * states of these rows. Then keeps the positions that are open now.
+   * Lists the rows that heads read after a step, first the open positions of each text, then the accepted ones. Then keeps the
+   * positions that are open now.
    * @param states of the rows of the step
    * @param capacity most accepted rows
+   * @returns the rows, and a function that takes states by their sources
    */
   read(
     states: TrunkStates,
     { path, counts, drawn, lengths }: Accepted,
     capacity: number,
-  ): { listed: AcceptedRowsResult; states: TrunkStates } {
+  ): AcceptedRowsResult & { take: (sources: Tensor) => TrunkStates } {
     const { most } = this;
-    const { dtype } = this.model;
     const slots = counts.shape[0]!;
     const [open, openTokens] = [rows(this.#counts, 0, slots), rows(this.#tokens, 0, slots)];
-    const all = capacity + slots * most;
-    const listed = acceptedRows({ path, counts, drawn, lengths, open, openTokens, rows: all });
-    const read = Object.entries(this.#states).map(([name, kept]) => {
+    const listed = acceptedRows({
+      ...{ path, counts, drawn, lengths, open, openTokens },
+      rows: capacity + slots * most,
+    });
+    const all = Object.entries(this.#states).map(([name, kept]) => {
       const before = rows(kept, 0, slots * most);
       const both = stack(before, states[name]!);
-      before.copyFrom(embedding(listed.kept, both, dtype));
-      return [name, embedding(listed.sources, both, dtype)] as const;
+      before.copyFrom(takeRows(listed.kept, both));
+      return [name, both] as const;
     });
     open.copyFrom(listed.nextOpen);
     openTokens.copyFrom(listed.nextOpenTokens);
-    return { listed, states: Object.fromEntries(read) as TrunkStates };
+    const take = (sources: Tensor): TrunkStates =>
+      Object.fromEntries(all.map(([name, both]) => [name, takeRows(sources, both)])) as TrunkStates;
+    return { ...listed, take };
   }
 
   /** Forgets the text of a slot. */

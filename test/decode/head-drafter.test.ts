@@ -98,6 +98,9 @@ class Stage {
         if (!isPiece) rows.push(0);
       }
     });
+    accepted.forEach((positions, slot) => {
+      this.#drafter.reserve(slot, this.#slots[slot]!.length + positions);
+    });
     const lengths = accepted.map((_, slot) => this.#slots[slot]!.length);
     return { rows, path, drawn, counts: [...accepted], lengths };
   }
@@ -235,7 +238,9 @@ async function onStage(device: Device, kind: string, fn: (stage: Stage) => Promi
 const chosen = targets.filter((target) => isEmulated(target) || target === targets[0]);
 
 describe.each(chosen)('%s', (target) => {
-  describe.each([...headKinds, ...curious])('%s', (kind) => {
+  // The emulated GPU is slow; there these kinds read everything that heads can read.
+  const kinds = [...headKinds, ...(isEmulated(target) ? curious.slice(2, 5) : curious)];
+  describe.each(kinds)('%s', (kind) => {
     it('drafts what a plain forward pass predicts', async () => {
       await onDevice(target, async (device) => {
         await onStage(device, kind, async (stage) => {
