@@ -11,6 +11,7 @@ import { linear } from './linear';
 import { linearCrossEntropy } from './linear-cross-entropy';
 import { lossAgainstPeers } from './loss-against-peers';
 import { machine } from './machine';
+import { proposeTokens } from './propose-tokens';
 import { trainAgainstPeers } from './train-against-peers';
 import { trainStep } from './train-step';
 import { verifyTree } from './verify-tree';
@@ -25,6 +26,7 @@ const BENCHES: readonly Bench[] = [
   trainAgainstPeers,
   decodeStep,
   verifyTree,
+  proposeTokens,
   decodingByHeads,
   decodeAgainstPeers,
 ];

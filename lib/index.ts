@@ -60,9 +60,15 @@ export {
   type ChainTokensInputs,
 } from './tensor/ops/sampling/accepted-rows';
 export {
+  proposeTokens,
+  type ProposeTokensOptions,
+  type ProposeTokensResult,
+} from './tensor/ops/sampling/propose-tokens';
+export {
   packSampling,
   type DeviceSampling,
   type PackSamplingOptions,
+  type SequenceSampling,
 } from './tensor/ops/sampling/device-sampling';
 export {
   plantTree,

@@ -22,6 +22,7 @@ extern const Exports kTopKExports;
 extern const Exports kSamplingExports;
 extern const Exports kPlantTreeExports;
 extern const Exports kVerifyTreeExports;
+extern const Exports kProposeTokensExports;
 extern const Exports kAcceptedRowsExports;
 
 // All of the above.

@@ -49,6 +49,7 @@ namespace foretoken {
   X(SampleLogits)               \
   X(VerifyTree)                 \
   X(PlantTree)                  \
+  X(ProposeTokens)              \
   X(AcceptedRows)               \
   X(ChainTokens)                \
   X(SumSquares)                 \
@@ -70,6 +71,7 @@ namespace foretoken {
   X(LinearSample)                  \
   X(SampleLogits)                  \
   X(VerifyTree)                    \
+  X(ProposeTokens)                 \
   X(SumSquares)
 
 // Called once, on a thread of the backend, with the first error of the stream, if any.

@@ -477,6 +477,20 @@ struct SampleLogitsArgs {
   Workspace workspace;
 };
 
+// Proposes drafts that agree with the draws at the same positions: tokens[r] = the k tokens with the largest
+// z / T + gumbel(seed, positions[r], token), or z if T is 0, best first, where z is the logit after the logit bias;
+// weights[r] = their shares of the softmax of these numbers over the whole row. Of the sampling options of a sequence
+// only temperature, seed and logit bias apply. NaN ranks with -inf; both have the weight 0.
+struct ProposeTokensArgs {
+  const float* logits;       // [rows, vocab]: `depth` rows of each sequence
+  const int32_t* positions;  // [rows]: position of the proposed tokens
+  SequenceSampling sampling;
+  int32_t* tokens;  // [rows, k]
+  float* weights;   // [rows, k]
+  int64_t rows, depth, vocab, k;
+  Workspace workspace;
+};
+
 // Scores draft trees with head 1 and walks them: draws a token at the root as plain decoding would; while a child holds
 // the drawn token, steps to that child and draws there. Node i draws the token at position lengths + depth(i) + 1.
 struct VerifyTreeArgs {

@@ -276,6 +276,13 @@ export type SamplingArguments = [...SamplingNumbers, biasTokens: Optional, biasV
 /** What draws need: a running argmax, whole rows of logits, or also the text before them. */
 export type SamplingNeeds = 'nothing' | 'logits' | 'history';
 
+export type SequenceSamplingArguments = [
+  sampling: TensorHandle,
+  biasTokens: Optional,
+  biasValues: Optional,
+  needs: SamplingNeeds,
+];
+
 interface SamplingBinding {
   topK(x: TensorHandle, k: number): [indices: TensorHandle, values: TensorHandle];
   linearSample(
@@ -313,16 +320,22 @@ interface SamplingBinding {
       tokens: TensorHandle,
       maxDepth: number | undefined,
       ...tree: TreeRowsArguments,
-      sampling: TensorHandle,
-      biasTokens: Optional,
-      biasValues: Optional,
-      needs: SamplingNeeds,
+      ...sampling: SequenceSamplingArguments,
       history: Optional,
       historyLengths: Optional,
       promptLengths: Optional,
       mask: Optional,
     ]
   ): [path: TensorHandle, drawn: TensorHandle, counts: TensorHandle];
+  proposeTokens(
+    ...args: [
+      logits: TensorHandle,
+      positions: TensorHandle,
+      k: number,
+      sequences: number,
+      ...sampling: SequenceSamplingArguments,
+    ]
+  ): [tokens: TensorHandle, weights: TensorHandle];
   acceptedRows(
     path: TensorHandle,
     counts: TensorHandle,

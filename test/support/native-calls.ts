@@ -120,6 +120,7 @@ export function validCalls(
       ints(0, 3),
       ints(7),
     ],
+    proposeTokens: () => [f(2, 5), ints(7, 8), 3, 1, ...packed(), 'logits'],
     acceptedRows: () => [table(1, 0, 2), ints(2), table(1, 4, 3), ints(5), ints(1), table(1, 2), 4],
     chainTokens: () => [table(1, 4, 3), of('int32', [1, 1, 2], Int32Array.of(2, 3)), ints(0, 2), 3, 3],
     verifyTree: () => [

@@ -232,6 +232,11 @@ export function publicCalls({
       },
       options: 'inputs',
     },
+    proposeTokens: {
+      call: foretoken.proposeTokens,
+      args: { logits: f32(1, 5), options: { positions: i32(0), sampling, k: 2 } },
+      options: 'options',
+    },
     acceptedRows: {
       call: foretoken.acceptedRows,
       args: {

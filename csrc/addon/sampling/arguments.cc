@@ -2,6 +2,18 @@
 
 namespace foretoken {
 
+namespace {
+
+SamplingNeeds needs_argument(Call& call) {
+  const std::string given = call.string("needs");
+  if (given == "nothing") return SamplingNeeds::kNothing;
+  if (given == "logits") return SamplingNeeds::kLogits;
+  if (given == "history") return SamplingNeeds::kHistory;
+  call.fail(ErrorCode::kInvalidArgument, "needs must be nothing, logits or history, but is %s", given.c_str());
+}
+
+}  // namespace
+
 float temperature_argument(Call& call) {
   const float given = call.ranged("temperature", 0, kLargestTemperature);
   if (given > 0 && given < kLeastTemperature) {
@@ -38,6 +50,23 @@ void check_history(const Call& call, bool is_needed, const Tensor* history) {
   if (history != nullptr || !is_needed) return;
   call.fail(ErrorCode::kInvalidArgument,
             "history is needed for repetitionPenalty, frequencyPenalty and presencePenalty");
+}
+
+SequenceSampling sequence_sampling(Call& call, int64_t sequences) {
+  constexpr int64_t kWords = sizeof(SamplingNumbers) / sizeof(int32_t);
+  const Tensor& numbers = call.int32("sampling");
+  const Tensor* const tokens = call.optional_int32("biasTokens");
+  const Tensor* const values = call.optional_float32("biasValues");
+  call.check_shape(numbers, "sampling", {sequences, kWords});
+  SequenceSampling sampling{numbers.as<SamplingNumbers>(), nullptr, nullptr, 0, needs_argument(call)};
+  if (tokens == nullptr || values == nullptr) return sampling;
+  call.check_rank(*tokens, "biasTokens", 2);
+  sampling.bias_room = tokens->shape[1];
+  call.check_shape(*tokens, "biasTokens", {sequences, sampling.bias_room});
+  call.check_shape(*values, "biasValues", tokens->shape);
+  sampling.bias_tokens = tokens->as<int32_t>();
+  sampling.bias_values = values->as<float>();
+  return sampling;
 }
 
 }  // namespace foretoken

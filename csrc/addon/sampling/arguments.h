@@ -15,6 +15,9 @@ SamplingOptions sampling_options(Call& call);
 // Reads biasTokens? and biasValues?, which follow the sampling options.
 LogitBias logit_bias(Call& call, int64_t vocab);
 
+// Reads sampling, biasTokens?, biasValues? and needs. Kernels check what the tensors hold.
+SequenceSampling sequence_sampling(Call& call, int64_t sequences);
+
 // Refuses penalties, which need a history, without one: the text that they apply to.
 void check_history(const Call& call, bool is_needed, const Tensor* history);
 

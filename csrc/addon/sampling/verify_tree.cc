@@ -42,32 +42,6 @@ void read_tree(Call& call, const Tensor& tokens, int64_t rows, VerifyTreeArgs* a
   args->tree = {row_offsets.as<int32_t>(), lengths.as<int32_t>(), parents.as<int32_t>(), rows, sequences};
 }
 
-SamplingNeeds needs_argument(Call& call) {
-  const std::string given = call.string("needs");
-  if (given == "nothing") return SamplingNeeds::kNothing;
-  if (given == "logits") return SamplingNeeds::kLogits;
-  if (given == "history") return SamplingNeeds::kHistory;
-  call.fail(ErrorCode::kInvalidArgument, "needs must be nothing, logits or history, but is %s", given.c_str());
-}
-
-// Reads sampling, biasTokens?, biasValues? and needs. Kernels check what the tensors hold.
-SequenceSampling read_sampling(Call& call, int64_t sequences) {
-  constexpr int64_t kWords = sizeof(SamplingNumbers) / sizeof(int32_t);
-  const Tensor& numbers = call.int32("sampling");
-  const Tensor* const tokens = call.optional_int32("biasTokens");
-  const Tensor* const values = call.optional_float32("biasValues");
-  call.check_shape(numbers, "sampling", {sequences, kWords});
-  SequenceSampling sampling{numbers.as<SamplingNumbers>(), nullptr, nullptr, 0, needs_argument(call)};
-  if (tokens == nullptr || values == nullptr) return sampling;
-  call.check_rank(*tokens, "biasTokens", 2);
-  sampling.bias_room = tokens->shape[1];
-  call.check_shape(*tokens, "biasTokens", {sequences, sampling.bias_room});
-  call.check_shape(*values, "biasValues", tokens->shape);
-  sampling.bias_tokens = tokens->as<int32_t>();
-  sampling.bias_values = values->as<float>();
-  return sampling;
-}
-
 // Reads history?, historyLengths? and promptLengths?.
 void read_history(Call& call, VerifyTreeArgs* args) {
   const Tensor* const history = call.optional_int32("history");
@@ -109,7 +83,7 @@ napi_value verify_tree(Call& call) {
   args.vocab = shape.vocab;
   if (call.given()) args.path_stride = call.integer("maxDepth", 0, INT32_MAX - 1) + 1;
   read_tree(call, tokens, shape.rows, &args);
-  args.sampling = read_sampling(call, args.tree.sequences);
+  args.sampling = sequence_sampling(call, args.tree.sequences);
   read_history(call, &args);
   const Tensor* const mask = call.optional_int32("mask");
   if (mask != nullptr) {

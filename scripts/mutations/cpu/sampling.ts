@@ -212,7 +212,7 @@ export const sampling: readonly Mutation[] = [
     },
   ]),
 
-  ...faults('cpu/sampling/top_k.cc', 'ops/sampling/top-k', [
+  ...faults('cpu/sampling/best_entries.h', 'ops/sampling/top-k', [
     {
       name: 'top-k-tie-order',
       breaks: 'ties are ranked from the highest index down',
@@ -223,8 +223,8 @@ export const sampling: readonly Mutation[] = [
     {
       name: 'top-k-tie-newcomer',
       breaks: 'a later entry replaces an equal entry',
-      find: 'if (x[i] > heap.values[0]) heap.sink',
-      replace: 'if (x[i] >= heap.values[0]) heap.sink',
+      find: 'if (value > values[0]) sink',
+      replace: 'if (value >= values[0]) sink',
       caught: 'topK on avx512 of rows of 16, and 14 more',
     },
   ]),
@@ -255,6 +255,45 @@ export const sampling: readonly Mutation[] = [
       replace: '(values[lane] == best.value && ids[lane] < 0)',
       caught:
         'fused draws on avx512 of a tree are the same with and without its logits written, with a softcap and a bias, and 2 more',
+    },
+  ]),
+
+  ...faults('cpu/sampling/propose_tokens.cc', 'ops/sampling/propose-tokens', [
+    {
+      name: 'propose-tokens-noise-place',
+      breaks: 'every block of tokens has the noise of the first',
+      find: 'gumbel_noise(options.seed, position, first + i, scores + i);',
+      replace: 'gumbel_noise(options.seed, position, i, scores + i);',
+    },
+    {
+      name: 'propose-tokens-raise',
+      breaks: 'the sum before a larger score keeps its scale',
+      find: 'total *= term(before);',
+      replace: '',
+    },
+    {
+      name: 'propose-tokens-infinity',
+      breaks: 'weights of infinite logits are not numbers',
+      find: 'top = score < kLargestFloat ? score : kLargestFloat;',
+      replace: 'top = score;',
+    },
+    {
+      name: 'propose-tokens-nan',
+      breaks: 'NaN makes the weights of its row NaN',
+      find: 'x == x ? x : broadcast(-kInfinity)',
+      replace: 'x',
+    },
+    {
+      name: 'propose-tokens-options-of-first',
+      breaks: 'every sequence has the options of the first',
+      find: 'options(options_of(args.sampling, row / args.depth))',
+      replace: 'options(options_of(args.sampling, 0))',
+    },
+    {
+      name: 'propose-tokens-part',
+      breaks: 'only the best token of each part is proposed',
+      find: 'return smaller(most, tokens_of(part));',
+      replace: 'return 1;',
     },
   ]),
 

@@ -161,6 +161,33 @@ export const sampling: readonly Mutation[] = [
     },
   ]),
 
+  ...faults('cuda/sampling/propose_tokens.cu', 'ops/sampling/propose-tokens', [
+    {
+      name: 'cuda-propose-tokens-noise-place',
+      breaks: 'every part of a row has the noise of the first',
+      find: '(first + at) / kNoiseGroup)',
+      replace: 'at / kNoiseGroup)',
+    },
+    {
+      name: 'cuda-propose-tokens-bias-barrier',
+      breaks: 'biases are read before all of them are written',
+      find: 'spread[at] = bias.values[i];\n  }\n  __syncthreads();',
+      replace: 'spread[at] = bias.values[i];\n  }',
+    },
+    {
+      name: 'cuda-propose-tokens-parts',
+      breaks: 'the sums of parts are added without their scales',
+      find: '__fmul_rn(sum.total, term(sum.top, top))',
+      replace: 'sum.total',
+    },
+    {
+      name: 'cuda-propose-tokens-options-of-first',
+      breaks: 'every sequence has the options of the first',
+      find: 'options_of(args.sampling, row / args.depth)',
+      replace: 'options_of(args.sampling, 0)',
+    },
+  ]),
+
   ...faults('cuda/sampling/accepted_rows.cu', 'ops/sampling/accepted-rows', [
     {
       name: 'cuda-accepted-rows-scan',

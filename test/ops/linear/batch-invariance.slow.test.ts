@@ -11,6 +11,7 @@ import { kvAppend } from '../../../lib/tensor/ops/attention/kv-cache';
 import { linear, packWeight } from '../../../lib/tensor/ops/linear/linear';
 import { rmsNorm } from '../../../lib/tensor/ops/layers/rms-norm';
 import { rope, ropeTable } from '../../../lib/tensor/ops/layers/rope';
+import { proposeTokens } from '../../../lib/tensor/ops/sampling/propose-tokens';
 import { linearSample, sampleLogits, topK } from '../../../lib/tensor/ops/sampling/sampling';
 import { uploadTrees } from '../../../lib/tensor/ops/attention/tree-rows';
 import { readPaths, verifyTree } from '../../../lib/tensor/ops/sampling/verify-tree';
@@ -203,11 +204,13 @@ describe.each(variants)('$name', ({ target, threads, dtype }) => {
         const at = positions(...rows);
         const seen = logits.view(rows[1] * vocab, [rows[0], vocab]);
         const { indices, values } = topK(seen, 8);
+        const sampling = { temperature: 0.8, seed: 5 };
+        const { tokens, weights } = proposeTokens(seen, { positions: at, sampling, k: 4 });
         return [
           linearSample(hidden(...rows), weight),
           linearSample(hidden(...rows), packed, { positions: at, temperature: 0.8, seed: 3 }),
           sampleLogits(seen, at, { temperature: 1, topK: 50, topP: 0.9, minP: 0.01, seed: 4 }),
-          ...[indices, values],
+          ...[indices, values, tokens, weights],
         ];
       });
     }));

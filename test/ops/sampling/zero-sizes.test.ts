@@ -1,5 +1,6 @@
 import { uploadTrees } from '../../../lib/tensor/ops/attention/tree-rows';
 import { acceptedRows, chainTokens } from '../../../lib/tensor/ops/sampling/accepted-rows';
+import { proposeTokens } from '../../../lib/tensor/ops/sampling/propose-tokens';
 import { linearSample, sampleLogits, topK } from '../../../lib/tensor/ops/sampling/sampling';
 import { plantTree, verifyTree } from '../../../lib/tensor/ops/sampling/verify-tree';
 import { empty, MANY, testFamily, type Case, type Cases } from '../../support/zero-sizes';
@@ -81,6 +82,17 @@ const operations: Cases = {
       },
     ],
   ],
+  proposeTokens: [
+    [0, 5, 2],
+    [3, 5, 0],
+  ].map(([count, vocab, k]) => [
+    `${k} of ${count} rows of ${vocab}`,
+    ({ exact, ints }) => {
+      const positions = ints([count!], ...new Array<number>(count!).fill(7));
+      const { tokens, weights } = proposeTokens(exact(count!, vocab!), { positions, k: k! });
+      return { results: [empty(tokens, count!, k!), empty(weights, count!, k!)] };
+    },
+  ]),
   acceptedRows: [
     [
       'of no sequences',
@@ -190,6 +202,7 @@ const operations: Cases = {
 
 testFamily('sampling', operations, [
   'DeviceSampling',
+  'deviceSampling',
   'packSampling',
   'fillSampling',
   'historyTokens',

@@ -1,9 +1,20 @@
-import { arrayOf, check, checkIndex, checkOptions, integer, object, type Schema } from '../../../check';
+import {
+  arrayOf,
+  check,
+  checkIndex,
+  checkOptions,
+  either,
+  instance,
+  integer,
+  object,
+  type Checker,
+  type Schema,
+} from '../../../check';
 import { ForetokenError } from '../../../errors';
-import type { SamplingNeeds } from '../../../native/binding';
+import type { SamplingNeeds, SequenceSamplingArguments } from '../../../native/binding';
 import { device as deviceChecker, LARGEST_INT } from '../../checks';
 import type { Device } from '../../device';
-import { keep } from '../../scope';
+import { keep, own } from '../../scope';
 import type { Tensor } from '../../tensor';
 import { fillSampling, needsHistory, SAMPLING_OPTIONS, type SamplingOptions } from './sampling';
 
@@ -56,6 +67,11 @@ export class DeviceSampling implements Disposable {
    */
   get needs(): SamplingNeeds {
     return NEEDS.findLast((needs) => this.#needs.includes(needs)) ?? 'nothing';
+  }
+
+  /** @internal The arguments of the addon. */
+  get handles(): SequenceSamplingArguments {
+    return [this.numbers.handle, this.biasTokens?.handle, this.biasValues?.handle, this.needs];
   }
 
   /**
@@ -122,6 +138,30 @@ export function packSampling(
     throw tooManyTokens(`${where}: sampling[${sequence}].logitBias`, size, biasRoom);
   });
   return new DeviceSampling(device, filled, biasRoom);
+}
+
+/** Options for all sequences, for each of them, or for each of them and packed. */
+export type SequenceSampling = SamplingOptions | readonly SamplingOptions[] | DeviceSampling;
+
+export const SEQUENCE_SAMPLING: Checker<SequenceSampling> = either<
+  [DeviceSampling, readonly SamplingOptions[], SamplingOptions]
+>(instance(DeviceSampling), OPTIONS_BY_SEQUENCE, object(SAMPLING_OPTIONS));
+
+/**
+ * Packs checked options unless they are packed. The scope around the call owns the result.
+ * @param where the function's name for messages
+ */
+export function deviceSampling(
+  where: string,
+  given: SequenceSampling,
+  { device, vocabSize, sequences }: { device: Device; vocabSize: number; sequences: number },
+): DeviceSampling {
+  if (given instanceof DeviceSampling) return given;
+  const fill = (options: SamplingOptions): Required<SamplingOptions> =>
+    fillSampling(where, options, vocabSize);
+  const filled =
+    'length' in given ? given.map(fill) : new Array<Required<SamplingOptions>>(sequences).fill(fill(given));
+  return own(new DeviceSampling(device, filled));
 }
 
 function longestBias(options: readonly Required<SamplingOptions>[]): number {

@@ -1,29 +1,12 @@
-import {
-  arrayOf,
-  checkOptions,
-  either,
-  instance,
-  integer,
-  object,
-  required,
-  type Schema,
-} from '../../../check';
+import { arrayOf, checkOptions, either, integer, object, required, type Schema } from '../../../check';
 import { native } from '../../../native/load';
 import { LARGEST_INT, tensor, tensors } from '../../checks';
 import type { Device } from '../../device';
 import { scope } from '../../scope';
 import { Tensor } from '../../tensor';
 import { TREE_ROWS, type TreeRows } from '../attention/kv-cache';
-import { DeviceSampling } from './device-sampling';
-import {
-  fillSampling,
-  HISTORY,
-  historyTokens,
-  SAMPLING_OPTIONS,
-  softcap,
-  type SamplingHistory,
-  type SamplingOptions,
-} from './sampling';
+import { deviceSampling, SEQUENCE_SAMPLING, type SequenceSampling } from './device-sampling';
+import { HISTORY, historyTokens, softcap, type SamplingHistory } from './sampling';
 
 /** Draft trees, and the tokens for their nodes; all int32. */
 export interface PlantTreeInputs {
@@ -98,7 +81,7 @@ export interface VerifyTreeInputs {
   /** Parents of the nodes; the first row of a sequence is its root. A sequence without rows commits no token. */
   tree: TreeRows;
   /** How tokens are drawn: options for all sequences, for each, or for each and packed. Default: the likeliest token. */
-  sampling?: SamplingOptions | readonly SamplingOptions[] | DeviceSampling;
+  sampling?: SequenceSampling;
   /** The text of each sequence, with the root's token last; only penalties need it. */
   history?: readonly SamplingHistory[] | DeviceHistory;
   /**
@@ -119,11 +102,7 @@ const VERIFY_TREE_INPUTS: Schema<VerifyTreeInputs> = {
   softcap,
   tokens: required(tensor),
   tree: required(object(TREE_ROWS)),
-  sampling: either<[DeviceSampling, readonly SamplingOptions[], SamplingOptions]>(
-    instance(DeviceSampling),
-    arrayOf(object(SAMPLING_OPTIONS)),
-    object(SAMPLING_OPTIONS),
-  ),
+  sampling: SEQUENCE_SAMPLING,
   history: either<[readonly SamplingHistory[], DeviceHistory]>(arrayOf(HISTORY), DEVICE_HISTORY),
   mask: tensor,
   maxDepth: integer(0, LARGEST_INT - 1),
@@ -151,8 +130,8 @@ export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
   return scope(() => {
     const { hidden, weight, bias, tokens, tree, history, mask, sampling: given = {} } = checked;
     const { device } = hidden;
-    using made = given instanceof DeviceSampling ? null : packed(given, weight, tree);
-    const sampling = made ?? (given as DeviceSampling);
+    const of = { device, vocabSize: weight.shape[0] ?? 0, sequences: tree.lengths.shape[0] ?? 0 };
+    const sampling = deviceSampling('verifyTree', given, of);
     const past = history && sampling.needs === 'history' ? onDevice(device, history) : undefined;
     const [path, drawn, counts] = native.verifyTree(
       hidden.handle,
@@ -164,10 +143,7 @@ export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
       tree.rowOffsets.handle,
       tree.lengths.handle,
       tree.parents.handle,
-      sampling.numbers.handle,
-      sampling.biasTokens?.handle,
-      sampling.biasValues?.handle,
-      sampling.needs,
+      ...sampling.handles,
       past?.tokens.handle,
       past?.lengths.handle,
       past?.promptLengths.handle,
@@ -179,18 +155,6 @@ export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
       counts: new Tensor(device, counts),
     };
   });
-}
-
-function packed(
-  given: SamplingOptions | readonly SamplingOptions[],
-  weight: Tensor,
-  { lengths }: TreeRows,
-): DeviceSampling {
-  const fill = (options: SamplingOptions): Required<SamplingOptions> =>
-    fillSampling('verifyTree', options, weight.shape[0] ?? 0);
-  if ('length' in given) return new DeviceSampling(weight.device, given.map(fill));
-  const sequences = lengths.shape[0] ?? 0;
-  return new DeviceSampling(weight.device, new Array<Required<SamplingOptions>>(sequences).fill(fill(given)));
 }
 
 function onDevice(device: Device, history: readonly SamplingHistory[] | DeviceHistory): DeviceHistory {

@@ -1,0 +1,43 @@
+// Proposes drafts that agree with the draws at the same positions.
+#include "csrc/addon/families.h"
+#include "csrc/addon/linear/unembedding.h"
+#include "csrc/addon/sampling/arguments.h"
+
+namespace foretoken {
+
+namespace {
+
+// proposeTokens(logits, positions, k, sequences, sampling, biasTokens?, biasValues?, needs): [tokens, weights], both
+//               [rows, k]
+napi_value propose_tokens(Call& call) {
+  const Tensor& logits = call.float32("logits");
+  const Tensor& positions = call.int32("positions");
+  call.check_rank(logits, "logits", 2);
+  ProposeTokensArgs args{};
+  args.rows = logits.shape[0];
+  args.vocab = logits.shape[1];
+  check_vocab(call, logits, "logits", args.vocab);
+  call.check_shape(positions, "positions", {args.rows});
+  args.k = call.integer("k", 0, args.vocab);
+  const int64_t sequences = call.integer("sequences", 0, INT32_MAX);
+  if (sequences == 0 ? args.rows > 0 : args.rows % sequences != 0) {
+    call.fail(ErrorCode::kShapeMismatch, "logits has %lld rows, which %lld sequences cannot share equally",
+              lld(args.rows), lld(sequences));
+  }
+  args.depth = sequences > 0 ? args.rows / sequences : 0;
+  args.sampling = sequence_sampling(call, sequences);
+  Tensor tokens = call.output(DType::kInt32, {args.rows, args.k});
+  Tensor weights = call.output(DType::kFloat32, {args.rows, args.k});
+  args.logits = logits.as<float>();
+  args.positions = positions.as<int32_t>();
+  args.tokens = tokens.as<int32_t>();
+  args.weights = weights.as<float>();
+  if (args.rows > 0 && args.k > 0) run_with_workspace(call.device(), args, call.op());
+  return call.handles({std::move(tokens), std::move(weights)});
+}
+
+}  // namespace
+
+const Exports kProposeTokensExports = {{"proposeTokens", propose_tokens}};
+
+}  // namespace foretoken
