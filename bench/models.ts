@@ -28,13 +28,15 @@ export function randomModel(
 export function emptyCache(model: MtpModel, capacity: number): KvCache {
   const { numHiddenLayers, numKeyValueHeads, headDim } = model.config;
   const { device, dtype } = model;
-  return new KvCache(device, {
+  const cache = new KvCache(device, {
     layers: numHiddenLayers,
     kvHeads: numKeyValueHeads,
     headDim,
     capacity,
     dtype,
   });
+  cache.reserve(0, capacity);
+  return cache;
 }
 
 /** Floating-point operations of one token's forward pass: products with weights, and attention over `context`. */

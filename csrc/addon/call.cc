@@ -184,13 +184,30 @@ Tensor& Call::tensor(const char* name) {
   const int64_t handle = integer(name);
   Tensor* const tensor = environment_.tensors.find(handle);
   if (tensor == nullptr) fail(ErrorCode::kInvalidHandle, "%s was disposed or is not a tensor", name);
-  if (device_ == nullptr) {
-    device_ = tensor->storage->device;
-  } else if (device_ != tensor->storage->device) {
-    fail(ErrorCode::kDeviceMismatch, "%s is on a different device from the arguments before it", name);
-  }
+  use_device(tensor->storage->device, name);
   if (device_->capture != nullptr) device_->capture->retain(tensor->storage);
   return *tensor;
+}
+
+KvCache& Call::kv_cache() {
+  constexpr const char* kName = "cache";
+  if (!peek().IsNumber()) {
+    fail(ErrorCode::kInvalidArgument, "%s must be a KV cache, but is %s", kName, kind_of(peek()));
+  }
+  const std::shared_ptr<KvCache>* const cache = environment_.kv_caches.find(integer(kName));
+  if (cache == nullptr) fail(ErrorCode::kInvalidHandle, "%s was disposed or is not a KV cache", kName);
+  use_device((*cache)->device(), kName);
+  use_activations((*cache)->sizes().dtype, kName);
+  if (device_->capture != nullptr) device_->capture->retain(*cache);
+  return **cache;
+}
+
+void Call::use_device(const std::shared_ptr<Device>& device, const char* name) {
+  if (device_ == nullptr) {
+    device_ = device;
+  } else if (device_ != device) {
+    fail(ErrorCode::kDeviceMismatch, "%s is on a different device from the arguments before it", name);
+  }
 }
 
 Tensor& Call::row_major(const char* name) {
@@ -209,8 +226,8 @@ Tensor& Call::float32(const char* name) {
   return found;
 }
 
-void Call::check_computes_in(DType dtype, const char* name) const {
-  const Backend& backend = device_->backend();
+void Call::check_computes_in(const Device& device, DType dtype, const char* name) const {
+  const Backend& backend = device.backend();
   if (backend.computes_in(dtype)) return;
   fail(ErrorCode::kUnsupported, "%s is %s, but this device (%s) computes in float32 only", name, name_of(dtype),
        backend.kind());
@@ -221,29 +238,36 @@ Tensor& Call::any_activations(const char* name) {
   if (found.dtype != DType::kFloat32 && found.dtype != DType::kBFloat16) {
     fail(ErrorCode::kDTypeMismatch, "%s must be float32 or bfloat16, but is %s", name, name_of(found.dtype));
   }
-  check_computes_in(found.dtype, name);
+  check_computes_in(*device_, found.dtype, name);
   return found;
 }
 
 Tensor& Call::activations(const char* name) {
   Tensor& found = any_activations(name);
-  if (activations_ == nullptr) {
-    activations_ = name;
-    activations_dtype_ = found.dtype;
-  } else if (found.dtype != activations_dtype_) {
-    fail(ErrorCode::kDTypeMismatch, "%s is %s but %s is %s; they must be the same", activations_,
-         name_of(activations_dtype_), name, name_of(found.dtype));
-  }
+  use_activations(found.dtype, name);
   return found;
 }
 
+void Call::use_activations(DType dtype, const char* name) {
+  if (activations_ == nullptr) {
+    activations_ = name;
+    activations_dtype_ = dtype;
+  } else if (dtype != activations_dtype_) {
+    fail(ErrorCode::kDTypeMismatch, "%s is %s but %s is %s; they must be the same", activations_,
+         name_of(activations_dtype_), name, name_of(dtype));
+  }
+}
+
 DType Call::activation_dtype(const char* name, DType otherwise) {
-  if (!present()) return otherwise;
+  return present() ? activation_dtype(name, *device_) : otherwise;
+}
+
+DType Call::activation_dtype(const char* name, const Device& device) {
   const DType given = dtype(name);
   if (given != DType::kFloat32 && given != DType::kBFloat16) {
     fail(ErrorCode::kInvalidArgument, "%s must be float32 or bfloat16, but is %s", name, name_of(given));
   }
-  check_computes_in(given, name);
+  check_computes_in(device, given, name);
   return given;
 }
 

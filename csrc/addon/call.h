@@ -51,11 +51,15 @@ class Call {
   Tensor& int32(const char* name);
   Tensor* optional_float32(const char* name);  // null when absent
   Tensor* optional_int32(const char* name);
+  // A KV cache, on the same device; its dtype is that of activations.
+  KvCache& kv_cache();
   Device& device() const;  // of the tensors read so far
   const std::shared_ptr<Device>& shared_device() const { return device_; }
   std::shared_ptr<Device> device_argument();             // a device handle
   void check_not_capturing(const Device& device) const;  // refuses a call that cannot be part of a capture
 
+  // A dtype of activations on a device: float32, or bfloat16 if the device computes in it.
+  DType activation_dtype(const char* name, const Device& device);
   // The dtype of activations that the call returns: an argument, or `otherwise` if that is absent.
   DType activation_dtype(const char* name, DType otherwise);
 
@@ -78,7 +82,9 @@ class Call {
 
  private:
   Napi::Value peek() const;  // the next argument, without reading it
-  void check_computes_in(DType dtype, const char* name) const;
+  void check_computes_in(const Device& device, DType dtype, const char* name) const;
+  void use_device(const std::shared_ptr<Device>& device, const char* name);
+  void use_activations(DType dtype, const char* name);
   void check_floating(const Tensor& found, const char* name) const;
 
   static constexpr size_t kMaxArguments = 32;

@@ -10,6 +10,7 @@
 #include "csrc/core/capture.h"
 #include "csrc/core/device.h"
 #include "csrc/core/handle_table.h"
+#include "csrc/core/kv_cache.h"
 #include "csrc/core/tensor.h"
 
 namespace foretoken {
@@ -24,6 +25,7 @@ class Environment {
   HandleTable<std::shared_ptr<Device>> devices;
   HandleTable<Tensor> tensors;
   HandleTable<std::unique_ptr<Capture>> captures;
+  HandleTable<std::shared_ptr<KvCache>> kv_caches;
 
   // The class of errors; set once by lib/native.
   Napi::FunctionReference error_class;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <unordered_set>
 
+#include "csrc/core/kv_cache.h"
 #include "csrc/core/tensor.h"
 
 namespace foretoken {
@@ -25,6 +26,8 @@ class Capture {
 
   // Keeps memory that the operations use alive, even after its tensors are disposed.
   void retain(const std::shared_ptr<Storage>& storage);
+  // The same for a cache, with the pages that it gets later.
+  void retain(const std::shared_ptr<KvCache>& cache) { retained_.insert(cache); }
 
   Device& device() const { return *device_; }
 
@@ -34,7 +37,7 @@ class Capture {
 
   const std::shared_ptr<Device> device_;
   const std::shared_ptr<CapturePool> pool_;
-  std::unordered_set<std::shared_ptr<Storage>> retained_;
+  std::unordered_set<std::shared_ptr<const void>> retained_;
   std::shared_ptr<CapturedWork> work_;
 };
 

@@ -20,6 +20,7 @@ class Device {
   Device& operator=(const Device&) = delete;
 
   Backend& backend() { return *backend_; }
+  const Backend& backend() const { return *backend_; }
   Allocator& allocator() { return allocator_; }
 
   // The unfinished capture of this device's work, or null.

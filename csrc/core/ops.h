@@ -284,11 +284,16 @@ struct AttentionBackwardArgs {
   Workspace workspace;
 };
 
-// The KV cache of all layers of one model. How keys and values lie within one [capacity, head_dim] is private to the
+// Positions of a page of the KV cache.
+constexpr int64_t kKvPage = 64;
+
+// The KV cache of all layers of one model, in pages of [layers, 2 (keys, values), kv_heads, kKvPage, head_dim]. Slot i
+// of a sequence lies in its page i / kKvPage. How keys and values lie within one [kKvPage, head_dim] is private to the
 // backend.
 struct KvCacheView {
-  void* data;  // [layers, 2 (keys, values), sequences, kv_heads, capacity, head_dim]
-  int64_t layers, sequences, kv_heads, capacity, head_dim;
+  void* const* pages;       // [sequences, blocks], in device memory; undefined behind the pages of a sequence
+  const int32_t* reserved;  // [sequences]: slots that each sequence has, at most kKvPage for each of its pages
+  int64_t layers, sequences, kv_heads, blocks, head_dim;
   DType dtype;
 };
 

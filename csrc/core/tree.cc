@@ -18,18 +18,18 @@ bool is_problem(const IndexProblem& found, IndexProblem* problem) {
 }
 
 // Checks the rows of each sequence, and that they fit behind its committed positions.
-bool sequences_have_problem(const int32_t* row_offsets, const int32_t* lengths, int64_t sequences, int64_t capacity,
-                            IndexProblem* problem) {
+bool sequences_have_problem(const int32_t* row_offsets, const int32_t* lengths, int64_t sequences,
+                            const int32_t* reserved, IndexProblem* problem) {
   if (row_offsets == nullptr) return false;
-  const bool limited = capacity != kNoCapacity;
+  const bool limited = reserved != nullptr;
   if (is_problem({"rowOffsets", 0, row_offsets[0], 0, 0}, problem)) return true;
   for (int64_t s = 0; s < sequences; ++s) {
-    const int64_t first = row_offsets[s], end = row_offsets[s + 1];
-    if (is_problem({"rowOffsets", s + 1, end, first, first + capacity, limited ? Bound::kCapacity : Bound::kPlain},
+    const int64_t first = row_offsets[s], end = row_offsets[s + 1], most = limited ? reserved[s] : kNoCapacity;
+    if (is_problem({"rowOffsets", s + 1, end, first, first + most, limited ? Bound::kReserved : Bound::kPlain},
                    problem))
       return true;
     const IndexProblem room = {
-        "lengths", s, lengths ? lengths[s] : 0, 0, capacity - (end - first), limited ? Bound::kRoom : Bound::kPlain};
+        "lengths", s, lengths ? lengths[s] : 0, 0, most - (end - first), limited ? Bound::kRoom : Bound::kPlain};
     if (is_problem(room, problem)) return true;
   }
   return false;
@@ -49,8 +49,8 @@ std::vector<int64_t> depths_of(const TreeRows& tree) {
 const char* text_of(Bound bound) {
   switch (bound) {
     case Bound::kPlain: break;
-    case Bound::kCapacity: return "the capacity of the cache";
-    case Bound::kRoom: return "the capacity of the cache minus the rows of the sequence";
+    case Bound::kReserved: return "the positions reserved for the sequence";
+    case Bound::kRoom: return "the positions reserved for the sequence minus its rows";
     case Bound::kRowCount: return "the number of rows";
     case Bound::kEarlierRows: return "earlier rows of the sequence";
     case Bound::kEarlierRowsOrNone: return "earlier rows of the sequence, or -1";
@@ -72,10 +72,10 @@ std::string text_of(const IndexProblem& problem) {
   return text;
 }
 
-bool find_problem(const TreeRows& tree, int64_t capacity, IndexProblem* problem) {
+bool find_problem(const TreeRows& tree, const int32_t* reserved, IndexProblem* problem) {
   const int32_t* const offsets = tree.row_offsets;
   if (offsets == nullptr) return false;
-  if (sequences_have_problem(offsets, tree.lengths, tree.sequences, capacity, problem)) return true;
+  if (sequences_have_problem(offsets, tree.lengths, tree.sequences, reserved, problem)) return true;
   const int64_t last = tree.sequences;
   if (is_problem({"rowOffsets", last, offsets[last], 0, tree.rows, Bound::kRowCount}, problem)) return true;
   if (tree.parents == nullptr) return false;
@@ -91,7 +91,7 @@ bool find_problem(const TreeRows& tree, int64_t capacity, IndexProblem* problem)
 
 bool find_problem(const VerifyTreeArgs& args, IndexProblem* problem) {
   const TreeRows& tree = args.tree;
-  if (find_problem(tree, kNoCapacity, problem)) return true;
+  if (find_problem(tree, nullptr, problem)) return true;
   if (tree.row_offsets == nullptr || tree.parents == nullptr) return false;
   for (int64_t s = 0; s < tree.sequences; ++s) {
     const int64_t root = tree.row_offsets[s], end = tree.row_offsets[s + 1];
@@ -119,7 +119,7 @@ int64_t deepest(const TreeRows& tree) {
 
 bool find_problem(const KvCompactArgs& args, IndexProblem* problem) {
   const int64_t sequences = args.cache.sequences;
-  if (sequences_have_problem(args.row_offsets, args.lengths, sequences, args.cache.capacity, problem)) return true;
+  if (sequences_have_problem(args.row_offsets, args.lengths, sequences, args.cache.reserved, problem)) return true;
   if (args.row_offsets == nullptr || args.counts == nullptr) return false;
   for (int64_t s = 0; s < sequences; ++s) {
     const int64_t first = args.row_offsets[s], end = args.row_offsets[s + 1];

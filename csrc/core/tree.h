@@ -12,7 +12,7 @@ namespace foretoken {
 // Where a limit comes from, for the message.
 enum class Bound : uint32_t {
   kPlain,  // the limit needs no explanation
-  kCapacity,
+  kReserved,
   kRoom,
   kRowCount,
   kEarlierRows,
@@ -36,12 +36,12 @@ struct IndexProblem {
 
 std::string text_of(const IndexProblem& problem);
 
-// The capacity of a sequence if no cache limits it: positions and rows are int32.
+// The room of a sequence if no cache limits it: positions and rows are int32.
 constexpr int64_t kNoCapacity = INT32_MAX - 1;
 
-// Finds the first problem of a tree whose sequences each have room for `capacity` positions; returns false if there is
-// none. Skips the checks of arrays that are null.
-bool find_problem(const TreeRows& tree, int64_t capacity, IndexProblem* problem);
+// Finds the first problem of a tree whose sequences have room for `reserved` positions each, or for any number if that
+// is null; returns false if there is none. Skips the checks of arrays that are null.
+bool find_problem(const TreeRows& tree, const int32_t* reserved, IndexProblem* problem);
 
 // The same for a tree to verify: the first row of a sequence, if it has any, must be its root and the ancestor of all
 // others, and the longest path must fit in `path_stride`.

@@ -56,6 +56,7 @@ export class Decoder implements Disposable {
     model.table.reserve(Math.min(capacity, maxPositionEmbeddings));
     const { device, dtype } = model;
     this.#cache = new KvCache(device, { layers: numHiddenLayers, kvHeads, headDim, capacity, dtype });
+    this.#cache.reserve(0, capacity);
     this.#sampling = packSampling(device, [sampling]);
     this.#inputs = new StepInputs(device, this.#sampling.needs === 'history' ? capacity : null);
     this.#drafter =

@@ -23,5 +23,6 @@ export function makeDrafter(model: MtpModel, { depth, capacity, inputs }: Drafte
   const layers = model.heads.layers * depth;
   const { device, dtype } = model;
   const cache = new KvCache(device, { layers, kvHeads: numKeyValueHeads, headDim, capacity, dtype });
+  cache.reserve(0, capacity);
   return isChained ? new ChainedDrafter(model, depth, cache) : new IndependentDrafter(model, depth, cache);
 }

@@ -20,6 +20,7 @@ export interface NativeBinding
 export type TensorHandle = number;
 export type DeviceHandle = number;
 export type CaptureHandle = number;
+export type KvCacheHandle = number;
 export type Optional = TensorHandle | undefined;
 
 /** Type of a tensor's elements. */
@@ -185,9 +186,25 @@ interface AttentionBinding {
       ...shape: AttentionShapeArguments,
     ]
   ): TensorHandle;
+  kvCache(
+    device: DeviceHandle,
+    layers: number,
+    kvHeads: number,
+    headDim: number,
+    capacity: number,
+    sequences: number,
+    dtype: ActivationDType,
+  ): KvCacheHandle;
+  /** Returns the number of positions that the sequence has room for afterwards. */
+  kvReserve(cache: KvCacheHandle, sequence: number, positions: number): number;
+  kvRelease(cache: KvCacheHandle, sequence: number): void;
+  kvBytes(cache: KvCacheHandle): number;
+  /** Returns one page of a sequence, [layers, 2, kvHeads, 64, headDim], for tests; each device has its own order within a head. */
+  kvPage(cache: KvCacheHandle, sequence: number, page: number): TensorHandle;
+  disposeKvCache(cache: KvCacheHandle): void;
   kvAppend(
     ...args: [
-      cache: TensorHandle,
+      cache: KvCacheHandle,
       layer: number,
       qkv: TensorHandle,
       heads: number,
@@ -196,7 +213,7 @@ interface AttentionBinding {
   ): void;
   treeAttention(
     ...args: [
-      cache: TensorHandle,
+      cache: KvCacheHandle,
       layer: number,
       qkv: TensorHandle,
       ...shape: AttentionShapeArguments,
@@ -204,7 +221,7 @@ interface AttentionBinding {
     ]
   ): TensorHandle;
   kvCompact(
-    cache: TensorHandle,
+    cache: KvCacheHandle,
     rowOffsets: TensorHandle,
     lengths: TensorHandle,
     path: TensorHandle,

@@ -79,8 +79,8 @@ export class Attention {
       return this.out.forward(attention(rotated, rows.starts, rows.batch, this.#shape));
     }
     const { cache, tree } = rows;
-    kvAppend(cache.tensor, layer, rotated, tree, heads);
-    return this.out.forward(treeAttention(cache.tensor, layer, rotated, tree, this.#shape));
+    kvAppend(cache, layer, rotated, tree, heads);
+    return this.out.forward(treeAttention(cache, layer, rotated, tree, this.#shape));
   }
 
   #normalized(qkv: Tensor): Tensor {

@@ -11,6 +11,51 @@ export const core: readonly Mutation[] = [
     },
   ]),
 
+  ...faults('core/kv_cache.cc', 'nn/kv-cache', [
+    {
+      name: 'kv-pages-not-cleared',
+      breaks: 'a page holds the text of the sequence that had it before',
+      find: '    backend.run(FillArgs{page->data(), page->shape.count(), 0, page->dtype});\n',
+      replace: '',
+    },
+    {
+      name: 'kv-pages-first-entry',
+      breaks: 'new pages replace the first ones of their sequence',
+      find: 'sequence * blocks_ + before, addresses.data(),',
+      replace: 'sequence * blocks_, addresses.data(),',
+    },
+    {
+      name: 'kv-pages-shared',
+      breaks: 'released pages stay in use by their sequence',
+      find: 'for (; !pages.empty(); pages.pop_back()) free_.push_back(std::move(pages.back()));',
+      replace: 'for (const Tensor& page : pages) free_.push_back(page);',
+    },
+  ]),
+
+  ...faults('core/kv_cache.cc', 'nn/kv-cache-memory', [
+    {
+      name: 'kv-pages-release-limit',
+      breaks: 'a released sequence keeps its room',
+      find: '  set_reserved(sequence, 0);\n',
+      replace: '',
+    },
+    {
+      name: 'kv-pages-doubling',
+      breaks: 'a pool that cannot double does not grow at all',
+      find: 'count == missing) throw;',
+      replace: 'count >= missing) throw;',
+    },
+  ]),
+
+  ...faults('core/capture.h', 'nn/kv-cache-memory', [
+    {
+      name: 'capture-forgets-cache',
+      breaks: 'a capture does not keep the caches that it uses',
+      find: '{ retained_.insert(cache); }',
+      replace: '{}',
+    },
+  ]),
+
   ...faults('core/tree.cc', 'ops/attention/kv-cache', [
     {
       name: 'tree-rows-beyond-the-last',

@@ -108,11 +108,12 @@ describe.each(bfloat16Targets)('on %s', (target) => {
           'linear: outDtype must be float32 or the dtype of x, which is float32',
         ),
       );
-      const cache = device.zeros([1, 2, 1, 1, 8, 2]);
+      const cache = native.kvCache(device.handle, 1, 1, 2, 8, 1, 'float32');
+      native.kvReserve(cache, 0, 8);
       const ints = (...values: number[]): Tensor => device.tensor(Int32Array.from(values));
       const qkv = device.zeros([1, 8], 'bfloat16').handle;
       expect(() =>
-        native.kvAppend(cache.handle, 0, qkv, 2, ints(0, 1).handle, ints(0).handle, ints(-1).handle),
+        native.kvAppend(cache, 0, qkv, 2, ints(0, 1).handle, ints(0).handle, ints(-1).handle),
       ).toThrow(foretokenError('DTYPE_MISMATCH', 'kvAppend: cache is float32 but qkv is bfloat16'));
       await device.synchronize();
     }));

@@ -67,6 +67,7 @@ class Stage {
     this.#states = noGrad(() => scope(() => this.#whole(all, texts.length)));
     for (const state of Object.values(this.#states)) keep(state);
     this.#drafter = new HeadDrafter(model, { slots, depth });
+    for (let slot = 0; slot < slots; slot++) this.#drafter.reserve(slot, length);
   }
 
   #whole(tokens: readonly number[], batch: number): TrunkStates {
@@ -140,6 +141,7 @@ class Stage {
     });
     if (restarts === undefined) return;
     this.#drafter.release(restarts);
+    this.#drafter.reserve(restarts, length);
     this.#slots[restarts] = { text: texts.length - 1, length: 0 };
   }
 

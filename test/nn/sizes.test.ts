@@ -56,6 +56,9 @@ test('invalid positions of a cache are refused', () => {
   for (const accepted of [[], [NaN], [-1], [0.5]]) {
     expect(() => cache.advance(accepted)).toThrow(foretokenError('INVALID_ARGUMENT', 'accepted[0]'));
   }
+  expect(() => cache.reserve(1, 4)).toThrow(foretokenError('INVALID_ARGUMENT', 'KvCache: sequence'));
+  expect(() => cache.reserve(0, 5)).toThrow(foretokenError('INVALID_ARGUMENT', 'KvCache: positions', '4'));
+  expect(() => cache.release(-1)).toThrow(foretokenError('INVALID_ARGUMENT', 'KvCache: sequence'));
   expect(() => cache.truncate(1, 0)).toThrow(foretokenError('INVALID_ARGUMENT', 'sequence'));
   expect(() => cache.truncate(0, -1)).toThrow(foretokenError('INVALID_ARGUMENT', 'length'));
   expect(Array.from(cache.lengths)).toEqual([0]);

@@ -1,10 +1,11 @@
 // The next readback reports an error that only the device can see. Until then, later operations on the stream must not
 // change existing contents: weights, caches, gradients that are added to.
+import type { KvCacheHandle } from '../../lib/native/binding';
 import { native } from '../../lib/native/load';
 import type { Device } from '../../lib/tensor/device';
 import { embedding } from '../../lib/tensor/ops/layers/embedding';
 import { scope } from '../../lib/tensor/scope';
-import type { Tensor } from '../../lib/tensor/tensor';
+import { Tensor } from '../../lib/tensor/tensor';
 import { onDeviceOnly } from '../support/cpu';
 import { onDevice, targets } from '../support/devices';
 import { foretokenError } from '../support/errors';
@@ -23,6 +24,14 @@ interface Make {
   floats: (...shape: number[]) => Tensor;
   ints: (...values: number[]) => Tensor;
   table: (rows: number, ...values: number[]) => Tensor;
+}
+
+/** A cache of one page of random numbers, and that page. */
+function filledCache(device: Device, { floats }: Make): { cache: KvCacheHandle; page: Tensor } {
+  const cache = native.kvCache(device.handle, 1, 1, 4, 8, 1, 'float32');
+  native.kvReserve(cache, 0, 8);
+  const page = new Tensor(device, native.kvPage(cache, 0, 0));
+  return { cache, page: page.copyFrom(floats(...page.shape)) };
 }
 
 const operations: Record<string, (device: Device, make: Make) => Change> = {
@@ -73,14 +82,16 @@ const operations: Record<string, (device: Device, make: Make) => Change> = {
         ),
     };
   },
-  kvAppend: (_, { floats, ints }) => {
-    const [cache, qkv] = [floats(1, 2, 1, 1, 8, 4), floats(3, 12)];
+  kvAppend: (device, make) => {
+    const { floats, ints } = make;
+    const { cache, page } = filledCache(device, make);
+    const qkv = floats(3, 12);
     const tree = [ints(0, 3), ints(2), ints(-1, 0, 0)] as const;
     return {
-      changed: [cache],
+      changed: [page],
       run: () =>
         native.kvAppend(
-          cache.handle,
+          cache,
           0,
           qkv.handle,
           1,
@@ -88,12 +99,13 @@ const operations: Record<string, (device: Device, make: Make) => Change> = {
         ),
     };
   },
-  kvCompact: (_, { floats, ints, table }) => {
-    const cache = floats(1, 2, 1, 1, 8, 4);
+  kvCompact: (device, make) => {
+    const { ints, table } = make;
+    const { cache, page } = filledCache(device, make);
     const [offsets, lengths, path, counts] = [ints(0, 3), ints(2), table(1, 0, 2), ints(2)];
     return {
-      changed: [cache],
-      run: () => native.kvCompact(cache.handle, offsets.handle, lengths.handle, path.handle, counts.handle),
+      changed: [page],
+      run: () => native.kvCompact(cache, offsets.handle, lengths.handle, path.handle, counts.handle),
     };
   },
   adamw: (_, { floats }) => {

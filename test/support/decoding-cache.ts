@@ -1,7 +1,9 @@
+import { native } from '../../lib/native/load';
+import { KvCache } from '../../lib/nn/kv-cache';
 import type { Device } from '../../lib/tensor/device';
 import { treeAttention, type AttentionShape } from '../../lib/tensor/ops/attention/attention';
 import { kvAppend, kvCompact, type TreeRows } from '../../lib/tensor/ops/attention/kv-cache';
-import type { Tensor } from '../../lib/tensor/tensor';
+import { Tensor } from '../../lib/tensor/tensor';
 import { onDeviceOnly, take } from './cpu';
 import { decode, representable } from './half';
 import type { Random } from './random';
@@ -38,9 +40,15 @@ export function along(draft: Draft, path: readonly number[]): Draft {
   return { parents: chain(path.length), rows: path.map((node) => draft.rows[node]!) };
 }
 
-/** A KV cache with the operations of a decoding loop. Rows are multiplied by l + 1 for layer l, so that layers differ. */
+/** Positions of a page. */
+export const PAGE = 64;
+
+/**
+ * A KV cache with the operations of a decoding loop. Rows are multiplied by l + 1 for layer l, so that layers differ. All positions are
+ * reserved, page by page, so that the pages of a sequence lie apart.
+ */
 export class DecodingCache implements Disposable {
-  readonly cache: Tensor;
+  readonly cache: KvCache;
   readonly lengths: number[];
 
   constructor(
@@ -56,14 +64,18 @@ export class DecodingCache implements Disposable {
     },
   ) {
     const { capacity, sequences = 1, layers = 1, dtype } = options;
-    this.cache = device.zeros([layers, 2, sequences, shape.kvHeads, capacity, shape.headDim], dtype);
+    const { kvHeads, headDim } = shape;
+    this.cache = new KvCache(device, { layers, kvHeads, headDim, capacity, sequences, dtype });
+    for (let positions = 0; positions < capacity; positions += PAGE) {
+      for (let s = 0; s < sequences; s++) this.cache.reserve(s, Math.min(positions + PAGE, capacity));
+    }
     this.lengths = new Array<number>(sequences).fill(0);
   }
 
   /** Writes the rows of one tree for each sequence into every layer. */
   append(...drafts: readonly Draft[]): void {
     using tree = this.tree(drafts);
-    for (let layer = 0; layer < this.cache.shape[0]!; layer++) {
+    for (let layer = 0; layer < this.#layers; layer++) {
       using qkv = this.#rows(drafts, layer);
       kvAppend(this.cache, layer, qkv, tree, this.shape.heads);
     }
@@ -76,7 +88,7 @@ export class DecodingCache implements Disposable {
   async forward(...drafts: readonly Draft[]): Promise<Float32Array> {
     this.append(...drafts);
     using tree = this.tree(drafts);
-    const layer = this.cache.shape[0]! - 1;
+    const layer = this.#layers - 1;
     using qkv = this.#rows(drafts, layer);
     using attended = treeAttention(this.cache, layer, qkv, tree, this.shape);
     return await take(attended.cast('float32'));
@@ -86,6 +98,10 @@ export class DecodingCache implements Disposable {
     const rows = drafts.flatMap((draft) => draft.rows.map((row) => row.map((x) => x * (layer + 1))));
     const padding = new Float32Array(rowWidth(this.shape)).fill(NaN);
     return this.qkv([...rows, ...new Array<Float32Array>(this.#padding).fill(padding)]);
+  }
+
+  get #layers(): number {
+    return this.options.layers ?? 1;
   }
 
   get #padding(): number {
@@ -127,10 +143,17 @@ export class DecodingCache implements Disposable {
     return await this.contents();
   }
 
-  /** The contents of the whole cache. */
+  /** The contents of all pages of all sequences, in the device's own order of elements. */
   async contents(): Promise<Float32Array> {
-    const data = await this.cache.data();
-    return data instanceof Uint16Array ? decode(data, 'bfloat16') : (data as Float32Array);
+    const pages: number[] = [];
+    for (const sequence of this.lengths.keys()) {
+      for (let page = 0; page * PAGE < this.options.capacity; page++) {
+        using tensor = new Tensor(this.device, native.kvPage(this.cache.handle, sequence, page));
+        const data = await tensor.data();
+        pages.push(...(data instanceof Uint16Array ? decode(data, 'bfloat16') : data));
+      }
+    }
+    return Float32Array.from(pages);
   }
 
   /** Makes rows of qkv in the cache's type. */
@@ -139,7 +162,7 @@ export class DecodingCache implements Disposable {
     const values = new Float32Array(rows.length * width);
     for (const [i, row] of rows.entries()) values.set(row, i * width);
     using qkv = this.device.tensor(values, [rows.length, width]);
-    return qkv.cast(this.cache.dtype);
+    return qkv.cast(this.options.dtype ?? 'float32');
   }
 
   /** The index tensors of one tree for each sequence. */

@@ -34,7 +34,11 @@ export function validCalls(
   const none = undefined;
   // One sequence, two committed positions, a root with two children; one layer, one key/value head of 2 dimensions.
   const tree = (): number[] => [ints(0, 3), ints(2), ints(-1, 0, 0)];
-  const cache = (): number => f(1, 2, 1, 1, 8, 2);
+  const cache = (): number => {
+    const made = native.kvCache(device, 1, 1, 2, 8, 1, 'float32');
+    native.kvReserve(made, 0, 8);
+    return made;
+  };
   const captured = (): number => {
     const capture = native.beginCapture(device);
     native.endCapture(capture);
@@ -98,6 +102,12 @@ export function validCalls(
 
     attention: () => [f(4, 8), ints(0, 0, 0, 1), 2, 2, 1, 2, 0.7],
     attentionBackward: () => [f(4, 4), f(4, 8), ints(0, 0, 0, 1), f(4, 4), f(4, 2), 2, 2, 1, 2, 0.7],
+    kvCache: () => [device, 1, 1, 2, 8, 1, 'float32'],
+    kvReserve: () => [cache(), 0, 5],
+    kvRelease: () => [cache(), 0],
+    kvBytes: () => [cache()],
+    kvPage: () => [cache(), 0, 0],
+    disposeKvCache: () => [cache()],
     kvAppend: () => [cache(), 0, f(3, 8), 2, ...tree()],
     treeAttention: () => [cache(), 0, f(3, 8), 2, 1, 2, 0.7, ...tree()],
     kvCompact: () => [cache(), ints(0, 3), ints(2), table(1, 0, 2), ints(2)],

@@ -43,7 +43,11 @@ export function publicCalls({
   const f32 = (...shape: number[]) => device.zeros(shape);
   const i32 = (...values: number[]) => device.tensor(Int32Array.from(values));
   const tree = () => ({ rowOffsets: i32(0, 1), lengths: i32(0), parents: i32(-1) });
-  const cache = () => f32(1, 2, 1, 1, 4, 8);
+  const cache = () => {
+    const made = new foretoken.KvCache(device, { layers: 1, kvHeads: 1, headDim: 8, capacity: 4 });
+    made.reserve(0, 4);
+    return made;
+  };
   const shape = { heads: 1, kvHeads: 1, headDim: 8, scale: 1 };
   const table = () => new foretoken.RopeTable(device, 8, 10_000, 16);
   const parts = [{ name: 'w', shape: [2, 2] }];

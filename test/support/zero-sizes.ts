@@ -16,7 +16,7 @@ interface Outcome {
 }
 
 /** Makes leaves with the contents 1, 2, 3, …, and tensors of given integers. */
-interface Make {
+export interface Make {
   device: Device;
   /** In the type that the operation computes in. */
   floats: (...shape: number[]) => Tensor;

@@ -46,11 +46,8 @@ const activations: [Name, number, string][] = [
   ['attentionBackward', 0, 'gradOut'],
   ['attentionBackward', 1, 'qkv'],
   ['attentionBackward', 3, 'out'],
-  ['kvAppend', 0, 'cache'],
   ['kvAppend', 2, 'qkv'],
-  ['treeAttention', 0, 'cache'],
   ['treeAttention', 2, 'qkv'],
-  ['kvCompact', 0, 'cache'],
   ['linearSample', 0, 'hidden'],
   ['verifyTree', 0, 'hidden'],
 ];

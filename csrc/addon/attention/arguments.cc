@@ -29,32 +29,21 @@ void check_qkv(const Call& call, const Tensor& qkv, const AttentionShape& shape)
             qkv.shape.text().c_str(), lld(shape.heads), lld(shape.kv_heads), lld(shape.kv_heads), lld(shape.head_dim));
 }
 
-KvCacheView cache_view(Call& call) {
-  const Tensor& cache = call.activations("cache");
-  if (cache.shape.rank != 6 || cache.shape[1] != 2) {
-    call.fail(ErrorCode::kShapeMismatch, "cache is %s, but must be [layers, 2, sequences, kvHeads, capacity, headDim]",
-              cache.shape.text().c_str());
-  }
-  if (cache.shape.count() == 0) {
-    call.fail(ErrorCode::kShapeMismatch, "cache is %s, but must have no empty dimension", cache.shape.text().c_str());
-  }
-  return {cache.data(), cache.shape[0], cache.shape[2], cache.shape[3], cache.shape[4], cache.shape[5], cache.dtype};
-}
-
-TreeRows tree_rows(Call& call, int64_t rows, const KvCacheView& cache) {
+TreeRows tree_rows(Call& call, int64_t rows, const KvCache& cache) {
   const Tensor& row_offsets = call.int32("rowOffsets");
   const Tensor& lengths = call.int32("lengths");
   const Tensor& parents = call.int32("parents");
-  call.check_shape(row_offsets, "rowOffsets", {cache.sequences + 1});
-  call.check_shape(lengths, "lengths", {cache.sequences});
+  const int64_t sequences = cache.sizes().sequences;
+  call.check_shape(row_offsets, "rowOffsets", {sequences + 1});
+  call.check_shape(lengths, "lengths", {sequences});
   call.check_shape(parents, "parents", {rows});
   IndexProblem problem;
-  if (find_problem(TreeRows{row_offsets.known_indices(), lengths.known_indices(), parents.known_indices(), rows,
-                            cache.sequences},
-                   cache.capacity, &problem)) {
+  const TreeRows known = {row_offsets.known_indices(), lengths.known_indices(), parents.known_indices(), rows,
+                          sequences};
+  if (find_problem(known, cache.reserved().data(), &problem)) {
     call.fail(ErrorCode::kIndexOutOfRange, "%s", text_of(problem).c_str());
   }
-  return {row_offsets.as<int32_t>(), lengths.as<int32_t>(), parents.as<int32_t>(), rows, cache.sequences};
+  return {row_offsets.as<int32_t>(), lengths.as<int32_t>(), parents.as<int32_t>(), rows, sequences};
 }
 
 }  // namespace foretoken

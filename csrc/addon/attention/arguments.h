@@ -11,10 +11,7 @@ AttentionShape attention_shape(Call& call);
 // Refuses a qkv whose rows do not hold the heads of `shape`.
 void check_qkv(const Call& call, const Tensor& qkv, const AttentionShape& shape);
 
-// Reads the cache, a tensor [layers, 2, sequences, kvHeads, capacity, headDim].
-KvCacheView cache_view(Call& call);
-
 // Reads rowOffsets, lengths and parents.
-TreeRows tree_rows(Call& call, int64_t rows, const KvCacheView& cache);
+TreeRows tree_rows(Call& call, int64_t rows, const KvCache& cache);
 
 }  // namespace foretoken

@@ -9,20 +9,18 @@ namespace {
 // Number of floats from which on a second thread pays.
 constexpr int64_t kPartFloats = 16 * 1024;
 
-void write_slot(const KvPlane& plane, int64_t slot, const float* key, const float* value) {
-  float* to = plane.key(slot);
-  const int64_t width = plane.width(slot);
-  for (int64_t d = 0; d < plane.head_dim; ++d) to[d * width] = key[d];
-  copy_floats(plane.value(slot), value, plane.head_dim);
+void write_slot(const KvHead& head, int64_t slot, const float* key, const float* value) {
+  float* const to = head.key(slot);
+  for (int64_t d = 0; d < head.head_dim; ++d) to[d * kGroup] = key[d];
+  copy_floats(head.value(slot), value, head.head_dim);
 }
 
-void move_slot(const KvPlane& plane, int64_t from, int64_t to) {
+void move_slot(const KvHead& head, int64_t from, int64_t to) {
   if (from == to) return;
-  const float* const in = plane.key(from);
-  float* const out = plane.key(to);
-  const int64_t in_width = plane.width(from), out_width = plane.width(to);
-  for (int64_t d = 0; d < plane.head_dim; ++d) out[d * out_width] = in[d * in_width];
-  copy_floats(plane.value(to), plane.value(from), plane.head_dim);
+  const float* const in = head.key(from);
+  float* const out = head.key(to);
+  for (int64_t d = 0; d < head.head_dim; ++d) out[d * kGroup] = in[d * kGroup];
+  copy_floats(head.value(to), head.value(from), head.head_dim);
 }
 
 }  // namespace
@@ -31,19 +29,19 @@ void run(const KvAppendArgs& args, const Context& context) {
   const TreeRows& tree = args.tree;
   const KvCacheView& cache = args.cache;
   IndexProblem problem;
-  if (find_problem(tree, cache.capacity, &problem)) return report_problem(context, "kvAppend", problem);
+  if (find_problem(tree, cache.reserved, &problem)) return report_problem(context, "kvAppend", problem);
   const int64_t head_dim = cache.head_dim;
   const int64_t stride = (args.heads + 2 * cache.kv_heads) * head_dim;
   const bool small = tree.rows * cache.kv_heads * head_dim < kPartFloats;
   const int64_t parts = small ? 1 : cache.kv_heads;
   parallel(context, parts, [&](int64_t part, int) {
-    for (int64_t head = part; head < cache.kv_heads; head += parts) {
-      const float* const keys = as_floats(args.qkv) + (args.heads + head) * head_dim;
+    for (int64_t h = part; h < cache.kv_heads; h += parts) {
+      const float* const keys = as_floats(args.qkv) + (args.heads + h) * head_dim;
       for (int64_t s = 0; s < tree.sequences; ++s) {
-        const KvPlane plane = kv_plane(cache, args.layer, s, head);
+        const KvHead head = kv_head_of(cache, args.layer, s, h);
         for (int64_t r = tree.row_offsets[s]; r < tree.row_offsets[s + 1]; ++r) {
           const float* const key = keys + r * stride;
-          write_slot(plane, tree.lengths[s] + r - tree.row_offsets[s], key, key + cache.kv_heads * head_dim);
+          write_slot(head, tree.lengths[s] + r - tree.row_offsets[s], key, key + cache.kv_heads * head_dim);
         }
       }
     }
@@ -63,11 +61,11 @@ void run(const KvCompactArgs& args, const Context& context) {
       for (int64_t s = 0; s < cache.sequences; ++s) {
         const int32_t* const path = args.path + s * args.path_stride;
         const int64_t length = args.lengths[s];
-        for (int64_t head = 0; head < cache.kv_heads; ++head) {
-          const KvPlane plane = kv_plane(cache, layer, s, head);
+        for (int64_t h = 0; h < cache.kv_heads; ++h) {
+          const KvHead head = kv_head_of(cache, layer, s, h);
           // The path ascends and slots move to the left only, so no slot is overwritten before it has moved.
           for (int64_t i = 0; i < args.counts[s]; ++i) {
-            move_slot(plane, length + path[i] - args.row_offsets[s], length + i);
+            move_slot(head, length + path[i] - args.row_offsets[s], length + i);
           }
         }
       }

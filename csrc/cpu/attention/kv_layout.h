@@ -1,8 +1,8 @@
-// The layout of one head's keys and values in the cache: planes of capacity * head_dim floats.
+// The layout of a page of the cache: for every layer a part of keys and then one of values, each with a plane of kKvPage
+// slots for every head.
 //
-// Values are rows, [capacity][head_dim]. Keys are in the order in which dot_keys() reads them, in transposed groups of
-// kGroup slots, [capacity / kGroup][head_dim][kGroup]; if kGroup does not divide the capacity, the last group is
-// narrower. Each slot can be written without changing any other.
+// Values are rows, [kKvPage][head_dim]. Keys are in the order in which dot_keys() reads them, in transposed groups of
+// kGroup slots, [kKvPage / kGroup][head_dim][kGroup]. Each slot can be written without changing any other.
 #pragma once
 
 #include "csrc/cpu/attention/attention_tiles.h"
@@ -10,23 +10,29 @@
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 
-struct KvPlane {
-  float* keys;
-  float* values;
-  int64_t capacity, head_dim;
+static_assert(kKvPage % kGroup == 0);
 
-  // Number of slots in the group of `slot`.
-  int64_t width(int64_t slot) const { return smaller(kGroup, capacity - slot / kGroup * kGroup); }
-  // Address of dimension 0 of a slot's key; dimension d is d * width(slot) floats further.
-  float* key(int64_t slot) const { return keys + slot / kGroup * kGroup * head_dim + slot % kGroup; }
-  float* value(int64_t slot) const { return values + slot * head_dim; }
+// The keys and values of one head in one layer of one sequence.
+struct KvHead {
+  void* const* pages;
+  int64_t first_key, first_value;  // the places of both planes in a page
+  int64_t head_dim;
+
+  const float* keys_of(int64_t page) const { return as_floats(pages[page]) + first_key; }
+  const float* values_of(int64_t page) const { return as_floats(pages[page]) + first_value; }
+  // Address of dimension 0 of a slot's key; dimension d is d * kGroup floats further.
+  float* key(int64_t slot) const {
+    const int64_t place = slot % kKvPage;
+    return as_floats(pages[slot / kKvPage]) + first_key + place / kGroup * kGroup * head_dim + place % kGroup;
+  }
+  float* value(int64_t slot) const {
+    return as_floats(pages[slot / kKvPage]) + first_value + slot % kKvPage * head_dim;
+  }
 };
 
-inline KvPlane kv_plane(const KvCacheView& cache, int64_t layer, int64_t sequence, int64_t kv_head) {
-  const int64_t plane = cache.capacity * cache.head_dim;
-  const int64_t planes = cache.sequences * cache.kv_heads;
-  float* const keys = as_floats(cache.data) + ((2 * layer) * planes + sequence * cache.kv_heads + kv_head) * plane;
-  return {keys, keys + planes * plane, cache.capacity, cache.head_dim};
+inline KvHead kv_head_of(const KvCacheView& cache, int64_t layer, int64_t sequence, int64_t kv_head) {
+  const int64_t plane = kKvPage * cache.head_dim, first = (2 * layer * cache.kv_heads + kv_head) * plane;
+  return {cache.pages + sequence * cache.blocks, first, first + cache.kv_heads * plane, cache.head_dim};
 }
 
 }  // namespace foretoken::cpu::FORETOKEN_ISA

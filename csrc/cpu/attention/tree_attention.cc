@@ -36,11 +36,11 @@ int64_t most_blocks(const TreeAttentionArgs& args, const Context& context) {
 struct Scratch {
   Scratch(const TreeAttentionArgs& args, const Context& context)
       : block(block_size(args, context)),
-        padded(groups_of(args.cache.capacity) * kGroup),
+        padded(args.cache.blocks * kKvPage),
         head_dim(args.shape.head_dim),
         places_bytes(cache_lines(bytes_of<Place>(args.tree.rows))),
         blocks_bytes(cache_lines(bytes_of<Block>(most_blocks(args, context)))),
-        thread_bytes(cache_lines(bytes_of<float>(block * (2 * head_dim + padded + 1) + head_dim * kGroup + padded))),
+        thread_bytes(cache_lines(bytes_of<float>(block * (2 * head_dim + padded + 1) + padded))),
         base(static_cast<char*>(args.workspace.data)) {}
 
   Place* places() const { return reinterpret_cast<Place*>(base); }
@@ -55,14 +55,12 @@ struct ThreadScratch {
       : scores(reinterpret_cast<float*>(all.base + all.places_bytes + all.blocks_bytes + thread * all.thread_bytes)),
         queries(scores + all.block * all.padded),
         sums(queries + all.block * all.head_dim),
-        narrow(sums + all.block * all.head_dim),
-        denominators(narrow + all.head_dim * kGroup),
+        denominators(sums + all.block * all.head_dim),
         slots(reinterpret_cast<int32_t*>(denominators + all.block)) {}
 
   float* const scores;        // [block, padded]
   float* const queries;       // [block, head_dim], times the scale
   float* const sums;          // [block, head_dim]
-  float* const narrow;        // [head_dim, kGroup]: the last group of keys, padded, if it is narrower in the cache
   float* const denominators;  // [block]
   int32_t* const slots;       // [padded]: slots of one row's ancestors
 };
@@ -92,17 +90,32 @@ int64_t find_blocks(const TreeRows& tree, int64_t group, int64_t size, Block* bl
 }
 
 // Computes scores for slots 0 … slots - 1, and undefined values up to the end of the last group.
-void dot_slots(const KvPlane& plane, int64_t slots, int64_t queries, const ThreadScratch& scratch, int64_t stride) {
-  const int64_t groups = groups_of(slots), last = (groups - 1) * kGroup;
-  const int64_t width = plane.width(last), whole = width == kGroup ? groups : groups - 1;
-  dot_keys(scratch.queries, queries, plane.head_dim, plane.keys, whole, scratch.scores, stride);
-  if (whole == groups) return;
-  for (int64_t d = 0; d < plane.head_dim; ++d) {
-    for (int64_t i = 0; i < kGroup; ++i) {
-      scratch.narrow[d * kGroup + i] = i < width ? plane.key(last)[d * width + i] : 0.0f;
-    }
+void dot_slots(const KvHead& head, int64_t slots, int64_t queries, const ThreadScratch& scratch, int64_t stride) {
+  for (int64_t first = 0; first < slots; first += kKvPage) {
+    dot_keys(scratch.queries, queries, head.head_dim, head.keys_of(first / kKvPage),
+             groups_of(smaller(kKvPage, slots - first)), scratch.scores + first, stride);
   }
-  dot_keys(scratch.queries, queries, plane.head_dim, scratch.narrow, 1, scratch.scores + last, stride);
+}
+
+// Adds the values of slots 0 … sum.count - 1.
+void add_slots(const KvHead& head, WeightedSum sum) {
+  for (int64_t left = sum.count, page = 0; left > 0; left -= kKvPage, ++page, sum.weights += kKvPage) {
+    sum.count = smaller(kKvPage, left);
+    sum.values = head.values_of(page);
+    add_weighted(sum);
+  }
+}
+
+// Adds the values of slots[0] … slots[sum.count - 1], which rise. Changes `slots`.
+void add_slots(const KvHead& head, WeightedSum sum, int32_t* slots) {
+  for (const int32_t* const end = slots + sum.count; slots < end; slots += sum.count, sum.weights += sum.count) {
+    const auto page = static_cast<int32_t>(slots[0] / kKvPage), first = static_cast<int32_t>(page * kKvPage);
+    for (sum.count = 0; slots + sum.count < end && slots[sum.count] < first + kKvPage; ++sum.count) {
+      slots[sum.count] -= first;
+    }
+    sum.values = head.values_of(page);
+    add_weighted(sum, slots);
+  }
 }
 
 // slots[p] = slot of the logical position p of a row, for p in `first` … `end` - 1; end - 1 is the row's own position.
@@ -119,7 +132,7 @@ void attend(const TreeAttentionArgs& args, const Block& block, int64_t kv_head, 
   const auto [heads, kv_heads, head_dim, scale] = args.shape;
   const int64_t group = group_of(args);
   const int64_t first_row = tree.row_offsets[block.sequence], length = tree.lengths[block.sequence];
-  const KvPlane plane = kv_plane(args.cache, args.layer, block.sequence, kv_head);
+  const KvHead head = kv_head_of(args.cache, args.layer, block.sequence, kv_head);
   const auto row_of = [&](int64_t i) { return first_row + (block.first + i) / group; };
   const auto head_of = [&](int64_t i) { return kv_head * group + (block.first + i) % group; };
 
@@ -129,7 +142,7 @@ void attend(const TreeAttentionArgs& args, const Block& block, int64_t kv_head, 
   }
   // Ancestors precede their descendants, so no row needs a slot behind that of the last row.
   const int64_t last_row = row_of(block.count - 1);
-  dot_slots(plane, length + last_row - first_row + 1, block.count, scratch, stride);
+  dot_slots(head, length + last_row - first_row + 1, block.count, scratch, stride);
 
   // For every row of the block, each logical position before `shared` equals its slot.
   int64_t shared = length + places[last_row].in_line;
@@ -151,14 +164,15 @@ void attend(const TreeAttentionArgs& args, const Block& block, int64_t kv_head, 
   }
 
   for (int64_t i = 0; i < block.count * head_dim; ++i) scratch.sums[i] = 0;
-  add_weighted({block.count, shared, head_dim, scratch.scores, stride, plane.values, scratch.sums});
+  add_slots(head, {block.count, shared, head_dim, scratch.scores, stride, nullptr, scratch.sums});
   for (int64_t i = 0; i < block.count; i = next) {
     const int64_t row = row_of(i), positions = length + places[row].depth + 1;
     find_slots(tree, block.sequence, row, shared, positions, scratch.slots);
     for (next = i; next < block.count && row_of(next) == row;) ++next;
-    add_weighted({next - i, positions - shared, head_dim, scratch.scores + i * stride + shared, stride, plane.values,
-                  scratch.sums + i * head_dim},
-                 scratch.slots + shared);
+    add_slots(head,
+              {next - i, positions - shared, head_dim, scratch.scores + i * stride + shared, stride, nullptr,
+               scratch.sums + i * head_dim},
+              scratch.slots + shared);
   }
 
   for (int64_t i = 0; i < block.count; ++i) {
@@ -193,7 +207,7 @@ int64_t workspace(const TreeAttentionArgs& args, const Context& context) {
 
 void run(const TreeAttentionArgs& args, const Context& context) {
   IndexProblem problem;
-  if (find_problem(args.tree, args.cache.capacity, &problem)) return report_problem(context, "treeAttention", problem);
+  if (find_problem(args.tree, args.cache.reserved, &problem)) return report_problem(context, "treeAttention", problem);
   zero_padding(args);
   const Scratch scratch(args, context);
   find_places(args.tree, scratch.places());

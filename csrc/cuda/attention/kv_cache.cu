@@ -1,5 +1,5 @@
 // Writes the KV cache: appends new rows after the committed positions, and moves accepted rows to their final slots.
-// Elements are copied unchanged, 16 bytes at a time if heads are aligned.
+// Elements are copied unchanged, 16 bytes at a time if heads are aligned; pages always are.
 #include "csrc/cuda/attention/kv_cache.cuh"
 #include "csrc/cuda/common/rows.cuh"
 #include "csrc/cuda/kernels.h"
@@ -17,7 +17,7 @@ __global__ void __launch_bounds__(kAppendThreads)
   FORETOKEN_SHARED(int64_t, shared, [kAppendThreads / kWarp]);
   const TreeRows& tree = args.tree;
   const KvCacheView& cache = args.cache;
-  if (!tree_is_valid<kAppendThreads>(tree, cache.capacity, reporter, shared) || has_error(reporter.record)) return;
+  if (!tree_is_valid<kAppendThreads>(tree, cache, reporter, shared) || has_error(reporter.record)) return;
   const int64_t in_row = (args.heads + 2 * cache.kv_heads) * in_head;
   for (int64_t row = blockIdx.x; row < rows_in_use(tree); row += gridDim.x) {
     const int64_t sequence = sequence_of(tree.row_offsets, tree.sequences, row);
@@ -25,10 +25,10 @@ __global__ void __launch_bounds__(kAppendThreads)
     for (int64_t i = args.heads * in_head + threadIdx.x; i < in_row; i += kAppendThreads) {
       const int64_t head = i / in_head - args.heads;
       const bool is_value = head >= cache.kv_heads;
-      Unit* const plane =
-          static_cast<Unit*>(cache.data) + kv_plane(cache, args.layer, is_value ? KvPart::kValues : KvPart::kKeys,
-                                                    sequence, is_value ? head - cache.kv_heads : head, in_head);
-      plane[slot * in_head + i % in_head] = static_cast<const Unit*>(args.qkv)[row * in_row + i];
+      const int64_t plane = kv_plane(cache, args.layer, is_value ? KvPart::kValues : KvPart::kKeys,
+                                     is_value ? head - cache.kv_heads : head, in_head);
+      Unit* const out = kv_slot<Unit>(pages_of(cache, sequence), plane, slot, in_head);
+      out[i % in_head] = static_cast<const Unit*>(args.qkv)[row * in_row + i];
     }
   }
 }
@@ -50,30 +50,32 @@ __global__ void __launch_bounds__(kCompactThreads)
   int64_t in_place = 0;
   while (in_place < count && path[in_place] == first_row + in_place) ++in_place;
   for (int64_t i = threadIdx.x; i < cache.kv_heads * in_head; i += kCompactThreads) {
-    Unit* const place = static_cast<Unit*>(cache.data) + kv_plane(cache, layer, part, sequence, i / in_head, in_head) +
-                        length * in_head + i % in_head;
+    const int64_t plane = kv_plane(cache, layer, part, i / in_head, in_head);
+    const auto place = [&](int64_t node) -> Unit& {
+      return kv_slot<Unit>(pages_of(cache, sequence), plane, length + node, in_head)[i % in_head];
+    };
     // Issues several loads before the first store waits for one.
     constexpr int kTogether = 8;
     for (int64_t first = in_place; first < count; first += kTogether) {
       Unit moved[kTogether];
 #pragma unroll
       for (int j = 0; j < kTogether; ++j) {
-        if (first + j < count) moved[j] = place[(path[first + j] - first_row) * in_head];
+        if (first + j < count) moved[j] = place(path[first + j] - first_row);
       }
 #pragma unroll
       for (int j = 0; j < kTogether; ++j) {
-        if (first + j < count) place[(first + j) * in_head] = moved[j];
+        if (first + j < count) place(first + j) = moved[j];
       }
     }
   }
 }
 
-// Calls f(Unit{}, units of a head) with the widest unit in which the heads of matrices at these addresses can be
-// copied.
+// Calls f(Unit{}, units of a head) with the widest unit in which heads can be copied between pages and a matrix at this
+// address, if any.
 template <typename F>
-void with_units(const KvCacheView& cache, std::initializer_list<const void*> places, F&& f) {
+void with_units(const KvCacheView& cache, const void* matrix, F&& f) {
   const int64_t bytes = cache.head_dim * static_cast<int64_t>(size_of(cache.dtype));
-  if (vectors_fit(places, {bytes})) f(Vector<uint32_t, 4>{}, bytes / 16);
+  if (vectors_fit({matrix}, {bytes})) f(Vector<uint32_t, 4>{}, bytes / 16);
   else if (cache.dtype == DType::kBFloat16) f(uint16_t{}, cache.head_dim);
   else f(uint32_t{}, cache.head_dim);
 }
@@ -81,7 +83,7 @@ void with_units(const KvCacheView& cache, std::initializer_list<const void*> pla
 }  // namespace
 
 void run(const KvAppendArgs& args, const Context& context) {
-  with_units(args.cache, {args.cache.data, args.qkv}, [&](auto unit, int64_t in_head) {
+  with_units(args.cache, args.qkv, [&](auto unit, int64_t in_head) {
     // One block even without rows: it reports row offsets that claim rows.
     const int64_t most = int64_t{4} * context.multiprocessors, rows = args.tree.rows < 1 ? 1 : args.tree.rows;
     launch(context, kv_append_kernel<decltype(unit)>, dim3(static_cast<unsigned>(rows < most ? rows : most)),
@@ -91,7 +93,7 @@ void run(const KvAppendArgs& args, const Context& context) {
 
 void run(const KvCompactArgs& args, const Context& context) {
   const KvCacheView& cache = args.cache;
-  with_units(cache, {cache.data}, [&](auto unit, int64_t in_head) {
+  with_units(cache, nullptr, [&](auto unit, int64_t in_head) {
     launch(context, kv_compact_kernel<decltype(unit)>, dim3(static_cast<unsigned>(cache.layers * 2 * cache.sequences)),
            dim3(kCompactThreads), 0, args, in_head, context.reporter());
   });

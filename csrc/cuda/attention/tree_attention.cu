@@ -40,11 +40,11 @@ class Block {
                          Shared<T, kVectors>& shared)
       : args_(args), parts_(parts), tile_(tile), shared_(shared) {
     const KvCacheView& cache = args.cache;
-    const T* const data = static_cast<const T*>(cache.data);
     source_ = {static_cast<const T*>(args.qkv),
                shared.offsets,
-               data + kv_plane(cache, args.layer, KvPart::kKeys, tile.sequence, kv_head, cache.head_dim),
-               data + kv_plane(cache, args.layer, KvPart::kValues, tile.sequence, kv_head, cache.head_dim),
+               pages_of(cache, tile.sequence),
+               kv_plane(cache, args.layer, KvPart::kKeys, kv_head, cache.head_dim),
+               kv_plane(cache, args.layer, KvPart::kValues, kv_head, cache.head_dim),
                cache.head_dim,
                args.shape.scale};
     describe(kv_head);
@@ -67,7 +67,7 @@ class Block {
     for (int32_t chunk = first; chunk < end && chunk * kChunk < positions_; ++chunk) {
       const Share share = share_of(chunk);
       find_all_slots(share);
-      Unit<T, kVectors> unit(source_, shared_.units[threadIdx.x / kWarp]);
+      Unit<T, kVectors> unit(source_, share.first, shared_.units[threadIdx.x / kWarp]);
       const auto passes = [&](const auto& f) { for_passes(share, f); };
       unit.score(passes, shared_.softmax[share.unit]);
       __syncthreads();
@@ -190,7 +190,7 @@ __global__ void __launch_bounds__(kThreads, 2) attend_kernel(TreeAttentionArgs a
   const int64_t end = tile.length + tile.end_row - tile.first_row;
   const bool has_work = tile.count > 0 && int64_t{chunk} * kChunk < end;
   if (!has_work && blockIdx.x > 0) return;
-  const bool valid = tree_is_valid<kThreads>(tree, args.cache.capacity, reporter, shared.reduction);
+  const bool valid = tree_is_valid<kThreads>(tree, args.cache, reporter, shared.reduction);
   if (blockIdx.x == 0) {
     const int64_t first = valid ? rows_in_use(tree) : 0;
     for (int64_t r = first + threadIdx.x; r < tree.rows; r += kThreads) parts.counts[r] = 0;
@@ -232,7 +232,7 @@ int64_t tiles_of(const TreeAttentionArgs& args) {
 int64_t slots_of(const TreeAttentionArgs& args, const Context& context) {
   constexpr int64_t kBlocksEach = 4;  // a multiprocessor
   const bool busy = tiles_of(args) * args.shape.kv_heads >= kBlocksEach * context.multiprocessors;
-  return busy ? 1 : divide_up(args.cache.capacity, kChunk);
+  return busy ? 1 : divide_up(args.cache.blocks * kKvPage, kChunk);
 }
 
 // Arrays of the workspace begin at multiples of 64 bytes.
@@ -270,7 +270,7 @@ void run(const TreeAttentionArgs& args, const Context& context) {
   const Parts parts = parts_of(args, context, &bytes);
   with_activations(args.cache.dtype, [&](auto type) {
     using T = decltype(type);
-    const bool fit = vectors_fit({args.qkv, args.cache.data}, {args.shape.head_dim * static_cast<int64_t>(sizeof(T))});
+    const bool fit = vectors_fit({args.qkv}, {args.shape.head_dim * static_cast<int64_t>(sizeof(T))});
     if (fit) start<T, true>(args, parts, context);
     else start<T, false>(args, parts, context);
     launch(context, merge_kernel<T>, dim3(static_cast<unsigned>(args.tree.rows * args.shape.heads)), dim3(kThreads), 0,

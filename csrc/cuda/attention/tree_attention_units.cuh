@@ -3,6 +3,7 @@
 // keys and values straight from the cache into registers, 16 bytes of a slot at a time.
 #pragma once
 
+#include "csrc/cuda/attention/kv_cache.cuh"
 #include "csrc/cuda/attention/tree_attention.cuh"
 #include "csrc/cuda/common/rows.cuh"
 
@@ -16,7 +17,8 @@ template <typename T>
 struct Source {
   const T* queries;        // row 0
   const int64_t* offsets;  // [kQueries]: of the tile's queries; entries after the last repeat it
-  const T *keys, *values;  // slot 0
+  void* const* pages;      // of the sequence
+  int64_t keys, values;    // places of the planes in a page
   int64_t head_dim;
   float scale;
 };
@@ -28,11 +30,35 @@ struct Pass {
   int positions;         // at least 1
 };
 
+// Finds the slots that a warp's unit reads. Most lie in the page of the unit's first position.
+template <typename T>
+class Slots {
+ public:
+  FORETOKEN_DEVICE Slots(const Source<T>& source, int32_t first)
+      : source_(source), number_(first / kUnit), page_(static_cast<const T*>(source.pages[number_])) {
+    static_assert(kUnit == kKvPage);
+  }
+
+  // The first element of a slot in the plane at this place.
+  FORETOKEN_DEVICE const T* at(int64_t plane, int32_t slot) const {
+    const int32_t number = slot / kUnit;
+    const T* const page = number == number_ ? page_ : static_cast<const T*>(source_.pages[number]);
+    return page + plane + slot % kUnit * source_.head_dim;
+  }
+  FORETOKEN_DEVICE const T* key(int32_t slot) const { return at(source_.keys, slot); }
+  FORETOKEN_DEVICE const T* value(int32_t slot) const { return at(source_.values, slot); }
+
+ private:
+  const Source<T>& source_;
+  const int32_t number_;
+  const T* const page_;
+};
+
 // Sums of the unit, for each query of the tile.
 using Sums = float[kQueries][kDims + 4];  // padded, so that lanes write to different banks
 
-// kVectors: queries and slots begin at multiples of 16 bytes, and their lengths are multiples of 16 bytes. `passes(f)`
-// calls f with every pass.
+// The unit that begins at position `first`. kVectors: queries and slots begin at multiples of 16 bytes, and their lengths
+// are multiples of 16 bytes. `passes(f)` calls f with every pass.
 template <typename T, bool kVectors>
 class Unit;
 
@@ -43,7 +69,8 @@ class Unit<float, kVectors> {
     float weights[kQueries][kUnit];
   };
 
-  FORETOKEN_DEVICE Unit(const Source<float>& source, Memory& memory) : source_(source), weights_(memory.weights) {}
+  FORETOKEN_DEVICE Unit(const Source<float>& source, int32_t first, Memory& memory)
+      : source_(source), slots_(source, first), weights_(memory.weights) {}
 
   // Writes the softmax of each query, and keeps the exponentials as weights.
   template <typename Passes>
@@ -53,7 +80,7 @@ class Unit<float, kVectors> {
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
         const int32_t slot = pass.slots[lane_ + h * kWarp];
-        keys[h] = source_.keys + (slot < 0 ? pass.slots[0] : slot) * source_.head_dim;
+        keys[h] = slots_.key(slot < 0 ? pass.slots[0] : slot);
       }
       float scores[kQueries][2] = {};
       for (int64_t dim = 0; dim < source_.head_dim; dim += 4) {
@@ -102,9 +129,9 @@ class Unit<float, kVectors> {
         float value[kTogether][2] = {};
 #pragma unroll
         for (int i = 0; i < kTogether; ++i) {
-          const int64_t slot = pass.slots[first + i];
+          const int32_t slot = pass.slots[first + i];
           if (slot < 0 || column >= source_.head_dim) continue;
-          load_columns<kVectors>(source_.values + slot * source_.head_dim, column, source_.head_dim, value[i]);
+          load_columns<kVectors>(slots_.value(slot), column, source_.head_dim, value[i]);
         }
 #pragma unroll
         for (int q = 0; q < kQueries; ++q) {
@@ -125,6 +152,7 @@ class Unit<float, kVectors> {
 
  private:
   const Source<float>& source_;
+  const Slots<float> slots_;
   float (&weights_)[kQueries][kUnit];
   const int lane_ = threadIdx.x % kWarp;
 };
@@ -138,7 +166,8 @@ class Unit<BFloat16, kVectors> {
  public:
   struct Memory {};
 
-  FORETOKEN_DEVICE Unit(const Source<BFloat16>& source, Memory&) : source_(source) {}
+  FORETOKEN_DEVICE Unit(const Source<BFloat16>& source, int32_t first, Memory&)
+      : source_(source), slots_(source, first) {}
 
   template <typename Passes>
   FORETOKEN_DEVICE void score(const Passes& passes, Softmax* softmax) {
@@ -184,7 +213,7 @@ class Unit<BFloat16, kVectors> {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
           const int32_t slot = pass.slots[16 * k + 2 * t_ + i / 2 * 8 + i % 2];
-          load_eight(source_.values + (slot < 0 ? pass.slots[0] : slot) * source_.head_dim, dim + 8 * g_, values[k][i]);
+          load_eight(slots_.value(slot < 0 ? pass.slots[0] : slot), dim + 8 * g_, values[k][i]);
         }
       }
 #pragma unroll
@@ -217,11 +246,11 @@ class Unit<BFloat16, kVectors> {
     const BFloat16* queries[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) queries[half] = source_.queries + source_.offsets[g_ + 8 * half];
-    int32_t slots[kUnit / 8];
+    const BFloat16* slots[kUnit / 8];
 #pragma unroll
     for (int j = 0; j < kUnit / 8; ++j) {
       const int32_t slot = pass.slots[8 * j + g_];
-      slots[j] = slot < 0 ? pass.slots[0] : slot;
+      slots[j] = slots_.key(slot < 0 ? pass.slots[0] : slot);
     }
 #pragma unroll 2
     for (int64_t dim = 8 * t_; dim - 8 * t_ < source_.head_dim; dim += 32) {
@@ -229,7 +258,7 @@ class Unit<BFloat16, kVectors> {
 #pragma unroll
       for (int half = 0; half < 2; ++half) load_eight(queries[half], dim, query[half]);
 #pragma unroll
-      for (int j = 0; j < kUnit / 8; ++j) load_eight(source_.keys + slots[j] * source_.head_dim, dim, keys[j]);
+      for (int j = 0; j < kUnit / 8; ++j) load_eight(slots[j], dim, keys[j]);
 #pragma unroll
       for (int i = 0; i < 4; i += 2) {
         const uint32_t rows[4] = {query[0][i], query[1][i], query[0][i + 1], query[1][i + 1]};
@@ -262,6 +291,7 @@ class Unit<BFloat16, kVectors> {
   }
 
   const Source<BFloat16>& source_;
+  const Slots<BFloat16> slots_;
   const int g_ = threadIdx.x % kWarp / 4, t_ = threadIdx.x % 4;
   uint32_t weights_[kUnit / 16][4] = {};  // of all queries, in the layout of mma's left operand
 };

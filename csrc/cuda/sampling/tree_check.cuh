@@ -3,7 +3,7 @@
 // threads get the same answer, and the check reports the first problem. It takes a few loads a row, so every block of a
 // kernel repeats it, which saves a launch before the kernel that reads the tree. A check reads nothing out of bounds,
 // whatever the indices are.
-//   tree_is_valid         TreeRows in a cache of some capacity
+//   tree_is_valid         TreeRows in a cache
 //   verify_tree_is_valid  TreeRows to verify: every row descends from its sequence's first, no path is too long
 //   paths_are_valid       accepted paths, for KvCompact
 // `shared` has room for one int64_t a warp. The other functions here walk through trees:
@@ -82,21 +82,21 @@ class FirstProblem {
 
 // Checks the rows of each sequence, and that they fit behind its committed positions: ranks 0 … 2 * sequences.
 FORETOKEN_DEVICE void look_at_sequences(const int32_t* row_offsets, const int32_t* lengths, int64_t sequences,
-                                        int64_t capacity, FirstProblem& problem) {
-  const bool limited = capacity != kNoCapacity;
+                                        const int32_t* reserved, FirstProblem& problem) {
+  const bool limited = reserved != nullptr;
   if (threadIdx.x == 0) problem.look(0, Argument::kRowOffsets, 0, row_offsets[0], 0, 0);
   for (int64_t s = threadIdx.x; s < sequences; s += blockDim.x) {
-    const int64_t first = row_offsets[s], end = row_offsets[s + 1];
-    problem.look(1 + 2 * s, Argument::kRowOffsets, s + 1, end, first, first + capacity,
-                 limited ? Bound::kCapacity : Bound::kPlain);
-    problem.look(2 + 2 * s, Argument::kLengths, s, lengths[s], 0, capacity - (end - first),
+    const int64_t first = row_offsets[s], end = row_offsets[s + 1], most = limited ? reserved[s] : kNoCapacity;
+    problem.look(1 + 2 * s, Argument::kRowOffsets, s + 1, end, first, first + most,
+                 limited ? Bound::kReserved : Bound::kPlain);
+    problem.look(2 + 2 * s, Argument::kLengths, s, lengths[s], 0, most - (end - first),
                  limited ? Bound::kRoom : Bound::kPlain);
   }
 }
 
 // Checks row offsets, lengths and parents. Returns the rank after the last of these checks.
-FORETOKEN_DEVICE int64_t look_at_tree(const TreeRows& tree, int64_t capacity, FirstProblem& problem) {
-  look_at_sequences(tree.row_offsets, tree.lengths, tree.sequences, capacity, problem);
+FORETOKEN_DEVICE int64_t look_at_tree(const TreeRows& tree, const int32_t* reserved, FirstProblem& problem) {
+  look_at_sequences(tree.row_offsets, tree.lengths, tree.sequences, reserved, problem);
   const int64_t rank = 2 * tree.sequences + 1;
   if (threadIdx.x == 0) {
     problem.look(rank, Argument::kRowOffsets, tree.sequences, tree.row_offsets[tree.sequences], 0, tree.rows,
@@ -112,9 +112,10 @@ FORETOKEN_DEVICE int64_t look_at_tree(const TreeRows& tree, int64_t capacity, Fi
 }
 
 template <int kThreads>
-FORETOKEN_DEVICE bool tree_is_valid(const TreeRows& tree, int64_t capacity, const Reporter& reporter, int64_t* shared) {
+FORETOKEN_DEVICE bool tree_is_valid(const TreeRows& tree, const KvCacheView& cache, const Reporter& reporter,
+                                    int64_t* shared) {
   FirstProblem problem;
-  look_at_tree(tree, capacity, problem);
+  look_at_tree(tree, cache.reserved, problem);
   return problem.none<kThreads>(reporter, shared);
 }
 
@@ -122,7 +123,7 @@ template <int kThreads>
 FORETOKEN_DEVICE bool verify_tree_is_valid(const TreeRows& tree, int64_t path_stride, const Reporter& reporter,
                                            int64_t* shared) {
   FirstProblem problem;
-  const int64_t rank = look_at_tree(tree, kNoCapacity, problem);
+  const int64_t rank = look_at_tree(tree, nullptr, problem);
   for (int64_t r = threadIdx.x; r < rows_in_use(tree); r += blockDim.x) {
     const int64_t root = tree.row_offsets[sequence_of(tree.row_offsets, tree.sequences, r)], parent = tree.parents[r];
     if (r == root) problem.look(rank + r, Argument::kParents, r, parent, -1, -1, Bound::kRootFirst);
@@ -138,7 +139,7 @@ template <int kThreads>
 FORETOKEN_DEVICE bool paths_are_valid(const KvCompactArgs& args, const Reporter& reporter, int64_t* shared) {
   const int64_t sequences = args.cache.sequences, stride = args.path_stride;
   FirstProblem problem;
-  look_at_sequences(args.row_offsets, args.lengths, sequences, args.cache.capacity, problem);
+  look_at_sequences(args.row_offsets, args.lengths, sequences, args.cache.reserved, problem);
   const auto rank_of = [&](int64_t s) { return 2 * sequences + 1 + s * (stride + 1); };
   for (int64_t s = threadIdx.x; s < sequences; s += blockDim.x) {
     const int64_t rows = int64_t{args.row_offsets[s + 1]} - args.row_offsets[s];

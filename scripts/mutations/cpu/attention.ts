@@ -85,20 +85,43 @@ export const attention: readonly Mutation[] = [
     },
   ]),
 
+  ...faults('cpu/attention/tree_attention.cc', 'ops/attention/tree-attention', [
+    {
+      name: 'tree-attention-page-weights',
+      breaks: 'values of every page get the weights of the first',
+      find: '++page, sum.weights += kKvPage) {',
+      replace: '++page) {',
+    },
+    {
+      name: 'tree-attention-page-of-ancestors',
+      breaks: 'ancestors on the next page are read from the page of the first one',
+      find: 'slots + sum.count < end && slots[sum.count] < first + kKvPage; ++sum.count',
+      replace: 'slots + sum.count < end; ++sum.count',
+    },
+  ]),
+
+  ...faults('cpu/attention/kv_layout.h', 'ops/attention/kv-cache', [
+    {
+      name: 'kv-layout-layers',
+      breaks: 'the values of a layer lie where the keys of the next one do',
+      find: 'first = (2 * layer * cache.kv_heads + kv_head) * plane;',
+      replace: 'first = (layer * cache.kv_heads + kv_head) * plane;',
+    },
+  ]),
+
   ...faults('cpu/attention/kv_cache.cc', 'ops/attention/kv-cache', [
     {
       name: 'kv-compact-values',
       breaks: 'moved rows keep the values of their new slot',
-      find: 'copy_floats(plane.value(to), plane.value(from),',
-      replace: 'copy_floats(plane.value(from), plane.value(to),',
+      find: 'copy_floats(head.value(to), head.value(from),',
+      replace: 'copy_floats(head.value(from), head.value(to),',
       caught: 'the KV cache on avx512 with capacity 9, compacted, is that of plain decoding, and 14 more',
     },
     {
-      name: 'kv-compact-last-group',
-      breaks: 'keys are moved out of a narrow last group with the wrong stride',
-      find: 'out[d * out_width] = in[d * in_width];',
-      replace: 'out[d * out_width] = in[d * out_width];',
-      caught: 'the KV cache on avx512 with capacity 21, compacted, is that of plain decoding, and 5 more',
+      name: 'kv-compact-keys',
+      breaks: 'the last dimension of a moved key stays where it was',
+      find: 'for (int64_t d = 0; d < head.head_dim; ++d) out[d * kGroup] = in[d * kGroup];',
+      replace: 'for (int64_t d = 0; d + 1 < head.head_dim; ++d) out[d * kGroup] = in[d * kGroup];',
     },
     {
       name: 'kv-compact-last-row',

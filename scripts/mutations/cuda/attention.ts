@@ -116,6 +116,15 @@ export const attention: readonly Mutation[] = [
     },
   ]),
 
+  ...faults('cuda/attention/tree_attention_units.cuh', 'ops/attention/tree-attention', [
+    {
+      name: 'cuda-tree-attention-page',
+      breaks: 'ancestors on the next page are read from the page of their position',
+      find: 'const T* const page = number == number_ ? page_ :',
+      replace: 'const T* const page = number >= number_ ? page_ :',
+    },
+  ]),
+
   ...faults('cuda/attention/kv_cache.cu', 'ops/attention/kv-cache', [
     {
       name: 'cuda-kv-append-padding',

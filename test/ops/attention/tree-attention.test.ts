@@ -353,7 +353,9 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
       const error = (message: string): Error =>
         foretokenError('INDEX_OUT_OF_RANGE', 'treeAttention: ', message);
       await expect(attend({ lengths: index(1) })).rejects.toEqual(
-        error('lengths[0] is 1, but must be in 0 … 0 (the capacity'),
+        error(
+          'lengths[0] is 1, but must be in 0 … 0 (the positions reserved for the sequence minus its rows)',
+        ),
       );
       await expect(attend({ parents: index(-1, 0, 3, 2) })).rejects.toEqual(
         error('parents[2] is 3, but must be in 0 … 1'),
@@ -362,7 +364,7 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
         error('parents[1] is 7, but must be in 0 … 0 (earlier rows of the sequence, or -1)'),
       );
       await expect(attend({ rowOffsets: index(0, 5) })).rejects.toEqual(
-        error('rowOffsets[1] is 5, but must be in 0 … 4 (the capacity of the cache)'),
+        error('rowOffsets[1] is 5, but must be in 0 … 4 (the positions reserved for the sequence)'),
       );
       expect(await attend({})).toEqual(new Float32Array(24));
     });

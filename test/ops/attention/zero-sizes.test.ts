@@ -1,9 +1,25 @@
+import { native } from '../../../lib/native/load';
+import { KvCache } from '../../../lib/nn/kv-cache';
 import { attention, treeAttention } from '../../../lib/tensor/ops/attention/attention';
 import { kvAppend, kvCompact } from '../../../lib/tensor/ops/attention/kv-cache';
 import { uploadTrees } from '../../../lib/tensor/ops/attention/tree-rows';
-import { empty, testFamily, type Cases } from '../../support/zero-sizes';
+import { Tensor } from '../../../lib/tensor/tensor';
+import { PAGE } from '../../support/decoding-cache';
+import { empty, testFamily, type Cases, type Make } from '../../support/zero-sizes';
 
 const heads = { heads: 2, kvHeads: 1, headDim: 2, scale: 1 };
+
+/** A cache with one page, which holds 1, 2, 3, …, and that page. */
+function filledCache({ device, floats }: Make): { cache: KvCache; page: Tensor } {
+  const contents = floats(1, 2, 1, PAGE, 2);
+  const options = { layers: 1, kvHeads: 1, headDim: 2, capacity: PAGE };
+  const cache = new KvCache(device, { ...options, dtype: contents.dtype as 'float32' | 'bfloat16' });
+  cache.reserve(0, PAGE);
+  const page = new Tensor(device, native.kvPage(cache.handle, 0, 0));
+  return { cache, page: page.copyFrom(contents) };
+}
+
+const counted = Array.from({ length: 4 * PAGE }, (_, i) => i + 1);
 
 const operations: Cases = {
   attention: [
@@ -18,32 +34,31 @@ const operations: Cases = {
   treeAttention: [
     [
       'of no rows',
-      ({ device, floats }) => {
-        const tree = uploadTrees(device, [{ parents: [], length: 2 }]);
-        return {
-          results: [empty(treeAttention(floats(1, 2, 1, 1, 4, 2), 0, floats(0, 8), tree, heads), 0, 4)],
-        };
+      (make) => {
+        const { cache } = filledCache(make);
+        const tree = uploadTrees(make.device, [{ parents: [], length: 2 }]);
+        return { results: [empty(treeAttention(cache, 0, make.floats(0, 8), tree, heads), 0, 4)] };
       },
     ],
   ],
   kvAppend: [
     [
       'of no rows changes nothing',
-      ({ device, floats }) => {
-        const cache = floats(1, 2, 1, 1, 2, 2);
-        kvAppend(cache, 0, floats(0, 8), uploadTrees(device, [{ parents: [], length: 1 }]), 2);
-        return { results: [[cache, [1, 2, 1, 1, 2, 2], [1, 2, 3, 4, 5, 6, 7, 8]]] };
+      (make) => {
+        const { cache, page } = filledCache(make);
+        kvAppend(cache, 0, make.floats(0, 8), uploadTrees(make.device, [{ parents: [], length: 1 }]), 2);
+        return { results: [[page, [1, 2, 1, PAGE, 2], counted]] };
       },
     ],
   ],
   kvCompact: [
     [
       'of no rows changes nothing',
-      ({ device, floats, ints }) => {
-        const cache = floats(1, 2, 1, 1, 2, 2);
-        const { rowOffsets, lengths } = uploadTrees(device, [{ parents: [], length: 1 }]);
-        kvCompact(cache, rowOffsets, lengths, ints([1, 0]), ints([1], 0));
-        return { results: [[cache, [1, 2, 1, 1, 2, 2], [1, 2, 3, 4, 5, 6, 7, 8]]] };
+      (make) => {
+        const { cache, page } = filledCache(make);
+        const { rowOffsets, lengths } = uploadTrees(make.device, [{ parents: [], length: 1 }]);
+        kvCompact(cache, rowOffsets, lengths, make.ints([1, 0]), make.ints([1], 0));
+        return { results: [[page, [1, 2, 1, PAGE, 2], counted]] };
       },
     ],
   ],
@@ -58,4 +73,4 @@ const operations: Cases = {
   ],
 };
 
-testFamily('attention', operations, ['treeHandles']);
+testFamily('attention', operations, ['cacheHandle', 'treeHandles']);

@@ -4,6 +4,7 @@
 import type { ActivationDType } from '../../../lib/native/binding';
 import { noGrad } from '../../../lib/tensor/autograd';
 import type { Device } from '../../../lib/tensor/device';
+import { KvCache } from '../../../lib/nn/kv-cache';
 import { treeAttention } from '../../../lib/tensor/ops/attention/attention';
 import { add, concat, silu, swiglu } from '../../../lib/tensor/ops/layers/elementwise';
 import { embedding } from '../../../lib/tensor/ops/layers/embedding';
@@ -182,7 +183,9 @@ describe.each(variants)('$name', ({ target, threads, dtype }) => {
       const capacity = length + 97;
       const prefix = device.tensor(new Random(10).floats(length * qkvWidth), [length, qkvWidth]).cast(dtype);
       const qkv = someRows(device, qkvWidth, 11);
-      const cache = device.zeros([1, 2, 1, shape.kvHeads, capacity, shape.headDim], dtype);
+      const { kvHeads, headDim } = shape;
+      const cache = new KvCache(device, { layers: 1, kvHeads, headDim, capacity, dtype });
+      cache.reserve(0, capacity);
       const committed = uploadTrees(device, [{ parents: chain(length), length: 0 }]);
       kvAppend(cache, 0, prefix, committed, shape.heads);
       await expectInvariant(counts, beginning, (rows, first) => {

@@ -2,8 +2,9 @@ import { check, integer, number, object, required, type Schema } from '../../../
 import { native } from '../../../native/load';
 import { record } from '../../autograd';
 import { handleOf, LARGEST_INT } from '../../checks';
+import type { KvPages } from '../../kv-pages';
 import { Tensor } from '../../tensor';
-import { treeHandles, type TreeRows } from './kv-cache';
+import { cacheHandle, treeHandles, type TreeRows } from './kv-cache';
 
 /** Heads of attention. heads / kvHeads query heads share each key/value head; scores are scale · q · k. */
 export interface AttentionShape {
@@ -63,12 +64,12 @@ export function attention(qkv: Tensor, starts: Tensor, batch: number, shape: Att
 /**
  * Attention of decoding: each row of a draft tree attends to its committed prefix, its ancestors and itself, whose keys and values
  * {@link kvAppend} has written to the cache. The result of a row has the same bits as in plain decoding, whatever the other rows are.
- * @param cache [layers, 2, sequences, kvHeads, capacity, headDim]
+ * @param cache a KvCache
  * @param qkv [rows, (heads + 2 · kvHeads) · headDim], of the dtype of the cache; only the queries are read
  * @returns [rows, heads · headDim]
  */
 export function treeAttention(
-  cache: Tensor,
+  cache: KvPages,
   layer: number,
   qkv: Tensor,
   tree: TreeRows,
@@ -76,7 +77,7 @@ export function treeAttention(
 ): Tensor {
   const { heads, kvHeads, headDim, scale } = check('treeAttention: shape', shape, SHAPE);
   const out = native.treeAttention(
-    handleOf(cache),
+    cacheHandle('treeAttention', cache),
     layer,
     handleOf(qkv),
     heads,

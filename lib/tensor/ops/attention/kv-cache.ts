@@ -1,7 +1,8 @@
-import type { TensorHandle } from '../../../native/binding';
+import type { KvCacheHandle, TensorHandle } from '../../../native/binding';
 import { native } from '../../../native/load';
-import { check, object, type Schema } from '../../../check';
+import { check, checker, object, type Checker, type Schema } from '../../../check';
 import { handleOf, tensors } from '../../checks';
+import { KvPages } from '../../kv-pages';
 import type { Tensor } from '../../tensor';
 
 /**
@@ -30,33 +31,46 @@ export function treeHandles(where: string, tree: TreeRows): [TensorHandle, Tenso
   return [rowOffsets.handle, lengths.handle, parents.handle];
 }
 
+const CACHE: Checker<KvPages> = checker('a KvCache', (value) => KvPages.isKvPages(value));
+
+/** Checks the cache of a function and returns its handle. */
+export function cacheHandle(where: string, cache: KvPages): KvCacheHandle {
+  return check(`${where}: cache`, cache, CACHE).handle;
+}
+
 /**
  * Writes the keys and values of each row into its slot of one layer of the cache.
- * @param cache [layers, 2, sequences, kvHeads, capacity, headDim], zeros at first; each device has its own order of the elements
- * within a head
+ * @param cache a KvCache that has reserved the slots
  * @param qkv [rows, (heads + 2 · kvHeads) · headDim], of the dtype of the cache
  * @param heads query heads of a row
  */
-export function kvAppend(cache: Tensor, layer: number, qkv: Tensor, tree: TreeRows, heads: number): void {
-  native.kvAppend(handleOf(cache), layer, handleOf(qkv), heads, ...treeHandles('kvAppend', tree));
+export function kvAppend(cache: KvPages, layer: number, qkv: Tensor, tree: TreeRows, heads: number): void {
+  native.kvAppend(
+    cacheHandle('kvAppend', cache),
+    layer,
+    handleOf(qkv),
+    heads,
+    ...treeHandles('kvAppend', tree),
+  );
 }
 
 /**
  * Moves the keys and values of accepted rows, in every layer, to the slots that plain decoding would have used.
+ * @param cache a KvCache
  * @param rowOffsets as in {@link TreeRows}
  * @param lengths as in {@link TreeRows}: before this step's rows are committed
  * @param path int32 [sequences, stride]: accepted rows, root first, then −1
  * @param counts int32 [sequences]: number of accepted rows
  */
 export function kvCompact(
-  cache: Tensor,
+  cache: KvPages,
   rowOffsets: Tensor,
   lengths: Tensor,
   path: Tensor,
   counts: Tensor,
 ): void {
   native.kvCompact(
-    ...[handleOf(cache), handleOf(rowOffsets), handleOf(lengths)],
+    ...[cacheHandle('kvCompact', cache), handleOf(rowOffsets), handleOf(lengths)],
     ...[handleOf(path), handleOf(counts)],
   );
 }
