@@ -157,8 +157,9 @@ napi_value trim(Call& call) {
 napi_value synchronize(Call& call) {
   const std::shared_ptr<Device> device = call.device_argument();
   call.check_not_capturing(*device);
-  return call.environment().promise([](Napi::Env env) { return env.Undefined(); },
-                                    [&](Completion done) { device->backend().synchronize(std::move(done)); });
+  return call.environment().promise(
+      device->backend(), [](Napi::Env env) { return env.Undefined(); },
+      [&](Completion done) { device->backend().synchronize(std::move(done)); });
 }
 
 // measure(device): resolves to { flopsPerSecond, matmulFlopsPerSecond, int8FlopsPerSecond, readBytesPerSecond }
@@ -167,6 +168,7 @@ napi_value measure(Call& call) {
   call.check_not_capturing(*device);
   const auto rates = std::make_shared<MachineRates>();
   return call.environment().promise(
+      device->backend(),
       [rates](Napi::Env env) {
         const Napi::Object object = Napi::Object::New(env);
         set(object, "flopsPerSecond", Napi::Number::New(env, rates->flops_per_second));

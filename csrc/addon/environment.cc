@@ -4,6 +4,13 @@
 
 namespace foretoken {
 
+namespace {
+
+// How long JavaScript may run without a turn of the event loop before the next promise is settled by such a turn.
+constexpr auto kLongestTurn = std::chrono::milliseconds(4);
+
+}  // namespace
+
 Environment::Environment(Napi::Env env) : env_(env) {
   napi_ref array_buffer;
   check(napi_create_reference(env, get(env.Global(), "ArrayBuffer"), 1, &array_buffer));
@@ -30,23 +37,35 @@ void Environment::shut_down() {
   napi_release_threadsafe_function(loop_, napi_tsfn_abort);
 }
 
-Napi::Value Environment::promise(std::function<napi_value(Napi::Env)> value,
+Napi::Value Environment::promise(Backend& backend, std::function<napi_value(Napi::Env)> value,
                                  const std::function<void(Completion)>& start) {
   std::unique_ptr<Settlement> settlement(new Settlement{nullptr, std::move(value), {}});
   napi_value promise;
   check(napi_create_promise(env_, &settlement->deferred, &promise));
-  const auto pending = std::make_shared<Pending>(loop_, std::move(settlement));
+  const auto pending = std::make_shared<Pending>(*this, std::move(settlement));
+  const bool helps = may_help();
   if (pending_++ == 0) napi_ref_threadsafe_function(env_, loop_);
   try {
     start([pending](std::optional<Error> error) { pending->settle(std::move(error)); });
+    helps_ = helps;
+    backend.awaited(helps);
+    helps_ = false;
   } catch (const Error& error) {
     pending->settle(error);
   }
+  if (const std::unique_ptr<Settlement> finished = std::move(finished_)) finish(*finished);
   return {env_, promise};
 }
 
-Environment::Pending::Pending(napi_threadsafe_function loop, std::unique_ptr<Settlement> settlement)
-    : loop_(loop), settlement_(std::move(settlement)) {}
+// Returns whether this thread may run work now that JavaScript is to wait for. If so, no other promise is unsettled:
+// promises are settled in their order. And the event loop has just turned: a program that does nothing but await
+// readbacks must not keep timers and other events waiting.
+bool Environment::may_help() const {
+  return pending_ == 0 && std::chrono::steady_clock::now() - last_turn_ < kLongestTurn;
+}
+
+Environment::Pending::Pending(Environment& environment, std::unique_ptr<Settlement> settlement)
+    : environment_(environment), settlement_(std::move(settlement)) {}
 
 Environment::Pending::~Pending() {
   if (settlement_) settle(make_error(ErrorCode::kInvalidHandle, "the device was closed before the operation finished"));
@@ -54,15 +73,27 @@ Environment::Pending::~Pending() {
 
 void Environment::Pending::settle(std::optional<Error> error) {
   if (error) settlement_->error.emplace(std::move(*error));
-  // Cannot fail, because the loop accepts calls as long as a stream runs. The settlement must not be freed on this
-  // thread, so the call hands it over.
-  napi_call_threadsafe_function(loop_, settlement_.release(), napi_tsfn_nonblocking);
+  environment_.deliver(std::move(settlement_));
+}
+
+// Brings a settlement from any thread to JavaScript's.
+void Environment::deliver(std::unique_ptr<Settlement> settlement) {
+  if (std::this_thread::get_id() == thread_ && helps_) {
+    finished_ = std::move(settlement);
+  } else {
+    // Cannot fail, because the loop accepts calls as long as a stream runs. The settlement must not be freed on this
+    // thread, so the call hands it over.
+    napi_call_threadsafe_function(loop_, settlement.release(), napi_tsfn_nonblocking);
+  }
 }
 
 void Environment::on_event_loop(napi_env env, napi_value, void* environment, void* settlement) {
   const std::unique_ptr<Settlement> owned(static_cast<Settlement*>(settlement));
   // A null env means that the environment is ending, so no JavaScript awaits the promise any more.
-  if (env != nullptr) static_cast<Environment*>(environment)->finish(*owned);
+  if (env == nullptr) return;
+  Environment& self = *static_cast<Environment*>(environment);
+  self.last_turn_ = std::chrono::steady_clock::now();
+  self.finish(*owned);
 }
 
 void Environment::finish(Settlement& settlement) {

@@ -4,8 +4,10 @@
 
 #include <napi.h>
 
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <thread>
 
 #include "csrc/core/capture.h"
 #include "csrc/core/device.h"
@@ -33,11 +35,13 @@ class Environment {
   // are smaller or move.
   Napi::FunctionReference array_buffer_class;
 
-  // Makes a promise for the work that `start` begins, and passes `start` the completion that settles it. The completion
-  // may be called on any thread. It resolves the promise with the result of `value`, which runs on the event loop, or
-  // rejects it with an error; the event loop stays alive until then. The promise is also rejected if `start` throws an
-  // Error, or if the completion is dropped without a call because the device is closed.
-  Napi::Value promise(std::function<napi_value(Napi::Env)> value, const std::function<void(Completion)>& start);
+  // Makes a promise for the work that `start` begins on `backend`, and passes `start` the completion that settles it.
+  // The completion may be called on any thread. It resolves the promise with the result of `value`, which runs on
+  // JavaScript's thread, or rejects it with an error; the event loop stays alive until then. The promise is also
+  // rejected if `start` throws an Error, or if the completion is dropped without a call because the device is closed.
+  // If the backend finishes short work at once, the promise is settled already.
+  Napi::Value promise(Backend& backend, std::function<napi_value(Napi::Env)> value,
+                      const std::function<void(Completion)>& start);
 
   // Tells V8 how much memory the handles hold, in coarse steps, because every report may start a garbage collection.
   void report_memory();
@@ -55,7 +59,7 @@ class Environment {
   // A promise on its way through a device's queue. Settled at the latest when the queue drops it.
   class Pending {
    public:
-    Pending(napi_threadsafe_function loop, std::unique_ptr<Settlement> settlement);
+    Pending(Environment& environment, std::unique_ptr<Settlement> settlement);
     ~Pending();
     Pending(const Pending&) = delete;
     Pending& operator=(const Pending&) = delete;
@@ -63,15 +67,22 @@ class Environment {
     void settle(std::optional<Error> error);
 
    private:
-    const napi_threadsafe_function loop_;
+    Environment& environment_;
     std::unique_ptr<Settlement> settlement_;
   };
+  bool may_help() const;
+  void deliver(std::unique_ptr<Settlement> settlement);
   static void on_event_loop(napi_env env, napi_value, void* environment, void* settlement);
   void finish(Settlement& settlement);
 
   Napi::Env env_;
   napi_threadsafe_function loop_ = nullptr;
+  const std::thread::id thread_ = std::this_thread::get_id();
   int64_t pending_ = 0;
+  // When the event loop last settled a promise, and so served all other events, too.
+  std::chrono::steady_clock::time_point last_turn_{};
+  bool helps_ = false;                    // whether a backend may run work on this thread now
+  std::unique_ptr<Settlement> finished_;  // of the promise for which that work was
   int64_t reported_bytes_ = 0;
 };
 

@@ -174,6 +174,7 @@ napi_value read(Call& call) {
                                     : tensor.dtype == DType::kInt32 ? napi_int32_array
                                                                     : napi_uint16_array;
   return call.environment().promise(
+      tensor.device().backend(),
       [kept, type, count = static_cast<size_t>(tensor.shape.count())](napi_env env) {
         napi_value array;
         check(napi_create_typedarray(env, type, count, kept->Value(), 0, &array));

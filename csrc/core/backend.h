@@ -74,7 +74,7 @@ namespace foretoken {
   X(ProposeTokens)                 \
   X(SumSquares)
 
-// Called once, on a thread of the backend, with the first error of the stream, if any.
+// Called once, with the first error of the stream, if any; on a thread of the backend or inside Backend::awaited().
 using Completion = std::function<void(std::optional<Error>)>;
 
 // Rates of all threads together. A multiply-add counts as two operations.
@@ -110,6 +110,11 @@ class Backend {
   virtual void download(void* out, const void* in, int64_t bytes, Completion done) = 0;
   // Calls `done` when everything enqueued before has finished.
   virtual void synchronize(Completion done) = 0;
+
+  // Tells the backend that JavaScript waits for the result of the last download(), synchronize() or measure(). With
+  // `may_help`, a backend may run work that takes about a millisecond at most inside this call, and may call `done` on
+  // the calling thread.
+  virtual void awaited(bool may_help) noexcept { static_cast<void>(may_help); }
 
   // Sets all bits, which makes every float NaN and every integer -1 until it is written. Only the first `used` bytes may
   // be accessed until the next poisoning: AddressSanitizer reports an access to the others. Runs on the stream, like an

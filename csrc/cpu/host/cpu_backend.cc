@@ -16,6 +16,21 @@
 
 namespace foretoken::cpu {
 
+namespace {
+
+// Returns how long it takes to copy so many bytes, at a slow 4 GB/s.
+Stream::Duration copy_time(int64_t bytes) { return std::chrono::nanoseconds(bytes / 4); }
+
+// Returns how long an operation takes, if that can be said of it before it has run.
+template <typename Args>
+Stream::Duration expected_time(const Args&) {
+  return Stream::kUnknown;
+}
+Stream::Duration expected_time(const TimestampArgs&) { return copy_time(0); }
+Stream::Duration expected_time(const CopyArgs& args) { return copy_time(args.bytes); }
+
+}  // namespace
+
 CpuBackend::CpuBackend(const KernelTable& kernels, int threads)
     : kernels_(kernels), pool_(threads), context_{&pool_, threads, &errors_} {}
 
@@ -41,35 +56,35 @@ void CpuBackend::upload(void* out, const void* in, int64_t bytes) {
   if (bytes == 0) return;
   const std::shared_ptr<char[]> copy(new char[static_cast<size_t>(bytes)]);
   std::memcpy(copy.get(), in, static_cast<size_t>(bytes));
-  enqueue([=] { std::memcpy(out, copy.get(), static_cast<size_t>(bytes)); });
+  enqueue([=] { std::memcpy(out, copy.get(), static_cast<size_t>(bytes)); }, copy_time(bytes));
 }
 
 void CpuBackend::download(void* out, const void* in, int64_t bytes, Completion done) {
-  stream_.enqueue([=, this] {
+  const auto copy = [=, this] {
     if (bytes > 0) std::memcpy(out, in, static_cast<size_t>(bytes));
     done(errors_.take());
-  });
+  };
+  stream_.enqueue(copy, copy_time(bytes));
 }
 
 void CpuBackend::synchronize(Completion done) {
-  stream_.enqueue([=, this] { done(errors_.take()); });
+  stream_.enqueue([=, this] { done(errors_.take()); }, copy_time(0));
 }
 
 void CpuBackend::poison(void* memory, int64_t bytes, int64_t used) {
-  enqueue([=] {
+  const auto overwrite = [=] {
     allow_access(memory, bytes);
     std::memset(memory, 0xff, static_cast<size_t>(bytes));
     forbid_access(static_cast<char*>(memory) + used, bytes - used);
-  });
+  };
+  enqueue(overwrite, copy_time(bytes));
 }
 
-struct CpuBackend::CapturedTasks final : CapturedWork {
-  std::vector<Stream::Task> tasks;
-};
+struct CpuBackend::CapturedTasks final : CapturedWork, Stream::Sequence {};
 
-void CpuBackend::enqueue(Stream::Task task) {
+void CpuBackend::enqueue(Stream::Task task, Stream::Duration expected) {
   if (capture_) capture_->tasks.push_back(std::move(task));
-  else stream_.enqueue(std::move(task));
+  else stream_.enqueue(std::move(task), expected);
 }
 
 void CpuBackend::begin_capture() { capture_ = std::make_shared<CapturedTasks>(); }
@@ -77,9 +92,7 @@ void CpuBackend::begin_capture() { capture_ = std::make_shared<CapturedTasks>();
 std::shared_ptr<CapturedWork> CpuBackend::end_capture() { return std::move(capture_); }
 
 void CpuBackend::replay(std::shared_ptr<CapturedWork> work) {
-  stream_.enqueue([work = std::static_pointer_cast<CapturedTasks>(std::move(work))] {
-    for (const Stream::Task& task : work->tasks) task();
-  });
+  stream_.enqueue(std::static_pointer_cast<CapturedTasks>(std::move(work)));
 }
 
 void CpuBackend::measure(MachineRates* rates, Completion done) {
@@ -95,9 +108,10 @@ void CpuBackend::measure(MachineRates* rates, Completion done) {
 
 #define FORETOKEN_DEFINE(Name)                              \
   void CpuBackend::run(const Name##Args& args) {            \
-    enqueue([this, args] {                                  \
+    const auto task = [this, args] {                        \
       if (!errors_.is_set()) kernels_.Name(args, context_); \
-    });                                                     \
+    };                                                      \
+    enqueue(task, expected_time(args));                     \
   }
 FORETOKEN_STREAM_OPS(FORETOKEN_DEFINE)
 #undef FORETOKEN_DEFINE

@@ -20,6 +20,7 @@ class CpuBackend final : public Backend {
   void upload(void* out, const void* in, int64_t bytes) override;
   void download(void* out, const void* in, int64_t bytes, Completion done) override;
   void synchronize(Completion done) override;
+  void awaited(bool may_help) noexcept override { stream_.awaited(may_help); }
   void poison(void* memory, int64_t bytes, int64_t used) override;
   void begin_capture() override;
   std::shared_ptr<CapturedWork> end_capture() override;
@@ -42,7 +43,7 @@ class CpuBackend final : public Backend {
 
  private:
   struct CapturedTasks;
-  void enqueue(Stream::Task task);
+  void enqueue(Stream::Task task, Stream::Duration expected = Stream::kUnknown);
 
   const KernelTable& kernels_;
   ErrorSlot errors_;
