@@ -452,7 +452,7 @@ struct SamplingNumbers {
   int32_t bias_count;  // leading entries of the sequence's row of biases
 };
 
-// What draws need, other than a temperature and a seed.
+// The needs of draws, other than a temperature and a seed.
 enum class SamplingNeeds : int32_t {
   kNothing,  // the draw is a running argmax
   kLogits,   // the whole row of logits: for bias, top-k, top-p and min-p
@@ -483,12 +483,14 @@ struct SampleLogitsArgs {
 };
 
 // Proposes drafts that agree with the draws at the same positions: tokens[r] = the k tokens with the largest
-// z / T + gumbel(seed, positions[r], token), or z if T is 0, best first, where z is the logit after the logit bias;
+// z / T + gumbel(seed, position, token), or z if T is 0, best first, where z is the logit after the logit bias and row i
+// of sequence s proposes for position positions[s] + ahead + i;
 // weights[r] = their shares of the softmax of these numbers over the whole row. Of the sampling options of a sequence
 // only temperature, seed and logit bias apply. NaN ranks with -inf; both have the weight 0.
 struct ProposeTokensArgs {
   const float* logits;       // [rows, vocab]: `depth` rows of each sequence
-  const int32_t* positions;  // [rows]: position of the proposed tokens
+  const int32_t* positions;  // [sequences]
+  int64_t ahead;
   SequenceSampling sampling;
   int32_t* tokens;  // [rows, k]
   float* weights;   // [rows, k]
@@ -512,6 +514,7 @@ struct VerifyTreeArgs {
   int64_t history_stride;
   SequenceSampling sampling;
   const uint32_t* mask;  // [rows, mask_words(vocab)]: which tokens each node may draw; null for every token
+  bool allows_no_token;  // whether a root from which no token can be drawn commits none, instead of an error
   int32_t* path;         // [sequences, path_stride]: accepted rows, root first, then -1
   int32_t* drawn;        // [sequences, path_stride]: the token drawn at each accepted row, then -1
   int32_t* counts;       // [sequences]: accepted rows, root included: the number of tokens that the step commits

@@ -122,4 +122,9 @@ struct FusedDraw {
   float softcap;
 };
 
+// Returns the position of the tokens that a row proposes.
+FORETOKEN_EVERYWHERE static inline int32_t position_of(const ProposeTokensArgs& args, int64_t row) {
+  return static_cast<int32_t>(args.positions[row / args.depth] + args.ahead + row % args.depth);
+}
+
 }  // namespace foretoken

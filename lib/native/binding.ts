@@ -290,7 +290,7 @@ export type SamplingNumbers = [
   seed: number | bigint,
 ];
 export type SamplingArguments = [...SamplingNumbers, biasTokens: Optional, biasValues: Optional];
-/** What draws need: a running argmax, whole rows of logits, or also the text before them. */
+/** The needs of draws: a running argmax, whole rows of logits, or also the text before them. */
 export type SamplingNeeds = 'nothing' | 'logits' | 'history';
 
 export type SequenceSamplingArguments = [
@@ -342,14 +342,15 @@ interface SamplingBinding {
       historyLengths: Optional,
       promptLengths: Optional,
       mask: Optional,
+      allowsNoToken: boolean,
     ]
   ): [path: TensorHandle, drawn: TensorHandle, counts: TensorHandle];
   proposeTokens(
     ...args: [
       logits: TensorHandle,
       positions: TensorHandle,
+      ahead: number,
       k: number,
-      sequences: number,
       ...sampling: SequenceSamplingArguments,
     ]
   ): [tokens: TensorHandle, weights: TensorHandle];

@@ -130,12 +130,12 @@ export function validCalls(
       ints(0, 3),
       ints(7),
     ],
-    proposeTokens: () => [f(2, 5), ints(7, 8), 3, 1, ...packed(), 'logits'],
+    proposeTokens: () => [f(2, 5), ints(7), 1, 3, ...packed(), 'logits'],
     acceptedRows: () => [table(1, 0, 2), ints(2), table(1, 4, 3), ints(5), ints(1), table(1, 2), 4],
     chainTokens: () => [table(1, 4, 3), of('int32', [1, 1, 2], Int32Array.of(2, 3)), ints(0, 2), 3, 3],
     verifyTree: () => [
       ...[f(3, 3), f(5, 3), f(5), 30, ints(4, 2, 3), 3, ...tree()],
-      ...[...packed(), 'history', table(1, 1, 2, 4), ints(3), ints(2), table(3, 31, 7, 1)],
+      ...[...packed(), 'history', table(1, 1, 2, 4), ints(3), ints(2), table(3, 31, 7, 1), false],
     ],
   };
 }

@@ -48,6 +48,7 @@ export async function verifyTrees(
   sampling: VerifyTreeInputs['sampling'],
   dtype: ActivationDType = 'float32',
   padding: Padding = { rows: 0, isKnown: true },
+  { allowsNoToken }: Pick<VerifyTreeInputs, 'allowsNoToken'> = {},
 ): Promise<AcceptedPath[]> {
   const rows = trees.flatMap(({ logits }) => logits);
   const [vocab, count] = [rows[0]!.length, rows.length + padding.rows];
@@ -65,7 +66,7 @@ export async function verifyTrees(
   const history = trees.map((each) => each.history ?? { tokens: [], promptLength: 0 });
   const allowed = trees.flatMap((each) => each.allowed ?? []);
   using mask = allowed.length > 0 ? device.tensor(...masks(allowed)) : undefined;
-  const result = verifyTree({ hidden, weight, tokens, tree, sampling, history, mask });
+  const result = verifyTree({ hidden, weight, tokens, tree, sampling, history, mask, allowsNoToken });
   const paths = await readPaths(result, tree);
   const { path, drawn, counts } = result;
   const made = [path, drawn, counts, rowOffsets, lengths, parents, padded];

@@ -82,25 +82,26 @@ napi_value kv_append(Call& call) {
 // kvCompact(cache, rowOffsets, lengths, path, counts): moves accepted rows within the cache
 napi_value kv_compact(Call& call) {
   const KvCache& cache = call.kv_cache();
-  const int64_t sequences = cache.sizes().sequences;
   const Tensor& row_offsets = call.int32("rowOffsets");
   const Tensor& lengths = call.int32("lengths");
+  const int64_t sequences = first_sequences(call, lengths, cache);
   const Tensor& path = call.int32("path");
   const Tensor& counts = call.int32("counts");
   call.check_shape(row_offsets, "rowOffsets", {sequences + 1});
-  call.check_shape(lengths, "lengths", {sequences});
   call.check_rank(path, "path", 2);
   const int64_t path_stride = path.shape[1];
   call.check_shape(path, "path", {sequences, path_stride});
   call.check_shape(counts, "counts", {sequences});
+  KvCacheView checked = cache.checked_view(), view = cache.view();
+  checked.sequences = view.sequences = sequences;
   IndexProblem problem;
-  if (find_problem(KvCompactArgs{cache.checked_view(), row_offsets.known_indices(), lengths.known_indices(),
-                                 path.known_indices(), counts.known_indices(), path_stride},
+  if (find_problem(KvCompactArgs{checked, row_offsets.known_indices(), lengths.known_indices(), path.known_indices(),
+                                 counts.known_indices(), path_stride},
                    &problem)) {
     call.fail(ErrorCode::kIndexOutOfRange, "%s", text_of(problem).c_str());
   }
-  call.device().backend().run(KvCompactArgs{cache.view(), row_offsets.as<int32_t>(), lengths.as<int32_t>(),
-                                            path.as<int32_t>(), counts.as<int32_t>(), path_stride});
+  call.device().backend().run(KvCompactArgs{view, row_offsets.as<int32_t>(), lengths.as<int32_t>(), path.as<int32_t>(),
+                                            counts.as<int32_t>(), path_stride});
   return call.nothing();
 }
 

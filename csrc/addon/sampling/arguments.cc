@@ -57,12 +57,18 @@ SequenceSampling sequence_sampling(Call& call, int64_t sequences) {
   const Tensor& numbers = call.int32("sampling");
   const Tensor* const tokens = call.optional_int32("biasTokens");
   const Tensor* const values = call.optional_float32("biasValues");
-  call.check_shape(numbers, "sampling", {sequences, kWords});
+  call.check_rank(numbers, "sampling", 2);
+  // Options may be packed for more sequences than the call has.
+  const int64_t packed = numbers.shape[0];
+  if (packed < sequences || numbers.shape[1] != kWords) {
+    call.fail(ErrorCode::kShapeMismatch, "sampling is %s, but must be [%lld or more, %lld]",
+              numbers.shape.text().c_str(), lld(sequences), lld(kWords));
+  }
   SequenceSampling sampling{numbers.as<SamplingNumbers>(), nullptr, nullptr, 0, needs_argument(call)};
   if (tokens == nullptr || values == nullptr) return sampling;
   call.check_rank(*tokens, "biasTokens", 2);
   sampling.bias_room = tokens->shape[1];
-  call.check_shape(*tokens, "biasTokens", {sequences, sampling.bias_room});
+  call.check_shape(*tokens, "biasTokens", {packed, sampling.bias_room});
   call.check_shape(*values, "biasValues", tokens->shape);
   sampling.bias_tokens = tokens->as<int32_t>();
   sampling.bias_values = values->as<float>();

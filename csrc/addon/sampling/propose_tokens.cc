@@ -7,7 +7,7 @@ namespace foretoken {
 
 namespace {
 
-// proposeTokens(logits, positions, k, sequences, sampling, biasTokens?, biasValues?, needs): [tokens, weights], both
+// proposeTokens(logits, positions, ahead, k, sampling, biasTokens?, biasValues?, needs): [tokens, weights], both
 //               [rows, k]
 napi_value propose_tokens(Call& call) {
   const Tensor& logits = call.float32("logits");
@@ -17,9 +17,10 @@ napi_value propose_tokens(Call& call) {
   args.rows = logits.shape[0];
   args.vocab = logits.shape[1];
   check_vocab(call, logits, "logits", args.vocab);
-  call.check_shape(positions, "positions", {args.rows});
+  call.check_rank(positions, "positions", 1);
+  const int64_t sequences = positions.shape[0];
+  args.ahead = call.integer("ahead", 0, INT32_MAX);
   args.k = call.integer("k", 0, args.vocab);
-  const int64_t sequences = call.integer("sequences", 0, INT32_MAX);
   if (sequences == 0 ? args.rows > 0 : args.rows % sequences != 0) {
     call.fail(ErrorCode::kShapeMismatch, "logits has %lld rows, which %lld sequences cannot share equally",
               lld(args.rows), lld(sequences));

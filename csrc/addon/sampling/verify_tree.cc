@@ -63,7 +63,7 @@ void read_history(Call& call, VerifyTreeArgs* args) {
 }
 
 // verifyTree(hidden, weight, bias?, softcap, tokens, maxDepth?, rowOffsets, lengths, parents,
-//            sampling, biasTokens?, biasValues?, needs, history?, historyLengths?, promptLengths?, mask?):
+//            sampling, biasTokens?, biasValues?, needs, history?, historyLengths?, promptLengths?, mask?, allowsNoToken):
 //   [path, drawn, counts]
 napi_value verify_tree(Call& call) {
   const Tensor& hidden = call.activations("hidden");
@@ -90,6 +90,7 @@ napi_value verify_tree(Call& call) {
     call.check_shape(*mask, "mask", {shape.rows, mask_words(shape.vocab)});
     args.mask = mask->as<uint32_t>();
   }
+  args.allows_no_token = call.boolean("allowsNoToken");
   Tensor path = call.output(DType::kInt32, {args.tree.sequences, args.path_stride});
   Tensor drawn = call.output(DType::kInt32, {args.tree.sequences, args.path_stride});
   Tensor counts = call.output(DType::kInt32, {args.tree.sequences});

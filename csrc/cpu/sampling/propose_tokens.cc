@@ -55,7 +55,7 @@ struct Scoring {
   Scoring(const ProposeTokensArgs& args, int64_t row)
       : options(options_of(args.sampling, row / args.depth)),
         bias(bias_of(args.sampling, row / args.depth)),
-        position(args.positions[row]) {}
+        position(position_of(args, row)) {}
 
   // Computes the scores of tokens first … first + count - 1, given their logits: z / T + noise, or z if T is 0, but
   // -inf instead of NaN. `scores` has room for kBlock.

@@ -171,7 +171,7 @@ void run(const VerifyTreeArgs& padded, const Context& context) {
   } else {
     verify_fused(args, context, scratch);
   }
-  report_roots_without_token(args, context);
+  if (!args.allows_no_token) report_roots_without_token(args, context);
 }
 
 }  // namespace foretoken::cpu::FORETOKEN_ISA

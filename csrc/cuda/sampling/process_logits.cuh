@@ -243,7 +243,7 @@ class Draw {
   unsigned long long weight_ = 0;  // the total of which top-p takes a share
 };
 
-// What some draws need.
+// The needs of some draws.
 struct DrawNeeds {
   bool bias, penalties, filters;
 };

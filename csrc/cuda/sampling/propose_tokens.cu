@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(kThreads)
       const int64_t at = (g * kThreads + threadIdx.x) * kNoiseGroup;
       const bool is_noisy = options.temperature > 0 && first + at < args.vocab;
       const PhiloxWords words =
-          is_noisy ? noise_words(options.seed, args.positions[row], (first + at) / kNoiseGroup) : PhiloxWords{};
+          is_noisy ? noise_words(options.seed, position_of(args, row), (first + at) / kNoiseGroup) : PhiloxWords{};
 #pragma unroll
       for (int i = 0; i < kNoiseGroup; ++i) {
         const int64_t token = first + at + i;

@@ -56,7 +56,9 @@ FORETOKEN_DEVICE void walk(const VerifyTreeArgs& args, int64_t sequence, int32_t
   for (int32_t row = root < end ? root : -1; row >= 0; ++count) {
     const int32_t token = draw_at(row, count);
     if (token == kNoToken) {
-      if (row == root && threadIdx.x == 0) reporter.report_nothing_to_draw(row, args.tree.lengths[sequence] + 1);
+      if (row == root && !args.allows_no_token && threadIdx.x == 0) {
+        reporter.report_nothing_to_draw(row, args.tree.lengths[sequence] + 1);
+      }
       break;
     }
     if (threadIdx.x == 0) {

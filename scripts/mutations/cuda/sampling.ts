@@ -146,16 +146,16 @@ export const sampling: readonly Mutation[] = [
     {
       name: 'cuda-verify-tree-nothing-to-draw',
       breaks: 'a root without a token to draw is not reported',
-      find: 'if (row == root && threadIdx.x == 0) reporter',
-      replace: 'if (row < 0 && threadIdx.x == 0) reporter',
+      find: 'if (row == root && !args.allows_no_token',
+      replace: 'if (row < 0 && !args.allows_no_token',
       caught:
         'on cuda-checked a tree verified with {"temperature":0} names the first root from which nothing can be drawn, and 6 more',
     },
     {
       name: 'cuda-verify-tree-nothing-below-root',
       breaks: 'any node without a token to draw is reported, not only a root',
-      find: 'if (row == root && threadIdx.x == 0) reporter',
-      replace: 'if (threadIdx.x == 0) reporter',
+      find: 'if (row == root && !args.allows_no_token',
+      replace: 'if (!args.allows_no_token',
       caught:
         'on cuda-checked a tree verified with {"temperature":0} ends before a node from which nothing can be drawn, and 6 more',
     },

@@ -130,6 +130,18 @@ describe.each(targets)('on %s', (target) => {
       ]);
     });
 
+    it('commits no token at a root from which nothing can be drawn, if that is allowed', async () => {
+      const bad = tree([nothing, draws(1), draws(1), draws(1)], 40);
+      const paths = await onDevice(target, (device) =>
+        verifyTrees(device, [good, bad, good], options, undefined, undefined, { allowsNoToken: true }),
+      );
+      expect(paths).toEqual([
+        { nodes: [0, 2, 3], tokens: [3, 2, 1] },
+        { nodes: [], tokens: [] },
+        { nodes: [0, 2, 3], tokens: [3, 2, 1] },
+      ]);
+    });
+
     it('names the first root from which nothing can be drawn', async () => {
       const bad = tree([nothing, draws(1), draws(1), draws(1)], 40);
       await expect(verify(bad)).rejects.toEqual(nothingToDraw('verifyTree', 0, 41));

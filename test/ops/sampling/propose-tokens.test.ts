@@ -157,18 +157,32 @@ describe.each(targets)('on %s', (target) => {
     });
   });
 
-  it('every sequence has its own options, and gets what it gets alone', async () => {
+  it('every sequence has its own options and positions, and gets what it gets alone', async () => {
     await onDevice(target, async (device) => {
       const random = new Random(5);
       const depth = 3;
       const rows = ways.flatMap(() => [0, 1, 2].map(() => random.floats(333, 5)));
-      const positions = rows.map((_, r) => 10 + 7 * r);
+      const positions = ways.map((_, s) => 10 + 7 * s);
       const together = await proposed(device, rows, positions, ways, 5);
       for (const [s, options] of ways.entries()) {
         const own = <T>(all: readonly T[]): T[] => all.slice(s * depth, (s + 1) * depth);
-        expect(await proposed(device, own(rows), own(positions), options, 5)).toEqual(own(together));
-        own(together).forEach((each, i) => expectProposal(each, own(rows)[i]!, own(positions)[i]!, options));
+        expect(await proposed(device, own(rows), [positions[s]!], options, 5)).toEqual(own(together));
+        own(together).forEach((each, i) => expectProposal(each, own(rows)[i]!, positions[s]! + i, options));
       }
+    });
+  });
+
+  it('proposes for the positions ahead', async () => {
+    await onDevice(target, async (device) => {
+      const logits = device.tensor(new Random(9).floats(2 * 50, 2), [2, 50]);
+      const sampling = { temperature: 1, seed: 3 };
+      const at = (position: number, ahead?: number): Promise<number[]> =>
+        takeIndices(
+          proposeTokens(logits, { positions: device.tensor(Int32Array.of(position)), ahead, sampling, k: 4 })
+            .tokens,
+        );
+      expect(await at(7, 5)).toEqual(await at(12));
+      expect(await at(7, 5)).not.toEqual(await at(7));
     });
   });
 
@@ -217,9 +231,13 @@ describe('refusals', () => {
       const refused = (fn: () => unknown, ...parts: string[]): void =>
         expect(fn).toThrow(foretokenError('SHAPE_MISMATCH', 'proposeTokens', ...parts));
       refused(() => proposeTokens(device.zeros([3]), { positions, k }), 'logits is [3]');
-      refused(() => proposeTokens(logits, { positions: ints(device, 0), k }), 'positions is [1]', '[3]');
+      refused(() => proposeTokens(logits, { positions: ints(device, 0, 1), k }), '3 rows', '2 sequences');
       const sampling = [{}, { temperature: 1 }];
-      refused(() => proposeTokens(logits, { positions, k, sampling }), '3 rows', '2 sequences');
+      refused(
+        () => proposeTokens(logits, { positions, k, sampling }),
+        'sampling is [2, 10]',
+        '[3 or more, 10]',
+      );
     });
   });
 });

@@ -28,7 +28,7 @@ const NEEDS: readonly SamplingNeeds[] = ['nothing', 'logits', 'history'];
  * replay draws by the new options. Made by {@link packSampling}.
  */
 export class DeviceSampling implements Disposable {
-  /** int32 [sequences, 10]: the options of each sequence but for its bias, packed. */
+  /** int32 [sequences, 10]: the options of each sequence except its bias, packed. */
   readonly numbers: Tensor;
   /** int32 [sequences, room]: the tokens of each sequence's logit bias; null if there is no room for one. */
   readonly biasTokens: Tensor | null;
@@ -62,7 +62,7 @@ export class DeviceSampling implements Disposable {
   }
 
   /**
-   * What draws need because of some sequence: `nothing` but a running argmax, whole rows of `logits`, or also the text before them
+   * The needs of draws because of some sequence: `nothing` except a running argmax, whole rows of `logits`, or also the text before them
    * (`history`). A capture keeps the needs that it was made with: options that need more are off in its replays.
    */
   get needs(): SamplingNeeds {

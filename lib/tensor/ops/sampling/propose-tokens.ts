@@ -7,8 +7,12 @@ import { deviceSampling, SEQUENCE_SAMPLING, type SequenceSampling } from './devi
 
 /** Options of {@link proposeTokens}. */
 export interface ProposeTokensOptions {
-  /** int32 [rows]: position of the proposed tokens, which keys their random numbers. */
+  /** int32 [sequences]: a position in each sequence. */
   positions: Tensor;
+  /**
+   * Row i of a sequence proposes tokens for its position + ahead + i, which keys their random numbers. Default 0.
+   */
+  ahead?: number;
   /**
    * How tokens are drawn: options for all sequences, for each, or for each and packed. Temperature, seed and logitBias apply.
    * Default: the likeliest tokens.
@@ -20,6 +24,7 @@ export interface ProposeTokensOptions {
 
 const PROPOSE_TOKENS_OPTIONS: Schema<ProposeTokensOptions> = {
   positions: required(tensor),
+  ahead: integer(0, LARGEST_INT),
   sampling: SEQUENCE_SAMPLING,
   k: required(integer(0, LARGEST_INT)),
 };
@@ -43,14 +48,23 @@ export interface ProposeTokensResult {
 export function proposeTokens(logits: Tensor, options: ProposeTokensOptions): ProposeTokensResult {
   const where = 'proposeTokens';
   const { device, shape } = check(`${where}: logits`, logits, tensor);
-  const { positions, sampling: given = {}, k } = checkOptions(where, options, PROPOSE_TOKENS_OPTIONS);
+  const {
+    positions,
+    ahead = 0,
+    sampling: given = {},
+    k,
+  } = checkOptions(where, options, PROPOSE_TOKENS_OPTIONS);
   return scope(() => {
-    const sampling = deviceSampling(where, given, { device, vocabSize: shape.at(-1) ?? 0, sequences: 1 });
+    const sampling = deviceSampling(where, given, {
+      device,
+      vocabSize: shape.at(-1) ?? 0,
+      sequences: positions.shape[0] ?? 0,
+    });
     const [tokens, weights] = native.proposeTokens(
       handleOf(logits),
-      handleOf(positions),
+      positions.handle,
+      ahead,
       k,
-      sampling.sequences,
       ...sampling.handles,
     );
     return { tokens: new Tensor(device, tokens), weights: new Tensor(device, weights) };

@@ -1,4 +1,13 @@
-import { arrayOf, checkOptions, either, integer, object, required, type Schema } from '../../../check';
+import {
+  arrayOf,
+  boolean,
+  checkOptions,
+  either,
+  integer,
+  object,
+  required,
+  type Schema,
+} from '../../../check';
 import { native } from '../../../native/load';
 import { LARGEST_INT, tensor, tensors } from '../../checks';
 import type { Device } from '../../device';
@@ -89,6 +98,11 @@ export interface VerifyTreeInputs {
    * Default: every token.
    */
   mask?: Tensor;
+  /**
+   * Whether a sequence whose root has nothing to draw commits no token, with 0 in `counts`, so that the others go on. Default: the
+   * next readback rejects with DIVERGED.
+   */
+  allowsNoToken?: boolean;
   /** Largest depth that the results have room for. Default: the depth of the tree, or of any tree if only the device knows it. */
   maxDepth?: number;
 }
@@ -105,6 +119,7 @@ const VERIFY_TREE_INPUTS: Schema<VerifyTreeInputs> = {
   sampling: SEQUENCE_SAMPLING,
   history: either<[readonly SamplingHistory[], DeviceHistory]>(arrayOf(HISTORY), DEVICE_HISTORY),
   mask: tensor,
+  allowsNoToken: boolean,
   maxDepth: integer(0, LARGEST_INT - 1),
 };
 
@@ -148,6 +163,7 @@ export function verifyTree(inputs: VerifyTreeInputs): VerifyTreeResult {
       past?.lengths.handle,
       past?.promptLengths.handle,
       mask?.handle,
+      checked.allowsNoToken ?? false,
     );
     return {
       path: new Tensor(device, path),
