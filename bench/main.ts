@@ -11,6 +11,7 @@ import { linear } from './linear';
 import { linearCrossEntropy } from './linear-cross-entropy';
 import { lossAgainstPeers } from './loss-against-peers';
 import { machine } from './machine';
+import { manyTexts } from './many-texts';
 import { proposeTokens } from './propose-tokens';
 import { trainAgainstPeers } from './train-against-peers';
 import { trainStep } from './train-step';
@@ -28,6 +29,7 @@ const BENCHES: readonly Bench[] = [
   verifyTree,
   proposeTokens,
   decodingByHeads,
+  manyTexts,
   decodeAgainstPeers,
 ];
 

@@ -96,6 +96,7 @@ async function main(): Promise<void> {
   const report = {
     identical: greedy.identical && sampled.identical,
     speedup: greedy.speedup,
+    sampledSpeedup: sampled.speedup,
     tokensPerStep: greedy.tokensPerStep,
     bitsPerByte: evaluation!.bitsPerByte,
     headAccuracy: evaluation!.heads.map(({ top1 }) => top1),

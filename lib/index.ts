@@ -157,7 +157,8 @@ export { Trainer } from './train/trainer';
 export type { EvaluationProgress, RunOptions, RunResult, StepResult } from './train/run';
 export type { LossTerms, Recipe, RunSettings, TrainerOptions } from './train/options';
 
-export { generate, type Generation } from './decode/generate';
+export { generate, type Generation, type Prompt } from './decode/generate';
+export type { GeneratedText, GenerateRequest } from './decode/generate-many';
 export type { GeneratedPiece } from './decode/output-limiter';
 export type { FinishReason, GenerateStats } from './decode/generate-stats';
 export { LanguageModel, type LoadOptions } from './decode/language-model';

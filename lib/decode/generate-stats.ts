@@ -1,6 +1,6 @@
 import { PHASES, type PhaseSeconds } from './step-clock';
-import type { StepReport } from './step-report';
-import type { TreePlan } from './tree-plan';
+import type { DraftTree } from './draft-tree';
+import type { GeneratedPiece } from './output-limiter';
 
 /** Why a text ended: at `maxTokens` or the model's last position, at the end-of-text token, or at a stop string. */
 export type FinishReason = 'length' | 'eos' | 'stop';
@@ -35,11 +35,21 @@ export interface GenerateStats {
   finishReason: FinishReason | null;
 }
 
+/** A step as statistics count it. */
+export interface CountedStep {
+  readonly tree: DraftTree;
+  /** Accepted nodes, root first. */
+  readonly path: readonly number[];
+  readonly phases: PhaseSeconds;
+  /** Wall-clock time. */
+  readonly seconds: number;
+  /** The part of the step that belongs to the text. */
+  readonly piece: GeneratedPiece;
+}
+
 /** Collects the statistics of a generation. */
 export class StatsRecorder {
-  #promptTokens = 0;
   #tokens = 0;
-  #committed = 0;
   #steps = 0;
   #drafted = 0;
   #accepted = 0;
@@ -50,37 +60,36 @@ export class StatsRecorder {
   #decodeSeconds = 0;
   finishReason: FinishReason | null = null;
 
-  prefilled(tokens: number, seconds: number): void {
-    this.#promptTokens = tokens;
-    this.#prefillSeconds = seconds;
+  constructor(private readonly promptTokens: number) {}
+
+  /** Counts a step that drew nothing for this text: it read a piece of the prompt, or other texts came first. */
+  waited(before: 'prefill' | 'decode', seconds: number): void {
+    if (before === 'prefill') this.#prefillSeconds += seconds;
+    else this.#decodeSeconds += seconds;
   }
 
-  /** @param seconds wall-clock time of the step */
-  stepped(plan: TreePlan, { tokens, path, seconds: phases }: StepReport, seconds: number): void {
+  /** Counts a step that drew tokens, without those after the end of the text. */
+  stepped({ tree, path, phases, seconds, piece }: CountedStep): void {
     this.#steps++;
-    this.#committed += tokens.length;
-    this.#drafted += plan.parents.length - 1;
-    this.#accepted += path.length - 1;
+    this.#tokens += piece.tokens.length;
+    this.#drafted += tree.parents.length - 1;
+    // One token of a step is always drawn, also if the text ends before the drafts that the step accepted.
+    this.#accepted += Math.min(path.length, piece.tokens.length) - 1;
     this.#decodeSeconds += seconds;
-    for (let depth = 1; depth <= plan.maxDepth; depth++) {
+    for (let depth = 1; depth <= tree.maxDepth; depth++) {
       this.#reached[depth - 1] = (this.#reached[depth - 1] ?? 0) + 1;
       this.#acceptedAt[depth - 1] = (this.#acceptedAt[depth - 1] ?? 0) + (path.length > depth ? 1 : 0);
     }
     for (const phase of PHASES) this.#phases[phase] += phases[phase];
   }
 
-  /** Counts the tokens that the caller receives, without tokens after the end of the text. */
-  emitted(tokens: number): void {
-    this.#tokens += tokens;
-  }
-
   get stats(): GenerateStats {
     const cumulative = this.#acceptedAt.map((accepted, i) => accepted / this.#reached[i]!);
     return {
-      promptTokens: this.#promptTokens,
+      promptTokens: this.promptTokens,
       tokens: this.#tokens,
       steps: this.#steps,
-      tokensPerStep: this.#steps > 0 ? this.#committed / this.#steps : 0,
+      tokensPerStep: this.#steps > 0 ? this.#tokens / this.#steps : 0,
       drafted: this.#drafted,
       accepted: this.#accepted,
       cumulativeAcceptance: cumulative,

@@ -2,26 +2,29 @@ import { check, either, instance, integer, string } from '../check';
 import { ForetokenError } from '../errors';
 import { MtpModel } from '../model/model';
 import { TOKENIZER, type Tokenizer } from '../model/tokenizer';
-import { Decoder } from './decoder';
+import { fillSampling, TOKEN_IDS } from '../tensor/ops/sampling/sampling';
 import { StatsRecorder, type GenerateStats } from './generate-stats';
-import type { DecoderCache } from './decoder-cache';
-import { checkGenerateOptions, MAX_DRAFT_NODES, type GenerateOptions } from './options';
-import { makePlanner, ROOT_ONLY } from './make-planner';
-import type { Planner } from './planner';
-import { OutputLimiter, type GeneratedPiece } from './output-limiter';
-import { fillSampling, TOKEN_IDS, type SamplingOptions } from '../tensor/ops/sampling/sampling';
-import { PHASES } from './step-clock';
-import type { TreePlan } from './tree-plan';
+import { checkGenerateOptions, type GenerateOptions } from './options';
+import type { GeneratedPiece } from './output-limiter';
+import { Scheduler } from './scheduler';
+import { strategyOf } from './strategy';
+import { Text, usesHeads, type TextRequest } from './text';
 
-/** The pieces of a text as they are generated; `stats` is complete when the iteration has ended. */
+/** A text to continue, or its token ids. */
+export type Prompt = string | ArrayLike<number>;
+
+/**
+ * The pieces of a text as they are generated; `stats` is complete when the iteration has ended. Every iteration generates the
+ * text again, with statistics of its own.
+ */
 export interface Generation extends AsyncIterable<GeneratedPiece> {
-  /** Statistics so far. */
+  /** Statistics of the latest iteration so far. */
   readonly stats: GenerateStats;
 }
 
 /**
  * Continues a prompt. The output depends only on the prompt, the sampling options and the seed, never on `speculation`, the
- * load of the machine or the number of threads.
+ * load of the machine, the number of threads or other texts.
  * @param prompt text or token ids; an empty prompt stands for the token that begins a text, if the model has one
  * @throws ForetokenError INVALID_ARGUMENT naming the option; the signal's reason when aborted; DIVERGED, after the text so far,
  * if the logits of a token are not numbers
@@ -39,149 +42,113 @@ export interface Generation extends AsyncIterable<GeneratedPiece> {
 export function generate(
   model: MtpModel,
   tokenizer: Tokenizer,
-  prompt: string | ArrayLike<number>,
+  prompt: Prompt,
   options: GenerateOptions = {},
 ): Generation {
-  return generateWith(null, model, tokenizer, prompt, options);
+  const request = prepare('generate', model, tokenizer, prompt, options);
+  const draftDepth = usesHeads(request) ? model.numHeads - 1 : 0;
+  return generationOf(request, () => {
+    const scheduler = new Scheduler(model, { slots: 1, draftDepth });
+    return { scheduler, end: () => scheduler.dispose() };
+  });
 }
 
-/** Like {@link generate}, with a decoder that is kept from one text to the next. */
-export function generateWith(
-  decoders: DecoderCache | null,
-  model: MtpModel,
-  tokenizer: Tokenizer,
-  prompt: string | ArrayLike<number>,
-  options: GenerateOptions,
-): Generation {
-  const recorder = new StatsRecorder();
-  const run = prepare(model, tokenizer, prompt, options);
+/** Where the text of an iteration is generated, and what frees it when the iteration ends. */
+interface Place {
+  readonly scheduler: Scheduler;
+  readonly end: () => void;
+}
+
+/** Takes texts out of their engines whose iterators were dropped before they ended. */
+const abandoned = new FinalizationRegistry<() => void>((leave) => leave());
+
+/** Makes the generation of a request. */
+export function generationOf(request: TextRequest, place: () => Place): Generation {
+  let recorder = new StatsRecorder(request.prompt.length);
   return {
     get stats() {
       return recorder.stats;
     },
-    [Symbol.asyncIterator]: () => iterate(run, recorder, decoders),
+    [Symbol.asyncIterator]() {
+      recorder = new StatsRecorder(request.prompt.length);
+      const text = new Text(request, recorder);
+      const { scheduler, end } = place();
+      const leave = (): void => {
+        scheduler.leave(text);
+        end();
+      };
+      const pieces = iterate(text, scheduler, leave);
+      abandoned.register(pieces, leave);
+      return pieces;
+    },
   };
 }
 
-interface Run {
-  model: MtpModel;
-  tokenizer: Tokenizer;
-  prompt: ArrayLike<number>;
-  maxTokens: number;
-  sampling: Required<SamplingOptions>;
-  options: Pick<GenerateOptions, 'stop' | 'ignoreEos' | 'signal'>;
-  planner: Planner;
+async function* iterate(
+  text: Text,
+  scheduler: Scheduler,
+  leave: () => void,
+): AsyncGenerator<GeneratedPiece, void, undefined> {
+  try {
+    text.request.options.signal?.throwIfAborted();
+    while (!text.isDone) yield await scheduler.next(text);
+  } finally {
+    leave();
+  }
 }
 
 const PROMPT = either<[string, ArrayLike<number>]>(string, TOKEN_IDS);
 
-/** Checks all arguments, so that a mistake fails at the call and not in the middle of a text. */
-function prepare(
+/**
+ * Checks all arguments, so that a mistake fails at the call and not in the middle of a text.
+ * @param where the function's name for messages
+ */
+export function prepare(
+  where: string,
   model: MtpModel,
   tokenizer: Tokenizer,
-  prompt: string | ArrayLike<number>,
+  prompt: Prompt,
   options: GenerateOptions,
-): Run {
-  check('generate: model', model, instance(MtpModel));
-  check('generate: tokenizer', tokenizer, TOKENIZER);
-  const checked = checkGenerateOptions(options, model);
-  const sampling = fillSampling('generate', checked, model.config.vocabSize);
-  const given = check('generate: prompt', prompt, PROMPT);
+): TextRequest {
+  check(`${where}: model`, model, instance(MtpModel));
+  check(`${where}: tokenizer`, tokenizer, TOKENIZER);
+  const checked = checkGenerateOptions(where, options, model);
+  const sampling = fillSampling(where, checked, model.config.vocabSize);
+  const given = check(`${where}: prompt`, prompt, PROMPT);
   const encoded = typeof given === 'string' ? tokenizer.encode(given) : given;
   const fail = (message: string): never => {
-    throw new ForetokenError('INVALID_ARGUMENT', `generate: ${message}`);
+    throw new ForetokenError('INVALID_ARGUMENT', `${where}: ${message}`);
   };
   const { vocabSize, maxPositionEmbeddings } = model.config;
-  const ids = encoded.length > 0 ? encoded : beginning(model, tokenizer);
+  const ids = encoded.length > 0 ? encoded : beginning(where, model, tokenizer);
   if (ids.length >= maxPositionEmbeddings) {
     fail(`prompt has ${ids.length} tokens, but the model has ${maxPositionEmbeddings} positions`);
   }
   const id = integer(0, vocabSize - 1);
   for (let i = 0; i < ids.length; i++) {
-    if (!id.fits(ids[i])) check(`generate: prompt[${i}]`, ids[i], id);
+    if (!id.fits(ids[i])) check(`${where}: prompt[${i}]`, ids[i], id);
   }
-  const { maxTokens = 256, speculation = model.numHeads > 1 ? { tree: 'adaptive' } : 'none' } = checked;
+  const { maxTokens = 256, speculation = { tree: 'adaptive' } } = checked;
   return {
     model,
     tokenizer,
-    prompt: ids,
+    // A copy, in case the caller changes the array before the iteration begins.
+    prompt: Int32Array.from(ids),
     maxTokens: Math.min(maxTokens, maxPositionEmbeddings - ids.length),
     sampling,
     options: checked,
-    planner: makePlanner(speculation, model),
+    strategy: strategyOf(speculation, model.numHeads),
   };
 }
 
 /** Returns the token that begins a text, for an empty prompt. */
-function beginning({ config }: MtpModel, { bosId, eosId }: Tokenizer): number[] {
+function beginning(where: string, { config }: MtpModel, { bosId, eosId }: Tokenizer): number[] {
   const bos = bosId ?? config.bosTokenId;
   if (bos !== null) return [bos];
   const eos = eosId ?? config.eosTokenId;
   const advice = eos === null ? '' : `, or [${eos}], the token that ends one`;
   throw new ForetokenError(
     'INVALID_ARGUMENT',
-    `generate: prompt is empty, and the model names no token that begins a text (bos_token); give a prompt${advice}`,
+    `${where}: prompt is empty, and the model names no token that begins a text (bos_token); give a prompt${advice}`,
   );
-}
-
-async function* iterate(
-  run: Run,
-  recorder: StatsRecorder,
-  decoders: DecoderCache | null,
-): AsyncGenerator<GeneratedPiece, void, undefined> {
-  const { model, prompt, maxTokens, sampling, options, planner } = run;
-  options.signal?.throwIfAborted();
-  const wanted = {
-    sampling,
-    maxDepth: planner.maxDepth,
-    capacity: prompt.length + maxTokens + MAX_DRAFT_NODES + 1,
-  };
-  const decoder = decoders?.take(model, wanted) ?? new Decoder(model, wanted);
-  let isDone = false;
-  try {
-    yield* decode(run, recorder, decoder);
-    isDone = true;
-  } finally {
-    if (isDone && decoders) decoders.give(decoder);
-    else decoder.dispose();
-  }
-}
-
-async function* decode(
-  run: Run,
-  recorder: StatsRecorder,
-  decoder: Decoder,
-): AsyncGenerator<GeneratedPiece, void, undefined> {
-  const { model, prompt, options, planner } = run;
-  const output = new OutputLimiter(run);
-  recorder.finishReason = output.finishReason;
-  const start = performance.now();
-  await decoder.prefill(prompt);
-  let now = performance.now();
-  recorder.prefilled(prompt.length, (now - start) / 1000);
-  while (!output.finishReason) {
-    options.signal?.throwIfAborted();
-    const plan = planThatFits(planner, model, decoder.length);
-    const result = await decoder.step(plan);
-    const seconds = (performance.now() - now) / 1000;
-    recorder.stepped(plan, result, seconds);
-    const deviceSeconds = PHASES.reduce((sum, phase) => sum + result.seconds[phase], 0);
-    const { path, isFirst } = result;
-    planner.observe({ plan, path, seconds, deviceSeconds, isFirst });
-    const piece = output.take(result.tokens);
-    recorder.emitted(piece.tokens.length);
-    recorder.finishReason = output.finishReason;
-    yield piece;
-    now = performance.now();
-  }
-}
-
-/**
- * Returns the planner's tree, or the root alone if the tree would reach beyond the last position of the model. After a prompt
- * of one token it is the root alone, too: the heads have no state to draft from yet.
- */
-function planThatFits(planner: Planner, model: MtpModel, length: number): TreePlan {
-  const plan = planner.next();
-  const fits = length > 1 && length + plan.maxDepth <= model.config.maxPositionEmbeddings;
-  return fits ? plan : ROOT_ONLY;
 }

@@ -3,11 +3,12 @@ import type { MtpModel, TrunkStates } from '../model/model';
 import { KvCache } from '../nn/kv-cache';
 import type { Rows } from '../nn/rows';
 import { rows as rowsOf } from '../tensor/ops/layers/reshape';
+import type { SequenceSampling } from '../tensor/ops/sampling/device-sampling';
 import { chainTokens } from '../tensor/ops/sampling/accepted-rows';
 import { keep, scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { OpenPositions, type Accepted } from './open-positions';
-import { ChainedProposer, JointProposer, type Proposals, type Proposer } from './proposer';
+import { ChainedProposer, makeProposer, type Proposals } from './proposer';
 import { takeRows } from './take-rows';
 
 /** Sizes of a {@link HeadDrafter}. */
@@ -26,6 +27,8 @@ export interface DraftRequest {
   readonly width: number;
   /** Most accepted rows of all slots. */
   readonly rows: number;
+  /** How the tokens will be drawn: heads choose with the noise of the draws. Default: the likeliest token. */
+  readonly sampling?: SequenceSampling;
 }
 
 /**
@@ -65,28 +68,23 @@ export class HeadDrafter implements Disposable {
    * Reads what a step accepted and proposes tokens. The proposals of a slot that accepted nothing are meaningless.
    * @param states of the rows of the step
    */
-  draft(states: TrunkStates, accepted: Accepted, { depth, width, rows }: DraftRequest): Proposals {
-    return scope(() => {
-      const proposer = reads(this.model.heads, 'tokens')
-        ? new ChainedProposer(this.model, width)
-        : new JointProposer(this.model, width);
-      this.#run(states, accepted, rows, { proposer, depth });
-      return proposer.finish();
-    });
+  draft(states: TrunkStates, accepted: Accepted, request: DraftRequest): Proposals {
+    return scope(() => this.#run(states, accepted, request.rows, request)!);
   }
 
   /** Reads what a step accepted, if the next step is not to draft. */
   read(states: TrunkStates, accepted: Accepted, rows: number): void {
-    if (this.#cache) scope(() => this.#run(states, accepted, rows, { proposer: null, depth: 0 }));
+    if (this.#cache) scope(() => this.#run(states, accepted, rows, null));
   }
 
-  /** Runs the heads; the first `depth` of them propose. Heads with a cache read every position, whether they propose or not. */
+  /** Runs the heads; those that are asked propose. Heads with a cache read every position, whether they propose or not. */
   #run(
     states: TrunkStates,
     accepted: Accepted,
     capacity: number,
-    { proposer, depth }: { proposer: Proposer | null; depth: number },
-  ): void {
+    request: DraftRequest | null,
+  ): Proposals | null {
+    const depth = request?.depth ?? 0;
     const { heads, device } = this.model;
     const cache = this.#cache;
     const listed = this.#open.read(states, accepted, capacity);
@@ -103,6 +101,7 @@ export class HeadDrafter implements Disposable {
     const tokensOf = (head: number, drafts: Tensor): Tensor =>
       pick(chainTokens({ following, drafts, head, rowOffsets: tree.rowOffsets, rows: positions.size }));
     const noDrafts = rowsOf(this.#noDrafts, 0, last.size);
+    const proposer = request && makeProposer(this.model, takeRows(last, positions), request);
     const root = reads(heads, 'root') ? tokensOf(2, noDrafts) : null;
     let previous = read.hidden;
     const deepest = 1 + (cache ? this.depth : depth);
@@ -114,6 +113,7 @@ export class HeadDrafter implements Disposable {
       if (k <= depth + 1) proposer?.add(cache ? takeRows(last, out.hidden) : out.hidden);
       if (reads(heads, 'previous') && k < deepest) previous = stateOf(k, out);
     }
+    return proposer?.finish() ?? null;
   }
 
   /**

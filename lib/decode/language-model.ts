@@ -1,4 +1,4 @@
-import { check, checkOptions, either, instance, isFit, path, type Schema } from '../check';
+import { check, checker, checkOptions, either, instance, isFit, path, type Schema } from '../check';
 import { findModel, loadModel } from '../model/checkpoint';
 import { MtpModel } from '../model/model';
 import { TOKENIZER, type Tokenizer } from '../model/tokenizer';
@@ -6,9 +6,14 @@ import type { WeightDType } from '../tensor/types';
 import { device, weightDType } from '../tensor/checks';
 import { openDevice, type Device } from '../tensor/device';
 import { deviceName, type DeviceName } from '../tensor/device-options';
-import { generateWith, type Generation } from './generate';
-import { DecoderCache } from './decoder-cache';
+import { generationOf, prepare, type Generation, type Prompt } from './generate';
+import { generateAll, type GeneratedText, type GenerateRequest } from './generate-many';
 import type { GenerateOptions } from './options';
+import { Scheduler } from './scheduler';
+import { usesHeads } from './text';
+
+/** Most texts in one forward pass; others wait for a free place. */
+const SLOTS = 64;
 
 /** Device and type for {@link LanguageModel.load}. */
 export interface LoadOptions {
@@ -28,6 +33,14 @@ const LOAD_OPTIONS: Schema<LoadOptions> = {
   dtype: weightDType,
 };
 
+const ITERABLE = checker<Iterable<unknown>>(
+  'an array of requests, or another iterable or async iterable',
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    (Symbol.iterator in value || Symbol.asyncIterator in value),
+);
+
 /**
  * A model with its tokenizer: text in, text out.
  * @example
@@ -42,7 +55,9 @@ const LOAD_OPTIONS: Schema<LoadOptions> = {
  */
 export class LanguageModel implements Disposable {
   #ownDevice: Device | null = null;
-  readonly #decoders = new DecoderCache();
+  /** Texts that heads draft for share one engine, all others another one, which keeps nothing for heads. */
+  readonly #drafting: Scheduler;
+  readonly #plain: Scheduler;
 
   constructor(
     /** The model, disposed together with this object. */
@@ -52,6 +67,8 @@ export class LanguageModel implements Disposable {
   ) {
     check('LanguageModel: model', model, instance(MtpModel));
     check('LanguageModel: tokenizer', tokenizer, TOKENIZER);
+    this.#drafting = new Scheduler(model, { slots: SLOTS, draftDepth: model.numHeads - 1 });
+    this.#plain = new Scheduler(model, { slots: SLOTS, draftDepth: 0 });
   }
 
   /**
@@ -86,16 +103,46 @@ export class LanguageModel implements Disposable {
   }
 
   /**
-   * Continues a prompt, piece by piece; see {@link generate}. Memory and captured steps of the last text are kept for the next
-   * text with the same options.
+   * Continues a prompt, piece by piece; see {@link generate}. Texts that are iterated at the same time share forward passes, up to
+   * 64 of them; each has the tokens that it would have alone. Memory and captured steps are kept for later texts.
    */
-  generate(prompt: string | ArrayLike<number>, options: GenerateOptions = {}): Generation {
-    return generateWith(this.#decoders, this.model, this.tokenizer, prompt, options);
+  generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
+    const request = prepare('generate', this.model, this.tokenizer, prompt, options);
+    const scheduler = usesHeads(request) ? this.#drafting : this.#plain;
+    return generationOf(request, () => ({ scheduler, end: () => undefined }));
+  }
+
+  /**
+   * Continues many prompts side by side and yields each text when it has ended. A request that fails gives a text with an `error`;
+   * the others go on. No more than 64 requests are taken from `requests` before their texts are consumed.
+   * @param options for requests without options of their own
+   * @throws what iterating `requests` throws
+   * @example
+   * ```ts
+   * import { LanguageModel } from 'foretoken';
+   *
+   * using model = await LanguageModel.load('models/first', { device: 'cpu' });
+   * const prompts = ['Once upon a time', 'The king', { prompt: 'A dog', temperature: 0.7, seed: 1 }];
+   * for await (const { index, text } of model.generateMany(prompts, { maxTokens: 100 })) console.log(index, text);
+   * ```
+   */
+  generateMany(
+    requests: Iterable<GenerateRequest> | AsyncIterable<GenerateRequest>,
+    options: GenerateOptions = {},
+  ): AsyncIterable<GeneratedText> {
+    check('generateMany: requests', requests, ITERABLE);
+    const start = (request: GenerateRequest): Generation => {
+      if (typeof request === 'string' || 'length' in request) return this.generate(request, options);
+      const { prompt, ...own } = request;
+      return this.generate(prompt, { ...options, ...own });
+    };
+    return generateAll(requests, start, SLOTS);
   }
 
   /** Frees the model, and the device if `load` opened it. */
   dispose(): void {
-    this.#decoders.dispose();
+    this.#drafting.dispose();
+    this.#plain.dispose();
     this.model.dispose();
     this.#ownDevice?.dispose();
   }

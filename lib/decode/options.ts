@@ -1,6 +1,7 @@
 import {
   arrayOf,
   boolean,
+  callback,
   check,
   checkOptions,
   either,
@@ -12,9 +13,11 @@ import {
   variants,
   type Checker,
 } from '../check';
+import { ForetokenError } from '../errors';
 import type { MtpModel } from '../model/model';
 import { SAMPLING_OPTIONS, type SamplingOptions } from '../tensor/ops/sampling/sampling';
 import { countNodes } from './tree';
+import type { DraftFunction } from './user-drafts';
 
 /** Most draft nodes of a tree, the root not counted. */
 export const MAX_DRAFT_NODES = 63;
@@ -35,13 +38,13 @@ export type Speculation =
       widths: readonly number[];
     }
   | {
-      /** The paths accepted most often so far. */
+      /** The drafts that are likeliest to be accepted: of the heads, of lookup in the text itself, and of `draft`. */
       tree: 'best';
       /** Draft nodes, 0 … 63. Default 8. */
       nodes?: number;
     }
   | {
-      /** As many nodes of `best` as give the most tokens per second on this machine, possibly none. */
+      /** As many nodes of `best` as give the most tokens per second on this machine at every step, possibly none. */
       tree: 'adaptive';
       /** Most draft nodes, 0 … 63. Default 16. */
       maxNodes?: number;
@@ -56,8 +59,13 @@ export interface GenerateOptions extends SamplingOptions {
   ignoreEos?: boolean;
   /** Aborts the iteration, which rejects with the signal's reason. Checked after every step. */
   signal?: AbortSignal;
-  /** Default: adaptive for models with several heads, else none. */
+  /** Default: adaptive. */
   speculation?: Speculation;
+  /**
+   * Drafts tokens for the trees `best` and `adaptive`, beside heads and lookup. Called before every step. Wrong drafts cost time and
+   * never change the output; an error that the function throws ends the text.
+   */
+  draft?: DraftFunction;
 }
 
 /** Returns the checker of draft trees for a model. */
@@ -80,21 +88,29 @@ function speculationOf(heads: number, vocabSize: number): Checker<Speculation> {
  * @throws ForetokenError INVALID_ARGUMENT naming the option, what was given and what is allowed
  */
 export function checkGenerateOptions(
+  where: string,
   options: GenerateOptions,
   { numHeads, config }: MtpModel,
 ): GenerateOptions {
-  const checked = checkOptions<GenerateOptions>('generate', options, {
+  const checked = checkOptions<GenerateOptions>(where, options, {
     ...SAMPLING_OPTIONS,
     maxTokens: either<[number, number]>(integer(0), oneOf(Infinity)),
     stop: either<[string, readonly string[]]>(string, arrayOf(string)),
     ignoreEos: boolean,
     signal,
     speculation: speculationOf(numHeads, config.vocabSize),
+    draft: callback,
   });
-  const { speculation } = checked;
+  const { speculation, draft } = checked;
+  if (draft && (speculation === 'none' || speculation?.tree === 'chain' || speculation?.tree === 'full')) {
+    throw new ForetokenError(
+      'INVALID_ARGUMENT',
+      `${where}: draft needs trees of kind best or adaptive, but speculation is ${speculation === 'none' ? speculation : speculation.tree}`,
+    );
+  }
   if (typeof speculation === 'object' && speculation.tree === 'full') {
     check(
-      'generate: nodes of speculation.widths',
+      `${where}: nodes of speculation.widths`,
       countNodes(speculation.widths),
       integer(0, MAX_DRAFT_NODES),
     );

@@ -38,6 +38,11 @@ export class OutputLimiter {
     if (maxTokens === 0) this.finishReason = 'length';
   }
 
+  /** Most tokens that the text may still get. */
+  get tokensLeft(): number {
+    return this.#left;
+  }
+
   /** Adds the tokens of one step, up to the end of the text. */
   take(committed: Int32Array): GeneratedPiece {
     const tokens: number[] = [];

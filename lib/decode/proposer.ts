@@ -1,8 +1,10 @@
+import { reads } from '../heads/inputs';
 import type { MtpModel } from '../model/model';
 import { concat } from '../tensor/ops/layers/elementwise';
 import { reshape } from '../tensor/ops/layers/reshape';
 import { linear } from '../tensor/ops/linear/linear';
-import { topK } from '../tensor/ops/sampling/sampling';
+import type { SequenceSampling } from '../tensor/ops/sampling/device-sampling';
+import { proposeTokens } from '../tensor/ops/sampling/propose-tokens';
 import type { Tensor } from '../tensor/tensor';
 
 /** Tokens that heads propose for the positions after the roots of the next step. */
@@ -21,6 +23,24 @@ export interface Proposer {
   finish(): Proposals;
 }
 
+/** How heads propose. */
+export interface ProposerOptions {
+  /** Tokens of each head. */
+  readonly width: number;
+  /** How the tokens will be drawn. Default: the likeliest token. */
+  readonly sampling?: SequenceSampling;
+}
+
+/**
+ * Makes the proposer that suits the heads of a model.
+ * @param positions int32 [slots]: position of the last row of each slot, which is right before the root
+ */
+export function makeProposer(model: MtpModel, positions: Tensor, options: ProposerOptions): Proposer {
+  return reads(model.heads, 'tokens')
+    ? new ChainedProposer(model, positions, options)
+    : new JointProposer(model, positions, options);
+}
+
 /** Proposes for all heads with one product at the end: the heads do not read each other's drafts. */
 export class JointProposer implements Proposer {
   /** [slots, heads · hiddenSize] */
@@ -28,7 +48,8 @@ export class JointProposer implements Proposer {
 
   constructor(
     private readonly model: MtpModel,
-    private readonly width: number,
+    private readonly positions: Tensor,
+    private readonly options: ProposerOptions,
   ) {}
 
   add(hidden: Tensor): void {
@@ -36,7 +57,7 @@ export class JointProposer implements Proposer {
   }
 
   finish(): Proposals {
-    return propose(this.model, this.#hidden!, this.width);
+    return propose(this.model, this.#hidden!, this.positions, { ...this.options, head: 2 });
   }
 }
 
@@ -44,10 +65,13 @@ export class JointProposer implements Proposer {
 export class ChainedProposer implements Proposer {
   /** Of the heads so far; null before the first. */
   #proposals: Proposals | null = null;
+  /** The head that proposes next. */
+  #head = 2;
 
   constructor(
     private readonly model: MtpModel,
-    private readonly width: number,
+    private readonly positions: Tensor,
+    private readonly options: ProposerOptions,
   ) {}
 
   /** int32 [slots, heads, width]: drafts of the heads so far; null before the first. */
@@ -56,7 +80,8 @@ export class ChainedProposer implements Proposer {
   }
 
   add(hidden: Tensor): void {
-    const { tokens, weights } = propose(this.model, hidden, this.width);
+    const options = { ...this.options, head: this.#head++ };
+    const { tokens, weights } = propose(this.model, hidden, this.positions, options);
     const before = this.#proposals;
     this.#proposals = before
       ? { tokens: joined(before.tokens, tokens), weights: joined(before.weights, weights) }
@@ -68,20 +93,24 @@ export class ChainedProposer implements Proposer {
   }
 }
 
-/** Proposes tokens for states [slots, heads · hiddenSize]. */
-function propose(model: MtpModel, hidden: Tensor, width: number): Proposals {
+/**
+ * Proposes tokens for states [slots, heads · hiddenSize].
+ * @param options.head the first of the heads; head k proposes for k positions after the last row
+ */
+function propose(
+  model: MtpModel,
+  hidden: Tensor,
+  positions: Tensor,
+  { width, sampling, head }: ProposerOptions & { head: number },
+): Proposals {
   const [slots, columns] = hidden.shape as [number, number];
   const { hiddenSize } = model.config;
   const heads = columns / hiddenSize;
   const states = reshape(hidden, [slots * heads, hiddenSize]);
   const logits = linear(states, model.unembeddingFor(states), null, 'float32');
+  const { tokens, weights } = proposeTokens(logits, { positions, ahead: head, sampling, k: width });
   const shape = [slots, heads, width];
-  // Halves from rank to rank.
-  const weights = Float32Array.from({ length: slots * heads * width }, (_, i) => 0.5 ** (1 + (i % width)));
-  return {
-    tokens: reshape(topK(logits, width).indices, shape),
-    weights: model.device.tensor(weights, shape),
-  };
+  return { tokens: reshape(tokens, shape), weights: reshape(weights, shape) };
 }
 
 /** Joins [slots, a, width] and [slots, b, width] to [slots, a + b, width]. */

@@ -10,14 +10,6 @@ const PRIOR_DECAY = 0.3;
 /** Weight of the prior, in observations. */
 const PRIOR_WEIGHT = 4;
 
-/**
- * Whether to plan again after `steps` steps. A single step changes the statistics too little to pay for a new plan, and later
- * steps change them less.
- */
-export function isTimeToReplan(steps: number): boolean {
-  return steps % (steps < 256 ? 32 : 128) === 0;
-}
-
 /** Ranks beyond this are never drafted. */
 export const MAX_RANK = 7;
 

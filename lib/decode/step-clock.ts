@@ -2,8 +2,8 @@ import type { Tensor } from '../tensor/tensor';
 import { timestamp } from '../tensor/timestamp';
 
 /** The phases of a decoding step, in order. */
-export const PHASES = ['draft', 'forward', 'verify', 'commit'] as const;
-/** A phase of a decoding step: drafting a tree, its forward pass, its verification, committing the accepted nodes. */
+export const PHASES = ['forward', 'verify', 'commit', 'draft'] as const;
+/** A phase of a decoding step: the forward pass of the trees, their verification, committing the accepted nodes, drafting. */
 export type Phase = (typeof PHASES)[number];
 /** Seconds of device time. */
 export type PhaseSeconds = Record<Phase, number>;

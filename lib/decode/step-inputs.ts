@@ -1,113 +1,59 @@
 import type { Device } from '../tensor/device';
 import type { TreeRows } from '../tensor/ops/attention/kv-cache';
-import type { DeviceHistory } from '../tensor/ops/sampling/verify-tree';
 import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
-import type { TreePlan } from './tree-plan';
+import { layOut, type Part, type StepBatch } from './step-batch';
 
-/** Numbers that the host uploads before a step. */
-interface StepState {
-  /** The last committed token: the root of the tree. */
-  root: number;
-  /** Committed positions in the cache, without the root's. */
-  length: number;
-  /** Node of the previous step at which the root was drawn. */
-  drawnAt: number;
-  /** Tokens of prompt and output, the root included. */
-  historyLength: number;
-  promptLength: number;
-}
-
-/** Inputs of a decoding step that change with every step, in one small upload. */
+/** The inputs of a step, in host memory and on the device, all int32: one upload copies them. */
 export class StepInputs implements Disposable {
-  readonly root: Tensor;
-  readonly length: Tensor;
-  readonly drawnAt: Tensor;
-  /** Position of that node: the last committed one. */
-  readonly position: Tensor;
-  /** Prompt and output, for penalties; null without penalties. */
-  readonly history: DeviceHistory | null = null;
-  readonly #state: Tensor;
-  readonly #tensors: Tensor[];
+  readonly host: StepBatch;
+  /** [rows] */
+  readonly tokens: Tensor;
+  /** [rows] */
+  readonly positions: Tensor;
+  /** Which rows belong to which slot, and their parents. */
+  readonly tree: TreeRows;
+  /** [slots] */
+  readonly textLengths: Tensor;
+  /** [slots] */
+  readonly promptLengths: Tensor;
+  readonly #host: Int32Array;
+  readonly #device: Tensor;
+  readonly #views: Tensor[] = [];
 
-  /** @param capacity tokens of the history at most; null for no history */
-  constructor(device: Device, capacity: number | null) {
-    const make = (tensor: Tensor): Tensor => {
-      this.#tensors.push(keep(tensor));
-      return tensor;
+  constructor(device: Device, slots: number, rows: number) {
+    this.#host = new Int32Array(3 * rows + 4 * slots + 1);
+    this.#device = keep(device.tensor(this.#host));
+    let offset = 0;
+    const next = (count: number): { host: Int32Array; device: Tensor } => {
+      const view = keep(this.#device.view(offset, [count]));
+      this.#views.push(view);
+      const host = this.#host.subarray(offset, (offset += count));
+      return { host, device: view };
     };
-    this.#tensors = [];
-    this.#state = make(device.tensor(new Int32Array(6)));
-    const field = (index: number): Tensor => make(this.#state.view(index, [1]));
-    [this.root, this.length, this.drawnAt, this.position] = [field(0), field(1), field(2), field(3)];
-    if (capacity !== null) {
-      const tokens = make(device.tensor(new Int32Array(capacity), [1, capacity]));
-      this.history = { tokens, lengths: field(4), promptLengths: field(5) };
-    }
+    const [tokens, positions, parents] = [next(rows), next(rows), next(rows)];
+    const [rowOffsets, lengths, texts, prompts] = [next(slots + 1), next(slots), next(slots), next(slots)];
+    this.host = {
+      ...{ tokens: tokens.host, positions: positions.host, parents: parents.host },
+      ...{ rowOffsets: rowOffsets.host, lengths: lengths.host },
+      ...{ textLengths: texts.host, promptLengths: prompts.host },
+    };
+    this.tokens = tokens.device;
+    this.positions = positions.device;
+    this.tree = { parents: parents.device, rowOffsets: rowOffsets.device, lengths: lengths.device };
+    this.textLengths = texts.device;
+    this.promptLengths = prompts.device;
   }
 
-  write({ root, length, drawnAt, historyLength, promptLength }: StepState): void {
-    this.#state.write(Int32Array.of(root, length, drawnAt, length - 1, historyLength, promptLength));
-  }
-
-  /** Appends tokens to a history of `start` tokens. */
-  extendHistory(start: number, tokens: Int32Array): void {
-    if (!this.history || tokens.length === 0) return;
-    using target = this.history.tokens.view(start, [tokens.length]);
-    target.write(tokens);
-  }
-
-  dispose(): void {
-    for (const tensor of this.#tensors) tensor.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-}
-
-/** Tokens to draft at each depth, rounded up to a power of two so that more plans have the same form. */
-export function draftWidth({ width }: TreePlan): number {
-  return 2 ** Math.ceil(Math.log2(width));
-}
-
-/** A tree plan on the device. A plan of the same form can replace it. */
-export class PlanInputs implements Disposable {
-  readonly depths: Tensor;
-  readonly ranks: Tensor;
-  readonly rowOffsets: Tensor;
-  readonly #parents: Tensor;
-  #plan: TreePlan;
-
-  constructor(device: Device, plan: TreePlan) {
-    this.#plan = plan;
-    this.depths = keep(device.tensor(plan.depths));
-    this.ranks = keep(device.tensor(plan.ranks));
-    this.#parents = keep(device.tensor(plan.parents));
-    this.rowOffsets = keep(device.tensor(Int32Array.of(0, plan.parents.length)));
-  }
-
-  /** Returns the form of a plan: plans of equal form can replace each other. */
-  static form(plan: TreePlan): string {
-    return `${plan.parents.length}/${plan.maxDepth}/${draftWidth(plan)}`;
-  }
-
-  /** Returns the tree with its root after `length` committed positions. */
-  treeAt(length: Tensor): TreeRows {
-    return { rowOffsets: this.rowOffsets, lengths: length, parents: this.#parents };
-  }
-
-  /** Uploads a plan of the same form. */
-  set plan(plan: TreePlan) {
-    if (plan === this.#plan) return;
-    this.#plan = plan;
-    this.depths.write(plan.depths);
-    this.ranks.write(plan.ranks);
-    this.#parents.write(plan.parents);
+  /** Lays out and uploads the rows of some parts, as {@link layOut} does it. */
+  write(parts: readonly Part[], lengths: Int32Array): void {
+    layOut(parts, lengths, this.host);
+    this.#device.write(this.#host);
   }
 
   dispose(): void {
-    for (const tensor of [this.depths, this.ranks, this.rowOffsets, this.#parents]) tensor.dispose();
+    for (const view of this.#views) view.dispose();
+    this.#device.dispose();
   }
 
   [Symbol.dispose](): void {

@@ -2,34 +2,48 @@ import type { Device } from '../tensor/device';
 import type { VerifyTreeResult } from '../tensor/ops/sampling/verify-tree';
 import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
+import type { HeadDrafts } from './draft-tree';
+import type { Proposals } from './proposer';
+import type { StepBatch } from './step-batch';
 import { MARKS, StepClock, type PhaseSeconds } from './step-clock';
+import type { StepForm } from './step-form';
 
 /** Results of a step that the host needs. */
 export interface StepReport {
-  /** Accepted nodes of the tree, root first. */
-  path: number[];
-  /** The token drawn at each of them. */
-  tokens: Int32Array;
-  seconds: PhaseSeconds;
-  /** Whether this run had to capture the step and ran on memory that no processor cache held: its time says little. */
-  isFirst: boolean;
+  readonly seconds: PhaseSeconds;
+  /** Returns the accepted rows of a slot, counted from its first; empty if no token could be drawn at its root. */
+  path(slot: number): number[];
+  /** Returns the token drawn at each of them. */
+  tokens(slot: number): Int32Array;
+  /** Returns what heads proposed for the positions after the last of them; null if they proposed nothing. */
+  drafts(slot: number): HeadDrafts | null;
 }
 
-/** Layout of a report in int32: timestamps, number of accepted nodes, accepted nodes, drawn tokens. */
-const COUNT = MARKS;
-const PATH = COUNT + 1;
-
-/** The tensor that a step writes its report to, so that the host needs one readback. */
+/**
+ * The tensor that a step writes its report to, so that the host needs one readback. In int32: timestamps, the number of
+ * accepted rows of each slot, the rows, the drawn tokens, the proposed tokens, and the bits of their weights.
+ */
 export class ReportBuffer implements Disposable {
   readonly #tensor: Tensor;
-  /** Where the drawn tokens begin. */
-  readonly #drawn: number;
+  readonly #weights: Tensor | null;
+  readonly #at: Record<'counts' | 'path' | 'drawn' | 'drafts' | 'weights', number>;
 
-  /** @param maxDepth depth of the deepest tree: a path has at most one node more */
-  constructor(device: Device, maxDepth: number) {
-    const longest = maxDepth + 1;
-    this.#drawn = PATH + longest;
-    this.#tensor = keep(device.empty([this.#drawn + longest], 'int32'));
+  constructor(
+    device: Device,
+    private readonly form: Pick<StepForm, 'slots' | 'pathLength' | 'proposal'>,
+  ) {
+    const { slots } = form;
+    const paths = slots * form.pathLength;
+    const { depth, width } = form.proposal ?? { depth: 0, width: 0 };
+    const drafted = slots * depth * width;
+    const counts = MARKS;
+    const path = counts + slots;
+    const drawn = path + paths;
+    const drafts = drawn + paths;
+    const weights = drafts + drafted;
+    this.#at = { counts, path, drawn, drafts, weights };
+    this.#tensor = keep(device.empty([weights + drafted], 'int32'));
+    this.#weights = drafted > 0 ? keep(this.#tensor.view(weights, [drafted], 'float32')) : null;
   }
 
   /** Returns a clock that writes its timestamps into the report. */
@@ -37,25 +51,50 @@ export class ReportBuffer implements Disposable {
     return new StepClock(this.#tensor);
   }
 
-  /** Enqueues copies of the results of verification into the report. */
-  write({ counts, path, drawn }: Pick<VerifyTreeResult, 'counts' | 'path' | 'drawn'>): void {
-    this.#tensor.view(COUNT, counts.shape).copyFrom(counts);
-    this.#tensor.view(PATH, path.shape).copyFrom(path);
-    this.#tensor.view(this.#drawn, drawn.shape).copyFrom(drawn);
+  /** Enqueues copies of the results of a step into the report. */
+  write({ counts, path, drawn }: VerifyTreeResult, proposals: Proposals | null): void {
+    this.#tensor.view(this.#at.counts, counts.shape).copyFrom(counts);
+    this.#tensor.view(this.#at.path, path.shape).copyFrom(path);
+    this.#tensor.view(this.#at.drawn, drawn.shape).copyFrom(drawn);
+    this.writeProposals(proposals);
   }
 
-  /** Waits for the step and reads its report. */
-  async read(): Promise<Omit<StepReport, 'isFirst'>> {
-    const report = (await this.#tensor.data()) as Int32Array;
-    const count = report[COUNT]!;
+  /** Enqueues copies of what heads proposed. */
+  writeProposals(proposals: Proposals | null): void {
+    if (!proposals) return;
+    this.#tensor.view(this.#at.drafts, proposals.tokens.shape).copyFrom(proposals.tokens);
+    this.#weights!.copyFrom(proposals.weights);
+  }
+
+  /** Waits for the step with these rows and reads its report. */
+  async read({ rowOffsets }: StepBatch): Promise<StepReport> {
+    const all = (await this.#tensor.data()) as Int32Array;
+    const { form } = this;
+    const { slots } = form;
+    const at = this.#at;
+    const countOf = (slot: number): number => all[at.counts + slot]!;
+    const rowsOf = (offset: number, slot: number): Int32Array => {
+      const start = offset + slot * form.pathLength;
+      return all.subarray(start, start + countOf(slot));
+    };
+    const { depth, width } = form.proposal ?? { depth: 0, width: 0 };
+    const size = depth * width;
+    const weights = new Float32Array(all.buffer, all.byteOffset + 4 * at.weights, slots * size);
     return {
-      path: Array.from(report.subarray(PATH, PATH + count)),
-      tokens: report.slice(this.#drawn, this.#drawn + count),
-      seconds: StepClock.seconds(report.subarray(0, MARKS)),
+      seconds: StepClock.seconds(all.subarray(0, MARKS)),
+      path: (slot) => Array.from(rowsOf(at.path, slot), (row) => row - rowOffsets[slot]!),
+      tokens: (slot) => rowsOf(at.drawn, slot),
+      drafts: (slot) =>
+        form.proposal && {
+          ...{ depth, width },
+          tokens: all.subarray(at.drafts + slot * size, at.drafts + (slot + 1) * size),
+          weights: weights.subarray(slot * size, (slot + 1) * size),
+        },
     };
   }
 
   dispose(): void {
+    this.#weights?.dispose();
     this.#tensor.dispose();
   }
 

@@ -71,17 +71,6 @@ export function best(nodes: number, statistics: RankPathStatistics): TreePlan {
   }
 }
 
-/** The root and the first `nodes` draft nodes of a tree: of a {@link best} tree, the best tree of that size. */
-export function beginning({ parents, depths, ranks }: TreePlan, nodes: number): TreePlan {
-  return plan(
-    Array.from(parents.subarray(0, nodes + 1), (parent, node) => ({
-      parent,
-      depth: depths[node]!,
-      rank: ranks[node]!,
-    })),
-  );
-}
-
 interface RankedNode extends Node {
   acceptance: number;
 }

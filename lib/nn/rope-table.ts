@@ -42,8 +42,10 @@ export class RopeTable implements Disposable {
     const have = this.#tensor?.shape[0] ?? 0;
     if (count <= have) return;
     const size = Math.min(this.maxPositions, Math.max(count, 2 * have, 512));
+    const larger = keep(ropeTable(this.device, size, this.headDim, this.theta));
+    // The old table stays if there is no memory for the new one.
     this.#tensor?.dispose();
-    this.#tensor = keep(ropeTable(this.device, size, this.headDim, this.theta));
+    this.#tensor = larger;
   }
 
   /** Frees the table; the next use makes it again. */

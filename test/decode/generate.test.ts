@@ -134,6 +134,40 @@ describe('generate', () => {
     expect(cumulativeAcceptance).toHaveLength(3);
   });
 
+  it('counts only what belongs to the text, if it ends within accepted drafts', async () => {
+    for (const maxTokens of [1, 2, 6]) {
+      const generation = run('abc', { ...always(65), maxTokens, speculation: { tree: 'chain' } });
+      await collect(generation);
+      const { tokens, accepted, steps, tokensPerStep } = generation.stats;
+      expect(tokens).toBe(maxTokens);
+      expect(tokensPerStep * steps).toBeCloseTo(tokens);
+      expect(accepted).toBe(tokens - steps);
+    }
+  });
+
+  it('generates the same text with statistics of its own at every iteration', async () => {
+    const generation = run('abc', { maxTokens: 5, ignoreEos: true, seed: 1, temperature: 1 });
+    const first = await collect(generation);
+    const { tokens, promptTokens } = generation.stats;
+    expect(await collect(generation)).toEqual(first);
+    expect(generation.stats).toMatchObject({ tokens, promptTokens, finishReason: 'length' });
+  });
+
+  it('rejects within one piece of the prompt when it is aborted', async () => {
+    const controller = new AbortController();
+    const reads = jest.spyOn(MtpModel.prototype, 'trunk');
+    try {
+      const long = 'x'.repeat(126);
+      const pieces = run(long, { maxTokens: 1, signal: controller.signal })[Symbol.asyncIterator]();
+      const first = pieces.next();
+      controller.abort(new Error('no more'));
+      await expect(first).rejects.toThrow('no more');
+      expect(reads).toHaveBeenCalledTimes(1);
+    } finally {
+      reads.mockRestore();
+    }
+  });
+
   it.each([
     [{ temperature: -1 }, 'temperature'],
     [{ topP: 2 }, 'generate: topP must be a number from 0 to 1, but is 2'],

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { MAX_RANK, RankPathStatistics } from '../../lib/decode/rank-path-statistics';
 import {
-  beginning,
   best,
   buildTree,
   chain,
@@ -130,16 +129,6 @@ describe('best trees', () => {
         expect(larger.ranks.subarray(0, plan.ranks.length)).toEqual(plan.ranks);
       }),
     );
-  });
-
-  it('are beginnings of larger ones, the root alone included', () => {
-    fc.assert(
-      fc.property(statistics, fc.nat(40), fc.nat(40), (counted, a, b) => {
-        const [small, large] = [Math.min(a, b), Math.max(a, b)];
-        expect(beginning(best(large, counted), small)).toEqual(best(small, counted));
-      }),
-    );
-    expect(beginning(best(8, new RankPathStatistics(3)), 0)).toEqual(chain(0));
   });
 
   it('expect at least as many tokens as any tree of their size', () => {

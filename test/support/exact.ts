@@ -78,7 +78,7 @@ export async function tokensOf(
   return tokens;
 }
 
-function modelCases({ heads }: Scale, kinds: readonly string[]): fc.Arbitrary<ModelCase> {
+export function modelCases({ heads }: Scale, kinds: readonly string[]): fc.Arbitrary<ModelCase> {
   return fc.record({
     kind: fc.constantFrom(...kinds),
     numHeads: fc.integer({ min: 2, max: heads }),
@@ -102,7 +102,7 @@ function thatFit(widths: readonly number[]): number[] {
 }
 
 /** Trees for a model with `heads` heads. */
-function speculations(heads: number, width: number): fc.Arbitrary<Speculation> {
+export function speculations(heads: number, width: number): fc.Arbitrary<Speculation> {
   const widths = fc.array(fc.integer({ min: 1, max: width }), {
     minLength: 1,
     maxLength: Math.min(3, heads - 1),
@@ -116,7 +116,7 @@ function speculations(heads: number, width: number): fc.Arbitrary<Speculation> {
   );
 }
 
-const samplings: fc.Arbitrary<GenerateOptions> = fc.oneof(
+export const samplings: fc.Arbitrary<GenerateOptions> = fc.oneof(
   fc.constant({ temperature: 0 }),
   fc.record(
     {

@@ -1,0 +1,77 @@
+import { noGrad } from '../tensor/autograd';
+import { capture, type Capture } from '../tensor/capture';
+import { forward, propose, verify, type StepContext } from './step';
+import type { Part } from './step-batch';
+import type { StepClock } from './step-clock';
+import type { StepForm } from './step-form';
+import { StepInputs } from './step-inputs';
+import { ReportBuffer, type StepReport } from './step-report';
+
+/**
+ * A step of one form: draft trees of all slots go through the model, tokens are drawn, accepted rows are committed, and heads
+ * propose tokens for the next step. Its operations are the same every time, so they are captured once, and each step is one call.
+ */
+export class CapturedStep implements Disposable {
+  readonly #inputs: StepInputs;
+  readonly #report: ReportBuffer;
+  readonly #clock: StepClock;
+  #capture: Capture<Record<string, never>> | null = null;
+
+  constructor(
+    private readonly context: StepContext,
+    private readonly form: StepForm,
+  ) {
+    const { device } = context.model;
+    this.#inputs = new StepInputs(device, form.slots, form.rows);
+    this.#report = new ReportBuffer(device, form);
+    this.#clock = this.#report.clock();
+  }
+
+  /** The captured operations, whose memory other steps may share. */
+  get captured(): Capture<Record<string, never>> | null {
+    return this.#capture;
+  }
+
+  /**
+   * Runs the step.
+   * @param parts the trees, in ascending order of their slots
+   * @param neighbour another step that never runs at the same time
+   */
+  async run(parts: readonly Part[], neighbour: CapturedStep | undefined): Promise<StepReport> {
+    this.#inputs.write(parts, this.context.cache.lengths);
+    this.#capture ??= capture(this.context.model.device, () => this.#enqueue(), {
+      sharesMemoryWith: neighbour?.captured ?? undefined,
+    });
+    this.#capture.replay();
+    return await this.#report.read(this.#inputs.host);
+  }
+
+  #enqueue(): Record<string, never> {
+    const clock = this.#clock;
+    const { context, form } = this;
+    const inputs = this.#inputs;
+    noGrad(() => {
+      clock.mark();
+      const states = forward(context, inputs);
+      clock.mark();
+      const verified = verify(context, inputs, states, form);
+      clock.mark();
+      context.cache.compact(inputs.tree, verified.path, verified.counts);
+      clock.mark();
+      const proposals = propose(context, inputs.tree, states, verified, form);
+      clock.mark();
+      this.#report.write(verified, proposals);
+    });
+    return {};
+  }
+
+  dispose(): void {
+    this.#capture?.dispose();
+    this.#report.dispose();
+    this.#inputs.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

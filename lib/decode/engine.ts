@@ -1,0 +1,278 @@
+import { ForetokenError } from '../errors';
+import type { MtpModel } from '../model/model';
+import { KvCache } from '../nn/kv-cache';
+
+import type { Tensor } from '../tensor/tensor';
+import { CapturedSteps } from './captured-steps';
+import { DeviceHistory } from './device-history';
+import { SlotSampling } from './slot-sampling';
+import type { DraftTree } from './draft-tree';
+import { MAX_DRAFT_NODES } from './options';
+import { HeadDrafter } from './head-drafter';
+import { runMixedStep } from './mixed-step';
+import { isRead, type Sequence } from './sequence';
+import type { StepContext } from './step';
+import { countRows, type Part } from './step-batch';
+import { MARKS, StepClock, type PhaseSeconds } from './step-clock';
+import { powerOfTwo, sizeClass, type Proposal } from './step-form';
+import type { StepReport } from './step-report';
+
+/** Most rows of a forward pass. Up to this number, products give every row the same bits whatever the other rows are. */
+const ROWS = 256;
+/** Most prompt tokens among them: reading a prompt delays texts beside it by little. */
+const PROMPT_ROWS = 64;
+
+/** The task of a step for one sequence. */
+export interface StepWork {
+  readonly sequence: Sequence;
+  /** The tree to verify, whose root is the last token; while the prompt is not read, the step reads on in it instead. */
+  readonly tree: DraftTree;
+  /** How many tokens the heads shall propose for the step after this one; null for none. */
+  readonly proposal: Proposal | null;
+}
+
+/** The outcome of a step for one sequence. */
+export type Outcome =
+  | {
+      readonly kind: 'drawn';
+      /** Accepted nodes of the tree, root first. */
+      readonly path: readonly number[];
+      /** The token drawn at each of them. */
+      readonly tokens: Int32Array;
+    }
+  /** Read a piece of the prompt, or waited because others came first. */
+  | { readonly kind: 'none' }
+  /** Failed for this sequence alone, which keeps its state. */
+  | { readonly kind: 'failed'; readonly error: unknown };
+
+/** The outcome of a step for all of its sequences. */
+export interface StepResult {
+  /** In the order of the work. */
+  readonly outcomes: readonly Outcome[];
+  readonly seconds: PhaseSeconds;
+  /** Whether this was the first step of its form, or read prompts as well: its time says little about later ones. */
+  readonly isUnusual: boolean;
+}
+
+/** Sizes of an {@link Engine}. */
+export interface EngineOptions {
+  /** Most texts at once. */
+  readonly slots: number;
+  /** How many heads draft; 0 for none. */
+  readonly draftDepth: number;
+}
+
+/**
+ * Steps many texts at once: each contributes a draft tree or a piece of its prompt to one forward pass. The tokens of a text are
+ * those that it gets alone, whatever runs beside it.
+ */
+export class Engine implements Disposable {
+  readonly #context: StepContext;
+  readonly #steps: CapturedSteps;
+  readonly #sequences: (Sequence | null)[];
+  /** Version of the weights that captured steps read. */
+  readonly #version: number;
+  /** Tensors that captured steps read and that become others when they grow. */
+  #captured: readonly (Tensor | null)[] = [];
+
+  constructor(
+    readonly model: MtpModel,
+    readonly options: EngineOptions,
+  ) {
+    const { device, dtype, config } = model;
+    const { slots, draftDepth } = options;
+    const { numHiddenLayers: layers, numKeyValueHeads: kvHeads, headDim, maxPositionEmbeddings } = config;
+    // A captured step keeps reading the tensors it was captured with, so weights are packed before the first.
+    model.parameters.packWeights();
+    this.#version = model.parameters.version;
+    const sizes = {
+      layers,
+      kvHeads,
+      headDim,
+      capacity: maxPositionEmbeddings + MAX_DRAFT_NODES,
+      sequences: slots,
+    };
+    this.#context = {
+      model,
+      cache: new KvCache(device, { ...sizes, dtype }),
+      sampling: new SlotSampling(device, slots),
+      history: new DeviceHistory(device, slots),
+      drafter: draftDepth > 0 ? new HeadDrafter(model, { slots, depth: draftDepth }) : null,
+    };
+    this.#steps = new CapturedSteps(this.#context);
+    this.#sequences = new Array<Sequence | null>(slots).fill(null);
+  }
+
+  /** Whether the weights are still those of the captured steps; if not, new texts need another engine. */
+  get isCurrent(): boolean {
+    return this.#version === this.model.parameters.version;
+  }
+
+  /** Number of texts in the engine. */
+  get size(): number {
+    return this.#sequences.filter((sequence) => sequence !== null).length;
+  }
+
+  /** Gives a new sequence a slot, which must be free. */
+  admit(sequence: Sequence): void {
+    const slot = this.#sequences.indexOf(null);
+    if (slot < 0) throw new ForetokenError('INTERNAL', 'Engine: admit needs a free slot');
+    this.#sequences[slot] = sequence;
+    sequence.slot = slot;
+    this.#context.sampling.write(slot, sequence.sampling);
+  }
+
+  /** Takes a sequence out, between two steps, and frees its memory. */
+  release(sequence: Sequence): void {
+    const { slot } = sequence;
+    if (this.#sequences[slot] !== sequence) return;
+    this.#sequences[slot] = null;
+    sequence.slot = -1;
+    for (const part of [this.#context.cache, this.#context.history, this.#context.drafter])
+      part?.release(slot);
+  }
+
+  /** Runs one forward pass for these sequences. One step must end before the next begins. */
+  async step(works: readonly StepWork[]): Promise<StepResult> {
+    const outcomes = new Map<Sequence, Outcome>();
+    const parts = divide(works).filter((part) => {
+      try {
+        this.#reserve(part);
+        return true;
+      } catch (error) {
+        outcomes.set(part.sequence, { kind: 'failed', error });
+        return false;
+      }
+    });
+    const ran =
+      parts.length > 0 ? await this.#run(parts, largestProposal(works, this.model.config.vocabSize)) : null;
+    const accepted = new Int32Array(this.options.slots);
+    for (const part of parts) {
+      const outcome = outcomeOf(part, ran!.report);
+      outcomes.set(part.sequence, outcome);
+      accepted[part.sequence.slot] = extend(part, outcome, ran!.report);
+    }
+    this.#context.cache.advance(accepted);
+    return {
+      outcomes: works.map(({ sequence }) => outcomes.get(sequence) ?? { kind: 'none' }),
+      seconds: ran?.report.seconds ?? StepClock.seconds(new Int32Array(MARKS)),
+      isUnusual: ran?.isUnusual ?? true,
+    };
+  }
+
+  /** Makes sure that there is memory for the rows of a part. */
+  #reserve({ sequence: { slot, length }, tokens }: Part): void {
+    const { cache, drafter, model } = this.#context;
+    const positions = Math.min(length + tokens.length, model.config.maxPositionEmbeddings);
+    cache.reserve(slot, length + tokens.length);
+    drafter?.reserve(slot, positions);
+    model.table.reserve(positions);
+  }
+
+  async #run(
+    parts: readonly Part[],
+    wanted: Proposal | null,
+  ): Promise<{ report: StepReport; isUnusual: boolean }> {
+    const trees = parts.filter(({ isPiece }) => !isPiece);
+    const { needs } = this.#context.sampling.packed;
+    if (needs === 'history') this.#uploadTexts(trees);
+    this.#refresh();
+    const form = {
+      slots: powerOfTwo(1 + Math.max(...parts.map(({ sequence }) => sequence.slot))),
+      rows: sizeClass(countRows(parts)),
+      pathLength: powerOfTwo(1 + Math.max(0, ...trees.map(({ maxDepth }) => maxDepth))),
+      proposal: wanted,
+      needs,
+    };
+    if (trees.length < parts.length) {
+      return { report: await runMixedStep(this.#context, parts, form), isUnusual: true };
+    }
+    const { step, isNew } = this.#steps.of(form);
+    return { report: await step.run(parts, this.#steps.neighbourOf(step)), isUnusual: isNew };
+  }
+
+  /** Uploads the tokens that are new since draws last looked at the text. */
+  #uploadTexts(parts: readonly Part[]): void {
+    const { history } = this.#context;
+    history.reserve(Math.max(...parts.map(({ sequence }) => sequence.tokens.length)));
+    for (const { sequence } of parts) history.write(sequence.slot, sequence.tokens);
+  }
+
+  /** Drops captured steps if a tensor that they read has become another. */
+  #refresh(): void {
+    const { model, history, sampling } = this.#context;
+    const current = [model.table.tensor, history.tokens, sampling.packed.numbers];
+    if (current.some((tensor, i) => tensor !== this.#captured[i])) this.#steps.clear();
+    this.#captured = current;
+  }
+
+  dispose(): void {
+    this.#steps.dispose();
+    const { cache, sampling, history, drafter } = this.#context;
+    for (const part of [cache, sampling, history, drafter]) part?.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** Returns the rows of a step in the order of their slots. If not all fit, those that come first in the work take part. */
+function divide(works: readonly StepWork[]): Part[] {
+  let left = ROWS;
+  let leftOfPrompts = PROMPT_ROWS;
+  const parts: Part[] = [];
+  for (const { sequence, tree } of works) {
+    if (isRead(sequence)) {
+      if (tree.tokens.length > left) continue;
+      parts.push({ sequence, ...tree, isPiece: false });
+    } else {
+      const { tokens, length } = sequence;
+      const count = Math.min(left, leftOfPrompts, tokens.length - 1 - length);
+      if (count === 0) continue;
+      leftOfPrompts -= count;
+      parts.push({ sequence, ...chainOf(tokens.slice(length, length + count)), isPiece: true });
+    }
+    left -= parts.at(-1)!.tokens.length;
+  }
+  return parts.sort((a, b) => a.sequence.slot - b.sequence.slot);
+}
+
+function chainOf(tokens: readonly number[]): DraftTree {
+  const depths = Int32Array.from(tokens, (_, i) => i);
+  const parents = depths.map((depth) => depth - 1);
+  return { tokens: Int32Array.from(tokens), depths, parents, maxDepth: tokens.length - 1 };
+}
+
+function largestProposal(works: readonly StepWork[], vocabSize: number): Proposal | null {
+  let [depth, width] = [0, 0];
+  for (const { proposal } of works) {
+    depth = Math.max(depth, proposal?.depth ?? 0);
+    width = Math.max(width, proposal?.width ?? 0);
+  }
+  return depth > 0 ? { depth, width: Math.min(powerOfTwo(width), vocabSize) } : null;
+}
+
+function outcomeOf({ isPiece, sequence: { slot, tokens } }: Part, report: StepReport): Outcome {
+  if (isPiece) return { kind: 'none' };
+  const path = report.path(slot);
+  if (path.length > 0) return { kind: 'drawn', path, tokens: report.tokens(slot) };
+  return { kind: 'failed', error: nothingToDraw(tokens.length) };
+}
+
+/** Extends a sequence by the outcome of a step; returns how many positions of the cache are now committed. */
+function extend({ sequence, tokens, isPiece }: Part, outcome: Outcome, report: StepReport): number {
+  const accepted = isPiece ? tokens.length : outcome.kind === 'drawn' ? outcome.path.length : 0;
+  sequence.length += accepted;
+  if (outcome.kind === 'drawn') for (const token of outcome.tokens) sequence.tokens.push(token);
+  sequence.drafts = isRead(sequence) ? report.drafts(sequence.slot) : null;
+  return accepted;
+}
+
+function nothingToDraw(position: number): ForetokenError {
+  return new ForetokenError(
+    'DIVERGED',
+    `no token can be drawn for position ${position}: the logits are not numbers (all are NaN or -Infinity); the weights are ` +
+      'damaged, training diverged, or logitBias rules out every token',
+  );
+}

@@ -1,0 +1,92 @@
+import type { TrunkStates } from '../model/model';
+import { noGrad } from '../tensor/autograd';
+import { scope } from '../tensor/scope';
+import type { Tensor } from '../tensor/tensor';
+import { forward, propose, verify, type StepContext } from './step';
+import { countRows, rowsOfSlot, type Part, type StepBatch } from './step-batch';
+import type { StepForm } from './step-form';
+import { StepInputs } from './step-inputs';
+import { ReportBuffer, type StepReport } from './step-report';
+import { takeRows } from './take-rows';
+
+/**
+ * Runs a step in which some sequences read a piece of their prompt, while others may verify trees. Its operations are enqueued one
+ * by one, because such steps have too many sizes to capture.
+ */
+export async function runMixedStep(
+  context: StepContext,
+  parts: readonly Part[],
+  form: StepForm,
+): Promise<StepReport> {
+  const { model } = context;
+  const { device } = model;
+  const pieces = parts.filter(({ isPiece }) => isPiece);
+  const trees = parts.filter(({ isPiece }) => !isPiece);
+  using inputs = new StepInputs(device, form.slots, countRows(parts));
+  using treeInputs = new StepInputs(device, form.slots, countRows(trees));
+  using treeReport = new ReportBuffer(device, form);
+  using pieceReport = new ReportBuffer(device, form);
+  const clock = treeReport.clock();
+  const enqueue = (): void => {
+    const { lengths } = context.cache;
+    inputs.write(parts, lengths);
+    // Heads read the pieces before the trees.
+    const read = Int32Array.from(lengths);
+    for (const { sequence, tokens } of pieces) read[sequence.slot]! += tokens.length;
+    treeInputs.write(trees, read);
+    clock.mark();
+    const states = forward(context, inputs);
+    clock.mark();
+    const index = trees.flatMap(({ sequence }) => rowsOfSlot(inputs.host, sequence.slot));
+    const treeStates = takeStates(states, device.tensor(Int32Array.from(index)));
+    const verified = trees.length > 0 ? verify(context, treeInputs, treeStates, form) : null;
+    clock.mark();
+    if (verified) context.cache.compact(treeInputs.tree, verified.path, verified.counts);
+    clock.mark();
+    if (pieces.length > 0) {
+      const accepted = acceptAll(context, pieces, inputs.host);
+      const ofPieces = { ...form, rows: countRows(pieces), pathLength: accepted.path.shape[1]! };
+      pieceReport.writeProposals(propose(context, inputs.tree, states, accepted, ofPieces));
+    }
+    if (verified) {
+      const ofTrees = { ...form, rows: index.length };
+      treeReport.write(verified, propose(context, treeInputs.tree, treeStates, verified, ofTrees));
+    }
+    clock.mark();
+  };
+  noGrad(() => scope(enqueue));
+  const ofTrees = await treeReport.read(treeInputs.host);
+  const ofPieces = await pieceReport.read(inputs.host);
+  const pieceSlots = new Set(pieces.map(({ sequence }) => sequence.slot));
+  return { ...ofTrees, drafts: (slot) => (pieceSlots.has(slot) ? ofPieces : ofTrees).drafts(slot) };
+}
+
+/** Takes the states of some rows. */
+function takeStates(states: TrunkStates, index: Tensor): TrunkStates {
+  const taken = Object.entries(states).map(([name, state]) => [name, takeRows(index, state)] as const);
+  return Object.fromEntries(taken) as TrunkStates;
+}
+
+/** Accepts all rows of pieces of prompts: each is followed by the next token of its prompt. */
+function acceptAll(
+  { model: { device } }: StepContext,
+  pieces: readonly Part[],
+  batch: StepBatch,
+): Record<'path' | 'counts' | 'drawn', Tensor> {
+  const slots = batch.lengths.length;
+  const longest = Math.max(...pieces.map(({ tokens }) => tokens.length));
+  const path = new Int32Array(slots * longest).fill(-1);
+  const drawn = new Int32Array(slots * longest).fill(-1);
+  const counts = new Int32Array(slots);
+  for (const { sequence, tokens } of pieces) {
+    const { slot, length } = sequence;
+    counts[slot] = tokens.length;
+    path.set(rowsOfSlot(batch, slot), slot * longest);
+    drawn.set(sequence.tokens.slice(length + 1, length + 1 + tokens.length), slot * longest);
+  }
+  return {
+    path: device.tensor(path, [slots, longest]),
+    drawn: device.tensor(drawn, [slots, longest]),
+    counts: device.tensor(counts),
+  };
+}

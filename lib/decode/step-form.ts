@@ -1,0 +1,37 @@
+import type { DeviceSampling } from '../tensor/ops/sampling/device-sampling';
+
+/** How many tokens heads propose after a step: `width` for each of `depth` positions. */
+export interface Proposal {
+  readonly depth: number;
+  readonly width: number;
+}
+
+/** The size class of a step: steps of one form have the same operations, so one capture serves them all. */
+export interface StepForm {
+  /** Slots that the step looks at: those of its sequences are among the first. */
+  readonly slots: number;
+  /** Rows of the forward pass; those after the trees' are padding. */
+  readonly rows: number;
+  /** Most nodes of an accepted path. */
+  readonly pathLength: number;
+  /** Tokens that heads propose after the step, by depth; null if they propose none. */
+  readonly proposal: Proposal | null;
+  /** The needs of the draws: a running argmax, whole rows of logits, or the text as well. */
+  readonly needs: DeviceSampling['needs'];
+}
+
+/** Rounds up to one of eight sizes for each doubling, so that a step has at most an eighth of padding rows. */
+export function sizeClass(count: number): number {
+  const step = 2 ** Math.max(0, Math.floor(Math.log2(count)) - 3);
+  return Math.ceil(count / step) * step;
+}
+
+/** Rounds up to a power of two. */
+export function powerOfTwo(count: number): number {
+  return 2 ** Math.ceil(Math.log2(count));
+}
+
+/** Names a form. */
+export function nameOf({ slots, rows, pathLength, proposal, needs }: StepForm): string {
+  return `${slots} ${rows} ${pathLength} ${proposal ? `${proposal.depth}×${proposal.width}` : 'none'} ${needs}`;
+}

@@ -1,0 +1,126 @@
+import type { MtpModel } from '../model/model';
+import type { Tokenizer } from '../model/tokenizer';
+import type { SamplingOptions } from '../tensor/ops/sampling/sampling';
+import { firstDrafts, type Candidates } from './best-first';
+import { DraftTreeBuilder, plant, type DraftTree } from './draft-tree';
+import type { Outcome, StepResult, StepWork } from './engine';
+import type { StatsRecorder } from './generate-stats';
+import { MAX_DRAFT_NODES, type GenerateOptions } from './options';
+import { OutputLimiter, type GeneratedPiece } from './output-limiter';
+import { isRead, newSequence, type Sequence } from './sequence';
+import type { Proposal } from './step-form';
+import { experienceWith, type Strategy } from './strategy';
+import { TextDrafts } from './text-drafts';
+import { UserDrafter } from './user-drafts';
+
+/** Tokens that heads propose for each position if any tree may be built of them. */
+const WIDTH = 8;
+
+/** A checked request for a text. */
+export interface TextRequest {
+  readonly model: MtpModel;
+  readonly tokenizer: Tokenizer;
+  readonly prompt: ArrayLike<number>;
+  readonly maxTokens: number;
+  readonly sampling: Required<SamplingOptions>;
+  readonly options: Pick<GenerateOptions, 'stop' | 'ignoreEos' | 'signal' | 'draft'>;
+  readonly strategy: Strategy;
+}
+
+/** Drafts of a text for the next step: a tree, or candidates of which a budget chooses the first. */
+export type Drafted =
+  | { readonly kind: 'tree'; readonly tree: DraftTree }
+  | { readonly kind: 'candidates'; readonly candidates: Candidates };
+
+/** Whether heads draft for a text. */
+export function usesHeads({ model, strategy }: TextRequest): boolean {
+  return model.numHeads > 1 && (strategy.kind === 'plan' ? strategy.plan.maxDepth : strategy.nodes) > 0;
+}
+
+/** A text on its way through an engine: drafts, and turns the tokens of its steps into text. */
+export class Text {
+  readonly sequence: Sequence;
+  readonly #output: OutputLimiter;
+  readonly #drafts: TextDrafts;
+  /** The tree of the last step. */
+  #tree: DraftTree | null = null;
+
+  constructor(
+    readonly request: TextRequest,
+    private readonly recorder: StatsRecorder,
+  ) {
+    const { model, options } = request;
+    this.sequence = newSequence(request.prompt, request.sampling);
+    this.#output = new OutputLimiter(request);
+    const { vocabSize } = model.config;
+    const user =
+      options.draft && new UserDrafter('generate: draft', options.draft, vocabSize, MAX_DRAFT_NODES);
+    this.#drafts = new TextDrafts(this.sequence, experienceWith(model).heads, user ?? null);
+    this.#report();
+  }
+
+  /** Whether the text has ended. */
+  get isDone(): boolean {
+    return this.#output.finishReason !== null;
+  }
+
+  /**
+   * Drafts for the next step.
+   * @throws what the user's function throws, and what is wrong with its drafts
+   */
+  draft(): Drafted {
+    const { strategy, model } = this.request;
+    const { sequence } = this;
+    const root = sequence.tokens.at(-1)!;
+    const positionsLeft = model.config.maxPositionEmbeddings - sequence.tokens.length;
+    if (!isRead(sequence)) return { kind: 'tree', tree: new DraftTreeBuilder(root).build() };
+    if (strategy.kind === 'plan') {
+      const { plan } = strategy;
+      const drafts = plan.maxDepth <= positionsLeft ? sequence.drafts : null;
+      return { kind: 'tree', tree: drafts ? plant(plan, root, drafts) : new DraftTreeBuilder(root).build() };
+    }
+    // A step draws one token more than it accepts drafts.
+    const deepest = Math.min(positionsLeft, this.#output.tokensLeft - 1);
+    const candidates = this.#drafts.candidates({ most: strategy.nodes, deepest });
+    if (strategy.kind === 'adaptive') return { kind: 'candidates', candidates };
+    return { kind: 'tree', tree: firstDrafts(candidates, candidates.tokens.length - 1) };
+  }
+
+  /** Returns what the next step shall do. */
+  work(tree: DraftTree, wantsDrafts: boolean): StepWork {
+    this.#tree = tree;
+    return { sequence: this.sequence, tree, proposal: wantsDrafts ? this.#proposal() : null };
+  }
+
+  #proposal(): Proposal | null {
+    const { strategy, model } = this.request;
+    if (!usesHeads(this.request)) return null;
+    if (strategy.kind === 'plan') return { depth: strategy.plan.maxDepth, width: strategy.plan.width };
+    return { depth: model.numHeads - 1, width: Math.min(WIDTH, model.config.vocabSize) };
+  }
+
+  /**
+   * Takes the outcome of a step.
+   * @param seconds wall-clock time of the step
+   * @returns the text that the step adds; null if it drew nothing
+   * @throws the error that ended the text
+   */
+  take(outcome: Outcome, { seconds: phases }: StepResult, seconds: number): GeneratedPiece | null {
+    if (outcome.kind === 'failed') throw outcome.error;
+    if (outcome.kind === 'none') {
+      const { tokens, promptLength } = this.sequence;
+      this.recorder.waited(tokens.length === promptLength ? 'prefill' : 'decode', seconds);
+      return null;
+    }
+    const { path, tokens } = outcome;
+    this.#drafts.observe(tokens);
+    const piece = this.#output.take(tokens);
+    this.recorder.stepped({ tree: this.#tree!, path, phases, seconds, piece });
+    this.#report();
+    return piece;
+  }
+
+  #report(): void {
+    this.recorder.finishReason = this.#output.finishReason;
+  }
+}
