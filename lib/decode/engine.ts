@@ -72,6 +72,8 @@ export class Engine implements Disposable {
   readonly #sequences: (Sequence | null)[];
   /** Version of the weights that captured steps read. */
   readonly #version: number;
+  /** Most nodes of an accepted path so far, as a power of two. */
+  #pathLength = 1;
   /** Tensors that captured steps read and that become others when they grow. */
   #captured: readonly (Tensor | null)[] = [];
 
@@ -177,10 +179,13 @@ export class Engine implements Disposable {
     const { needs } = this.#context.sampling.packed;
     if (needs === 'history') this.#uploadTexts(trees);
     this.#refresh();
+    // The length never shrinks, so that the depth of a tree does not make another form.
+    const longest = 1 + Math.max(0, ...trees.map(({ maxDepth }) => maxDepth));
+    this.#pathLength = Math.max(this.#pathLength, powerOfTwo(longest));
     const form = {
       slots: powerOfTwo(1 + Math.max(...parts.map(({ sequence }) => sequence.slot))),
       rows: sizeClass(countRows(parts)),
-      pathLength: powerOfTwo(1 + Math.max(0, ...trees.map(({ maxDepth }) => maxDepth))),
+      pathLength: this.#pathLength,
       proposal: wanted,
       needs,
     };

@@ -20,10 +20,12 @@ export interface StepForm {
   readonly needs: DeviceSampling['needs'];
 }
 
-/** Rounds up to one of eight sizes for each doubling, so that a step has at most an eighth of padding rows. */
-export function sizeClass(count: number): number {
-  const step = 2 ** Math.max(0, Math.floor(Math.log2(count)) - 3);
-  return Math.ceil(count / step) * step;
+/** Numbers of rows of captured steps: few, because a capture takes as long as several steps. */
+const ROWS = [1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 64, 96, 128, 192, 256];
+
+/** Rounds a number of rows, 1 … 256, up to one that steps are captured for. */
+export function sizeClass(rows: number): number {
+  return ROWS.find((size) => size >= rows)!;
 }
 
 /** Rounds up to a power of two. */

@@ -33,7 +33,7 @@ export function strategyOf(speculation: Speculation, numHeads: number): Strategy
 }
 
 /** Numbers of rows that a budget chooses between: few enough to measure each of them in a short text. */
-const SIZES = [1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 64, 96, 128, 192, 256];
+const SIZES = [1, 2, 3, 5, 9, 17, 33, 64, 128, 256];
 
 /** Estimates of speculation with a model, which all its texts share. */
 export interface Experience {

@@ -34,9 +34,10 @@ __global__ void __launch_bounds__(kAppendThreads)
 }
 
 // A block moves the keys or the values of one sequence in one layer; a thread moves the elements at one place of every
-// slot. Paths rise, so a slot moves to the left and never onto one that the same thread has yet to move.
+// slot. Paths rise, so a slot moves to the left and never onto one that the same thread has yet to move. One block a
+// multiprocessor: without this bound ptxas chooses so few registers that they spill.
 template <typename Unit>
-__global__ void __launch_bounds__(kCompactThreads)
+__global__ void __launch_bounds__(kCompactThreads, 1)
     kv_compact_kernel(KvCompactArgs args, int64_t in_head, Reporter reporter) {
   FORETOKEN_SHARED(int64_t, shared, [kCompactThreads / kWarp]);
   if (!paths_are_valid<kCompactThreads>(args, reporter, shared) || has_error(reporter.record)) return;

@@ -264,7 +264,7 @@ struct DrawMemory {
 template <typename F>
 void with_draw_threads(int64_t vocab, F&& f) {
   if (vocab <= 4096) f(std::integral_constant<int, 128>());
-  else f(std::integral_constant<int, 1024>());
+  else f(std::integral_constant<int, 512>());  // with 1024, walks have too few registers
 }
 
 // The number of blocks that draw from `rows` rows: at most as many as run at the same time, because each needs scratch.
