@@ -34,19 +34,19 @@ const ACCEPTED_ROWS_INPUTS: Schema<AcceptedRowsInputs> = {
 export interface AcceptedRowsResult {
   /** A chain for each sequence, behind its final positions: lengths − open of them. */
   tree: TreeRows;
-  /** [rows]: position of each row; 0 for padding. */
+  /** `[rows]`: position of each row; 0 for padding. */
   positions: Tensor;
-  /** [rows]: source of each row's state; 0 for padding. */
+  /** `[rows]`: source of each row's state; 0 for padding. */
   sources: Tensor;
-  /** [sequences, mostOpen + stride]: the token that follows each row of a sequence, then 0. */
+  /** `[sequences, mostOpen + stride]`: the token that follows each row of a sequence, then 0. */
   following: Tensor;
-  /** [sequences]: last row of each sequence; 0 if it has none. */
+  /** `[sequences]`: last row of each sequence; 0 if it has none. */
   last: Tensor;
-  /** [sequences]: number of open positions after the step. */
+  /** `[sequences]`: number of open positions after the step. */
   nextOpen: Tensor;
-  /** [sequences, mostOpen]: the token that follows each of them, oldest first, then 0. */
+  /** `[sequences, mostOpen]`: the token that follows each of them, oldest first, then 0. */
   nextOpenTokens: Tensor;
-  /** [sequences · mostOpen]: source of the state of each of them; an entry beyond them names itself. */
+  /** `[sequences · mostOpen]`: source of the state of each of them; an entry beyond them names itself. */
   kept: Tensor;
 }
 
