@@ -15,6 +15,7 @@ export type {
   HostArray,
   MachineRates,
   MemoryStatistics,
+  SamplingNeeds,
   TensorHandle,
   WeightDType,
   DotDType,
@@ -158,12 +159,13 @@ export type { EvaluationProgress, RunOptions, RunResult, StepResult } from './tr
 export type { LossTerms, Recipe, RunSettings, TrainerOptions } from './train/options';
 
 export { generate, type Generation, type Prompt } from './decode/generate';
-export type { GeneratedText, GenerateRequest } from './decode/generate-many';
+export type { GeneratedText, GenerateRequest, PromptWithOptions } from './decode/generate-many';
 export type { GeneratedPiece } from './decode/output-limiter';
 export type { FinishReason, GenerateStats } from './decode/generate-stats';
 export { LanguageModel, type LoadOptions } from './decode/language-model';
 export type { Phase, PhaseSeconds } from './decode/step-clock';
 export type { GenerateOptions, Speculation } from './decode/options';
+export type { DraftedSequence, DraftFunction, Drafts } from './decode/user-drafts';
 export { RankPathStatistics } from './decode/rank-path-statistics';
 export { buildTree, expectedTokens, type TreeShape } from './decode/tree';
 export type { TreePlan } from './decode/tree-plan';

@@ -17,7 +17,13 @@ export interface GeneratedText {
 }
 
 /** A prompt, or a prompt with options of its own, which replace those for all texts. */
-export type GenerateRequest = string | readonly number[] | (GenerateOptions & { readonly prompt: Prompt });
+export type GenerateRequest = string | readonly number[] | PromptWithOptions;
+
+/** A prompt with options of its own. */
+export interface PromptWithOptions extends GenerateOptions {
+  /** The text to continue, or its token ids. */
+  readonly prompt: Prompt;
+}
 
 /**
  * Generates a text for every request, at most `atOnce` at a time, and yields texts as they end.

@@ -5,6 +5,7 @@ export type {
   HostArray,
   MachineRates,
   MemoryStatistics,
+  SamplingNeeds,
   TensorHandle,
   WeightDType,
   DotDType,
