@@ -72,10 +72,8 @@ export {
   type SequenceSampling,
 } from './tensor/ops/sampling/device-sampling';
 export {
-  plantTree,
   verifyTree,
   type DeviceHistory,
-  type PlantTreeInputs,
   type VerifyTreeInputs,
   type VerifyTreeResult,
 } from './tensor/ops/sampling/verify-tree';

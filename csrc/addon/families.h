@@ -20,7 +20,6 @@ extern const Exports kTreeAttentionExports;
 extern const Exports kKvCacheExports;
 extern const Exports kTopKExports;
 extern const Exports kSamplingExports;
-extern const Exports kPlantTreeExports;
 extern const Exports kVerifyTreeExports;
 extern const Exports kProposeTokensExports;
 extern const Exports kAcceptedRowsExports;

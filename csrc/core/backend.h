@@ -48,7 +48,6 @@ namespace foretoken {
   X(LinearSample)               \
   X(SampleLogits)               \
   X(VerifyTree)                 \
-  X(PlantTree)                  \
   X(ProposeTokens)              \
   X(AcceptedRows)               \
   X(ChainTokens)                \

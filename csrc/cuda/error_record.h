@@ -25,8 +25,6 @@ enum class Argument : uint32_t {
   kStarts,
   kPath,
   kCounts,
-  kDepths,
-  kRanks,
   kLogitBias,
   kHistoryLengths,
   kHistory,

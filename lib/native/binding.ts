@@ -320,14 +320,6 @@ interface SamplingBinding {
       ...sampling: SamplingArguments,
     ]
   ): TensorHandle;
-  plantTree(
-    roots: TensorHandle,
-    drafts: TensorHandle,
-    depths: TensorHandle,
-    ranks: TensorHandle,
-    rowOffsets: TensorHandle,
-    lengths: TensorHandle,
-  ): [tokens: TensorHandle, positions: TensorHandle];
   verifyTree(
     ...args: [
       hidden: TensorHandle,

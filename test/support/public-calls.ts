@@ -226,16 +226,6 @@ export function publicCalls({
       options: 'options',
       optional: ['options'],
     },
-    plantTree: {
-      call: foretoken.plantTree,
-      args: {
-        inputs: {
-          ...{ roots: i32(1), drafts: device.tensor(Int32Array.of(1), [1, 1, 1]), depths: i32(0, 1) },
-          ...{ ranks: i32(0, 0), rowOffsets: i32(0, 2), lengths: i32(0) },
-        },
-      },
-      options: 'inputs',
-    },
     proposeTokens: {
       call: foretoken.proposeTokens,
       args: { logits: f32(1, 5), options: { positions: i32(0), sampling, k: 2 } },

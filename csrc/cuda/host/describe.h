@@ -67,7 +67,6 @@ FORETOKEN_DESCRIBE(LinearSample, "linearSample", FORETOKEN_SIZE(rows), FORETOKEN
 FORETOKEN_DESCRIBE(SampleLogits, "sampleLogits", FORETOKEN_SIZE(rows), FORETOKEN_SIZE(vocab))
 FORETOKEN_DESCRIBE(VerifyTree, "verifyTree", FORETOKEN_SIZE(tree.rows), FORETOKEN_SIZE(dim), FORETOKEN_SIZE(vocab))
 FORETOKEN_DESCRIBE(ProposeTokens, "proposeTokens", FORETOKEN_SIZE(rows), FORETOKEN_SIZE(vocab), FORETOKEN_SIZE(k))
-FORETOKEN_DESCRIBE(PlantTree, "plantTree", FORETOKEN_SIZE(rows), FORETOKEN_SIZE(sequences))
 FORETOKEN_DESCRIBE(AcceptedRows, "acceptedRows", FORETOKEN_SIZE(rows), FORETOKEN_SIZE(sequences))
 FORETOKEN_DESCRIBE(ChainTokens, "chainTokens", FORETOKEN_SIZE(rows), FORETOKEN_SIZE(sequences))
 FORETOKEN_DESCRIBE(SumSquares, "sumSquares", FORETOKEN_SIZE(count))

@@ -19,8 +19,6 @@ const char* name_of(Argument argument) {
     case Argument::kStarts: return "starts";
     case Argument::kPath: return "path";
     case Argument::kCounts: return "counts";
-    case Argument::kDepths: return "depths";
-    case Argument::kRanks: return "ranks";
     case Argument::kLogitBias: return "logitBias";
     case Argument::kHistoryLengths: return "historyLengths";
     case Argument::kHistory: return "history";

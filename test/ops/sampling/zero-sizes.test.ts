@@ -2,7 +2,7 @@ import { uploadTrees } from '../../../lib/tensor/ops/attention/tree-rows';
 import { acceptedRows, chainTokens } from '../../../lib/tensor/ops/sampling/accepted-rows';
 import { proposeTokens } from '../../../lib/tensor/ops/sampling/propose-tokens';
 import { linearSample, sampleLogits, topK } from '../../../lib/tensor/ops/sampling/sampling';
-import { plantTree, verifyTree } from '../../../lib/tensor/ops/sampling/verify-tree';
+import { verifyTree } from '../../../lib/tensor/ops/sampling/verify-tree';
 import { empty, MANY, testFamily, type Case, type Cases } from '../../support/zero-sizes';
 
 const operations: Cases = {
@@ -47,38 +47,6 @@ const operations: Cases = {
         const history = { tokens: [], promptLength: 0 };
         const drawn = sampleLogits(exact(1, 5), ints([1], 3), { repetitionPenalty: 2 }, history);
         return { results: [[drawn, [1], [4]]] };
-      },
-    ],
-  ],
-  plantTree: [
-    [
-      'without sequences',
-      ({ ints }) => {
-        const [roots, depths, ranks, lengths] = [ints([0]), ints([0]), ints([0]), ints([0])];
-        const inputs = { roots, drafts: ints([0, 2, 3]), depths, ranks, rowOffsets: ints([1], 0), lengths };
-        const { tokens, positions } = plantTree(inputs);
-        return { results: [empty(tokens, 0), empty(positions, 0)] };
-      },
-    ],
-    [
-      'of roots alone',
-      ({ ints }) => {
-        const [roots, depths, ranks, lengths] = [ints([1], 7), ints([1], 0), ints([1], 0), ints([1], 4)];
-        const inputs = {
-          roots,
-          drafts: ints([1, 0, 0]),
-          depths,
-          ranks,
-          rowOffsets: ints([2], 0, 1),
-          lengths,
-        };
-        const { tokens, positions } = plantTree(inputs);
-        return {
-          results: [
-            [tokens, [1], [7]],
-            [positions, [1], [4]],
-          ],
-        };
       },
     ],
   ],

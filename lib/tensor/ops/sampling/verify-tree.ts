@@ -17,54 +17,6 @@ import { TREE_ROWS, type TreeRows } from '../attention/kv-cache';
 import { deviceSampling, SEQUENCE_SAMPLING, type SequenceSampling } from './device-sampling';
 import { HISTORY, historyTokens, softcap, type SamplingHistory } from './sampling';
 
-/** Draft trees, and the tokens for their nodes; all int32. */
-export interface PlantTreeInputs {
-  /** int32 [sequences]: the last committed token of each. */
-  roots: Tensor;
-  /** int32 [sequences, maxDepth, width]: for each depth the drafted tokens, best first. */
-  drafts: Tensor;
-  /** int32 [rows]: depth of each node; 0 is a root. */
-  depths: Tensor;
-  /** int32 [rows]: index of a node's token among the drafted tokens of its depth. */
-  ranks: Tensor;
-  /** int32 [sequences + 1]: first row of each sequence, then the number of all rows. */
-  rowOffsets: Tensor;
-  /** int32 [sequences]: number of committed positions, which is the position of the root. */
-  lengths: Tensor;
-}
-
-const PLANT_TREE_INPUTS = tensors<PlantTreeInputs>(
-  'roots',
-  'drafts',
-  'depths',
-  'ranks',
-  'rowOffsets',
-  'lengths',
-);
-
-/** Fills draft trees with drafted tokens. */
-export function plantTree(inputs: PlantTreeInputs): {
-  /** int32 [rows]: the token each node holds. */
-  tokens: Tensor;
-  /** int32 [rows]: `lengths` of its sequence plus its depth. */
-  positions: Tensor;
-} {
-  const { roots, drafts, depths, ranks, rowOffsets, lengths } = checkOptions(
-    'plantTree',
-    inputs,
-    PLANT_TREE_INPUTS,
-  );
-  const [tokens, positions] = native.plantTree(
-    roots.handle,
-    drafts.handle,
-    depths.handle,
-    ranks.handle,
-    rowOffsets.handle,
-    lengths.handle,
-  );
-  return { tokens: new Tensor(roots.device, tokens), positions: new Tensor(roots.device, positions) };
-}
-
 /** The texts of some sequences before the draws, on the device. */
 export interface DeviceHistory {
   /** int32 [sequences, stride]: prompt and output of each, with the root's token last. */
