@@ -1,5 +1,6 @@
 import { noGrad } from '../tensor/autograd';
 import { capture, type Capture } from '../tensor/capture';
+import type { Tensor } from '../tensor/tensor';
 import { forward, propose, verify, type StepContext } from './step';
 import type { Part } from './step-batch';
 import type { StepClock } from './step-clock';
@@ -16,6 +17,8 @@ export class CapturedStep implements Disposable {
   readonly #report: ReportBuffer;
   readonly #clock: StepClock;
   #capture: Capture<Record<string, never>> | null = null;
+  /** Tensors that the capture reads and that may be replaced by others. */
+  #read: readonly (Tensor | null)[] = [];
 
   constructor(
     private readonly context: StepContext,
@@ -36,14 +39,37 @@ export class CapturedStep implements Disposable {
    * Runs the step.
    * @param parts the trees, in ascending order of their slots
    * @param neighbour another step that never runs at the same time
+   * @returns `isFirst`: whether the step had to be captured
    */
-  async run(parts: readonly Part[], neighbour: CapturedStep | undefined): Promise<StepReport> {
+  async run(
+    parts: readonly Part[],
+    neighbour: CapturedStep | undefined,
+  ): Promise<{ report: StepReport; isFirst: boolean }> {
     this.#inputs.write(parts, this.context.cache.lengths);
-    this.#capture ??= capture(this.context.model.device, () => this.#enqueue(), {
+    const isFirst = this.#isOutdated();
+    if (isFirst) this.#record(neighbour);
+    this.#capture!.replay();
+    return { report: await this.#report.read(this.#inputs.host), isFirst };
+  }
+
+  /** Whether there is no capture, or it reads a tensor that has been replaced. */
+  #isOutdated(): boolean {
+    return !this.#capture || this.#reads().some((tensor, i) => tensor !== this.#read[i]);
+  }
+
+  #reads(): (Tensor | null)[] {
+    const { model, sampling, history } = this.context;
+    const texts = this.form.needs === 'history' ? history.tokens : null;
+    return [model.table.tensor, sampling.packed.numbers, texts];
+  }
+
+  #record(neighbour: CapturedStep | undefined): void {
+    this.#capture?.dispose();
+    this.#capture = null;
+    this.#read = this.#reads();
+    this.#capture = capture(this.context.model.device, () => this.#enqueue(), {
       sharesMemoryWith: neighbour?.captured ?? undefined,
     });
-    this.#capture.replay();
-    return await this.#report.read(this.#inputs.host);
   }
 
   #enqueue(): Record<string, never> {

@@ -12,20 +12,14 @@ export class CapturedSteps implements Disposable {
 
   constructor(private readonly context: StepContext) {}
 
-  /** Number of forms that are kept. */
-  get size(): number {
-    return this.#steps.size;
-  }
-
-  /** Returns the step of a form, and whether it is new. */
-  of(form: StepForm): { step: CapturedStep; isNew: boolean } {
+  /** Returns the step of a form. */
+  of(form: StepForm): CapturedStep {
     const name = nameOf(form);
-    const known = this.#steps.get(name);
-    const step = known ?? new CapturedStep(this.context, form);
+    const step = this.#steps.get(name) ?? new CapturedStep(this.context, form);
     this.#steps.delete(name);
     if (this.#steps.size >= MOST) this.#drop(this.#steps.keys().next().value!);
     this.#steps.set(name, step);
-    return { step, isNew: known === undefined };
+    return step;
   }
 
   /** Returns some captured step other than `step`. */
@@ -34,18 +28,13 @@ export class CapturedSteps implements Disposable {
     return undefined;
   }
 
-  /** Forgets all steps, because tensors that they read have been replaced. */
-  clear(): void {
-    for (const name of [...this.#steps.keys()]) this.#drop(name);
-  }
-
   #drop(name: string): void {
     this.#steps.get(name)!.dispose();
     this.#steps.delete(name);
   }
 
   dispose(): void {
-    this.clear();
+    for (const name of [...this.#steps.keys()]) this.#drop(name);
   }
 
   [Symbol.dispose](): void {

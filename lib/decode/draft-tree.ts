@@ -99,23 +99,3 @@ export function plant(plan: TreePlan, root: number, { depth, width, tokens }: He
   }
   return tree.build();
 }
-
-/**
- * Returns the union of two trees with the same root: equal tokens below the same parent are one node.
- * @param most draft nodes of the union, the root not counted. Nodes of `a` come before those of `b`; both in their order.
- */
-export function merge(a: DraftTree, b: DraftTree, most: number): DraftTree {
-  const tree = new DraftTreeBuilder(a.tokens[0]!);
-  for (const { tokens, parents } of [a, b]) {
-    const placed = new Int32Array(tokens.length).fill(-1);
-    placed[0] = 0;
-    for (let node = 1; node < tokens.length; node++) {
-      const parent = placed[parents[node]!]!;
-      if (parent < 0) continue;
-      const known = tree.child(parent, tokens[node]!);
-      if (known > 0) placed[node] = known;
-      else if (tree.size <= most) placed[node] = tree.add(parent, tokens[node]!);
-    }
-  }
-  return tree.build();
-}

@@ -1,8 +1,6 @@
 import { ForetokenError } from '../errors';
 import type { MtpModel } from '../model/model';
 import { KvCache } from '../nn/kv-cache';
-
-import type { Tensor } from '../tensor/tensor';
 import { CapturedSteps } from './captured-steps';
 import { DeviceHistory } from './device-history';
 import { SlotSampling } from './slot-sampling';
@@ -14,12 +12,10 @@ import { isRead, type Sequence } from './sequence';
 import type { StepContext } from './step';
 import { countRows, type Part } from './step-batch';
 import { MARKS, StepClock, type PhaseSeconds } from './step-clock';
-import { powerOfTwo, sizeClass, type Proposal } from './step-form';
+import { MOST_ROWS, powerOfTwo, sizeClass, type Proposal } from './step-form';
 import type { StepReport } from './step-report';
 
-/** Most rows of a forward pass. Up to this number, products give every row the same bits whatever the other rows are. */
-const ROWS = 256;
-/** Most prompt tokens among them: reading a prompt delays texts beside it by little. */
+/** Most prompt tokens of a step: reading a prompt delays texts beside it by little. */
 const PROMPT_ROWS = 64;
 
 /** The task of a step for one sequence. */
@@ -74,8 +70,6 @@ export class Engine implements Disposable {
   readonly #version: number;
   /** Most nodes of an accepted path so far, as a power of two. */
   #pathLength = 1;
-  /** Tensors that captured steps read and that become others when they grow. */
-  #captured: readonly (Tensor | null)[] = [];
 
   constructor(
     readonly model: MtpModel,
@@ -110,18 +104,13 @@ export class Engine implements Disposable {
     return this.#version === this.model.parameters.version;
   }
 
-  /** Number of texts in the engine. */
-  get size(): number {
-    return this.#sequences.filter((sequence) => sequence !== null).length;
-  }
-
   /** Gives a new sequence a slot, which must be free. */
   admit(sequence: Sequence): void {
     const slot = this.#sequences.indexOf(null);
     if (slot < 0) throw new ForetokenError('INTERNAL', 'Engine: admit needs a free slot');
+    this.#context.sampling.write(slot, sequence.sampling);
     this.#sequences[slot] = sequence;
     sequence.slot = slot;
-    this.#context.sampling.write(slot, sequence.sampling);
   }
 
   /** Takes a sequence out, between two steps, and frees its memory. */
@@ -130,8 +119,8 @@ export class Engine implements Disposable {
     if (this.#sequences[slot] !== sequence) return;
     this.#sequences[slot] = null;
     sequence.slot = -1;
-    for (const part of [this.#context.cache, this.#context.history, this.#context.drafter])
-      part?.release(slot);
+    const { cache, sampling, history, drafter } = this.#context;
+    for (const part of [cache, sampling, history, drafter]) part?.release(slot);
   }
 
   /** Runs one forward pass for these sequences. One step must end before the next begins. */
@@ -178,7 +167,6 @@ export class Engine implements Disposable {
     const trees = parts.filter(({ isPiece }) => !isPiece);
     const { needs } = this.#context.sampling.packed;
     if (needs === 'history') this.#uploadTexts(trees);
-    this.#refresh();
     // The length never shrinks, so that the depth of a tree does not make another form.
     const longest = 1 + Math.max(0, ...trees.map(({ maxDepth }) => maxDepth));
     this.#pathLength = Math.max(this.#pathLength, powerOfTwo(longest));
@@ -192,8 +180,9 @@ export class Engine implements Disposable {
     if (trees.length < parts.length) {
       return { report: await runMixedStep(this.#context, parts, form), isUnusual: true };
     }
-    const { step, isNew } = this.#steps.of(form);
-    return { report: await step.run(parts, this.#steps.neighbourOf(step)), isUnusual: isNew };
+    const step = this.#steps.of(form);
+    const { report, isFirst } = await step.run(parts, this.#steps.neighbourOf(step));
+    return { report, isUnusual: isFirst };
   }
 
   /** Uploads the tokens that are new since draws last looked at the text. */
@@ -201,14 +190,6 @@ export class Engine implements Disposable {
     const { history } = this.#context;
     history.reserve(Math.max(...parts.map(({ sequence }) => sequence.tokens.length)));
     for (const { sequence } of parts) history.write(sequence.slot, sequence.tokens);
-  }
-
-  /** Drops captured steps if a tensor that they read has become another. */
-  #refresh(): void {
-    const { model, history, sampling } = this.#context;
-    const current = [model.table.tensor, history.tokens, sampling.packed.numbers];
-    if (current.some((tensor, i) => tensor !== this.#captured[i])) this.#steps.clear();
-    this.#captured = current;
   }
 
   dispose(): void {
@@ -224,7 +205,7 @@ export class Engine implements Disposable {
 
 /** Returns the rows of a step in the order of their slots. If not all fit, those that come first in the work take part. */
 function divide(works: readonly StepWork[]): Part[] {
-  let left = ROWS;
+  let left = MOST_ROWS;
   let leftOfPrompts = PROMPT_ROWS;
   const parts: Part[] = [];
   for (const { sequence, tree } of works) {

@@ -5,7 +5,7 @@ const EXPLORE_SHARE = 0.01;
 /** Steps that measure a size of no particular interest. */
 const PROBE_STEPS = 2;
 /** Steps that measure a new size or the runner-up: enough to tell apart sizes of nearly the same speed. */
-export const TRIAL_STEPS = 8;
+const TRIAL_STEPS = 8;
 
 /**
  * Schedules measurements of sizes that are not in use, because machines and contexts change. Alternates between the runner-up

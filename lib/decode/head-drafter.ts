@@ -3,12 +3,11 @@ import type { MtpModel, TrunkStates } from '../model/model';
 import { KvCache } from '../nn/kv-cache';
 import type { Rows } from '../nn/rows';
 import { rows as rowsOf } from '../tensor/ops/layers/reshape';
-import type { SequenceSampling } from '../tensor/ops/sampling/device-sampling';
 import { chainTokens } from '../tensor/ops/sampling/accepted-rows';
 import { keep, scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { OpenPositions, type Accepted } from './open-positions';
-import { ChainedProposer, makeProposer, type Proposals } from './proposer';
+import { makeProposer, type Proposals, type ProposerOptions } from './proposer';
 import { takeRows } from './take-rows';
 
 /** Sizes of a {@link HeadDrafter}. */
@@ -19,16 +18,12 @@ export interface HeadDrafterOptions {
   readonly depth: number;
 }
 
-/** A wish for drafts after a step. */
-export interface DraftRequest {
+/** The drafts that heads shall propose after a step. */
+export interface DraftRequest extends ProposerOptions {
   /** Tokens ahead, at most the drafter's depth. */
   readonly depth: number;
-  /** Tokens to choose from at each depth. */
-  readonly width: number;
   /** Most accepted rows of all slots. */
   readonly rows: number;
-  /** How the tokens will be drawn: heads choose with the noise of the draws. Default: the likeliest token. */
-  readonly sampling?: SequenceSampling;
 }
 
 /**
@@ -107,8 +102,8 @@ export class HeadDrafter implements Disposable {
     const deepest = 1 + (cache ? this.depth : depth);
     for (let k = 2; k <= deepest; k++) {
       // A head that proposes nothing needs no drafts: positions at which it would read one are read again.
-      const drafts = proposer instanceof ChainedProposer && k <= depth + 1 ? proposer.drafts : null;
-      const tokens = reads(heads, 'tokens') ? tokensOf(k, drafts ?? noDrafts) : null;
+      const drafts = (k <= depth + 1 ? proposer?.drafts : null) ?? noDrafts;
+      const tokens = reads(heads, 'tokens') ? tokensOf(k, drafts) : null;
       const out = heads.forward(k, inputsOf(heads, { ...read, previous, tokens, root }, rows));
       if (k <= depth + 1) proposer?.add(cache ? takeRows(last, out.hidden) : out.hidden);
       if (reads(heads, 'previous') && k < deepest) previous = stateOf(k, out);

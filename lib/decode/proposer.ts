@@ -17,6 +17,8 @@ export interface Proposals {
 
 /** Turns the last states of heads into proposals, as the heads compute them one after another. */
 export interface Proposer {
+  /** int32 [slots, heads so far, width]: drafts for the next head to read; null if heads read none, and before the first. */
+  readonly drafts: Tensor | null;
   /** Takes the output of the next head at the last row of each slot: [slots, hiddenSize]. */
   add(hidden: Tensor): void;
   /** Returns what all heads propose. */
@@ -42,7 +44,8 @@ export function makeProposer(model: MtpModel, positions: Tensor, options: Propos
 }
 
 /** Proposes for all heads with one product at the end: the heads do not read each other's drafts. */
-export class JointProposer implements Proposer {
+class JointProposer implements Proposer {
+  readonly drafts = null;
   /** [slots, heads · hiddenSize] */
   #hidden: Tensor | null = null;
 
@@ -62,7 +65,7 @@ export class JointProposer implements Proposer {
 }
 
 /** Proposes head by head, because the next head reads the best draft. */
-export class ChainedProposer implements Proposer {
+class ChainedProposer implements Proposer {
   /** Of the heads so far; null before the first. */
   #proposals: Proposals | null = null;
   /** The head that proposes next. */
@@ -74,7 +77,6 @@ export class ChainedProposer implements Proposer {
     private readonly options: ProposerOptions,
   ) {}
 
-  /** int32 [slots, heads, width]: drafts of the heads so far; null before the first. */
   get drafts(): Tensor | null {
     return this.#proposals?.tokens ?? null;
   }

@@ -4,7 +4,7 @@ import type { MtpModel } from '../model/model';
 import { Engine, type EngineOptions, type Outcome, type StepResult } from './engine';
 import type { GeneratedPiece } from './output-limiter';
 import { StepPlanner, type DraftedText } from './step-planner';
-import { experienceWith } from './strategy';
+import { experienceWith } from './experience';
 import type { Text } from './text';
 
 /** A consumer that waits for the next piece of its text. */

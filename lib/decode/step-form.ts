@@ -20,8 +20,11 @@ export interface StepForm {
   readonly needs: DeviceSampling['needs'];
 }
 
+/** Most rows of a step. Up to this number, products give every row the same bits whatever the other rows are. */
+export const MOST_ROWS = 256;
+
 /** Numbers of rows of captured steps: few, because a capture takes as long as several steps. */
-const ROWS = [1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 64, 96, 128, 192, 256];
+const ROWS = [1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 64, 96, 128, 192, MOST_ROWS];
 
 /** Rounds a number of rows, 1 … 256, up to one that steps are captured for. */
 export function sizeClass(rows: number): number {

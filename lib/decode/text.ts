@@ -4,12 +4,13 @@ import type { SamplingOptions } from '../tensor/ops/sampling/sampling';
 import { firstDrafts, type Candidates } from './best-first';
 import { DraftTreeBuilder, plant, type DraftTree } from './draft-tree';
 import type { Outcome, StepResult, StepWork } from './engine';
+import { experienceWith } from './experience';
 import type { StatsRecorder } from './generate-stats';
 import { MAX_DRAFT_NODES, type GenerateOptions } from './options';
 import { OutputLimiter, type GeneratedPiece } from './output-limiter';
 import { isRead, newSequence, type Sequence } from './sequence';
 import type { Proposal } from './step-form';
-import { experienceWith, type Strategy } from './strategy';
+import type { Strategy } from './strategy';
 import { TextDrafts } from './text-drafts';
 import { UserDrafter } from './user-drafts';
 
@@ -41,7 +42,8 @@ export function usesHeads({ model, strategy }: TextRequest): boolean {
 export class Text {
   readonly sequence: Sequence;
   readonly #output: OutputLimiter;
-  readonly #drafts: TextDrafts;
+  /** Null for a text whose trees have the same plan at every step. */
+  readonly #drafts: TextDrafts | null;
   /** The tree of the last step. */
   #tree: DraftTree | null = null;
 
@@ -49,13 +51,9 @@ export class Text {
     readonly request: TextRequest,
     private readonly recorder: StatsRecorder,
   ) {
-    const { model, options } = request;
     this.sequence = newSequence(request.prompt, request.sampling);
     this.#output = new OutputLimiter(request);
-    const { vocabSize } = model.config;
-    const user =
-      options.draft && new UserDrafter('generate: draft', options.draft, vocabSize, MAX_DRAFT_NODES);
-    this.#drafts = new TextDrafts(this.sequence, experienceWith(model).heads, user ?? null);
+    this.#drafts = request.strategy.kind === 'plan' ? null : draftsOf(request, this.sequence);
     this.#report();
   }
 
@@ -73,15 +71,15 @@ export class Text {
     const { sequence } = this;
     const root = sequence.tokens.at(-1)!;
     const positionsLeft = model.config.maxPositionEmbeddings - sequence.tokens.length;
-    if (!isRead(sequence)) return { kind: 'tree', tree: new DraftTreeBuilder(root).build() };
-    if (strategy.kind === 'plan') {
-      const { plan } = strategy;
-      const drafts = plan.maxDepth <= positionsLeft ? sequence.drafts : null;
-      return { kind: 'tree', tree: drafts ? plant(plan, root, drafts) : new DraftTreeBuilder(root).build() };
+    if (strategy.kind === 'plan' || !isRead(sequence)) {
+      const plan = strategy.kind === 'plan' && strategy.plan.maxDepth <= positionsLeft ? strategy.plan : null;
+      const tree =
+        plan && sequence.drafts ? plant(plan, root, sequence.drafts) : new DraftTreeBuilder(root).build();
+      return { kind: 'tree', tree };
     }
     // A step draws one token more than it accepts drafts.
     const deepest = Math.min(positionsLeft, this.#output.tokensLeft - 1);
-    const candidates = this.#drafts.candidates({ most: strategy.nodes, deepest });
+    const candidates = this.#drafts!.candidates({ most: strategy.nodes, deepest });
     if (strategy.kind === 'adaptive') return { kind: 'candidates', candidates };
     return { kind: 'tree', tree: firstDrafts(candidates, candidates.tokens.length - 1) };
   }
@@ -113,7 +111,7 @@ export class Text {
       return null;
     }
     const { path, tokens } = outcome;
-    this.#drafts.observe(tokens);
+    this.#drafts?.observe(tokens);
     const piece = this.#output.take(tokens);
     this.recorder.stepped({ tree: this.#tree!, path, phases, seconds, piece });
     this.#report();
@@ -123,4 +121,11 @@ export class Text {
   #report(): void {
     this.recorder.finishReason = this.#output.finishReason;
   }
+}
+
+/** Makes the sources of a text's drafts. */
+function draftsOf({ model, options: { draft } }: TextRequest, sequence: Sequence): TextDrafts {
+  const { vocabSize } = model.config;
+  const user = draft ? new UserDrafter('generate: draft', draft, vocabSize, MAX_DRAFT_NODES) : null;
+  return new TextDrafts(sequence, experienceWith(model).heads, user);
 }

@@ -72,6 +72,7 @@ export class KvPages implements Disposable {
   reserve(sequence: number, positions: number): void {
     checkInteger('KvCache: sequence', sequence, 0, this.sequences - 1);
     checkInteger('KvCache: positions', positions, 0, this.capacity);
+    if (positions <= this.reserved[sequence]!) return;
     this.reserved[sequence] = native.kvReserve(this.#handle, sequence, positions);
   }
 
