@@ -14,22 +14,11 @@ import {
   type TensorData,
   type TensorInfo,
 } from './format';
+import type { WeightSource } from '../weight-source';
 
 /** An open file, or set of shards, of named tensors. Only the headers are in memory. */
-export interface SafetensorsFile {
-  /** The path that was opened. */
-  readonly path: string;
-  readonly names: readonly string[];
+export interface SafetensorsFile extends WeightSource {
   readonly metadata: Readonly<Record<string, string>>;
-  has(name: string): boolean;
-  /** @throws INVALID_ARGUMENT if the file has no such tensor */
-  info(name: string): TensorInfo;
-  /**
-   * Reads one tensor into an array of its own, in row-major order; 16-bit floats come as their bits.
-   * @throws INVALID_ARGUMENT if the file has no such tensor; CORRUPT_FILE if the tensor's bytes have changed since they were written
-   */
-  read(name: string): Promise<TensorData>;
-  close(): Promise<void>;
 }
 
 const SINGLE_NAME = 'model.safetensors';
