@@ -3,7 +3,6 @@ import { capture, type Capture } from '../tensor/capture';
 import type { Tensor } from '../tensor/tensor';
 import { forward, propose, verify, type StepContext } from './step';
 import type { Part } from './step-batch';
-import type { StepClock } from './step-clock';
 import type { StepForm } from './step-form';
 import { StepInputs } from './step-inputs';
 import { ReportBuffer, type StepReport } from './step-report';
@@ -15,7 +14,6 @@ import { ReportBuffer, type StepReport } from './step-report';
 export class CapturedStep implements Disposable {
   readonly #inputs: StepInputs;
   readonly #report: ReportBuffer;
-  readonly #clock: StepClock;
   #capture: Capture<Record<string, never>> | null = null;
   /** Tensors that the capture reads and that may be replaced by others. */
   #read: readonly (Tensor | null)[] = [];
@@ -27,7 +25,6 @@ export class CapturedStep implements Disposable {
     const { device } = context.model;
     this.#inputs = new StepInputs(device, form.slots, form.rows);
     this.#report = new ReportBuffer(device, form);
-    this.#clock = this.#report.clock();
   }
 
   /** The captured operations, whose memory other steps may share. */
@@ -73,7 +70,7 @@ export class CapturedStep implements Disposable {
   }
 
   #enqueue(): Record<string, never> {
-    const clock = this.#clock;
+    const clock = this.#report.clock();
     const { context, form } = this;
     const inputs = this.#inputs;
     noGrad(() => {

@@ -5,12 +5,12 @@ import { Engine } from '../../lib/decode/engine';
 import { LanguageModel } from '../../lib/decode/language-model';
 import { newSequence } from '../../lib/decode/sequence';
 import { SlotSampling } from '../../lib/decode/slot-sampling';
-import type { MtpModel } from '../../lib/model/model';
+import { MtpModel } from '../../lib/model/model';
 import { native } from '../../lib/native/load';
 import { KvCache } from '../../lib/nn/kv-cache';
 import { openDevice, type Device } from '../../lib/tensor/device';
 import { fillSampling } from '../../lib/tensor/ops/sampling/sampling';
-import { randomModel } from '../support/exact';
+import { randomModel, tokensOf } from '../support/exact';
 import { tokenizer } from '../support/training';
 
 let device: Device;
@@ -57,6 +57,16 @@ test('the penalties of a text that has ended cost later texts nothing', async ()
     captures.mockRestore();
     language.dispose();
   }
+});
+
+test('a text goes on when a tensor that its steps read is replaced by a larger one', async () => {
+  // Rotary positions and the texts for penalties both start with fewer than 700 positions.
+  const { config } = model;
+  using long = new MtpModel(device, { ...config, maxPositionEmbeddings: 1024 }, { seed: 5, masters: false });
+  const options = { maxTokens: 700, ignoreEos: true, frequencyPenalty: 0.1 };
+  const plain = await tokensOf(long, [1, 2], { ...options, speculation: 'none' });
+  expect(plain).toHaveLength(700);
+  expect(await tokensOf(long, [1, 2], { ...options, speculation: { tree: 'chain' } })).toEqual(plain);
 });
 
 test('no more than 64 forms of steps are kept', () => {
