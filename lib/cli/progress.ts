@@ -1,13 +1,11 @@
 import { redrawsLines, type TextStream } from '../terminal';
 import type { StepResult } from '../train/run';
+import { drawBar, formatDuration, roomOf } from './bar';
 
 const TERMINAL_INTERVAL_MS = 100;
 const PLAIN_INTERVAL_MS = 10_000;
 /** Rates cover about the last half minute. */
 const MEMORY_MS = 30_000;
-const BAR_WIDTH = 24;
-/** A long line shortens the bar down to this width. */
-const LEAST_BAR_WIDTH = 10;
 const CLEAR_LINE = '\r\u001b[K';
 
 /** The output of progress: a terminal or any other stream of text. */
@@ -79,7 +77,7 @@ export class Progress {
     if (now - this.#lastShown < this.#interval) return;
     this.#lastShown = now;
     const text = `evaluating: ${rows} of ${of} rows`;
-    this.stream.write(this.#redraws ? `${CLEAR_LINE}${text.slice(0, this.#room())}` : `${text}\n`);
+    this.stream.write(this.#redraws ? `${CLEAR_LINE}${text.slice(0, roomOf(this.stream))}` : `${text}\n`);
   }
 
   /** Writes a separate line above the bar. */
@@ -99,21 +97,10 @@ export class Progress {
     this.stream.write(this.#redraws ? CLEAR_LINE + this.#shown() : `${this.#lines[0]}\n`);
   }
 
-  /** Characters that fit on a line of the terminal. */
-  #room(): number {
-    const { columns = 80 } = this.stream;
-    return (columns > 0 ? columns : 80) - 1;
-  }
-
-  /** The bar and as much of the line as fits beside it; without room for a bar, the shortest line, truncated. */
+  /** The bar and as much of the line as fits beside it. */
   #shown(): string {
     if (this.#lines.length === 0) return '';
-    const room = this.#room();
-    const line = this.#lines.find(({ length }) => LEAST_BAR_WIDTH + length + '[] '.length <= room);
-    if (line === undefined) return this.#lines.at(-1)!.slice(0, room);
-    const width = Math.min(BAR_WIDTH, room - line.length - '[] '.length);
-    const filled = Math.round(width * Math.min(1, this.#step / this.steps));
-    return `[${'='.repeat(filled)}${' '.repeat(width - filled)}] ${line}`;
+    return drawBar({ texts: this.#lines, share: this.#step / this.steps }, roomOf(this.stream));
   }
 
   /** The whole line; then without the rate, without the weighted loss too, and without any loss. */
@@ -139,16 +126,4 @@ export class Progress {
 function formatCount(count: number): string {
   if (count >= 1e6) return `${(count / 1e6).toFixed(2)}M`;
   return count >= 1e3 ? `${(count / 1e3).toFixed(1)}k` : count.toFixed(0);
-}
-
-function formatDuration(milliseconds: number): string {
-  const seconds = Math.round(milliseconds / 1000);
-  const [days, hours, minutes] = [86_400, 3600, 60].map((unit) => Math.floor(seconds / unit)) as [
-    number,
-    number,
-    number,
-  ];
-  if (days > 0) return `${days}d ${hours % 24}h`;
-  if (hours > 0) return `${hours}h ${minutes % 60}m`;
-  return minutes > 0 ? `${minutes}m ${seconds % 60}s` : `${seconds}s`;
 }

@@ -1,5 +1,6 @@
 import { redrawsLines } from '../terminal';
 import type { CorpusProgress } from '../train/data';
+import { roomOf } from './bar';
 import type { ProgressStream } from './progress';
 
 const TERMINAL_INTERVAL_MS = 100;
@@ -18,13 +19,12 @@ export class StatusLine {
   constructor(private readonly stream: ProgressStream) {}
 
   update(text: string): void {
-    const { columns = 80 } = this.stream;
     const redraws = redrawsLines(this.stream);
     const now = performance.now();
     if (now - this.#lastShown < (redraws ? TERMINAL_INTERVAL_MS : PLAIN_INTERVAL_MS)) return;
     this.#lastShown = now;
     this.#shown = true;
-    this.stream.write(redraws ? CLEAR_LINE + text.slice(0, (columns > 0 ? columns : 80) - 1) : `${text}\n`);
+    this.stream.write(redraws ? CLEAR_LINE + text.slice(0, roomOf(this.stream)) : `${text}\n`);
   }
 
   /** Clears the line in a terminal, so that other output can follow. */

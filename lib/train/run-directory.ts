@@ -2,8 +2,9 @@ import { readdir, rename, rm, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ForetokenError } from '../errors';
 import { listCheckpoints, STATE_NAME } from '../model/checkpoint';
+import type { FileLock } from '../lock';
 import { removeTemporaries, temporaryBeside, writeDirectoryAtomic } from '../files';
-import { DirectoryLock, LOCK_NAME } from './lock';
+import { lockDirectory, LOCK_NAME } from './directory-lock';
 import { LOG_NAME, TrainingLog } from './log';
 import { writeCheckpointFiles, type SavedState, type Trained, type TrainerState } from './state';
 
@@ -23,7 +24,7 @@ export class RunDirectory {
   /** Names of the files of a checkpoint of this run. */
   #files: ReadonlySet<string> = new Set();
 
-  #lock: DirectoryLock | null = null;
+  #lock: FileLock | null = null;
 
   private constructor(readonly path: string) {}
 
@@ -138,7 +139,7 @@ export class RunDirectory {
    * @throws INVALID_ARGUMENT while another training holds it
    */
   async lock(): Promise<void> {
-    this.#lock ??= await DirectoryLock.acquire(this.path);
+    this.#lock ??= await lockDirectory(this.path);
   }
 
   /** Releases the directory for other trainings. */

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync, existsSync, rmSync
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { findModel, listCheckpoints } from '../../lib/model/checkpoint';
-import { DirectoryLock } from '../../lib/train/lock';
+import { lockDirectory } from '../../lib/train/directory-lock';
 import { foretokenError } from '../support/errors';
 import { TrainingSetup } from '../support/training-setup';
 import { trainSteps, weightsOf } from '../support/training';
@@ -36,7 +36,7 @@ describe('the lock', () => {
     ],
   ])('%s is taken over', async (_, owner) => {
     const path = temporary.write('run/.foretoken-lock', JSON.stringify(owner()));
-    const lock = await DirectoryLock.acquire(temporary.at('run'));
+    const lock = await lockDirectory(temporary.at('run'));
     expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({ pid: process.pid });
     lock.release();
     expect(names(temporary.at('run'))).toEqual([]);
@@ -47,7 +47,7 @@ describe('the lock', () => {
     for (let i = 0; i < 20; i++) {
       temporary.write('run/.foretoken-lock', JSON.stringify(owner));
       const acquired = await Promise.allSettled(
-        Array.from({ length: 6 }, () => DirectoryLock.acquire(temporary.at('run'))),
+        Array.from({ length: 6 }, () => lockDirectory(temporary.at('run'))),
       );
       const taken = acquired.filter((each) => each.status === 'fulfilled');
       expect(taken).toHaveLength(1);
@@ -59,7 +59,7 @@ describe('the lock', () => {
   it('is taken over after a process that took it over died in the middle', async () => {
     const dead = JSON.stringify({ pid: deadProcess(), host: hostname(), started: null });
     for (const name of ['.foretoken-lock', '.foretoken-lock-takeover']) temporary.write(`run/${name}`, dead);
-    const lock = await DirectoryLock.acquire(temporary.at('run'));
+    const lock = await lockDirectory(temporary.at('run'));
     expect(names(temporary.at('run'))).toEqual(['.foretoken-lock']);
     lock.release();
   });
@@ -67,14 +67,14 @@ describe('the lock', () => {
   it('removes the directories made for it, and no others', async () => {
     temporary.write('mine/.keep', '');
     const path = temporary.at('mine/a/b');
-    (await DirectoryLock.acquire(path)).release();
+    (await lockDirectory(path)).release();
     expect(names(temporary.at('mine'))).toEqual(['.keep']);
-    const lock = await DirectoryLock.acquire(path);
+    const lock = await lockDirectory(path);
     temporary.write('mine/a/b/notes.txt', '');
     lock.release();
     expect(names(path)).toEqual(['notes.txt']);
     mkdirSync(temporary.at('empty'));
-    (await DirectoryLock.acquire(temporary.at('empty'))).release();
+    (await lockDirectory(temporary.at('empty'))).release();
     expect(existsSync(temporary.at('empty'))).toBe(true);
   });
 

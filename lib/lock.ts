@@ -2,14 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { isInteger } from '../check';
-import { ForetokenError } from '../errors';
-import { fileAccessError, isJsonObject, makeDirectory } from '../files';
-
-/** Hidden, so that file patterns do not pick it up. */
-export const LOCK_NAME = '.foretoken-lock';
+import { isInteger } from './check';
+import { fileAccessError, isJsonObject, makeDirectory } from './files';
 
 /** A lock without content was truncated by a crash, unless its owner is writing it at this moment. */
 const WRITING_MS = 10_000;
@@ -24,11 +20,19 @@ interface Owner {
   readonly since: string;
 }
 
+/** Another process that holds a lock, or this one. */
+export interface LockHolder {
+  /** Describes the holder for a message: `process 1234 on host, since …`. */
+  readonly description: string;
+  /** Whether it is certain that the holder lives. A process of another host cannot be seen. */
+  readonly lives: boolean;
+}
+
 /**
- * The right of one process to write into a directory: a file that names its owner. The lock of a dead process is taken over.
- * The lock of another host is respected, because this host cannot see whether its owner lives.
+ * A right of one process at a time, such as to write into a directory: a file that names its owner. The lock of a dead process is
+ * taken over. The lock of another host is respected, because this host cannot see whether its owner lives.
  */
-export class DirectoryLock {
+export class FileLock {
   private constructor(
     private readonly path: string,
     private readonly content: string,
@@ -37,33 +41,32 @@ export class DirectoryLock {
   ) {}
 
   /**
-   * Takes the lock of a directory, and makes the directory if needed.
-   * @throws INVALID_ARGUMENT naming the owner while another training holds the lock; FILE_ACCESS if the system refuses
+   * Takes a lock, and makes the file's directory if needed; returns the holder instead if there is one.
+   * @throws FILE_ACCESS if the system refuses
    */
-  static async acquire(directory: string): Promise<DirectoryLock> {
-    const path = join(directory, LOCK_NAME);
+  static async take(path: string): Promise<FileLock | LockHolder> {
     const owner: Owner = {
       pid: process.pid,
       host: hostname(),
       started: startOf(process.pid),
       since: new Date().toISOString(),
     };
-    const lock = new DirectoryLock(
+    const lock = new FileLock(
       path,
       `${JSON.stringify({ ...owner, id: randomBytes(6).toString('hex') })}\n`,
-      missingOf(directory),
+      missingOf(dirname(path)),
     );
     try {
-      await makeDirectory(directory);
+      await makeDirectory(dirname(path));
       while (!create(path, lock.content)) {
         const state = await stateOf(path);
-        if (typeof state === 'object') throw held(directory, path, state.owner);
+        if (typeof state === 'object') return describe(state.owner);
         if (state === 'stale') await takeOver(path, lock.content);
         // The last owner may have removed an otherwise empty directory together with its lock.
-        await makeDirectory(directory);
+        await makeDirectory(dirname(path));
       }
     } catch (cause) {
-      throw cause instanceof ForetokenError ? cause : fileAccessError('write', path, cause);
+      throw fileAccessError('write', path, cause);
     }
     return lock;
   }
@@ -129,13 +132,10 @@ async function takeOver(path: string, content: string): Promise<void> {
   }
 }
 
-function held(directory: string, path: string, owner: Owner | undefined): ForetokenError {
-  const who = owner ? `process ${owner.pid} on ${owner.host}, since ${owner.since}` : 'another process';
-  const gone = owner?.host === hostname() ? '' : `; if that process is gone, delete ${path}`;
-  return new ForetokenError(
-    'INVALID_ARGUMENT',
-    `${directory}: another training writes into it (${who}); wait for it, or give another output directory${gone}`,
-  );
+function describe(owner: Owner | undefined): LockHolder {
+  if (!owner) return { description: 'another process', lives: false };
+  const { pid, host, since } = owner;
+  return { description: `process ${pid} on ${host}, since ${since}`, lives: host === hostname() };
 }
 
 function mayLive({ pid, host, started }: Owner): boolean {
