@@ -24,6 +24,9 @@ constexpr Stream::Duration kHelp = milliseconds(1);
 // How long the stream's thread leaves a burst to the caller. A decoding step enqueues its burst in about 10 µs.
 constexpr auto kReserve = microseconds(50);
 
+// How often a caller yields to a stream's thread that is about to end its work.
+constexpr int kYields = 16;
+
 // While callers help, the stream's thread looks after the queue this often, so that no step has to wake it. Some time
 // after the last help it sleeps until it is woken.
 constexpr auto kNap = milliseconds(1);
@@ -71,6 +74,10 @@ void Stream::enqueue(Work work, Duration expected) {
 }
 
 void Stream::awaited(bool may_help) {
+  // The thread that delivers results wakes JavaScript's, which may interrupt it before it has said that it is done.
+  if (may_help) {
+    for (int i = 0; i < kYields && running_.load(std::memory_order_acquire); ++i) std::this_thread::yield();
+  }
   Queue batch;
   bool wake = false;
   {
