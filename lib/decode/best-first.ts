@@ -4,36 +4,35 @@ import { DraftTreeBuilder, type DraftTree, type HeadDrafts } from './draft-tree'
 export interface RatedHeads {
   readonly drafts: HeadDrafts;
   /** `[depth, width]`: below the likeliest path, all of whose nodes hold the first token of their depth. */
-  readonly onPath: Float64Array;
+  readonly onPath: readonly number[];
   /** `[depth, width]`: below other nodes. */
-  readonly offPath: Float64Array;
+  readonly offPath: readonly number[];
 }
 
 /** A tree of drafts, with the estimated probability that each is accepted if the node above it is. */
 export interface RatedTree {
   readonly tree: DraftTree;
   /** `[nodes]`; that of the root has no meaning. */
-  readonly conditionals: Float64Array;
+  readonly conditionals: readonly number[];
 }
 
 /** Drafts of one sequence, the likeliest first. Any number of the first nodes are a tree. */
 export interface Candidates extends Omit<DraftTree, 'maxDepth'> {
   /** `[nodes]`: the estimated probability that a node is accepted, which falls from node to node; 1 for the root. */
-  readonly probabilities: Float64Array;
+  readonly probabilities: readonly number[];
   /** `[nodes]`: whether a node comes from heads alone, so that without their drafts it would be missing. */
-  readonly isFromHeads: Uint8Array;
+  readonly isFromHeads: readonly boolean[];
 }
 
 /** Returns the tree of the root and the first `nodes` drafts. */
-export function firstDrafts({ tokens, parents, depths }: Candidates, nodes: number): DraftTree {
+export function firstDrafts(candidates: Candidates, nodes: number): DraftTree {
   const size = nodes + 1;
-  let maxDepth = 0;
-  for (let node = 0; node < size; node++) maxDepth = Math.max(maxDepth, depths[node]!);
+  const depths = candidates.depths.slice(0, size);
   return {
-    tokens: tokens.subarray(0, size),
-    parents: parents.subarray(0, size),
-    depths: depths.subarray(0, size),
-    maxDepth,
+    tokens: candidates.tokens.slice(0, size),
+    parents: candidates.parents.slice(0, size),
+    depths,
+    maxDepth: Math.max(...depths),
   };
 }
 
@@ -42,14 +41,14 @@ export function unite(a: RatedTree, b: RatedTree): RatedTree {
   const union = new DraftTreeBuilder(a.tree.tokens[0]!);
   const conditionals: number[] = [1];
   for (const { tree, conditionals: own } of [a, b]) {
-    const placed = new Int32Array(tree.tokens.length);
-    for (let node = 1; node < placed.length; node++) {
+    const placed = [0];
+    for (let node = 1; node < tree.tokens.length; node++) {
       const at = union.add(placed[tree.parents[node]!]!, tree.tokens[node]!);
-      placed[node] = at;
+      placed.push(at);
       conditionals[at] = Math.max(conditionals[at] ?? 0, own[node]!);
     }
   }
-  return { tree: union.build(), conditionals: Float64Array.from(conditionals) };
+  return { tree: union.build(), conditionals };
 }
 
 /** Drafts that are accepted less often than this are left out. */
@@ -109,19 +108,19 @@ export function bestFirst(
 }
 
 class Search {
-  readonly #tokens: Int32Array;
-  readonly #parents: Int32Array;
-  readonly #depths: Int32Array;
-  readonly #probabilities: Float64Array;
-  readonly #isOnPath: Uint8Array;
-  readonly #isFromHeads: Uint8Array;
+  readonly #tokens: number[];
+  readonly #parents = [-1];
+  readonly #depths = [0];
+  readonly #probabilities = [1];
+  readonly #isOnPath = [true];
+  readonly #isFromHeads = [false];
   readonly #children = new Children();
   /** By node: its next child in the lists, the end of its list, and the probability of that child. */
-  readonly #next: Int32Array;
-  readonly #ends: Int32Array;
-  readonly #upcoming: Float64Array;
-  /** Where the lists of children begin that heads alone propose, by depth and path; -1 for lists that are not made yet. */
-  readonly #starts: Int32Array;
+  readonly #next = [0];
+  readonly #ends = [0];
+  readonly #upcoming = [0];
+  /** Where the lists of children begin that heads alone propose, by depth and path. */
+  readonly #starts: (number | undefined)[] = [];
 
   constructor(
     root: number,
@@ -130,61 +129,52 @@ class Search {
     private readonly most: number,
     private readonly deepest: number,
   ) {
-    const size = most + 1;
-    this.#tokens = new Int32Array(size);
-    this.#parents = new Int32Array(size);
-    this.#depths = new Int32Array(size);
-    this.#probabilities = new Float64Array(size);
-    this.#isOnPath = new Uint8Array(size);
-    this.#isFromHeads = new Uint8Array(size);
-    this.#next = new Int32Array(size);
-    this.#ends = new Int32Array(size);
-    this.#upcoming = new Float64Array(size);
-    this.#starts = new Int32Array(2 * (heads?.drafts.depth ?? 0)).fill(-1);
-    this.#tokens[0] = root;
-    this.#parents[0] = -1;
-    this.#probabilities[0] = 1;
-    this.#isOnPath[0] = 1;
+    this.#tokens = [root];
     this.#open(0, given ? 0 : -1);
   }
 
   run(): Candidates {
-    let size = 1;
-    while (size <= this.most) {
+    while (this.#tokens.length <= this.most) {
       let parent = 0;
-      for (let node = 1; node < size; node++) {
+      for (let node = 1; node < this.#upcoming.length; node++) {
         if (this.#upcoming[node]! > this.#upcoming[parent]!) parent = node;
       }
       if (!(this.#upcoming[parent]! >= LEAST_PROBABILITY)) break;
-      this.#add(size++, parent);
+      this.#add(parent);
     }
     return {
-      tokens: this.#tokens.subarray(0, size),
-      parents: this.#parents.subarray(0, size),
-      depths: this.#depths.subarray(0, size),
-      probabilities: this.#probabilities.subarray(0, size),
-      isFromHeads: this.#isFromHeads.subarray(0, size),
+      tokens: this.#tokens,
+      parents: this.#parents,
+      depths: this.#depths,
+      probabilities: this.#probabilities,
+      isFromHeads: this.#isFromHeads,
     };
   }
 
-  #add(node: number, parent: number): void {
+  #add(parent: number): void {
     const at = this.#next[parent]!++;
+    const token = this.#children.tokens[at]!;
+    const inTree = this.#children.nodes[at]!;
     const depth = this.#depths[parent]! + 1;
-    this.#tokens[node] = this.#children.tokens[at]!;
-    this.#parents[node] = parent;
-    this.#depths[node] = depth;
-    this.#probabilities[node] = this.#upcoming[parent]!;
-    this.#isOnPath[node] = this.#isOnPath[parent]! & this.#isFirst(depth, this.#tokens[node]);
-    this.#isFromHeads[node] = Number(this.#children.nodes[at]! < 0);
+    const node = this.#tokens.length;
+    this.#tokens.push(token);
+    this.#parents.push(parent);
+    this.#depths.push(depth);
+    this.#probabilities.push(this.#upcoming[parent]!);
+    this.#isOnPath.push(this.#isOnPath[parent]! && this.#isFirst(depth, token));
+    this.#isFromHeads.push(inTree < 0);
+    this.#next.push(0);
+    this.#ends.push(0);
+    this.#upcoming.push(0);
     this.#look(parent);
-    this.#open(node, this.#children.nodes[at]!);
+    this.#open(node, inTree);
   }
 
   /** Whether a token is the first that the heads drafted for a depth. */
-  #isFirst(depth: number, token: number): number {
-    if (!this.heads || depth > this.heads.drafts.depth) return 0;
+  #isFirst(depth: number, token: number): boolean {
+    if (!this.heads || depth > this.heads.drafts.depth) return false;
     const { tokens, width } = this.heads.drafts;
-    return Number(tokens[(depth - 1) * width] === token);
+    return tokens[(depth - 1) * width] === token;
   }
 
   /** Finds the probability of a node's next child. */
@@ -198,7 +188,7 @@ class Search {
   #open(node: number, inTree: number): void {
     const row = this.#depths[node]!;
     if (row >= this.deepest) return;
-    const list = 2 * row + this.#isOnPath[node]!;
+    const list = 2 * row + Number(this.#isOnPath[node]);
     const known = inTree < 0 ? (this.#starts[list] ?? -1) : -1;
     const start = known < 0 ? this.#children.tokens.length : known;
     if (known < 0) {
@@ -211,7 +201,7 @@ class Search {
     this.#look(node);
   }
 
-  #listHeads(start: number, row: number, isOnPath: number): void {
+  #listHeads(start: number, row: number, isOnPath: boolean): void {
     if (!this.heads || row >= this.heads.drafts.depth) return;
     const { drafts, onPath, offPath } = this.heads;
     const rates = isOnPath ? onPath : offPath;

@@ -19,7 +19,7 @@ export interface DraftChoice {
   /** Rows of the step, padding included. */
   readonly rows: number;
   /** `[sequences]`: drafts of each sequence, the first of its candidates. */
-  readonly drafts: Int32Array;
+  readonly drafts: readonly number[];
 }
 
 /** The outcome of a step, from which a budget learns. */
@@ -87,7 +87,7 @@ export class DraftBudget {
     this.#shortfall = 0;
     this.#gain = null;
     const rows = this.sizes[unmeasured >= 0 ? unmeasured : this.#compare(first, last, ranking, count)]!;
-    return { rows, drafts: countDrafts(ranking.sequences.subarray(0, rows - count), count) };
+    return { rows, drafts: countDrafts(ranking.sequences, rows - count, count) };
   }
 
   /** Returns the size from `first` to `last` with the fewest measurements, by index; -1 if all have enough. */
@@ -154,7 +154,7 @@ export class DraftBudget {
  * @param fixed seconds that steps of all sizes take
  */
 function ratesOf(
-  accepted: Float64Array,
+  accepted: readonly number[],
   sizes: readonly number[],
   seconds: Float64Array,
   fixed: number,

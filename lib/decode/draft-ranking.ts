@@ -3,11 +3,11 @@ import type { Candidates } from './best-first';
 /** Drafts of all sequences of a step in falling probability. */
 export interface DraftRanking {
   /** `[drafts]`: the sequence of each draft. */
-  readonly sequences: Int32Array;
+  readonly sequences: readonly number[];
   /** `[drafts + 1]`: how many of the first n drafts are expected to be accepted. */
-  readonly accepted: Float64Array;
+  readonly accepted: readonly number[];
   /** The same for drafts that do not come from heads alone. */
-  readonly acceptedWithoutHeads: Float64Array;
+  readonly acceptedWithoutHeads: readonly number[];
 }
 
 /**
@@ -21,7 +21,7 @@ export function rankDrafts(candidates: readonly Candidates[], most: number): Dra
   let sum = 0;
   let sumWithoutHeads = 0;
   /** The next draft of each sequence, and its probability. */
-  const next = new Int32Array(candidates.length).fill(1);
+  const next = candidates.map(() => 1);
   const upcoming = candidates.map(({ probabilities }) => probabilities[1] ?? 0);
   while (sequences.length < most) {
     let likeliest = 0;
@@ -34,16 +34,15 @@ export function rankDrafts(candidates: readonly Candidates[], most: number): Dra
     if (!isFromHeads[next[likeliest]!]) acceptedWithoutHeads.push((sumWithoutHeads += probability));
     upcoming[likeliest] = probabilities[++next[likeliest]!] ?? 0;
   }
-  return {
-    sequences: Int32Array.from(sequences),
-    accepted: Float64Array.from(accepted),
-    acceptedWithoutHeads: Float64Array.from(acceptedWithoutHeads),
-  };
+  return { sequences, accepted, acceptedWithoutHeads };
 }
 
-/** Counts how many drafts are of each of `count` sequences. */
-export function countDrafts(sequences: Int32Array, count: number): Int32Array {
-  const counts = new Int32Array(count);
-  for (const sequence of sequences) counts[sequence]!++;
+/**
+ * Counts how many of the first drafts are of each of `count` sequences.
+ * @param most drafts to count
+ */
+export function countDrafts(sequences: readonly number[], most: number, count: number): number[] {
+  const counts = new Array<number>(count).fill(0);
+  for (let i = 0; i < Math.min(most, sequences.length); i++) counts[sequences[i]!]!++;
   return counts;
 }

@@ -1,13 +1,16 @@
 import type { TreePlan } from './tree-plan';
 
-/** A tree of drafted tokens below the last committed token. Trees are immutable. */
+/**
+ * A tree of drafted tokens below the last committed token. Trees are immutable. They are small and made for every step, and small
+ * arrays are made faster than typed arrays.
+ */
 export interface DraftTree {
   /** `[nodes]`: the token of each node. That of node 0, the root, is the last committed token. */
-  readonly tokens: Int32Array;
+  readonly tokens: readonly number[];
   /** `[nodes]`: an earlier node; -1 for the root. */
-  readonly parents: Int32Array;
+  readonly parents: readonly number[];
   /** `[nodes]`: 0 for the root. */
-  readonly depths: Int32Array;
+  readonly depths: readonly number[];
   /** Depth of the deepest node. */
   readonly maxDepth: number;
 }
@@ -19,9 +22,9 @@ export interface HeadDrafts {
   /** Tokens of each position. */
   readonly width: number;
   /** `[depth, width]`: the likeliest token of each position first. */
-  readonly tokens: Int32Array;
+  readonly tokens: readonly number[];
   /** `[depth, width]`, in 0 … 1: softmax of the logits by which the head chose, with the noise of the draw if there is any. */
-  readonly weights: Float32Array;
+  readonly weights: readonly number[];
 }
 
 /** Builds a tree in which no two children of a node hold the same token. */
@@ -68,15 +71,11 @@ export class DraftTreeBuilder {
     return node;
   }
 
+  /** Returns the tree; adds no more nodes to it. */
   build(): DraftTree {
     let maxDepth = 0;
     for (const depth of this.#depths) maxDepth = Math.max(maxDepth, depth);
-    return {
-      tokens: Int32Array.from(this.#tokens),
-      parents: Int32Array.from(this.#parents),
-      depths: Int32Array.from(this.#depths),
-      maxDepth,
-    };
+    return { tokens: this.#tokens, parents: this.#parents, depths: this.#depths, maxDepth };
   }
 }
 
@@ -87,15 +86,13 @@ export class DraftTreeBuilder {
 export function plant(plan: TreePlan, root: number, { depth, width, tokens }: HeadDrafts): DraftTree {
   const { parents, depths, ranks } = plan;
   const tree = new DraftTreeBuilder(root);
-  const placed = new Int32Array(parents.length).fill(-1);
-  placed[0] = 0;
+  const placed = [0];
   for (let node = 1; node < parents.length; node++) {
     const parent = placed[parents[node]!]!;
     const row = depths[node]! - 1;
     const rank = ranks[node]!;
-    if (parent >= 0 && row < depth && rank < width) {
-      placed[node] = tree.add(parent, tokens[row * width + rank]!);
-    }
+    const isDrafted = parent >= 0 && row < depth && rank < width;
+    placed.push(isDrafted ? tree.add(parent, tokens[row * width + rank]!) : -1);
   }
   return tree.build();
 }

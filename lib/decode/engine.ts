@@ -225,9 +225,9 @@ function divide(works: readonly StepWork[]): Part[] {
 }
 
 function chainOf(tokens: readonly number[]): DraftTree {
-  const depths = Int32Array.from(tokens, (_, i) => i);
+  const depths = tokens.map((_, i) => i);
   const parents = depths.map((depth) => depth - 1);
-  return { tokens: Int32Array.from(tokens), depths, parents, maxDepth: tokens.length - 1 };
+  return { tokens, depths, parents, maxDepth: tokens.length - 1 };
 }
 
 function largestProposal(works: readonly StepWork[], vocabSize: number): Proposal | null {

@@ -35,13 +35,12 @@ export class HeadAcceptance {
   }
 
   rate(drafts: HeadDrafts): RatedHeads {
-    const onPath = new Float64Array(drafts.depth * drafts.width);
-    const offPath = new Float64Array(onPath.length);
+    const onPath: number[] = [];
+    const offPath: number[] = [];
     for (let row = 0; row < drafts.depth; row++) {
       for (let rank = 0; rank < drafts.width; rank++) {
-        const at = row * drafts.width + rank;
-        onPath[at] = this.#counts.probability(kindOf(drafts, row, rank, 1));
-        offPath[at] = this.#counts.probability(kindOf(drafts, row, rank, 0));
+        onPath.push(this.#counts.probability(kindOf(drafts, row, rank, 1)));
+        offPath.push(this.#counts.probability(kindOf(drafts, row, rank, 0)));
       }
     }
     return { drafts, onPath, offPath };

@@ -91,9 +91,7 @@ class MatchTree {
     return kindOfMatch(this.#lengths[node]!, this.#ranks[node]!, this.#matches[node]!, all);
   }
 
-  kinds(): Int32Array {
-    const kinds = new Int32Array(this.#parents.length);
-    for (let node = 1; node < kinds.length; node++) kinds[node] = this.kindOf(node);
-    return kinds;
+  kinds(): number[] {
+    return this.#parents.map((_, node) => (node === 0 ? 0 : this.kindOf(node)));
   }
 }

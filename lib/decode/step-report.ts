@@ -87,8 +87,8 @@ export class ReportBuffer implements Disposable {
       drafts: (slot) =>
         form.proposal && {
           ...{ depth, width },
-          tokens: all.subarray(at.drafts + slot * size, at.drafts + (slot + 1) * size),
-          weights: weights.subarray(slot * size, (slot + 1) * size),
+          tokens: listOf(all, at.drafts + slot * size, size),
+          weights: listOf(weights, slot * size, size),
         },
     };
   }
@@ -101,4 +101,11 @@ export class ReportBuffer implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** Copies a part of an array, faster than making a view of it. */
+function listOf(all: Int32Array | Float32Array, start: number, size: number): number[] {
+  const list: number[] = [];
+  for (let i = start; i < start + size; i++) list.push(all[i]!);
+  return list;
 }

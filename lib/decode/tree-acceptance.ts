@@ -6,7 +6,7 @@ import type { DraftTree } from './draft-tree';
 export class TreeAcceptance {
   readonly #counts: AcceptanceCounts;
   /** The tree that was rated last, and the kind of each node. */
-  #last: { tree: DraftTree; kinds: Int32Array } | null = null;
+  #last: { tree: DraftTree; kinds: readonly number[] } | null = null;
 
   /**
    * @param priors prior probability of each kind
@@ -22,12 +22,9 @@ export class TreeAcceptance {
   }
 
   /** @param kinds `[nodes]`: the kind of each node; that of the root has no meaning */
-  rate(tree: DraftTree, kinds: Int32Array): RatedTree {
+  rate(tree: DraftTree, kinds: readonly number[]): RatedTree {
     this.#last = { tree, kinds };
-    const conditionals = new Float64Array(kinds.length);
-    for (let node = 0; node < kinds.length; node++)
-      conditionals[node] = this.#counts.probability(kinds[node]!);
-    return { tree, conditionals };
+    return { tree, conditionals: kinds.map((kind) => this.#counts.probability(kind)) };
   }
 
   /**

@@ -24,11 +24,11 @@ const heads: fc.Arbitrary<RatedHeads> = fc
         drafts: {
           depth,
           width,
-          tokens: Int32Array.from(tokens.flat()),
-          weights: new Float32Array(depth * width),
+          tokens: tokens.flat(),
+          weights: new Array<number>(depth * width).fill(0),
         },
-        onPath: Float64Array.from(rates, ([on]) => on),
-        offPath: Float64Array.from(rates, ([, off]) => off),
+        onPath: rates.map(([on]) => on),
+        offPath: rates.map(([, off]) => off),
       })),
   );
 
@@ -41,7 +41,7 @@ const ratedTree: fc.Arbitrary<RatedTree> = fc
     const size = tree.tokens.length;
     return fc
       .array(probability, { minLength: size, maxLength: size })
-      .map((rates) => ({ tree, conditionals: Float64Array.from(rates) }));
+      .map((rates) => ({ tree, conditionals: rates }));
   });
 
 /** The probability of each path, by its tokens, and whether a tree has it. */
@@ -101,7 +101,7 @@ test('are the likeliest paths of heads and tree, in falling order', () => {
           paths.push(above === '' ? String(tokens[node]) : `${above},${tokens[node]}`);
           const expected = all.get(paths[node]!)!;
           expect(probabilities[node]).toBeCloseTo(expected.probability, 12);
-          expect(isFromHeads[node] === 1).toBe(expected.isFromHeads);
+          expect(isFromHeads[node]).toBe(expected.isFromHeads);
           expect(depths[node]).toBe(depths[parents[node]!]! + 1);
           expect(probabilities[node]).toBeLessThanOrEqual(probabilities[node - 1]!);
         }
@@ -121,9 +121,9 @@ test('the first drafts are a tree', () => {
       const candidates = bestFirst(ROOT, rated, given, { most: 12, deepest: 9 });
       const size = Math.min(nodes, candidates.tokens.length - 1);
       const tree = firstDrafts(candidates, size);
-      expect(tree.tokens).toEqual(candidates.tokens.subarray(0, size + 1));
+      expect(tree.tokens).toEqual(candidates.tokens.slice(0, size + 1));
       expect(tree.parents.every((parent, node) => parent < node)).toBe(true);
-      expect(tree.maxDepth).toBe(Math.max(...candidates.depths.subarray(0, size + 1)));
+      expect(tree.maxDepth).toBe(Math.max(...candidates.depths.slice(0, size + 1)));
     }),
   );
 });

@@ -7,13 +7,13 @@ const candidates: fc.Arbitrary<Candidates> = fc
   .array(fc.tuple(fc.double({ min: 0.01, max: 1, noNaN: true }), fc.boolean()), { maxLength: 8 })
   .map((drafts) => {
     const sorted = drafts.sort(([a], [b]) => b - a);
-    const size = drafts.length + 1;
+    const zeros = new Array<number>(drafts.length + 1).fill(0);
     return {
-      tokens: new Int32Array(size),
-      parents: new Int32Array(size),
-      depths: new Int32Array(size),
-      probabilities: Float64Array.from([1, ...sorted.map(([probability]) => probability)]),
-      isFromHeads: Uint8Array.from([0, ...sorted.map(([, isFromHeads]) => Number(isFromHeads))]),
+      tokens: zeros,
+      parents: zeros,
+      depths: zeros,
+      probabilities: [1, ...sorted.map(([probability]) => probability)],
+      isFromHeads: [false, ...sorted.map(([, isFromHeads]) => isFromHeads)],
     };
   });
 
@@ -26,10 +26,9 @@ test('ranks the drafts of all sequences together, and counts those of each', () 
         const ranking = rankDrafts(all, most);
         const drafts = all
           .flatMap(({ probabilities, isFromHeads }) =>
-            Array.from(probabilities.subarray(1), (probability, i) => ({
-              probability,
-              isFromHeads: isFromHeads[i + 1] === 1,
-            })),
+            probabilities
+              .slice(1)
+              .map((probability, i) => ({ probability, isFromHeads: isFromHeads[i + 1] })),
           )
           .sort((a, b) => b.probability - a.probability);
         expect(ranking.sequences).toHaveLength(Math.min(most, drafts.length));
@@ -40,11 +39,11 @@ test('ranks the drafts of all sequences together, and counts those of each', () 
           sum += drafts[n]?.probability ?? 0;
         });
         for (let n = 0; n <= ranking.sequences.length; n++) {
-          const counts = countDrafts(ranking.sequences.subarray(0, n), all.length);
+          const counts = countDrafts(ranking.sequences, n, all.length);
           // The first drafts of each sequence make up the sum.
           const expected = all.reduce(
             (total, { probabilities }, i) =>
-              total + probabilities.subarray(1, 1 + counts[i]!).reduce((a, b) => a + b, 0),
+              total + probabilities.slice(1, 1 + counts[i]!).reduce((a, b) => a + b, 0),
             0,
           );
           expect(ranking.accepted[n]).toBeCloseTo(expected, 10);
@@ -55,19 +54,19 @@ test('ranks the drafts of all sequences together, and counts those of each', () 
 });
 
 test('ranks drafts that would be there without heads', () => {
-  const [size, none] = [4, new Int32Array(4)];
+  const none = [0, 0, 0, 0];
   const drafts = { tokens: none, parents: none, depths: none };
   const ranking = rankDrafts(
     [
       {
         ...drafts,
-        probabilities: Float64Array.of(1, 0.9, 0.5, 0.25),
-        isFromHeads: Uint8Array.of(0, 1, 0, 1),
+        probabilities: [1, 0.9, 0.5, 0.25],
+        isFromHeads: [false, true, false, true],
       },
-      { ...drafts, probabilities: Float64Array.of(1, 0.75, 0.125, 0.01), isFromHeads: new Uint8Array(size) },
+      { ...drafts, probabilities: [1, 0.75, 0.125, 0.01], isFromHeads: [false, false, false, false] },
     ],
     5,
   );
-  expect(ranking.sequences).toEqual(Int32Array.of(0, 1, 0, 0, 1));
-  expect(ranking.acceptedWithoutHeads).toEqual(Float64Array.of(0, 0.75, 1.25, 1.375));
+  expect(ranking.sequences).toEqual([0, 1, 0, 0, 1]);
+  expect(ranking.acceptedWithoutHeads).toEqual([0, 0.75, 1.25, 1.375]);
 });

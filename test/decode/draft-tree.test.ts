@@ -5,8 +5,8 @@ import { chain, full } from '../../lib/decode/tree';
 /** Two heads with three tokens each. */
 const drafts: HeadDrafts = {
   ...{ depth: 2, width: 3 },
-  tokens: Int32Array.of(10, 11, 12, 20, 21, 22),
-  weights: new Float32Array(6).fill(1 / 3),
+  tokens: [10, 11, 12, 20, 21, 22],
+  weights: new Array<number>(6).fill(1 / 3),
 };
 
 /** The tokens along the path to each draft node, in the order of the nodes. */
@@ -21,9 +21,9 @@ function pathsOf({ tokens, parents }: DraftTree): string[] {
 test('a plan is planted with the tokens of its ranks', () => {
   const tree = plant(full([2, 3]), 7, drafts);
   expect(tree).toEqual({
-    tokens: Int32Array.of(7, 10, 11, 20, 21, 22, 20, 21, 22),
-    parents: Int32Array.of(-1, 0, 0, 1, 1, 1, 2, 2, 2),
-    depths: Int32Array.of(0, 1, 1, 2, 2, 2, 2, 2, 2),
+    tokens: [7, 10, 11, 20, 21, 22, 20, 21, 22],
+    parents: [-1, 0, 0, 1, 1, 1, 2, 2, 2],
+    depths: [0, 1, 1, 2, 2, 2, 2, 2, 2],
     maxDepth: 2,
   });
 });

@@ -86,7 +86,7 @@ test('a text of one token takes no longer than another', () => {
   drafter.append(new Int32Array(300_000).fill(5));
   for (let i = 0; i < 2000; i++) {
     const drafts = drafter.draft(8)!;
-    expect(drafts.tree.tokens).toEqual(new Int32Array(9).fill(5));
+    expect(drafts.tree.tokens).toEqual(new Array(9).fill(5));
     drafter.append([5]);
   }
 });
@@ -104,7 +104,7 @@ test('the match grows along the path, and with it the estimates', () => {
   const drafter = new LookupDrafter();
   drafter.append([1, 2, 3, 4, 5, 6, 7, 1, 2]);
   const { tree, conditionals } = drafter.draft(3)!;
-  expect(tree.tokens).toEqual(Int32Array.of(2, 3, 4, 5));
+  expect(tree.tokens).toEqual([2, 3, 4, 5]);
   expect(conditionals[2]).toBeGreaterThan(conditionals[1]!);
   expect(conditionals[3]).toBeGreaterThan(conditionals[2]!);
 });
