@@ -1,0 +1,47 @@
+import type { ModelSource } from '../model-source';
+import { ROPE_FACTORS, translateConfig } from './config';
+import { Metadata } from './metadata';
+import { GgufFile } from './read';
+import { translateTokenizer } from './tokenizer';
+import { endTokens, Vocabulary } from './vocabulary';
+import { GgufWeights, readTensor } from './weights';
+
+/** Whether a path is that of a GGUF file, by its ending. */
+export function isGguf(path: string): boolean {
+  return path.toLowerCase().endsWith('.gguf');
+}
+
+/**
+ * Opens a GGUF file as a model in the names and conventions of Hugging Face.
+ * @throws FILE_ACCESS if the file cannot be read; CORRUPT_FILE, UNSUPPORTED or INVALID_CONFIG naming the tensor or the key
+ */
+export async function openGguf(path: string): Promise<ModelSource> {
+  const file = await GgufFile.open(path);
+  try {
+    const metadata = new Metadata(path, file.metadata);
+    const factors =
+      file.tensors.get(ROPE_FACTORS)?.type === 'F32' ? await readTensor(file, ROPE_FACTORS) : undefined;
+    const { architecture, config } = translateConfig(
+      metadata,
+      file.tensors,
+      factors as Float32Array | undefined,
+    );
+    const vocabulary = new Vocabulary(metadata);
+    const tokenizerFiles = translateTokenizer(metadata, vocabulary);
+    return {
+      path,
+      configPath: path,
+      config: {
+        ...config,
+        bos_token_id: vocabulary.special('bos'),
+        eos_token_id: vocabulary.special('eos'),
+      },
+      generationConfig: { eos_token_id: endTokens(vocabulary) },
+      tokenizerFiles,
+      weights: new GgufWeights(file, architecture, config.head_dim as number),
+    };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}

@@ -1,0 +1,116 @@
+import type { TensorData, TensorInfo } from '../safetensors/format';
+import { ForetokenError } from '../../errors';
+import type { WeightSource } from '../weight-source';
+import type { Architecture } from './architectures';
+import { ROPE_FACTORS } from './config';
+import { DEQUANTIZERS } from './dequantize';
+import { bytesOf, corrupt, elements, type GgufTensor } from './format';
+import { huggingFaceName } from './names';
+import type { GgufFile } from './read';
+
+/** Numbers of a tensor: float32, or the bits of 16-bit floats. */
+type Values = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
+
+/** Numbers of a tensor that are converted at once: a whole number of blocks of every type. */
+const PIECE = 1 << 20;
+
+/** Reads a tensor by the name that it has in the file; quantized numbers come as float32, which holds them exactly. */
+export async function readTensor(file: GgufFile, name: string): Promise<Values> {
+  const { type, shape } = file.tensors.get(name)!;
+  const count = elements(shape);
+  const dequantize = DEQUANTIZERS[type];
+  if (!dequantize) {
+    const values = type === 'F32' ? new Float32Array(count) : new Uint16Array(count);
+    await file.readBytes(name, new Uint8Array(values.buffer), 0);
+    return values;
+  }
+  const values = new Float32Array(count);
+  const buffer = new Uint8Array(bytesOf(type, Math.min(PIECE, count)));
+  for (let first = 0; first < count; first += PIECE) {
+    const length = Math.min(PIECE, count - first);
+    const bytes = buffer.subarray(0, bytesOf(type, length));
+    await file.readBytes(name, bytes, bytesOf(type, first));
+    dequantize(bytes, values.subarray(first, first + length));
+  }
+  return values;
+}
+
+/** The tensors of a GGUF file by Hugging Face's names, with its order of rows. */
+export class GgufWeights implements WeightSource {
+  readonly names: readonly string[];
+  readonly normsHoldOnePlus: boolean;
+  /** Names in the file, by Hugging Face's. */
+  readonly #stored: ReadonlyMap<string, string>;
+
+  /** @param headDim numbers of one attention head */
+  constructor(
+    private readonly file: GgufFile,
+    private readonly architecture: Architecture,
+    private readonly headDim: number,
+  ) {
+    const stored = [...file.tensors.keys()].filter((name) => name !== ROPE_FACTORS);
+    this.#stored = new Map(stored.map((name) => [huggingFaceName(name, architecture), name]));
+    this.names = [...this.#stored.keys()];
+    if (this.names.length < stored.length) {
+      throw corrupt(file.path, "two of its tensors have the same name in Hugging Face's names");
+    }
+    this.normsHoldOnePlus = architecture.normsHoldOnePlus ?? false;
+  }
+
+  get path(): string {
+    return this.file.path;
+  }
+
+  has(name: string): boolean {
+    return this.#stored.has(name);
+  }
+
+  info(name: string): TensorInfo {
+    const { type, shape } = this.#tensor(name);
+    return { dtype: type === 'F16' || type === 'BF16' ? type : 'F32', shape };
+  }
+
+  async read(name: string): Promise<TensorData> {
+    const { shape } = this.#tensor(name);
+    const data = await readTensor(this.file, this.#stored.get(name)!);
+    const isRotated = this.architecture.inPairs && /\.self_attn\.[qk]_proj\.(weight|bias)$/.test(name);
+    return isRotated ? inHalves(data, shape[0]!, this.headDim) : data;
+  }
+
+  close(): Promise<void> {
+    return this.file.close();
+  }
+
+  #tensor(name: string): GgufTensor {
+    const stored = this.#stored.get(name);
+    if (stored === undefined) {
+      throw new ForetokenError('INVALID_ARGUMENT', `${this.path}: it has no tensor "${name}"`);
+    }
+    return this.file.tensors.get(stored)!;
+  }
+}
+
+/**
+ * Undoes llama.cpp's order of the rows of q and k: it rotates neighbours of a head, Hugging Face elements of its two halves. Row i of a
+ * half is row 2i or 2i + 1 of the file.
+ */
+export function inHalves(data: Values, rows: number, headDim: number): Values {
+  return reorderRows(data, rows, headDim, (i) => (i < headDim / 2 ? 2 * i : 2 * i - headDim + 1));
+}
+
+/** Puts rows of q and k into the order of the file; the opposite of {@link inHalves}. */
+export function inPairs(data: Values, rows: number, headDim: number): Values {
+  return reorderRows(data, rows, headDim, (i) => (i >> 1) + (i % 2) * (headDim / 2));
+}
+
+/** Reorders the rows of each head: row i becomes row `from(i)` of the same head. */
+function reorderRows(data: Values, rows: number, headDim: number, from: (row: number) => number): Values {
+  const result = data.slice();
+  const width = data.length / rows;
+  for (let row = 0; row < rows; row++) {
+    const inHead = row % headDim;
+    const source = (row - inHead + from(inHead)) * width;
+    result.set(data.subarray(source, source + width), row * width);
+  }
+  return result;
+}
