@@ -96,7 +96,7 @@ async function measure(
 
 async function fill(model: MtpModel, cache: KvCache): Promise<void> {
   const { device } = model;
-  model.table.reserve(PREFIX + 64);
+  model.tables.reserve(PREFIX + 64);
   for (let start = 0; start < PREFIX; start += 64) {
     noGrad(() =>
       scope(() => {

@@ -136,7 +136,7 @@ function ours(model: MtpModel): Learner {
   const { learningRate, ...options } = OPTIMIZER;
   const optimizer = new AdamW(model.parameters, { ...options, maxGradNorm: 0 });
   const weights = new Array<number>(model.numHeads).fill(1 / (BATCH * LENGTH));
-  model.table.reserve(LENGTH);
+  model.tables.reserve(LENGTH);
   return {
     name: 'foretoken',
     async step(batch) {

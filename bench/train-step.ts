@@ -81,7 +81,7 @@ function trainingStep(model: MtpModel, { batch: rows, length }: Shape): () => vo
     starts: new Int32Array(count),
     targets: Array.from({ length: numHeads }, () => indices(count, 256)),
   };
-  model.table.reserve(length);
+  model.tables.reserve(length);
   return () =>
     scope(() => {
       model.parameters.zeroGradients();

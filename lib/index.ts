@@ -80,7 +80,7 @@ export {
 
 export { Attention } from './nn/attention';
 export { Block } from './nn/block';
-export type { BlockConfig } from './nn/block-config';
+export type { BlockConfig, BlockNorms } from './nn/block-config';
 export { KvCache, type KvCacheOptions } from './nn/kv-cache';
 export type { KvPages } from './tensor/kv-pages';
 export { Linear, type LinearPart } from './nn/linear';
@@ -95,7 +95,9 @@ export {
   type StoreOptions,
 } from './nn/parameters';
 export { RMSNorm } from './nn/rms-norm';
+export type { RopeFrequencies, RopeScaling } from './nn/rope-frequencies';
 export { RopeTable } from './nn/rope-table';
+export type { RopeTables } from './nn/rope-tables';
 export type { CachedRows, Rows, TrainingRows } from './nn/rows';
 
 export { headKindNames, registerHeadKind } from './heads';
@@ -109,8 +111,9 @@ export type {
   HeadSources,
 } from './heads/heads';
 
-export { loadModel, saveModel, type LoadInit } from './model/checkpoint';
-export type { ModelConfig, ModelOptions, ModelType } from './model/config';
+export { saveModel } from './model/checkpoint';
+export type { LayerType, ModelConfig, ModelOptions, ModelType } from './model/config';
+export { loadModel, type LoadedModel, type LoadInit } from './model/load';
 export {
   backwardHeadByHead,
   lossAllHeads,

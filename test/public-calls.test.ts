@@ -16,7 +16,7 @@ beforeEach(async () => {
   process.chdir(temporary.path);
   const device = foretoken.openDevice('cpu', { threads: 1, memoryLimit: 512e6 });
   const model = new foretoken.MtpModel(device, { vocabSize: 300, ...tinyModel('medusa', 3) }, { seed: 1 });
-  model.table.reserve(16);
+  model.tables.reserve(16);
   const saved = temporary.at('saved');
   await foretoken.saveModel(saved, model, tokenizer);
   const store = new foretoken.ParameterStore(device);

@@ -1,4 +1,5 @@
-import { findModel, loadModel } from '../model/checkpoint';
+import { findModel } from '../model/checkpoint';
+import { loadModel } from '../model/load';
 import type { MtpModel } from '../model/model';
 import { loadTokenizer, type Tokenizer } from '../model/tokenizer';
 import { StatusLine } from './status-line';

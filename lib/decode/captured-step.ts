@@ -57,7 +57,7 @@ export class CapturedStep implements Disposable {
   #reads(): (Tensor | null)[] {
     const { model, sampling, history } = this.context;
     const texts = this.form.needs === 'history' ? history.tokens : null;
-    return [model.table.tensor, sampling.packed.numbers, texts];
+    return [...model.tables.tensors, sampling.packed.numbers, texts];
   }
 
   #record(neighbour: CapturedStep | undefined): void {

@@ -157,7 +157,7 @@ export class Engine implements Disposable {
     const positions = Math.min(length + tokens.length, model.config.maxPositionEmbeddings);
     cache.reserve(slot, length + tokens.length);
     drafter?.reserve(slot, positions);
-    model.table.reserve(positions);
+    model.tables.reserve(positions);
   }
 
   async #run(

@@ -145,8 +145,8 @@ export function prepare(
 function beginning(where: string, { config }: MtpModel, { bosId, eosId }: Tokenizer): number[] {
   const bos = bosId ?? config.bosTokenId;
   if (bos !== null) return [bos];
-  const eos = eosId ?? config.eosTokenId;
-  const advice = eos === null ? '' : `, or [${eos}], the token that ends one`;
+  const eos = eosId ?? config.eosTokenIds[0];
+  const advice = eos === undefined ? '' : `, or [${eos}], the token that ends one`;
   throw new ForetokenError(
     'INVALID_ARGUMENT',
     `${where}: prompt is empty, and the model names no token that begins a text (bos_token); give a prompt${advice}`,

@@ -1,5 +1,6 @@
 import { check, checker, checkOptions, either, instance, isFit, path, type Schema } from '../check';
-import { findModel, loadModel } from '../model/checkpoint';
+import { findModel } from '../model/checkpoint';
+import { loadModel } from '../model/load';
 import { MtpModel } from '../model/model';
 import { TOKENIZER, type Tokenizer } from '../model/tokenizer';
 import type { WeightDType } from '../tensor/types';

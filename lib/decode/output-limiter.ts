@@ -28,13 +28,14 @@ export class OutputLimiter {
   #left: number;
   readonly #detokenizer: StreamDecoder;
   readonly #stops: StopStrings;
-  readonly #eos: number | null;
+  readonly #endTokens: ReadonlySet<number>;
 
   constructor({ model, tokenizer, maxTokens, options }: OutputLimits) {
     this.#left = maxTokens;
     this.#detokenizer = tokenizer.streamDecoder();
     this.#stops = new StopStrings(options.stop);
-    this.#eos = options.ignoreEos ? null : (tokenizer.eosId ?? model.config.eosTokenId);
+    const ends = [...model.config.eosTokenIds, ...(tokenizer.eosId === undefined ? [] : [tokenizer.eosId])];
+    this.#endTokens = new Set(options.ignoreEos ? [] : ends);
     if (maxTokens === 0) this.finishReason = 'length';
   }
 
@@ -50,8 +51,9 @@ export class OutputLimiter {
     for (const token of committed) {
       tokens.push(token);
       this.#left--;
-      if (token === this.#eos) this.finishReason = 'eos';
-      const shown = this.#stops.push(token === this.#eos ? '' : this.#detokenizer.push([token]));
+      const isEnd = this.#endTokens.has(token);
+      if (isEnd) this.finishReason = 'eos';
+      const shown = this.#stops.push(isEnd ? '' : this.#detokenizer.push([token]));
       text += shown.text;
       if (shown.stopped) this.finishReason = 'stop';
       else if (!this.finishReason && this.#left === 0) this.finishReason = 'length';

@@ -1,4 +1,5 @@
 import {
+  arrayOf,
   boolean,
   checkOptions,
   integer,
@@ -7,6 +8,7 @@ import {
   object,
   oneOf,
   required,
+  show,
   string,
   type Checker,
   type Schema,
@@ -14,16 +16,21 @@ import {
 import { ForetokenError } from '../errors';
 import { headKind } from '../heads';
 import type { BlockConfig } from '../nn/block-config';
+import { ROPE_SCALING, type RopeOptions, type RopeScaling } from '../nn/rope-frequencies';
+import { LARGEST_INT } from '../tensor/checks';
+import { familyOf, MODEL_TYPES, type ModelType } from './families';
 
 /** Largest number of heads. */
 export const MAX_HEADS = 16;
 
-/** The model families that the trunk implements, as config.json names them. */
-export type ModelType = 'llama' | 'qwen2' | 'qwen3';
+export type { ModelType };
+
+/** Which positions a layer attends to: all before its own, or those of its window. */
+export type LayerType = 'full_attention' | 'sliding_attention';
 
 /** Configuration of a model, in camelCased names of Hugging Face's config.json. */
 export interface ModelConfig {
-  /** Default `llama`. `qwen2` has biases on q, k and v, `qwen3` an RMSNorm on each query and key head. */
+  /** The model's family, which decides what its layers compute. Default `llama`. */
   modelType: ModelType;
   /** Rows of embedding and unembedding, at least the number of the tokenizer's tokens. */
   vocabSize: number;
@@ -47,14 +54,36 @@ export interface ModelConfig {
   ropeTheta: number;
   /** Whether embedding and unembedding are one matrix. Default false. */
   tieWordEmbeddings: boolean;
+  /** How rotary angles are changed for long texts, or null (default). */
+  ropeScaling: RopeScaling | null;
+  /** Base of the rotary angles, without scaling, of layers with a window (`gemma3_text`). Default null: as in the other layers. */
+  ropeLocalBaseFreq: number | null;
+  /** The part of each head that is rotated (`phi3`). Default 1. */
+  partialRotaryFactor: number;
+  /** For each layer 1, or 0 if it does not rotate (`smollm3`). Default null: all rotate. */
+  noRopeLayers: readonly number[] | null;
+  /** How many last positions, its own included, a position attends to in layers with a window. Default null: no layer has one. */
+  slidingWindow: number | null;
+  /** Which layers have the window. Default null: all, if there is a window. */
+  layerTypes: readonly LayerType[] | null;
+  /** Scores of attention are divided by its root (`gemma3_text`). Default headDim. */
+  queryPreAttnScalar: number | null;
+  /** Factor of the scores of attention (`granite`). Default 1 / sqrt(headDim). */
+  attentionMultiplier: number | null;
+  /** Factor of embeddings (`granite`). Default 1. */
+  embeddingMultiplier: number;
+  /** Factor of what a layer adds to the residual stream (`granite`). Default 1. */
+  residualMultiplier: number;
+  /** Divides all logits (`granite`). Default 1. */
+  logitsScaling: number;
   /** Biases on q, k and v and, except in `qwen2`, on the output projection. Default false. */
   attentionBias: boolean;
   /** Standard deviation of initial weights. Default 0.02. */
   initializerRange: number;
   /** The token that begins a text, or null (default). */
   bosTokenId: number | null;
-  /** The token that ends a text, or null (default); used if the tokenizer names none. */
-  eosTokenId: number | null;
+  /** All tokens that end a text, beside that of the tokenizer. Default none. */
+  eosTokenIds: readonly number[];
   /** The heads. Default: only head 1. */
   mtp: {
     /** Architecture of heads 2 … n: one of {@link headKindNames}. */
@@ -84,12 +113,41 @@ const DEFAULTS = {
   maxPositionEmbeddings: 2048,
   rmsNormEps: 1e-5,
   ropeTheta: 10000,
+  ropeScaling: null,
+  ropeLocalBaseFreq: null,
+  partialRotaryFactor: 1,
+  noRopeLayers: null,
+  slidingWindow: null,
+  layerTypes: null,
+  queryPreAttnScalar: null,
+  attentionMultiplier: null,
+  embeddingMultiplier: 1,
+  residualMultiplier: 1,
+  logitsScaling: 1,
   tieWordEmbeddings: false,
   attentionBias: false,
   initializerRange: 0.02,
   bosTokenId: null,
-  eosTokenId: null,
+  eosTokenIds: [],
 } as const;
+
+/** Options that only some families have. */
+export const SPECIFIC_OPTIONS = [
+  'attentionBias',
+  'ropeLocalBaseFreq',
+  'partialRotaryFactor',
+  'noRopeLayers',
+  'slidingWindow',
+  'layerTypes',
+  'queryPreAttnScalar',
+  'attentionMultiplier',
+  'embeddingMultiplier',
+  'residualMultiplier',
+  'logitsScaling',
+] as const satisfies readonly (keyof typeof DEFAULTS)[];
+
+/** The name of such an option. */
+export type SpecificOption = (typeof SPECIFIC_OPTIONS)[number];
 
 /** Options of a model: four required sizes, and any option of {@link ModelConfig} that differs from its default. */
 export type ModelOptions = Partial<ModelConfig> &
@@ -116,11 +174,11 @@ export function modelConfig(options: ModelOptions): ModelConfig {
 }
 
 const size = (name: keyof typeof LIMITS): Checker<number> => integer(1, LIMITS[name]);
-const token = nullable(integer(0, 2 ** 31 - 1));
+export const TOKEN_ID = integer(0, LARGEST_INT);
 const positive = number(Number.MIN_VALUE);
 
 export const MODEL_OPTIONS: Schema<ModelOptions> = {
-  modelType: oneOf('llama', 'qwen2', 'qwen3'),
+  modelType: oneOf(...MODEL_TYPES),
   vocabSize: required(size('vocabSize')),
   hiddenSize: required(size('hiddenSize')),
   intermediateSize: size('intermediateSize'),
@@ -131,11 +189,22 @@ export const MODEL_OPTIONS: Schema<ModelOptions> = {
   maxPositionEmbeddings: size('maxPositionEmbeddings'),
   rmsNormEps: positive,
   ropeTheta: positive,
+  ropeScaling: nullable(ROPE_SCALING),
+  ropeLocalBaseFreq: nullable(positive),
+  partialRotaryFactor: number(Number.MIN_VALUE, 1),
+  noRopeLayers: nullable(arrayOf(integer(0, 1))),
+  slidingWindow: nullable(integer(1, LARGEST_INT)),
+  layerTypes: nullable(arrayOf(oneOf('full_attention', 'sliding_attention'))),
+  queryPreAttnScalar: nullable(positive),
+  attentionMultiplier: nullable(positive),
+  embeddingMultiplier: positive,
+  residualMultiplier: positive,
+  logitsScaling: positive,
   tieWordEmbeddings: boolean,
   attentionBias: boolean,
   initializerRange: positive,
-  bosTokenId: token,
-  eosTokenId: token,
+  bosTokenId: nullable(TOKEN_ID),
+  eosTokenIds: arrayOf(TOKEN_ID),
   mtp: object<ModelConfig['mtp']>({ kind: required(string), numHeads: required(integer(1, MAX_HEADS)) }),
 };
 
@@ -171,22 +240,61 @@ function checkTogether(config: ModelConfig, divided: boolean): void {
   }
   if (config.headDim % 2 !== 0)
     fail(`${headDim} must be even for rotary positions, but is ${config.headDim}`);
+  for (const name of ['noRopeLayers', 'layerTypes'] as const) {
+    const { length } = config[name] ?? { length: config.numHiddenLayers };
+    if (length !== config.numHiddenLayers) {
+      fail(`${name} has ${length} elements, but numHiddenLayers is ${config.numHiddenLayers}`);
+    }
+  }
+  if (config.layerTypes?.includes('sliding_attention') && config.slidingWindow === null) {
+    fail('layerTypes has "sliding_attention", but slidingWindow is null');
+  }
+  const { rotatedDim } = ropeOptions(config);
+  if (rotatedDim < 2 || rotatedDim % 2 !== 0) {
+    fail(
+      `partialRotaryFactor (${config.partialRotaryFactor}) of headDim (${config.headDim}) must be an even number`,
+    );
+  }
+  const family = familyOf(config);
+  for (const name of SPECIFIC_OPTIONS) {
+    if (family.options.includes(name) || config[name] === DEFAULTS[name]) continue;
+    fail(`${name} must be ${show(DEFAULTS[name])} in a ${config.modelType}, but is ${show(config[name])}`);
+  }
+  const { ropeType } = config.ropeScaling ?? {};
+  if (ropeType && family.ropeTypes && !family.ropeTypes.includes(ropeType)) {
+    fail(`ropeScaling must be null in a ${config.modelType}, but is ${ropeType}`);
+  }
   headKind(config.mtp.kind);
 }
 
-/** Derives the configuration of the model's blocks. */
-export function blockConfig(config: ModelConfig): BlockConfig {
-  return {
-    hiddenSize: config.hiddenSize,
-    intermediateSize: config.intermediateSize,
-    heads: config.numAttentionHeads,
-    kvHeads: config.numKeyValueHeads,
-    headDim: config.headDim,
-    rmsNormEps: config.rmsNormEps,
-    qkvBias: config.attentionBias || config.modelType === 'qwen2',
-    outBias: config.attentionBias && config.modelType !== 'qwen2',
-    qkNorm: config.modelType === 'qwen3',
-    initStd: config.initializerRange,
-    residualStd: config.initializerRange / Math.sqrt(2 * config.numHiddenLayers),
-  };
+/** Derives the angles of layers with or without a window. */
+function ropeOptions(config: ModelConfig, isLocal = false): Omit<RopeOptions, 'maxPositions'> {
+  const { ropeTheta, ropeScaling, ropeLocalBaseFreq, headDim, partialRotaryFactor } = config;
+  const rotatedDim = Math.floor(headDim * partialRotaryFactor);
+  return isLocal && ropeLocalBaseFreq !== null
+    ? { rotatedDim, theta: ropeLocalBaseFreq, scaling: null }
+    : { rotatedDim, theta: ropeTheta, scaling: ropeScaling };
+}
+
+/** A layer of the trunk. */
+export interface LayerConfig {
+  /** Its sizes and features. */
+  readonly block: BlockConfig;
+  /** Its rotary angles; null if it does not rotate. */
+  readonly rope: Omit<RopeOptions, 'maxPositions'> | null;
+}
+
+/** Describes a layer of the trunk, 0 … numHiddenLayers-1. */
+export function layerConfig(config: ModelConfig, layer: number): LayerConfig {
+  const block = familyOf(config).block(config, layer);
+  const rotates = config.noRopeLayers?.[layer] !== 0;
+  return { block, rope: rotates ? ropeOptions(config, block.window !== null) : null };
+}
+
+/** Describes the layers of heads: as the trunk's last layer, but with rotary positions in any case. */
+export function headLayerConfig(
+  config: ModelConfig,
+): LayerConfig & { readonly rope: Omit<RopeOptions, 'maxPositions'> } {
+  const { block, rope } = layerConfig(config, config.numHiddenLayers - 1);
+  return { block, rope: rope ?? ropeOptions(config) };
 }

@@ -13,6 +13,6 @@ export interface ModelSource {
   readonly generationConfig: Readonly<Record<string, unknown>> | null;
   /** The texts of the tokenizer's files, `tokenizer.json` among them. */
   readonly tokenizerFiles: TokenizerFiles;
-  /** The weights; whoever opened the source closes them. */
+  /** The weights; the caller that opened the source closes them. */
   readonly weights: WeightSource;
 }

@@ -8,16 +8,18 @@ import { STORE_OPTIONS } from '../nn/checks';
 import { weightFor } from '../nn/linear';
 import { ParameterStore, type Parameter, type StoreOptions } from '../nn/parameters';
 import { RMSNorm } from '../nn/rms-norm';
-import { RopeTable } from '../nn/rope-table';
+import { RopeTables } from '../nn/rope-tables';
 import type { Rows } from '../nn/rows';
 import type { ActivationDType } from '../tensor/types';
 import { device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
-import { concat } from '../tensor/ops/layers/elementwise';
+import { concat, scale } from '../tensor/ops/layers/elementwise';
 import { embedding } from '../tensor/ops/layers/embedding';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
-import { blockConfig, modelConfig, type ModelConfig, type ModelOptions } from './config';
+import { headLayerConfig, layerConfig, modelConfig, type ModelConfig, type ModelOptions } from './config';
+import { familyOf } from './families';
+import type { Json } from './fields';
 
 /** Initial weights and types of a new {@link MtpModel}. */
 export interface ModelInit extends StoreOptions {
@@ -59,7 +61,7 @@ export function checkDtype(device: Device, init: ModelInit): void {
 }
 
 /**
- * A language model that predicts several tokens at once: a trunk of the Llama family, whose last layer and final norm are
+ * A language model that predicts several tokens at once: a trunk of one of several families, whose last layer and final norm are
  * head 1, and heads 2 … n of some kind. All heads share one unembedding.
  * @example
  * ```ts
@@ -77,12 +79,15 @@ export class MtpModel implements Disposable {
   /** All weights, by checkpoint name. */
   readonly parameters: ParameterStore;
   /** Rotary positions of all layers. Reserve positions here before a forward pass on rows with them. */
-  readonly table: RopeTable;
+  readonly tables: RopeTables;
   /** Heads 2 … n. */
   readonly heads: Heads;
   /** `[vocabSize, hiddenSize]`: the same parameter as the embedding when tied. */
   readonly unembedding: Parameter;
+  /** generation_config.json of the files that the model was loaded from, which is saved again; null without. */
+  generationConfig: Json | null = null;
   readonly #embedding: Parameter;
+  readonly #embeddingScale: number;
   readonly #layers: Block[] = [];
   readonly #norm: RMSNorm;
 
@@ -101,23 +106,25 @@ export class MtpModel implements Disposable {
       dtype: init.dtype,
       masters: init.masters,
     }));
-    this.table = new RopeTable(device, config.headDim, config.ropeTheta, config.maxPositionEmbeddings);
+    const tables = (this.tables = new RopeTables(device, config.maxPositionEmbeddings));
     const shape = [config.vocabSize, config.hiddenSize];
     const std = config.initializerRange;
     this.#embedding = store.create([{ name: 'model.embed_tokens.weight', shape }], { std });
-    const block = blockConfig(config);
+    this.#embeddingScale = familyOf(config).embeddingScale?.(config) ?? 1;
     for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-      this.#layers.push(new Block(store, `model.layers.${layer}.`, block, this.table));
+      const { block, rope } = layerConfig(config, layer);
+      this.#layers.push(new Block(store, `model.layers.${layer}.`, block, rope && tables.for(rope)));
     }
     this.#norm = new RMSNorm(store, 'model.norm', config.hiddenSize, config.rmsNormEps);
     this.unembedding = config.tieWordEmbeddings
       ? this.#embedding
       : store.create([{ name: 'lm_head.weight', shape }], { std });
     store.addWeight(this.unembedding);
+    const { block, rope } = headLayerConfig(config);
     const heads = headKind(config.mtp.kind).create({
       store,
       config: block,
-      table: this.table,
+      table: tables.for(rope),
       numHeads: config.mtp.numHeads,
       numHiddenLayers: config.numHiddenLayers,
       embed: (tokens) => this.embed(tokens),
@@ -154,7 +161,8 @@ export class MtpModel implements Disposable {
 
   /** Embeds tokens: int32 [rows] → [rows, hiddenSize]. */
   embed(tokens: Tensor): Tensor {
-    return embedding(tokens, this.#embedding.operand, this.dtype);
+    const rows = embedding(tokens, this.#embedding.operand, this.dtype);
+    return this.#embeddingScale === 1 ? rows : scale(rows, this.#embeddingScale);
   }
 
   /** Runs the trunk up to its last layer: tokens int32 [rows] → what all heads share. */
@@ -169,7 +177,11 @@ export class MtpModel implements Disposable {
 
   /** Runs head 1, the trunk's last layer and final norm: z [rows, hiddenSize] → hidden states for the unembedding. */
   nextTokenHidden(z: Tensor, rows: Rows): Tensor {
-    return scope(() => this.#norm.forward(this.#layers.at(-1)!.forward(z, rows, this.#layers.length - 1)));
+    return scope(() => {
+      const hidden = this.#norm.forward(this.#layers.at(-1)!.forward(z, rows, this.#layers.length - 1));
+      const { logitsScaling } = this.config;
+      return logitsScaling === 1 ? hidden : scale(hidden, 1 / logitsScaling);
+    });
   }
 
   /** Runs the trunk and head 1: tokens int32 [rows] → all states that heads 2 … n may read. */
@@ -183,10 +195,10 @@ export class MtpModel implements Disposable {
     return weightFor(hidden, this.unembedding);
   }
 
-  /** Frees the weights, their gradients and the table of positions. */
+  /** Frees the weights, their gradients and the tables of positions. */
   dispose(): void {
     this.parameters.dispose();
-    this.table.dispose();
+    this.tables.dispose();
   }
 
   /** Calls {@link dispose}, for `using`. */

@@ -13,55 +13,46 @@ import { RMSNorm } from './rms-norm';
 import { RopeTable } from './rope-table';
 import type { Rows } from './rows';
 
-/** Causal self-attention with grouped key/value heads and rotary positions (Llama; Qwen's biases and q/k norms). */
+/** Causal self-attention with grouped key/value heads, rotary positions and, if the layer has them, biases, q/k norms and a window. */
 export class Attention {
   /** Projections of all query, key and value heads, side by side: hiddenSize → (heads + 2 · kvHeads) · headDim. */
   readonly qkv: Linear;
   /** Output projection: heads · headDim → hiddenSize. */
   readonly out: Linear;
   readonly #norms: { q: RMSNorm; k: RMSNorm } | null;
+  /** Whether a norm is over each head alone. */
+  readonly #normsHeads: boolean;
   readonly #shape: AttentionShape;
 
   constructor(
     store: ParameterStore,
     prefix: string,
     config: BlockConfig,
-    private readonly table: RopeTable,
+    /** Rotary positions; null for a layer that does not rotate. */
+    private readonly table: RopeTable | null,
   ) {
     checkPlace('Attention', store, ParameterStore, prefix);
-    check('Attention: table', table, instance(RopeTable));
-    const { hiddenSize, heads, kvHeads, headDim, initStd, residualStd } = checkBlockConfig(
-      'Attention',
-      config,
-    );
-    this.#shape = { heads, kvHeads, headDim, scale: 1 / Math.sqrt(headDim) };
-    this.qkv = new Linear(
-      store,
-      prefix,
-      [
-        { name: 'q_proj', rows: heads * headDim },
-        { name: 'k_proj', rows: kvHeads * headDim },
-        { name: 'v_proj', rows: kvHeads * headDim },
-      ],
-      hiddenSize,
-      { std: initStd },
-      config.qkvBias,
-    );
-    const outInit = { std: residualStd };
-    this.out = new Linear(
-      store,
-      prefix,
-      [{ name: 'o_proj', rows: hiddenSize }],
-      heads * headDim,
-      outInit,
-      config.outBias,
-    );
-    this.#norms = config.qkNorm
-      ? {
-          q: new RMSNorm(store, `${prefix}q_norm`, headDim, config.rmsNormEps),
-          k: new RMSNorm(store, `${prefix}k_norm`, headDim, config.rmsNormEps),
-        }
-      : null;
+    if (table !== null) check('Attention: table', table, instance(RopeTable));
+    const { hiddenSize, heads, kvHeads, headDim, qkNorm, ...checked } = checkBlockConfig('Attention', config);
+    this.#shape = {
+      ...{ heads, kvHeads, headDim, scale: checked.scoreScale },
+      ...(checked.window !== null && { window: checked.window }),
+    };
+    const parts = [
+      { name: 'q_proj', rows: heads * headDim },
+      { name: 'k_proj', rows: kvHeads * headDim },
+      { name: 'v_proj', rows: kvHeads * headDim },
+    ];
+    const all = { name: 'qkv_proj', rows: (heads + 2 * kvHeads) * headDim };
+    const std = checked.initStd;
+    this.qkv = new Linear(store, prefix, checked.fused ? [all] : parts, hiddenSize, { std }, checked.qkvBias);
+    const out = { name: 'o_proj', rows: hiddenSize };
+    const outInit = { std: checked.residualStd };
+    this.out = new Linear(store, prefix, [out], heads * headDim, outInit, checked.outBias);
+    this.#normsHeads = qkNorm === 'head';
+    const norm = (name: string, count: number): RMSNorm =>
+      new RMSNorm(store, prefix + name, (this.#normsHeads ? 1 : count) * headDim, checked.rmsNormEps);
+    this.#norms = qkNorm ? { q: norm('q_norm', heads), k: norm('k_norm', kvHeads) } : null;
   }
 
   /**
@@ -69,12 +60,8 @@ export class Attention {
    * @param layer which layer of the KV cache has the keys and values; packed rows have no cache
    */
   forward(x: Tensor, rows: Rows, layer: number): Tensor {
-    const { heads, kvHeads } = this.#shape;
-    const projected = this.#normalized(this.qkv.forward(x));
-    const rotated = rope(projected, rows.positions, this.table.tensor, {
-      heads: heads + 2 * kvHeads,
-      rotatedHeads: heads + kvHeads,
-    });
+    const { heads } = this.#shape;
+    const rotated = this.#rotated(this.#normalized(this.qkv.forward(x)), rows.positions);
     if (rows.kind === 'packed') {
       return this.out.forward(attention(rotated, rows.starts, rows.batch, this.#shape));
     }
@@ -83,13 +70,22 @@ export class Attention {
     return this.out.forward(treeAttention(cache, layer, rotated, tree, this.#shape));
   }
 
+  #rotated(qkv: Tensor, positions: Tensor): Tensor {
+    if (!this.table) return qkv;
+    const { heads, kvHeads } = this.#shape;
+    return rope(qkv, positions, this.table.tensor, {
+      heads: heads + 2 * kvHeads,
+      rotatedHeads: heads + kvHeads,
+    });
+  }
+
   #normalized(qkv: Tensor): Tensor {
     if (!this.#norms) return qkv;
     const { heads, kvHeads, headDim } = this.#shape;
     const count = qkv.shape[0]!;
     const part = (start: number, width: number, norm?: RMSNorm): Tensor => {
       const columns = sliceColumns(qkv, start * headDim, width * headDim);
-      if (!norm) return columns;
+      if (!norm || !this.#normsHeads) return norm ? norm.forward(columns) : columns;
       return reshape(norm.forward(reshape(columns, [count * width, headDim])), [count, width * headDim]);
     };
     const q = part(0, heads, this.#norms.q);

@@ -1,4 +1,16 @@
-/** Sizes and flags of a transformer layer. */
+/** Names of the norms of a transformer layer; null where it has none. */
+export interface BlockNorms {
+  /** Before attention. */
+  beforeAttention: string | null;
+  /** After attention, before its result is added to the residual stream. */
+  afterAttention: string | null;
+  /** Before the MLP. */
+  beforeMlp: string | null;
+  /** After the MLP, before its result is added to the residual stream. */
+  afterMlp: string | null;
+}
+
+/** Sizes and features of one transformer layer; layers of a model may differ. */
 export interface BlockConfig {
   /** Width of the residual stream. */
   hiddenSize: number;
@@ -12,12 +24,24 @@ export interface BlockConfig {
   headDim: number;
   /** Added to the mean square in every RMSNorm. */
   rmsNormEps: number;
+  /** Which norms there are, and their names in checkpoints. */
+  norms: BlockNorms;
   /** Biases on q, k and v (Qwen2). */
   qkvBias: boolean;
   /** A bias on the output projection (with Llama's `attention_bias`). */
   outBias: boolean;
-  /** RMSNorm on each query and key head (Qwen3). */
-  qkNorm: boolean;
+  /** RMSNorm on each query and key head (Qwen3), on all query heads and all key heads together (OLMo 2), or none. */
+  qkNorm: 'head' | 'row' | null;
+  /** Activation of the gate: SiLU, or the tanh form of GELU (Gemma). */
+  activation: 'silu' | 'gelu_tanh';
+  /** Whether checkpoints have one tensor for q, k and v, and one for gate and up (Phi-3). */
+  fused: boolean;
+  /** Factor of the scores of attention, usually 1 / sqrt(headDim). */
+  scoreScale: number;
+  /** Factor of what attention and the MLP add to the residual stream, usually 1 (Granite). */
+  residualScale: number;
+  /** How many last positions attention reads, its own included; null for all. */
+  window: number | null;
   /** Standard deviation of initial weights. */
   initStd: number;
   /** Standard deviation of the initial weights of projections into the residual stream, smaller in deeper models (GPT-2). */

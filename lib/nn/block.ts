@@ -1,9 +1,9 @@
 import { check, instance } from '../check';
 import { scope } from '../tensor/scope';
-import { add } from '../tensor/ops/layers/elementwise';
+import { add, scale } from '../tensor/ops/layers/elementwise';
 import type { Tensor } from '../tensor/tensor';
 import { Attention } from './attention';
-import type { BlockConfig } from './block-config';
+import type { BlockConfig, BlockNorms } from './block-config';
 import { Mlp } from './mlp';
 import { checkBlockConfig, checkPlace } from './checks';
 import { ParameterStore } from './parameters';
@@ -11,29 +11,35 @@ import { RMSNorm } from './rms-norm';
 import { RopeTable } from './rope-table';
 import type { Rows } from './rows';
 
-/** One transformer layer of the Llama family: x + attention(norm x), then x + mlp(norm x). */
+/**
+ * One transformer layer: x + attention(norm x), then x + mlp(norm x). Where the norms lie, before a half, after it or both, is data
+ * (`BlockConfig.norms`).
+ */
 export class Block {
   /** The first half, self-attention. */
   readonly attention: Attention;
   /** The second half, which reads each row alone. */
   readonly mlp: Mlp;
-  readonly #inputNorm: RMSNorm;
-  readonly #postAttentionNorm: RMSNorm;
+  readonly #norms: Readonly<Record<keyof BlockNorms, RMSNorm | null>>;
+  readonly #residualScale: number;
 
-  /** @param prefix prefix of the names of the tensors, with its dot */
-  constructor(store: ParameterStore, prefix: string, config: BlockConfig, table: RopeTable) {
+  /**
+   * @param prefix prefix of the names of the tensors, with its dot
+   * @param table rotary positions; null for a layer that does not rotate
+   */
+  constructor(store: ParameterStore, prefix: string, config: BlockConfig, table: RopeTable | null) {
     checkPlace('Block', store, ParameterStore, prefix);
-    checkBlockConfig('Block', config);
-    check('Block: table', table, instance(RopeTable));
-    this.#inputNorm = new RMSNorm(store, `${prefix}input_layernorm`, config.hiddenSize, config.rmsNormEps);
+    const { norms, hiddenSize, rmsNormEps, residualScale } = checkBlockConfig('Block', config);
+    const norm = (name: string | null): RMSNorm | null =>
+      name === null ? null : new RMSNorm(store, prefix + name, hiddenSize, rmsNormEps);
+    if (table !== null) check('Block: table', table, instance(RopeTable));
+    this.#residualScale = residualScale;
+    const beforeAttention = norm(norms.beforeAttention);
     this.attention = new Attention(store, `${prefix}self_attn.`, config, table);
-    this.#postAttentionNorm = new RMSNorm(
-      store,
-      `${prefix}post_attention_layernorm`,
-      config.hiddenSize,
-      config.rmsNormEps,
-    );
+    const afterAttention = norm(norms.afterAttention);
+    const beforeMlp = norm(norms.beforeMlp);
     this.mlp = new Mlp(store, `${prefix}mlp.`, config);
+    this.#norms = { beforeAttention, afterAttention, beforeMlp, afterMlp: norm(norms.afterMlp) };
   }
 
   /**
@@ -43,9 +49,22 @@ export class Block {
    */
   forward(x: Tensor, rows: Rows, layer: number): Tensor {
     return scope(() => {
-      const attended = this.attention.forward(this.#inputNorm.forward(x), rows, layer);
-      const { sum, out } = this.#postAttentionNorm.forwardSum(x, attended);
-      return add(sum, this.mlp.forward(out));
+      const { beforeAttention, afterAttention, beforeMlp, afterMlp } = this.#norms;
+      const read = beforeAttention ? beforeAttention.forward(x) : x;
+      const attended = this.#addend(this.attention.forward(read, rows, layer), afterAttention);
+      // One launch for the sum and its norm.
+      const { sum, out } = beforeMlp ? beforeMlp.forwardSum(x, attended) : twice(add(x, attended));
+      return add(sum, this.#addend(this.mlp.forward(out), afterMlp));
     });
   }
+
+  /** Prepares the output of a half for the residual stream. */
+  #addend(output: Tensor, norm: RMSNorm | null): Tensor {
+    const normed = norm ? norm.forward(output) : output;
+    return this.#residualScale === 1 ? normed : scale(normed, this.#residualScale);
+  }
+}
+
+function twice(sum: Tensor): { sum: Tensor; out: Tensor } {
+  return { sum, out: sum };
 }

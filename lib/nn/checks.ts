@@ -5,15 +5,17 @@ import {
   checkOptions,
   integer,
   instance,
+  nullable,
   number,
   object,
+  oneOf,
   required,
   string,
   type Checker,
   type Schema,
 } from '../check';
 import { LARGEST_INT, dimension, weightDType } from '../tensor/checks';
-import type { BlockConfig } from './block-config';
+import type { BlockConfig, BlockNorms } from './block-config';
 import type { LinearPart } from './linear';
 import type { Init, ParameterPart, StoreOptions } from './parameters';
 
@@ -53,14 +55,27 @@ const BLOCK_CONFIG: Schema<BlockConfig> = {
   kvHeads: required(size),
   headDim: required(size),
   rmsNormEps: required(number(0)),
+  norms: required(
+    object<BlockNorms>({
+      beforeAttention: required(nullable(string)),
+      afterAttention: required(nullable(string)),
+      beforeMlp: required(nullable(string)),
+      afterMlp: required(nullable(string)),
+    }),
+  ),
   qkvBias: required(boolean),
   outBias: required(boolean),
-  qkNorm: required(boolean),
+  qkNorm: required(nullable(oneOf('head', 'row'))),
+  activation: required(oneOf('silu', 'gelu_tanh')),
+  fused: required(boolean),
+  scoreScale: required(number(0)),
+  residualScale: required(number(0)),
+  window: required(nullable(size)),
   initStd: required(number(0)),
   residualStd: required(number(0)),
 };
 
-/** Checks the sizes and flags of a layer. */
+/** Checks the sizes and features of a layer. */
 export function checkBlockConfig(where: string, config: BlockConfig): BlockConfig {
   return checkOptions(where, config, BLOCK_CONFIG);
 }

@@ -1,3 +1,4 @@
+import { ForetokenError } from '../errors';
 import { swiglu } from '../tensor/ops/layers/elementwise';
 import type { Tensor } from '../tensor/tensor';
 import { Linear } from './linear';
@@ -5,26 +6,31 @@ import type { BlockConfig } from './block-config';
 import { checkBlockConfig, checkPlace } from './checks';
 import { ParameterStore } from './parameters';
 
-/** Computes down(silu(gate x) · up x), the feed-forward half of a Llama layer (Shazeer 2020, SwiGLU). */
+const geglu = (): never => {
+  throw new ForetokenError('UNSUPPORTED', 'gelu_tanh');
+};
+
+/** Computes down(activation(gate x) · up x), the feed-forward half of a layer (Shazeer 2020, SwiGLU and GeGLU). */
 export class Mlp {
   /** Gate and up projection, side by side: hiddenSize → 2 · intermediateSize. */
   readonly gateUp: Linear;
   /** Down projection: intermediateSize → hiddenSize. */
   readonly down: Linear;
+  readonly #activate: (gateUp: Tensor) => Tensor;
 
   constructor(store: ParameterStore, prefix: string, config: BlockConfig) {
     checkPlace('Mlp', store, ParameterStore, prefix);
-    const { hiddenSize, intermediateSize, initStd, residualStd } = checkBlockConfig('Mlp', config);
-    this.gateUp = new Linear(
-      store,
-      prefix,
-      [
-        { name: 'gate_proj', rows: intermediateSize },
-        { name: 'up_proj', rows: intermediateSize },
-      ],
-      hiddenSize,
-      { std: initStd },
+    const { hiddenSize, intermediateSize, initStd, residualStd, activation, fused } = checkBlockConfig(
+      'Mlp',
+      config,
     );
+    this.#activate = { silu: swiglu, gelu_tanh: geglu }[activation];
+    const parts = [
+      { name: 'gate_proj', rows: intermediateSize },
+      { name: 'up_proj', rows: intermediateSize },
+    ];
+    const both = { name: 'gate_up_proj', rows: 2 * intermediateSize };
+    this.gateUp = new Linear(store, prefix, fused ? [both] : parts, hiddenSize, { std: initStd });
     this.down = new Linear(store, prefix, [{ name: 'down_proj', rows: hiddenSize }], intermediateSize, {
       std: residualStd,
     });
@@ -32,6 +38,6 @@ export class Mlp {
 
   /** x [..., hiddenSize] → the same shape. */
   forward(x: Tensor): Tensor {
-    return this.down.forward(swiglu(this.gateUp.forward(x)));
+    return this.down.forward(this.#activate(this.gateUp.forward(x)));
   }
 }

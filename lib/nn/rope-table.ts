@@ -1,26 +1,31 @@
-import { check, checkInteger, number } from '../check';
+import { arrayOf, check, checkInteger, number, object, required, type Checker } from '../check';
 import { ForetokenError } from '../errors';
 import { device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
-import { ropeTable } from '../tensor/ops/layers/rope';
 import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { size } from './checks';
+import type { RopeFrequencies } from './rope-frequencies';
 
-/** Cosines and sines of all rotary positions, shared by the layers of a model; grows with the longest text. */
+const FREQUENCIES: Checker<RopeFrequencies> = object<RopeFrequencies>({
+  frequencies: required(arrayOf(number(0))),
+  scale: required(number(0)),
+});
+
+/** Cosines and sines of all rotary positions, shared by the layers of a model that rotate alike; grows with the longest text. */
 export class RopeTable implements Disposable {
+  readonly #angles: RopeFrequencies;
   #tensor: Tensor | null = null;
 
   constructor(
     private readonly device: Device,
-    private readonly headDim: number,
-    private readonly theta: number,
+    /** The angles. */
+    angles: RopeFrequencies,
     /** Number of positions of the model; the table does not grow beyond it. */
     readonly maxPositions: number,
   ) {
     check('RopeTable: device', device, deviceChecker);
-    check('RopeTable: headDim', headDim, size);
-    check('RopeTable: theta', theta, number(0));
+    this.#angles = check('RopeTable: angles', angles, FREQUENCIES);
     check('RopeTable: maxPositions', maxPositions, size);
   }
 
@@ -42,7 +47,7 @@ export class RopeTable implements Disposable {
     const have = this.#tensor?.shape[0] ?? 0;
     if (count <= have) return;
     const size = Math.min(this.maxPositions, Math.max(count, 2 * have, 512));
-    const larger = keep(ropeTable(this.device, size, this.headDim, this.theta));
+    const larger = keep(tableOf(this.device, size, this.#angles));
     // The old table stays if there is no memory for the new one.
     this.#tensor?.dispose();
     this.#tensor = larger;
@@ -58,4 +63,19 @@ export class RopeTable implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+function tableOf(device: Device, count: number, { frequencies, scale }: RopeFrequencies): Tensor {
+  const pairs = frequencies.length;
+  const tensor = device.empty([count, 2 * pairs]);
+  const table = new Float32Array(tensor.size);
+  for (let position = 0; position < count; position++) {
+    frequencies.forEach((frequency, i) => {
+      const angle = position * frequency;
+      table[2 * position * pairs + i] = scale * Math.cos(angle);
+      table[(2 * position + 1) * pairs + i] = scale * Math.sin(angle);
+    });
+  }
+  tensor.write(table);
+  return tensor;
 }

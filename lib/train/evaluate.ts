@@ -124,7 +124,7 @@ interface HeadResult {
 
 async function forward(model: MtpModel, batch: PackedBatch, count: number): Promise<HeadResult[]> {
   const length = batch.tokens.length / count;
-  model.table.reserve(length);
+  model.tables.reserve(length);
   const losses = noGrad(() =>
     scope(() => {
       const onDevice = uploadBatch(model.device, { ...batch, batch: count, length }, model.heads);

@@ -1,5 +1,5 @@
 import { ForetokenError } from '../errors';
-import { checkPieces, piecesOf, readPieces, type FlatPieces } from '../model/checkpoint';
+import { checkPieces, piecesOf, readPieces, type FlatPieces } from '../model/pieces';
 import { readSafetensors, writeSafetensors } from '../model/safetensors';
 import type { Bucket, ParameterStore } from '../nn/parameters';
 import { adamw, clipCoefficient, sumSquares } from '../tensor/ops/optimizer/optimizer';
@@ -93,7 +93,7 @@ export class AdamW implements Disposable {
       const flats = this.#pieces();
       checkPieces(
         file,
-        file.names,
+        "the run's optimizer",
         flats.flatMap(({ pieces }) => pieces),
       );
       for (const each of flats) await readPieces(file, each);

@@ -121,7 +121,7 @@ function configOf({ model, tokenizer }: TrainerOptions, before?: Recipe): ModelC
     return modelConfig({
       vocabSize: tokenizer.vocabSize,
       bosTokenId: tokenizer.bosId ?? null,
-      eosTokenId: tokenizer.eosId ?? null,
+      eosTokenIds: tokenizer.eosId === undefined ? [] : [tokenizer.eosId],
       ...model,
     });
   }

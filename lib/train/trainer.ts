@@ -1,5 +1,5 @@
 import { ForetokenError } from '../errors';
-import { loadWeights } from '../model/checkpoint';
+import { loadWeights } from '../model/load';
 import { MtpModel } from '../model/model';
 import { sumSquares } from '../tensor/ops/optimizer/optimizer';
 import { scope } from '../tensor/scope';
@@ -111,7 +111,7 @@ export class Trainer implements Disposable {
     // Last, because a later error would have to free this memory.
     const { seed, dtype } = recipe;
     this.model = model instanceof MtpModel ? model : new MtpModel(device, recipe.model, { seed, dtype });
-    this.model.table.reserve(recipe.sequenceLength);
+    this.model.tables.reserve(recipe.sequenceLength);
     this.#optimizer = new AdamW(this.model.parameters, recipe.optimizer);
   }
 

@@ -2,7 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { LanguageModel } from '../../lib/decode/language-model';
-import { loadModel, saveModel } from '../../lib/model/checkpoint';
+import { saveModel } from '../../lib/model/checkpoint';
+import { modelConfig } from '../../lib/model/config';
+import { llamaBlock } from '../../lib/model/families/family';
+import { loadModel } from '../../lib/model/load';
 import { backwardHeadByHead, uploadBatch } from '../../lib/train/loss';
 import { MtpModel, type ModelInit } from '../../lib/model/model';
 import { readSafetensors } from '../../lib/model/safetensors';
@@ -135,8 +138,11 @@ describe.each(bfloat16Targets)('on %s', (target) => {
           const store = new ParameterStore(device, { dtype });
           const table = store.create([{ name: 'table', shape: [vocab, hiddenSize] }], { std: 1 });
           const mlp = new Mlp(store, 'mlp.', {
-            ...{ hiddenSize, intermediateSize: 48, initStd: 0.2, residualStd: 0.2, rmsNormEps: 1e-5 },
-            ...{ heads: 1, kvHeads: 1, headDim: hiddenSize, qkvBias: false, outBias: false, qkNorm: false },
+            ...llamaBlock(
+              modelConfig({ vocabSize: 1, hiddenSize, numHiddenLayers: 1, numAttentionHeads: 1 }),
+              0,
+            ),
+            ...{ intermediateSize: 48, initStd: 0.2, residualStd: 0.2 },
           });
           const norm = new RMSNorm(store, 'norm', hiddenSize, 1e-5);
           store.allocate(3);
@@ -180,7 +186,7 @@ describe.each(bfloat16Targets)('a model on %s', (target) => {
         for (const dtype of dtypes) {
           using model = make(device, kind, { dtype });
           model.parameters.allocateGradients();
-          model.table.reserve(16);
+          model.tables.reserve(16);
           const batch = randomBatch(2, { batch: 2, length: 16, heads: 3, vocab: vocabSize });
           scope(() => {
             const onTarget = uploadBatch(device, batch, model.heads);

@@ -62,7 +62,7 @@ class Stage {
   readonly #slots = Array.from({ length: slots }, (_, slot) => ({ text: slot, length: 0 }));
 
   constructor(readonly model: MtpModel) {
-    model.table.reserve(length);
+    model.tables.reserve(length);
     const all = texts.flatMap((text) => text.slice(0, -1));
     this.#states = noGrad(() => scope(() => this.#whole(all, texts.length)));
     for (const state of Object.values(this.#states)) keep(state);

@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs';
 import { LanguageModel, type LoadOptions } from '../../lib/decode/language-model';
 import type { GenerateOptions } from '../../lib/decode/options';
-import { loadWeights, saveModel } from '../../lib/model/checkpoint';
+import { saveModel } from '../../lib/model/checkpoint';
+import { loadWeights } from '../../lib/model/load';
 import { MtpModel } from '../../lib/model/model';
 import { native } from '../../lib/native/load';
 import { openDevice, type Device } from '../../lib/tensor/device';

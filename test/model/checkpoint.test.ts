@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findModel, loadModel, loadWeights, saveModel } from '../../lib/model/checkpoint';
+import { findModel, saveModel } from '../../lib/model/checkpoint';
+import { loadModel, loadWeights } from '../../lib/model/load';
 import type { ModelOptions } from '../../lib/model/config';
 import { MtpModel, type ModelInit } from '../../lib/model/model';
 import { readSafetensors, writeSafetensors, type NamedTensor } from '../../lib/model/safetensors';
@@ -246,13 +247,13 @@ describe('refuses', () => {
     [
       'a missing tensor',
       (tensors) => tensors.delete('model.layers.1.self_attn.v_proj.weight'),
-      ['"model.layers.1.self_attn.v_proj.weight"', 'missing'],
+      ['lacks tensor "model.layers.1.self_attn.v_proj.weight"'],
     ],
     [
       'an unexpected tensor',
       (tensors) =>
         tensors.set('extra', { name: 'extra', dtype: 'F32', shape: [1], data: new Float32Array(1) }),
-      ['"extra"', 'no such tensor'],
+      ['llama', '"extra"', 'no place'],
     ],
     [
       'another shape of the same size',
@@ -285,18 +286,22 @@ describe('refuses', () => {
   });
 
   it.each<[object, 'INVALID_CONFIG' | 'CORRUPT_FILE', string[]]>([
-    [{ num_hidden_layers: 1e9 }, 'INVALID_CONFIG', ['numHiddenLayers must be', '1000000000']],
+    [{ num_hidden_layers: 1e9 }, 'INVALID_CONFIG', ['llama: num_hidden_layers must be', '1000000000']],
     [{ num_hidden_layers: 4000 }, 'INVALID_CONFIG', ['num_hidden_layers is 4000', 'holds 31 tensors']],
-    [{ num_hidden_layers: 3 }, 'CORRUPT_FILE', ['"model.layers.2.', 'missing']],
-    [{ vocab_size: 1e9 }, 'INVALID_CONFIG', ['vocabSize must be', '1000000000']],
+    [
+      { num_hidden_layers: 3 },
+      'CORRUPT_FILE',
+      ['llama', 'lacks tensors "model.layers.2.', '"model.layers.2.mlp.down_proj.weight"'],
+    ],
+    [{ vocab_size: 1e9 }, 'INVALID_CONFIG', ['vocab_size must be', '1000000000']],
     [{ vocab_size: 10e6 }, 'CORRUPT_FILE', ['"model.embed_tokens.weight"', '[10000000, 16]']],
-    [{ hidden_size: 1e12 }, 'INVALID_CONFIG', ['hiddenSize must be']],
+    [{ hidden_size: 1e12 }, 'INVALID_CONFIG', ['hidden_size must be']],
     [{ hidden_size: 2 ** 18 }, 'CORRUPT_FILE', ['[257, 262144]']],
     [{ intermediate_size: 2 ** 20 }, 'CORRUPT_FILE', ['mlp', '1048576']],
-    [{ intermediate_size: 2 ** 53 }, 'INVALID_CONFIG', ['intermediateSize must be']],
+    [{ intermediate_size: 2 ** 53 }, 'INVALID_CONFIG', ['intermediate_size must be']],
     [{ num_attention_heads: 4096, num_key_value_heads: 4096 }, 'CORRUPT_FILE', ['self_attn', '32768']],
-    [{ head_dim: 1e300 }, 'INVALID_CONFIG', ['headDim must be']],
-    [{ max_position_embeddings: 2 ** 31 }, 'INVALID_CONFIG', ['maxPositionEmbeddings must be']],
+    [{ head_dim: 1e300 }, 'INVALID_CONFIG', ['head_dim must be']],
+    [{ max_position_embeddings: 2 ** 31 }, 'INVALID_CONFIG', ['max_position_embeddings must be']],
   ])('a config.json with %j, before allocating memory', async (change, code, parts) => {
     changeConfig(directory, change);
     const { peak } = device.memory();

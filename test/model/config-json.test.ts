@@ -141,11 +141,11 @@ const qwen3 = {
 
 describe('reads files of other programs', () => {
   it.each<[string, object, Partial<ModelConfig>]>([
-    ['Llama 2', llama2, { modelType: 'llama', ropeTheta: 10000, headDim: 128, eosTokenId: 2 }],
+    ['Llama 2', llama2, { modelType: 'llama', ropeTheta: 10000, headDim: 128, eosTokenIds: [2] }],
     ['Llama 3', llama3, { ropeTheta: 500000, numKeyValueHeads: 8, maxPositionEmbeddings: 8192 }],
     ['SmolLM2', smolLm2, { ropeTheta: 100000, headDim: 64, tieWordEmbeddings: true }],
     ['Qwen2.5', qwen25, { modelType: 'qwen2', ropeTheta: 1000000, rmsNormEps: 1e-6, headDim: 64 }],
-    ['Qwen3', qwen3, { modelType: 'qwen3', ropeTheta: 1000000, headDim: 128, eosTokenId: 151645 }],
+    ['Qwen3', qwen3, { modelType: 'qwen3', ropeTheta: 1000000, headDim: 128, eosTokenIds: [151645, 151643] }],
   ])('%s', (_, json, expected) => {
     expect(configFromJson({ ...json })).toMatchObject(expected);
   });
@@ -187,31 +187,53 @@ describe('reads files of other programs', () => {
 
 describe('refuses what may change numbers', () => {
   it.each<[object, string[]]>([
-    [{ hidden_act: 'gelu' }, ['hidden_act must be "silu"', '"gelu"']],
+    [{ hidden_act: 'gelu' }, ['config.json: llama: hidden_act must be "silu" or "swish"', '"gelu"']],
     [{ mlp_bias: true }, ['mlp_bias must be false', 'true']],
     [{ use_mrope: true }, ['use_mrope must be false']],
     [{ rope_interleaved: true }, ['rope_interleaved must be false']],
-    [{ partial_rotary_factor: 0.5 }, ['partial_rotary_factor must be 1', '0.5']],
+    [{ partial_rotary_factor: 0.5 }, ['llama: partial_rotary_factor must be 1', '0.5']],
     [{ quantization_config: { bits: 4 } }, ['quantization_config is not known', 'an object']],
     [{ is_causal: false }, ['is_causal is not known', 'given: false']],
     [{ logits_scaling: 8 }, ['logits_scaling is not known', '8']],
     [{ constructor: 1 }, ['constructor is not known']],
     [{ use_sliding_window: true }, ['use_sliding_window must be false']],
     [{ use_sliding_window: true, sliding_window: 4096 }, ['use_sliding_window must be false']],
-    [{ sliding_window: 4096 }, ['sliding_window is 4096', 'use_sliding_window false']],
-    [{ layer_types: ['full_attention', 'sliding_attention'] }, ['layer_types', '"sliding_attention"']],
+    [{ sliding_window: 4096 }, ['sliding_window must be null', '4096']],
+    [{ layer_types: ['full_attention'] }, ['layer_types has 1 elements', '32']],
+    [{ layer_types: new Array(32).fill('sliding_attention') }, ['layer_types', '"sliding_attention"']],
+    [{ layer_types: new Array(32).fill('linear_attention') }, ['layer_types[0]', '"linear_attention"']],
     [{ layer_types: 'full_attention' }, ['layer_types must be an array', '"full_attention"']],
-    [{ rope_scaling: { type: 'linear', factor: 2 } }, ['rope_scaling.type must be "default"', '"linear"']],
-    [{ rope_scaling: { rope_type: 'llama3', factor: 8 } }, ['rope_scaling.rope_type', '"llama3"']],
-    [{ rope_parameters: { rope_type: 'yarn', factor: 4 } }, ['rope_parameters.rope_type', '"yarn"']],
+    [
+      { rope_scaling: { type: 'dynamic', factor: 2 } },
+      ['rope_scaling.type must be one of', 'yarn', '"dynamic"'],
+    ],
+    [{ rope_scaling: { rope_type: 'longrope' } }, ['rope_scaling.rope_type', '"longrope"']],
+    [{ rope_scaling: { type: 'linear' } }, ['rope_scaling.factor is missing']],
+    [{ rope_scaling: { type: 'linear', factor: '2' } }, ['rope_scaling.factor must be a number', '"2"']],
+    [{ rope_scaling: { type: 'linear', factor: 2, beta_fast: 3 } }, ['rope_scaling.beta_fast is not known']],
+    [
+      { rope_scaling: { type: 'linear', rope_type: 'yarn', factor: 2 } },
+      ['type is "linear"', 'rope_type is "yarn"'],
+    ],
+    [{ rope_scaling: { rope_type: 'llama3', factor: 8 } }, ['rope_scaling.low_freq_factor is missing']],
+    [{ rope_scaling: { type: 'mrope', mrope_section: [1] } }, ['rope_scaling.type', '"mrope"']],
+    [{ rope_scaling: { mrope_section: [1] } }, ['rope_scaling.mrope_section is not known']],
+    [{ rope_theta: { __float__: 'Infinity' } }, ['rope_theta must be a number', 'Infinity']],
+    [{ architectures: ['LlamaForCausalLMEagle3'] }, ['llama: architectures', '"LlamaForCausalLM"', 'Eagle3']],
+    [{ eos_token_id: '2' }, ['eos_token_id', '"2"']],
+    [{ eos_token_id: [1, -2] }, ['eos_token_id[1]', '-2']],
     [{ rope_parameters: { rope_theta: 1e6 } }, ['rope_parameters.rope_theta is 1000000', '500000']],
-    [{ rope_parameters: { partial_rotary_factor: 0.25 } }, ['rope_parameters.partial_rotary_factor', '0.25']],
-    [{ rope_parameters: { full_attention: {} } }, ['rope_parameters.full_attention is not known']],
+    [
+      { rope_parameters: { partial_rotary_factor: 0.25 } },
+      ['llama: partial_rotary_factor must be 1', '0.25'],
+    ],
+    [{ rope_parameters: { full_attention: 3 } }, ['rope_parameters.full_attention must be an object']],
     [{ rope_parameters: [1] }, ['rope_parameters must be an object', '[1]']],
     [{ rope_parameters: { rope_theta: '1e4' } }, ['rope_parameters.rope_theta must be a number', '"1e4"']],
     [{ mtp: { kind: 'parallel', num_heads: 2, shared: true } }, ['mtp.shared is not known']],
     [{ mtp: 'parallel' }, ['mtp must be an object', '"parallel"']],
-    [{ model_type: 'mistral' }, ['modelType', '"mistral"']],
+    [{ model_type: 'mistral' }, ['mistral: architectures', '"MistralForCausalLM"']],
+    [{ model_type: 'gpt_oss' }, ['config.json: model_type must be one of llama', '"gpt_oss"']],
     [{ vocab_size: null }, ['vocab_size is missing']],
     [{ tie_word_embeddings: 'yes' }, ['tie_word_embeddings must be true or false', '"yes"']],
   ])('%j', (change, parts) => {
@@ -223,7 +245,7 @@ describe('refuses what may change numbers', () => {
 
 it.each<[string, Partial<ModelOptions>]>([
   ['defaults', {}],
-  ['everything else', { modelType: 'qwen2', ropeTheta: 1e6, tieWordEmbeddings: true, eosTokenId: 3 }],
+  ['everything else', { modelType: 'qwen2', ropeTheta: 1e6, tieWordEmbeddings: true, eosTokenIds: [3, 5] }],
   ['heads', { mtp: { kind: 'sequential', numHeads: 4 }, rmsNormEps: 1e-3, attentionBias: true }],
 ])('reads what configToJson wrote: %s', (_, options) => {
   const sizes = { vocabSize: 100, hiddenSize: 64, numHiddenLayers: 2, numAttentionHeads: 4 };

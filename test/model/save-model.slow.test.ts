@@ -1,7 +1,8 @@
 // Kills a process that saves a model, at random moments. The directory then holds the old model or the new one, never parts of both.
 import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { loadModel, saveModel } from '../../lib/model/checkpoint';
+import { saveModel } from '../../lib/model/checkpoint';
+import { loadModel } from '../../lib/model/load';
 import { MtpModel } from '../../lib/model/model';
 import { openDevice } from '../../lib/tensor/device';
 import { startScript } from '../support/process';

@@ -9,7 +9,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { loadModel, saveModel } from '../../lib/model/checkpoint';
+import { saveModel } from '../../lib/model/checkpoint';
+import { loadModel } from '../../lib/model/load';
 import type { ModelOptions } from '../../lib/model/config';
 import { MtpModel } from '../../lib/model/model';
 import { replaceFiles } from '../../lib/replace-files';
@@ -74,7 +75,6 @@ it('a new directory appears complete, with nothing beside it', () => {
 it('leaves everything else in the directory of an older model', async () => {
   const others = {
     'README.md': '# mine',
-    'generation_config.json': '{"eos_token_id": [1, 2]}',
     '.git/HEAD': 'ref: refs/heads/main',
     'notes/deep/thought.txt': '42',
     'optimizer.pt': 'bytes',
@@ -86,9 +86,24 @@ it('leaves everything else in the directory of an older model', async () => {
     expect([name, readFileSync(`${directory}/${name}`, 'utf8')]).toEqual([name, content]);
   }
   expect(readdirSync(directory).sort()).toEqual(
-    ['.git', 'README.md', 'generation_config.json', 'notes', 'optimizer.pt', ...MODEL_FILES].sort(),
+    ['.git', 'README.md', 'notes', 'optimizer.pt', ...MODEL_FILES].sort(),
   );
   await expectModel(directory, second);
+});
+
+it('replaces generation_config.json, which says how a model ends its texts', async () => {
+  using first = makeModel(2);
+  first.generationConfig = { eos_token_id: [1, 2], temperature: 0.6 };
+  await saveModel(directory, first, tokenizer);
+  const path = `${directory}/generation_config.json`;
+  expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(first.generationConfig);
+  const { model } = await loadModel(device, directory);
+  expect(model.generationConfig).toEqual(first.generationConfig);
+  expect(model.config.eosTokenIds).toEqual([1, 2]);
+  first.generationConfig = null;
+  await saveModel(directory, first, tokenizer);
+  expect(readdirSync(directory)).not.toContain('generation_config.json');
+  model.dispose();
 });
 
 it('follows a link to a directory, also to one that does not exist yet', async () => {

@@ -21,7 +21,7 @@ const noSizes = [NaN, Infinity, -1, 0.5, 2 ** 60, undefined as never];
 test.each(noSizes)('%p positions are refused', (size) => {
   expect(() => ropeTable(device, size, 4, 1e4)).toThrow(foretokenError('INVALID_ARGUMENT', 'maxPositions'));
   expect(() => ropeTable(device, 4, size, 1e4)).toThrow(foretokenError('INVALID_ARGUMENT', 'headDim'));
-  const table = new RopeTable(device, 4, 1e4, 2 ** 31 - 1);
+  const table = new RopeTable(device, { frequencies: [1, 0.01], scale: 1 }, 2 ** 31 - 1);
   expect(() => table.reserve(size)).toThrow(foretokenError('INVALID_ARGUMENT', 'RopeTable: count'));
 });
 

@@ -49,18 +49,26 @@ export function publicCalls({
     return made;
   };
   const shape = { heads: 1, kvHeads: 1, headDim: 8, scale: 1 };
-  const table = () => new foretoken.RopeTable(device, 8, 10_000, 16);
+  const table = () => new foretoken.RopeTable(device, { frequencies: [1, 0.1, 0.01, 0.001], scale: 1 }, 16);
   const parts = [{ name: 'w', shape: [2, 2] }];
   const block = {
     ...{ hiddenSize: 8, intermediateSize: 8, heads: 1, kvHeads: 1, headDim: 8, rmsNormEps: 1e-5 },
-    ...{ qkvBias: true, outBias: true, qkNorm: true, initStd: 0.1, residualStd: 0.1 },
+    ...{ qkvBias: true, outBias: true, qkNorm: 'head', activation: 'silu', fused: false, window: null },
+    ...{ scoreScale: 0.5, residualScale: 1, initStd: 0.1, residualStd: 0.1 },
+    norms: {
+      ...{ beforeAttention: 'input_layernorm', afterAttention: null },
+      ...{ beforeMlp: 'post_attention_layernorm', afterMlp: null },
+    },
   };
   const signal = new AbortController().signal;
   const modelOptions = {
     ...{ vocabSize: 9, hiddenSize: 8, numHiddenLayers: 1, numAttentionHeads: 1, modelType: 'llama' },
     ...{ intermediateSize: 8, numKeyValueHeads: 1, headDim: 8, maxPositionEmbeddings: 8, rmsNormEps: 1e-5 },
     ...{ ropeTheta: 1e4, tieWordEmbeddings: true, attentionBias: false, initializerRange: 0.1 },
-    ...{ bosTokenId: null, eosTokenId: 1, mtp: { kind: 'medusa', numHeads: 2 } },
+    ...{ ropeScaling: null, ropeLocalBaseFreq: null, partialRotaryFactor: 1, noRopeLayers: null },
+    ...{ slidingWindow: null, layerTypes: null, queryPreAttnScalar: null, attentionMultiplier: null },
+    ...{ embeddingMultiplier: 1, residualMultiplier: 1, logitsScaling: 1, eosTokenIds: [1] },
+    ...{ bosTokenId: null, mtp: { kind: 'medusa', numHeads: 2 } },
   };
   const sampling = {
     ...{ temperature: 1, topK: 2, topP: 0.9, minP: 0.1, repetitionPenalty: 1.1, frequencyPenalty: 0.1 },
@@ -305,7 +313,7 @@ export function publicCalls({
     RMSNorm: { call: made(foretoken.RMSNorm), args: { store, name: 'n', dim: 4, eps: 1e-5 } },
     RopeTable: {
       call: made(foretoken.RopeTable),
-      args: { device, headDim: 8, theta: 1e4, maxPositions: 16 },
+      args: { device, angles: { frequencies: [1, 0.1], scale: 1 }, maxPositions: 16 },
     },
     headKindNames: { call: foretoken.headKindNames, args: {} },
     registerHeadKind: { call: foretoken.registerHeadKind, args: { kind: headKind } },

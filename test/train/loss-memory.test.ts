@@ -33,7 +33,7 @@ describe.each(targets)('%s', (target) => {
       const options = { ...tinyModel(kind, 2), vocabSize: vocab, hiddenSize, numHiddenLayers: 1 };
       using model = new MtpModel(device, options, { seed: 1, dtype });
       model.parameters.allocateGradients();
-      model.table.reserve(4);
+      model.tables.reserve(4);
       const batch = randomBatch(3, { batch: 2, length: 4, heads: 2, vocab });
       const before = device.memory().live;
       device.resetPeak();

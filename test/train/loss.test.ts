@@ -131,7 +131,7 @@ describe('memory', () => {
     const batch = randomBatch(3, { batch: 4, length: 64, heads, vocab: 256 });
     const onDevice = uploadBatch(own, batch, model.heads);
     const options = { weights: batch.targets.map(() => 1), chunkRows: 32 };
-    model.table.reserve(64);
+    model.tables.reserve(64);
     const before = own.memory().live;
     scope(() => void learn(model, onDevice, options));
     await own.synchronize();

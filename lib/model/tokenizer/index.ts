@@ -6,5 +6,5 @@ export {
   type Tokenizer,
   type TokenizerFiles,
 } from './interface';
-export { createTokenizer, loadTokenizer, saveTokenizer, TOKENIZER_FILES } from './load';
+export { createTokenizer, loadTokenizer, readTokenizerFiles, saveTokenizer, TOKENIZER_FILES } from './load';
 export { encodingVersion } from './version';

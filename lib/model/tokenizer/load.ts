@@ -21,6 +21,11 @@ export const TOKENIZER_FILES: readonly string[] = [MAIN_FILE, ...CONFIG_FILES];
  */
 export async function loadTokenizer(directory: string): Promise<Tokenizer> {
   check('loadTokenizer: directory', directory, pathChecker);
+  return createTokenizer(await readTokenizerFiles(directory), directory);
+}
+
+/** Reads the files of the tokenizer in a model's directory; throws as {@link loadTokenizer} does. */
+export async function readTokenizerFiles(directory: string): Promise<TokenizerFiles> {
   const files: Record<string, string> = {};
   for (const name of TOKENIZER_FILES) {
     try {
@@ -29,7 +34,7 @@ export async function loadTokenizer(directory: string): Promise<Tokenizer> {
       if (name === MAIN_FILE || !isMissingFile(error)) throw error;
     }
   }
-  return createTokenizer(files, directory);
+  return files;
 }
 
 function isMissingFile(error: unknown): boolean {

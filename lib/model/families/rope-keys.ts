@@ -1,0 +1,126 @@
+import { number, show, type Checker } from '../../check';
+import { ROPE_SCALINGS, type RopeScaling } from '../../nn/rope-frequencies';
+import type { ModelConfig } from '../config';
+import { snakeCased, type Fields, type Json } from '../fields';
+
+/** The options that describe rotary angles. */
+export type RopeOptions = Partial<
+  Pick<ModelConfig, 'ropeTheta' | 'ropeScaling' | 'ropeLocalBaseFreq' | 'partialRotaryFactor'>
+>;
+
+const POSITIVE = number(Number.MIN_VALUE);
+const FACTOR = number(Number.MIN_VALUE, 1);
+const LAYER_TYPES = ['full_attention', 'sliding_attention'];
+
+/**
+ * Reads rotary angles: `rope_theta` and `rope_scaling` of transformers 4, and `rope_parameters` of transformers 5, which has both and
+ * may be nested by layer type.
+ * @param allowed the kinds of scaling that the family has
+ */
+export function readRope(
+  fields: Fields,
+  allowed: readonly string[] = Object.keys(ROPE_SCALINGS),
+): RopeOptions {
+  // Defaults of the family count only if no spelling has a value.
+  const given = (name: string, by: Checker<number>): number | undefined =>
+    fields.has(name) ? fields.check(name, by) : undefined;
+  const found: RopeOptions = {
+    ropeTheta: given('rope_theta', POSITIVE),
+    ropeLocalBaseFreq: given('rope_local_base_freq', POSITIVE),
+    partialRotaryFactor: given('partial_rotary_factor', FACTOR),
+  };
+  for (const name of ['rope_parameters', 'rope_scaling']) {
+    const rope = fields.object(name);
+    if (!rope) continue;
+    const nested = LAYER_TYPES.map((type) => (rope.has(type) ? rope.object(type) : undefined));
+    const [full, sliding] = nested;
+    if (!full && !sliding) merge(rope, found, readOne(rope, allowed));
+    if (full) merge(full, found, readOne(full, allowed));
+    if (sliding) mergeSliding(sliding, found, readOne(sliding, allowed));
+    rope.refuseOthers();
+  }
+  return {
+    ...found,
+    ropeTheta: found.ropeTheta ?? fields.check('rope_theta', POSITIVE),
+    ropeLocalBaseFreq: found.ropeLocalBaseFreq ?? fields.check('rope_local_base_freq', POSITIVE),
+    partialRotaryFactor: found.partialRotaryFactor ?? fields.check('partial_rotary_factor', FACTOR),
+  };
+}
+
+/** Reads one description of angles. */
+function readOne(rope: Fields, allowed: readonly string[]): RopeOptions {
+  const names = ['rope_type', 'type'].map((tag) => [tag, rope.take(tag)] as const);
+  const [tag, type] = names.find(([, value]) => value !== undefined) ?? ['rope_type', 'default'];
+  for (const [other, value] of names) {
+    if (value !== undefined && value !== type)
+      rope.fail(other, `is ${show(value)}, but ${tag} is ${show(type)}`);
+  }
+  const options: RopeOptions = {
+    ropeTheta: rope.check('rope_theta', POSITIVE),
+    partialRotaryFactor: rope.check('partial_rotary_factor', FACTOR),
+  };
+  if (type !== 'default') {
+    if (!allowed.includes(type as string)) {
+      rope.fail(tag, `must be one of ${['default', ...allowed].join(', ')}, but is ${show(type)}`);
+    }
+    const ropeType = type as RopeScaling['ropeType'];
+    const scaling: Record<string, unknown> = { ropeType };
+    for (const [option, by] of Object.entries<Checker<unknown> & { isRequired?: true }>(
+      ROPE_SCALINGS[ropeType],
+    )) {
+      const name = snakeCased(option);
+      const value = by.isRequired ? rope.required(name, by) : rope.check(name, by);
+      if (value !== undefined) scaling[option] = value;
+    }
+    options.ropeScaling = scaling as RopeScaling;
+  }
+  rope.refuseOthers();
+  return options;
+}
+
+/** Adds what one description says; two may not contradict each other. */
+function merge(rope: Fields, found: RopeOptions, more: RopeOptions): void {
+  for (const [option, value] of Object.entries(more)) {
+    if (value === undefined) continue;
+    const before = found[option as keyof RopeOptions] ?? undefined;
+    if (before !== undefined && JSON.stringify(before) !== JSON.stringify(value)) {
+      const name = option === 'ropeScaling' ? 'rope_type' : snakeCased(option);
+      rope.fail(name, `is ${shown(value)}, but ${name} is ${shown(before)} elsewhere in the file`);
+    }
+    Object.assign(found, { [option]: value });
+  }
+}
+
+function shown(value: RopeOptions[keyof RopeOptions]): string {
+  return typeof value === 'object' && value !== null ? show(value.ropeType) : show(value);
+}
+
+/** Adds the angles of layers with a window, which may have another base, but no scaling of their own. */
+function mergeSliding(rope: Fields, found: RopeOptions, sliding: RopeOptions): void {
+  const { ropeTheta: theta, ropeScaling: scaling, ...others } = sliding;
+  merge(rope, found, others);
+  if (scaling && JSON.stringify(scaling) !== JSON.stringify(found.ropeScaling)) {
+    rope.fail('rope_type', `must be "default", but is ${show(scaling.ropeType)}`);
+  }
+  const isAlike = scaling ? true : !found.ropeScaling;
+  const base = theta ?? found.ropeTheta;
+  if (base !== undefined && (base !== found.ropeTheta || !isAlike))
+    merge(rope, found, { ropeLocalBaseFreq: base });
+}
+
+/** Writes rotary angles as both versions of transformers read them. */
+export function writeRope({
+  ropeTheta,
+  ropeScaling,
+  ropeLocalBaseFreq,
+  partialRotaryFactor,
+}: ModelConfig): Json {
+  const scaling =
+    ropeScaling && Object.entries(ropeScaling).map(([name, value]) => [snakeCased(name), value as unknown]);
+  return {
+    rope_theta: ropeTheta,
+    rope_scaling: scaling && (Object.fromEntries(scaling) as Json),
+    ...(ropeLocalBaseFreq !== null && { rope_local_base_freq: ropeLocalBaseFreq }),
+    ...(partialRotaryFactor !== 1 && { partial_rotary_factor: partialRotaryFactor }),
+  };
+}
