@@ -13,7 +13,7 @@ export type FixedKeys = Readonly<Record<string, readonly unknown[]>>;
 export interface Family {
   /** Begins the names of transformers' classes, which `architectures` of config.json lists, as in `Llama`ForCausalLM. */
   readonly className: string;
-  /** What transformers' configuration class takes for keys that config.json lacks, except null. */
+  /** Values of keys that config.json lacks, from the configuration class of transformers. */
   readonly defaults: Json;
   /** Options of {@link ModelConfig} that not all families have. */
   readonly options: readonly SpecificOption[];
