@@ -129,6 +129,8 @@ export {
   loadTokenizer,
   saveTokenizer,
   type DecodeOptions,
+  type EncodeOptions,
+  type StreamDecodeOptions,
   type StreamDecoder,
   type Tokenizer,
   type TokenizerFiles,

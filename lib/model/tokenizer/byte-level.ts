@@ -1,8 +1,10 @@
 import { isJsonObject } from '../../files';
+import { BYTE_ALPHABET } from './alphabet';
 import {
   idsWithText,
-  type AddedToken,
   type DecodeOptions,
+  type EncodeOptions,
+  type StreamDecodeOptions,
   type StreamDecoder,
   type Tokenizer,
   type TokenizerFiles,
@@ -10,18 +12,6 @@ import {
 
 export const BYTES = 256;
 const END_OF_TEXT = '<|endoftext|>';
-
-/**
- * Lists the visible character for each byte in a byte-level tokenizer.json, GPT-2's alphabet: printable Latin-1 characters for
- * themselves, and the characters from U+0100 on for the other bytes, in order.
- */
-function byteAlphabet(): string[] {
-  const printable = (byte: number) => (byte > 0x20 && byte < 0x7f) || (byte > 0xa0 && byte !== 0xad);
-  let others = 0;
-  return Array.from({ length: BYTES }, (_, byte) =>
-    String.fromCharCode(printable(byte) ? byte : BYTES + others++),
-  );
-}
 
 /**
  * Makes the contents of a tokenizer.json whose token ids 0 … 255 are the bytes of the UTF-8 text, and whose ids from 256 are the given
@@ -55,7 +45,7 @@ export function byteTokenizerJson(specialTokens: readonly string[] = [END_OF_TEX
       fuse_unk: false,
       byte_fallback: false,
       ignore_merges: false,
-      vocab: Object.fromEntries(byteAlphabet().map((character, byte) => [character, byte])),
+      vocab: Object.fromEntries(BYTE_ALPHABET.map((character, byte) => [character, byte])),
       merges: [],
     },
   };
@@ -74,17 +64,30 @@ export function byteTokenizerFiles(): TokenizerFiles {
   };
 }
 
+/** A special token beside the bytes. */
+interface SpecialToken {
+  readonly id: number;
+  readonly content: string;
+}
+
 /**
  * Returns the special tokens of a tokenizer.json that equals `byteTokenizerJson` of these tokens, so that `ByteTokenizer` can replace
  * it; undefined for any other tokenizer.json.
  */
-export function byteLevelSpecials(json: Record<string, unknown>): AddedToken[] | undefined {
-  const added = json.added_tokens;
-  if (!Array.isArray(added)) return undefined;
+export function byteLevelSpecials(json: Record<string, unknown>): SpecialToken[] | undefined {
+  const { added_tokens: added, model } = json;
+  // Merges rule out most files at once: to compare a large one takes seconds.
+  if (!Array.isArray(added) || !isJsonObject(model) || hasElements(model.merges)) return undefined;
   const specials = added.filter(isJsonObject);
   const reference = byteTokenizerJson(specials.map(({ content }) => String(content)));
   // Compares everything, because any unknown key may make another tokenizer.
-  return canonicalJson(json) === canonicalJson(reference) ? (specials as unknown as AddedToken[]) : undefined;
+  return canonicalJson(json) === canonicalJson(reference)
+    ? (specials as unknown as SpecialToken[])
+    : undefined;
+}
+
+function hasElements(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0;
 }
 
 function canonicalJson(value: unknown): string {
@@ -106,7 +109,7 @@ export class ByteTokenizer implements Tokenizer {
 
   constructor(
     readonly files: TokenizerFiles,
-    specials: readonly AddedToken[],
+    specials: readonly SpecialToken[],
     readonly bosId: number | undefined,
     readonly eosId: number | undefined,
   ) {
@@ -118,9 +121,10 @@ export class ByteTokenizer implements Tokenizer {
     if (patterns.length > 0) this.#splitter = new RegExp(`(${patterns.join('|')})`);
   }
 
-  encode(text: string): Int32Array {
-    const parts = (this.#splitter ? text.split(this.#splitter) : [text]).map((part) => {
-      const special = this.#specialIds.get(part);
+  encode(text: string, { splitSpecialTokens = false }: EncodeOptions = {}): Int32Array {
+    const splitter = splitSpecialTokens ? undefined : this.#splitter;
+    const parts = (splitter ? text.split(splitter) : [text]).map((part) => {
+      const special = splitter && this.#specialIds.get(part);
       return special === undefined ? Buffer.from(part, 'utf8') : [special];
     });
     const ids = new Int32Array(parts.reduce((length, part) => length + part.length, 0));
@@ -137,11 +141,11 @@ export class ByteTokenizer implements Tokenizer {
     return decoder.push(ids) + decoder.flush();
   }
 
-  streamDecoder({ skipSpecialTokens = true }: DecodeOptions = {}): StreamDecoder {
+  streamDecoder({ skipSpecialTokens = true, after = [] }: StreamDecodeOptions = {}): StreamDecoder {
     const end = skipSpecialTokens ? BYTES : this.vocabSize;
     // A byte order mark is text like any other.
     const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
-    return {
+    const decoder: StreamDecoder = {
       push: (ids) => {
         let text = '';
         let bytes: number[] = [];
@@ -158,5 +162,7 @@ export class ByteTokenizer implements Tokenizer {
       },
       flush: () => utf8.decode(),
     };
+    decoder.push(after);
+    return decoder;
   }
 }

@@ -2,92 +2,103 @@ import { ForetokenError } from '../../errors';
 import {
   idsWithText,
   type DecodeOptions,
+  type EncodeOptions,
+  type StreamDecodeOptions,
   type StreamDecoder,
   type Tokenizer,
   type TokenizerFiles,
 } from './interface';
-import type { Library } from './library';
+import type { Pipeline } from './pipeline';
+import { TEXT, type TextTemplate } from './post-processors';
 
-/** Runs any tokenizer.json with `@huggingface/tokenizers`. */
+const JUST_TEXT: TextTemplate = [TEXT];
+/** Ids of one piece, which take a few milliseconds. */
+const IDS_AT_ONCE = 1 << 12;
+
+/** Runs any tokenizer.json. */
 export class GeneralTokenizer implements Tokenizer {
   readonly vocabSize: number;
-  readonly #vocabulary: readonly (string | undefined)[];
-  readonly #specialIds: ReadonlySet<number>;
 
+  /** @param template the special tokens around a text, if not those of the pipeline */
   constructor(
-    private readonly library: Library,
+    private readonly pipeline: Pipeline,
     readonly files: TokenizerFiles,
     readonly bosId: number | undefined,
     readonly eosId: number | undefined,
+    private readonly template: TextTemplate = pipeline.template,
   ) {
-    this.#vocabulary = library.model.vocab;
-    this.vocabSize = this.#vocabulary.length;
-    const added = [...library.get_added_tokens_decoder()];
-    this.#specialIds = new Set(added.filter(([, { special }]) => special).map(([id]) => id));
+    this.vocabSize = pipeline.tokens.length;
   }
 
-  encode(text: string, { addSpecialTokens = true }: { addSpecialTokens?: boolean } = {}): Int32Array {
-    const { ids, tokens } = this.library.encode(text, { add_special_tokens: addSpecialTokens });
-    const unknown = ids.indexOf(undefined);
-    if (unknown >= 0) {
-      const token = JSON.stringify(tokens[unknown]);
-      throw new ForetokenError(
-        'INVALID_CONFIG',
-        `tokenizer.json: token ${token} has no id, and the tokenizer has no unknown token`,
-      );
+  encode(text: string, options?: EncodeOptions): Int32Array {
+    const pieces = [...this.encodeInPieces(text, options)];
+    const ids = new Int32Array(pieces.reduce((length, piece) => length + piece.length, 0));
+    let position = 0;
+    for (const piece of pieces) {
+      ids.set(piece, position);
+      position += piece.length;
     }
-    return Int32Array.from(ids as number[]);
+    return ids;
   }
 
-  decode(ids: Iterable<number>, { skipSpecialTokens = true }: DecodeOptions = {}): string {
-    return this.#textOf([...idsWithText(ids, (id) => this.#hasText(id, skipSpecialTokens))]);
+  *encodeInPieces(
+    text: string,
+    { addSpecialTokens = true, splitSpecialTokens = false }: EncodeOptions = {},
+  ): Generator<Int32Array, void, undefined> {
+    for (const part of addSpecialTokens ? this.template : JUST_TEXT) {
+      if (part === TEXT) yield* this.#encodeText(text, splitSpecialTokens);
+      else yield Int32Array.of(part);
+    }
   }
 
-  streamDecoder({ skipSpecialTokens = true }: DecodeOptions = {}): StreamDecoder {
-    // The text of a token may depend on its neighbours: several tokens may hold the bytes of one character, and only the start of a
-    // text drops a leading space. So every new token decodes a window of tokens again, of which the first `context` have been returned
-    // completely, and the text `given` in all.
-    let window: number[] = [];
-    let context = 0;
-    let given = '';
-    const next = (final: boolean): string => {
-      const text = this.#textOf(window);
-      // U+FFFD at the end is most likely the beginning of a character.
-      const certain = !final && text.endsWith('\ufffd') ? text.slice(0, -1) : text;
-      const piece = certain.slice(given.length);
-      given += piece;
-      if (certain.length === text.length && piece !== '') {
-        window = window.slice(context);
-        context = window.length;
-        given = this.#textOf(window);
-      }
-      return piece;
-    };
-    return {
-      push: (ids) => {
-        let text = '';
-        for (const id of idsWithText(ids, (candidate) => this.#hasText(candidate, skipSpecialTokens))) {
-          window.push(id);
-          text += next(false);
+  *#encodeText(text: string, splitSpecialTokens: boolean): Generator<Int32Array, void, undefined> {
+    const { added, preTokenize, model } = this.pipeline;
+    let ids: number[] = [];
+    try {
+      for (const section of added.split(text, splitSpecialTokens)) {
+        if ('id' in section) {
+          ids.push(section.id);
+          continue;
         }
-        return text;
-      },
+        for (const word of preTokenize(section.text, section.atStart)) {
+          for (const piece of model.encode(word)) {
+            for (const id of piece) ids.push(id);
+            // An empty piece asks for a pause.
+            if (ids.length < IDS_AT_ONCE && piece.length > 0) continue;
+            yield Int32Array.from(ids);
+            ids = [];
+          }
+        }
+      }
+    } catch (cause) {
+      throw new ForetokenError('INVALID_CONFIG', `tokenizer.json: ${(cause as Error).message}`, { cause });
+    }
+    yield Int32Array.from(ids);
+  }
+
+  decode(ids: Iterable<number>, options?: DecodeOptions): string {
+    const decoder = this.streamDecoder(options);
+    return decoder.push(ids) + decoder.flush();
+  }
+
+  streamDecoder({ skipSpecialTokens = true, after = [] }: StreamDecodeOptions = {}): StreamDecoder {
+    const { tokens, specialIds, decoder: make } = this.pipeline;
+    const hasText = (id: number): boolean =>
+      tokens[id] !== undefined && !(skipSpecialTokens && specialIds.has(id));
+    let decoder = make();
+    const push = (ids: Iterable<number>): string => {
+      let text = '';
+      for (const id of idsWithText(ids, hasText)) text += decoder.push(tokens[id]!).join('');
+      return text;
+    };
+    push(after);
+    return {
+      push,
       flush: () => {
-        const text = next(true);
-        window = [];
-        context = 0;
-        given = '';
+        const text = decoder.end().join('');
+        decoder = make();
         return text;
       },
     };
-  }
-
-  #hasText(id: number, skipSpecialTokens: boolean): boolean {
-    return this.#vocabulary[id] !== undefined && !(skipSpecialTokens && this.#specialIds.has(id));
-  }
-
-  #textOf(ids: number[]): string {
-    // No cleanup, because it would change spaces of the text, and a stream cannot do it.
-    return ids.length === 0 ? '' : this.library.decode(ids, { clean_up_tokenization_spaces: false });
   }
 }

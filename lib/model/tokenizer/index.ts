@@ -2,6 +2,8 @@ export { byteTokenizerFiles, byteTokenizerJson } from './byte-level';
 export {
   TOKENIZER,
   type DecodeOptions,
+  type EncodeOptions,
+  type StreamDecodeOptions,
   type StreamDecoder,
   type Tokenizer,
   type TokenizerFiles,

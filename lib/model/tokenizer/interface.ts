@@ -11,12 +11,14 @@ export interface Tokenizer {
   /** The texts of the tokenizer's files by name (`tokenizer.json`, …), which checkpoints contain. */
   readonly files: TokenizerFiles;
 
+  /** Converts a text to token ids. */
+  encode(text: string, options?: EncodeOptions): Int32Array;
+
   /**
-   * Converts a text to token ids.
-   * @param options.addSpecialTokens adds the special tokens that the tokenizer puts around a text, as a token at the beginning
-   *   (default true). Special tokens written in the text, such as `<|endoftext|>`, are recognised either way.
+   * Does the same piece by piece, each piece in a few milliseconds, so that the caller can pause between them. A tokenizer without
+   * this method encodes any text at once.
    */
-  encode(text: string, options?: { addSpecialTokens?: boolean }): Int32Array;
+  encodeInPieces?(text: string, options?: EncodeOptions): Iterable<Int32Array>;
 
   /**
    * Converts token ids to text. Ids without a token, which a padded vocabulary has, give no text; bytes that are not UTF-8 give U+FFFD.
@@ -27,7 +29,18 @@ export interface Tokenizer {
   decode(ids: Iterable<number>, options?: DecodeOptions): string;
 
   /** Decodes one text as its tokens arrive. */
-  streamDecoder(options?: DecodeOptions): StreamDecoder;
+  streamDecoder(options?: StreamDecodeOptions): StreamDecoder;
+}
+
+/** Options of encoding, named as in Hugging Face's transformers. */
+export interface EncodeOptions {
+  /** Adds the special tokens that the tokenizer puts around a text, as a token at the beginning. Default true. */
+  addSpecialTokens?: boolean;
+  /**
+   * Splits special tokens that are written in the text, such as `<|endoftext|>`, like any other text, so that they do not control
+   * the model. Default false.
+   */
+  splitSpecialTokens?: boolean;
 }
 
 /** Any object with these properties, because callers may have tokenizers of their own. */
@@ -44,6 +57,15 @@ export interface DecodeOptions {
   skipSpecialTokens?: boolean;
 }
 
+/** Options of decoding a text piece by piece. */
+export interface StreamDecodeOptions extends DecodeOptions {
+  /**
+   * Token ids that the text continues. Their own text is not returned, but a continuation keeps a leading space, which some
+   * tokenizers drop at the beginning of a text. Default: none, the text begins here.
+   */
+  after?: Iterable<number>;
+}
+
 /** Decodes a text piece by piece; the pieces together are the text that `decode` returns for all ids. */
 export interface StreamDecoder {
   /** Takes the next tokens and returns the text that is now certain, without parts of a character. May be empty. */
@@ -54,13 +76,6 @@ export interface StreamDecoder {
 
 /** Texts of files by name: `tokenizer.json`, and optionally `tokenizer_config.json` and `special_tokens_map.json`. */
 export type TokenizerFiles = Readonly<Record<string, string>>;
-
-/** The used fields of an added token of a tokenizer.json. */
-export interface AddedToken {
-  readonly id: number;
-  readonly content: string;
-  readonly special: boolean;
-}
 
 /**
  * Checks ids and filters those with text.

@@ -6,7 +6,8 @@ import { isJsonObject, readText, writeFileAtomic } from '../../files';
 import { ByteTokenizer, byteLevelSpecials } from './byte-level';
 import { GeneralTokenizer } from './general';
 import { TOKENIZER, type Tokenizer, type TokenizerFiles } from './interface';
-import { createLibrary, type Library } from './library';
+import { readPipeline, type Pipeline } from './pipeline';
+import { withSpecialTokens } from './post-processors';
 
 const MAIN_FILE = 'tokenizer.json';
 /** Files that name the special tokens, by precedence. Neither is required. */
@@ -76,9 +77,9 @@ export function createTokenizer(files: TokenizerFiles, directory = ''): Tokenize
     path: path(name),
     json: parse(path(name), files[name] ?? ''),
   }));
-  let library: Library;
+  let pipeline: Pipeline;
   try {
-    library = createLibrary(json, configs[0]?.json ?? {});
+    pipeline = readPipeline(json);
   } catch (cause) {
     throw invalid(path(MAIN_FILE), (cause as Error).message, { cause });
   }
@@ -86,7 +87,7 @@ export function createTokenizer(files: TokenizerFiles, directory = ''): Tokenize
     for (const config of configs) {
       const content = tokenContent(config.json[key]);
       if (content === undefined) continue;
-      const id = library.token_to_id(content);
+      const id = pipeline.idOf(content);
       if (id === undefined)
         throw invalid(config.path, `${key} "${content}" is not in the vocabulary of ${MAIN_FILE}`);
       return id;
@@ -94,10 +95,15 @@ export function createTokenizer(files: TokenizerFiles, directory = ''): Tokenize
     return undefined;
   };
   const [bosId, eosId] = [idOf('bos_token'), idOf('eos_token')];
+  const adds = (key: string): unknown => configs.find((config) => config.json[key] !== undefined)?.json[key];
+  const template = withSpecialTokens(pipeline.template, {
+    bos: { id: bosId, isAdded: adds('add_bos_token') },
+    eos: { id: eosId, isAdded: adds('add_eos_token') },
+  });
   const specials = byteLevelSpecials(json);
-  return specials
+  return specials && template.length === 1
     ? new ByteTokenizer(files, specials, bosId, eosId)
-    : new GeneralTokenizer(library, files, bosId, eosId);
+    : new GeneralTokenizer(pipeline, files, bosId, eosId, template);
 }
 
 function parse(path: string, text: string): Record<string, unknown> {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { byteTokenizerFiles, byteTokenizerJson, createTokenizer } from '../../../lib/model/tokenizer';
 import { ByteTokenizer, byteLevelSpecials } from '../../../lib/model/tokenizer/byte-level';
 import { GeneralTokenizer } from '../../../lib/model/tokenizer/general';
-import { createLibrary } from '../../../lib/model/tokenizer/library';
+import { readPipeline } from '../../../lib/model/tokenizer/pipeline';
 import { byteLevelPairs } from './examples';
 
 const tokenizer = createTokenizer(byteTokenizerFiles());
@@ -52,7 +52,7 @@ describe('the fast path for bytes', () => {
   const specials = ['<|endoftext|>', '<|end|>', '<|end', '$.*'];
   const json = byteTokenizerJson(specials);
   const fast = new ByteTokenizer({}, byteLevelSpecials(json)!, undefined, undefined);
-  const general = new GeneralTokenizer(createLibrary(json, {}), {}, undefined, undefined);
+  const general = new GeneralTokenizer(readPipeline(json), {}, undefined, undefined);
 
   it('has the vocabulary of the general tokenizer', () => {
     expect(fast.vocabSize).toBe(260);

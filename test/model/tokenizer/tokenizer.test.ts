@@ -60,14 +60,12 @@ describe('a tokenizer', () => {
     }
   });
 
-  it('refuses to encode with a template whose token has no id', () => {
-    const json = byteFallback();
-    const tokenizer = make({
-      ...json,
-      post_processor: { type: 'TemplateProcessing', single: [{ SpecialToken: { id: '<bos>', type_id: 0 } }] },
-      model: { ...(json.model as object), unk_token: null },
-    });
-    expect(() => tokenizer.encode('a')).toThrow(foretokenError('INVALID_CONFIG', '"<bos>" has no id'));
+  it('refuses a template whose token has no id', () => {
+    const single = [{ SpecialToken: { id: '<bos>', type_id: 0 } }];
+    const processor = { type: 'TemplateProcessing', single, special_tokens: {} };
+    expect(() => make({ ...byteFallback(), post_processor: processor })).toThrow(
+      foretokenError('INVALID_CONFIG', '"post_processor.special_tokens.<bos>" is missing'),
+    );
   });
 });
 
@@ -117,7 +115,7 @@ describe('a stream decoder', () => {
     const stream = tokenizer.streamDecoder();
     const ids = [...tokenizer.encode('😀', { addSpecialTokens: false })].slice(0, -1);
     expect(stream.push(ids)).toBe('');
-    expect(stream.flush()).toBe('\ufffd');
+    expect(stream.flush()).toMatch(/^\ufffd+$/);
     expect(stream.push(tokenizer.encode('ab'))).toBe('ab');
   });
 });
@@ -182,7 +180,39 @@ describe('loading', () => {
       ['tokenizer.json', 'Magic'],
     ],
     ['has a broken vocabulary', { ...byteFallback(), model: { type: 'BPE' } }, {}, ['tokenizer.json']],
-    ['has no added_tokens', { ...byteFallback(), added_tokens: undefined }, {}, ['tokenizer.json']],
+    [
+      'has an added token without an id',
+      { ...byteFallback(), added_tokens: [{ content: 'new' }] },
+      {},
+      ['tokenizer.json', '"added_tokens[0].id" is missing'],
+    ],
+    [
+      'merges tokens that it lacks',
+      { ...byteFallback(), model: { type: 'BPE', vocab: { a: 0 }, merges: ['a b'] } },
+      {},
+      ['tokenizer.json', 'model: merges[0] has "b"'],
+    ],
+    [
+      'has an unknown pre-tokenizer',
+      { ...byteFallback(), pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Magic' }] } },
+      {},
+      [
+        'tokenizer.json',
+        'pre_tokenizer.pretokenizers[0]: type "Magic" is not known; it may be Sequence, ByteLevel',
+      ],
+    ],
+    [
+      'has a pattern that cannot be compiled',
+      { ...byteFallback(), normalizer: { type: 'Replace', pattern: { Regex: '(' }, content: '' } },
+      {},
+      ['tokenizer.json', 'normalizer.pattern: Invalid regular expression'],
+    ],
+    [
+      'has a damaged table of SentencePiece',
+      { ...byteFallback(), normalizer: { type: 'Precompiled', precompiled_charsmap: 'AAAA' } },
+      {},
+      ['tokenizer.json', 'normalizer: precompiled_charsmap is damaged'],
+    ],
     [
       'has a broken config beside it',
       byteFallback(),
