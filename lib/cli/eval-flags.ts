@@ -1,4 +1,14 @@
-import { DEVICE_FLAGS, integer, JSON_FLAG, number, string, strings, type Flags, type Values } from './flags';
+import {
+  boolean,
+  DEVICE_FLAGS,
+  integer,
+  JSON_FLAG,
+  number,
+  string,
+  strings,
+  type Flags,
+  type Values,
+} from './flags';
 
 const FLAGS = {
   'held-out': number('evaluate only this fraction of the text, from its end (default: all)', {
@@ -8,6 +18,9 @@ const FLAGS = {
   'batch-size': integer('rows in a batch (default 8)'),
   'sequence-length': integer('tokens in a row (default 256)'),
   exclude: strings('GLOB', 'files to exclude; may be repeated'),
+  'split-special-tokens': boolean(
+    'take special tokens written in the text, as <|endoftext|>, for plain text',
+  ),
   'text-field': string('NAME', 'field that holds the text in JSON lines and arrays (default text)'),
   cache: string('DIR', 'directory that keeps the tokenized text (default: none)', {
     option: 'cacheDirectory',

@@ -23,7 +23,13 @@ export async function evalCommand({ values, positionals }: Parsed<typeof EVAL.fl
   let evaluation: Evaluation | undefined;
   const exitCode = await interruptible(async (signal) => {
     using cache = await openCache(values.cache);
-    const corpus = { patterns, exclude: values.exclude, textField: values['text-field'], tokenizer };
+    const corpus = {
+      patterns,
+      exclude: values.exclude,
+      textField: values['text-field'],
+      splitSpecialTokens: values['split-special-tokens'],
+      tokenizer,
+    };
     evaluation = await evaluateText(owned, { ...corpus, cacheDirectory: cache.path, signal }, values);
   });
   if (evaluation) console.log(values.json ? JSON.stringify(evaluation) : describeEvaluation(evaluation));

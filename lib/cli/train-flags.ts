@@ -67,6 +67,9 @@ const TRAIN_FLAGS = {
   keep: integer('checkpoints to keep (default 2)', { option: 'keepCheckpoints' }),
   seed: integer('seed of the weights and of the order of rows (default 0)'),
   exclude: strings('GLOB', 'files to exclude; may be repeated'),
+  'split-special-tokens': boolean(
+    'take special tokens written in the text, as <|endoftext|>, for plain text',
+  ),
   'text-field': string('NAME', 'field that holds the text in JSON lines and arrays (default text)'),
   cache: string('DIR', 'directory for the tokenized text (default: in the output directory)', {
     option: 'cacheDirectory',

@@ -47,7 +47,14 @@ export async function trainCommand({
   const prepare = async (signal: AbortSignal): Promise<TokenFile> => {
     // The output directory changes during a run: with it in the corpus, no resumed run would have the same corpus.
     const exclude = [...(values.exclude ?? []), escapePath(resolve(output))];
-    const corpus = { patterns, exclude, textField: values['text-field'], tokenizer, cacheDirectory };
+    const corpus = {
+      patterns,
+      exclude,
+      textField: values['text-field'],
+      splitSpecialTokens: values['split-special-tokens'],
+      tokenizer,
+      cacheDirectory,
+    };
     const onProgress = (progress: CorpusProgress): void => status.update(describeCorpus(progress));
     try {
       return (data = await prepareCorpus({ ...corpus, signal, onProgress }));

@@ -115,7 +115,7 @@ export function prepare(
   const checked = checkGenerateOptions(where, options, model);
   const sampling = fillSampling(where, checked, model.config.vocabSize);
   const given = check(`${where}: prompt`, prompt, PROMPT);
-  const encoded = typeof given === 'string' ? tokenizer.encode(given) : given;
+  const encoded = typeof given === 'string' ? encodeStart(tokenizer, given) : given;
   const fail = (message: string): never => {
     throw new ForetokenError('INVALID_ARGUMENT', `${where}: ${message}`);
   };
@@ -129,16 +129,27 @@ export function prepare(
     if (!id.fits(ids[i])) check(`${where}: prompt[${i}]`, ids[i], id);
   }
   const { maxTokens = 256, speculation = { tree: 'adaptive' } } = checked;
+  // A copy, in case the caller changes the array before the iteration begins.
+  const copy = Int32Array.from(ids);
   return {
     model,
     tokenizer,
-    // A copy, in case the caller changes the array before the iteration begins.
-    prompt: Int32Array.from(ids),
+    prompt: copy,
+    after: copy,
     maxTokens: Math.min(maxTokens, maxPositionEmbeddings - ids.length),
     sampling,
     options: checked,
     strategy: strategyOf(speculation, model.numHeads),
   };
+}
+
+/** Encodes a text that goes on: without the token that ends a text, which some tokenizers put behind every text. */
+function encodeStart(tokenizer: Tokenizer, text: string): Int32Array {
+  const ids = tokenizer.encode(text);
+  const { eosId } = tokenizer;
+  if (eosId === undefined || ids.at(-1) !== eosId) return ids;
+  const isWritten = tokenizer.encode(text, { addSpecialTokens: false }).at(-1) === eosId;
+  return isWritten ? ids : ids.subarray(0, -1);
 }
 
 /** Returns the token that begins a text, for an empty prompt. */

@@ -17,6 +17,8 @@ export interface GeneratedPiece {
 export interface OutputLimits {
   model: MtpModel;
   tokenizer: Tokenizer;
+  /** Tokens that the text continues. */
+  after: Iterable<number>;
   maxTokens: number;
   options: Pick<GenerateOptions, 'stop' | 'ignoreEos'>;
 }
@@ -30,9 +32,9 @@ export class OutputLimiter {
   readonly #stops: StopStrings;
   readonly #endTokens: ReadonlySet<number>;
 
-  constructor({ model, tokenizer, maxTokens, options }: OutputLimits) {
+  constructor({ model, tokenizer, after, maxTokens, options }: OutputLimits) {
     this.#left = maxTokens;
-    this.#detokenizer = tokenizer.streamDecoder();
+    this.#detokenizer = tokenizer.streamDecoder({ after });
     this.#stops = new StopStrings(options.stop);
     const ends = [...model.config.eosTokenIds, ...(tokenizer.eosId === undefined ? [] : [tokenizer.eosId])];
     this.#endTokens = new Set(options.ignoreEos ? [] : ends);

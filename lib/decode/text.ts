@@ -22,6 +22,8 @@ export interface TextRequest {
   readonly model: MtpModel;
   readonly tokenizer: Tokenizer;
   readonly prompt: ArrayLike<number>;
+  /** Tokens that the text continues: those of the prompt, or none if the text stands by itself, as an answer does. */
+  readonly after: Iterable<number>;
   readonly maxTokens: number;
   readonly sampling: Required<SamplingOptions>;
   readonly options: Pick<GenerateOptions, 'stop' | 'ignoreEos' | 'signal' | 'draft'>;

@@ -5,12 +5,15 @@ import { MtpModel } from '../../lib/model/model';
 import { byteTokenizerFiles, createTokenizer } from '../../lib/model/tokenizer';
 import { native } from '../../lib/native/load';
 import { openDevice, type Device } from '../../lib/tensor/device';
+import { byteFallback } from '../model/tokenizer/examples';
 
 const tokenizer = createTokenizer(byteTokenizerFiles());
 const EOS = tokenizer.eosId!;
 
 let device: Device;
 let model: MtpModel;
+/** With the vocabulary of `byteFallback`. */
+let fallbackModel: MtpModel;
 
 beforeAll(() => {
   device = openDevice('cpu', { threads: 2, poison: true });
@@ -27,9 +30,11 @@ beforeAll(() => {
     },
     { seed: 3 },
   );
+  fallbackModel = new MtpModel(device, { ...model.config, vocabSize: 266, bosTokenId: 1 });
 });
 
 afterAll(() => {
+  fallbackModel.dispose();
   model.dispose();
   device.dispose();
 });
@@ -68,6 +73,30 @@ describe('generate', () => {
       run('abc', { ...always(EOS), ignoreEos: true, maxTokens: 7, speculation: FULL }),
     );
     expect(on.flatMap(({ tokens }) => tokens)).toEqual(new Array<number>(7).fill(EOS));
+  });
+
+  it('begins with the space of the first word, which a text of its own would drop, and finds it in a stop string', async () => {
+    const words = createTokenizer({ 'tokenizer.json': JSON.stringify(byteFallback()) });
+    const word = { ...always(262), maxTokens: 2 };
+    const textOf = async (prompt: string, more: GenerateOptions = {}): Promise<string> => {
+      const pieces = await collect(generate(fallbackModel, words, prompt, { ...word, ...more }));
+      return pieces.map(({ text }) => text).join('');
+    };
+    expect(await textOf('ab')).toBe(' a a');
+    expect(await textOf('')).toBe('a a');
+    expect(await textOf('ab', { stop: ' a' })).toBe('');
+  });
+
+  it('does not begin behind the token that ends a text, unless the prompt has it', async () => {
+    const config = { bos_token: '<s>', eos_token: '</s>', add_bos_token: true, add_eos_token: true };
+    const ending = createTokenizer({
+      'tokenizer.json': JSON.stringify(byteFallback()),
+      'tokenizer_config.json': JSON.stringify(config),
+    });
+    const promptTokens = (prompt: string): number =>
+      generate(fallbackModel, ending, prompt, { maxTokens: 1 }).stats.promptTokens;
+    expect(promptTokens('a')).toBe(2);
+    expect(promptTokens('a</s>')).toBe(4);
   });
 
   it('ends right before a stop string, even within accepted drafts', async () => {

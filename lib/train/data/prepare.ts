@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import {
   arrayOf,
+  boolean,
   callback,
   checker,
   checkOptions,
@@ -39,6 +40,8 @@ export interface CorpusOptions {
   readonly textField?: string;
   /** The tokenizer; its end token follows every document. */
   readonly tokenizer: Tokenizer;
+  /** Takes special tokens that are written in documents, such as `<|endoftext|>`, for plain text. Default false. */
+  readonly splitSpecialTokens?: boolean;
   /** Directory that keeps tokenized corpora, which are never read as text. */
   readonly cacheDirectory: string;
   /** Called repeatedly with the progress. */
@@ -60,6 +63,7 @@ const OPTIONS: Schema<CorpusOptions> = {
   tokenizer: required(
     shaped<Tokenizer>('a tokenizer', { encode: 'function', vocabSize: 'number', files: 'object' }),
   ),
+  splitSpecialTokens: boolean,
   cacheDirectory: required(path),
   onProgress: callback,
   signal,
@@ -78,7 +82,7 @@ export interface CorpusProgress {
   readonly totalBytes: number;
   /** Documents done in this phase; 0 while reading. */
   readonly documents: number;
-  /** Tokens written so far. */
+  /** Tokens made so far. */
   readonly tokens: number;
 }
 
@@ -123,6 +127,8 @@ class Corpus {
   #totalBytes = 0;
   /** Bytes of the files done in this phase. */
   #bytes = 0;
+  /** Bytes done of the file under way. */
+  #done = 0;
   #documents = 0;
   #tokens = 0;
 
@@ -138,10 +144,12 @@ class Corpus {
    * @throws FILE_ACCESS naming all files that cannot be read
    */
   async key(): Promise<string> {
-    const { tokenizer, textField } = this.options;
+    const { tokenizer, textField, splitSpecialTokens = false } = this.options;
     const versions = [TOKEN_FILE_VERSION, DOCUMENTS_VERSION, encodingVersion()];
     const key = createHash('sha256');
-    key.update(JSON.stringify([...versions, tokenizer.files, tokenizer.eosId, textField]));
+    key.update(
+      JSON.stringify([...versions, tokenizer.files, tokenizer.eosId, textField, splitSpecialTokens]),
+    );
     this.#sizes = await Promise.all(this.files.map(sizeOf));
     this.#totalBytes = this.#sizes.reduce((sum, size) => sum + size, 0);
     await this.#eachFile('reading', async (file) => {
@@ -170,21 +178,37 @@ class Corpus {
 
   /** Yields the ids of each document, with its end token. */
   async *tokenize(): AsyncGenerator<Int32Array> {
-    const { tokenizer, textField } = this.options;
+    const { textField } = this.options;
     this.#bytes = 0;
+    this.#done = 0;
     this.#documents = 0;
     for (const [i, file] of this.files.entries()) {
       for await (const { text, end } of readDocuments(file, textField)) {
-        const ids = withEnd(tokenizer.encode(text), tokenizer.eosId);
-        yield ids;
+        yield await this.#encode(text);
         this.#documents += 1;
-        this.#tokens += ids.length;
         await this.#report('tokenizing', end);
       }
       this.#bytes += this.#sizes[i]!;
+      this.#done = 0;
     }
     await this.#report('tokenizing', 0);
     if (this.#tokens === 0) throw this.#noText();
+  }
+
+  /** Returns the ids of a document, with its end token. Pauses and reports within long documents, too. */
+  async #encode(text: string): Promise<Int32Array> {
+    const { tokenizer, splitSpecialTokens } = this.options;
+    const pieces: Int32Array[] = [];
+    const before = this.#tokens;
+    const options = { splitSpecialTokens };
+    for (const piece of tokenizer.encodeInPieces?.(text, options) ?? [tokenizer.encode(text, options)]) {
+      if (pieces.length > 0) await this.#report('tokenizing', this.#done);
+      pieces.push(piece);
+      this.#tokens += piece.length;
+    }
+    const ids = withEnd(joined(pieces), tokenizer.eosId);
+    this.#tokens = before + ids.length;
+    return ids;
   }
 
   /** Runs `work` on each file, then throws the problems of all files together. */
@@ -206,6 +230,7 @@ class Corpus {
 
   /** @param bytes done of the file under way */
   async #report(phase: CorpusProgress['phase'], bytes: number): Promise<void> {
+    this.#done = bytes;
     this.options.onProgress?.({
       phase,
       bytes: this.#bytes + bytes,
@@ -232,6 +257,17 @@ async function sizeOf(path: string): Promise<number> {
     ({ size }) => size,
     () => 0,
   );
+}
+
+function joined(pieces: readonly Int32Array[]): Int32Array {
+  if (pieces.length === 1) return pieces[0]!;
+  const ids = new Int32Array(pieces.reduce((length, piece) => length + piece.length, 0));
+  let position = 0;
+  for (const piece of pieces) {
+    ids.set(piece, position);
+    position += piece.length;
+  }
+  return ids;
 }
 
 /** Appends the end token, unless the tokenizer has added it. */

@@ -1,5 +1,11 @@
 import fc from 'fast-check';
-import { createTokenizer, loadTokenizer, saveTokenizer, type Tokenizer } from '../../../lib/model/tokenizer';
+import {
+  byteTokenizerFiles,
+  createTokenizer,
+  loadTokenizer,
+  saveTokenizer,
+  type Tokenizer,
+} from '../../../lib/model/tokenizer';
 import { foretokenError } from '../../support/errors';
 import { TemporaryDirectory } from '../../support/temporary';
 import { byteFallback, byteLevelPairs } from './examples';
@@ -39,7 +45,7 @@ describe('a tokenizer', () => {
         expect(pairs.decode(pairs.encode(text))).toBe(text);
       }),
     );
-    for (const text of ['ab a  b', ' leading', 'é😀\ufffd', "a .  b , it 's"]) {
+    for (const text of ['ab a  b', ' leading', 'é😀\ufffd', 'a\ufeffb', '\ufeff', "a .  b , it 's"]) {
       expect(pairs.decode(pairs.encode(text))).toBe(text);
       expect(fallback.decode(fallback.encode(text))).toBe(text);
     }
@@ -67,6 +73,73 @@ describe('a tokenizer', () => {
       foretokenError('INVALID_CONFIG', '"post_processor.special_tokens.<bos>" is missing'),
     );
   });
+});
+
+describe('special tokens', () => {
+  const config = { bos_token: '<s>', eos_token: '</s>' };
+
+  it.each<[string, object, object, number[]]>([
+    ['a template', {}, {}, [1, 260]],
+    ['a template that the config switches off', {}, { add_bos_token: false }, [260]],
+    ['the config alone', { post_processor: null }, { add_bos_token: true }, [1, 260]],
+    [
+      'the config alone, at the end, too',
+      { post_processor: null },
+      { add_bos_token: true, add_eos_token: true },
+      [1, 260, 2],
+    ],
+    ['both', {}, { add_bos_token: true, add_eos_token: true }, [1, 260, 2]],
+    ['neither', { post_processor: null }, {}, [260]],
+  ])('are added once by %s', (_, parts, flags, expected) => {
+    const json = { ...byteFallback(), normalizer: null, ...parts };
+    const tokenizer = make(json, { ...config, ...flags });
+    expect([...tokenizer.encode('a')]).toEqual(expected);
+    expect([...tokenizer.encode('a', { addSpecialTokens: false })]).toEqual([260]);
+  });
+
+  it('are those of the template by its own ids', () => {
+    const single = [{ SpecialToken: { id: '<s>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }];
+    const processor = { type: 'TemplateProcessing', single, special_tokens: { '<s>': { ids: [7, 8] } } };
+    expect([...make({ ...byteFallback(), post_processor: processor }).encode('')]).toEqual([7, 8]);
+  });
+
+  it('in a text are text if they are to be split', () => {
+    const bytes = createTokenizer(byteTokenizerFiles());
+    for (const tokenizer of [make(byteLevelPairs()), bytes]) {
+      const ids = tokenizer.encode('a<|endoftext|>', { splitSpecialTokens: true });
+      expect(ids).not.toContain(256);
+      expect(tokenizer.decode(ids)).toBe('a<|endoftext|>');
+    }
+  });
+
+  it('and bytes of the same name stay apart', () => {
+    const json = byteLevelPairs() as { added_tokens: object[] };
+    // In GPT-2's alphabet č is the byte of a carriage return, and é one that is no character by itself.
+    const added = ['č', 'café'].map((content, i) => ({ id: 270 + i, content, normalized: false }));
+    const tokenizer = make({ ...json, added_tokens: [...json.added_tokens, ...added] });
+    expect(tokenizer.decode(tokenizer.encode('\r'))).toBe('\r');
+    expect([...tokenizer.encode('café')]).toEqual([271]);
+    expect(tokenizer.decode([271])).toBe('café');
+  });
+});
+
+it('refuses a text without tokens if there is no unknown token', () => {
+  const tokenizer = make({ model: { type: 'Unigram', unk_id: null, vocab: [['a', -1]] } });
+  expect(() => tokenizer.encode('a漢')).toThrow(
+    foretokenError(
+      'INVALID_CONFIG',
+      'tokenizer.json: token "漢" has no id, and the tokenizer has no unknown token',
+    ),
+  );
+});
+
+it('strips the end of a text, too, which a stream holds back', () => {
+  const decoders = [{ type: 'Fuse' }, { type: 'Strip', content: 'a', start: 1, stop: 2 }];
+  const vocab = { a: 0, b: 1 };
+  const tokenizer = make({ decoder: { type: 'Sequence', decoders }, model: { type: 'WordLevel', vocab } });
+  expect(tokenizer.decode([0, 0, 1, 0, 0, 0])).toBe('aba');
+  const stream = tokenizer.streamDecoder();
+  expect([0, 0, 1, 0, 0, 0].map((id) => stream.push([id]))).toEqual(['', '', 'ab', '', '', 'a']);
 });
 
 describe('a stream decoder', () => {
@@ -110,6 +183,29 @@ describe('a stream decoder', () => {
       );
     },
   );
+
+  it.each(tokenizers)('of %s continues a text as decode of the whole does', (_, tokenizer) => {
+    const anyIds = fc.array(fc.nat(tokenizer.vocabSize + 3));
+    fc.assert(
+      fc.property(anyIds, anyIds, (before, ids) => {
+        const stream = tokenizer.streamDecoder({ after: before });
+        const whole = tokenizer.decode([...before, ...ids]);
+        const text = stream.push(ids) + stream.flush();
+        expect(whole.endsWith(text)).toBe(true);
+        // Only a character that is complete now may be missing in the text before.
+        const start = whole.slice(0, whole.length - text.length);
+        expect(tokenizer.decode(before).replace(/\ufffd+$/, '')).toBe(start.replace(/\ufffd+$/, ''));
+      }),
+    );
+  });
+
+  it('keeps a leading space in a continuation', () => {
+    const tokenizer = make(byteFallback());
+    const ids = tokenizer.encode('ab', { addSpecialTokens: false });
+    expect(tokenizer.streamDecoder().push(ids)).toBe('ab');
+    expect(tokenizer.streamDecoder({ after: [1] }).push(ids)).toBe('ab');
+    expect(tokenizer.streamDecoder({ after: tokenizer.encode('b') }).push(ids)).toBe(' ab');
+  });
 
   it.each(tokenizers)('of %s returns U+FFFD for an unfinished character', (_, tokenizer) => {
     const stream = tokenizer.streamDecoder();

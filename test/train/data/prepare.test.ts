@@ -55,6 +55,34 @@ describe('preparing a corpus', () => {
     expect(starts).toEqual([0, 4]);
   });
 
+  it('takes special tokens in the text for text if they are to be split', async () => {
+    directory.write('text/a.txt', '<|endoftext|>');
+    const plain = [...Buffer.from('<|endoftext|>'), 256, 0x78, 256];
+    expect((await prepared()).tokens).toEqual([256, 0x78, 256]);
+    expect((await prepared({ splitSpecialTokens: true })).tokens).toEqual(plain);
+  });
+
+  it('pauses and reports within a document whose tokenizer works in pieces', async () => {
+    const pieces = [Int32Array.of(1, 2), Int32Array.of(3)];
+    const inPieces = Object.assign(createTokenizer(files), { encodeInPieces: () => pieces });
+    const seen: number[] = [];
+    const onProgress = ({ phase, tokens }: CorpusProgress) => {
+      if (phase === 'tokenizing') seen.push(tokens);
+    };
+    expect((await prepared({ tokenizer: inPieces, onProgress })).tokens).toEqual([
+      1, 2, 3, 256, 1, 2, 3, 256,
+    ]);
+    expect(seen.slice(0, 3)).toEqual([2, 4, 6]);
+    const controller = new AbortController();
+    const abort = ({ tokens }: CorpusProgress) => {
+      if (tokens === 2) controller.abort(new Error('enough'));
+    };
+    directory.write('text/c.txt', 'c');
+    await expect(
+      prepareCorpus(options({ tokenizer: inPieces, onProgress: abort, signal: controller.signal })),
+    ).rejects.toThrow('enough');
+  });
+
   it('appends no second end token, and none if the tokenizer has none', async () => {
     directory.write('text/a.txt', 'h<|endoftext|>');
     expect((await prepared()).tokens).toEqual([0x68, 256, 0x78, 256]);
