@@ -168,6 +168,7 @@ export type { FinishReason, GenerateStats } from './decode/generate-stats';
 export { LanguageModel, type LoadOptions } from './decode/language-model';
 export type { Phase, PhaseSeconds } from './decode/step-clock';
 export type { GenerateOptions, Speculation } from './decode/options';
+export type { TokenConstraint } from './decode/constraint';
 export type { DraftedSequence, DraftFunction, Drafts } from './decode/user-drafts';
 export { RankPathStatistics } from './decode/rank-path-statistics';
 export { buildTree, expectedTokens, type TreeShape } from './decode/tree';

@@ -2,56 +2,74 @@ import { noGrad } from '../tensor/autograd';
 import { capture, type Capture } from '../tensor/capture';
 import type { Tensor } from '../tensor/tensor';
 import { forward, propose, verify, type StepContext } from './step';
+import type { TrunkStates } from '../model/model';
 import type { Part } from './step-batch';
 import type { StepForm } from './step-form';
+import type { StepClock } from './step-clock';
 import { StepInputs } from './step-inputs';
+import { StepMasks, type Failures } from './step-masks';
 import { ReportBuffer, type StepReport } from './step-report';
+
+/** The outcome of a captured step. */
+export interface CapturedResult {
+  readonly report: StepReport;
+  /** Sequences whose constraints failed. */
+  readonly failures: Failures;
+  /** Whether the step had to be captured. */
+  readonly isFirst: boolean;
+}
+
+type AnyCapture = Capture<Readonly<Record<string, Tensor>>>;
+
+const NO_FAILURES: Failures = new Map();
 
 /**
  * A step of one form: draft trees of all slots go through the model, tokens are drawn, accepted rows are committed, and heads
  * propose tokens for the next step. Its operations are the same every time, so they are captured once, and each step is one call.
+ * With constraints it is two: one for the model, and one for the rest, which needs the masks that the host makes meanwhile.
  */
 export class CapturedStep implements Disposable {
   readonly #inputs: StepInputs;
   readonly #report: ReportBuffer;
-  #capture: Capture<Record<string, never>> | null = null;
-  /** Tensors that the capture reads and that may be replaced by others. */
+  readonly #masks: StepMasks | null;
+  /** One part after another; empty before the first step. */
+  #captures: readonly AnyCapture[] = [];
+  /** Tensors that the captures read and that may be replaced by others. */
   #read: readonly (Tensor | null)[] = [];
 
   constructor(
     private readonly context: StepContext,
     private readonly form: StepForm,
   ) {
-    const { device } = context.model;
+    const { device, config } = context.model;
     this.#inputs = new StepInputs(device, form.slots, form.rows);
     this.#report = new ReportBuffer(device, form);
+    this.#masks = form.isMasked ? new StepMasks(device, form.rows, config.vocabSize) : null;
   }
 
-  /** The captured operations, whose memory other steps may share. */
-  get captured(): Capture<Record<string, never>> | null {
-    return this.#capture;
+  /** The captured operations, whose memory other steps may share; undefined without any. */
+  get captured(): AnyCapture | undefined {
+    return this.#captures[0];
   }
 
   /**
    * Runs the step.
    * @param parts the trees, in ascending order of their slots
    * @param neighbour another step that never runs at the same time
-   * @returns `isFirst`: whether the step had to be captured
    */
-  async run(
-    parts: readonly Part[],
-    neighbour: CapturedStep | undefined,
-  ): Promise<{ report: StepReport; isFirst: boolean }> {
+  async run(parts: readonly Part[], neighbour: CapturedStep | undefined): Promise<CapturedResult> {
     this.#inputs.write(parts, this.context.cache.lengths);
     const isFirst = this.#isOutdated();
     if (isFirst) this.#record(neighbour);
-    this.#capture!.replay();
-    return { report: await this.#report.read(this.#inputs.host), isFirst };
+    this.#captures[0]!.replay();
+    const failures = this.#masks?.write(parts) ?? NO_FAILURES;
+    this.#captures[1]?.replay();
+    return { report: await this.#report.read(this.#inputs.host), failures, isFirst };
   }
 
   /** Whether there is no capture, or it reads a tensor that has been replaced. */
   #isOutdated(): boolean {
-    return !this.#capture || this.#reads().some((tensor, i) => tensor !== this.#read[i]);
+    return this.#captures.length === 0 || this.#reads().some((tensor, i) => tensor !== this.#read[i]);
   }
 
   #reads(): (Tensor | null)[] {
@@ -61,23 +79,44 @@ export class CapturedStep implements Disposable {
   }
 
   #record(neighbour: CapturedStep | undefined): void {
-    this.#capture?.dispose();
-    this.#capture = null;
+    this.#forget();
     this.#read = this.#reads();
-    this.#capture = capture(this.context.model.device, () => this.#enqueue(), {
-      sharesMemoryWith: neighbour?.captured ?? undefined,
-    });
+    const clock = this.#report.clock();
+    const { device } = this.context.model;
+    if (!this.#masks) {
+      const whole = (): Record<string, never> => {
+        this.#enqueueRest(clock, this.#enqueueModel(clock));
+        return {};
+      };
+      this.#captures = [capture(device, whole, { sharesMemoryWith: neighbour?.captured })];
+      return;
+    }
+    const model = capture(device, () => this.#enqueueModel(clock), { sharesMemoryWith: neighbour?.captured });
+    this.#captures = [model];
+    const rest = (): Record<string, never> => {
+      this.#enqueueRest(clock, model.result);
+      return {};
+    };
+    try {
+      this.#captures = [model, capture(device, rest, { sharesMemoryWith: model })];
+    } catch (error) {
+      this.#forget();
+      throw error;
+    }
   }
 
-  #enqueue(): Record<string, never> {
-    const clock = this.#report.clock();
+  #enqueueModel(clock: StepClock): TrunkStates {
+    clock.mark();
+    const states = noGrad(() => forward(this.context, this.#inputs));
+    clock.mark();
+    return states;
+  }
+
+  #enqueueRest(clock: StepClock, states: TrunkStates): void {
     const { context, form } = this;
     const inputs = this.#inputs;
     noGrad(() => {
-      clock.mark();
-      const states = forward(context, inputs);
-      clock.mark();
-      const verified = verify(context, inputs, states, form);
+      const verified = verify(context, inputs, states, form, this.#masks?.tensor ?? null);
       clock.mark();
       context.cache.compact(inputs.tree, verified.path, verified.counts);
       clock.mark();
@@ -85,11 +124,16 @@ export class CapturedStep implements Disposable {
       clock.mark();
       this.#report.write(verified, proposals);
     });
-    return {};
+  }
+
+  #forget(): void {
+    for (const part of this.#captures) part.dispose();
+    this.#captures = [];
   }
 
   dispose(): void {
-    this.#capture?.dispose();
+    this.#forget();
+    this.#masks?.dispose();
     this.#report.dispose();
     this.#inputs.dispose();
   }

@@ -1,6 +1,7 @@
 import { ForetokenError } from '../errors';
 import type { MtpModel } from '../model/model';
 import { KvCache } from '../nn/kv-cache';
+import type { TokenConstraint } from './constraint';
 import { CapturedSteps } from './captured-steps';
 import { DeviceHistory } from './device-history';
 import { SlotSampling } from './slot-sampling';
@@ -13,6 +14,7 @@ import type { StepContext } from './step';
 import { countRows, type Part } from './step-batch';
 import { MARKS, StepClock, type PhaseSeconds } from './step-clock';
 import { MOST_ROWS, powerOfTwo, sizeClass, type Proposal } from './step-form';
+import type { Failures } from './step-masks';
 import type { StepReport } from './step-report';
 
 /** Most prompt tokens of a step: reading a prompt delays texts beside it by little. */
@@ -23,6 +25,8 @@ export interface StepWork {
   readonly sequence: Sequence;
   /** The tree to verify, whose root is the last token; while the prompt is not read, the step reads on in it instead. */
   readonly tree: DraftTree;
+  /** `[nodes]`: which tokens may follow each node of the tree; null if every token may. */
+  readonly constraints: readonly TokenConstraint[] | null;
   /** How many tokens the heads shall propose for the step after this one; null for none. */
   readonly proposal: Proposal | null;
 }
@@ -47,6 +51,14 @@ export interface StepResult {
   readonly outcomes: readonly Outcome[];
   readonly seconds: PhaseSeconds;
   /** Whether this was the first step of its form, or read prompts as well: its time says little about later ones. */
+  readonly isUnusual: boolean;
+}
+
+/** A step that has ended. */
+interface RanStep {
+  readonly report: StepReport;
+  /** Sequences whose constraints failed. */
+  readonly failures: Failures;
   readonly isUnusual: boolean;
 }
 
@@ -139,7 +151,7 @@ export class Engine implements Disposable {
       parts.length > 0 ? await this.#run(parts, largestProposal(works, this.model.config.vocabSize)) : null;
     const accepted = new Int32Array(this.options.slots);
     for (const part of parts) {
-      const outcome = outcomeOf(part, ran!.report);
+      const outcome = outcomeOf(part, ran!);
       outcomes.set(part.sequence, outcome);
       accepted[part.sequence.slot] = extend(part, outcome, ran!.report);
     }
@@ -160,10 +172,7 @@ export class Engine implements Disposable {
     model.tables.reserve(positions);
   }
 
-  async #run(
-    parts: readonly Part[],
-    wanted: Proposal | null,
-  ): Promise<{ report: StepReport; isUnusual: boolean }> {
+  async #run(parts: readonly Part[], wanted: Proposal | null): Promise<RanStep> {
     const trees = parts.filter(({ isPiece }) => !isPiece);
     const { needs } = this.#context.sampling.packed;
     if (needs === 'history') this.#uploadTexts(trees);
@@ -176,13 +185,14 @@ export class Engine implements Disposable {
       pathLength: this.#pathLength,
       proposal: wanted,
       needs,
+      isMasked: trees.some(({ constraints }) => constraints !== null),
     };
     if (trees.length < parts.length) {
-      return { report: await runMixedStep(this.#context, parts, form), isUnusual: true };
+      return { ...(await runMixedStep(this.#context, parts, form)), isUnusual: true };
     }
     const step = this.#steps.of(form);
-    const { report, isFirst } = await step.run(parts, this.#steps.neighbourOf(step));
-    return { report, isUnusual: isFirst };
+    const { report, failures, isFirst } = await step.run(parts, this.#steps.neighbourOf(step));
+    return { report, failures, isUnusual: isFirst };
   }
 
   /** Uploads the tokens that are new since draws last looked at the text. */
@@ -208,16 +218,17 @@ function divide(works: readonly StepWork[]): Part[] {
   let left = MOST_ROWS;
   let leftOfPrompts = PROMPT_ROWS;
   const parts: Part[] = [];
-  for (const { sequence, tree } of works) {
+  for (const { sequence, tree, constraints } of works) {
     if (isRead(sequence)) {
       if (tree.tokens.length > left) continue;
-      parts.push({ sequence, ...tree, isPiece: false });
+      parts.push({ sequence, ...tree, constraints, isPiece: false });
     } else {
       const { tokens, length } = sequence;
       const count = Math.min(left, leftOfPrompts, tokens.length - 1 - length);
       if (count === 0) continue;
       leftOfPrompts -= count;
-      parts.push({ sequence, ...chainOf(tokens.slice(length, length + count)), isPiece: true });
+      const piece = chainOf(tokens.slice(length, length + count));
+      parts.push({ sequence, ...piece, constraints: null, isPiece: true });
     }
     left -= parts.at(-1)!.tokens.length;
   }
@@ -239,8 +250,10 @@ function largestProposal(works: readonly StepWork[], vocabSize: number): Proposa
   return depth > 0 ? { depth, width: Math.min(powerOfTwo(width), vocabSize) } : null;
 }
 
-function outcomeOf({ isPiece, sequence: { slot, tokens } }: Part, report: StepReport): Outcome {
+function outcomeOf({ isPiece, sequence }: Part, { report, failures }: RanStep): Outcome {
   if (isPiece) return { kind: 'none' };
+  if (failures.has(sequence)) return { kind: 'failed', error: failures.get(sequence) };
+  const { slot, tokens } = sequence;
   const path = report.path(slot);
   if (path.length > 0) return { kind: 'drawn', path, tokens: report.tokens(slot) };
   return { kind: 'failed', error: nothingToDraw(tokens.length) };
@@ -259,6 +272,6 @@ function nothingToDraw(position: number): ForetokenError {
   return new ForetokenError(
     'DIVERGED',
     `no token can be drawn for position ${position}: the logits are not numbers (all are NaN or -Infinity); the weights are ` +
-      'damaged, training diverged, or logitBias rules out every token',
+      'damaged, training diverged, or logitBias or constraint rules out every token',
   );
 }

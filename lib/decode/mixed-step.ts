@@ -2,10 +2,12 @@ import type { TrunkStates } from '../model/model';
 import { noGrad } from '../tensor/autograd';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
+import type { HeadDrafts } from './draft-tree';
 import { forward, propose, verify, type StepContext } from './step';
 import { countRows, rowsOfSlot, type Part, type StepBatch } from './step-batch';
 import type { StepForm } from './step-form';
 import { StepInputs } from './step-inputs';
+import { StepMasks, type Failures } from './step-masks';
 import { ReportBuffer, type StepReport } from './step-report';
 import { takeRows } from './take-rows';
 
@@ -17,7 +19,7 @@ export async function runMixedStep(
   context: StepContext,
   parts: readonly Part[],
   form: StepForm,
-): Promise<StepReport> {
+): Promise<{ report: StepReport; failures: Failures }> {
   const { model } = context;
   const { device } = model;
   const pieces = parts.filter(({ isPiece }) => isPiece);
@@ -26,6 +28,8 @@ export async function runMixedStep(
   using treeInputs = new StepInputs(device, form.slots, countRows(trees));
   using treeReport = new ReportBuffer(device, form);
   using pieceReport = new ReportBuffer(device, form);
+  using masks = form.isMasked ? new StepMasks(device, countRows(trees), model.config.vocabSize) : null;
+  let failures: Failures = new Map();
   const clock = treeReport.clock();
   const enqueue = (): void => {
     const { lengths } = context.cache;
@@ -39,7 +43,9 @@ export async function runMixedStep(
     clock.mark();
     const index = trees.flatMap(({ sequence }) => rowsOfSlot(inputs.host, sequence.slot));
     const treeStates = takeStates(states, device.tensor(Int32Array.from(index)));
-    const verified = trees.length > 0 ? verify(context, treeInputs, treeStates, form) : null;
+    if (masks) failures = masks.write(trees);
+    const verified =
+      trees.length > 0 ? verify(context, treeInputs, treeStates, form, masks?.tensor ?? null) : null;
     clock.mark();
     if (verified) context.cache.compact(treeInputs.tree, verified.path, verified.counts);
     clock.mark();
@@ -58,7 +64,9 @@ export async function runMixedStep(
   const ofTrees = await treeReport.read(treeInputs.host);
   const ofPieces = await pieceReport.read(inputs.host);
   const pieceSlots = new Set(pieces.map(({ sequence }) => sequence.slot));
-  return { ...ofTrees, drafts: (slot) => (pieceSlots.has(slot) ? ofPieces : ofTrees).drafts(slot) };
+  const drafts = (slot: number): HeadDrafts | null =>
+    (pieceSlots.has(slot) ? ofPieces : ofTrees).drafts(slot);
+  return { report: { ...ofTrees, drafts }, failures };
 }
 
 /** Takes the states of some rows. */

@@ -16,6 +16,7 @@ import {
 import { ForetokenError } from '../errors';
 import type { MtpModel } from '../model/model';
 import { SAMPLING_OPTIONS, type SamplingOptions } from '../tensor/ops/sampling/sampling';
+import { CONSTRAINT, type TokenConstraint } from './constraint';
 import { countNodes } from './tree';
 import type { DraftFunction } from './user-drafts';
 
@@ -66,6 +67,11 @@ export interface GenerateOptions extends SamplingOptions {
    * never change the output; an error that the function throws ends the text.
    */
   draft?: DraftFunction;
+  /**
+   * Decides which tokens may come next, as a grammar does; it begins after the prompt. Applied before all sampling options. To end
+   * the text, it must allow the end-of-text token. An error that it throws ends the text.
+   */
+  constraint?: TokenConstraint;
 }
 
 /** Returns the checker of draft trees for a model. */
@@ -100,6 +106,7 @@ export function checkGenerateOptions(
     signal,
     speculation: speculationOf(numHeads, config.vocabSize),
     draft: callback,
+    constraint: CONSTRAINT,
   });
   const { speculation, draft } = checked;
   if (draft && (speculation === 'none' || speculation?.tree === 'chain' || speculation?.tree === 'full')) {

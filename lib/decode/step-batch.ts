@@ -1,3 +1,4 @@
+import type { TokenConstraint } from './constraint';
 import type { DraftTree } from './draft-tree';
 import type { Sequence } from './sequence';
 
@@ -6,6 +7,8 @@ export interface Part extends DraftTree {
   readonly sequence: Sequence;
   /** Whether the rows are a piece of the prompt, at which nothing is drawn. */
   readonly isPiece: boolean;
+  /** `[nodes]`: which tokens may follow each node; null if every token may. */
+  readonly constraints: readonly TokenConstraint[] | null;
 }
 
 /** The rows of a step, one slot after another, with padding rows at the end. */

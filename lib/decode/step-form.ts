@@ -18,6 +18,8 @@ export interface StepForm {
   readonly proposal: Proposal | null;
   /** The needs of the draws: a running argmax, whole rows of logits, or the text as well. */
   readonly needs: DeviceSampling['needs'];
+  /** Whether constraints say which tokens may be drawn. */
+  readonly isMasked: boolean;
 }
 
 /** Most rows of a step. Up to this number, products give every row the same bits whatever the other rows are. */
@@ -37,6 +39,7 @@ export function powerOfTwo(count: number): number {
 }
 
 /** Names a form. */
-export function nameOf({ slots, rows, pathLength, proposal, needs }: StepForm): string {
-  return `${slots} ${rows} ${pathLength} ${proposal ? `${proposal.depth}×${proposal.width}` : 'none'} ${needs}`;
+export function nameOf({ slots, rows, pathLength, proposal, needs, isMasked }: StepForm): string {
+  const proposed = proposal ? `${proposal.depth}×${proposal.width}` : 'none';
+  return `${slots} ${rows} ${pathLength} ${proposed} ${needs} ${isMasked}`;
 }

@@ -1,5 +1,6 @@
 import type { MtpModel, TrunkStates } from '../model/model';
 import type { KvCache } from '../nn/kv-cache';
+import type { Tensor } from '../tensor/tensor';
 import { verifyTree, type VerifyTreeResult } from '../tensor/ops/sampling/verify-tree';
 import type { TreeRows } from '../tensor/ops/attention/kv-cache';
 import type { DeviceHistory } from './device-history';
@@ -23,12 +24,16 @@ export function forward({ model, cache }: StepContext, { tokens, positions, tree
   return model.states(tokens, { kind: 'cached', cache, tree, positions });
 }
 
-/** Draws the tokens of all trees. */
+/**
+ * Draws the tokens of all trees.
+ * @param mask which tokens each row may draw, as for {@link verifyTree}; null for every token
+ */
 export function verify(
   { model, sampling, history }: StepContext,
   { tokens, tree, textLengths, promptLengths }: StepInputs,
   { hidden }: TrunkStates,
   { slots, pathLength, needs }: Pick<StepForm, 'slots' | 'pathLength' | 'needs'>,
+  mask: Tensor | null,
 ): VerifyTreeResult {
   return verifyTree({
     hidden,
@@ -38,6 +43,7 @@ export function verify(
     maxDepth: pathLength - 1,
     sampling: sampling.packed,
     allowsNoToken: true,
+    mask: mask ?? undefined,
     history:
       needs === 'history' ? { tokens: history.of(slots), lengths: textLengths, promptLengths } : undefined,
   });
@@ -49,7 +55,7 @@ export function propose(
   { lengths }: TreeRows,
   states: TrunkStates,
   { path, counts, drawn }: Pick<VerifyTreeResult, 'path' | 'counts' | 'drawn'>,
-  { slots, rows, pathLength, proposal }: Omit<StepForm, 'needs'>,
+  { slots, rows, pathLength, proposal }: Omit<StepForm, 'needs' | 'isMasked'>,
 ): Proposals | null {
   if (!drafter) return null;
   const accepted = { path, counts, drawn, lengths };

@@ -2,6 +2,7 @@ import type { MtpModel } from '../model/model';
 import type { Tokenizer } from '../model/tokenizer';
 import type { SamplingOptions } from '../tensor/ops/sampling/sampling';
 import { firstDrafts, type Candidates } from './best-first';
+import { afterDrawn, allowedNodes, candidatesOf, treeOf, type TokenConstraint } from './constraint';
 import { DraftTreeBuilder, plant, type DraftTree } from './draft-tree';
 import type { Outcome, StepResult, StepWork } from './engine';
 import { experienceWith } from './experience';
@@ -26,7 +27,7 @@ export interface TextRequest {
   readonly after: Iterable<number>;
   readonly maxTokens: number;
   readonly sampling: Required<SamplingOptions>;
-  readonly options: Pick<GenerateOptions, 'stop' | 'ignoreEos' | 'signal' | 'draft'>;
+  readonly options: Pick<GenerateOptions, 'stop' | 'ignoreEos' | 'signal' | 'draft' | 'constraint'>;
   readonly strategy: Strategy;
 }
 
@@ -48,6 +49,10 @@ export class Text {
   readonly #drafts: TextDrafts | null;
   /** The tree of the last step. */
   #tree: DraftTree | null = null;
+  /** Decides which tokens may follow the text; null if every token may. */
+  #constraint: TokenConstraint | null;
+  /** The same after each node of the last drafts. */
+  #constraints: readonly TokenConstraint[] | null = null;
 
   constructor(
     readonly request: TextRequest,
@@ -56,6 +61,7 @@ export class Text {
     this.sequence = newSequence(request.prompt, request.sampling);
     this.#output = new OutputLimiter(request);
     this.#drafts = request.strategy.kind === 'plan' ? null : draftsOf(request, this.sequence);
+    this.#constraint = request.options.constraint ?? null;
     this.#report();
   }
 
@@ -66,9 +72,22 @@ export class Text {
 
   /**
    * Drafts for the next step.
-   * @throws what the user's function throws, and what is wrong with its drafts
+   * @throws what the user's functions throw, and what is wrong with their results
    */
   draft(): Drafted {
+    const drafted = this.#draft();
+    if (!this.#constraint) return drafted;
+    const { nodes, constraints } = allowedNodes(
+      drafted.kind === 'tree' ? drafted.tree : drafted.candidates,
+      this.#constraint,
+    );
+    this.#constraints = constraints;
+    return drafted.kind === 'tree'
+      ? { kind: 'tree', tree: treeOf(drafted.tree, nodes) }
+      : { kind: 'candidates', candidates: candidatesOf(drafted.candidates, nodes) };
+  }
+
+  #draft(): Drafted {
     const { strategy, model } = this.request;
     const { sequence } = this;
     const root = sequence.tokens.at(-1)!;
@@ -89,7 +108,9 @@ export class Text {
   /** Returns what the next step shall do. */
   work(tree: DraftTree, wantsDrafts: boolean): StepWork {
     this.#tree = tree;
-    return { sequence: this.sequence, tree, proposal: wantsDrafts ? this.#proposal() : null };
+    const constraints = this.#constraints?.slice(0, tree.tokens.length) ?? null;
+    const proposal = wantsDrafts ? this.#proposal() : null;
+    return { sequence: this.sequence, tree, constraints, proposal };
   }
 
   #proposal(): Proposal | null {
@@ -117,6 +138,9 @@ export class Text {
     const piece = this.#output.take(tokens);
     this.recorder.stepped({ tree: this.#tree!, path, phases, seconds, piece });
     this.#report();
+    if (this.#constraints && !this.isDone) {
+      this.#constraint = afterDrawn(this.#constraints[path.at(-1)!]!, tokens.at(-1)!);
+    }
     return piece;
   }
 

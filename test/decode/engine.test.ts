@@ -78,7 +78,7 @@ test('no more than 64 forms of steps are kept', () => {
   using steps = new CapturedSteps(context);
   const live: number[] = [];
   for (let rows = 1; rows <= 70; rows++) {
-    steps.of({ slots: 1, rows, pathLength: 1, proposal: null, needs: 'nothing' });
+    steps.of({ slots: 1, rows, pathLength: 1, proposal: null, needs: 'nothing', isMasked: false });
     live.push(native.liveTensors());
   }
   expect(live[63]).toBeGreaterThan(live[62]!);
