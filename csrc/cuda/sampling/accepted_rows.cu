@@ -89,8 +89,8 @@ FORETOKEN_DEVICE void write_sequence(const AcceptedRowsArgs& args, int64_t s) {
   args.next_open[s] = static_cast<int32_t>(candidates.kept());
 }
 
-// One block.
-__global__ void __launch_bounds__(kThreads) accepted_rows_kernel(AcceptedRowsArgs args, Reporter reporter) {
+// One block, which may have all registers.
+__global__ void __launch_bounds__(kThreads, 1) accepted_rows_kernel(AcceptedRowsArgs args, Reporter reporter) {
   FORETOKEN_SHARED(int64_t, shared, [kThreads / kWarp]);
   if (!is_valid(args, reporter, shared) || !find_rows(args, reporter, shared)) return;
   const int64_t most = args.most_open, columns = most + args.path_stride;
