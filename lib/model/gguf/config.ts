@@ -42,12 +42,16 @@ export function translateConfig(
   const heads = integer('attention.head_count');
   const hiddenSize = integer('embedding_length');
   const headDim = metadata.integer(key('attention.key_length')) ?? hiddenSize / heads;
+  const layers = integer('block_count') - nextn;
+  if (layers < 1 || layers > tensors.size) {
+    metadata.fail(key('block_count'), `is ${layers + nextn}, but the file has ${tensors.size} tensors`);
+  }
   const common = {
     model_type: architecture.modelType,
     vocab_size: tensors.get('token_embd.weight')?.shape[0],
     hidden_size: hiddenSize,
     intermediate_size: integer('feed_forward_length'),
-    num_hidden_layers: integer('block_count') - nextn,
+    num_hidden_layers: layers,
     num_attention_heads: heads,
     num_key_value_heads: metadata.sameInAllLayers(key('attention.head_count_kv')) ?? heads,
     head_dim: headDim,
@@ -62,12 +66,16 @@ export function translateConfig(
   };
   const config = {
     ...common,
-    ...rope(metadata, key, headDim, ropeFactors),
+    ...rope(metadata, key, headDim, ropeFactors, tensors),
     ...architecture.config?.(metadata, key, common),
   };
   checkOff(metadata, key, headDim);
   metadata.refuseOthers(`${name}.`);
-  return { architecture, config };
+  return { architecture, config: withoutUndefined(config) };
+}
+
+function withoutUndefined(config: Json): Json {
+  return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
 }
 
 /** Refuses one file of several. */
@@ -81,13 +89,17 @@ function rope(
   key: (rest: string) => string,
   headDim: number,
   factors: Float32Array | undefined,
+  tensors: ReadonlyMap<string, GgufTensor>,
 ): Json {
   const theta = metadata.number(key('rope.freq_base')) ?? 10000;
   const rotated = metadata.integer(key('rope.dimension_count')) ?? headDim;
+  const isLong = tensors.has('rope_factors_long.weight');
+  if (isLong) metadata.take(key('rope.scaling.attn_factor'));
   return {
     rope_theta: theta,
     partial_rotary_factor: rotated === headDim ? undefined : rotated / headDim,
-    rope_scaling: ropeScaling(metadata, key, theta, headDim, factors),
+    // Files of Phi-3 have the factors of this scaling, but do not name it.
+    rope_scaling: isLong ? { rope_type: 'longrope' } : ropeScaling(metadata, key, theta, headDim, factors),
   };
 }
 

@@ -1,5 +1,6 @@
 import type { ModelSource } from '../model-source';
 import { ROPE_FACTORS, translateConfig } from './config';
+import { corrupt } from './format';
 import { Metadata } from './metadata';
 import { GgufFile } from './read';
 import { translateTokenizer } from './tokenizer';
@@ -19,13 +20,7 @@ export async function openGguf(path: string): Promise<ModelSource> {
   const file = await GgufFile.open(path);
   try {
     const metadata = new Metadata(path, file.metadata);
-    const factors =
-      file.tensors.get(ROPE_FACTORS)?.type === 'F32' ? await readTensor(file, ROPE_FACTORS) : undefined;
-    const { architecture, config } = translateConfig(
-      metadata,
-      file.tensors,
-      factors as Float32Array | undefined,
-    );
+    const { architecture, config } = translateConfig(metadata, file.tensors, await ropeFactors(file));
     const vocabulary = new Vocabulary(metadata);
     const tokenizerFiles = translateTokenizer(metadata, vocabulary);
     return {
@@ -33,8 +28,8 @@ export async function openGguf(path: string): Promise<ModelSource> {
       configPath: path,
       config: {
         ...config,
-        bos_token_id: vocabulary.special('bos'),
-        eos_token_id: vocabulary.special('eos'),
+        bos_token_id: vocabulary.special('bos') ?? null,
+        eos_token_id: vocabulary.special('eos') ?? null,
       },
       generationConfig: { eos_token_id: endTokens(vocabulary) },
       tokenizerFiles,
@@ -44,4 +39,12 @@ export async function openGguf(path: string): Promise<ModelSource> {
     await file.close();
     throw error;
   }
+}
+
+async function ropeFactors(file: GgufFile): Promise<Float32Array | undefined> {
+  const type = file.tensors.get(ROPE_FACTORS)?.type;
+  if (type === undefined) return undefined;
+  if (type !== 'F32')
+    throw corrupt(file.path, `tensor "${ROPE_FACTORS}": its type must be F32, but is ${type}`);
+  return (await readTensor(file, ROPE_FACTORS)) as Float32Array;
 }

@@ -1,3 +1,5 @@
+import { ForetokenError } from '../../errors';
+import { corrupt } from './format';
 import type { Metadata } from './metadata';
 
 type Json = Record<string, unknown>;
@@ -20,8 +22,13 @@ export function ropeScaling(
   const original = metadata.integer(key('rope.scaling.original_context_length'));
   metadata.take(key('rope.scaling.finetuned'));
   if (factors?.some((value) => value !== 1)) {
+    if (factors.length !== headDim / 2)
+      throw corrupt(
+        metadata.path,
+        `tensor "rope_freqs.weight" has ${factors.length} factors, but there are ${headDim / 2} frequencies`,
+      );
     if (factor !== undefined && factor !== 1)
-      metadata.fail(key('rope.scaling.factor'), 'is given beside rope_freqs.weight');
+      metadata.fail(key('rope.scaling.factor'), `is ${factor}, beside factors in rope_freqs.weight`);
     return llama3Scaling(metadata, factors, theta, headDim);
   }
   const isOff =
@@ -29,7 +36,7 @@ export function ropeScaling(
   if (isOff) return null;
   if (type === 'linear') return { rope_type: type, factor };
   if (type !== 'yarn') return { rope_type: type };
-  return {
+  const yarn = {
     rope_type: type,
     factor: metadata.required(key('rope.scaling.factor'), factor),
     original_max_position_embeddings: original,
@@ -37,6 +44,7 @@ export function ropeScaling(
     beta_fast: metadata.number(key('rope.scaling.yarn_beta_fast')),
     beta_slow: metadata.number(key('rope.scaling.yarn_beta_slow')),
   };
+  return Object.fromEntries(Object.entries(yarn).filter(([, value]) => value !== undefined));
 }
 
 /** By how much float32 may have moved a stored factor, times two. */
@@ -80,7 +88,7 @@ function llama3Scaling(metadata: Metadata, factors: Float32Array, theta: number,
     const expected = turns.map((value) => llama3Factor(parameters, value));
     return expected.every((value, i) => Math.abs(value / factors[i]! - 1) <= TOLERANCE);
   });
-  if (!found) metadata.fail('rope_freqs.weight', 'holds factors that no scaling of Llama 3 gives');
+  if (!found) throw unknownFactors(metadata.path);
   return {
     rope_type: 'llama3',
     factor: found.factor,
@@ -88,6 +96,11 @@ function llama3Scaling(metadata: Metadata, factors: Float32Array, theta: number,
     high_freq_factor: found.high,
     original_max_position_embeddings: found.original,
   };
+}
+
+function unknownFactors(path: string): ForetokenError {
+  const problem = 'tensor "rope_freqs.weight" holds factors that no scaling of Llama 3 gives';
+  return new ForetokenError('UNSUPPORTED', `${path}: ${problem}`);
 }
 
 /** Computes the factor of one frequency, of which a position is `turns` periods. */
