@@ -1,12 +1,13 @@
 import { findModel } from '../model/checkpoint';
+import { isGguf, openGguf } from '../model/gguf';
 import { loadModel } from '../model/load';
 import type { MtpModel } from '../model/model';
-import { loadTokenizer, type Tokenizer } from '../model/tokenizer';
+import { createTokenizer, loadTokenizer, type Tokenizer } from '../model/tokenizer';
 import { StatusLine } from './status-line';
 import type { Computing } from './open-device';
 
 /**
- * Opens a model's directory, or the newest checkpoint of a run, and shows progress.
+ * Opens a model's directory or GGUF file, or the newest checkpoint of a run, and shows progress.
  * @param masters whether the model will be trained
  */
 export async function openCommandModel(
@@ -24,7 +25,11 @@ export async function openCommandModel(
   }
 }
 
-/** Opens the tokenizer of a directory, or of the newest checkpoint of a run. */
+/** Opens the tokenizer of a directory or GGUF file, or of the newest checkpoint of a run. */
 export async function openCommandTokenizer(path: string): Promise<Tokenizer> {
-  return loadTokenizer(await findModel(path, 'tokenizer.json'));
+  const found = await findModel(path, 'tokenizer.json');
+  if (!(await isGguf(found))) return loadTokenizer(found);
+  const { tokenizerFiles, weights } = await openGguf(found);
+  await weights.close();
+  return createTokenizer(tokenizerFiles, found);
 }

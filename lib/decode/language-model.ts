@@ -73,7 +73,7 @@ export class LanguageModel implements Disposable {
   }
 
   /**
-   * Opens a model's directory, or the newest checkpoint in the directory of a training run.
+   * Opens a model: its directory, a GGUF file, or the newest checkpoint in the directory of a training run.
    * @param options or only a device
    * @throws ForetokenError INVALID_ARGUMENT naming the option; FILE_ACCESS, CORRUPT_FILE naming the tensor, INVALID_CONFIG naming
    * the field

@@ -5,6 +5,7 @@ import { ForetokenError } from '../errors';
 import { fileAccessError, writeDirectoryAtomic, writeFileAtomic } from '../files';
 import { replaceFiles } from '../replace-files';
 import { configToJson } from './config-json';
+import { isGguf } from './gguf';
 import { CONFIG_NAME, GENERATION_NAME } from './huggingface/source';
 import { offsetsOf } from './load';
 import { MtpModel } from './model';
@@ -128,11 +129,12 @@ export async function listCheckpoints(directory: string): Promise<{ step: number
 }
 
 /**
- * Finds a model: `path` itself, or the newest checkpoint in the directory of a training run.
+ * Finds a model: `path` itself, a directory or a GGUF file, or the newest checkpoint in the directory of a training run.
  * @param file name of a file that identifies `path` itself. Default: config.json
  * @throws FILE_ACCESS if `path` has neither this file nor a checkpoint
  */
 export async function findModel(path: string, file = CONFIG_NAME): Promise<string> {
+  if (await isGguf(path)) return path;
   const entries = await readdir(path).catch((cause: unknown) => {
     throw fileAccessError('read', path, cause);
   });

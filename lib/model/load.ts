@@ -8,6 +8,7 @@ import type { Device } from '../tensor/device';
 import type { ModelConfig } from './config';
 import { configFromJson, hasTextPart } from './config-json';
 import { familyOf } from './families';
+import { isGguf, openGguf } from './gguf';
 import { openDirectory } from './huggingface/source';
 import { withUsualNames } from './huggingface/names';
 import { MtpModel, type ModelInit } from './model';
@@ -34,7 +35,9 @@ export interface LoadedModel {
 }
 
 /**
- * Loads a model from its directory: saved by foretoken, or any other of the families that the library has.
+ * Loads a model of any family that the library has: from its directory, saved by foretoken or as Hugging Face lays it out, or from a GGUF
+ * file, whose quantized weights are converted as they are read.
+ * @param path the directory or file
  * @param init types of the model; weights are converted to float32 or, without masters, to bfloat16 or int8
  * @throws INVALID_ARGUMENT naming the option; FILE_ACCESS, CORRUPT_FILE naming the tensor, INVALID_CONFIG naming the field
  * @example
@@ -47,20 +50,21 @@ export interface LoadedModel {
  * model.dispose();
  * ```
  */
-export async function loadModel(
-  device: Device,
-  directory: string,
-  init: LoadInit = {},
-): Promise<LoadedModel> {
+export async function loadModel(device: Device, path: string, init: LoadInit = {}): Promise<LoadedModel> {
   check('loadModel: device', device, deviceChecker);
-  check('loadModel: directory', directory, pathChecker);
+  check('loadModel: path', path, pathChecker);
   const checked = checkOptions('loadModel', init, LOAD_INIT);
-  const source = await openDirectory(directory);
+  const source = await openSource(path);
   try {
     return await loadSource(device, source, checked);
   } finally {
     await source.weights.close();
   }
+}
+
+/** Opens a model: a GGUF file, or a directory. The caller closes its weights. */
+async function openSource(path: string): Promise<ModelSource> {
+  return (await isGguf(path)) ? openGguf(path) : openDirectory(path);
 }
 
 /** Loads a model from an open source. */

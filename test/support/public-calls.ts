@@ -321,7 +321,7 @@ export function publicCalls({
       call: foretoken.loadModel,
       args: {
         device,
-        directory: saved,
+        path: saved,
         init: { dtype: 'float32', masters: true, onProgress: () => undefined },
       },
       options: 'init',

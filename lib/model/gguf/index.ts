@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import type { ModelSource } from '../model-source';
 import { ROPE_FACTORS, translateConfig } from './config';
 import { corrupt } from './format';
@@ -7,9 +8,10 @@ import { translateTokenizer } from './tokenizer';
 import { endTokens, Vocabulary } from './vocabulary';
 import { GgufWeights, readTensor } from './weights';
 
-/** Whether a path is that of a GGUF file, by its ending. */
-export function isGguf(path: string): boolean {
-  return path.toLowerCase().endsWith('.gguf');
+/** Whether a path is meant to be a GGUF file: any file is, because other models are directories, and any path with this ending. */
+export async function isGguf(path: string): Promise<boolean> {
+  const status = await stat(path).catch(() => undefined);
+  return status ? !status.isDirectory() : path.toLowerCase().endsWith('.gguf');
 }
 
 /**
