@@ -23,6 +23,8 @@ export type ErrorCode =
   | 'CORRUPT_FILE'
   /** A model, tokenizer or training configuration that is malformed or contradicts itself. */
   | 'INVALID_CONFIG'
+  /** The Hugging Face Hub refuses, cannot be reached, or sends other data than it announces. */
+  | 'DOWNLOAD_FAILED'
   /** Text for training cannot be used: not UTF-8, empty, too short, or without a field. */
   | 'INVALID_DATA';
 

@@ -111,6 +111,12 @@ export type {
   HeadSources,
 } from './heads/heads';
 
+export {
+  downloadModel,
+  type DownloadedModel,
+  type DownloadOptions,
+  type DownloadProgress,
+} from './hub/download';
 export { saveModel } from './model/checkpoint';
 export type { LayerType, ModelConfig, ModelOptions, ModelType } from './model/config';
 export { loadModel, type LoadedModel, type LoadInit } from './model/load';

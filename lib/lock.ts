@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { dirname, resolve } from 'node:path';
+import { dirname } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { isInteger } from './check';
 import { fileAccessError, isJsonObject, makeDirectory } from './files';
@@ -36,15 +36,15 @@ export class FileLock {
   private constructor(
     private readonly path: string,
     private readonly content: string,
-    /** Directories made for the lock, innermost first. */
     private readonly made: readonly string[],
   ) {}
 
   /**
    * Takes a lock, and makes the file's directory if needed; returns the holder instead if there is one.
+   * @param made directories that the lock's release removes if they are empty, innermost first
    * @throws FILE_ACCESS if the system refuses
    */
-  static async take(path: string): Promise<FileLock | LockHolder> {
+  static async take(path: string, made: readonly string[] = []): Promise<FileLock | LockHolder> {
     const owner: Owner = {
       pid: process.pid,
       host: hostname(),
@@ -54,7 +54,7 @@ export class FileLock {
     const lock = new FileLock(
       path,
       `${JSON.stringify({ ...owner, id: randomBytes(6).toString('hex') })}\n`,
-      missingOf(dirname(path)),
+      made,
     );
     try {
       await makeDirectory(dirname(path));
@@ -72,8 +72,7 @@ export class FileLock {
   }
 
   /**
-   * Releases the lock, and removes the directories made for it that are still empty. Synchronous, so that `dispose` can call
-   * it.
+   * Releases the lock, and removes its directories that are still empty. Synchronous, so that `dispose` can call it.
    */
   release(): void {
     if (read(this.path) !== this.content) return;
@@ -97,12 +96,6 @@ function create(path: string, content: string): boolean {
     rmSync(path, { force: true });
     throw error;
   }
-}
-
-/** Returns the missing directories of a path, innermost first. */
-function missingOf(directory: string): string[] {
-  const path = resolve(directory);
-  return existsSync(path) || dirname(path) === path ? [] : [path, ...missingOf(dirname(path))];
 }
 
 /** Returns the owner of a lock, if it lives or may live; otherwise whether there is a lock of a dead one. */

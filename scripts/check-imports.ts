@@ -11,7 +11,7 @@ const layers = [
   ['cli'],
   ['train', 'decode'],
   ['model'],
-  ['heads'],
+  ['hub', 'heads'],
   ['nn'],
   ['tensor'],
   ['native'],

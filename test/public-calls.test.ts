@@ -1,5 +1,6 @@
 // Every public function and constructor refuses unknown and misspelt options, wrong types and missing arguments at the call, by name.
 // A new export must be added to test/support/public-calls.ts.
+import { cpSync } from 'node:fs';
 import fc from 'fast-check';
 import * as foretoken from '../lib';
 import { NOT_CALLED, publicCalls, type PublicCall, type Stage } from './support/public-calls';
@@ -19,6 +20,13 @@ beforeEach(async () => {
   model.tables.reserve(16);
   const saved = temporary.at('saved');
   await foretoken.saveModel(saved, model, tokenizer);
+  // The model to download is in the cache already.
+  const folder = 'hub/models--owner--tiny';
+  const commit = 'c'.repeat(40);
+  temporary.write(`${folder}/refs/main`, commit);
+  cpSync(saved, temporary.at(`${folder}/snapshots/${commit}`), { recursive: true });
+  const offline = { HF_HUB_OFFLINE: '1', HF_HUB_CACHE: temporary.at('hub') };
+  jest.replaceProperty(process, 'env', { ...process.env, ...offline });
   const store = new foretoken.ParameterStore(device);
   stage = {
     device,
@@ -32,6 +40,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   process.chdir(before);
+  jest.restoreAllMocks();
   await stage.data.close();
   stage.device.dispose();
 });

@@ -15,7 +15,7 @@ import { interruptible } from './signals';
 
 export async function evalCommand({ values, positionals }: Parsed<typeof EVAL.flags>): Promise<number> {
   const [directory, ...patterns] = positionals;
-  if (directory === undefined) throw new UsageError("give a model's directory and the text to evaluate with");
+  if (directory === undefined) throw new UsageError('give a model and the text to evaluate with');
   checkTexts(patterns, 'evaluate with');
   using computing = openCommandDevice(values, { masters: false });
   const { model, tokenizer } = await openCommandModel(computing, directory, { masters: false });

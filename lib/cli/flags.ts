@@ -33,7 +33,9 @@ type FlagOf<T extends FlagType> = Flag & { readonly type: T };
 export const string = (value: string, help: string, more: More = {}): FlagOf<'string'> => {
   return { type: 'string', value, help, ...more };
 };
-export const strings = (value: string, help: string): FlagOf<'strings'> => ({ type: 'strings', value, help });
+export const strings = (value: string, help: string, more: More = {}): FlagOf<'strings'> => {
+  return { type: 'strings', value, help, ...more };
+};
 export const integer = (help: string, more: More = {}): FlagOf<'integer'> => {
   return { type: 'integer', help, ...more };
 };

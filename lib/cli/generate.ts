@@ -16,7 +16,7 @@ export async function generateCommand({
   values,
   positionals,
 }: Parsed<typeof GENERATE.flags>): Promise<number> {
-  const directory = onlyPositional(positionals, "model's directory");
+  const directory = onlyPositional(positionals, 'model: a path, or owner/name of the Hub');
   const prompt = await promptOf(values);
   const options = generateOptions(values);
   using computing = openCommandDevice(values, { masters: false });

@@ -5,6 +5,8 @@ import { ForetokenError } from '../errors';
 import { parseCommand, UsageError, type CommandLine, type Parsed } from './arguments';
 import type * as devices from './devices';
 import { DEVICES } from './devices-flags';
+import type * as download from './download';
+import { DOWNLOAD } from './download-flags';
 import type * as evaluation from './eval';
 import { EVAL } from './eval-flags';
 import { inFlags } from './flag-names';
@@ -51,6 +53,11 @@ const COMMANDS: Record<string, Command> = {
     EVAL,
     'measure how well each head predicts text',
     () => (require('./eval') as typeof evaluation).evalCommand,
+  ),
+  download: command(
+    DOWNLOAD,
+    'get a model from the Hugging Face Hub',
+    () => (require('./download') as typeof download).downloadCommand,
   ),
   devices: command(
     DEVICES,

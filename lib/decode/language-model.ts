@@ -1,4 +1,5 @@
 import { check, checker, checkOptions, either, instance, isFit, path, type Schema } from '../check';
+import { locateModel } from '../hub/locate';
 import { findModel } from '../model/checkpoint';
 import { loadModel } from '../model/load';
 import { MtpModel } from '../model/model';
@@ -73,7 +74,8 @@ export class LanguageModel implements Disposable {
   }
 
   /**
-   * Opens a model: its directory, a GGUF file, or the newest checkpoint in the directory of a training run.
+   * Opens a model: its directory, a GGUF file, the newest checkpoint in the directory of a training run, or `owner/name` of the Hugging
+   * Face Hub in the cache, as {@link loadModel} does.
    * @param options or only a device
    * @throws ForetokenError INVALID_ARGUMENT naming the option; FILE_ACCESS, CORRUPT_FILE naming the tensor, INVALID_CONFIG naming
    * the field
@@ -91,7 +93,7 @@ export class LanguageModel implements Disposable {
       const init = { dtype, masters: false };
       const { model, tokenizer } = await loadModel(
         opened ?? (on as Device),
-        await findModel(directory),
+        await findModel(await locateModel(directory)),
         init,
       );
       const loaded = new LanguageModel(model, tokenizer);

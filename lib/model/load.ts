@@ -1,5 +1,6 @@
 import { callback, check, checkOptions, path as pathChecker, type Schema } from '../check';
 import { ForetokenError } from '../errors';
+import { locateModel } from '../hub/locate';
 import { parseJson } from '../json';
 import { STORE_OPTIONS } from '../nn/checks';
 import { piecesOfParameters } from '../nn/parameters';
@@ -36,8 +37,9 @@ export interface LoadedModel {
 
 /**
  * Loads a model of any family that the library has: from its directory, saved by foretoken or as Hugging Face lays it out, or from a GGUF
- * file, whose quantized weights are converted as they are read.
- * @param path the directory or file
+ * file, whose quantized weights are converted as they are read. A name on the Hugging Face Hub is that of a model in the cache, which
+ * `downloadModel` or Python has put there; loading never opens a connection.
+ * @param path the directory or file; or, if there is none, `owner/name` or `owner/name@revision` on the Hub
  * @param init types of the model; weights are converted to float32 or, without masters, to bfloat16 or int8
  * @throws INVALID_ARGUMENT naming the option; FILE_ACCESS, CORRUPT_FILE naming the tensor, INVALID_CONFIG naming the field
  * @example
@@ -54,7 +56,7 @@ export async function loadModel(device: Device, path: string, init: LoadInit = {
   check('loadModel: device', device, deviceChecker);
   check('loadModel: path', path, pathChecker);
   const checked = checkOptions('loadModel', init, LOAD_INIT);
-  const source = await openSource(path);
+  const source = await openSource(await locateModel(path));
   try {
     return await loadSource(device, source, checked);
   } finally {

@@ -1,11 +1,12 @@
 // Whatever the arguments, a command ends with 0, 1 or 2 and reports an error on one line.
-import { rmSync } from 'node:fs';
+import { cpSync, rmSync } from 'node:fs';
 import fc from 'fast-check';
 import { saveModel } from '../../lib/model/checkpoint';
 import { MtpModel } from '../../lib/model/model';
 import { openDevice } from '../../lib/tensor/device';
 import type { Flag, Flags } from '../../lib/cli/flags';
 import { DEVICES } from '../../lib/cli/devices-flags';
+import { DOWNLOAD } from '../../lib/cli/download-flags';
 import { EVAL } from '../../lib/cli/eval-flags';
 import { GENERATE } from '../../lib/cli/generate-flags';
 import { TRAIN } from '../../lib/cli/train-flags';
@@ -64,14 +65,23 @@ beforeEach(async () => {
   using device = openDevice('cpu', { threads: 1 });
   const config = { ...tinyModel('parallel', 2), vocabSize: tokenizer.vocabSize, maxPositionEmbeddings: 64 };
   using made = new MtpModel(device, config, { seed: 1 });
+  process.chdir(temporary.path);
   await saveModel(temporary.at('model'), made, tokenizer);
   temporary.write('text.txt', 'All work and no play. '.repeat(400));
   temporary.write('lines.jsonl', '{"text": "All work"}\n{"text": 5}\n');
   temporary.write('empty/.keep', '');
   temporary.write('damaged/config.json', '{"model_type": "llama", "hidden_size": -1}');
-  process.chdir(temporary.path);
+  const commit = 'c'.repeat(40);
+  temporary.write('hub/models--owner--tiny/refs/main', commit);
+  cpSync('model', `hub/models--owner--tiny/snapshots/${commit}`, { recursive: true });
+  // No test may ask the real Hub.
+  const offline = { HF_HUB_OFFLINE: '1', HF_HUB_CACHE: temporary.at('hub') };
+  jest.replaceProperty(process, 'env', { ...process.env, ...offline });
 });
-afterEach(() => process.chdir(home));
+afterEach(() => {
+  process.chdir(home);
+  jest.restoreAllMocks();
+});
 
 /** A value for a flag, valid or not. */
 function valueFor({ type }: Flag): fc.Arbitrary<string> {
@@ -138,6 +148,7 @@ it.each([
     always: ['--steps', '1', '--hidden-size', '16', '--threads', '1'],
     usual: ['text.txt', '--output=run'],
   },
+  { command: DOWNLOAD, numRuns: 50, always: [], usual: ['owner/tiny'] },
   { command: DEVICES, numRuns: 20, always: [], usual: [] },
 ])('$command.name', async ({ command: { name, flags }, numRuns, always, usual }) => {
   const codes = new Set<number | null>();

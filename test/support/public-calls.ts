@@ -317,6 +317,15 @@ export function publicCalls({
     },
     headKindNames: { call: foretoken.headKindNames, args: {} },
     registerHeadKind: { call: foretoken.registerHeadKind, args: { kind: headKind } },
+    downloadModel: {
+      call: foretoken.downloadModel,
+      args: {
+        repo: 'owner/tiny',
+        options: { revision: 'main', files: ['config.json'], signal, onProgress: () => undefined },
+      },
+      options: 'options',
+      optional: ['options'],
+    },
     loadModel: {
       call: foretoken.loadModel,
       args: {
