@@ -167,6 +167,8 @@ export { Trainer } from './train/trainer';
 export type { EvaluationProgress, RunOptions, RunResult, StepResult } from './train/run';
 export type { LossTerms, Recipe, RunSettings, TrainerOptions } from './train/options';
 
+export { applyChatTemplate, type ChatMessage, type ChatTemplateOptions } from './chat';
+export type { ChatOptions } from './decode/chat';
 export { generate, type Generation, type Prompt } from './decode/generate';
 export type { GeneratedText, GenerateRequest, PromptWithOptions } from './decode/generate-many';
 export type { GeneratedPiece } from './decode/output-limiter';

@@ -10,6 +10,7 @@ const layers = [
   ['index'],
   ['cli'],
   ['train', 'decode'],
+  ['chat'],
   ['model'],
   ['hub', 'heads'],
   ['nn'],

@@ -1,3 +1,4 @@
+import type { ChatMessage } from '../chat';
 import { check, checker, checkOptions, either, instance, isFit, path, type Schema } from '../check';
 import { locateModel } from '../hub/locate';
 import { findModel } from '../model/checkpoint';
@@ -8,11 +9,12 @@ import type { WeightDType } from '../tensor/types';
 import { device, weightDType } from '../tensor/checks';
 import { openDevice, type Device } from '../tensor/device';
 import { deviceName, type DeviceName } from '../tensor/device-options';
+import { prepareChat, type ChatOptions } from './chat';
 import { generationOf, prepare, type Generation, type Prompt } from './generate';
 import { generateAll, type GeneratedText, type GenerateRequest } from './generate-many';
 import type { GenerateOptions } from './options';
 import { Scheduler } from './scheduler';
-import { usesHeads } from './text';
+import { usesHeads, type TextRequest } from './text';
 
 /** Most texts in one forward pass; others wait for a free place. */
 const SLOTS = 64;
@@ -110,7 +112,27 @@ export class LanguageModel implements Disposable {
    * 64 of them; each has the tokens that it would have alone. Memory and captured steps are kept for later texts.
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
-    const request = prepare('generate', this.model, this.tokenizer, prompt, options);
+    return this.#generation(prepare('generate', this.model, this.tokenizer, prompt, options));
+  }
+
+  /**
+   * Answers the last message of a conversation, piece by piece, by the model's chat template; see {@link applyChatTemplate}. Any of
+   * the model's end tokens ends the answer.
+   * @throws ForetokenError INVALID_ARGUMENT naming the option, or if the model has no chat template or it refuses the messages
+   * @example
+   * ```ts
+   * import { LanguageModel, type ChatMessage } from 'foretoken';
+   *
+   * using model = await LanguageModel.load('models/chat', { device: 'cpu' });
+   * const messages: ChatMessage[] = [{ role: 'user', content: 'Why is the sky blue?' }];
+   * for await (const { text } of model.chat(messages, { maxTokens: 500 })) process.stdout.write(text);
+   * ```
+   */
+  chat(messages: readonly ChatMessage[], options: ChatOptions = {}): Generation {
+    return this.#generation(prepareChat('chat', this.model, this.tokenizer, messages, options));
+  }
+
+  #generation(request: TextRequest): Generation {
     const scheduler = usesHeads(request) ? this.#drafting : this.#plain;
     return generationOf(request, () => ({ scheduler, end: () => undefined }));
   }

@@ -3,12 +3,14 @@ import { join } from 'node:path';
 import { LanguageModel, type LoadOptions } from '../../lib/decode/language-model';
 import { saveModel } from '../../lib/model/checkpoint';
 import { MtpModel } from '../../lib/model/model';
+import { createTokenizer } from '../../lib/model/tokenizer';
 import { native } from '../../lib/native/load';
 import { openDevice, type Device } from '../../lib/tensor/device';
 import type { DeviceName } from '../../lib/tensor/device-options';
 import { foretokenError } from '../support/errors';
 import { nearest } from '../support/half';
 import { TemporaryDirectory } from '../support/temporary';
+import { byteFallback } from '../model/tokenizer/examples';
 import { tinyModel, tokenizer } from '../support/training';
 
 const temporary = new TemporaryDirectory();
@@ -104,4 +106,64 @@ test('on the CPU a bfloat16 model keeps only packed weights, and saves them unch
 test('config.json names the type of the saved weights', async () => {
   const config = readFileSync(join(await saved(), 'config.json'), 'utf8');
   expect(JSON.parse(config)).toMatchObject({ torch_dtype: 'float32' });
+});
+
+describe('chat', () => {
+  const template =
+    "{{ bos_token }}{% for m in messages %}{{ m.role[0] }}{{ m.content }}{% endfor %}{{ '!' if add_generation_prompt }}";
+  const files = {
+    'tokenizer.json': JSON.stringify(byteFallback()),
+    'tokenizer_config.json': JSON.stringify({ bos_token: '<s>', eos_token: '</s>', chat_template: template }),
+  };
+  const always = { logitBias: new Map([[262, 1e6]]), maxTokens: 2 };
+  const messages = [
+    { role: 'user', content: 'ab' },
+    { role: 'assistant', content: 'b' },
+  ];
+  const collect = async (generation: AsyncIterable<{ text: string }>): Promise<string> => {
+    let text = '';
+    for await (const piece of generation) text += piece.text;
+    return text;
+  };
+  const withModel = async (use: (chat: LanguageModel) => Promise<void>): Promise<void> => {
+    const model = new MtpModel(device, { ...tinyModel('medusa', 2), vocabSize: 266 }, { seed: 1 });
+    using chat = new LanguageModel(model, createTokenizer(files));
+    await use(chat);
+  };
+
+  test('answers by the template: an answer begins a text, a continued message goes on', async () => {
+    await withModel(async (chat) => {
+      const answer = chat.chat(messages.slice(0, 1), always);
+      expect(await collect(answer)).toBe('a a');
+      const prompt = chat.tokenizer.encode('<s>uab!', { addSpecialTokens: false });
+      expect(answer.stats.promptTokens).toBe(prompt.length);
+      const going = chat.chat(messages, { ...always, continueFinalMessage: true });
+      expect(await collect(going)).toBe(' a a');
+      const other = { chatTemplate: '{{ messages[0].content }}', templateVariables: {}, ...always };
+      expect(await collect(chat.chat(messages, other))).toBe('a a');
+    });
+  });
+
+  test('has the same answer with any speculation', async () => {
+    await withModel(async (chat) => {
+      const options = { temperature: 1, seed: 3, maxTokens: 12, ignoreEos: true };
+      const plain = await collect(chat.chat(messages, { ...options, speculation: 'none' }));
+      expect(await collect(chat.chat(messages, options))).toBe(plain);
+    });
+  });
+
+  test('refuses wrong messages and options at the call', async () => {
+    await withModel((chat) => {
+      const refusals: [() => unknown, string[]][] = [
+        [() => chat.chat('Hi' as unknown as []), ['chat: messages must be an array, each element a message']],
+        [() => chat.chat(messages, { temperature: -1 }), ['chat: temperature must be']],
+        [() => chat.chat(messages, { tools: 1 } as object), ['chat: tools must be an array']],
+        [() => chat.chat(messages, { top_p: 1 } as object), ['chat', 'has no option top_p']],
+        [() => chat.chat(messages, 5 as unknown as object), ['chat: options must be an object, but is 5']],
+      ];
+      for (const [call, parts] of refusals)
+        expect(call).toThrow(foretokenError('INVALID_ARGUMENT', ...parts));
+      return Promise.resolve();
+    });
+  });
 });

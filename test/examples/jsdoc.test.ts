@@ -32,7 +32,15 @@ test('the most used names have an example, and each example compiles', () => {
   const all = examples();
   expect([...all.keys()].sort()).toEqual(
     [
-      ...['LanguageModel', 'MtpModel', 'Trainer', 'generate', 'linearCrossEntropy', 'loadModel'],
+      ...[
+        'LanguageModel',
+        'MtpModel',
+        'Trainer',
+        'applyChatTemplate',
+        'generate',
+        'linearCrossEntropy',
+        'loadModel',
+      ],
       ...['openDevice', 'prepareCorpus', 'saveModel', 'scope'],
     ].sort(),
   );

@@ -370,6 +370,15 @@ export function publicCalls({
       args: { files: tokenizer.files, directory: 'there' },
       optional: ['directory'],
     },
+    applyChatTemplate: {
+      call: foretoken.applyChatTemplate,
+      args: {
+        tokenizer,
+        messages: [{ role: 'user', content: 'Hi' }],
+        options: { chatTemplate: '{{ messages[0].content }}', tools: [], templateVariables: { x: 1 } },
+      },
+      options: 'options',
+    },
     loadTokenizer: { call: foretoken.loadTokenizer, args: { directory: saved } },
     saveTokenizer: { call: foretoken.saveTokenizer, args: { directory, tokenizer } },
     PackedRows: {

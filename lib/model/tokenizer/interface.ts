@@ -74,7 +74,10 @@ export interface StreamDecoder {
   flush(): string;
 }
 
-/** Texts of files by name: `tokenizer.json`, and optionally `tokenizer_config.json` and `special_tokens_map.json`. */
+/**
+ * Texts of files by name: `tokenizer.json`, and optionally `tokenizer_config.json`, `special_tokens_map.json` and a chat template in
+ * `chat_template.jinja` or `chat_template.json`.
+ */
 export type TokenizerFiles = Readonly<Record<string, string>>;
 
 /**

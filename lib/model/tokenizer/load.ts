@@ -13,8 +13,11 @@ const MAIN_FILE = 'tokenizer.json';
 /** Files that name the special tokens, by precedence. Neither is required. */
 const CONFIG_FILES = ['tokenizer_config.json', 'special_tokens_map.json'];
 
+/** Files that hold the chat template, if tokenizer_config.json does not. */
+const CHAT_FILES = ['chat_template.jinja', 'chat_template.json'];
+
 /** All files of a tokenizer. */
-export const TOKENIZER_FILES: readonly string[] = [MAIN_FILE, ...CONFIG_FILES];
+export const TOKENIZER_FILES: readonly string[] = [MAIN_FILE, ...CONFIG_FILES, ...CHAT_FILES];
 
 /**
  * Loads the tokenizer of a model's directory, as Hugging Face writes it.

@@ -1,0 +1,7 @@
+export {
+  applyChatTemplate,
+  CHAT_TEMPLATE_OPTIONS,
+  encodeChat,
+  type ChatMessage,
+  type ChatTemplateOptions,
+} from './chat';
