@@ -210,6 +210,18 @@ export function arrayOf<T>(element: Checker<T>, most = Infinity): Checker<T[]> {
   };
 }
 
+/** A checker of objects with any names, which copies them. */
+export const dictionary: Checker<Readonly<Record<string, unknown>>> = {
+  allowed: 'an object',
+  fits: isOptions,
+  parts: (what, value) => {
+    const given = value as Readonly<Record<string, unknown>>;
+    return Object.fromEntries(
+      namesOf(what, given).map((name) => [name, read(`${what}.${name}`, given, name)]),
+    );
+  },
+};
+
 /** Makes a checker of values of several kinds; the first kind that fits checks the parts. */
 export function either<T extends readonly unknown[]>(
   ...checkers: { readonly [I in keyof T]: Checker<T[I]> }
