@@ -4,6 +4,7 @@ import {
   check,
   checker,
   checkOptions,
+  dictionary,
   shaped,
   string,
   type Checker,
@@ -53,7 +54,7 @@ export const CHAT_TEMPLATE_OPTIONS: Schema<ChatTemplateOptions> = {
   chatTemplate: string,
   addGenerationPrompt: boolean,
   continueFinalMessage: boolean,
-  templateVariables: checker('an object', isJsonObject),
+  templateVariables: dictionary,
 };
 
 /**
@@ -118,8 +119,9 @@ function render(
     tools: tools ?? null,
     documents: documents ?? null,
     add_generation_prompt: addGenerationPrompt,
+    ...templateVariables,
   };
-  const text = renderTemplate(where, files, chatTemplate, variables, templateVariables);
+  const text = renderTemplate(where, files, chatTemplate, variables);
   return continueFinalMessage ? upToFinalMessage(where, text, given) : text;
 }
 

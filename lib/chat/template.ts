@@ -76,7 +76,6 @@ function compile(where: string, source: string): Jinja {
 /**
  * Renders messages with a chat template.
  * @param chosen a template, or the name of one of the tokenizer's; undefined for the usual one
- * @param more variables of the caller's, which may throw when they are read
  * @throws INVALID_ARGUMENT if there is no template, or it does not accept the variables; INVALID_CONFIG if it is malformed
  */
 export function renderTemplate(
@@ -84,11 +83,10 @@ export function renderTemplate(
   files: TokenizerFiles,
   chosen: string | undefined,
   variables: Readonly<Record<string, unknown>>,
-  more: Readonly<Record<string, unknown>> = {},
 ): string {
   const template = compile(where, choose(where, files, chosen, Array.isArray(variables.tools)));
   try {
-    return template.render({ ...specialTokens(files), ...variables, ...more });
+    return template.render({ ...specialTokens(files), ...variables });
   } catch (cause) {
     const problem = cause instanceof RaisedByTemplate ? 'refuses the messages' : 'cannot be rendered';
     throw new ForetokenError(
