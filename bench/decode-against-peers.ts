@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import { LanguageModel } from '../lib/decode/language-model';
 import type { Speculation } from '../lib/decode/options';
 import { saveModel } from '../lib/model/checkpoint';
+import { saveGguf } from '../lib/model/gguf/write';
+import { loadModel } from '../lib/model/load';
 import { byteTokenizerFiles, createTokenizer } from '../lib/model/tokenizer';
-import { writeGguf } from './gguf';
 import type { Device } from '../lib/tensor/device';
+import type { WeightDType } from '../lib/tensor/types';
 import {
   bare,
   bytesOf,
@@ -113,7 +115,7 @@ async function compare(
   const copy = await mkdtemp(join(tmpdir(), 'foretoken-gguf-'));
   const peers: LineProcess[] = [];
   try {
-    await writeGguf(directory, join(copy, 'model.gguf'), dtype);
+    await writeTrunk(setup.device, directory, join(copy, 'model.gguf'), dtype);
     for (const name of PEERS) {
       const { program, decode } = await fastest(name, join(copy, 'model.gguf'), prompts[0]!, newTokens);
       peers.push(program);
@@ -127,6 +129,21 @@ async function compare(
   } finally {
     for (const peer of peers) await peer[Symbol.asyncDispose]();
     await rm(copy, { recursive: true, force: true });
+  }
+}
+
+/** Writes the trunk of a model for the peers, its matrices in the type that ours are in. */
+async function writeTrunk(
+  device: Device,
+  directory: string,
+  path: string,
+  dtype: WeightDType,
+): Promise<void> {
+  const { model, tokenizer } = await loadModel(device, directory);
+  try {
+    await saveGguf(path, model, tokenizer, { dtype, trunkOnly: true });
+  } finally {
+    model.dispose();
   }
 }
 

@@ -118,6 +118,7 @@ export {
   type DownloadProgress,
 } from './hub/download';
 export { saveModel } from './model/checkpoint';
+export { saveGguf, type SaveGgufOptions } from './model/gguf/write';
 export type { LayerType, ModelConfig, ModelOptions, ModelType } from './model/config';
 export { loadModel, type LoadedModel, type LoadInit } from './model/load';
 export {

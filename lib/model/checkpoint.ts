@@ -4,12 +4,13 @@ import { check, instance, path as pathChecker } from '../check';
 import { ForetokenError } from '../errors';
 import { fileAccessError, writeDirectoryAtomic, writeFileAtomic } from '../files';
 import { replaceFiles } from '../replace-files';
+import type { ActivationDType } from '../tensor/types';
 import { configToJson } from './config-json';
 import { isGguf } from './gguf';
 import { CONFIG_NAME, GENERATION_NAME } from './huggingface/source';
 import { offsetsOf } from './load';
 import { MtpModel } from './model';
-import { piecesOf, piecesOfPacked } from './pieces';
+import { storedTensors } from './pieces';
 import { shardFiles, writeSafetensors } from './safetensors';
 import { saveTokenizer, TOKENIZER, TOKENIZER_FILES, type Tokenizer } from './tokenizer';
 
@@ -28,23 +29,15 @@ export async function writeModelFiles(
   model: MtpModel,
   tokenizer: Tokenizer,
 ): Promise<void> {
-  const { parameters } = model;
-  if (parameters.storedDtype === 'int8') {
-    const advice = 'save it in another dtype and load that in int8';
-    throw new ForetokenError('UNSUPPORTED', `a model in int8 cannot be saved: ${advice}`);
-  }
-  const config = `${JSON.stringify(configToJson(model.config, parameters.storedDtype), null, 2)}\n`;
+  const tensors = storedTensors(model, offsetsOf(model.config));
+  const storedDtype = model.parameters.storedDtype as ActivationDType;
+  const config = `${JSON.stringify(configToJson(model.config, storedDtype), null, 2)}\n`;
   await writeFileAtomic(join(directory, CONFIG_NAME), config);
   await saveTokenizer(directory, tokenizer);
   const { generationConfig } = model;
   if (generationConfig) {
     await writeFileAtomic(join(directory, GENERATION_NAME), `${JSON.stringify(generationConfig, null, 2)}\n`);
   }
-  const offsets = offsetsOf(model.config);
-  const tensors = [
-    ...parameters.packedAlone.flatMap((parameter) => piecesOfPacked(parameter)),
-    ...parameters.buckets.flatMap((bucket) => piecesOf(bucket.value, parameters.pieces(bucket), offsets)),
-  ];
   // Readers of PyTorch models require the format.
   await writeSafetensors(join(directory, WEIGHTS_NAME), tensors, { format: 'pt' });
 }

@@ -4,6 +4,7 @@ import { embedding } from '../tensor/ops/layers/embedding';
 import { add } from '../tensor/ops/layers/elementwise';
 import type { Tensor } from '../tensor/tensor';
 import type { DType } from '../tensor/types';
+import type { MtpModel } from './model';
 import type { NamedTensor, SafetensorsDType } from './safetensors';
 import type { WeightSource } from './weight-source';
 
@@ -26,6 +27,21 @@ export type Offsets = (name: string) => number;
 
 const NO_OFFSETS: Offsets = () => 0;
 
+/**
+ * Lists all tensors of a model for writing.
+ * @throws UNSUPPORTED for a model in int8
+ */
+export function storedTensors({ parameters }: MtpModel, offsetOf: Offsets = NO_OFFSETS): NamedTensor[] {
+  if (parameters.storedDtype === 'int8') {
+    const advice = 'save it in another dtype and load that in int8';
+    throw new ForetokenError('UNSUPPORTED', `a model in int8 cannot be saved: ${advice}`);
+  }
+  return [
+    ...parameters.packedAlone.flatMap((parameter) => piecesOfPacked(parameter)),
+    ...parameters.buckets.flatMap((bucket) => piecesOf(bucket.value, parameters.pieces(bucket), offsetOf)),
+  ];
+}
+
 /** Lists the pieces of a flat tensor for writing. */
 export function piecesOf(
   flat: Tensor,
@@ -46,7 +62,7 @@ export function piecesOf(
 }
 
 /** Lists the pieces of a matrix that is kept only packed, in bfloat16, for writing. */
-export function piecesOfPacked({ value, parts }: Parameter): NamedTensor[] {
+function piecesOfPacked({ value, parts }: Parameter): NamedTensor[] {
   let before = 0;
   return parts.map(({ name, shape }) => {
     const rows = Int32Array.from({ length: shape[0]! }, (_, row) => before + row);

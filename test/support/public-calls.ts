@@ -336,6 +336,17 @@ export function publicCalls({
       options: 'init',
       optional: ['init'],
     },
+    saveGguf: {
+      call: foretoken.saveGguf,
+      args: {
+        path: `${directory}/model.gguf`,
+        model,
+        tokenizer,
+        options: { dtype: 'float32', trunkOnly: true },
+      },
+      options: 'options',
+      optional: ['options'],
+    },
     saveModel: { call: foretoken.saveModel, args: { directory, model, tokenizer } },
     backwardHeadByHead: {
       call: foretoken.backwardHeadByHead,

@@ -11,3 +11,12 @@ export function huggingFaceName(name: string, { names }: Architecture): string {
   const prefix = layer === undefined ? '' : `model.layers.${layer}.`;
   return `${prefix}${table[what]!}.${kind!}`;
 }
+
+/** Translates Hugging Face's name of a tensor; undefined for tensors that the format has no place for. */
+export function ggufName(name: string, { names }: Architecture): string | undefined {
+  const [, layer, what, kind] = /^(?:model\.layers\.(\d+)\.)?(.*)\.(weight|bias)$/.exec(name) ?? [];
+  const table = layer === undefined ? OTHER_NAMES : { ...LAYER_NAMES, ...names };
+  // The architecture's own names come last and win.
+  const found = Object.keys(table).findLast((key) => table[key] === what);
+  return found && `${layer === undefined ? '' : `blk.${layer}.`}${found}.${kind!}`;
+}

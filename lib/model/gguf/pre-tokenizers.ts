@@ -15,7 +15,11 @@ export interface PreTokenizer {
 const CONTRACTION = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 const TAIL = ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
 
-const GPT2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+/** GPT-2's words, which a ByteLevel pre-tokenizer has built in. */
+export const SPLIT_GPT2 =
+  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+/** Single digits. */
+export const SPLIT_DIGITS = '\\p{N}';
 const LLAMA3 = `${CONTRACTION}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|${TAIL}`;
 const QWEN2 = `${CONTRACTION}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|${TAIL}`;
 const QWEN35 = `${CONTRACTION}|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
@@ -38,9 +42,9 @@ const DEEPSEEK3 = [
 ];
 
 const llama3: PreTokenizer = { splits: [LLAMA3], ignoreMerges: true, addsBos: true };
-const gpt2: PreTokenizer = { splits: [GPT2] };
+const gpt2: PreTokenizer = { splits: [SPLIT_GPT2] };
 const qwen2: PreTokenizer = { splits: [QWEN2], composes: true };
-const digits: PreTokenizer = { splits: ['\\p{N}', GPT2] };
+const digits: PreTokenizer = { splits: [SPLIT_DIGITS, SPLIT_GPT2] };
 const dbrx: PreTokenizer = { splits: [LLAMA3] };
 const gpt4o: PreTokenizer = { splits: [GPT4O] };
 
@@ -91,4 +95,12 @@ export function preTokenizer(metadata: Metadata): PreTokenizer {
     key,
     `is "${name}", which is not known; known are ${Object.keys(PRE_TOKENIZERS).join(', ')}`,
   );
+}
+
+/** Returns the first name of a way to split; undefined if there is none. */
+export function preTokenizerName(splits: readonly string[], ignoresMerges: boolean): string | undefined {
+  return Object.keys(PRE_TOKENIZERS).find((name) => {
+    const { splits: theirs, ignoreMerges = false } = PRE_TOKENIZERS[name]!;
+    return ignoreMerges === ignoresMerges && theirs.join('\n') === splits.join('\n');
+  });
 }

@@ -66,7 +66,7 @@ export class Vocabulary {
  * Texts of tokens that end a text although the file may not name them: the end of a turn where the metadata only have that of a document,
  * and the reverse. llama.cpp finds them in the same way.
  */
-const ENDS = [
+export const ENDS: readonly string[] = [
   '</s>',
   '<|endoftext|>',
   '<|end_of_text|>',

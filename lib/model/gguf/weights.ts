@@ -73,8 +73,7 @@ export class GgufWeights implements WeightSource {
   async read(name: string): Promise<TensorData> {
     const { shape } = this.#tensor(name);
     const data = await readTensor(this.file, this.#stored.get(name)!);
-    const isRotated = this.architecture.inPairs && /\.self_attn\.[qk]_proj\.(weight|bias)$/.test(name);
-    return isRotated ? inHalves(data, shape[0]!, this.headDim) : data;
+    return this.architecture.inPairs && isRotated(name) ? inHalves(data, shape[0]!, this.headDim) : data;
   }
 
   close(): Promise<void> {
@@ -90,22 +89,32 @@ export class GgufWeights implements WeightSource {
   }
 }
 
+/** Whether a tensor gives q or k, whose rows lie in pairs in some architectures. */
+export function isRotated(name: string): boolean {
+  return /\.self_attn\.[qk]_proj\.(weight|bias)$/.test(name);
+}
+
 /**
  * Undoes llama.cpp's order of the rows of q and k: it rotates neighbours of a head, Hugging Face elements of its two halves. Row i of a
  * half is row 2i or 2i + 1 of the file.
  */
-export function inHalves(data: Values, rows: number, headDim: number): Values {
+export function inHalves<T extends Values>(data: T, rows: number, headDim: number): T {
   return reorderRows(data, rows, headDim, (i) => (i < headDim / 2 ? 2 * i : 2 * i - headDim + 1));
 }
 
 /** Puts rows of q and k into the order of the file; the opposite of {@link inHalves}. */
-export function inPairs(data: Values, rows: number, headDim: number): Values {
+export function inPairs<T extends Values>(data: T, rows: number, headDim: number): T {
   return reorderRows(data, rows, headDim, (i) => (i >> 1) + (i % 2) * (headDim / 2));
 }
 
 /** Reorders the rows of each head: row i becomes row `from(i)` of the same head. */
-function reorderRows(data: Values, rows: number, headDim: number, from: (row: number) => number): Values {
-  const result = data.slice();
+function reorderRows<T extends Values>(
+  data: T,
+  rows: number,
+  headDim: number,
+  from: (row: number) => number,
+): T {
+  const result = data.slice() as T;
   const width = data.length / rows;
   for (let row = 0; row < rows; row++) {
     const inHead = row % headDim;

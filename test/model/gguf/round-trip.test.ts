@@ -1,0 +1,190 @@
+import { loadModel } from '../../../lib/model/load';
+import { Metadata } from '../../../lib/model/gguf/metadata';
+import { translateTokenizer } from '../../../lib/model/gguf/tokenizer';
+import { Vocabulary } from '../../../lib/model/gguf/vocabulary';
+import { GgufFile } from '../../../lib/model/gguf/read';
+import { saveGguf, type SaveGgufOptions } from '../../../lib/model/gguf/write';
+import type { ModelOptions } from '../../../lib/model/config';
+import { MtpModel } from '../../../lib/model/model';
+import { createTokenizer, type Tokenizer } from '../../../lib/model/tokenizer';
+import { openDevice, type Device } from '../../../lib/tensor/device';
+import { foretokenError } from '../../support/errors';
+import { FAMILY_MODELS, logitsOf, randomModel } from '../../support/family-models';
+import { Random } from '../../support/random';
+import { TemporaryDirectory } from '../../support/temporary';
+import { tokenizer } from '../../support/training';
+import { byteFallback, byteLevelPairs } from '../tokenizer/examples';
+
+const temporary = new TemporaryDirectory();
+let device: Device;
+beforeEach(() => (device = openDevice('cpu', { threads: 1, poison: true })));
+afterEach(() => device.dispose());
+
+const random = new Random(11);
+const tokens = Array.from({ length: 40 }, () => random.integer(256));
+
+describe.each(Object.keys(FAMILY_MODELS))('%s', (name) => {
+  it('is the same after it has been written and read', async () => {
+    using model = await randomModel(device, FAMILY_MODELS[name]!);
+    await saveGguf(temporary.at('model.gguf'), model, tokenizer);
+    const loaded = await loadModel(device, temporary.at('model.gguf'));
+    using copy = loaded.model;
+    // Attention with a window and heads that rotate in part are not computed yet.
+    if (name !== 'gemma3_text' && name !== 'phi3') {
+      expect(await logitsOf(copy, tokens)).toEqual(await logitsOf(model, tokens));
+    }
+    for (const [i, { value }] of model.parameters.buckets.entries()) {
+      expect(await copy.parameters.buckets[i]!.value.data()).toEqual(await value.data());
+    }
+    // Mistral without a window is Llama.
+    const modelType = name === 'mistral' ? 'llama' : model.config.modelType;
+    expect(copy.config).toEqual({ ...model.config, modelType, initializerRange: 0.02 });
+    expect(loaded.tokenizer.files['tokenizer.json']).toBe(tokenizer.files['tokenizer.json']);
+    expect(loaded.tokenizer.eosId).toBe(tokenizer.eosId);
+  });
+});
+
+describe('types of matrices', () => {
+  const write = async (options?: SaveGgufOptions, model?: MtpModel): Promise<MtpModel> => {
+    using made = model ?? (await randomModel(device, FAMILY_MODELS.llama!));
+    await saveGguf(temporary.at('model.gguf'), made, tokenizer, options);
+    return (await loadModel(device, temporary.at('model.gguf'))).model;
+  };
+  const typesOf = async (): Promise<Set<string>[]> => {
+    const file = await GgufFile.open(temporary.at('model.gguf'));
+    await file.close();
+    const all = [...file.tensors.values()];
+    return [1, 2].map(
+      (rank) => new Set(all.filter(({ shape }) => shape.length === rank).map(({ type }) => type)),
+    );
+  };
+
+  it.each([
+    ['bfloat16', 'BF16', 2 ** -8],
+    ['int8', 'Q8_0', 2 ** -6],
+  ] as const)('%s rounds matrices alone', async (dtype, type, tolerance) => {
+    using exact = await write();
+    using rounded = await write({ dtype });
+    expect(await typesOf()).toEqual([new Set(['F32']), new Set([type])]);
+    for (const [i, { decay, value }] of exact.parameters.buckets.entries()) {
+      const values = (await value.data()) as Float32Array;
+      const theirs = (await rounded.parameters.buckets[i]!.value.data()) as Float32Array;
+      if (!decay) expect(theirs).toEqual(values);
+      const largest = Math.max(...values.map((each, k) => Math.abs(each - theirs[k]!)));
+      expect(largest).toBeLessThan(tolerance * (decay ? 1 : Infinity));
+    }
+  });
+
+  it('is that of the model unless it is given', async () => {
+    const options = FAMILY_MODELS.llama!;
+    const model = await randomModel(device, options, { dtype: 'bfloat16', masters: false });
+    using copy = await write(undefined, model);
+    expect(copy.numHeads).toBe(1);
+    expect(await typesOf()).toEqual([new Set(['F32']), new Set(['BF16'])]);
+  });
+
+  it('cannot be blocks that rows do not divide into', async () => {
+    using model = new MtpModel(device, { ...FAMILY_MODELS.llama!, intermediateSize: 72 }, { seed: 1 });
+    const saved = saveGguf(temporary.at('model.gguf'), model, tokenizer, { dtype: 'int8' });
+    await expect(saved).rejects.toThrow(foretokenError('UNSUPPORTED', 'mlp.down_proj', '72', '32'));
+  });
+
+  it('cannot be made from int8', async () => {
+    using model = new MtpModel(device, FAMILY_MODELS.llama!, { seed: 1, dtype: 'int8', masters: false });
+    const saved = saveGguf(temporary.at('model.gguf'), model, tokenizer);
+    await expect(saved).rejects.toThrow(foretokenError('UNSUPPORTED', 'a model in int8'));
+  });
+});
+
+describe('heads', () => {
+  it('are left out on demand, else refused', async () => {
+    const options = { ...FAMILY_MODELS.llama!, mtp: { kind: 'parallel', numHeads: 3 } };
+    using model = await randomModel(device, options);
+    const saved = saveGguf(temporary.at('model.gguf'), model, tokenizer);
+    await expect(saved).rejects.toThrow(
+      foretokenError('UNSUPPORTED', 'heads 2 … 3', '"parallel"', 'trunkOnly'),
+    );
+    await saveGguf(temporary.at('model.gguf'), model, tokenizer, { trunkOnly: true });
+    using copy = (await loadModel(device, temporary.at('model.gguf'))).model;
+    expect(copy.numHeads).toBe(1);
+    expect(await logitsOf(copy, tokens)).toEqual(await logitsOf(model, tokens));
+  });
+});
+
+describe('llama.cpp has no place for', () => {
+  const unusual: [string, string, Partial<ModelOptions>, string][] = [
+    ['a window in Mistral', 'mistral', { slidingWindow: 16 }, 'a sliding window'],
+    ['other layers without positions', 'smollm3', { noRopeLayers: [0, 1, 1, 1, 1] }, 'every fourth'],
+    ['positions in all layers of SmolLM3', 'smollm3', { noRopeLayers: null }, 'every fourth'],
+    ['wide heads in Qwen2', 'qwen2', { headDim: 32 }, 'heads whose width'],
+    ['another scale in Gemma', 'gemma3_text', { queryPreAttnScalar: 16 }, 'width of a head'],
+    ['biases in Qwen3', 'qwen3', { attentionBias: true }, 'biases'],
+    ['one matrix in OLMo', 'olmo2', { tieWordEmbeddings: true }, 'one matrix'],
+    [
+      'the scaling of Llama 3 in Qwen3',
+      'qwen3',
+      { ropeScaling: FAMILY_MODELS['llama with biases and scaling of Llama 3']!.ropeScaling },
+      'llama3',
+    ],
+    [
+      'a factor of YaRN that is computed otherwise',
+      'qwen2',
+      { ropeScaling: { ropeType: 'yarn', factor: 4, mscale: 1, mscaleAllDim: 2 } },
+      'mscale',
+    ],
+  ];
+  it.each(unusual)('%s', async (_, name, more, part) => {
+    using model = new MtpModel(device, { ...FAMILY_MODELS[name]!, ...more }, { seed: 1 });
+    const saved = saveGguf(temporary.at('model.gguf'), model, tokenizer);
+    await expect(saved).rejects.toThrow(foretokenError('UNSUPPORTED', 'llama.cpp has no place for', part));
+  });
+});
+
+/** Makes the tokenizer from what llama.cpp reads, without the tokenizer.json that foretoken adds. */
+async function translatedTokenizer(path: string): Promise<Tokenizer> {
+  const file = await GgufFile.open(path);
+  await file.close();
+  const entries = [...file.metadata].filter(([key]) => key !== 'tokenizer.huggingface.json');
+  const metadata = new Metadata(path, new Map(entries));
+  return createTokenizer(translateTokenizer(metadata, new Vocabulary(metadata)));
+}
+
+describe('tokenizers', () => {
+  const text = 'hello wé 😀 ab  ba, 3 times';
+  const config = { bos_token: '<s>', eos_token: '</s>', chat_template: '{{ messages[0].content }}' };
+  const words = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
+  const files = {
+    'like GPT-2': { 'tokenizer.json': JSON.stringify({ ...byteLevelPairs(), pre_tokenizer: words }) },
+    'like Llama 2': {
+      'tokenizer.json': JSON.stringify(byteFallback()),
+      'tokenizer_config.json': JSON.stringify(config),
+    },
+  };
+
+  it('that split words in another way are refused', async () => {
+    using model = new MtpModel(device, { ...FAMILY_MODELS.llama!, vocabSize: 300 }, { seed: 1 });
+    const own = createTokenizer({ 'tokenizer.json': JSON.stringify(byteLevelPairs()) });
+    const saved = saveGguf(temporary.at('model.gguf'), model, own);
+    await expect(saved).rejects.toThrow(foretokenError('UNSUPPORTED', 'pre-tokenizer'));
+  });
+
+  it.each(Object.keys(files) as (keyof typeof files)[])(
+    '%s is the same in the words of llama.cpp',
+    async (name) => {
+      const own = createTokenizer(files[name]);
+      const options = { ...FAMILY_MODELS.llama!, vocabSize: 300, bosTokenId: null, eosTokenIds: [] };
+      using model = new MtpModel(device, options, { seed: 1 });
+      await saveGguf(temporary.at('model.gguf'), model, own);
+      const whole = (await loadModel(device, temporary.at('model.gguf'))).tokenizer;
+      expect(whole.files['tokenizer.json']).toBe(own.files['tokenizer.json']);
+      expect([...whole.encode(text)]).toEqual([...own.encode(text)]);
+      const translated = await translatedTokenizer(temporary.at('model.gguf'));
+      expect([...translated.encode(text)]).toEqual([...own.encode(text)]);
+      expect(translated.decode(translated.encode(text))).toBe(own.decode(own.encode(text)));
+      expect(translated.bosId).toBe(own.bosId);
+      expect(translated.eosId).toBe(own.eosId);
+      const written = JSON.parse(translated.files['tokenizer_config.json']!) as { chat_template?: string };
+      expect(written.chat_template).toBe(name === 'like Llama 2' ? config.chat_template : undefined);
+    },
+  );
+});
