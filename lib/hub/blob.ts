@@ -151,9 +151,7 @@ class Part {
     const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o666);
     try {
       const part = new Part(handle, file, startHash(file), 0);
-      const { size } = await handle.stat();
-      if (size > file.size) await handle.truncate(0);
-      else await part.#hashExisting(size, signal);
+      await part.#hashExisting((await handle.stat()).size, signal);
       return part;
     } catch (error) {
       await handle.close();
@@ -166,6 +164,7 @@ class Part {
     while (this.bytes < size) {
       signal?.throwIfAborted();
       const read = await readFully(this.handle, piece.subarray(0, size - this.bytes), this.bytes);
+      if (read === 0) return;
       this.hash.update(piece.subarray(0, read));
       this.bytes += read;
     }

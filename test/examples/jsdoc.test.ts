@@ -37,6 +37,7 @@ test('the most used names have an example, and each example compiles', () => {
         'MtpModel',
         'Trainer',
         'applyChatTemplate',
+        'downloadModel',
         'generate',
         'linearCrossEntropy',
         'loadModel',
