@@ -1,135 +1,113 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import type { TokenConstraint } from '../lib/decode/constraint';
 import { LanguageModel } from '../lib/decode/language-model';
 import type { GenerateOptions } from '../lib/decode/options';
 import type { DraftFunction } from '../lib/decode/user-drafts';
-import { writeFileAtomic } from '../lib/files';
 import { byteTokenizerFiles, createTokenizer } from '../lib/model/tokenizer';
-import { prepareCorpus, type TokenFile } from '../lib/train/data';
-import { bare, rate, sizeFor, type Bench, type Result, type Setup } from './harness';
-import { documentOf, KINDS, repeatingTexts, type RepeatingText } from './repeating-text';
-import { trainedModel } from './trained-models';
+import { bare, rate, sizeFor, type Bench, type Result } from './harness';
+import { randomModel } from './models';
+import { KINDS, promptedTexts, type PromptedText } from './repeating-text';
 
-/** Bytes of the repetition that the prompt contains, so that the model sees that it begins. */
-const BEGUN = 12;
 /** Drafts of the user's function at each step. */
 const AHEAD = 12;
 
 const tokenizer = createTokenizer(byteTokenizerFiles());
 
-/** Prompts of one kind, and how to continue them. */
-interface Task {
-  readonly kind: string;
-  readonly prompts: readonly { text: string; original: string }[];
-  readonly options: GenerateOptions;
-}
-
 /**
- * Measures drafts without heads: lookup in prompt and output, and a function of the user's that knows the text which is repeated.
- * On text that repeats itself they must pay, on other text they must cost nothing.
+ * Measures drafts without heads, by lookup in prompt and output and by a function of the user's that knows the text that is repeated. A
+ * constraint makes the model write given texts, as a good model would; it refuses no draft, so wrong ones cost what they cost otherwise.
+ * On text that repeats itself drafts must pay, on other text they must cost nothing.
  */
 export const draftsFromText: Bench = {
   name: 'drafts-from-text',
   async run(setup, report) {
-    const { documents, count, repeats, maxTokens } = sizeFor(setup, {
-      cpu: { documents: 20_000, count: 12, repeats: 5, maxTokens: 80 },
-      gpu: { documents: 100_000, count: 12, repeats: 5, maxTokens: 80 },
-      emulated: { documents: 100, count: 3, repeats: 1, maxTokens: 4 },
+    const { size, count, bytes, repeats } = sizeFor(setup, {
+      cpu: { size: { layers: 8, hidden: 512, vocabSize: 257 }, count: 2, bytes: 300, repeats: 5 },
+      gpu: { size: { layers: 16, hidden: 2048, vocabSize: 257 }, count: 2, bytes: 300, repeats: 5 },
+      emulated: { size: { layers: 1, hidden: 64, vocabSize: 257 }, count: 1, bytes: 8, repeats: 1 },
     });
-    const data = await corpus(setup, documents);
-    try {
-      const { checkpoint } = await trainedModel(setup, data, 1);
-      using language = await LanguageModel.load(checkpoint, { device: setup.device, dtype: setup.dtype });
-      const held = await repeatingTexts(KINDS.length * count, 2);
-      for (const task of tasksOf(held, maxTokens)) {
-        (await measure(language, task, repeats, setup.dtype)).forEach(report);
-      }
-    } finally {
-      await data.close();
+    const model = randomModel(setup, size, { masters: false });
+    using language = new LanguageModel(model, tokenizer);
+    for (const kind of KINDS) {
+      const texts = await promptedTexts(kind, count, bytes);
+      const params = { text: kind, parameters: model.parameters.size, dtype: setup.dtype };
+      (await measure(language, texts, repeats, params)).forEach(report);
     }
   },
 };
 
-/** Prepares texts that repeat themselves for training. */
-async function corpus({ models }: Setup, documents: number): Promise<TokenFile> {
-  await mkdir(models, { recursive: true });
-  const path = join(models, 'repeating.jsonl');
-  const lines = (await repeatingTexts(documents, 1)).map((text) =>
-    JSON.stringify({ text: documentOf(text) }),
-  );
-  await writeFileAtomic(path, `${lines.join('\n')}\n`);
-  return prepareCorpus({ patterns: [path], tokenizer, cacheDirectory: join(models, 'corpus') });
-}
+/** Any token may follow. */
+const ANYTHING: TokenConstraint = { next: () => ANYTHING, allow: (mask) => void mask.fill(-1) };
 
-function tasksOf(texts: readonly RepeatingText[], maxTokens: number): Task[] {
-  const options = { maxTokens, ignoreEos: true };
-  const repeating = KINDS.map((kind) => ({
-    kind,
-    prompts: texts
-      .filter((text) => text.kind === kind)
-      .map(({ original, repeated }) => ({ text: `${original}\n${repeated.slice(0, BEGUN)}`, original })),
-    options,
-  }));
-  // At a high temperature nothing is written twice.
-  const prompts = texts
-    .filter(({ kind }) => kind === 'quoted')
-    .map(({ original }) => ({ text: original, original: '' }));
-  return [...repeating, { kind: 'not repeating', prompts, options: { ...options, temperature: 2, seed: 1 } }];
-}
-
-/** Drafts what follows in `original` where the last bytes of the output are found there. */
-function copying(original: string): DraftFunction {
-  const source = tokenizer.encode(original, { addSpecialTokens: false });
-  return ({ tokens }) => {
-    const end = tokens.subarray(-4);
-    const at = source.findIndex((_, i) => end.every((token, j) => token === source[i + j]));
-    return at < 0 ? null : { tokens: source.subarray(at + end.length, at + end.length + AHEAD) };
+/** Only the next token of a text may follow the tokens before it; after a wrong token any. */
+function writing(tokens: Int32Array, at = 0): TokenConstraint {
+  return {
+    next: (token) => (token === tokens[at] ? writing(tokens, at + 1) : ANYTHING),
+    allow: (mask) => {
+      const token = tokens[at]!;
+      mask[token >> 5]! |= 1 << (token & 31);
+    },
   };
 }
+
+/** Drafts what follows in the prompt where the last tokens of the text are found there. */
+const copying: DraftFunction = ({ tokens, promptLength }) => {
+  const end = tokens.subarray(-6);
+  for (let at = promptLength - end.length - 1; at >= 0; at--) {
+    if (end.every((token, i) => token === tokens[at + i])) {
+      const start = at + end.length;
+      return { tokens: tokens.subarray(start, Math.min(promptLength, start + AHEAD)) };
+    }
+  }
+  return null;
+};
+
+const WAYS: readonly [string, GenerateOptions][] = [
+  ['none', { speculation: 'none' }],
+  ['lookup', { speculation: { tree: 'adaptive' } }],
+  ['function', { speculation: { tree: 'adaptive' }, draft: copying }],
+];
 
 /** Measures the ways to draft one after another in each round, after an unmeasured first round. */
 async function measure(
   language: LanguageModel,
-  { kind, prompts, options }: Task,
+  texts: readonly PromptedText[],
   repeats: number,
-  dtype: string,
+  params: Result['params'],
 ): Promise<Result[]> {
-  const ways: [string, (original: string) => GenerateOptions][] = [
-    ['plain', () => ({ speculation: 'none' })],
-    ['lookup', () => ({ speculation: { tree: 'adaptive' } })],
-    ['function', (original) => ({ speculation: { tree: 'adaptive' }, draft: copying(original) })],
-  ];
-  const seconds = ways.map((): number[] => []);
-  const perStep = ways.map((): number[] => []);
+  const seconds = WAYS.map((): number[] => []);
+  const perStep = WAYS.map((): number[] => []);
+  let tokens = 0;
   for (let round = 0; round <= repeats; round++) {
-    const outputs = new Map<string, string>();
-    for (const [w, [drafts, optionsOf]] of ways.entries()) {
+    for (const [w, [drafts, options]] of WAYS.entries()) {
       const total = { seconds: 0, tokens: 0, steps: 0 };
-      for (const { text, original } of prompts) {
-        const generation = language.generate(text, { ...options, ...optionsOf(original) });
+      for (const { prompt, text } of texts) {
+        const wanted = tokenizer.encode(text, { addSpecialTokens: false });
+        const generation = language.generate(prompt, {
+          ...options,
+          maxTokens: wanted.length,
+          ignoreEos: true,
+          constraint: writing(wanted),
+        });
         let output = '';
         for await (const piece of generation) output += piece.text;
-        const plain = outputs.get(text) ?? output;
-        outputs.set(text, plain);
-        if (output !== plain)
-          throw new Error(`drafts-from-text: ${drafts} wrote ${output} instead of ${plain}`);
+        if (output !== text)
+          throw new Error(`drafts-from-text: ${drafts} wrote ${output} instead of ${text}`);
         total.seconds += generation.stats.decodeSeconds;
         total.tokens += generation.stats.tokens;
         total.steps += generation.stats.steps;
       }
       if (round === 0) continue;
+      ({ tokens } = total);
       seconds[w]!.push(total.seconds);
       perStep[w]!.push(total.tokens / total.steps);
     }
   }
-  const tokens = prompts.length * options.maxTokens!;
-  return ways.flatMap(([drafts], w) => {
-    const params = { text: kind, drafts, dtype };
+  return WAYS.flatMap(([drafts], w) => {
     const ratios = seconds[w]!.map((own, i) => seconds[0]![i]! / own);
     return [
-      bare('drafts-from-text/tokens-per-step', params, 'tokens', perStep[w]!),
-      rate('drafts-from-text/speed', params, 'tokens/s', tokens, seconds[w]!, null),
-      bare('drafts-from-text/against-plain', params, '×', ratios),
+      bare('drafts-from-text/tokens-per-step', { ...params, drafts }, 'tokens', perStep[w]!),
+      rate('drafts-from-text/speed', { ...params, drafts }, 'tokens/s', tokens, seconds[w]!, null),
+      bare('drafts-from-text/against-plain', { ...params, drafts }, '×', ratios),
     ];
   });
 }

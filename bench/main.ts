@@ -42,8 +42,8 @@ const USAGE = `Usage: npm run bench -- [NAME…] [--device cpu|cuda] [--dtype fl
 Names: ${BENCHES.map(({ name }) => name).join(', ')}. All of them by default.
 --json and --html write the results to a file, --html with curves: loss by head, acceptance by depth, step time and speed by
 tree size, peak memory by heads. Without --dtype, benches compute in bfloat16 if the device can, else in float32.
-decoding-by-heads trains two models for minutes, and drafts-from-text one; both keep models and checkpoints in the directory
-of --models (${MODELS}). Run again, it resumes interrupted training and does not repeat finished training. --data is a directory
+decoding-by-heads trains two models for minutes and keeps them and their checkpoints in the directory of --models
+(${MODELS}). Run again, it resumes interrupted training and does not repeat finished training. --data is a directory
 of source code to train on; without it, the declaration files that come with TypeScript are.
 loss-against-peers and train-against-peers need a Python with PyTorch (python3, or --python); train-against-peers and
 decode-against-peers use the packages that npm install --ignore-scripts installs in bench/peers.

@@ -2,44 +2,44 @@ import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Random } from '../lib/random';
 
-/** Ways in which a text repeats itself: a copy with a word replaced, a quotation of random words, records with the same keys. */
-export const KINDS = ['edited', 'quoted', 'records'] as const;
+/**
+ * Texts that repeat what their prompt has, and one that does not: a file with some words replaced, a quotation, records with the same
+ * keys, random words.
+ */
+export const KINDS = ['edited file', 'quotation', 'records', 'random words'] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** A text whose end repeats what was before. */
-export interface RepeatingText {
+/** A prompt and the text that follows it. */
+export interface PromptedText {
   readonly kind: Kind;
-  /** The part that is repeated. */
-  readonly original: string;
-  readonly repeated: string;
+  readonly prompt: string;
+  readonly text: string;
 }
 
-/** Bytes of the original. With its repetition it fits into a row of training. */
-const BYTES = { least: 80, most: 112 };
+/** Words of a hundred that an edit replaces. */
+const EDITED_SHARE = 0.04;
 
-/** Makes texts of all kinds, from the declarations that come with TypeScript and from random words. */
-export async function repeatingTexts(count: number, seed: number): Promise<RepeatingText[]> {
-  const random = new Random(seed, 'repeating texts');
+/** Makes texts of one kind, of about `bytes` bytes each, from the declarations that come with TypeScript and from random words. */
+export async function promptedTexts(kind: Kind, count: number, bytes: number): Promise<PromptedText[]> {
+  const random = new Random(1, kind);
   const source = await declarations();
-  return Array.from({ length: count }, (_, i) => {
-    const kind = KINDS[i % KINDS.length]!;
-    const bytes = BYTES.least + below(random, BYTES.most - BYTES.least);
-    if (kind === 'edited') {
-      const original = excerpt(random, source, bytes);
-      return { kind, original, repeated: edited(random, original) };
-    }
-    if (kind === 'quoted') {
-      const original = randomWords(random, bytes);
-      return { kind, original, repeated: original };
-    }
-    const keys = Array.from({ length: 4 }, () => randomWord(random));
-    return { kind, original: record(random, keys), repeated: record(random, keys) };
-  });
-}
-
-/** Returns the whole text, as models are trained on it. */
-export function documentOf({ original, repeated }: RepeatingText): string {
-  return `${original}\n${repeated}\n`;
+  const makers: Record<Kind, () => Omit<PromptedText, 'kind'>> = {
+    'edited file': () => {
+      const prompt = excerpt(random, source, bytes);
+      return { prompt, text: edited(random, prompt) };
+    },
+    quotation: () => {
+      const prompt = randomWords(random, 2 * bytes);
+      const start = prompt.indexOf(' ', below(random, bytes)) + 1;
+      return { prompt, text: prompt.slice(start, start + bytes) };
+    },
+    records: () => {
+      const keys = Array.from({ length: 6 }, () => randomWord(random));
+      return { prompt: records(random, keys, bytes), text: records(random, keys, bytes) };
+    },
+    'random words': () => ({ prompt: randomWords(random, bytes), text: randomWords(random, bytes) }),
+  };
+  return Array.from({ length: count }, () => ({ kind, ...makers[kind]() }));
 }
 
 async function declarations(): Promise<string> {
@@ -60,16 +60,17 @@ function randomWords(random: Random, bytes: number): string {
   return text.slice(0, bytes);
 }
 
-function record(random: Random, keys: readonly string[]): string {
-  return JSON.stringify(Object.fromEntries(keys.map((key) => [key, below(random, 10_000)])));
+function records(random: Random, keys: readonly string[], bytes: number): string {
+  let text = '';
+  while (text.length < bytes) {
+    text += `${JSON.stringify(Object.fromEntries(keys.map((key) => [key, below(random, 10_000)])))}\n`;
+  }
+  return text;
 }
 
-/** Replaces one word. */
+/** Replaces some words. */
 function edited(random: Random, text: string): string {
-  const words = [...text.matchAll(/[a-z]{3,}/gi)];
-  const chosen = words[below(random, words.length)];
-  if (!chosen) return text;
-  return text.slice(0, chosen.index) + randomWord(random) + text.slice(chosen.index + chosen[0].length);
+  return text.replace(/[a-z]{3,}/gi, (word) => (random.uniform() < EDITED_SHARE ? randomWord(random) : word));
 }
 
 function randomWord(random: Random): string {
