@@ -42,7 +42,7 @@ test('the most used names have an example, and each example compiles', () => {
         'linearCrossEntropy',
         'loadModel',
       ],
-      ...['openDevice', 'prepareCorpus', 'saveModel', 'scope'],
+      ...['openDevice', 'prepareCorpus', 'saveGguf', 'saveModel', 'scope'],
     ].sort(),
   );
   const files = [...all].map(([name, code]) => temporary.write(`${name}.mts`, code));
