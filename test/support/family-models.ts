@@ -125,3 +125,39 @@ export async function logitsOf(model: MtpModel, tokens: readonly number[]): Prom
   });
   return (await logits.data()) as Float32Array;
 }
+
+const random = new Random(11);
+/** The tokens that llama.cpp was given, too. */
+export const PROMPT: readonly number[] = Array.from({ length: 40 }, () =>
+  random.integer(SIZES.vocabSize - 1),
+);
+/** How many tokens are then chosen. */
+export const GREEDY_TOKENS = 64;
+
+/** What llama.cpp computed for a model: the logits behind the prompt, float32 in base64, and the tokens that it then chose greedily. */
+export interface Reference {
+  logits: string;
+  tokens: number[];
+}
+
+/**
+ * Compares a model with logits that end behind the prompt, and with greedy tokens.
+ * @returns the largest difference of logits and the largest logit, and how many first tokens are alike
+ */
+export async function compareWithReference(
+  model: MtpModel,
+  logits: Float32Array,
+  tokens: readonly number[],
+): Promise<{ difference: number; size: number; alike: number }> {
+  const ours = (await logitsOf(model, PROMPT)).subarray(-logits.length);
+  const difference = ours.reduce((most, each, i) => Math.max(most, Math.abs(each - logits[i]!)), 0);
+  const size = ours.reduce((most, each) => Math.max(most, Math.abs(each)), 0);
+  let alike = 0;
+  for (; alike < tokens.length; alike++) {
+    const last = (await logitsOf(model, [...PROMPT, ...tokens.slice(0, alike)])).subarray(
+      -model.config.vocabSize,
+    );
+    if (last.indexOf(Math.max(...last)) !== tokens[alike]) break;
+  }
+  return { difference, size, alike };
+}
