@@ -90,6 +90,7 @@ const OPTIONS: Schema<DownloadOptions> = {
  *
  * await downloadModel('Qwen/Qwen3-0.6B', { onProgress: ({ bytes, totalBytes }) => console.log(bytes / totalBytes) });
  * using model = await LanguageModel.load('Qwen/Qwen3-0.6B');
+ * for await (const { text } of model.generate('Once upon a time')) process.stdout.write(text);
  * ```
  */
 export async function downloadModel(repo: string, options: DownloadOptions = {}): Promise<DownloadedModel> {

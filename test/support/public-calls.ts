@@ -339,7 +339,7 @@ export function publicCalls({
     saveGguf: {
       call: foretoken.saveGguf,
       args: {
-        path: `${directory}/model.gguf`,
+        path: `${directory}.gguf`,
         model,
         tokenizer,
         options: { dtype: 'float32', trunkOnly: true },
