@@ -14,7 +14,7 @@ import { ForetokenError } from '../errors';
 import { isJsonObject } from '../files';
 import { TOKENIZER, type Tokenizer } from '../model/tokenizer';
 import { stripText } from './strings';
-import { renderTemplate } from './template';
+import { renderTemplate, usualTemplate } from './template';
 
 /** A message of a conversation. Templates read further fields, as `tool_calls` or `reasoning_content`. */
 export interface ChatMessage {
@@ -78,6 +78,11 @@ export function applyChatTemplate(
   const where = 'applyChatTemplate';
   check(`${where}: tokenizer`, tokenizer, TOKENIZER);
   return render(where, tokenizer, messages, checkOptions(where, options, CHAT_TEMPLATE_OPTIONS));
+}
+
+/** Whether a model has a chat template that is used if none is chosen. */
+export function hasChatTemplate({ files }: Tokenizer): boolean {
+  return usualTemplate(files) !== undefined;
 }
 
 /**

@@ -1,6 +1,7 @@
 export {
   applyChatTemplate,
   CHAT_TEMPLATE_OPTIONS,
+  hasChatTemplate,
   encodeChat,
   type ChatMessage,
   type ChatTemplateOptions,

@@ -35,6 +35,12 @@ function isNamed(value: unknown): value is Named {
   return isJsonObject(value) && typeof value.name === 'string' && typeof value.template === 'string';
 }
 
+/** Returns the template that is used if none is chosen. */
+export function usualTemplate(files: TokenizerFiles, hasTools = false): string | undefined {
+  const templates = templatesOf(files);
+  return (hasTools ? templates.get(TOOL_USE) : undefined) ?? templates.get(DEFAULT);
+}
+
 /**
  * Chooses a chat template.
  * @param chosen a template, or the name of one of the tokenizer's
@@ -43,7 +49,7 @@ function isNamed(value: unknown): value is Named {
 function choose(where: string, files: TokenizerFiles, chosen: string | undefined, hasTools: boolean): string {
   const templates = templatesOf(files);
   if (chosen !== undefined) return templates.get(chosen) ?? chosen;
-  const usual = (hasTools ? templates.get(TOOL_USE) : undefined) ?? templates.get(DEFAULT);
+  const usual = usualTemplate(files, hasTools);
   if (usual !== undefined) return usual;
   const names = [...templates.keys()];
   const advice =

@@ -16,7 +16,7 @@ const FLAGS = {
   }),
   rows: integer('rows to evaluate, from the beginning, 0 for all (default 256)'),
   'batch-size': integer('rows in a batch (default 8)'),
-  'sequence-length': integer('tokens in a row (default 256)'),
+  'sequence-length': integer('tokens in a row (default 256)', { option: 'rowLength' }),
   exclude: strings('GLOB', 'files to exclude; may be repeated'),
   'split-special-tokens': boolean(
     'take special tokens written in the text, as <|endoftext|>, for plain text',

@@ -11,12 +11,8 @@ import {
   type Values,
 } from './flags';
 
-const FLAGS = {
-  prompt: string('TEXT', "text to continue; '' begins a new text", { short: 'p' }),
-  'prompt-file': string('FILE', 'read the prompt from a file, - for standard input'),
-  'max-tokens': integer('tokens to generate at most, all that fit for a large N (default 256)', {
-    short: 'n',
-  }),
+/** Flags of every command that generates text, apart from the number of tokens. */
+export const GENERATION_FLAGS = {
   stop: strings('TEXT', 'end right before this text; \\n, \\t, \\r and \\\\ as in code; may be repeated'),
   'ignore-eos': boolean('continue after the end-of-text token'),
   temperature: number('0 takes the most likely token (default 0)', { short: 't' }),
@@ -32,6 +28,17 @@ const FLAGS = {
     'TREE',
     'none, chain[:DEPTH], full:W,W…, best[:NODES], adaptive[:NODES] (default adaptive)',
   ),
+} satisfies Flags;
+
+const FLAGS = {
+  prompt: string('TEXT', "text to continue; '' begins a new text", { short: 'p' }),
+  'prompt-file': string('FILE', 'read the prompt from a file, - for standard input'),
+  chat: boolean("take the prompt for a user's message, and answer it by the model's chat template"),
+  system: string('TEXT', 'with --chat: the system message'),
+  'max-tokens': integer('tokens to generate at most, all that fit for a large N (default 256)', {
+    short: 'n',
+  }),
+  ...GENERATION_FLAGS,
   stats: boolean('print statistics at the end'),
   ...DEVICE_FLAGS,
   ...JSON_FLAG,

@@ -1,9 +1,12 @@
 import type { GenerateOptions, Speculation } from '../decode/options';
 import { parseNumber, UsageError } from './arguments';
-import type { GenerateValues } from './generate-flags';
+import type { Values } from './flags';
+import type { GENERATION_FLAGS } from './generate-flags';
 
-/** Converts the flags of `generate` to options of the library. */
-export function generateOptions(values: GenerateValues): GenerateOptions {
+/** Converts the flags of commands that generate text to options of the library. */
+export function generateOptions(
+  values: Values<typeof GENERATION_FLAGS> & { readonly 'max-tokens'?: number },
+): GenerateOptions {
   return {
     maxTokens: values['max-tokens'],
     stop: values.stop?.map(parseStop),

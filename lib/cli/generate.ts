@@ -1,10 +1,11 @@
 import { buffer } from 'node:stream/consumers';
-import { generate } from '../decode/generate';
-import type { GenerateStats } from '../decode/generate-stats';
+import type { ChatMessage } from '../chat';
+import { LanguageModel } from '../decode/language-model';
 import type { GeneratedPiece } from '../decode/output-limiter';
 import { readText } from '../files';
 import { decodeUtf8 } from '../utf8';
 import { openCommandDevice } from './open-device';
+import { describeStats } from './describe-stats';
 import { onlyPositional, UsageError, type Parsed } from './arguments';
 import type { GENERATE, GenerateValues } from './generate-flags';
 import { generateOptions } from './generate-options';
@@ -17,13 +18,16 @@ export async function generateCommand({
   positionals,
 }: Parsed<typeof GENERATE.flags>): Promise<number> {
   const directory = onlyPositional(positionals, 'model: a path, or owner/name of the Hub');
+  if (values.system !== undefined && !values.chat) throw new UsageError('--system needs --chat');
   const prompt = await promptOf(values);
   const options = generateOptions(values);
   using computing = openCommandDevice(values, { masters: false });
   const { model, tokenizer } = await openCommandModel(computing, directory, { masters: false });
-  using owned = model;
+  using both = new LanguageModel(model, tokenizer);
   return await interruptible(async (signal) => {
-    const generation = generate(owned, tokenizer, prompt, { ...options, signal });
+    const generation = values.chat
+      ? both.chat(firstMessages(prompt, values.system), { ...options, signal })
+      : both.generate(prompt, { ...options, signal });
     try {
       if (values.json) await printJson(generation);
       else await showGeneration(generation, process.stdout);
@@ -36,12 +40,17 @@ export async function generateCommand({
     }
     if (values.json) console.log(JSON.stringify({ stats: generation.stats }));
     else process.stdout.write('\n');
-    if (values.stats && !values.json) console.error(describe(generation.stats));
+    if (values.stats && !values.json) console.error(describeStats(generation.stats));
   });
 }
 
 async function printJson(pieces: AsyncIterable<GeneratedPiece>): Promise<void> {
   for await (const piece of pieces) console.log(JSON.stringify(piece));
+}
+
+/** Returns the messages of a conversation that begins with a user's message. */
+function firstMessages(content: string, system: string | undefined): ChatMessage[] {
+  return [...(system === undefined ? [] : [{ role: 'system', content: system }]), { role: 'user', content }];
 }
 
 async function promptOf(values: GenerateValues): Promise<string> {
@@ -54,14 +63,4 @@ async function promptOf(values: GenerateValues): Promise<string> {
   if (prompt !== undefined) return prompt;
   if (file === '-') return decodeUtf8('standard input', await buffer(process.stdin));
   return readText(file!);
-}
-
-function describe(stats: GenerateStats): string {
-  const share = (accepted: number): string => `${(100 * accepted).toFixed(0)} %`;
-  return [
-    `${stats.tokens} tokens in ${stats.decodeSeconds.toFixed(2)} s: ${stats.tokensPerSecond.toFixed(0)} tokens/s`,
-    `${stats.steps} steps, ${stats.tokensPerStep.toFixed(2)} tokens per step`,
-    `${stats.accepted} of ${stats.drafted} drafts accepted; by depth: ${stats.cumulativeAcceptance.map(share).join(', ')}`,
-    `prompt of ${stats.promptTokens} tokens in ${stats.prefillSeconds.toFixed(2)} s; ended by ${stats.finishReason ?? 'nothing yet'}`,
-  ].join('\n');
 }

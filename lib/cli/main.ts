@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ForetokenError } from '../errors';
 import { parseCommand, UsageError, type CommandLine, type Parsed } from './arguments';
+import type * as chat from './chat';
+import { CHAT } from './chat-flags';
 import type * as devices from './devices';
 import { DEVICES } from './devices-flags';
 import type * as download from './download';
@@ -48,6 +50,11 @@ const COMMANDS: Record<string, Command> = {
     GENERATE,
     'continue a text with a model',
     () => (require('./generate') as typeof generation).generateCommand,
+  ),
+  chat: command(
+    CHAT,
+    'talk with a model in the terminal',
+    () => (require('./chat') as typeof chat).chatCommand,
   ),
   eval: command(
     EVAL,

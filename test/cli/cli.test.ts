@@ -94,8 +94,8 @@ describe('help and usage errors', () => {
     [['train', '--output', 'o'], 2, 'give the text'],
     [['train', 'x', '-o', 'o', '--model', 'm', '--layers', '3'], 2, '--layers is for new models'],
     [['train', 'x', '-o', 'o', '--curriculum', 'up'], 2, '--curriculum must be like'],
-    [['eval'], 2, "model's directory"],
-    [['generate', 'a', 'b'], 2, "give one model's directory, not 2"],
+    [['eval'], 2, 'give a model'],
+    [['generate', 'a', 'b'], 2, 'give one model: a path, or owner/name of the Hub, not 2'],
     [['devices', 'x'], 2, "'x' is unexpected"],
     [['train', 'x', '-o', 'o', '--device', 'cpu', '--dtype', 'bfloat16'], 1, 'in float32 only'],
     [
