@@ -1,6 +1,6 @@
-import { copyFile, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
+import { copyFile, readdir, readFile, rename, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
-import { makeDirectory, writeFileAtomic } from '../files';
+import { makeDirectory, temporaryBeside, writeFileAtomic } from '../files';
 import { DEFAULT_REVISION, isCommit, isRevision } from './repo-id';
 
 /**
@@ -81,17 +81,17 @@ export class ModelFolder {
    */
   async link(commit: string, path: string, id: string, move: boolean): Promise<void> {
     const [blob, pointer] = [this.blob(id), join(this.snapshot(commit), path)];
+    const temporary = temporaryBeside(pointer);
     await makeDirectory(dirname(pointer));
-    await rm(pointer, { force: true });
     try {
-      await symlink(relative(dirname(pointer), blob), pointer);
+      await symlink(relative(dirname(pointer), blob), temporary);
     } catch (error) {
       const { code = '' } = error as NodeJS.ErrnoException;
-      // Another process has made the same link.
-      if (code === 'EEXIST') return;
       if (['ENOSPC', 'EDQUOT', 'EROFS', 'ENOENT'].includes(code)) throw error;
-      await (move ? rename(blob, pointer) : copyFile(blob, pointer));
+      await (move ? rename(blob, temporary) : copyFile(blob, temporary));
     }
+    // Another process, which has the same link already, never finds it missing.
+    await rename(temporary, pointer);
   }
 
   /** Marks the cache for programs that make backups (https://bford.info/cachedir). */

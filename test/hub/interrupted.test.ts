@@ -185,7 +185,7 @@ describe('a signal', () => {
 
 describe('two downloads of one file', () => {
   it('at once: one waits, and both have it', async () => {
-    weights.slow = { bytes: 25_000, milliseconds: 100 };
+    weights.slow = { bytes: 10_000, milliseconds: 100 };
     const waits = new Set<string | undefined>();
     const onProgress = ({ waitingFor }: DownloadProgress): unknown => waits.add(waitingFor);
     const both = [1, 2].map(() => downloadModel('owner/tiny', { onProgress }));
