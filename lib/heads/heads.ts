@@ -2,6 +2,7 @@ import type { BlockConfig } from '../nn/block-config';
 import type { ParameterStore } from '../nn/parameters';
 import type { RopeTable } from '../nn/rope-table';
 import type { Rows } from '../nn/rows';
+import type { ModuleLayout } from './mtp-module';
 import type { Tensor } from '../tensor/tensor';
 
 /** Passed to {@link HeadKind.create}, which makes the layers of the heads. */
@@ -16,6 +17,8 @@ export interface HeadsContext {
   readonly numHeads: number;
   /** Layers of the model, the last of which belongs to head 1: heads that read `features` choose among those before it. */
   readonly numHiddenLayers: number;
+  /** Names of the tensors of modules that the model's family has, for heads of kind `recursive`: one or more. */
+  readonly modules: readonly ModuleLayout[];
   /** Embeds tokens: int32 [rows] → [rows, hiddenSize]. */
   embed(tokens: Tensor): Tensor;
 }

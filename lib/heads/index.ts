@@ -4,6 +4,7 @@ import type { HeadKind } from './heads';
 import { medusa } from './medusa';
 import { BUILT_IN_KINDS } from './names';
 import { parallel } from './parallel';
+import { recursive } from './recursive';
 import { rooted } from './rooted';
 import { sequential } from './sequential';
 
@@ -12,6 +13,7 @@ const BUILT_IN: Readonly<Record<(typeof BUILT_IN_KINDS)[number], HeadKind>> = {
   medusa,
   rooted,
   sequential,
+  recursive,
 };
 
 const kinds = new Map<string, HeadKind>(BUILT_IN_KINDS.map((name) => [name, BUILT_IN[name]]));

@@ -75,7 +75,8 @@ export function configToJson(config: ModelConfig, storedDtype: ActivationDType):
     ...Object.fromEntries(fixed.map(([name, [usual]]) => [name, usual])),
     eos_token_id: moreEos.length > 0 ? config.eosTokenIds : (eos ?? null),
     torch_dtype: storedDtype,
-    mtp: { kind: config.mtp.kind, num_heads: config.mtp.numHeads },
+    ...(config.mtp.kind === 'recursive' && { num_nextn_predict_layers: config.mtp.modules ?? 1 }),
+    mtp: headsToJson(config.mtp),
   };
 }
 
@@ -124,8 +125,9 @@ export function hasTextPart({ text_config: text }: Json): boolean {
 /** Returns the configuration of the text model. */
 function textConfig(json: Json): Json {
   if (!hasTextPart(json)) return json;
-  const inherited = INHERITED.filter((name) => name in json).map((name) => [name, json[name]] as const);
-  return { ...Object.fromEntries(inherited), ...(json.text_config as Json) };
+  const text = json.text_config as Json;
+  const inherited = INHERITED.filter((name) => (text[name] ?? null) === null && name in json);
+  return { ...text, ...Object.fromEntries(inherited.map((name) => [name, json[name]])) };
 }
 
 function modelTypeOf(json: Json, path: string): ModelType {
@@ -157,12 +159,18 @@ function generationPath(path: string): string {
 
 function readHeads(fields: Fields): ModelConfig['mtp'] {
   const given = fields.object('mtp');
+  const modules = given?.check('modules', integer(1));
   const heads = {
     kind: given?.check('kind', string) ?? 'parallel',
     numHeads: given?.check('num_heads', integer(1)) ?? 1,
+    ...(modules !== undefined && { modules }),
   };
   given?.refuseOthers();
   return heads;
+}
+
+function headsToJson({ kind, numHeads, modules }: ModelConfig['mtp']): Json {
+  return { kind, num_heads: numHeads, ...(modules !== undefined && { modules }) };
 }
 
 /** Makes errors about options name them as the file does. */

@@ -90,6 +90,8 @@ export interface ModelConfig {
     kind: string;
     /** Number of heads n, 1 … 16, the next-token head included. */
     numHeads: number;
+    /** Modules that heads of kind `recursive` share, of which the last is used again: 1 … n - 1. Default 1. */
+    modules?: number;
   };
 }
 
@@ -205,7 +207,11 @@ export const MODEL_OPTIONS: Schema<ModelOptions> = {
   initializerRange: positive,
   bosTokenId: nullable(TOKEN_ID),
   eosTokenIds: arrayOf(TOKEN_ID),
-  mtp: object<ModelConfig['mtp']>({ kind: required(string), numHeads: required(integer(1, MAX_HEADS)) }),
+  mtp: object<ModelConfig['mtp']>({
+    kind: required(string),
+    numHeads: required(integer(1, MAX_HEADS)),
+    modules: integer(1, MAX_HEADS - 1),
+  }),
 };
 
 /** Checks each option. Errors are INVALID_CONFIG, because a configuration may come from a file. */
@@ -264,7 +270,13 @@ function checkTogether(config: ModelConfig, divided: boolean): void {
   if (ropeType && family.ropeTypes && !family.ropeTypes.includes(ropeType)) {
     fail(`ropeScaling must be null in a ${config.modelType}, but is ${ropeType}`);
   }
-  headKind(config.mtp.kind);
+  const { kind, numHeads, modules } = config.mtp;
+  headKind(kind);
+  if (modules !== undefined && (kind !== 'recursive' || modules >= numHeads)) {
+    fail(
+      `mtp.modules is ${modules}, which needs heads of kind recursive and more of them, but there are ${numHeads} (${kind})`,
+    );
+  }
 }
 
 /** Derives the angles of layers with or without a window. */

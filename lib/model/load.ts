@@ -9,6 +9,7 @@ import type { Device } from '../tensor/device';
 import type { ModelConfig } from './config';
 import { configFromJson, hasTextPart } from './config-json';
 import { familyOf } from './families';
+import { fitToTensors } from './fit-to-tensors';
 import { isGguf, openGguf } from './gguf';
 import { openDirectory } from './huggingface/source';
 import { withUsualNames } from './huggingface/names';
@@ -84,7 +85,7 @@ async function loadSource(
     const problem = `num_hidden_layers is ${described.numHiddenLayers}, but ${weights.path} holds ${weights.names.length} tensors`;
     throw new ForetokenError('INVALID_CONFIG', `${configPath}: ${described.modelType}: ${problem}`);
   }
-  const { config, without } = await unembeddingOf(weights, described);
+  const { config, weights: without } = await fitToTensors(weights, described, (source.config.mtp ?? null) !== null);
   // Checks the tensors before the model allocates memory, because a config may have any sizes.
   const model = new MtpModel(device, config, { dtype, masters }, (parameters) => {
     checkPieces(without, ownerOf(config), piecesOfParameters(parameters));
@@ -115,32 +116,6 @@ function checkTokenizer({ vocabSize, files }: Tokenizer, config: ModelConfig, pa
 function addedFrom(id: number, files: TokenizerFiles): number {
   const { added_tokens: added } = parseJson(files['tokenizer.json']!) as { added_tokens?: { id: number }[] };
   return new Set((added ?? []).map((token) => token.id).filter((each) => each >= id)).size;
-}
-
-/**
- * Decides whether the embedding is the unembedding, too: a file may have another one although its config says so. Then it is the one
- * that counts, as in transformers 5 and in llama.cpp's converter.
- * @returns the configuration, and the weights without an unembedding that only repeats the embedding
- */
-async function unembeddingOf(
-  weights: WeightSource,
-  config: ModelConfig,
-): Promise<{ config: ModelConfig; without: WeightSource }> {
-  const names = ['model.embed_tokens.weight', 'lm_head.weight'] as const;
-  if (!config.tieWordEmbeddings || !names.every((name) => weights.has(name)))
-    return { config, without: weights };
-  const [embedding, head] = names.map((name) => weights.info(name)) as [object, object];
-  const isAlike =
-    JSON.stringify(embedding) === JSON.stringify(head) &&
-    Buffer.compare(await bytesOf(weights, names[0]), await bytesOf(weights, names[1])) === 0;
-  if (!isAlike) return { config: { ...config, tieWordEmbeddings: false }, without: weights };
-  const others = weights.names.filter((name) => name !== names[1]);
-  return { config, without: { ...weights, names: others } };
-}
-
-async function bytesOf(weights: WeightSource, name: string): Promise<Uint8Array> {
-  const { buffer, byteOffset, byteLength } = await weights.read(name);
-  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /** Decides what is added to norms whose checkpoints hold w for a factor of 1 + w. */

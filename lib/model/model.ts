@@ -19,6 +19,7 @@ import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { headLayerConfig, layerConfig, modelConfig, type ModelConfig, type ModelOptions } from './config';
 import { familyOf } from './families';
+import { modulesOf } from './mtp-layouts';
 import type { Json } from './fields';
 
 /** Initial weights and types of a new {@link MtpModel}. */
@@ -127,6 +128,7 @@ export class MtpModel implements Disposable {
       table: tables.for(rope),
       numHeads: config.mtp.numHeads,
       numHiddenLayers: config.numHiddenLayers,
+      modules: modulesOf(config),
       embed: (tokens) => this.embed(tokens),
     });
     this.heads = checkHeads(config.mtp.kind, heads, config.numHiddenLayers);

@@ -178,7 +178,7 @@ describe.each(bfloat16Targets)('a model on %s', (target) => {
     return new MtpModel(device, options, { seed: 1, ...init });
   };
 
-  test.each(['parallel', 'medusa', 'rooted', 'sequential'])(
+  test.each(['parallel', 'medusa', 'rooted', 'sequential', 'recursive'])(
     '%s heads: gradients are those of float32 up to rounding',
     (kind) =>
       onDevice(target, async (device) => {

@@ -30,7 +30,7 @@ async function curve(device: Device, kind: string, dtype?: 'float32' | 'bfloat16
 }
 
 describe.each(bfloat16Targets)('a training run on %s', (target) => {
-  it.each(['parallel', 'medusa', 'rooted', 'sequential'])(
+  it.each(['parallel', 'medusa', 'rooted', 'sequential', 'recursive'])(
     'has the losses and gradients of the CPU: %s heads',
     async (kind) => {
       using cpu = openDevice('cpu', { threads: 1, poison: true });

@@ -139,12 +139,113 @@ const qwen3 = {
   vocab_size: 151936,
 };
 
+const mistral = {
+  architectures: ['MistralForCausalLM'],
+  bos_token_id: 1,
+  eos_token_id: 2,
+  hidden_act: 'silu',
+  hidden_size: 4096,
+  initializer_range: 0.02,
+  intermediate_size: 14336,
+  max_position_embeddings: 32768,
+  model_type: 'mistral',
+  num_attention_heads: 32,
+  num_hidden_layers: 32,
+  num_key_value_heads: 8,
+  rms_norm_eps: 1e-5,
+  rope_theta: 10000,
+  sliding_window: 4096,
+  tie_word_embeddings: false,
+  torch_dtype: 'bfloat16',
+  transformers_version: '4.34.0.dev0',
+  use_cache: true,
+  vocab_size: 32000,
+};
+/** Without the list of its layers, and fewer of them. */
+const smolLm3 = {
+  architectures: ['SmolLM3ForCausalLM'],
+  attention_bias: false,
+  eos_token_id: 128012,
+  hidden_size: 2048,
+  intermediate_size: 11008,
+  max_window_layers: 28,
+  mlp_bias: false,
+  model_type: 'smollm3',
+  no_rope_layer_interval: 4,
+  num_hidden_layers: 8,
+  pretraining_tp: 2,
+  rope_scaling: null,
+  rope_theta: 5000000,
+  sliding_window: null,
+  use_sliding_window: false,
+};
+/** A multimodal model's file, which names only what differs from the defaults; with fewer layers. */
+const gemma3 = {
+  architectures: ['Gemma3ForConditionalGeneration'],
+  boi_token_index: 255999,
+  eos_token_id: [1, 106],
+  model_type: 'gemma3',
+  text_config: {
+    ...{ hidden_size: 2560, intermediate_size: 10240, model_type: 'gemma3_text', num_hidden_layers: 8 },
+    rope_scaling: { factor: 8, rope_type: 'linear' },
+    sliding_window: 1024,
+  },
+  vision_config: { hidden_size: 1152 },
+};
+
 describe('reads files of other programs', () => {
   it.each<[string, object, Partial<ModelConfig>]>([
     ['Llama 2', llama2, { modelType: 'llama', ropeTheta: 10000, headDim: 128, eosTokenIds: [2] }],
     ['Llama 3', llama3, { ropeTheta: 500000, numKeyValueHeads: 8, maxPositionEmbeddings: 8192 }],
     ['SmolLM2', smolLm2, { ropeTheta: 100000, headDim: 64, tieWordEmbeddings: true }],
     ['Qwen2.5', qwen25, { modelType: 'qwen2', ropeTheta: 1000000, rmsNormEps: 1e-6, headDim: 64 }],
+    [
+      'Llama 3.2',
+      {
+        ...llama3,
+        rope_scaling: {
+          ...{ factor: 32, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 },
+          rope_type: 'llama3',
+        },
+        eos_token_id: [128001, 128008, 128009],
+      },
+      {
+        ropeScaling: {
+          ...{ ropeType: 'llama3', factor: 32, lowFreqFactor: 1, highFreqFactor: 4 },
+          originalMaxPositionEmbeddings: 8192,
+        },
+        eosTokenIds: [128001, 128008, 128009],
+      },
+    ],
+    ['Mistral', mistral, { slidingWindow: 4096, layerTypes: null, numKeyValueHeads: 8, rmsNormEps: 1e-5 }],
+    ['Mistral 0.3', { ...mistral, sliding_window: null }, { slidingWindow: null }],
+    [
+      'SmolLM3',
+      smolLm3,
+      {
+        noRopeLayers: [1, 1, 1, 0, 1, 1, 1, 0],
+        tieWordEmbeddings: true,
+        slidingWindow: null,
+        ropeTheta: 5e6,
+      },
+    ],
+    [
+      'Gemma 3, with defaults of its class',
+      gemma3,
+      {
+        ...{
+          modelType: 'gemma3_text',
+          numAttentionHeads: 8,
+          numKeyValueHeads: 4,
+          headDim: 256,
+          vocabSize: 262208,
+        },
+        ...{ slidingWindow: 1024, ropeTheta: 1e6, ropeLocalBaseFreq: 1e4, tieWordEmbeddings: true },
+        ropeScaling: { ropeType: 'linear', factor: 8 },
+        layerTypes: [0, 1, 2, 3, 4, 5, 6, 7].map((i) => (i === 5 ? 'full_attention' : 'sliding_attention')),
+        eosTokenIds: [1, 106],
+      },
+    ],
     ['Qwen3', qwen3, { modelType: 'qwen3', ropeTheta: 1000000, headDim: 128, eosTokenIds: [151645, 151643] }],
   ])('%s', (_, json, expected) => {
     expect(configFromJson({ ...json })).toMatchObject(expected);

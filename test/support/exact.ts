@@ -8,7 +8,7 @@ import type { Device } from '../../lib/tensor/device';
 
 const tokenizer = createTokenizer(byteTokenizerFiles());
 
-export const headKinds = ['parallel', 'medusa', 'rooted', 'sequential'] as const;
+export const headKinds = ['parallel', 'medusa', 'rooted', 'sequential', 'recursive'] as const;
 
 /** Sizes of models and texts. */
 export interface Scale {

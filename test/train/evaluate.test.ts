@@ -81,6 +81,7 @@ it.each([
   ['medusa', 3],
   ['rooted', 3],
   ['sequential', 3],
+  ['recursive', 3],
   ['parallel', 1],
 ] as const)('equals a plain computation: %s heads, %d', async (kind, heads) => {
   using model = makeModel(kind, heads);

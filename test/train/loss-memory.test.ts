@@ -19,7 +19,7 @@ describe.each(targets)('%s', (target) => {
   afterEach(() => device.dispose());
 
   const vocab = isEmulated(target) ? 256 : 8192;
-  const kinds = isEmulated(target) ? ['rooted'] : ['parallel', 'medusa', 'rooted', 'sequential'];
+  const kinds = isEmulated(target) ? ['rooted'] : ['parallel', 'medusa', 'rooted', 'sequential', 'recursive'];
   const cases = kinds.flatMap((kind) =>
     (onGpu ? (['float32', 'bfloat16'] as const) : (['float32'] as const)).map(
       (dtype) => [kind, dtype] as const,

@@ -43,7 +43,7 @@ async function learn(
   return { gradients: await gradientsOf({ model }), losses: sums };
 }
 
-const kinds = ['parallel', 'medusa', 'rooted', 'sequential'];
+const kinds = ['parallel', 'medusa', 'rooted', 'sequential', 'recursive'];
 const cases = kinds.flatMap((kind) => [1, 2, 3, 4].map((heads) => [kind, heads] as const));
 
 describe('head by head and all at once give the same gradients', () => {

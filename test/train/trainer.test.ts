@@ -15,7 +15,7 @@ async function losses(trainer: Trainer, count: number): Promise<unknown[]> {
   return (await trainSteps(trainer, count)).map(({ seconds: _, ...result }) => result);
 }
 
-it.each(['parallel', 'medusa', 'rooted', 'sequential'])('memorises a tiny corpus: %s heads', async (kind) => {
+it.each(['parallel', 'medusa', 'rooted', 'sequential', 'recursive'])('memorises a tiny corpus: %s heads', async (kind) => {
   using trainer = await create({
     model: tinyModel(kind, 2),
     steps: 150,

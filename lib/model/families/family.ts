@@ -1,6 +1,7 @@
 import type { BlockConfig, BlockNorms } from '../../nn/block-config';
 import type { ModelConfig, SpecificOption } from '../config';
 import type { Json } from '../fields';
+import type { ModuleLayouts } from '../mtp-layouts';
 import type { LayerKeys } from './windows';
 
 /** Keys of config.json with the values, the usual one first, without which the trunk would have to compute something else. */
@@ -27,6 +28,8 @@ export interface Family {
   block(config: ModelConfig, layer: number): BlockConfig;
   /** Returns the factor of embeddings. Default: 1. */
   embeddingScale?(config: ModelConfig): number;
+  /** Names the tensors of modules for further tokens. Default: as layers after the trunk's last. */
+  readonly modules?: ModuleLayouts;
   /** Whether checkpoints hold w in place of the factor 1 + w of a norm. Default: no. */
   holdsOneLess?(tensor: string): boolean;
 }

@@ -1,6 +1,7 @@
 import { gemma3 } from './gemma3';
 import { granite } from './granite';
 import { llama } from './llama';
+import { mimo } from './mimo';
 import { mistral } from './mistral';
 import { olmo2 } from './olmo2';
 import { phi3 } from './phi3';
@@ -15,6 +16,7 @@ export const FAMILIES = {
   mistral,
   qwen2,
   qwen3,
+  mimo,
   smollm3,
   phi3,
   gemma3_text: gemma3,

@@ -125,6 +125,8 @@ function parseHeaderJson(path: string, bytes: Uint8Array): Record<string, unknow
 }
 
 function checkMetadata(path: string, value: unknown): Record<string, string> {
+  // As the reference implementation reads it.
+  if (value === null) return {};
   if (!isJsonObject(value) || Object.values(value).some((entry) => typeof entry !== 'string')) {
     throw corrupt(path, '__metadata__ is not an object of strings');
   }
