@@ -14,10 +14,10 @@ import {
   byteTokenizerFiles,
   createTokenizer,
   generate,
+  glu,
   openDevice,
   prepareCorpus,
   registerHeadKind,
-  swiglu,
   type HeadInputs,
   type HeadOutputs,
   type Heads,
@@ -52,7 +52,7 @@ class GatedHeads implements Heads<typeof READS> {
 
   forward(k: number, { hidden }: HeadInputs<typeof READS>): HeadOutputs {
     const { gate, norm } = this.#heads[k - 2]!;
-    return { hidden: norm.forward(add(hidden, swiglu(gate.forward(hidden)))) };
+    return { hidden: norm.forward(add(hidden, glu(gate.forward(hidden), 'silu'))) };
   }
 }
 

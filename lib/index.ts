@@ -29,8 +29,9 @@ export { keep, scope, type Scoped } from './tensor/scope';
 export { Tensor } from './tensor/tensor';
 
 export { attention, treeAttention, type AttentionShape } from './tensor/ops/attention/attention';
-export { add, concat, scale, silu, swiglu } from './tensor/ops/layers/elementwise';
+export { add, concat, scale, silu } from './tensor/ops/layers/elementwise';
 export { embedding } from './tensor/ops/layers/embedding';
+export { glu, type GluActivation } from './tensor/ops/layers/glu';
 export { kvAppend, kvCompact, type TreeRows } from './tensor/ops/attention/kv-cache';
 export { linear, packWeight } from './tensor/ops/linear/linear';
 export {

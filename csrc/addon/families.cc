@@ -4,15 +4,25 @@ namespace foretoken {
 
 const std::vector<const Exports*>& all_families() {
   static const std::vector<const Exports*> families = {
-      &kDeviceExports,        &kTensorExports,
-      &kCaptureExports,       &kElementwiseExports,
-      &kEmbeddingExports,     &kRmsNormExports,
-      &kRopeExports,          &kOptimizerExports,
-      &kLinearExports,        &kLinearCrossEntropyExports,
-      &kAttentionExports,     &kTreeAttentionExports,
-      &kKvCacheExports,       &kTopKExports,
-      &kSamplingExports,      &kVerifyTreeExports,
-      &kProposeTokensExports, &kAcceptedRowsExports,
+      &kDeviceExports,
+      &kTensorExports,
+      &kCaptureExports,
+      &kElementwiseExports,
+      &kGluExports,
+      &kEmbeddingExports,
+      &kRmsNormExports,
+      &kRopeExports,
+      &kOptimizerExports,
+      &kLinearExports,
+      &kLinearCrossEntropyExports,
+      &kAttentionExports,
+      &kTreeAttentionExports,
+      &kKvCacheExports,
+      &kTopKExports,
+      &kSamplingExports,
+      &kVerifyTreeExports,
+      &kProposeTokensExports,
+      &kAcceptedRowsExports,
   };
   return families;
 }

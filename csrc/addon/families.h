@@ -9,6 +9,7 @@ extern const Exports kDeviceExports;
 extern const Exports kTensorExports;
 extern const Exports kCaptureExports;
 extern const Exports kElementwiseExports;
+extern const Exports kGluExports;
 extern const Exports kEmbeddingExports;
 extern const Exports kRmsNormExports;
 extern const Exports kRopeExports;

@@ -25,8 +25,8 @@ namespace foretoken {
   X(Scale)                      \
   X(Silu)                       \
   X(SiluBackward)               \
-  X(Swiglu)                     \
-  X(SwigluBackward)             \
+  X(Glu)                        \
+  X(GluBackward)                \
   X(Concat)                     \
   X(SliceColumns)               \
   X(Embedding)                  \

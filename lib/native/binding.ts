@@ -117,14 +117,17 @@ interface CaptureBinding {
   disposeCapture(capture: CaptureHandle): void;
 }
 
+/** The function f of {@link LayerBinding}'s `glu`, f(gate) · up. */
+export type GluActivation = 'silu' | 'gelu_tanh';
+
 interface ElementwiseBinding {
   add(a: TensorHandle, b: TensorHandle): TensorHandle;
   accumulate(out: TensorHandle, input: TensorHandle, scale: number, deviceFactor?: Optional): void;
   scale(x: TensorHandle, factor: number, deviceFactor?: Optional): TensorHandle;
   silu(x: TensorHandle): TensorHandle;
   siluBackward(gradOut: TensorHandle, x: TensorHandle): TensorHandle;
-  swiglu(gateUp: TensorHandle): TensorHandle;
-  swigluBackward(gradOut: TensorHandle, gateUp: TensorHandle): TensorHandle;
+  glu(gateUp: TensorHandle, activation: GluActivation): TensorHandle;
+  gluBackward(gradOut: TensorHandle, gateUp: TensorHandle, activation: GluActivation): TensorHandle;
   concat(a: TensorHandle, b: TensorHandle): TensorHandle;
   sliceColumns(x: TensorHandle, start: number, dim: number): TensorHandle;
 }

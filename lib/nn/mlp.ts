@@ -1,14 +1,9 @@
-import { ForetokenError } from '../errors';
-import { swiglu } from '../tensor/ops/layers/elementwise';
+import { glu, type GluActivation } from '../tensor/ops/layers/glu';
 import type { Tensor } from '../tensor/tensor';
 import { Linear } from './linear';
 import type { BlockConfig } from './block-config';
 import { checkBlockConfig, checkPlace } from './checks';
 import { ParameterStore } from './parameters';
-
-const geglu = (): never => {
-  throw new ForetokenError('UNSUPPORTED', 'gelu_tanh');
-};
 
 /** Computes down(activation(gate x) · up x), the feed-forward half of a layer (Shazeer 2020, SwiGLU and GeGLU). */
 export class Mlp {
@@ -16,7 +11,7 @@ export class Mlp {
   readonly gateUp: Linear;
   /** Down projection: intermediateSize → hiddenSize. */
   readonly down: Linear;
-  readonly #activate: (gateUp: Tensor) => Tensor;
+  readonly #activation: GluActivation;
 
   constructor(store: ParameterStore, prefix: string, config: BlockConfig) {
     checkPlace('Mlp', store, ParameterStore, prefix);
@@ -24,7 +19,7 @@ export class Mlp {
       'Mlp',
       config,
     );
-    this.#activate = { silu: swiglu, gelu_tanh: geglu }[activation];
+    this.#activation = activation;
     const parts = [
       { name: 'gate_proj', rows: intermediateSize },
       { name: 'up_proj', rows: intermediateSize },
@@ -38,6 +33,6 @@ export class Mlp {
 
   /** x [..., hiddenSize] → the same shape. */
   forward(x: Tensor): Tensor {
-    return this.down.forward(this.#activate(this.gateUp.forward(x)));
+    return this.down.forward(glu(this.gateUp.forward(x), this.#activation));
   }
 }

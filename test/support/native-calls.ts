@@ -80,8 +80,8 @@ export function validCalls(
     scale: () => [f(2, 3), 0.5, f(1)],
     silu: () => [f(7)],
     siluBackward: () => [f(7), f(7)],
-    swiglu: () => [f(3, 4)],
-    swigluBackward: () => [f(3, 2), f(3, 4)],
+    glu: () => [f(3, 4), 'gelu_tanh'],
+    gluBackward: () => [f(3, 2), f(3, 4), 'gelu_tanh'],
     concat: () => [f(2, 3), f(2, 1)],
     sliceColumns: () => [f(2, 5), 1, 3],
 

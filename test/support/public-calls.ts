@@ -134,7 +134,7 @@ export function publicCalls({
     concat: { call: foretoken.concat, args: { a: f32(2), b: f32(2) } },
     scale: { call: foretoken.scale, args: { x: f32(2), factor: 2 } },
     silu: { call: foretoken.silu, args: { x: f32(2) } },
-    swiglu: { call: foretoken.swiglu, args: { gateUp: f32(2, 4) } },
+    glu: { call: foretoken.glu, args: { gateUp: f32(2, 4), activation: 'gelu_tanh' } },
     embedding: {
       call: foretoken.embedding,
       args: { tokens: i32(1), weight: f32(3, 2), dtype: 'float32' },

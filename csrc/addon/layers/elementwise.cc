@@ -1,4 +1,4 @@
-// Elementwise ops: add, accumulate, scale, silu, swiglu, concat and their gradients. Ops over rows run nothing if there
+// Elementwise ops: add, accumulate, scale, silu, concat and their gradients. Ops over rows run nothing if there
 // is no element to write: a tensor without elements may have any number of rows.
 #include "csrc/addon/families.h"
 
@@ -69,40 +69,6 @@ napi_value silu_backward(Call& call) {
   return call.handle(std::move(grad_x));
 }
 
-int64_t half_of_last(const Call& call, const Tensor& gate_up) {
-  call.check_rank(gate_up, "gateUp", 1, kMaxRank);
-  if (gate_up.shape[-1] % 2 != 0) {
-    call.fail(ErrorCode::kShapeMismatch, "gateUp is %s, but its last dimension must be even",
-              gate_up.shape.text().c_str());
-  }
-  return gate_up.shape[-1] / 2;
-}
-
-// swiglu(gateUp)
-napi_value swiglu(Call& call) {
-  const Tensor& gate_up = call.activations("gateUp");
-  const int64_t dim = half_of_last(call, gate_up);
-  Tensor out = call.output(gate_up.dtype, gate_up.shape.with_last(dim));
-  if (out.shape.count() > 0) {
-    call.device().backend().run(SwigluArgs{gate_up.data(), out.data(), gate_up.shape.rows(), dim, gate_up.dtype});
-  }
-  return call.handle(std::move(out));
-}
-
-// swigluBackward(gradOut, gateUp)
-napi_value swiglu_backward(Call& call) {
-  const Tensor& grad_out = call.activations("gradOut");
-  const Tensor& gate_up = call.activations("gateUp");
-  const int64_t dim = half_of_last(call, gate_up);
-  call.check_shape(grad_out, "gradOut", gate_up.shape.with_last(dim));
-  Tensor grad = call.output(gate_up.dtype, gate_up.shape);
-  if (grad.shape.count() > 0) {
-    call.device().backend().run(
-        SwigluBackwardArgs{grad_out.data(), gate_up.data(), grad.data(), gate_up.shape.rows(), dim, gate_up.dtype});
-  }
-  return call.handle(std::move(grad));
-}
-
 // concat(a, b): along the last dimension
 napi_value concat(Call& call) {
   const Tensor& a = call.activations("a");
@@ -143,8 +109,6 @@ const Exports kElementwiseExports = {
     {"scale", scale},
     {"silu", silu},
     {"siluBackward", silu_backward},
-    {"swiglu", swiglu},
-    {"swigluBackward", swiglu_backward},
     {"concat", concat},
     {"sliceColumns", slice_columns},
 };

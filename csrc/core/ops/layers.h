@@ -53,20 +53,27 @@ struct SiluBackwardArgs {
   DType dtype;
 };
 
-// out[r, i] = silu(gate_up[r, i]) * gate_up[r, dim + i]
-struct SwigluArgs {
+// The activations f of gated linear units:
+//   kSilu      x sigmoid(x)
+//   kGeluTanh  x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2, an approximation of GELU
+enum class GluActivation : uint8_t { kSilu, kGeluTanh };
+
+// out[r, i] = f(gate_up[r, i]) * gate_up[r, dim + i]
+struct GluArgs {
   const void* gate_up;  // [rows, 2*dim]
   void* out;            // [rows, dim]
   int64_t rows, dim;
+  GluActivation activation;
   DType dtype;
 };
 
-// The gradient of Swiglu.
-struct SwigluBackwardArgs {
+// The gradient of Glu.
+struct GluBackwardArgs {
   const void* grad_out;  // [rows, dim]
   const void* gate_up;   // [rows, 2*dim]
   void* grad_gate_up;    // [rows, 2*dim]
   int64_t rows, dim;
+  GluActivation activation;
   DType dtype;
 };
 

@@ -1,29 +1,10 @@
 // Memory and elementwise operations: every element of the output depends only on its own inputs.
 #include "csrc/cpu/kernels.h"
+#include "csrc/cpu/layers/activations.h"
 #include "csrc/cpu/linear/pack.h"
 #include "csrc/cpu/split.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
-namespace {
-
-// sigmoid(x) and 1 - sigmoid(x), both without cancellation
-struct Sigmoid {
-  Vec value, rest;
-};
-
-Sigmoid sigmoid_and_rest(Vec x) {
-  const Vec e = exp(-abs(x));
-  const Vec large = 1.0f / (e + 1.0f), small = e * large;
-  return {x < 0.0f ? small : large, x < 0.0f ? large : small};
-}
-
-Vec silu(Vec x) { return x * sigmoid(x); }
-
-// d silu(x) / dx = s (1 + x (1 - s))
-Vec silu_slope(Vec x, const Sigmoid& s) { return s.value * fma(x, s.rest, broadcast(1.0f)); }
-
-}  // namespace
-
 void run(const FillArgs& args, const Context& context) {
   const Vec value = broadcast(args.value);
   with_type(args.out, args.dtype, [&](auto out) { map(context, args.count, out, [=] { return value; }); });
@@ -68,35 +49,6 @@ void run(const SiluArgs& args, const Context& context) {
 void run(const SiluBackwardArgs& args, const Context& context) {
   const auto gradient = [](Vec grad, Vec x) { return grad * silu_slope(x, sigmoid_and_rest(x)); };
   map(context, args.count, as_floats(args.grad_x), gradient, as_floats(args.grad_out), as_floats(args.x));
-}
-
-void run(const SwigluArgs& args, const Context& context) {
-  const int64_t dim = args.dim;
-  split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const float* const gate = as_floats(args.gate_up) + r * 2 * dim;
-      map_range(
-          0, dim, as_floats(args.out) + r * dim, [](Vec g, Vec u) { return silu(g) * u; }, gate, gate + dim);
-    }
-  });
-}
-
-void run(const SwigluBackwardArgs& args, const Context& context) {
-  const int64_t dim = args.dim;
-  split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const float *const gate = as_floats(args.gate_up) + r * 2 * dim, *const up = gate + dim;
-      const float* const grad = as_floats(args.grad_out) + r * dim;
-      float *const grad_gate = as_floats(args.grad_gate_up) + r * 2 * dim, *const grad_up = grad_gate + dim;
-      for (int64_t i = 0; i < dim; i += kLanes) {
-        const int lanes = lanes_of(dim - i);
-        const Vec g = load_n(gate + i, lanes), upstream = load_n(grad + i, lanes);
-        const Sigmoid s = sigmoid_and_rest(g);
-        store_n(grad_gate + i, upstream * load_n(up + i, lanes) * silu_slope(g, s), lanes);
-        store_n(grad_up + i, upstream * g * s.value, lanes);
-      }
-    }
-  });
 }
 
 void run(const ConcatArgs& args, const Context& context) {

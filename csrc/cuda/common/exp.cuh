@@ -69,20 +69,4 @@ FORETOKEN_DEVICE float sigmoid(float x) {
   return (x < 0.0f ? e : 1.0f) / (e + 1.0f);
 }
 
-// sigmoid(x) and 1 - sigmoid(x), both without cancellation
-struct Sigmoid {
-  float value, rest;
-};
-
-FORETOKEN_DEVICE Sigmoid sigmoid_and_rest(float x) {
-  const float e = exp(-fabsf(x));
-  const float large = 1.0f / (e + 1.0f), small = e * large;
-  return x < 0.0f ? Sigmoid{small, large} : Sigmoid{large, small};
-}
-
-FORETOKEN_DEVICE float silu(float x) { return x * sigmoid(x); }
-
-// d silu(x) / dx = s (1 + x (1 - s))
-FORETOKEN_DEVICE float silu_slope(float x, const Sigmoid& s) { return s.value * fmaf(x, s.rest, 1.0f); }
-
 }  // namespace foretoken::cuda

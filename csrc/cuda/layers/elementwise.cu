@@ -1,6 +1,6 @@
-// Memory and elementwise operations: every element of the output depends on its own inputs alone. SwiGLU, its gradient,
-// and scaled additions are one kernel each; their intermediate results never exist in memory.
-#include "csrc/cuda/common/exp.cuh"
+// Memory and elementwise operations: every element of the output depends on its own inputs alone. Scaled additions are
+// one kernel; their intermediate results never exist in memory.
+#include "csrc/cuda/common/activations.cuh"
 #include "csrc/cuda/common/map.cuh"
 #include "csrc/cuda/common/rows.cuh"
 #include "csrc/cuda/kernels.h"
@@ -44,46 +44,6 @@ struct SiluOf {
 
 struct SiluGradient {
   FORETOKEN_DEVICE float operator()(float grad, float x) const { return grad * silu_slope(x, sigmoid_and_rest(x)); }
-};
-
-template <typename T>
-struct SwigluOf {
-  const T* gate_up;
-  T* out;
-  int64_t dim;
-
-  template <int N>
-  FORETOKEN_DEVICE void at(int64_t row, int64_t column) const {
-    float gate[N], up[N];
-    load<N>(gate_up + row * 2 * dim + column, gate);
-    load<N>(gate_up + row * 2 * dim + dim + column, up);
-#pragma unroll
-    for (int i = 0; i < N; ++i) up[i] *= silu(gate[i]);
-    store<N>(out + row * dim + column, up);
-  }
-};
-
-template <typename T>
-struct SwigluGradient {
-  const T *grad_out, *gate_up;
-  T* grad_gate_up;
-  int64_t dim;
-
-  template <int N>
-  FORETOKEN_DEVICE void at(int64_t row, int64_t column) const {
-    float grad[N], gate[N], up[N], grad_gate[N], grad_up[N];
-    load<N>(grad_out + row * dim + column, grad);
-    load<N>(gate_up + row * 2 * dim + column, gate);
-    load<N>(gate_up + row * 2 * dim + dim + column, up);
-#pragma unroll
-    for (int i = 0; i < N; ++i) {
-      const Sigmoid s = sigmoid_and_rest(gate[i]);
-      grad_gate[i] = grad[i] * up[i] * silu_slope(gate[i], s);
-      grad_up[i] = grad[i] * gate[i] * s.value;
-    }
-    store<N>(grad_gate_up + row * 2 * dim + column, grad_gate);
-    store<N>(grad_gate_up + row * 2 * dim + dim + column, grad_up);
-  }
 };
 
 // Copies some columns, bit for bit.
@@ -195,26 +155,6 @@ void run(const SiluBackwardArgs& args, const Context& context) {
     using T = decltype(type);
     map(context, args.count, static_cast<T*>(args.grad_x), SiluGradient(), static_cast<const T*>(args.grad_out),
         static_cast<const T*>(args.x));
-  });
-}
-
-void run(const SwigluArgs& args, const Context& context) {
-  with_activations(args.dtype, [&](auto type) {
-    using T = decltype(type);
-    const SwigluOf<T> swiglu{static_cast<const T*>(args.gate_up), static_cast<T*>(args.out), args.dim};
-    const bool vectors = vectors_fit({args.gate_up, args.out}, {args.dim * static_cast<int64_t>(sizeof(T))});
-    for_rows<16 / sizeof(T)>(context, args.rows, args.dim, vectors, swiglu);
-  });
-}
-
-void run(const SwigluBackwardArgs& args, const Context& context) {
-  with_activations(args.dtype, [&](auto type) {
-    using T = decltype(type);
-    const SwigluGradient<T> gradient{static_cast<const T*>(args.grad_out), static_cast<const T*>(args.gate_up),
-                                     static_cast<T*>(args.grad_gate_up), args.dim};
-    const bool vectors =
-        vectors_fit({args.grad_out, args.gate_up, args.grad_gate_up}, {args.dim * static_cast<int64_t>(sizeof(T))});
-    for_rows<16 / sizeof(T)>(context, args.rows, args.dim, vectors, gradient);
   });
 }
 

@@ -65,11 +65,45 @@ export const layers: readonly Mutation[] = [
       caught: 'avx512 31 elements, and 13 more',
     },
     {
-      name: 'swiglu-backward-up',
+      name: 'glu-gelu-steepness',
+      breaks: "the slope of GELU lacks the derivative's factor 3",
+      find: 'broadcast(3 * kGeluCubic)',
+      replace: 'broadcast(kGeluCubic)',
+      caught: '',
+    },
+  ]),
+
+  ...faults('cpu/layers/glu.cc', 'ops/layers/glu', [
+    {
+      name: 'glu-backward-up',
       breaks: 'the gradient of the up projection lacks the gate',
-      find: 'store_n(grad_up + i, upstream * g * s.value, lanes);',
-      replace: 'store_n(grad_up + i, upstream * s.value, lanes);',
-      caught: 'avx512 1 x 1 rows and columns, and 17 more',
+      find: 'store_n(grad_up + i, upstream * g * share.value, lanes);',
+      replace: 'store_n(grad_up + i, upstream * share.value, lanes);',
+      caught: '',
+    },
+    {
+      name: 'glu-activation',
+      breaks: 'backward and forward have another activation',
+      find: 'if (activation == GluActivation::kSilu) f(Silu());',
+      replace: 'if (activation != GluActivation::kSilu) f(Silu());',
+      caught: '',
+    },
+  ]),
+
+  ...faults('cpu/layers/activations.h', 'ops/layers/glu', [
+    {
+      name: 'glu-gelu-cubic',
+      breaks: "GELU's cubic term is that of another approximation",
+      find: 'kGeluCubic = 0.0713548163f',
+      replace: 'kGeluCubic = 0.0714548163f',
+      caught: '',
+    },
+    {
+      name: 'glu-gelu-overflow',
+      breaks: "GELU's slope is computed with powers that overflow",
+      find: 'return min(broadcast(16.0f), max(broadcast(-16.0f), x));',
+      replace: 'return x;',
+      caught: '',
     },
   ]),
 

@@ -67,6 +67,9 @@ export const common: readonly Mutation[] = [
       replace: 'n * part\n  r = fmaf(n, 2.12184440e-4f, r);',
       caught: 'cuda-checked 47 elements, and 2 more',
     },
+  ]),
+
+  ...faults('cuda/common/activations.cuh', 'ops/layers/elementwise', [
     {
       name: 'cuda-silu-slope-cancellation',
       breaks: '1 - sigmoid(x) is computed as a difference',

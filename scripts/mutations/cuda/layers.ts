@@ -1,6 +1,57 @@
 import { faults, type Mutation } from '../mutation';
 
 export const layers: readonly Mutation[] = [
+  ...faults('cuda/common/activations.cuh', 'ops/layers/glu', [
+    {
+      name: 'cuda-glu-gelu-cubic',
+      breaks: "GELU's cubic term is that of another approximation",
+      find: 'kGeluCubic = 0.0713548163f',
+      replace: 'kGeluCubic = 0.0714548163f',
+      caught: '',
+    },
+    {
+      name: 'cuda-glu-gelu-overflow',
+      breaks: "GELU's slope is computed with powers that overflow",
+      find: 'return x < -16.0f ? -16.0f : x > 16.0f ? 16.0f : x;',
+      replace: 'return x;',
+      caught: '',
+    },
+  ]),
+
+  ...faults('cuda/layers/rope.cu', 'ops/layers/rope', [
+    {
+      name: 'cuda-rope-rest',
+      breaks: 'the dimensions that are not rotated come from the second half of the rotated ones',
+      find: 'if (is_valid) load_columns<(N > 1)>(x, half + at, args.head_dim, first);',
+      replace: 'if (is_valid) load_columns<(N > 1)>(x, at, args.head_dim, first);',
+      caught: '',
+    },
+    {
+      name: 'cuda-rope-alignment',
+      breaks: 'the dimensions that are not rotated are read in vectors even if they are not aligned',
+      find: '{half * bytes, args.head_dim * bytes}',
+      replace: '{half * bytes}',
+      caught: '',
+    },
+  ]),
+
+  ...faults('cuda/layers/glu.cu', 'ops/layers/glu', [
+    {
+      name: 'cuda-glu-backward-up',
+      breaks: 'the gradient of the up projection lacks the gate',
+      find: 'grad_up[i] = grad[i] * gate[i] * share.value;',
+      replace: 'grad_up[i] = grad[i] * share.value;',
+      caught: '',
+    },
+    {
+      name: 'cuda-glu-alignment',
+      breaks: 'rows are read in vectors even if the second half of a row is not aligned',
+      find: 'vectors_fit({args.gate_up, args.out}, {args.dim * static_cast<int64_t>(sizeof(T))})',
+      replace: 'vectors_fit({args.gate_up, args.out}, {})',
+      caught: '',
+    },
+  ]),
+
   ...faults('cuda/layers/elementwise.cu', 'ops/layers/elementwise', [
     {
       name: 'cuda-copy-last-byte',
@@ -18,13 +69,6 @@ export const layers: readonly Mutation[] = [
       replace: 'const uintptr_t addresses = reinterpret_cast<uintptr_t>(args.out);',
       caught: 'cuda-checked views that start at elements 1 and 1, and what lies around them, and 4 more',
       reported: 'misaligned',
-    },
-    {
-      name: 'cuda-swiglu-backward-up',
-      breaks: 'the gradient of the up projection lacks the gate',
-      find: 'grad_up[i] = grad[i] * gate[i] * s.value;',
-      replace: 'grad_up[i] = grad[i] * s.value;',
-      caught: 'cuda-checked 1 x 1 rows and columns, and 10 more',
     },
     {
       name: 'cuda-slice-alignment',

@@ -1,5 +1,6 @@
-import { accumulate, add, concat, scale, silu, swiglu } from '../../../lib/tensor/ops/layers/elementwise';
+import { accumulate, add, concat, scale, silu } from '../../../lib/tensor/ops/layers/elementwise';
 import { embedding } from '../../../lib/tensor/ops/layers/embedding';
+import { glu } from '../../../lib/tensor/ops/layers/glu';
 import { reshape, rows, sliceColumns } from '../../../lib/tensor/ops/layers/reshape';
 import { addRmsNorm, rmsNorm } from '../../../lib/tensor/ops/layers/rms-norm';
 import { rope, ropeTable } from '../../../lib/tensor/ops/layers/rope';
@@ -23,7 +24,7 @@ const operations: Cases = {
   add: unary((x) => add(x, x)),
   scale: unary((x) => scale(x, 2)),
   silu: unary(silu),
-  swiglu: [
+  glu: [
     [0, 4],
     [3, 0],
     [MANY, 0],
@@ -31,7 +32,10 @@ const operations: Cases = {
     `of ${count} rows of ${width}`,
     ({ floats }) => {
       const x = floats(count!, width!);
-      return { results: [empty(swiglu(x), count!, width! / 2)], gradients: [empty(x, count!, width!)] };
+      return {
+        results: [empty(glu(x, 'gelu_tanh'), count!, width! / 2)],
+        gradients: [empty(x, count!, width!)],
+      };
     },
   ]),
   concat: [

@@ -6,8 +6,9 @@ import { noGrad } from '../../../lib/tensor/autograd';
 import type { Device } from '../../../lib/tensor/device';
 import { KvCache } from '../../../lib/nn/kv-cache';
 import { treeAttention } from '../../../lib/tensor/ops/attention/attention';
-import { add, concat, silu, swiglu } from '../../../lib/tensor/ops/layers/elementwise';
+import { add, concat, silu } from '../../../lib/tensor/ops/layers/elementwise';
 import { embedding } from '../../../lib/tensor/ops/layers/embedding';
+import { glu } from '../../../lib/tensor/ops/layers/glu';
 import { kvAppend } from '../../../lib/tensor/ops/attention/kv-cache';
 import { linear, packWeight } from '../../../lib/tensor/ops/linear/linear';
 import { rmsNorm } from '../../../lib/tensor/ops/layers/rms-norm';
@@ -169,7 +170,8 @@ describe.each(variants)('$name', ({ target, threads, dtype }) => {
         add(a(...rows), b(...rows)),
         concat(a(...rows), b(...rows)),
         silu(a(...rows)),
-        swiglu(wide(...rows)),
+        glu(wide(...rows), 'silu'),
+        glu(wide(...rows), 'gelu_tanh'),
         rope(qkv(...rows), positions(...rows), table, heads),
         embedding(tokens(...rows), weight),
       ]);

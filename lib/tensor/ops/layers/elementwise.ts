@@ -37,14 +37,6 @@ export function silu(x: Tensor): Tensor {
   );
 }
 
-/** Computes silu(gate) · up: gateUp [..., 2·dim], which holds gate and up side by side, → [..., dim]. */
-export function swiglu(gateUp: Tensor): Tensor {
-  const out = tensorOf(native.swiglu(handleOf(gateUp)), gateUp);
-  return record('swiglu', [gateUp], out, [gateUp], (grad, [input], [toInput]) =>
-    toInput?.add(new Tensor(grad.device, native.swigluBackward(grad.handle, input!.handle))),
-  );
-}
-
 /** Concatenates a and b along the last dimension. */
 export function concat(a: Tensor, b: Tensor): Tensor {
   const out = tensorOf(native.concat(handleOf(a), handleOf(b)), a);
