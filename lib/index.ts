@@ -45,7 +45,7 @@ export {
 export { adamw, clipCoefficient, sumSquares, type AdamwOptions } from './tensor/ops/optimizer/optimizer';
 export { reshape, rows, sliceColumns } from './tensor/ops/layers/reshape';
 export { addRmsNorm, rmsNorm } from './tensor/ops/layers/rms-norm';
-export { rope, ropeTable, type RopeHeads } from './tensor/ops/layers/rope';
+export { rope, ropeTable, type RopeAngles, type RopeHeads } from './tensor/ops/layers/rope';
 export {
   linearSample,
   sampleLogits,
@@ -96,7 +96,7 @@ export {
   type StoreOptions,
 } from './nn/parameters';
 export { RMSNorm } from './nn/rms-norm';
-export type { RopeFrequencies, RopeScaling } from './nn/rope-frequencies';
+export type { RopeScaling } from './nn/rope-frequencies';
 export { RopeTable } from './nn/rope-table';
 export type { RopeTables } from './nn/rope-tables';
 export type { CachedRows, Rows, TrainingRows } from './nn/rows';

@@ -1,31 +1,26 @@
-import { arrayOf, check, checkInteger, number, object, required, type Checker } from '../check';
+import { check, checkInteger } from '../check';
 import { ForetokenError } from '../errors';
 import { device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
+import { ropeAngles, ropeTable, type RopeAngles } from '../tensor/ops/layers/rope';
 import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { size } from './checks';
-import type { RopeFrequencies } from './rope-frequencies';
-
-const FREQUENCIES: Checker<RopeFrequencies> = object<RopeFrequencies>({
-  frequencies: required(arrayOf(number(0))),
-  scale: required(number(0)),
-});
 
 /** Cosines and sines of all rotary positions, shared by the layers of a model that rotate alike; grows with the longest text. */
 export class RopeTable implements Disposable {
-  readonly #angles: RopeFrequencies;
+  readonly #angles: RopeAngles;
   #tensor: Tensor | null = null;
 
   constructor(
     private readonly device: Device,
     /** The angles. */
-    angles: RopeFrequencies,
+    angles: RopeAngles,
     /** Number of positions of the model; the table does not grow beyond it. */
     readonly maxPositions: number,
   ) {
     check('RopeTable: device', device, deviceChecker);
-    this.#angles = check('RopeTable: angles', angles, FREQUENCIES);
+    this.#angles = check('RopeTable: angles', angles, ropeAngles);
     check('RopeTable: maxPositions', maxPositions, size);
   }
 
@@ -47,7 +42,7 @@ export class RopeTable implements Disposable {
     const have = this.#tensor?.shape[0] ?? 0;
     if (count <= have) return;
     const size = Math.min(this.maxPositions, Math.max(count, 2 * have, 512));
-    const larger = keep(tableOf(this.device, size, this.#angles));
+    const larger = keep(ropeTable(this.device, size, this.#angles));
     // The old table stays if there is no memory for the new one.
     this.#tensor?.dispose();
     this.#tensor = larger;
@@ -63,19 +58,4 @@ export class RopeTable implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
-}
-
-function tableOf(device: Device, count: number, { frequencies, scale }: RopeFrequencies): Tensor {
-  const pairs = frequencies.length;
-  const tensor = device.empty([count, 2 * pairs]);
-  const table = new Float32Array(tensor.size);
-  for (let position = 0; position < count; position++) {
-    frequencies.forEach((frequency, i) => {
-      const angle = position * frequency;
-      table[2 * position * pairs + i] = scale * Math.cos(angle);
-      table[(2 * position + 1) * pairs + i] = scale * Math.sin(angle);
-    });
-  }
-  tensor.write(table);
-  return tensor;
 }

@@ -19,18 +19,27 @@ afterEach(() => {
 const noSizes = [NaN, Infinity, -1, 0.5, 2 ** 60, undefined as never];
 
 test.each(noSizes)('%p positions are refused', (size) => {
-  expect(() => ropeTable(device, size, 4, 1e4)).toThrow(foretokenError('INVALID_ARGUMENT', 'maxPositions'));
-  expect(() => ropeTable(device, 4, size, 1e4)).toThrow(foretokenError('INVALID_ARGUMENT', 'headDim'));
+  expect(() => ropeTable(device, size, { frequencies: [1] })).toThrow(
+    foretokenError('INVALID_ARGUMENT', 'maxPositions'),
+  );
   const table = new RopeTable(device, { frequencies: [1, 0.01], scale: 1 }, 2 ** 31 - 1);
   expect(() => table.reserve(size)).toThrow(foretokenError('INVALID_ARGUMENT', 'RopeTable: count'));
 });
 
 test('a table of positions that no memory holds is refused', () => {
-  expect(() => ropeTable(device, 2 ** 40, 64, 1e4)).toThrow(foretokenError('OUT_OF_MEMORY', 'empty'));
-  expect(() => ropeTable(device, 4, 3, 1e4)).toThrow(
-    foretokenError('INVALID_ARGUMENT', 'headDim must be even'),
+  const frequencies = new Float64Array(32);
+  expect(() => ropeTable(device, 2 ** 40, { frequencies })).toThrow(foretokenError('OUT_OF_MEMORY', 'empty'));
+});
+
+test('angles of no pairs, or that are not numbers, are refused', () => {
+  for (const bad of [[], [1, NaN], [Infinity], ['1'], new Float32Array(2), 1, undefined]) {
+    expect(() => ropeTable(device, 4, { frequencies: bad as never })).toThrow(
+      foretokenError('INVALID_ARGUMENT', 'ropeTable: frequencies', 'finite numbers'),
+    );
+  }
+  expect(() => ropeTable(device, 4, { frequencies: [1], scale: NaN })).toThrow(
+    foretokenError('INVALID_ARGUMENT', 'ropeTable: scale'),
   );
-  expect(() => ropeTable(device, 4, 2, NaN)).toThrow(foretokenError('INVALID_ARGUMENT', 'theta'));
 });
 
 test.each(noSizes)('a cache, or parameters, of size %p are refused', (size) => {

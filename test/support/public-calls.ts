@@ -48,8 +48,9 @@ export function publicCalls({
     made.reserve(0, 4);
     return made;
   };
-  const shape = { heads: 1, kvHeads: 1, headDim: 8, scale: 1 };
-  const table = () => new foretoken.RopeTable(device, { frequencies: [1, 0.1, 0.01, 0.001], scale: 1 }, 16);
+  const shape = { heads: 1, kvHeads: 1, headDim: 8, scale: 1, window: 3 };
+  const angles = { frequencies: [1, 0.1, 0.01, 0.001], scale: 1 };
+  const table = () => new foretoken.RopeTable(device, angles, 16);
   const parts = [{ name: 'w', shape: [2, 2] }];
   const block = {
     ...{ hiddenSize: 8, intermediateSize: 8, heads: 1, kvHeads: 1, headDim: 8, rmsNormEps: 1e-5 },
@@ -208,7 +209,7 @@ export function publicCalls({
       args: { x: f32(2, 8), positions: i32(0, 1), table: f32(4, 8), heads: { heads: 1, rotatedHeads: 1 } },
       options: 'heads',
     },
-    ropeTable: { call: foretoken.ropeTable, args: { device, maxPositions: 4, headDim: 8, theta: 1e4 } },
+    ropeTable: { call: foretoken.ropeTable, args: { device, maxPositions: 4, angles }, options: 'angles' },
     linearSample: {
       call: foretoken.linearSample,
       args: {
@@ -313,7 +314,8 @@ export function publicCalls({
     RMSNorm: { call: made(foretoken.RMSNorm), args: { store, name: 'n', dim: 4, eps: 1e-5 } },
     RopeTable: {
       call: made(foretoken.RopeTable),
-      args: { device, angles: { frequencies: [1, 0.1], scale: 1 }, maxPositions: 16 },
+      args: { device, angles, maxPositions: 16 },
+      options: 'angles',
     },
     headKindNames: { call: foretoken.headKindNames, args: {} },
     registerHeadKind: { call: foretoken.registerHeadKind, args: { kind: headKind } },

@@ -140,14 +140,15 @@ struct RmsNormBackwardArgs {
   Workspace workspace;
 };
 
-// Rotates the first `rotated_heads` of `heads` heads of each row by the row's position (rotate-half convention, as in
-// Hugging Face's Llama) and copies the other heads. `inverse` rotates back, which is the gradient.
+// Rotates the first `rotated_dim` dimensions of the first `rotated_heads` of `heads` heads of each row by the row's
+// position (rotate-half convention, as in Hugging Face's Llama) and copies everything else. `inverse` rotates back,
+// which is the gradient.
 struct RopeArgs {
   const void* x;             // [rows, heads, head_dim]
   void* y;                   // [rows, heads, head_dim]
   const int32_t* positions;  // [rows]
-  const float* table;        // [max_positions, head_dim]: head_dim/2 cosines, then head_dim/2 sines
-  int64_t rows, heads, rotated_heads, head_dim, max_positions;
+  const float* table;        // [max_positions, rotated_dim]: rotated_dim/2 cosines, then rotated_dim/2 sines
+  int64_t rows, heads, rotated_heads, head_dim, rotated_dim, max_positions;
   bool inverse;
   DType dtype;
 };

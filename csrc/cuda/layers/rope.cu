@@ -1,13 +1,13 @@
-// Rotary positions (Su et al. 2021): rotates the pair of element i of a head's first half and element i of its second
-// half by the angle of the row's position.
+// Rotary positions (Su et al. 2021): rotates the pair of element i of the first half of a head's rotated dimensions and
+// element i of their second half by the angle of the row's position.
 #include "csrc/cuda/common/rows.cuh"
 #include "csrc/cuda/kernels.h"
 
 namespace foretoken::cuda {
 namespace {
 
-// A column is a pair of elements; the pairs of a row are counted head after head. Rows with an invalid position become
-// zeros.
+// A column is a pair of elements, or an element of the dimensions that are not rotated; the columns of a row are counted
+// head after head, pairs first. Rows with an invalid position become zeros.
 template <typename T>
 struct Rope {
   RopeArgs args;
@@ -15,24 +15,31 @@ struct Rope {
 
   template <int N>
   FORETOKEN_DEVICE void at(int64_t row, int64_t column) const {
-    const int64_t half = args.head_dim / 2, head = column / half, pair = column % half, position = args.positions[row];
-    const int64_t offset = (row * args.heads + head) * args.head_dim + pair;
+    const int64_t half = args.rotated_dim / 2, columns = args.head_dim - half;
+    const int64_t head = column / columns, at = column % columns, position = args.positions[row];
+    const bool is_valid = reporter.check(Argument::kPositions, row, position, 0, args.max_positions - 1);
+    const int64_t offset = (row * args.heads + head) * args.head_dim;
     const T* const x = static_cast<const T*>(args.x) + offset;
     T* const y = static_cast<T*>(args.y) + offset;
     float first[N] = {}, second[N] = {};
-    if (reporter.check(Argument::kPositions, row, position, 0, args.max_positions - 1)) {
-      load_columns<(N > 1)>(x, 0, 1, first);
-      load_columns<(N > 1)>(x, half, half + 1, second);
-      if (head < args.rotated_heads) turn(args.table + position * args.head_dim + pair, first, second);
+    if (at >= half) {
+      if (is_valid) load_columns<(N > 1)>(x, half + at, args.head_dim, first);
+      store_columns<(N > 1)>(y, half + at, args.head_dim, first);
+      return;
     }
-    store_columns<(N > 1)>(y, 0, 1, first);
-    store_columns<(N > 1)>(y, half, half + 1, second);
+    if (is_valid) {
+      load_columns<(N > 1)>(x, at, half, first);
+      load_columns<(N > 1)>(x, half + at, args.head_dim, second);
+      if (head < args.rotated_heads) turn(args.table + position * args.rotated_dim + at, first, second);
+    }
+    store_columns<(N > 1)>(y, at, half, first);
+    store_columns<(N > 1)>(y, half + at, args.head_dim, second);
   }
 
  private:
   template <int N>
   FORETOKEN_DEVICE void turn(const float* table, float (&first)[N], float (&second)[N]) const {
-    const int64_t half = args.head_dim / 2;
+    const int64_t half = args.rotated_dim / 2;
     float cosine[N], sine[N];
     load_columns<(N > 1)>(table, 0, 1, cosine);
     load_columns<(N > 1)>(table, half, half + 1, sine);
@@ -51,9 +58,10 @@ void run(const RopeArgs& args, const Context& context) {
   with_activations(args.dtype, [&](auto type) {
     using T = decltype(type);
     constexpr int kWidth = 16 / sizeof(T);
-    const int64_t half = args.head_dim / 2, bytes = static_cast<int64_t>(sizeof(T));
-    const bool fit = half % kWidth == 0 && vectors_fit({args.x, args.y, args.table}, {half * bytes});
-    for_rows<kWidth>(context, args.rows, args.heads * half, fit, Rope<T>{args, context.reporter()});
+    const int64_t half = args.rotated_dim / 2, bytes = static_cast<int64_t>(sizeof(T));
+    const bool fit =
+        half % kWidth == 0 && vectors_fit({args.x, args.y, args.table}, {half * bytes, args.head_dim * bytes});
+    for_rows<kWidth>(context, args.rows, args.heads * (args.head_dim - half), fit, Rope<T>{args, context.reporter()});
   });
 }
 

@@ -41,6 +41,13 @@ export const layers: readonly Mutation[] = [
       caught: 'avx512 1 rows, 1 of 1 heads of 2, and 17 more',
     },
     {
+      name: 'rope-rest',
+      breaks: 'dimensions that are not rotated are not copied',
+      find: 'copy_floats(y + i + 2 * half, x + i + 2 * half, args.head_dim - 2 * half);',
+      replace: '',
+      caught: '',
+    },
+    {
       name: 'rope-inverse',
       breaks: 'backward rotates forward',
       find: 'broadcast(args.inverse ? -1.0f : 1.0f)',

@@ -15,6 +15,8 @@ function unary(op: (x: Tensor) => Tensor): Case[] {
   });
 }
 
+const angles = { frequencies: [1, 0.01] };
+
 const operations: Cases = {
   accumulate: everyShape(({ floats }, shape) => {
     const out = floats(...shape);
@@ -179,14 +181,14 @@ const operations: Cases = {
     },
   ]),
   ropeTable: [
-    ['of no positions', ({ device }) => ({ results: [empty(ropeTable(device, 0, 4, 1e4), 0, 4)] })],
+    ['of no positions', ({ device }) => ({ results: [empty(ropeTable(device, 0, angles), 0, 4)] })],
   ],
   rope: [
     [
       'of no rows',
       ({ device, floats, ints }) => {
         const x = floats(0, 8);
-        const out = rope(x, ints([0]), ropeTable(device, 3, 4, 1e4), { heads: 2, rotatedHeads: 1 });
+        const out = rope(x, ints([0]), ropeTable(device, 3, angles), { heads: 2, rotatedHeads: 1 });
         return { results: [empty(out, 0, 8)], gradients: [empty(x, 0, 8)] };
       },
     ],
@@ -199,10 +201,18 @@ const operations: Cases = {
       },
     ],
     [
+      'of no rotated dimensions',
+      ({ exact, floats, ints }) => {
+        const x = floats(1, 4);
+        const out = rope(x, ints([1], 1), exact(3, 0), { heads: 1, rotatedHeads: 1 });
+        return { results: [[out, [1, 4], [1, 2, 3, 4]]], gradients: [[x, [1, 4], [1, 2, 3, 4]]] };
+      },
+    ],
+    [
       'of no rotated heads',
       ({ device, floats, ints }) => {
         const x = floats(1, 4);
-        const out = rope(x, ints([1], 1), ropeTable(device, 3, 4, 1e4), { heads: 1, rotatedHeads: 0 });
+        const out = rope(x, ints([1], 1), ropeTable(device, 3, angles), { heads: 1, rotatedHeads: 0 });
         return { results: [[out, [1, 4], [1, 2, 3, 4]]], gradients: [[x, [1, 4], [1, 2, 3, 4]]] };
       },
     ],

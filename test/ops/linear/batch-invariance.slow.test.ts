@@ -157,7 +157,9 @@ describe.each(variants)('$name', ({ target, threads, dtype }) => {
         someRows(device, 2 * gated, 6),
       ];
       const gain = device.tensor(new Random(7).floats(dim));
-      const table = ropeTable(device, 2048, shape.headDim, 1e4);
+      const table = ropeTable(device, 2048, {
+        frequencies: Array.from({ length: shape.headDim / 2 }, (_, i) => 0.9 ** i),
+      });
       const weight = matrix(device, 1000, dim);
       const [positions, tokens, qkv] = [
         integers(device, 2048),

@@ -1,34 +1,66 @@
-import { check, checkInteger, checkNumber, integer, object, required } from '../../../check';
-import { ForetokenError } from '../../../errors';
+import { types } from 'node:util';
+import {
+  check,
+  checker,
+  checkInteger,
+  checkOptions,
+  integer,
+  number,
+  object,
+  required,
+  type Schema,
+} from '../../../check';
 import { native } from '../../../native/load';
 import { record } from '../../autograd';
 import { device as deviceChecker, handleOf, tensorOf, LARGEST_INT } from '../../checks';
 import type { Device } from '../../device';
 import { Tensor } from '../../tensor';
 
+/** The angles of rotary positions. */
+export interface RopeAngles {
+  /**
+   * By how much the angle of each pair grows from one position to the next, in radians: headDim/2 numbers from 0 on. With fewer, only the
+   * first 2 · frequencies.length dimensions of a head are rotated.
+   */
+  frequencies: readonly number[] | Float64Array;
+  /** Factor of cosines and sines (YaRN's attention factor). Default 1. */
+  scale?: number;
+}
+
+const ROPE_ANGLES: Schema<RopeAngles> = {
+  frequencies: required(
+    checker<readonly number[] | Float64Array>(
+      'one or more finite numbers',
+      (value) =>
+        (Array.isArray(value) || types.isFloat64Array(value)) &&
+        value.length > 0 &&
+        value.every((each) => Number.isFinite(each)),
+    ),
+  ),
+  scale: number(-Infinity),
+};
+
+/** The checker of {@link RopeAngles}. */
+export const ropeAngles = object(ROPE_ANGLES);
+
 /**
- * Computes the cosines and sines of rotary positions (Su et al. 2021): the angle of pair i is position · theta^(-2i/headDim).
- * @param headDim even
- * @returns `[maxPositions, headDim]`: headDim/2 cosines, then headDim/2 sines
+ * Computes the cosines and sines of rotary positions (Su et al. 2021): the angle of pair i is position · frequencies[i].
+ * @returns `[maxPositions, 2 · frequencies.length]`: the cosines, then the sines
  * @throws ForetokenError INVALID_ARGUMENT; OUT_OF_MEMORY, before it computes anything
  */
-export function ropeTable(device: Device, maxPositions: number, headDim: number, theta: number): Tensor {
+export function ropeTable(device: Device, maxPositions: number, angles: RopeAngles): Tensor {
   check('ropeTable: device', device, deviceChecker);
   checkInteger('ropeTable: maxPositions', maxPositions, 0);
-  checkInteger('ropeTable: headDim', headDim, 2);
-  checkNumber('ropeTable: theta', theta, Number.MIN_VALUE);
-  if (headDim % 2 !== 0) {
-    throw new ForetokenError('INVALID_ARGUMENT', `ropeTable: headDim must be even, but is ${headDim}`);
-  }
-  const half = headDim / 2;
-  const shape = [maxPositions, headDim];
-  const tensor = device.empty(shape);
+  const { frequencies, scale = 1 } = checkOptions('ropeTable', angles, ROPE_ANGLES);
+  const half = frequencies.length;
+  const tensor = device.empty([maxPositions, 2 * half]);
   const table = new Float32Array(tensor.size);
   for (let position = 0; position < maxPositions; position++) {
+    const row = position * 2 * half;
     for (let i = 0; i < half; i++) {
-      const angle = position * theta ** (-i / half);
-      table[position * headDim + i] = Math.cos(angle);
-      table[position * headDim + half + i] = Math.sin(angle);
+      const angle = position * frequencies[i]!;
+      table[row + i] = scale * Math.cos(angle);
+      table[row + half + i] = scale * Math.sin(angle);
     }
   }
   tensor.write(table);
@@ -49,8 +81,8 @@ const ROPE_HEADS = object<RopeHeads>({
 });
 
 /**
- * Rotates heads by the position of their row: element i of a head's first half and element i of its second half form
- * pair i, as in Hugging Face's Llama.
+ * Rotates heads by the position of their row: element i of the first half of a head's rotated dimensions and element i of their second
+ * half form pair i, as in Hugging Face's Llama. The rotated dimensions are the first ones, as many as the table has columns.
  * @param x [rows, heads · headDim]
  * @param positions int32 [rows]
  * @param table from {@link ropeTable}
