@@ -232,7 +232,14 @@ interface AttentionBinding {
   ): void;
 }
 
-type AttentionShapeArguments = [heads: number, kvHeads: number, headDim: number, scale: number];
+/** The arguments that describe the heads of attention. */
+export type AttentionShapeArguments = [
+  heads: number,
+  kvHeads: number,
+  headDim: number,
+  scale: number,
+  window: number,
+];
 type TreeRowsArguments = [rowOffsets: TensorHandle, lengths: TensorHandle, parents: TensorHandle];
 
 interface LayerBinding {

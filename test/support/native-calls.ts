@@ -100,8 +100,8 @@ export function validCalls(
     rmsNormBackward: () => [f(4, 3), f(4, 3), f(3), f(4), f(3)],
     rope: () => [f(3, 12), ints(0, 5, 9), f(10, 4), 3, 2, false],
 
-    attention: () => [f(4, 8), ints(0, 0, 0, 1), 2, 2, 1, 2, 0.7],
-    attentionBackward: () => [f(4, 4), f(4, 8), ints(0, 0, 0, 1), f(4, 4), f(4, 2), 2, 2, 1, 2, 0.7],
+    attention: () => [f(4, 8), ints(0, 0, 0, 1), 2, 2, 1, 2, 0.7, 3],
+    attentionBackward: () => [f(4, 4), f(4, 8), ints(0, 0, 0, 1), f(4, 4), f(4, 2), 2, 2, 1, 2, 0.7, 3],
     kvCache: () => [device, 1, 1, 2, 8, 1, 'float32'],
     kvReserve: () => [cache(), 0, 5],
     kvRelease: () => [cache(), 0],
@@ -109,7 +109,7 @@ export function validCalls(
     kvPage: () => [cache(), 0, 0],
     disposeKvCache: () => [cache()],
     kvAppend: () => [cache(), 0, f(3, 8), 2, ...tree()],
-    treeAttention: () => [cache(), 0, f(3, 8), 2, 1, 2, 0.7, ...tree()],
+    treeAttention: () => [cache(), 0, f(3, 8), 2, 1, 2, 0.7, 3, ...tree()],
     kvCompact: () => [cache(), ints(0, 3), ints(2), table(1, 0, 2), ints(2)],
 
     sumSquares: () => [f(5)],

@@ -10,6 +10,7 @@ AttentionShape attention_shape(Call& call) {
   shape.kv_heads = call.integer("kvHeads", 1);
   shape.head_dim = call.integer("headDim", 1);
   shape.scale = call.finite("scale");
+  shape.window = static_cast<int32_t>(call.integer("window", 1, INT32_MAX));
   if (shape.heads % shape.kv_heads != 0) {
     call.fail(ErrorCode::kInvalidArgument, "heads must be a multiple of kvHeads, but they are %lld and %lld",
               lld(shape.heads), lld(shape.kv_heads));

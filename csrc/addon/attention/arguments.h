@@ -5,7 +5,7 @@
 
 namespace foretoken {
 
-// Reads heads, kvHeads, headDim and scale.
+// Reads heads, kvHeads, headDim, scale and window.
 AttentionShape attention_shape(Call& call);
 
 // Refuses a qkv whose rows do not hold the heads of `shape`.

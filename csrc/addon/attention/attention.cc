@@ -28,7 +28,7 @@ BatchShape batch_shape(const Call& call, const Tensor& qkv, const Tensor& starts
   return {batch, length};
 }
 
-// attention(qkv, starts, batch, heads, kvHeads, headDim, scale): [out, lse]
+// attention(qkv, starts, batch, heads, kvHeads, headDim, scale, window): [out, lse]
 napi_value attention(Call& call) {
   const Tensor& qkv = call.activations("qkv");
   const Tensor& starts = call.int32("starts");
@@ -52,7 +52,7 @@ napi_value attention(Call& call) {
   return call.handles(std::move(results));
 }
 
-// attentionBackward(gradOut, qkv, starts, out, lse, batch, heads, kvHeads, headDim, scale): gradQkv
+// attentionBackward(gradOut, qkv, starts, out, lse, batch, heads, kvHeads, headDim, scale, window): gradQkv
 napi_value attention_backward(Call& call) {
   const Tensor& grad_out = call.activations("gradOut");
   const Tensor& qkv = call.activations("qkv");

@@ -73,7 +73,7 @@ napi_value kv_append(Call& call) {
   const int64_t layer = call.integer("layer", 0, layers - 1);
   const Tensor& qkv = call.activations("qkv");
   const int64_t heads = call.integer("heads", 1);
-  check_qkv(call, qkv, {heads, kv_heads, head_dim, 1});
+  check_qkv(call, qkv, {heads, kv_heads, head_dim, 1, 1});
   const TreeRows tree = tree_rows(call, qkv.shape[0], cache);
   call.device().backend().run(KvAppendArgs{qkv.data(), heads, cache.view(), layer, tree});
   return call.nothing();

@@ -6,7 +6,7 @@ namespace foretoken {
 
 namespace {
 
-// treeAttention(cache, layer, qkv, heads, kvHeads, headDim, scale, rowOffsets, lengths, parents): out
+// treeAttention(cache, layer, qkv, heads, kvHeads, headDim, scale, window, rowOffsets, lengths, parents): out
 napi_value tree_attention(Call& call) {
   const KvCache& cache = call.kv_cache();
   const int64_t layer = call.integer("layer", 0, cache.sizes().layers - 1);

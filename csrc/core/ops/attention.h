@@ -11,10 +11,11 @@ namespace foretoken {
 struct AttentionShape {
   int64_t heads, kv_heads, head_dim;  // heads is a multiple of kv_heads
   float scale;                        // of the scores
+  int32_t window;                     // how many last positions a row attends to, its own included; at least 1
 };
 
-// Causal self-attention over packed documents. Position t of a sequence attends to starts[t] … t, where starts[t] is
-// the index, within the sequence, of the first token of t's document.
+// Causal self-attention over packed documents. Position t of a sequence attends to the last `window` positions of
+// starts[t] … t, where starts[t] is the index, within the sequence, of the first token of t's document.
 struct AttentionArgs {
   const void* qkv;        // [batch * length, (heads + 2*kv_heads) * head_dim]
   const int32_t* starts;  // [batch * length], 0 ≤ starts[t] ≤ t
@@ -73,8 +74,9 @@ struct KvAppendArgs {
   TreeRows tree;
 };
 
-// Attention of each row to its committed prefix, then its ancestors, then itself; the cache already holds all of them.
-// Sums run in this order, so they do not depend on the rows beside a row. Padding gets zeros.
+// Attention of each row to the last `window` positions of its committed prefix, then its ancestors, then itself; the
+// cache already holds all of them. Sums run in this order, so they do not depend on the rows beside a row. Padding gets
+// zeros.
 struct TreeAttentionArgs {
   const void* qkv;  // [rows, (heads + 2*kv_heads) * head_dim], of the cache's type
   KvCacheView cache;

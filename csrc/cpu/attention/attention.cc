@@ -104,12 +104,20 @@ bool starts_are_valid(const int32_t* starts, int64_t batch, int64_t length, cons
   return true;
 }
 
+// The first keys that the positions of one sequence attend to.
+struct Starts {
+  const int32_t* documents;
+  int64_t window;
+
+  int64_t of(int64_t position) const { return larger(documents[position], position - window + 1); }
+};
+
 // Consecutive positions of one sequence, and the range of keys that any of them attends to, from the start of a group.
 struct Block {
-  Block(const int32_t* starts, int64_t length, int64_t first)
+  Block(const Starts& starts, int64_t length, int64_t first)
       : first(first), rows(smaller(kQueryBlock, length - first)) {
-    int64_t lowest = starts[first];
-    for (int64_t i = 1; i < rows; ++i) lowest = smaller(lowest, starts[first + i]);
+    int64_t lowest = starts.of(first);
+    for (int64_t i = 1; i < rows; ++i) lowest = smaller(lowest, starts.of(first + i));
     base = lowest / kGroup * kGroup;
     keys = first + rows - base;
     groups = groups_of(keys);
@@ -132,11 +140,11 @@ float dot(const float* a, const float* b, int64_t dim) {
 }
 
 void attend(const AttentionArgs& args, int64_t sequence, int64_t kv_head, const ForwardScratch& scratch) {
-  const auto [heads, kv_heads, dim, scale] = args.shape;
+  const auto [heads, kv_heads, dim, scale, window] = args.shape;
   const int64_t length = args.length, stride = row_floats(args.shape), group = heads / kv_heads;
   const float* const qkv = as_floats(args.qkv) + sequence * length * stride;
   const float* const keys = qkv + (heads + kv_head) * dim;
-  const int32_t* const starts = args.starts + sequence * length;
+  const Starts starts{args.starts + sequence * length, window};
   group_keys(keys, stride, length, dim, scratch.keys);
   copy_rows(keys + kv_heads * dim, stride, length, dim, 1, scratch.values);
 
@@ -148,7 +156,7 @@ void attend(const AttentionArgs& args, int64_t sequence, int64_t kv_head, const 
                scratch.score_stride);
       float sums[kQueryBlock];
       for (int64_t i = 0; i < block.rows; ++i) {
-        const int64_t row = first + i, begin = starts[row] - block.base, end = row + 1 - block.base;
+        const int64_t row = first + i, begin = starts.of(row) - block.base, end = row + 1 - block.base;
         float* const scores = scratch.scores + i * scratch.score_stride;
         const float largest = row_max(scores, begin, end);
         sums[i] = exponentiate(scores, begin, end, block.groups * kGroup, largest);
@@ -169,14 +177,14 @@ void attend(const AttentionArgs& args, int64_t sequence, int64_t kv_head, const 
 //   dV = P^T dO,   dS = P * (dO V^T - D),   dQ = scale dS K,   dK = scale dS^T Q.
 void attend_backward(const AttentionBackwardArgs& args, int64_t sequence, int64_t kv_head,
                      const BackwardScratch& scratch) {
-  const auto [heads, kv_heads, dim, scale] = args.shape;
+  const auto [heads, kv_heads, dim, scale, window] = args.shape;
   const int64_t length = args.length, stride = row_floats(args.shape), group = heads / kv_heads;
   const int64_t score_stride = scratch.score_stride;
   const float* const qkv = as_floats(args.qkv) + sequence * length * stride;
   float* const grad_qkv = as_floats(args.grad_qkv) + sequence * length * stride;
   const float *const out = as_floats(args.out), *const grad_out = as_floats(args.grad_out);
   const int64_t key_column = (heads + kv_head) * dim, value_column = key_column + kv_heads * dim;
-  const int32_t* const starts = args.starts + sequence * length;
+  const Starts starts{args.starts + sequence * length, window};
   group_keys(qkv + key_column, stride, length, dim, scratch.keys);
   group_keys(qkv + value_column, stride, length, dim, scratch.values);
   copy_rows(qkv + key_column, stride, length, dim, 1, scratch.key_rows);
@@ -193,7 +201,7 @@ void attend_backward(const AttentionBackwardArgs& args, int64_t sequence, int64_
       dot_keys(scratch.grad_out, block.rows, dim, scratch.values + block.base * dim, block.groups, scratch.grad_scores,
                score_stride);
       for (int64_t i = 0; i < block.rows; ++i) {
-        const int64_t row = first + i, begin = starts[row] - block.base, end = row + 1 - block.base;
+        const int64_t row = first + i, begin = starts.of(row) - block.base, end = row + 1 - block.base;
         const float delta = dot(scratch.grad_out + i * dim, out + (out_row + i * heads) * dim, dim);
         float* const weights = scratch.weights + i * score_stride;
         float* const grad_scores = scratch.grad_scores + i * score_stride;

@@ -89,17 +89,19 @@ int64_t find_blocks(const TreeRows& tree, int64_t group, int64_t size, Block* bl
   return count;
 }
 
-// Computes scores for slots 0 … slots - 1, and undefined values up to the end of the last group.
-void dot_slots(const KvHead& head, int64_t slots, int64_t queries, const ThreadScratch& scratch, int64_t stride) {
-  for (int64_t first = 0; first < slots; first += kKvPage) {
+// Computes scores for slots first … slots - 1, and undefined values up to the end of the last group. A page begins at
+// `first`.
+void dot_slots(const KvHead& head, int64_t first, int64_t slots, int64_t queries, const ThreadScratch& scratch,
+               int64_t stride) {
+  for (; first < slots; first += kKvPage) {
     dot_keys(scratch.queries, queries, head.head_dim, head.keys_of(first / kKvPage),
              groups_of(smaller(kKvPage, slots - first)), scratch.scores + first, stride);
   }
 }
 
-// Adds the values of slots 0 … sum.count - 1.
-void add_slots(const KvHead& head, WeightedSum sum) {
-  for (int64_t left = sum.count, page = 0; left > 0; left -= kKvPage, ++page, sum.weights += kKvPage) {
+// Adds the values of sum.count slots from the beginning of a page on.
+void add_slots(const KvHead& head, WeightedSum sum, int64_t page) {
+  for (int64_t left = sum.count; left > 0; left -= kKvPage, ++page, sum.weights += kKvPage) {
     sum.count = smaller(kKvPage, left);
     sum.values = head.values_of(page);
     add_weighted(sum);
@@ -129,44 +131,52 @@ void find_slots(const TreeRows& tree, int64_t sequence, int64_t row, int64_t fir
 void attend(const TreeAttentionArgs& args, const Block& block, int64_t kv_head, const Place* places,
             const ThreadScratch& scratch, int64_t stride) {
   const TreeRows& tree = args.tree;
-  const auto [heads, kv_heads, head_dim, scale] = args.shape;
+  const auto [heads, kv_heads, head_dim, scale, window] = args.shape;
   const int64_t group = group_of(args);
   const int64_t first_row = tree.row_offsets[block.sequence], length = tree.lengths[block.sequence];
   const KvHead head = kv_head_of(args.cache, args.layer, block.sequence, kv_head);
   const auto row_of = [&](int64_t i) { return first_row + (block.first + i) / group; };
   const auto head_of = [&](int64_t i) { return kv_head * group + (block.first + i) % group; };
+  const auto positions_of = [&](int64_t row) { return length + places[row].depth + 1; };
+  const auto window_of = [&](int64_t row) { return larger(0, positions_of(row) - window); };
 
   for (int64_t i = 0; i < block.count; ++i) {
     const float* const query = as_floats(args.qkv) + (row_of(i) * (heads + 2 * kv_heads) + head_of(i)) * head_dim;
     scale_row(query, scale, head_dim, scratch.queries + i * head_dim);
   }
-  // Ancestors precede their descendants, so no row needs a slot behind that of the last row.
+  // For every row of the block, each logical position before `shared` equals its slot, and no window reaches before
+  // `begin`, which begins a page.
   const int64_t last_row = row_of(block.count - 1);
-  dot_slots(head, length + last_row - first_row + 1, block.count, scratch, stride);
-
-  // For every row of the block, each logical position before `shared` equals its slot.
-  int64_t shared = length + places[last_row].in_line;
+  int64_t shared = length + places[last_row].in_line, begin = window_of(last_row);
   for (int64_t r = row_of(0); r < last_row; ++r) {
     shared = smaller(shared, length + places[r].in_line);
+    begin = smaller(begin, window_of(r));
   }
+  begin = begin / kKvPage * kKvPage;
+  shared = larger(shared, begin);
+
+  // Ancestors precede their descendants, so no row needs a slot behind that of the last row.
+  dot_slots(head, begin, length + last_row - first_row + 1, block.count, scratch, stride);
 
   int64_t next = 0;
   for (int64_t i = 0; i < block.count; i = next) {
-    const int64_t row = row_of(i), positions = length + places[row].depth + 1;
+    const int64_t row = row_of(i), positions = positions_of(row);
     find_slots(tree, block.sequence, row, shared, positions, scratch.slots);
     for (next = i; next < block.count && row_of(next) == row; ++next) {
       float* const scores = scratch.scores + next * stride;
       // In place, because slots[p] ≥ p.
       for (int64_t p = shared; p < positions; ++p) scores[p] = scores[scratch.slots[p]];
-      const float largest = row_max(scores, 0, positions);
-      scratch.denominators[next] = exponentiate(scores, 0, positions, positions, largest);
+      const int64_t first = window_of(row) - begin, end = positions - begin;
+      const float largest = row_max(scores + begin, first, end);
+      scratch.denominators[next] = exponentiate(scores + begin, first, end, end, largest);
     }
   }
 
   for (int64_t i = 0; i < block.count * head_dim; ++i) scratch.sums[i] = 0;
-  add_slots(head, {block.count, shared, head_dim, scratch.scores, stride, nullptr, scratch.sums});
+  add_slots(head, {block.count, shared - begin, head_dim, scratch.scores + begin, stride, nullptr, scratch.sums},
+            begin / kKvPage);
   for (int64_t i = 0; i < block.count; i = next) {
-    const int64_t row = row_of(i), positions = length + places[row].depth + 1;
+    const int64_t row = row_of(i), positions = positions_of(row);
     find_slots(tree, block.sequence, row, shared, positions, scratch.slots);
     for (next = i; next < block.count && row_of(next) == row;) ++next;
     add_slots(head,
@@ -193,7 +203,7 @@ int64_t multiply_adds(const TreeAttentionArgs& args) {
   int64_t pairs = 0;
   for (int64_t s = 0; s < args.tree.sequences; ++s) {
     const int64_t rows = args.tree.row_offsets[s + 1] - args.tree.row_offsets[s];
-    pairs += rows * (args.tree.lengths[s] + rows);
+    pairs += rows * (smaller(args.tree.lengths[s], args.shape.window) + rows);
   }
   return 2 * pairs * args.shape.heads * args.shape.head_dim;
 }

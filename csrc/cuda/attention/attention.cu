@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(ForwardTiles<T, kDim>::kThreads, 1)
   const Tile<T, kDim> queries{reinterpret_cast<T*>(memory)};
   const Tile<T, kDim> keys = queries.behind(Tiles::kQueries), values = keys.behind(kKeys);
 
-  const auto [heads, kv_heads, dim, scale] = args.shape;
+  const auto [heads, kv_heads, dim, scale, window] = args.shape;
   const Place place(first_item + blockIdx.x, heads, blocks);
   const auto rows_of = [&](int64_t head) {
     return head_rows<const T>(args.qkv, place.sequence, args.length, heads + 2 * kv_heads, head, dim, vectors);
@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(ForwardTiles<T, kDim>::kThreads, 1)
   const int first_query = (blocks - 1 - place.block) * Tiles::kQueries;
   const int warp_row = static_cast<int>(threadIdx.x) / kWarp * kRowTiles * 16, lane = threadIdx.x % kWarp;
   const int first_row = first_query + warp_row;
-  const Starts starts(args.starts, place.sequence, args.length, reporter);
+  const Starts starts(args, place.sequence, reporter);
   const Extent extent = extent_of(starts, first_query, Tiles::kQueries);
   int start[kRowTiles][2];
 #pragma unroll

@@ -78,22 +78,27 @@ FORETOKEN_DEVICE HeadRows<T> head_rows(Void* data, int64_t sequence, int64_t len
           static_cast<int>(dim), vectors};
 }
 
-// The starts of the documents of one sequence, row by row.
+// The first rows that the rows of one sequence attend to.
 struct Starts {
-  FORETOKEN_DEVICE Starts(const int32_t* starts, int64_t sequence, int64_t length, const Reporter& reporter)
-      : offset(sequence * length), length(static_cast<int>(length)), data(starts + offset), reporter(reporter) {}
+  template <typename Args>
+  FORETOKEN_DEVICE Starts(const Args& args, int64_t sequence, const Reporter& reporter)
+      : offset(sequence * args.length),
+        length(static_cast<int>(args.length)),
+        window(args.shape.window),
+        data(args.starts + offset),
+        reporter(reporter) {}
 
   const int64_t offset;
-  const int length;
+  const int length, window;
   const int32_t* const data;
   const Reporter& reporter;
 
-  // The start of a row's document; the row itself for rows after the last. Reports a start that is out of range, and
-  // returns the row itself instead.
+  // The start of a row's document or window, whichever is later; the row itself for rows after the last. Reports a start
+  // that is out of range, and returns the row itself instead.
   FORETOKEN_DEVICE int at(int row) const {
     if (row >= length) return row;
     const int start = data[row];
-    if (start >= 0 && start <= row) return start;
+    if (start >= 0 && start <= row) return max(start, row - window + 1);
     reporter.report(Argument::kStarts, offset + row, start, 0, length - 1);
     return row;
   }

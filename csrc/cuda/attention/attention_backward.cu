@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(kPrepareThreads)
     prepare_kernel(AttentionBackwardArgs args, PreparedRows prepared, int tile, Reporter reporter, int64_t first_item) {
   const int64_t heads = args.shape.heads, dim = args.shape.head_dim;
   const Place place(first_item + blockIdx.x, heads, static_cast<int>(prepared.padded / tile));
-  const Starts starts(args.starts, place.sequence, args.length, reporter);
+  const Starts starts(args, place.sequence, reporter);
   const int lane = threadIdx.x % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
   const int first = place.block * tile;
 

@@ -40,7 +40,7 @@ struct PassingQueries {
     ++head;
   }
 
-  // The first tile from `next` on with a query whose document starts at or before the last key. All lanes search.
+  // The first tile from `next` on with a query that attends to the last key or one before. All lanes search.
   FORETOKEN_DEVICE int from(int next) const {
     const int lane = threadIdx.x % kWarp;
     for (; next < tiles; next += kWarp) {
@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(BackwardTiles<T, kDim>::kThreads, 1)
   const Tile<T, kDim> values = keys.behind(kKeys), passing = values.behind(kKeys);
   auto* const numbers = reinterpret_cast<PassingNumbers<kQueries>*>(memory + Tiles::kTileBytes);
 
-  const auto [heads, kv_heads, dim, scale] = args.shape;
+  const auto [heads, kv_heads, dim, scale, window] = args.shape;
   const Place place(first_item + blockIdx.x, kv_heads, blocks);
   const int64_t columns = heads + 2 * kv_heads, group = heads / kv_heads, end = (place.head + 1) * group;
   const int64_t key_column = heads + place.head, value_column = key_column + kv_heads;

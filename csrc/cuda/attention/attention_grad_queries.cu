@@ -15,7 +15,7 @@ __global__ void __launch_bounds__(BackwardTiles<T, kDim>::kThreads, 1)
   const Tile<T, kDim> queries{reinterpret_cast<T*>(memory)};
   const Tile<T, kDim> grad_out = queries.behind(kQueries), passing = grad_out.behind(kQueries);
 
-  const auto [heads, kv_heads, dim, scale] = args.shape;
+  const auto [heads, kv_heads, dim, scale, window] = args.shape;
   const Place place(first_item + blockIdx.x, heads, blocks);
   const int64_t columns = heads + 2 * kv_heads, kv_head = place.head / (heads / kv_heads);
   const auto rows_of = [&](const void* data, int64_t all, int64_t head) {
@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(BackwardTiles<T, kDim>::kThreads, 1)
   // The last rows attend to most keys, so their blocks start first.
   const int first_query = (blocks - 1 - place.block) * kQueries;
   const int warp_row = static_cast<int>(threadIdx.x) / kWarp * 16, lane = threadIdx.x % kWarp;
-  const Starts starts(args.starts, place.sequence, args.length, reporter);
+  const Starts starts(args, place.sequence, reporter);
   const Extent extent = extent_of(starts, first_query, kQueries);
   int start[2];
   float lse[2], delta[2];

@@ -2,7 +2,7 @@
 //
 // The logical positions of a row are its committed prefix, then its ancestors, then itself. They are cut into chunks,
 // and chunks into units. One warp reduces a unit; units of a chunk, and then chunks, are merged in order. The cuts
-// depend on the positions alone.
+// depend on the positions alone. A row merges only the units and chunks that its window reaches.
 //
 // A block takes up to kQueries queries at once, which share a key/value head: query q of a sequence is query head q %
 // group of the heads that share it, in row q / group of the sequence. In the prefix all queries read the same slots.
@@ -65,9 +65,10 @@ FORETOKEN_DEVICE Tile tile_of(const TreeRows& tree, int32_t group, int64_t numbe
   return tile;
 }
 
-// The number of logical positions of a row; positions before `in_line` lie in the slot of the same number.
+// The number of logical positions of a row, of which it attends to those from `first` on; positions before `in_line` lie
+// in the slot of the same number.
 struct Place {
-  int32_t in_line, positions;
+  int32_t in_line, positions, first;
 };
 
 // How many rows at the beginning of the sequence, up to the tile's last, are each the child of the row before. Called
@@ -81,11 +82,12 @@ FORETOKEN_DEVICE int64_t leading_chain(const TreeRows& tree, const Tile& tile, i
   return reduce_block<kThreads>(end, Min(), last, shared) - tile.first_row;
 }
 
-FORETOKEN_DEVICE Place place_of(const TreeRows& tree, const Tile& tile, int64_t chain, int64_t row) {
+FORETOKEN_DEVICE Place place_of(const TreeRows& tree, const Tile& tile, int64_t chain, int64_t row, int32_t window) {
   int32_t others = 0;
   for (; row >= tile.first_row + chain; row = tree.parents[row]) ++others;
   const auto in_line = static_cast<int32_t>(tile.length + (row < 0 ? 0 : row - tile.first_row + 1));
-  return {in_line, in_line + others};
+  const int32_t positions = in_line + others;
+  return {in_line, positions, Max()(0, positions - window)};
 }
 
 // Writes to slots[i] the slot of a row's position first + i, or -1 after its last. Called by a whole warp.

@@ -17,6 +17,7 @@ template <typename T>
 struct Source {
   const T* queries;        // row 0
   const int64_t* offsets;  // [kQueries]: of the tile's queries; entries after the last repeat it
+  const int32_t* firsts;   // [kQueries]: the first position of each query's window
   void* const* pages;      // of the sequence
   int64_t keys, values;    // places of the planes in a page
   int64_t head_dim;
@@ -70,7 +71,7 @@ class Unit<float, kVectors> {
   };
 
   FORETOKEN_DEVICE Unit(const Source<float>& source, int32_t first, Memory& memory)
-      : source_(source), slots_(source, first), weights_(memory.weights) {}
+      : source_(source), slots_(source, first), first_(first), weights_(memory.weights) {}
 
   // Writes the softmax of each query, and keeps the exponentials as weights.
   template <typename Passes>
@@ -101,7 +102,9 @@ class Unit<float, kVectors> {
         if (q < pass.begin || q >= pass.end) continue;
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
-          scores[q][h] = lane_ + h * kWarp < pass.positions ? __fmul_rn(scores[q][h], source_.scale) : -INFINITY;
+          const int place = lane_ + h * kWarp;
+          const bool is_seen = place < pass.positions && first_ + place >= source_.firsts[q];
+          scores[q][h] = is_seen ? __fmul_rn(scores[q][h], source_.scale) : -INFINITY;
         }
         const float largest = reduce_warp(fmaxf(scores[q][0], scores[q][1]), Max());
         float sum = 0;
@@ -153,6 +156,7 @@ class Unit<float, kVectors> {
  private:
   const Source<float>& source_;
   const Slots<float> slots_;
+  const int32_t first_;
   float (&weights_)[kQueries][kUnit];
   const int lane_ = threadIdx.x % kWarp;
 };
@@ -167,7 +171,7 @@ class Unit<BFloat16, kVectors> {
   struct Memory {};
 
   FORETOKEN_DEVICE Unit(const Source<BFloat16>& source, int32_t first, Memory&)
-      : source_(source), slots_(source, first) {}
+      : source_(source), slots_(source, first), first_(first) {}
 
   template <typename Passes>
   FORETOKEN_DEVICE void score(const Passes& passes, Softmax* softmax) {
@@ -176,12 +180,13 @@ class Unit<BFloat16, kVectors> {
       multiply(pass, scores);
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const int query = g_ + 8 * half;
+        const int query = g_ + 8 * half, hidden = source_.firsts[query] - first_;
         float largest = -INFINITY;
 #pragma unroll
         for (int i = 0; i < kUnit / 4; ++i) {
           float& score = scores[i / 2][2 * half + i % 2];
-          score = i / 2 * 8 + 2 * t_ + i % 2 < pass.positions ? __fmul_rn(score, source_.scale) : -INFINITY;
+          const int place = i / 2 * 8 + 2 * t_ + i % 2;
+          score = place < pass.positions && place >= hidden ? __fmul_rn(score, source_.scale) : -INFINITY;
           largest = fmaxf(largest, score);
         }
         largest = reduce_quad(largest, Max());
@@ -292,6 +297,7 @@ class Unit<BFloat16, kVectors> {
 
   const Source<BFloat16>& source_;
   const Slots<BFloat16> slots_;
+  const int32_t first_;
   const int g_ = threadIdx.x % kWarp / 4, t_ = threadIdx.x % 4;
   uint32_t weights_[kUnit / 16][4] = {};  // of all queries, in the layout of mma's left operand
 };

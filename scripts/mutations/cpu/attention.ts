@@ -27,9 +27,17 @@ export const attention: readonly Mutation[] = [
     {
       name: 'attention-document-start',
       breaks: "all rows of a block attend from the start of the first row's document",
-      find: 'begin = starts[row] - block.base, end = row + 1 - block.base;\n        float* const scores',
-      replace: 'begin = starts[first] - block.base, end = row + 1 - block.base;\n        float* const scores',
+      find: 'begin = starts.of(row) - block.base, end = row + 1 - block.base;\n        float* const scores',
+      replace:
+        'begin = starts.of(first) - block.base, end = row + 1 - block.base;\n        float* const scores',
       caught: 'attention on avx512 batch 2, length 31, 4/2 heads of 32, and 20 more',
+    },
+    {
+      name: 'attention-window',
+      breaks: 'a window has one row more',
+      find: 'position - window + 1',
+      replace: 'position - window',
+      caught: '',
     },
     {
       name: 'attention-backward-delta',
@@ -70,11 +78,25 @@ export const attention: readonly Mutation[] = [
       caught: 'treeAttention on avx512 of 15 positions and 2 rows, 2/2 heads of 32, and 23 more',
     },
     {
+      name: 'tree-attention-window',
+      breaks: 'a window has one position more',
+      find: 'positions_of(row) - window)',
+      replace: 'positions_of(row) - window - 1)',
+      caught: '',
+    },
+    {
+      name: 'tree-attention-window-pages',
+      breaks: 'pages before the window of the last row are not read for the other rows',
+      find: 'begin = smaller(begin, window_of(r));',
+      replace: '',
+      caught: '',
+    },
+    {
       name: 'tree-attention-own-key',
       breaks: 'only the root attends to itself',
-      find: 'const float largest = row_max(scores, 0, positions);',
+      find: 'const float largest = row_max(scores + begin, first, end);',
       replace:
-        'if (places[row].depth > 0) scores[positions - 1] = -1e30f;\n      const float largest = row_max(scores, 0, positions);',
+        'if (places[row].depth > 0) scores[positions - 1] = -1e30f;\n      const float largest = row_max(scores + begin, first, end);',
       caught: 'treeAttention on avx512 of 0 positions and 7 rows, 2/1 heads of 12, and 26 more',
     },
     {

@@ -80,7 +80,7 @@ interface Expected {
 /** The definition, row by row. */
 function reference(problem: Problem, { round, store }: Arithmetic): Expected {
   const { batch, length, qkv, starts, gradOut } = problem;
-  const { heads, kvHeads, headDim, scale } = problem.shape;
+  const { heads, kvHeads, headDim, scale, window = Infinity } = problem.shape;
   const [width, outWidth] = [rowWidth(problem.shape), heads * headDim];
   const out = new Float64Array(batch * length * outWidth);
   const gradQkv = new Float64Array(qkv.length);
@@ -101,7 +101,8 @@ function reference(problem: Problem, { round, store }: Arithmetic): Expected {
     for (let d = 0; d < headDim; d++) to[toFrom + d] = round(to[toFrom + d]! + round(factor * x[from + d]!));
   };
   for (let row = 0; row < batch * length; row++) {
-    const first = row - (row % length) + starts[row]!;
+    const t = row % length;
+    const first = row - t + Math.max(starts[row]!, t + 1 - window);
     for (let head = 0; head < heads; head++) {
       const query = row * width + head * headDim;
       const at = row * outWidth + head * headDim;
@@ -243,6 +244,25 @@ describe.each(ways)('attention on %s in %s', (target, dtype) => {
     await expectAccurate(target, problem, dtype);
   });
 
+  it.each([1, 2, 15, 16, 17, 64, 90, 131, 1000, 2 ** 31 - 1])('sees the last %d rows', async (window) => {
+    const problem = problemOf(1, 131, 2, 1, 6);
+    cutAt(problem, 40);
+    problem.shape.window = window;
+    await expectAccurate(target, problem, dtype);
+  });
+
+  it('gives a window the bits of a document that starts there', async () => {
+    const problem = heldBy(dtype, problemOf(2, 150, 2, 1, 12));
+    const starts = problem.starts.map((start, i) => Math.max(start, (i % 150) - 36));
+    const windowed = { ...problem, shape: { ...problem.shape, window: 37 } };
+    const [cut, seen] = [
+      await compute(target, { ...problem, starts }, dtype),
+      await compute(target, windowed, dtype),
+    ];
+    expectSameBits(seen.out, cut.out);
+    expectSameBits(seen.gradQkv, cut.gradQkv);
+  });
+
   it('gives a document bits that depend on no other document', async () => {
     const width = rowWidth(problemOf(1, 1, 2, 1, 12).shape);
     for (const [from, to] of [
@@ -340,7 +360,7 @@ describe.each(ways)('attention on %s in %s', (target, dtype) => {
         const differentiate = async (): Promise<void> => {
           const gradQkv = native.attentionBackward(
             ...[gradOut.handle, qkv.handle, index.handle, gradOut.handle, lse.handle],
-            ...[1, 1, 1, 8, 1],
+            ...[1, 1, 1, 8, 1, 150],
           );
           new Tensor(device, gradQkv).dispose();
           await device.synchronize();
@@ -358,7 +378,7 @@ describe.each(targets)('attention on %s', (target) => {
     await onDevice(target, async (device) => {
       using qkv = device.zeros([length, 3]);
       using starts = device.tensor(new Int32Array(length));
-      const [out, lse] = native.attention(qkv.handle, starts.handle, 1, 1, 1, 1, 1);
+      const [out, lse] = native.attention(qkv.handle, starts.handle, 1, 1, 1, 1, 1, length);
       new Tensor(device, out).dispose();
       const counts = Float64Array.from({ length }, (_, row) => Math.log(row + 1));
       expectWithinRoundings(await take(new Tensor(device, lse)), counts, 2);
@@ -462,6 +482,8 @@ describe('attention', () => {
       expect(attempt(2, { heads: 3, kvHeads: 2 })).toThrow(invalid('heads must be a multiple of kvHeads'));
       expect(attempt(2, { kvHeads: 0 })).toThrow(invalid('kvHeads', '0'));
       expect(attempt(2, { scale: NaN })).toThrow(invalid('scale'));
+      expect(attempt(2, { window: 0 })).toThrow(invalid('window', '0'));
+      expect(attempt(2, { window: 2 ** 31 })).toThrow(invalid('window', String(most), String(2 ** 31)));
       expect(() => attention(cube, starts, 2, shape)).toThrow(mismatch('qkv is [6, 12, 1]', '2 dimensions'));
       using short = device.tensor(new Int32Array(5));
       expect(() => attention(qkv, short, 2, shape)).toThrow(mismatch('starts is [5]', '[6]'));

@@ -19,11 +19,12 @@ import { nearest } from '../../support/half';
 import { memoize } from '../../support/memoize';
 import { Random } from '../../support/random';
 
-const shapeOf = (heads: number, kvHeads: number, headDim: number): AttentionShape => ({
+const shapeOf = (heads: number, kvHeads: number, headDim: number, window?: number): AttentionShape => ({
   heads,
   kvHeads,
   headDim,
   scale: 1 / Math.sqrt(headDim),
+  window,
 });
 
 /** Plain arithmetic: how it rounds sums, and how it rounds the weights and results that it stores. */
@@ -39,13 +40,14 @@ const arithmetics = {
   bfloat16: { round: float32, store: toBfloat16 },
 } satisfies Record<string, Arithmetic>;
 
-/** The definition: the last of these rows of qkv attends to all of them, in order. */
+/** The definition: the last of these rows of qkv attends to those of its window, in order. */
 function reference(
-  rows: readonly Float32Array[],
+  all: readonly Float32Array[],
   shape: AttentionShape,
   { round, store }: Arithmetic,
 ): number[] {
-  const { heads, kvHeads, headDim, scale } = shape;
+  const { heads, kvHeads, headDim, scale, window = all.length } = shape;
+  const rows = all.slice(-window);
   return Array.from({ length: heads }, (_, head) => {
     const query = rows.at(-1)!.subarray(head * headDim);
     const key = (heads + Math.floor((head * kvHeads) / heads)) * headDim;
@@ -105,8 +107,8 @@ const ways = [
 ];
 
 describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
-  // [prefix, rows, heads, kvHeads, headDim]
-  it.each([
+  // [prefix, rows, heads, kvHeads, headDim, window]
+  it.each<[number, number, number, number, number, number?]>([
     [0, 1, 1, 1, 8],
     [0, 7, 2, 1, 12],
     [1, 3, 4, 1, 8],
@@ -119,6 +121,14 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     [255, 2, 1, 1, 16],
     [257, 5, 2, 2, 80],
     [700, 2, 4, 1, 136],
+    [0, 7, 2, 1, 12, 1],
+    [5, 31, 4, 2, 16, 2],
+    [63, 12, 3, 1, 8, 64],
+    [62, 3, 40, 2, 16, 30],
+    [130, 40, 4, 2, 12, 65],
+    [300, 9, 6, 2, 24, 257],
+    [700, 6, 4, 1, 20, 130],
+    [700, 2, 4, 1, 20, 1000],
   ])('of %d positions and %d rows, %d/%d heads of %d', async (prefix, rows, ...dims) => {
     const [random, shape] = [new Random(prefix + rows), shapeOf(...dims)];
     const before = draftOf(random, shape, chain(prefix));
@@ -134,13 +144,17 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     });
   });
 
-  it.each([
+  it.each<[number, number, number, number, number, number?]>([
     [0, 64, 2, 1, 12],
     [13, 1, 4, 2, 32],
     [16, 2, 2, 2, 8],
     [37, 9, 4, 1, 64],
     [100, 33, 8, 2, 5],
     [530, 17, 2, 2, 80],
+    [0, 64, 2, 1, 12, 3],
+    [100, 33, 8, 2, 5, 64],
+    [530, 17, 2, 2, 16, 200],
+    [600, 33, 40, 4, 8, 70],
   ])('after %d positions gives each of %d rows the bits of plain decoding', async (prefix, rows, ...dims) => {
     const [random, shape] = [new Random(7 * prefix + rows), shapeOf(...dims)];
     const before = draftOf(random, shape, chain(prefix));
@@ -186,23 +200,26 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
     });
   });
 
-  it('gives a long prompt the same bits whole and in pieces', async () => {
-    const [random, shape] = [new Random(66), shapeOf(6, 2, 20)];
-    const prompt = draftOf(random, shape, chain(isEmulated(target) ? 400 : 2500));
-    const pieces = [1, 300, 15, prompt.rows.length - 317, 1];
-    await onDevice(target, async (device) => {
-      using decoding = new DecodingCache(device, shape, { capacity: prompt.rows.length, dtype });
-      const whole = await decoding.forward(prompt);
-      let [from, row] = [0, 0];
-      for (const count of pieces) {
-        const rows = prompt.rows.slice(row, (row += count));
-        const piece = await decoding.forward({ parents: chain(count), rows });
-        decoding.advance([count]);
-        expectSameBits(piece, whole.slice(from, (from += piece.length)));
-      }
-      expect(from).toBe(whole.length);
-    });
-  });
+  it.each([undefined, 70])(
+    'gives a long prompt the same bits whole and in pieces, window %p',
+    async (window) => {
+      const [random, shape] = [new Random(66), shapeOf(6, 2, 20, window)];
+      const prompt = draftOf(random, shape, chain(isEmulated(target) ? 400 : 2500));
+      const pieces = [1, 300, 15, prompt.rows.length - 317, 1];
+      await onDevice(target, async (device) => {
+        using decoding = new DecodingCache(device, shape, { capacity: prompt.rows.length, dtype });
+        const whole = await decoding.forward(prompt);
+        let [from, row] = [0, 0];
+        for (const count of pieces) {
+          const rows = prompt.rows.slice(row, (row += count));
+          const piece = await decoding.forward({ parents: chain(count), rows });
+          decoding.advance([count]);
+          expectSameBits(piece, whole.slice(from, (from += piece.length)));
+        }
+        expect(from).toBe(whole.length);
+      });
+    },
+  );
 
   it('gives the same bits on any number of threads, in any order of blocks', async () => {
     const [random, shape] = [new Random(65), shapeOf(4, 2, 32)];
@@ -289,6 +306,20 @@ describe.each(ways)('treeAttention on %s in %s', (target, dtype) => {
       dirty.append(before);
       dirty.advance([10]);
       expectSameBits(await dirty.forward(draft), await clean.forward(draft));
+    });
+  });
+
+  it.each([false, true])('reads no page before the window of a row (NaN there: %p)', async (isPoisoned) => {
+    const [random, shape] = [new Random(13), shapeOf(4, 2, 8, 50)];
+    const before = draftOf(random, shape, chain(700));
+    const draft = draftOf(random, shape, randomTree(random, 9));
+    // The windows of all rows begin behind position 640, which begins a page.
+    const other = before.rows.map((row, i) => (i >= 640 ? row : row.map((x) => (isPoisoned ? NaN : 1 - x))));
+    await onDevice(target, async (device) => {
+      const options = { capacity: 720, dtype };
+      using plain = committed([device, shape, options], before);
+      using changed = committed([device, shape, options], { ...before, rows: other });
+      expectSameBits(await changed.forward(draft), await plain.forward(draft));
     });
   });
 

@@ -1,4 +1,5 @@
 import { check, integer, number, object, required, type Schema } from '../../../check';
+import type { AttentionShapeArguments } from '../../../native/binding';
 import { native } from '../../../native/load';
 import { record } from '../../autograd';
 import { handleOf, LARGEST_INT } from '../../checks';
@@ -16,6 +17,8 @@ export interface AttentionShape {
   headDim: number;
   /** Factor of the scores, usually 1 / sqrt(headDim). */
   scale: number;
+  /** How many of the last positions a row attends to, its own included. Default: all. */
+  window?: number;
 }
 
 const count = required(integer(1, LARGEST_INT));
@@ -25,9 +28,15 @@ const ATTENTION_SHAPE: Schema<AttentionShape> = {
   kvHeads: count,
   headDim: count,
   scale: required(number(-Infinity)),
+  window: integer(1, LARGEST_INT),
 };
 
 const SHAPE = object(ATTENTION_SHAPE);
+
+function shapeArguments(where: string, shape: AttentionShape): AttentionShapeArguments {
+  const { heads, kvHeads, headDim, scale, window = LARGEST_INT } = check(`${where}: shape`, shape, SHAPE);
+  return [heads, kvHeads, headDim, scale, window];
+}
 
 /**
  * Causal self-attention of training: a row attends to the rows of its own document up to itself.
@@ -36,11 +45,8 @@ const SHAPE = object(ATTENTION_SHAPE);
  * @returns [batch · length, heads · headDim]
  */
 export function attention(qkv: Tensor, starts: Tensor, batch: number, shape: AttentionShape): Tensor {
-  const { heads, kvHeads, headDim, scale } = check('attention: shape', shape, SHAPE);
-  const [outHandle, lseHandle] = native.attention(
-    ...[handleOf(qkv), handleOf(starts), batch],
-    ...[heads, kvHeads, headDim, scale],
-  );
+  const numbers = shapeArguments('attention', shape);
+  const [outHandle, lseHandle] = native.attention(handleOf(qkv), handleOf(starts), batch, ...numbers);
   const out = new Tensor(qkv.device, outHandle);
   using lse = new Tensor(qkv.device, lseHandle);
   return record('attention', [qkv], out, [qkv, starts, out, lse], (grad, saved, [toQkv]) => {
@@ -52,10 +58,7 @@ export function attention(qkv: Tensor, starts: Tensor, batch: number, shape: Att
       output.handle,
       denominators.handle,
       batch,
-      heads,
-      kvHeads,
-      headDim,
-      scale,
+      ...numbers,
     );
     toQkv?.add(new Tensor(grad.device, gradQkv));
   });
@@ -75,15 +78,12 @@ export function treeAttention(
   tree: TreeRows,
   shape: AttentionShape,
 ): Tensor {
-  const { heads, kvHeads, headDim, scale } = check('treeAttention: shape', shape, SHAPE);
+  const numbers = shapeArguments('treeAttention', shape);
   const out = native.treeAttention(
     cacheHandle('treeAttention', cache),
     layer,
     handleOf(qkv),
-    heads,
-    kvHeads,
-    headDim,
-    scale,
+    ...numbers,
     ...treeHandles('treeAttention', tree),
   );
   return new Tensor(qkv.device, out);
