@@ -1,12 +1,9 @@
-import { rmSync } from 'node:fs';
-import { mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { MtpModel } from '../model/model';
 import { PackedRows, prepareCorpus, splitHeldOut, type CorpusOptions } from '../train/data';
 import { evaluate, type Evaluation } from '../train/evaluate';
 import { describeCorpus, StatusLine } from './status-line';
 import { checkTexts, UsageError, type Parsed } from './arguments';
+import { openCache } from './corpus-cache';
 import type { EVAL, EvalValues } from './eval-flags';
 import { describeEvaluation } from './evaluation';
 import { openCommandDevice } from './open-device';
@@ -35,22 +32,6 @@ export async function evalCommand({ values, positionals }: Parsed<typeof EVAL.fl
   if (evaluation) console.log(values.json ? JSON.stringify(evaluation) : describeEvaluation(evaluation));
   // A signal that arrived after the evaluation has stopped nothing.
   return evaluation ? 0 : exitCode;
-}
-
-/** Opens the directory for the tokenized text: the given one, or a temporary one that is removed however the process ends. */
-async function openCache(given: string | undefined): Promise<{ path: string } & Disposable> {
-  if (given !== undefined) return { path: given, [Symbol.dispose]: () => undefined };
-  const path = await mkdtemp(join(tmpdir(), 'foretoken-'));
-  const remove = (): void => rmSync(path, { recursive: true, force: true });
-  // A second Ctrl-C ends the process without disposing.
-  process.on('exit', remove);
-  return {
-    path,
-    [Symbol.dispose]: () => {
-      process.off('exit', remove);
-      remove();
-    },
-  };
 }
 
 async function evaluateText(model: MtpModel, corpus: CorpusOptions, values: EvalValues): Promise<Evaluation> {

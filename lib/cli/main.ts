@@ -9,6 +9,8 @@ import type * as devices from './devices';
 import { DEVICES } from './devices-flags';
 import type * as download from './download';
 import { DOWNLOAD } from './download-flags';
+import type * as drafts from './draft-vocabulary';
+import { DRAFT_VOCABULARY } from './draft-vocabulary-flags';
 import type * as evaluation from './eval';
 import { EVAL } from './eval-flags';
 import { inFlags } from './flag-names';
@@ -66,6 +68,11 @@ const COMMANDS: Record<string, Command> = {
     'get a model from the Hugging Face Hub',
     () => (require('./download') as typeof download).downloadCommand,
   ),
+  'draft-vocabulary': command(
+    DRAFT_VOCABULARY,
+    'let heads propose the frequent tokens of a text only',
+    () => (require('./draft-vocabulary') as typeof drafts).draftVocabularyCommand,
+  ),
   devices: command(
     DEVICES,
     'list the devices that can compute here',
@@ -74,7 +81,8 @@ const COMMANDS: Record<string, Command> = {
 };
 
 function help(): string {
-  const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`);
+  const longest = Math.max(...Object.keys(COMMANDS).map((name) => name.length));
+  const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(longest)} ${summary}`);
   return [
     'Usage: foretoken COMMAND [options]',
     '',

@@ -92,6 +92,7 @@ export class Engine implements Disposable {
     const { numHiddenLayers: layers, numKeyValueHeads: kvHeads, headDim, maxPositionEmbeddings } = config;
     // A captured step keeps reading the tensors it was captured with, so weights are packed before the first.
     model.parameters.packWeights();
+    model.draftUnembedding();
     this.#version = model.parameters.version;
     const sizes = {
       layers,
@@ -148,7 +149,7 @@ export class Engine implements Disposable {
       }
     });
     const ran =
-      parts.length > 0 ? await this.#run(parts, largestProposal(works, this.model.config.vocabSize)) : null;
+      parts.length > 0 ? await this.#run(parts, largestProposal(works, this.model.draftVocabSize)) : null;
     const accepted = new Int32Array(this.options.slots);
     for (const part of parts) {
       const outcome = outcomeOf(part, ran!);
@@ -241,13 +242,13 @@ function chainOf(tokens: readonly number[]): DraftTree {
   return { tokens, depths, parents, maxDepth: tokens.length - 1 };
 }
 
-function largestProposal(works: readonly StepWork[], vocabSize: number): Proposal | null {
+function largestProposal(works: readonly StepWork[], most: number): Proposal | null {
   let [depth, width] = [0, 0];
   for (const { proposal } of works) {
     depth = Math.max(depth, proposal?.depth ?? 0);
     width = Math.max(width, proposal?.width ?? 0);
   }
-  return depth > 0 ? { depth, width: Math.min(powerOfTwo(width), vocabSize) } : null;
+  return depth > 0 ? { depth, width: Math.min(powerOfTwo(width), most) } : null;
 }
 
 function outcomeOf({ isPiece, sequence }: Part, { report, failures }: RanStep): Outcome {

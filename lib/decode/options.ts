@@ -75,14 +75,14 @@ export interface GenerateOptions extends SamplingOptions {
 }
 
 /** Returns the checker of draft trees for a model. */
-function speculationOf(heads: number, vocabSize: number): Checker<Speculation> {
+function speculationOf(heads: number, draftVocabSize: number): Checker<Speculation> {
   const deepest = heads - 1;
   const nodes = integer(0, MAX_DRAFT_NODES);
   return either<['none', Exclude<Speculation, 'none'>]>(
     oneOf('none'),
     variants<Exclude<Speculation, 'none'>, 'tree'>('tree', {
       chain: { depth: integer(0, deepest) },
-      full: { widths: required(arrayOf(integer(1, Math.min(MAX_DRAFT_NODES, vocabSize)), deepest)) },
+      full: { widths: required(arrayOf(integer(1, Math.min(MAX_DRAFT_NODES, draftVocabSize)), deepest)) },
       best: { nodes },
       adaptive: { maxNodes: nodes },
     }),
@@ -96,7 +96,7 @@ function speculationOf(heads: number, vocabSize: number): Checker<Speculation> {
 export function checkGenerateOptions(
   where: string,
   options: GenerateOptions,
-  { numHeads, config }: MtpModel,
+  { numHeads, draftVocabSize }: MtpModel,
 ): GenerateOptions {
   const checked = checkOptions<GenerateOptions>(where, options, {
     ...SAMPLING_OPTIONS,
@@ -104,7 +104,7 @@ export function checkGenerateOptions(
     stop: either<[string, readonly string[]]>(string, arrayOf(string)),
     ignoreEos: boolean,
     signal,
-    speculation: speculationOf(numHeads, config.vocabSize),
+    speculation: speculationOf(numHeads, draftVocabSize),
     draft: callback,
     constraint: CONSTRAINT,
   });

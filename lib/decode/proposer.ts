@@ -109,8 +109,10 @@ function propose(
   const { hiddenSize } = model.config;
   const heads = columns / hiddenSize;
   const states = reshape(hidden, [slots * heads, hiddenSize]);
-  const logits = linear(states, model.unembeddingFor(states), null, 'float32');
-  const { tokens, weights } = proposeTokens(logits, { positions, ahead: head, sampling, k: width });
+  const drafts = model.draftUnembedding();
+  const logits = linear(states, drafts?.weight ?? model.unembeddingFor(states), null, 'float32');
+  const options = { positions, ahead: head, sampling, k: width, ids: drafts?.ids };
+  const { tokens, weights } = proposeTokens(logits, options);
   const shape = [slots, heads, width];
   return { tokens: reshape(tokens, shape), weights: reshape(weights, shape) };
 }

@@ -117,7 +117,7 @@ export class Text {
     const { strategy, model } = this.request;
     if (!usesHeads(this.request)) return null;
     if (strategy.kind === 'plan') return { depth: strategy.plan.maxDepth, width: strategy.plan.width };
-    return { depth: model.numHeads - 1, width: Math.min(WIDTH, model.config.vocabSize) };
+    return { depth: model.numHeads - 1, width: Math.min(WIDTH, model.draftVocabSize) };
   }
 
   /**

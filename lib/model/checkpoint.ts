@@ -3,6 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { check, instance, path as pathChecker } from '../check';
 import { ForetokenError } from '../errors';
 import { fileAccessError, writeDirectoryAtomic, writeFileAtomic } from '../files';
+import { DRAFT_VOCABULARY_NAME, writeDraftVocabulary } from './draft-vocabulary';
 import { replaceFiles } from '../replace-files';
 import type { ActivationDType } from '../tensor/types';
 import { configToJson } from './config-json';
@@ -34,6 +35,7 @@ export async function writeModelFiles(
   const config = `${JSON.stringify(configToJson(model.config, storedDtype), null, 2)}\n`;
   await writeFileAtomic(join(directory, CONFIG_NAME), config);
   await saveTokenizer(directory, tokenizer);
+  if (model.draftVocabulary) await writeDraftVocabulary(directory, model.draftVocabulary);
   const { generationConfig } = model;
   if (generationConfig) {
     await writeFileAtomic(join(directory, GENERATION_NAME), `${JSON.stringify(generationConfig, null, 2)}\n`);
@@ -70,7 +72,7 @@ export async function saveModel(directory: string, model: MtpModel, tokenizer: T
   const shards = await shardFiles(target);
   // A save that was killed may have left a model without its config.json, or only some of its small files.
   const isOurs = (name: string): boolean =>
-    name === CONFIG_NAME || name === GENERATION_NAME || TOKENIZER_FILES.includes(name);
+    [CONFIG_NAME, GENERATION_NAME, DRAFT_VOCABULARY_NAME, ...TOKENIZER_FILES].includes(name);
   const hasModel = entries.includes(WEIGHTS_NAME) || shards.length > 0 || entries.every(isOurs);
   const problem = entries.includes(STATE_NAME)
     ? 'it holds a checkpoint of a training run; choose another directory'
@@ -80,6 +82,7 @@ export async function saveModel(directory: string, model: MtpModel, tokenizer: T
   }
   const obsolete = TOKENIZER_FILES.filter((name) => !Object.hasOwn(tokenizer.files, name));
   if (!model.generationConfig) obsolete.push(GENERATION_NAME);
+  if (!model.draftVocabulary) obsolete.push(DRAFT_VOCABULARY_NAME);
   await replaceFiles(target, CONFIG_NAME, obsolete, fill);
   // The order does not matter: readers ignore shards if there is a single file.
   for (const name of shards) if (name !== WEIGHTS_NAME) await rm(join(target, name), { force: true });

@@ -8,6 +8,7 @@ import { device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
 import type { ModelConfig } from './config';
 import { configFromJson, hasTextPart } from './config-json';
+import { readDraftVocabulary } from './draft-vocabulary';
 import { familyOf } from './families';
 import { fitToTensors } from './fit-to-tensors';
 import { isGguf, openGguf } from './gguf';
@@ -92,6 +93,7 @@ async function loadSource(
   });
   try {
     await fillFrom(without, model, onProgress);
+    model.draftVocabulary = await readDraftVocabulary(source.path, config.vocabSize);
   } catch (error) {
     model.dispose();
     throw error;

@@ -18,6 +18,7 @@ import { embedding } from '../tensor/ops/layers/embedding';
 import { scope } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { headLayerConfig, layerConfig, modelConfig, type ModelConfig, type ModelOptions } from './config';
+import { draftVocabulary, DraftUnembedding } from './draft-vocabulary';
 import { familyOf } from './families';
 import { modulesOf } from './mtp-layouts';
 import type { Json } from './fields';
@@ -91,6 +92,8 @@ export class MtpModel implements Disposable {
   readonly #embeddingScale: number;
   readonly #layers: Block[] = [];
   readonly #norm: RMSNorm;
+  #draftVocabulary: readonly number[] | null = null;
+  #draftUnembedding: DraftUnembedding | null = null;
 
   constructor(
     /** The device of the weights. */
@@ -197,8 +200,40 @@ export class MtpModel implements Disposable {
     return weightFor(hidden, this.unembedding);
   }
 
+  /**
+   * The tokens that heads 2 … n propose in decoding, rising; null for all. With fewer tokens a draft costs less, and drafts of other
+   * tokens are lost. The output stays the same. Saved with the model. May be set to tokens in any order, between texts.
+   */
+  get draftVocabulary(): readonly number[] | null {
+    return this.#draftVocabulary;
+  }
+
+  set draftVocabulary(tokens: readonly number[] | Int32Array | null) {
+    const checked = check('draftVocabulary', tokens, draftVocabulary(this.config.vocabSize));
+    this.#draftVocabulary = checked && Array.from(checked).sort((a, b) => a - b);
+    // Steps that were captured read the old one.
+    this.parameters.version += 1;
+  }
+
+  /** Number of tokens that heads 2 … n choose from. */
+  get draftVocabSize(): number {
+    return this.#draftVocabulary?.length ?? this.config.vocabSize;
+  }
+
+  /** The unembedding of {@link draftVocabulary}; null if that is all tokens. It is made when it is first needed after a change. */
+  draftUnembedding(): DraftUnembedding | null {
+    const before = this.#draftUnembedding;
+    if (before && this.#draftVocabulary && before.version === this.parameters.version) return before;
+    before?.dispose();
+    this.#draftUnembedding =
+      this.#draftVocabulary && new DraftUnembedding(this.parameters, this.unembedding, this.#draftVocabulary);
+    return this.#draftUnembedding;
+  }
+
   /** Frees the weights, their gradients and the tables of positions. */
   dispose(): void {
+    this.#draftUnembedding?.dispose();
+    this.#draftUnembedding = null;
     this.parameters.dispose();
     this.tables.dispose();
   }

@@ -350,6 +350,7 @@ interface SamplingBinding {
   proposeTokens(
     ...args: [
       logits: TensorHandle,
+      ids: Optional,
       positions: TensorHandle,
       ahead: number,
       k: number,

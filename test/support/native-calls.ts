@@ -122,7 +122,7 @@ export function validCalls(
     topK: () => [f(2, 5), 3],
     linearSample: () => [f(2, 3), f(5, 3), f(5), ints(7, 8), 30, 0.5, 42n],
     sampleLogits: () => [f(2, 5), ints(7, 8), ints(1, 2, 3), 2, ...sampling()],
-    proposeTokens: () => [f(2, 5), ints(7), 1, 3, ...packed(), 'logits'],
+    proposeTokens: () => [f(2, 5), ints(0, 2, 3, 7, 9), ints(7), 1, 3, ...packed(), 'logits'],
     acceptedRows: () => [table(1, 0, 2), ints(2), table(1, 4, 3), ints(5), ints(1), table(1, 2), 4],
     chainTokens: () => [table(1, 4, 3), of('int32', [1, 1, 2], Int32Array.of(2, 3)), ints(0, 2), 3, 3],
     verifyTree: () => [

@@ -237,7 +237,7 @@ export function publicCalls({
     },
     proposeTokens: {
       call: foretoken.proposeTokens,
-      args: { logits: f32(1, 5), options: { positions: i32(0), sampling, k: 2 } },
+      args: { logits: f32(1, 5), options: { positions: i32(0), sampling, k: 2, ids: i32(0, 2, 3, 5, 9) } },
       options: 'options',
     },
     acceptedRows: {

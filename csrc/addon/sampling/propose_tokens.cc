@@ -7,16 +7,29 @@ namespace foretoken {
 
 namespace {
 
-// proposeTokens(logits, positions, ahead, k, sampling, biasTokens?, biasValues?, needs): [tokens, weights], both
+// Refuses ids that are negative or do not rise.
+void check_ids(const Call& call, const Tensor& ids, int64_t columns) {
+  call.check_shape(ids, "ids", {columns});
+  const int32_t* const values = ids.known_indices();
+  if (values == nullptr) return;
+  for (int64_t i = 0; i < columns; ++i) {
+    if (values[i] > (i == 0 ? -1 : values[i - 1])) continue;
+    call.fail(ErrorCode::kIndexOutOfRange, "ids must rise from 0 or more, but ids[%lld] is %d", lld(i), values[i]);
+  }
+}
+
+// proposeTokens(logits, ids?, positions, ahead, k, sampling, biasTokens?, biasValues?, needs): [tokens, weights], both
 //               [rows, k]
 napi_value propose_tokens(Call& call) {
   const Tensor& logits = call.float32("logits");
+  const Tensor* const ids = call.optional_int32("ids");
   const Tensor& positions = call.int32("positions");
   call.check_rank(logits, "logits", 2);
   ProposeTokensArgs args{};
   args.rows = logits.shape[0];
   args.vocab = logits.shape[1];
   check_vocab(call, logits, "logits", args.vocab);
+  if (ids != nullptr) check_ids(call, *ids, args.vocab);
   call.check_rank(positions, "positions", 1);
   const int64_t sequences = positions.shape[0];
   args.ahead = call.integer("ahead", 0, INT32_MAX);
@@ -30,6 +43,7 @@ napi_value propose_tokens(Call& call) {
   Tensor tokens = call.output(DType::kInt32, {args.rows, args.k});
   Tensor weights = call.output(DType::kFloat32, {args.rows, args.k});
   args.logits = logits.as<float>();
+  args.ids = ids == nullptr ? nullptr : ids->as<int32_t>();
   args.positions = positions.as<int32_t>();
   args.tokens = tokens.as<int32_t>();
   args.weights = weights.as<float>();

@@ -97,9 +97,11 @@ struct SampleLogitsArgs {
 // z / T + gumbel(seed, position, token), or z if T is 0, best first, where z is the logit after the logit bias and row i
 // of sequence s proposes for position positions[s] + ahead + i;
 // weights[r] = their shares of the softmax of these numbers over the whole row. Of the sampling options of a sequence
-// only temperature, seed and logit bias apply. NaN ranks with -inf; both have the weight 0.
+// only temperature, seed and logit bias apply. NaN ranks with -inf; both have the weight 0. The columns may be those of
+// some tokens only, whose ids key the noise and are what is biased and proposed.
 struct ProposeTokensArgs {
   const float* logits;       // [rows, vocab]: `depth` rows of each sequence
+  const int32_t* ids;        // [vocab], rising: the token of each column; null if the columns are all tokens in order
   const int32_t* positions;  // [sequences]
   int64_t ahead;
   SequenceSampling sampling;

@@ -23,11 +23,13 @@ inline Vec gumbel(IVec x) {
   return -log(upper ? -logarithm : below);
 }
 
-// Computes the noise of tokens first … first + kNoiseRun - 1; `first` must be a multiple of 4.
-inline void gumbel_noise(uint64_t seed, int32_t position, int64_t first, float* noise) {
-  constexpr int kCounters = kLanes / 2;
-  WideVec c0 = WideVec{} + static_cast<uint32_t>(position), c1, c2 = WideVec{} + kPurposeToken, c3 = {};
-  for (int i = 0; i < kCounters; ++i) c1[i] = static_cast<uint64_t>(first / 4 + i);
+// The random words of tokens 4g … 4g + 3 for a vector of numbers g, each word in a lane's lower half beside the next word.
+struct NoiseWords {
+  WideVec first, second;
+};
+
+inline NoiseWords noise_words(uint64_t seed, int32_t position, WideVec groups) {
+  WideVec c0 = WideVec{} + static_cast<uint32_t>(position), c1 = groups, c2 = WideVec{} + kPurposeToken, c3 = {};
   auto key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
   // The lower halves of the lanes are Philox's words; nothing reads the upper halves.
   for (int round = 0; round < kPhiloxRounds; ++round) {
@@ -40,15 +42,37 @@ inline void gumbel_noise(uint64_t seed, int32_t position, int64_t first, float* 
     key0 += kPhiloxWeyl0;
     key1 += kPhiloxWeyl1;
   }
-  // Combines the words into pairs, then puts the two pairs of each counter side by side.
-  const WideVec first_pairs = (c0 & 0xffffffff) | c1 << 32, second_pairs = (c2 & 0xffffffff) | c3 << 32;
+  return {(c0 & 0xffffffff) | c1 << 32, (c2 & 0xffffffff) | c3 << 32};
+}
+
+// Computes the noise of tokens first … first + kNoiseRun - 1; `first` must be a multiple of 4.
+inline void gumbel_noise(uint64_t seed, int32_t position, int64_t first, float* noise) {
+  constexpr int kCounters = kLanes / 2;
+  WideVec groups;
+  for (int i = 0; i < kCounters; ++i) groups[i] = static_cast<uint64_t>(first / 4 + i);
+  const NoiseWords words = noise_words(seed, position, groups);
+  // Puts the two pairs of each group side by side.
   WideVec low, high;
   for (int i = 0; i < kCounters; ++i) {
     low[i] = static_cast<uint64_t>(i / 2 + i % 2 * kCounters);
     high[i] = low[i] + kCounters / 2;
   }
-  store(noise, gumbel((IVec)__builtin_shuffle(first_pairs, second_pairs, low)));
-  store(noise + kLanes, gumbel((IVec)__builtin_shuffle(first_pairs, second_pairs, high)));
+  store(noise, gumbel((IVec)__builtin_shuffle(words.first, words.second, low)));
+  store(noise + kLanes, gumbel((IVec)__builtin_shuffle(words.first, words.second, high)));
+}
+
+// Computes the noise of tokens ids[0] … ids[count - 1] for 1 ≤ count ≤ kLanes. Writes kLanes numbers.
+inline void gumbel_noise_of(uint64_t seed, int32_t position, const int32_t* ids, int64_t count, float* noise) {
+  constexpr int kCounters = kLanes / 2;
+  IVec bits = {};
+  for (int64_t begin = 0; begin < count; begin += kCounters) {
+    WideVec tokens;
+    for (int i = 0; i < kCounters; ++i) tokens[i] = static_cast<uint32_t>(ids[begin + i < count ? begin + i : 0]);
+    const NoiseWords words = noise_words(seed, position, tokens / 4);
+    const WideVec pairs = (tokens & 2) != 0 ? words.second : words.first, own = pairs >> (tokens & 1) * 32;
+    for (int i = 0; i < kCounters; ++i) bits[static_cast<int>(begin) + i] = static_cast<int32_t>(own[i]);
+  }
+  store(noise, gumbel(bits));
 }
 
 }  // namespace foretoken::cpu::FORETOKEN_ISA

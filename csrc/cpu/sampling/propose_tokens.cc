@@ -8,7 +8,7 @@ namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
 constexpr int64_t kPartTokens = 1 << 14;  // enough work for a part
-constexpr int64_t kBlock = 256;           // tokens whose scores are computed at a time
+constexpr int64_t kBlock = 256;           // columns whose scores are computed at a time
 static_assert(kPartTokens % kBlock == 0 && kBlock % kNoiseRun == 0);
 
 constexpr float kInfinity = __builtin_inff(), kLargestFloat = 0x1.fffffep127f;
@@ -46,33 +46,56 @@ struct SoftmaxSum {
   }
 };
 
-// How the tokens of a row are scored, as the draw for `position` does it.
+// How the columns of a row are scored, as the draw for `position` does it.
 struct Scoring {
+  const int32_t* ids;
   SamplingOptions options;
   LogitBias bias;
   int32_t position;
 
   Scoring(const ProposeTokensArgs& args, int64_t row)
-      : options(options_of(args.sampling, row / args.depth)),
+      : ids(args.ids),
+        options(options_of(args.sampling, row / args.depth)),
         bias(bias_of(args.sampling, row / args.depth)),
         position(position_of(args, row)) {}
 
-  // Computes the scores of tokens first … first + count - 1, given their logits: z / T + noise, or z if T is 0, but
+  // The column of a token among columns first … first + count - 1, counted from `first`; otherwise some other number.
+  int64_t column_of(int32_t token, int64_t first, int64_t count) const {
+    if (!ids) return token - first;
+    int64_t low = 0, high = count;
+    while (low < high) {
+      const int64_t middle = (low + high) / 2;
+      if (ids[first + middle] < token) low = middle + 1;
+      else high = middle;
+    }
+    return low < count && ids[first + low] == token ? low : -1;
+  }
+
+  // Computes the noise of columns first … first + count - 1.
+  void noise(int64_t first, int64_t count, float* noise) const {
+    if (ids) {
+      for (int64_t i = 0; i < count; i += kLanes) {
+        gumbel_noise_of(options.seed, position, ids + first + i, lanes_of(count - i), noise + i);
+      }
+    } else {
+      for (int64_t i = 0; i < count; i += kNoiseRun) gumbel_noise(options.seed, position, first + i, noise + i);
+    }
+  }
+
+  // Computes the scores of columns first … first + count - 1, given their logits: z / T + noise, or z if T is 0, but
   // -inf instead of NaN. `scores` has room for kBlock.
   void score(const float* logits, int64_t first, int64_t count, float* scores) const {
     float biased[kBlock];
     if (bias.count > 0) {
       copy_floats(biased, logits, count);
       for (int64_t i = 0; i < bias.count; ++i) {
-        const int64_t at = bias.tokens[i] - first;
+        const int64_t at = column_of(bias.tokens[i], first, count);
         if (at >= 0 && at < count) biased[at] += bias.values[i];
       }
       logits = biased;
     }
     const float temperature = options.temperature;
-    if (temperature > 0) {
-      for (int64_t i = 0; i < count; i += kNoiseRun) gumbel_noise(options.seed, position, first + i, scores + i);
-    }
+    if (temperature > 0) noise(first, count, scores);
     for_vectors(logits, count, [&](int64_t i, Vec z) {
       const Vec x = temperature > 0 ? z / temperature + load(scores + i) : z;
       store(scores + i, x == x ? x : broadcast(-kInfinity));
@@ -134,7 +157,10 @@ void finish_row(const ProposeTokensArgs& args, const Parts& parts, int64_t row) 
     for (int64_t i = first; i < first + parts.best_of(part); ++i) best.take(parts.values()[i], parts.tokens()[i]);
   }
   best.sort();
-  for (int64_t i = 0; i < args.k; ++i) weights[i] = sum.weight_of(weights[i]);
+  for (int64_t i = 0; i < args.k; ++i) {
+    weights[i] = sum.weight_of(weights[i]);
+    if (args.ids) best.indices[i] = args.ids[best.indices[i]];
+  }
 }
 
 }  // namespace

@@ -35,6 +35,11 @@ FORETOKEN_DEVICE uint32_t word_of(const PhiloxWords& words, int i) {
   return i % 2 == 0 ? even : odd;
 }
 
+// The random word of one token.
+FORETOKEN_DEVICE uint32_t word_of_token(uint64_t seed, int32_t position, int32_t token) {
+  return word_of(noise_words(seed, position, token / kNoiseGroup), token % kNoiseGroup);
+}
+
 // The value that a draw compares: the logit over the temperature, plus the noise of its token.
 FORETOKEN_DEVICE float noisy(float z_over_temperature, uint32_t word) {
   return __fadd_rn(z_over_temperature, gumbel(word));

@@ -21,18 +21,31 @@ struct SoftmaxSum {
 // e^(score - top). Infinite scores count as the largest float, so that they share the whole probability.
 FORETOKEN_DEVICE float term(float score, float top) { return exp(__fsub_rn(Min()(score, kLargestFloat), top)); }
 
-// Writes the biases of the tokens of a part, whose first token is `first`. Called by one block.
-FORETOKEN_DEVICE void spread_bias(const LogitBias& bias, int64_t first, float (&spread)[kPartTokens]) {
+// The column of a token, or -1 if it has none.
+FORETOKEN_DEVICE int64_t column_of(const ProposeTokensArgs& args, int32_t token) {
+  if (args.ids == nullptr) return token;
+  int64_t low = 0, high = args.vocab;
+  while (low < high) {
+    const int64_t middle = (low + high) / 2;
+    if (args.ids[middle] < token) low = middle + 1;
+    else high = middle;
+  }
+  return low < args.vocab && args.ids[low] == token ? low : -1;
+}
+
+// Writes the biases of the columns of a part, whose first column is `first`. Called by one block.
+FORETOKEN_DEVICE void spread_bias(const ProposeTokensArgs& args, const LogitBias& bias, int64_t first,
+                                  float (&spread)[kPartTokens]) {
   for (int64_t i = threadIdx.x; i < kPartTokens; i += kThreads) spread[i] = 0;
   __syncthreads();
   for (int64_t i = threadIdx.x; i < bias.count; i += kThreads) {
-    const int64_t at = bias.tokens[i] - first;
+    const int64_t at = column_of(args, bias.tokens[i]) - first;
     if (at >= 0 && at < kPartTokens) spread[at] = bias.values[i];
   }
   __syncthreads();
 }
 
-// scores[row, token] = what a draw compares: z / T + noise, or z if T is 0, but -inf instead of NaN. A block computes
+// scores[row, column] = what a draw compares: z / T + noise, or z if T is 0, but -inf instead of NaN. A block computes
 // one part of a row after the other.
 __global__ void __launch_bounds__(kThreads)
     score_kernel(ProposeTokensArgs args, int64_t parts, float* scores, SoftmaxSum* sums) {
@@ -42,25 +55,31 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t row = part / parts, first = part % parts * kPartTokens;
     const SamplingOptions options = options_of(args.sampling, row / args.depth);
     const LogitBias bias = bias_of(args.sampling, row / args.depth);
-    if (bias.count > 0) spread_bias(bias, first, spread);
+    if (bias.count > 0) spread_bias(args, bias, first, spread);
     float own[kGroupsEach][kNoiseGroup];
     float top = -kLargestFloat;
 #pragma unroll
     for (int g = 0; g < kGroupsEach; ++g) {
       const int64_t at = (g * kThreads + threadIdx.x) * kNoiseGroup;
       const bool is_noisy = options.temperature > 0 && first + at < args.vocab;
-      const PhiloxWords words =
-          is_noisy ? noise_words(options.seed, position_of(args, row), (first + at) / kNoiseGroup) : PhiloxWords{};
+      const PhiloxWords words = is_noisy && args.ids == nullptr
+                                    ? noise_words(options.seed, position_of(args, row), (first + at) / kNoiseGroup)
+                                    : PhiloxWords{};
 #pragma unroll
       for (int i = 0; i < kNoiseGroup; ++i) {
-        const int64_t token = first + at + i;
+        const int64_t column = first + at + i;
         own[g][i] = -__builtin_inff();
-        if (token >= args.vocab) continue;
-        float x = args.logits[row * args.vocab + token];
+        if (column >= args.vocab) continue;
+        float x = args.logits[row * args.vocab + column];
         if (bias.count > 0) x = __fadd_rn(x, spread[at + i]);
-        if (is_noisy) x = noisy(__fdiv_rn(x, options.temperature), words.words[i]);
+        if (is_noisy) {
+          const uint32_t word = args.ids == nullptr
+                                    ? words.words[i]
+                                    : word_of_token(options.seed, position_of(args, row), args.ids[column]);
+          x = noisy(__fdiv_rn(x, options.temperature), word);
+        }
         if (x == x) own[g][i] = x;
-        scores[row * args.vocab + token] = own[g][i];
+        scores[row * args.vocab + column] = own[g][i];
         top = Max()(top, own[g][i]);
       }
     }
@@ -76,7 +95,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// Replaces the scores of the best tokens by their weights. A block handles one row after the other.
+// Replaces the scores of the best columns by their weights, and the columns by their tokens. A block handles one row after the other.
 __global__ void __launch_bounds__(kThreads)
     weights_kernel(ProposeTokensArgs args, int64_t parts, const SoftmaxSum* sums) {
   FORETOKEN_SHARED(float, shared, [kThreads / kWarp]);
@@ -92,11 +111,13 @@ __global__ void __launch_bounds__(kThreads)
     for (int64_t i = threadIdx.x; i < args.k; i += kThreads) {
       float& weight = args.weights[row * args.k + i];
       weight = total > 0 ? __fdiv_rn(term(weight, top), total) : 0;
+      int32_t& token = args.tokens[row * args.k + i];
+      if (args.ids != nullptr) token = args.ids[token];
     }
   }
 }
 
-// The workspace: the scores of all tokens, the softmax sums of all parts, and the workspace of TopK.
+// The workspace: the scores of all columns, the softmax sums of all parts, and the workspace of TopK.
 struct Memory {
   Memory(const ProposeTokensArgs& args, const Context& context)
       : parts(divide_up(args.vocab, kPartTokens)),

@@ -56,7 +56,7 @@ export const layers: readonly Mutation[] = [
     },
   ]),
 
-  ...faults('cpu/layers/elementwise.cc', 'ops/layers/elementwise', [
+  ...faults('cpu/layers/activations.h', 'ops/layers/elementwise', [
     {
       name: 'silu-slope',
       breaks: 'the derivative of silu has s instead of 1 - s',
@@ -70,6 +70,23 @@ export const layers: readonly Mutation[] = [
       find: 'return {x < 0.0f ? small : large, x < 0.0f ? large : small};',
       replace: 'return {x < 0.0f ? small : large, 1.0f - (x < 0.0f ? small : large)};',
       caught: 'avx512 31 elements, and 13 more',
+    },
+  ]),
+
+  ...faults('cpu/layers/activations.h', 'ops/layers/glu', [
+    {
+      name: 'glu-gelu-cubic',
+      breaks: "GELU's cubic term is that of another approximation",
+      find: 'kGeluCubic = 0.0713548163f',
+      replace: 'kGeluCubic = 0.0714548163f',
+      caught: '',
+    },
+    {
+      name: 'glu-gelu-overflow',
+      breaks: "GELU's slope is computed with powers that overflow",
+      find: 'return min(broadcast(16.0f), max(broadcast(-16.0f), x));',
+      replace: 'return x;',
+      caught: '',
     },
     {
       name: 'glu-gelu-steepness',
@@ -93,23 +110,6 @@ export const layers: readonly Mutation[] = [
       breaks: 'backward and forward have another activation',
       find: 'if (activation == GluActivation::kSilu) f(Silu());',
       replace: 'if (activation != GluActivation::kSilu) f(Silu());',
-      caught: '',
-    },
-  ]),
-
-  ...faults('cpu/layers/activations.h', 'ops/layers/glu', [
-    {
-      name: 'glu-gelu-cubic',
-      breaks: "GELU's cubic term is that of another approximation",
-      find: 'kGeluCubic = 0.0713548163f',
-      replace: 'kGeluCubic = 0.0714548163f',
-      caught: '',
-    },
-    {
-      name: 'glu-gelu-overflow',
-      breaks: "GELU's slope is computed with powers that overflow",
-      find: 'return min(broadcast(16.0f), max(broadcast(-16.0f), x));',
-      replace: 'return x;',
       caught: '',
     },
   ]),

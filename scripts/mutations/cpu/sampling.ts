@@ -258,12 +258,36 @@ export const sampling: readonly Mutation[] = [
     },
   ]),
 
+  ...faults('cpu/sampling/gumbel.h', 'ops/sampling/propose-tokens', [
+    {
+      name: 'gumbel-of-ids-word',
+      breaks: 'tokens with odd ids have the noise of their neighbours',
+      find: 'pairs >> (tokens & 1) * 32',
+      replace: 'pairs >> (tokens & 0) * 32',
+      caught: '',
+    },
+  ]),
+
   ...faults('cpu/sampling/propose_tokens.cc', 'ops/sampling/propose-tokens', [
     {
       name: 'propose-tokens-noise-place',
       breaks: 'every block of tokens has the noise of the first',
-      find: 'gumbel_noise(options.seed, position, first + i, scores + i);',
-      replace: 'gumbel_noise(options.seed, position, i, scores + i);',
+      find: 'gumbel_noise(options.seed, position, first + i, noise + i);',
+      replace: 'gumbel_noise(options.seed, position, i, noise + i);',
+    },
+    {
+      name: 'propose-tokens-ids-bias',
+      breaks: 'the bias of a token that is not among the ids goes to the next one',
+      find: 'return low < count && ids[first + low] == token ? low : -1;',
+      replace: 'return low;',
+      caught: '',
+    },
+    {
+      name: 'propose-tokens-ids-columns',
+      breaks: 'columns are proposed in place of their tokens',
+      find: 'if (args.ids) best.indices[i] = args.ids[best.indices[i]];',
+      replace: '',
+      caught: '',
     },
     {
       name: 'propose-tokens-raise',

@@ -161,12 +161,36 @@ export const sampling: readonly Mutation[] = [
     },
   ]),
 
+  ...faults('cuda/sampling/gumbel.cuh', 'ops/sampling/propose-tokens', [
+    {
+      name: 'cuda-gumbel-of-ids-word',
+      breaks: 'tokens have the noise of the first token of their group',
+      find: 'token % kNoiseGroup);',
+      replace: '0);',
+      caught: '',
+    },
+  ]),
+
   ...faults('cuda/sampling/propose_tokens.cu', 'ops/sampling/propose-tokens', [
     {
       name: 'cuda-propose-tokens-noise-place',
       breaks: 'every part of a row has the noise of the first',
       find: '(first + at) / kNoiseGroup)',
       replace: 'at / kNoiseGroup)',
+    },
+    {
+      name: 'cuda-propose-tokens-ids-bias',
+      breaks: 'the bias of a token that is not among the ids goes to the next one',
+      find: 'return low < args.vocab && args.ids[low] == token ? low : -1;',
+      replace: 'return low;',
+      caught: '',
+    },
+    {
+      name: 'cuda-propose-tokens-ids-columns',
+      breaks: 'columns are proposed in place of their tokens',
+      find: 'if (args.ids != nullptr) token = args.ids[token];',
+      replace: '',
+      caught: '',
     },
     {
       name: 'cuda-propose-tokens-bias-barrier',

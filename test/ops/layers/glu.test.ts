@@ -11,12 +11,12 @@ import { representable, tensorOf } from '../../support/half';
 import { Random } from '../../support/random';
 
 interface Activation {
-  value(x: number): number;
-  slope(x: number): number;
+  readonly value: (x: number) => number;
+  readonly slope: (x: number) => number;
   /** The magnitude of the terms of the slope, which cancel near its zero. */
-  slopeSize(x: number): number;
-  /** How many times the relative error of exp's argument is that of the value: the argument's magnitude, and the rest. */
-  condition(x: number): number;
+  readonly slopeSize: (x: number) => number;
+  /** By how much a relative error of exp's argument grows in the value. */
+  readonly condition: (x: number) => number;
 }
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));

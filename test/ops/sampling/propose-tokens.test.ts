@@ -1,4 +1,5 @@
 // proposeTokens against float64 arithmetic with the noise of the draws, and against the draws themselves.
+import type { ErrorCode } from '../../../lib/errors';
 import type { Device } from '../../../lib/tensor/device';
 import { linear } from '../../../lib/tensor/ops/linear/linear';
 import { proposeTokens } from '../../../lib/tensor/ops/sampling/propose-tokens';
@@ -28,6 +29,7 @@ async function proposed(
   positions: readonly number[],
   sampling: SamplingOptions | readonly SamplingOptions[],
   k: number,
+  ids?: readonly number[],
 ): Promise<Proposal[]> {
   const vocab = rows[0]!.length;
   const flat = new Float32Array(rows.length * vocab);
@@ -36,15 +38,16 @@ async function proposed(
     proposeTokens(device.tensor(flat, [rows.length, vocab]), {
       positions: device.tensor(Int32Array.from(positions)),
       ...{ sampling, k },
+      ids: ids && device.tensor(Int32Array.from(ids)),
     }),
   );
   expect([tokens.shape, weights.shape]).toEqual([
     [rows.length, k],
     [rows.length, k],
   ]);
-  const [ids, shares] = await Promise.all([takeIndices(tokens), take(weights)]);
+  const [chosen, shares] = await Promise.all([takeIndices(tokens), take(weights)]);
   return rows.map((_, r) => ({
-    tokens: ids.slice(r * k, (r + 1) * k),
+    tokens: chosen.slice(r * k, (r + 1) * k),
     weights: Array.from(shares.subarray(r * k, (r + 1) * k)),
   }));
 }
@@ -172,6 +175,50 @@ describe.each(targets)('on %s', (target) => {
     });
   });
 
+  // Around the vectors of the noise, the blocks and parts of columns, and with neighbours that share random words.
+  it.each([1, 2, 3, 15, 16, 17, 255, 257, 1000, 4097, 16_385, 17_000])(
+    'of %i tokens of a vocabulary, with the noise and the biases of these tokens',
+    async (count) => {
+      if (isEmulated(target) && count > 4097) return;
+      const random = new Random(count);
+      const vocab = 3 * count + 5;
+      const all = random.floats(vocab, 8);
+      const ids = Array.from({ length: vocab }, (_, token) => token)
+        .filter((token) => token % 3 === 0 || token < 9)
+        .slice(-count);
+      const columns = ids.map((token) => all[token]!);
+      const biased = new Map([
+        [ids.at(-1)!, 6],
+        [ids[0]!, -50],
+        [1, 50],
+        [vocab - 1, 50],
+      ]);
+      await onDevice(target, async (device) => {
+        for (const options of [...ways, { temperature: 0.9, seed: 8, logitBias: biased }]) {
+          // The scores of the whole vocabulary; those of other tokens take no part.
+          const row = Float32Array.from(all).fill(-inf);
+          ids.forEach((token) => (row[token] = all[token]!));
+          for (const k of [1, 5, 70, count].filter((k) => k <= Math.min(count, 2000))) {
+            const [proposal] = await proposed(device, [columns], [77], options, k, ids);
+            expectProposal(proposal!, row, 77, options);
+            for (const token of proposal!.tokens) expect(ids).toContain(token);
+          }
+        }
+      });
+    },
+  );
+
+  it('of all tokens by their ids proposes what it proposes without', async () => {
+    await onDevice(target, async (device) => {
+      const rows = [0, 1].map((seed) => new Random(seed).floats(700, 4));
+      const ids = Array.from({ length: 700 }, (_, token) => token);
+      for (const options of ways) {
+        const plain = await proposed(device, rows, [3, 900], options, 20);
+        expect(await proposed(device, rows, [3, 900], options, 20, ids)).toEqual(plain);
+      }
+    });
+  });
+
   it('proposes for the positions ahead', async () => {
     await onDevice(target, async (device) => {
       const logits = device.tensor(new Random(9).floats(2 * 50, 2), [2, 50]);
@@ -221,6 +268,18 @@ describe('refusals', () => {
       const positions = ints(device, 0, 0);
       expect(() => proposeTokens(device.zeros([2, 5]), { positions, k })).toThrow(
         foretokenError('INVALID_ARGUMENT', 'proposeTokens: k must be'),
+      );
+    });
+  });
+  it.each<[ids: number[], code: ErrorCode, parts: string[]]>([
+    [[0, 1], 'SHAPE_MISMATCH', ['ids is [2]', '[3]']],
+    [[0, 2, 2], 'INDEX_OUT_OF_RANGE', ['ids must rise', 'ids[2] is 2']],
+    [[-1, 2, 4], 'INDEX_OUT_OF_RANGE', ['ids must rise', 'ids[0] is -1']],
+  ])('ids %j of three columns', async (ids, code, parts) => {
+    await onCpu({}, async (device) => {
+      const options = { positions: ints(device, 0), ids: ints(device, ...ids), k: 1 };
+      expect(() => proposeTokens(device.zeros([1, 3]), options)).toThrow(
+        foretokenError(code, 'proposeTokens', ...parts),
       );
     });
   });

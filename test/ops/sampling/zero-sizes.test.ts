@@ -57,8 +57,15 @@ const operations: Cases = {
     `${k} of ${count} rows of ${vocab}`,
     ({ exact, ints }) => {
       const positions = ints([count!], ...new Array<number>(count!).fill(7));
-      const { tokens, weights } = proposeTokens(exact(count!, vocab!), { positions, k: k! });
-      return { results: [empty(tokens, count!, k!), empty(weights, count!, k!)] };
+      const all = proposeTokens(exact(count!, vocab!), { positions, k: k! });
+      const ids = ints([vocab!], 0, 2, 4, 6, 8);
+      const some = proposeTokens(exact(count!, vocab!), { positions, k: k!, ids });
+      return {
+        results: [all, some].flatMap(({ tokens, weights }) => [
+          empty(tokens, count!, k!),
+          empty(weights, count!, k!),
+        ]),
+      };
     },
   ]),
   acceptedRows: [

@@ -20,6 +20,11 @@ export interface ProposeTokensOptions {
   sampling?: SequenceSampling;
   /** Number of tokens for each row, 0 … vocab. */
   k: number;
+  /**
+   * int32 [vocab], rising: the token of each column, if the logits are those of some tokens only. Noise and biases are those of these
+   * tokens. Default: column i is token i.
+   */
+  ids?: Tensor;
 }
 
 const PROPOSE_TOKENS_OPTIONS: Schema<ProposeTokensOptions> = {
@@ -27,6 +32,7 @@ const PROPOSE_TOKENS_OPTIONS: Schema<ProposeTokensOptions> = {
   ahead: integer(0, LARGEST_INT),
   sampling: SEQUENCE_SAMPLING,
   k: required(integer(0, LARGEST_INT)),
+  ids: tensor,
 };
 
 /** Result of {@link proposeTokens}. */
@@ -53,15 +59,17 @@ export function proposeTokens(logits: Tensor, options: ProposeTokensOptions): Pr
     ahead = 0,
     sampling: given = {},
     k,
+    ids,
   } = checkOptions(where, options, PROPOSE_TOKENS_OPTIONS);
   return scope(() => {
     const sampling = deviceSampling(where, given, {
       device,
-      vocabSize: shape.at(-1) ?? 0,
+      vocabSize: ids ? LARGEST_INT : (shape.at(-1) ?? 0),
       sequences: positions.shape[0] ?? 0,
     });
     const [tokens, weights] = native.proposeTokens(
       handleOf(logits),
+      ids?.handle,
       positions.handle,
       ahead,
       k,
