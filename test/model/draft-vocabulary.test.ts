@@ -28,7 +28,7 @@ afterEach(() => {
 const makeModel = (kind = 'parallel', init: ModelInit = {}): MtpModel =>
   new MtpModel(device, { ...tinyModel(kind, 3), vocabSize }, { seed: 3, ...init });
 
-/** What heads propose for two texts, by slot, head and rank. */
+/** Proposes for two texts, by slot, head and rank. */
 async function proposalsOf(model: MtpModel, temperature: number): Promise<number[]> {
   const { tokens } = scope(() =>
     noGrad(() => {

@@ -37,7 +37,6 @@ export const attention: readonly Mutation[] = [
       breaks: 'a window has one row more',
       find: 'position - window + 1',
       replace: 'position - window',
-      caught: '',
     },
     {
       name: 'attention-backward-delta',
@@ -82,14 +81,12 @@ export const attention: readonly Mutation[] = [
       breaks: 'a window has one position more',
       find: 'positions_of(row) - window)',
       replace: 'positions_of(row) - window - 1)',
-      caught: '',
     },
     {
       name: 'tree-attention-window-pages',
       breaks: 'pages before the window of the last row are not read for the other rows',
       find: 'begin = smaller(begin, window_of(r));',
       replace: '',
-      caught: '',
     },
     {
       name: 'tree-attention-own-key',

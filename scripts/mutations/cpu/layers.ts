@@ -45,7 +45,6 @@ export const layers: readonly Mutation[] = [
       breaks: 'dimensions that are not rotated are not copied',
       find: 'copy_floats(y + i + 2 * half, x + i + 2 * half, args.head_dim - 2 * half);',
       replace: '',
-      caught: '',
     },
     {
       name: 'rope-inverse',
@@ -79,21 +78,18 @@ export const layers: readonly Mutation[] = [
       breaks: "GELU's cubic term is that of another approximation",
       find: 'kGeluCubic = 0.0713548163f',
       replace: 'kGeluCubic = 0.0714548163f',
-      caught: '',
     },
     {
       name: 'glu-gelu-overflow',
       breaks: "GELU's slope is computed with powers that overflow",
       find: 'return min(broadcast(16.0f), max(broadcast(-16.0f), x));',
       replace: 'return x;',
-      caught: '',
     },
     {
       name: 'glu-gelu-steepness',
       breaks: "the slope of GELU lacks the derivative's factor 3",
       find: 'broadcast(3 * kGeluCubic)',
       replace: 'broadcast(kGeluCubic)',
-      caught: '',
     },
   ]),
 
@@ -103,14 +99,12 @@ export const layers: readonly Mutation[] = [
       breaks: 'the gradient of the up projection lacks the gate',
       find: 'store_n(grad_up + i, upstream * g * share.value, lanes);',
       replace: 'store_n(grad_up + i, upstream * share.value, lanes);',
-      caught: '',
     },
     {
       name: 'glu-activation',
       breaks: 'backward and forward have another activation',
       find: 'if (activation == GluActivation::kSilu) f(Silu());',
       replace: 'if (activation != GluActivation::kSilu) f(Silu());',
-      caught: '',
     },
   ]),
 

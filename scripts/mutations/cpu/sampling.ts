@@ -264,7 +264,6 @@ export const sampling: readonly Mutation[] = [
       breaks: 'tokens with odd ids have the noise of their neighbours',
       find: 'pairs >> (tokens & 1) * 32',
       replace: 'pairs >> (tokens & 0) * 32',
-      caught: '',
     },
   ]),
 
@@ -280,14 +279,12 @@ export const sampling: readonly Mutation[] = [
       breaks: 'the bias of a token that is not among the ids goes to the next one',
       find: 'return low < count && ids[first + low] == token ? low : -1;',
       replace: 'return low;',
-      caught: '',
     },
     {
       name: 'propose-tokens-ids-columns',
       breaks: 'columns are proposed in place of their tokens',
       find: 'if (args.ids) best.indices[i] = args.ids[best.indices[i]];',
       replace: '',
-      caught: '',
     },
     {
       name: 'propose-tokens-raise',

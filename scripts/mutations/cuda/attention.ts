@@ -73,7 +73,6 @@ export const attention: readonly Mutation[] = [
       breaks: 'a window has one row more',
       find: 'row - window + 1',
       replace: 'row - window',
-      caught: '',
     },
   ]),
 
@@ -132,21 +131,18 @@ export const attention: readonly Mutation[] = [
       breaks: 'chunks before the window of a row are merged into its result',
       find: 'const Range chunks = {place.first / kChunk, ',
       replace: 'const Range chunks = {0, ',
-      caught: '',
     },
     {
       name: 'cuda-tree-attention-window-merge',
       breaks: "a row's first chunk is merged with one that it does not have, because another row has it",
       find: 'chunk > Max()(first, shared_.firsts[q] / kChunk)',
       replace: 'chunk > Max()(first, first_ / kChunk)',
-      caught: '',
     },
     {
       name: 'cuda-tree-attention-window-units',
       breaks: 'units are skipped if the first row of the tile does not see them',
       find: '(shared ? first_ : shared_.places[r].first)',
       replace: '(shared ? shared_.places[tile_.rows - 1].first : shared_.places[r].first)',
-      caught: '',
     },
   ]),
 
@@ -156,14 +152,12 @@ export const attention: readonly Mutation[] = [
       breaks: 'a window has one position more',
       find: 'first_ + place >= source_.firsts[q]',
       replace: 'first_ + place >= source_.firsts[q] - 1',
-      caught: '',
     },
     {
       name: 'cuda-tree-attention-window-bfloat16',
       breaks: 'a window of bfloat16 has one position more',
       find: 'place >= hidden ?',
       replace: 'place >= hidden - 1 ?',
-      caught: '',
     },
     {
       name: 'cuda-tree-attention-page',

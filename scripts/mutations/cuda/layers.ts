@@ -7,14 +7,12 @@ export const layers: readonly Mutation[] = [
       breaks: "GELU's cubic term is that of another approximation",
       find: 'kGeluCubic = 0.0713548163f',
       replace: 'kGeluCubic = 0.0714548163f',
-      caught: '',
     },
     {
       name: 'cuda-glu-gelu-overflow',
       breaks: "GELU's slope is computed with powers that overflow",
       find: 'return x < -16.0f ? -16.0f : x > 16.0f ? 16.0f : x;',
       replace: 'return x;',
-      caught: '',
     },
   ]),
 
@@ -24,14 +22,12 @@ export const layers: readonly Mutation[] = [
       breaks: 'the dimensions that are not rotated come from the second half of the rotated ones',
       find: 'if (is_valid) load_columns<(N > 1)>(x, half + at, args.head_dim, first);',
       replace: 'if (is_valid) load_columns<(N > 1)>(x, at, args.head_dim, first);',
-      caught: '',
     },
     {
       name: 'cuda-rope-alignment',
       breaks: 'the dimensions that are not rotated are read in vectors even if they are not aligned',
       find: '{half * bytes, args.head_dim * bytes}',
       replace: '{half * bytes}',
-      caught: '',
     },
   ]),
 
@@ -41,14 +37,12 @@ export const layers: readonly Mutation[] = [
       breaks: 'the gradient of the up projection lacks the gate',
       find: 'grad_up[i] = grad[i] * gate[i] * share.value;',
       replace: 'grad_up[i] = grad[i] * share.value;',
-      caught: '',
     },
     {
       name: 'cuda-glu-alignment',
       breaks: 'rows are read in vectors even if the second half of a row is not aligned',
       find: 'vectors_fit({args.gate_up, args.out}, {args.dim * static_cast<int64_t>(sizeof(T))})',
       replace: 'vectors_fit({args.gate_up, args.out}, {})',
-      caught: '',
     },
   ]),
 

@@ -167,7 +167,6 @@ export const sampling: readonly Mutation[] = [
       breaks: 'tokens have the noise of the first token of their group',
       find: 'token % kNoiseGroup);',
       replace: '0);',
-      caught: '',
     },
   ]),
 
@@ -183,14 +182,12 @@ export const sampling: readonly Mutation[] = [
       breaks: 'the bias of a token that is not among the ids goes to the next one',
       find: 'return low < args.vocab && args.ids[low] == token ? low : -1;',
       replace: 'return low;',
-      caught: '',
     },
     {
       name: 'cuda-propose-tokens-ids-columns',
       breaks: 'columns are proposed in place of their tokens',
       find: 'if (args.ids != nullptr) token = args.ids[token];',
       replace: '',
-      caught: '',
     },
     {
       name: 'cuda-propose-tokens-bias-barrier',
