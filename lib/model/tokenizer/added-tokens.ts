@@ -111,7 +111,7 @@ class Finder {
       const from = at;
       at = end;
       if ((skipsSpecial && token.special) || (token.singleWord && !isAlone(text, from, end))) continue;
-      yield* between(token.lstrip ? Math.max(start, beforeSpace(text, from)) : Math.max(start, from));
+      yield* between(token.lstrip ? beforeSpace(text, from) : from);
       yield { id: token.id };
       start = Math.max(start, token.rstrip ? afterSpace(text, end) : end);
     }

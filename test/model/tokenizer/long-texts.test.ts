@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { createTokenizer, type Tokenizer } from '../../../lib/model/tokenizer';
-import { byteFallback } from './examples';
+import { byteFallback, byteLevelPairs } from './examples';
 
 const make = (model: object, more: object = {}): Tokenizer =>
   createTokenizer({ 'tokenizer.json': JSON.stringify({ ...more, model }) });
@@ -104,6 +104,28 @@ describe('a long text', () => {
     }
     expect(pieces).toBeGreaterThan(10);
     expect(lengths.reduce((sum, piece) => sum + piece)).toBe(tokenizer.encode(text).length);
+  });
+
+  it('is encoded alternately with another one', () => {
+    const json = byteLevelPairs();
+    const preTokenizer = { ...(json.pre_tokenizer as object), use_regex: true };
+    const tokenizer = createTokenizer({
+      'tokenizer.json': JSON.stringify({ ...json, pre_tokenizer: preTokenizer }),
+    });
+    const texts = ['hello w é 12 '.repeat(2000), 'w  ll. '.repeat(3000)];
+    const found: number[][] = texts.map(() => []);
+    const running = texts.map((text) => tokenizer.encodeInPieces!(text)[Symbol.iterator]());
+    for (let isGoing = true; isGoing;) {
+      isGoing = false;
+      for (const [i, pieces] of running.entries()) {
+        const { value, done } = pieces.next();
+        if (done) continue;
+        found[i]!.push(...value);
+        isGoing = true;
+      }
+    }
+    expect(found).toEqual(texts.map((text) => [...tokenizer.encode(text)]));
+    expect(found.map((ids) => tokenizer.decode(ids))).toEqual(texts);
   });
 
   it('of bytes that never become a character is decoded piece by piece', () => {

@@ -2,7 +2,7 @@ import { CharacterPairs } from '../character-pairs';
 import type { Fields } from '../fields';
 import { PairTable } from '../pair-table';
 import { Heap } from './heap';
-import { byteIds, byteToken, noToken, PAUSE, type TokenModel } from './model';
+import { byteIds, noToken, PAUSE, type TokenModel } from './model';
 
 /** Longest word whose tokens are remembered, and the number of such words. */
 const LONGEST_KEPT = 64;
@@ -145,12 +145,8 @@ export class BytePairs implements TokenModel {
   /** Collects the characters that meet where two tokens are merged. */
   #joints(): CharacterPairs | null {
     if (this.#prefix !== '' || this.#suffix !== '') return null;
-    const others = new Set(Array.from({ length: 256 }, (_, byte) => byteToken(byte)));
-    if (this.#unknown !== null) others.add(this.#unknown);
     const joined = new CharacterPairs();
     for (const [left, right] of this.#merges) {
-      // These tokens stand for characters that they do not spell.
-      if (others.has(left) || others.has(right)) return null;
       joined.add(lastCodePoint(left), right.codePointAt(0) ?? 0);
     }
     return joined;
