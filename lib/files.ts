@@ -117,10 +117,12 @@ export async function makeDirectory(path: string): Promise<void> {
   } catch (error) {
     if (await isDirectory(path)) return;
     const parent = dirname(path);
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || parent === path || (await isDirectory(parent)))
-      throw error;
-    await makeDirectory(parent);
-    await makeDirectory(path);
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || parent === path) throw error;
+    // Another process may make the same directories at this moment.
+    if (!(await isDirectory(parent))) await makeDirectory(parent);
+    await mkdir(path).catch(async (again: unknown) => {
+      if (!(await isDirectory(path))) throw again;
+    });
   }
 }
 

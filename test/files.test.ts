@@ -108,6 +108,14 @@ describe('the message of a system error', () => {
 });
 
 describe('makeDirectory', () => {
+  it('makes directories that others make at the same time', async () => {
+    for (let round = 0; round < 50; round++) {
+      const path = directory.at(`${round}/b/c/d`);
+      await Promise.all(Array.from({ length: 8 }, () => makeDirectory(path)));
+      expect(existsSync(path)).toBe(true);
+    }
+  });
+
   it('makes a directory with its missing parents, and keeps an existing one', async () => {
     await makeDirectory(directory.at('a/b/c'));
     writeFileSync(directory.at('a/b/c/file'), '');
