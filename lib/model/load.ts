@@ -16,7 +16,7 @@ import { openDirectory } from './huggingface/source';
 import { withUsualNames } from './huggingface/names';
 import { MtpModel, type ModelInit } from './model';
 import type { ModelSource } from './model-source';
-import { checkPieces, readPieces, type Offsets } from './pieces';
+import { checkPieces, readPacked, readPieces, type Offsets } from './pieces';
 import { readSafetensors } from './safetensors';
 import { createTokenizer, type Tokenizer, type TokenizerFiles } from './tokenizer';
 import type { WeightSource } from './weight-source';
@@ -143,7 +143,7 @@ export async function loadWeights(model: MtpModel, directory: string): Promise<v
 /** Reads the tensors of a file, which must have been checked, into a model. */
 async function fillFrom(
   file: WeightSource,
-  { parameters, device, config }: MtpModel,
+  { parameters, config }: MtpModel,
   onProgress?: LoadInit['onProgress'],
 ): Promise<void> {
   const offsets = offsetsOf(config, file.normsHoldOnePlus);
@@ -155,11 +155,6 @@ async function fillFrom(
   for (const bucket of parameters.buckets) {
     await readPieces(file, { flat: bucket.value, pieces: parameters.pieces(bucket) }, offsets, onPiece);
   }
-  // One at a time, so that at most one matrix exists unpacked.
-  for (const parameter of parameters.packedAlone) {
-    using flat = device.empty([parameter.size]);
-    await readPieces(file, { flat, pieces: piecesOfParameters([parameter]) }, offsets, onPiece);
-    parameters.pack(parameter, flat);
-  }
+  for (const parameter of parameters.packedAlone) await readPacked(file, parameter, offsets, onPiece);
   parameters.changed();
 }

@@ -1,5 +1,15 @@
 import type { TensorData, TensorInfo } from './safetensors/format';
 
+/** Reads a tensor piece by piece, first rows first. A row is all elements with one index in the first dimension. */
+export interface RowReader {
+  /**
+   * Reads the next rows, of which there must be as many. The next call of any reader of the source may
+   * overwrite the array.
+   * @throws CORRUPT_FILE if the tensor's bytes are damaged; for some formats only with the last row
+   */
+  next(count: number): Promise<TensorData>;
+}
+
 /** Named tensors of a model, in an open file or several. Only what describes them is in memory. */
 export interface WeightSource {
   /** The path that was opened, for messages. */
@@ -20,6 +30,11 @@ export interface WeightSource {
    * @throws INVALID_ARGUMENT if there is no such tensor; CORRUPT_FILE if the tensor's bytes are damaged
    */
   read(name: string): Promise<TensorData>;
+  /**
+   * Begins to read a tensor of at least one dimension in pieces.
+   * @throws INVALID_ARGUMENT if there is no such tensor
+   */
+  rows(name: string): RowReader;
   /** Closes the files. */
   close(): Promise<void>;
 }

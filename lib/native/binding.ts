@@ -134,6 +134,8 @@ interface ElementwiseBinding {
 
 interface LinearBinding {
   packWeight(weight: TensorHandle, dtype?: DotDType): TensorHandle;
+  packedZeros(device: DeviceHandle, shape: readonly number[], dtype: DotDType): TensorHandle;
+  packRows(packed: TensorHandle, firstRow: number, rows: TensorHandle): void;
   linear(x: TensorHandle, weight: TensorHandle, bias: Optional, outDtype?: ActivationDType): TensorHandle;
   linearBackwardInput(gradY: TensorHandle, weight: TensorHandle): TensorHandle;
   linearBackwardWeight(

@@ -3,7 +3,7 @@ import { ForetokenError } from '../errors';
 import type { ActivationDType, WeightDType, DotDType } from '../tensor/types';
 import { device as deviceChecker } from '../tensor/checks';
 import type { Device } from '../tensor/device';
-import { packWeight } from '../tensor/ops/linear/linear';
+import { packedZeros, packWeight } from '../tensor/ops/linear/linear';
 import { Random } from '../random';
 import { keep } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
@@ -92,6 +92,12 @@ export class Parameter implements Disposable {
     this.#value = keep(packWeight(values, dtype));
     this.#isPacked = true;
     before?.dispose();
+  }
+
+  /** Sets the value to zeros that are packed for products in `dtype`, for `packRows` to fill. */
+  keepPackedZeros(device: Device, dtype: DotDType): void {
+    this.#value = keep(packedZeros(device, this.shape, dtype));
+    this.#isPacked = true;
   }
 
   /** The operand packed for `linear`, which reads that form fastest; kept until the value changes. */
@@ -253,6 +259,10 @@ export class ParameterStore implements Disposable {
    */
   allocate(seed?: number): void {
     for (const parameter of this.packedAlone) {
+      if (seed === undefined) {
+        parameter.keepPackedZeros(this.device, this.packedDtype!);
+        continue;
+      }
       using values = this.#initialValue([parameter], 'float32', seed);
       this.pack(parameter, values);
     }

@@ -86,6 +86,8 @@ export function validCalls(
     sliceColumns: () => [f(2, 5), 1, 3],
 
     packWeight: () => [f(5, 3), none],
+    packedZeros: () => [device, [5, 3], 'int8'],
+    packRows: () => [native.packWeight(f(5, 3), 'int8'), 0, f(5, 3)],
     linear: () => [f(2, 3), f(5, 3), f(5), 'float32'],
     linearBackwardInput: () => [f(2, 5), f(5, 3)],
     linearBackwardWeight: () => [f(2, 5), f(2, 3), f(5, 3), f(5)],

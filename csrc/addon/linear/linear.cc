@@ -53,6 +53,58 @@ napi_value pack_weight(Call& call) {
   return call.handle(std::move(packed));
 }
 
+// Rows that are packed together begin at multiples of this number, which the height of every panel divides.
+constexpr int64_t kPackedRows = 64;
+
+// packedZeros(device, shape, dtype): a matrix of zeros in the dot format of that type
+napi_value packed_zeros(Call& call) {
+  const std::shared_ptr<Device> device = call.device_argument();
+  Tensor packed;
+  packed.shape = call.shape("shape");
+  packed.dtype = call.dot_dtype("dtype");
+  packed.layout = Layout::kDot;
+  call.check_rank(packed, "shape", 2);
+  Backend& backend = device->backend();
+  if (!packs(backend, packed.dtype)) {
+    call.fail(ErrorCode::kUnsupported, "dtype is %s, but this device (%s) does not multiply weights in that type",
+              name_of(packed.dtype), backend.kind());
+  }
+  const int64_t bytes = backend.packed_bytes(packed.shape[0], packed.shape[1], packed.dtype, packed.layout);
+  packed.storage = std::make_shared<Storage>(device, bytes, call.op());
+  call.environment().report_memory();
+  // In every dot format zero bytes are zeros, of either sign.
+  if (bytes > 0) backend.run(FillArgs{packed.data(), bytes / int64_t{sizeof(float)}, 0, DType::kFloat32});
+  return call.handle(std::move(packed));
+}
+
+// packRows(packed, firstRow, rows): packs rows in the place of those of `packed` from firstRow on
+napi_value pack_rows(Call& call) {
+  Tensor& packed = call.weight("packed");
+  if (packed.layout != Layout::kDot) call.fail(ErrorCode::kInvalidArgument, "packed is not packed with a dtype");
+  const int64_t total = packed.shape[0];
+  const int64_t k = packed.shape[1];
+  const int64_t first = call.integer("firstRow", 0, total);
+  const Tensor& rows = call.floating("rows");
+  call.check_rank(rows, "rows", 2);
+  const int64_t n = rows.shape[0];
+  if (rows.layout != Layout::kRowMajor) call.fail(ErrorCode::kUnsupported, "rows is already packed");
+  if (rows.shape[1] != k || n > total - first) {
+    call.fail(ErrorCode::kShapeMismatch, "rows is %s, but from row %lld on packed has [%lld, %lld]",
+              rows.shape.text().c_str(), lld(first), lld(total - first), lld(k));
+  }
+  if (first % kPackedRows != 0 || (n % kPackedRows != 0 && first + n != total)) {
+    call.fail(ErrorCode::kInvalidArgument,
+              "firstRow and the end of rows must be multiples of %lld or the end of packed", lld(kPackedRows));
+  }
+  if (rows.shape.count() > 0) {
+    Backend& backend = call.device().backend();
+    char* const begin = static_cast<char*>(packed.data());
+    const int64_t before = first > 0 ? backend.packed_bytes(first, k, packed.dtype, packed.layout) : 0;
+    backend.run(PackWeightArgs{rows.matrix(), begin + before, n, k, packed.dtype, packed.layout});
+  }
+  return call.nothing();
+}
+
 // linear(x, weight, bias?, outDtype?): outDtype defaults to the dtype of x
 napi_value linear(Call& call) {
   const Tensor& x = call.activations("x");
@@ -127,6 +179,8 @@ napi_value linear_backward_weight(Call& call) {
 
 const Exports kLinearExports = {
     {"packWeight", pack_weight},
+    {"packedZeros", packed_zeros},
+    {"packRows", pack_rows},
     {"linear", linear},
     {"linearBackwardInput", linear_backward_input},
     {"linearBackwardWeight", linear_backward_weight},

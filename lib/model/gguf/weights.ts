@@ -1,6 +1,6 @@
 import type { TensorData, TensorInfo } from '../safetensors/format';
 import { ForetokenError } from '../../errors';
-import type { WeightSource } from '../weight-source';
+import type { RowReader, WeightSource } from '../weight-source';
 import type { Architecture } from './architectures';
 import { ROPE_FACTORS } from './config';
 import { DEQUANTIZERS } from './dequantize';
@@ -14,25 +14,32 @@ type Values = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
 /** Numbers of a tensor that are converted at once: a whole number of blocks of every type. */
 const PIECE = 1 << 20;
 
-/** Reads a tensor by the name that it has in the file; quantized numbers come as float32, which holds them exactly. */
-export async function readTensor(file: GgufFile, name: string): Promise<Values> {
-  const { type, shape } = file.tensors.get(name)!;
-  const count = elements(shape);
+/**
+ * Reads numbers of a tensor by the name that it has in the file; quantized numbers come as float32, which holds them exactly.
+ * @param first the first number; it and `count` are multiples of the type's block
+ */
+async function readNumbers(file: GgufFile, name: string, first: number, count: number): Promise<Values> {
+  const { type } = file.tensors.get(name)!;
   const dequantize = DEQUANTIZERS[type];
   if (!dequantize) {
     const values = type === 'F32' ? new Float32Array(count) : new Uint16Array(count);
-    await file.readBytes(name, new Uint8Array(values.buffer), 0);
+    await file.readBytes(name, new Uint8Array(values.buffer), bytesOf(type, first));
     return values;
   }
   const values = new Float32Array(count);
   const buffer = new Uint8Array(bytesOf(type, Math.min(PIECE, count)));
-  for (let first = 0; first < count; first += PIECE) {
-    const length = Math.min(PIECE, count - first);
+  for (let done = 0; done < count; done += PIECE) {
+    const length = Math.min(PIECE, count - done);
     const bytes = buffer.subarray(0, bytesOf(type, length));
-    await file.readBytes(name, bytes, bytesOf(type, first));
-    dequantize(bytes, values.subarray(first, first + length));
+    await file.readBytes(name, bytes, bytesOf(type, first + done));
+    dequantize(bytes, values.subarray(done, done + length));
   }
   return values;
+}
+
+/** Reads a whole tensor by the name that it has in the file. */
+export function readTensor(file: GgufFile, name: string): Promise<Values> {
+  return readNumbers(file, name, 0, elements(file.tensors.get(name)!.shape));
 }
 
 /** The tensors of a GGUF file by Hugging Face's names, with its order of rows. */
@@ -73,7 +80,30 @@ export class GgufWeights implements WeightSource {
   async read(name: string): Promise<TensorData> {
     const { shape } = this.#tensor(name);
     const data = await readTensor(this.file, this.#stored.get(name)!);
-    return this.architecture.inPairs && isRotated(name) ? inHalves(data, shape[0]!, this.headDim) : data;
+    return this.#isReordered(name) ? inHalves(data, shape[0]!, this.headDim) : data;
+  }
+
+  rows(name: string): RowReader {
+    const { shape } = this.#tensor(name);
+    const width = elements(shape.slice(1));
+    let row = 0;
+    let whole: Promise<TensorData> | undefined;
+    return {
+      next: async (count) => {
+        const first = row;
+        row += count;
+        // Rows in another order are needed together, and single numbers make no blocks.
+        if (width === 1 || this.#isReordered(name)) {
+          whole ??= this.read(name);
+          return (await whole).subarray(first * width, row * width) as TensorData;
+        }
+        return readNumbers(this.file, this.#stored.get(name)!, first * width, count * width);
+      },
+    };
+  }
+
+  #isReordered(name: string): boolean {
+    return this.architecture.inPairs === true && isRotated(name);
   }
 
   close(): Promise<void> {

@@ -28,6 +28,7 @@ export function withUsualNames(source: WeightSource, isPart: boolean): WeightSou
     has: (name) => places.has(name),
     info: (name) => source.info(placeOf(name)),
     read: (name) => source.read(placeOf(name)),
+    rows: (name) => source.rows(placeOf(name)),
     close: () => source.close(),
   };
 }

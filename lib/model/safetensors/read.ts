@@ -4,6 +4,7 @@ import { isJsonObject, openForReading, readFully, readJson } from '../../files';
 import { ForetokenError } from '../../errors';
 import {
   ARRAYS,
+  byteLength,
   LENGTH_BYTES,
   MAX_HEADER_BYTES,
   corrupt,
@@ -14,7 +15,7 @@ import {
   type TensorData,
   type TensorInfo,
 } from './format';
-import type { WeightSource } from '../weight-source';
+import type { RowReader, WeightSource } from '../weight-source';
 
 /** An open file, or set of shards, of named tensors. Only the headers are in memory. */
 export interface SafetensorsFile extends WeightSource {
@@ -83,6 +84,7 @@ async function readHeaderLength(path: string, handle: FileHandle, size: number):
 class SingleFile implements SafetensorsFile {
   readonly names: readonly string[];
   readonly metadata: Readonly<Record<string, string>>;
+  #buffer = new Uint8Array();
 
   constructor(
     readonly path: string,
@@ -104,21 +106,52 @@ class SingleFile implements SafetensorsFile {
   }
 
   async read(name: string): Promise<TensorData> {
+    const { begin, end } = this.#entry(name);
+    return this.#begin(name, (length) => new Uint8Array(length))(end - begin);
+  }
+
+  rows(name: string): RowReader {
     const entry = this.#entry(name);
-    const bytes = new Uint8Array(entry.end - entry.begin);
+    const next = this.#begin(name, (length) => this.#shared(length));
+    const rowBytes = byteLength({ ...entry, shape: entry.shape.slice(1) });
+    return { next: (count) => next(count * rowBytes) };
+  }
+
+  /** Returns the buffer of all readers of rows, because a buffer of each would be garbage for a while. */
+  #shared(length: number): Uint8Array<ArrayBuffer> {
+    if (this.#buffer.length < length) this.#buffer = new Uint8Array(length);
+    return this.#buffer;
+  }
+
+  /**
+   * Begins to read a tensor's bytes. Its checksum is checked when the last ones have been read.
+   * @param bufferOf returns a buffer of at least this length
+   */
+  #begin(
+    name: string,
+    bufferOf: (length: number) => Uint8Array<ArrayBuffer>,
+  ): (count: number) => Promise<TensorData> {
+    const entry = this.#entry(name);
     const hash = this.header.checksums && startChecksum(name, entry);
-    const got = await readFully(this.handle, bytes, this.dataStart + entry.begin, (piece) =>
-      hash?.update(piece),
-    );
-    if (got < bytes.length)
-      throw corrupt(this.path, `tensor "${name}": the file became shorter while it was open`);
-    if (hash && finishChecksum(hash) !== this.header.checksums?.get(name)) {
-      throw corrupt(
-        this.path,
-        `tensor "${name}": its data have changed since they were written (the checksum differs)`,
+    let position = entry.begin;
+    return async (count) => {
+      const buffer = bufferOf(count);
+      const bytes = buffer.subarray(0, count);
+      const got = await readFully(this.handle, bytes, this.dataStart + position, (piece) =>
+        hash?.update(piece),
       );
-    }
-    return new ARRAYS[entry.dtype](bytes.buffer);
+      if (got < count)
+        throw corrupt(this.path, `tensor "${name}": the file became shorter while it was open`);
+      position += count;
+      if (hash && position === entry.end && finishChecksum(hash) !== this.header.checksums?.get(name)) {
+        throw corrupt(
+          this.path,
+          `tensor "${name}": its data have changed since they were written (the checksum differs)`,
+        );
+      }
+      const Values = ARRAYS[entry.dtype];
+      return new Values(buffer.buffer, 0, count / Values.BYTES_PER_ELEMENT);
+    };
   }
 
   close(): Promise<void> {
@@ -169,6 +202,7 @@ async function openShards(path: string): Promise<SafetensorsFile> {
     has: (name) => weightMap.has(name),
     info: (name) => shardOf(name).info(name),
     read: async (name) => shardOf(name).read(name),
+    rows: (name) => shardOf(name).rows(name),
     close,
   };
 }

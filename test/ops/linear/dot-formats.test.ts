@@ -4,7 +4,13 @@ import type { DotDType } from '../../../lib/native/binding';
 import { native } from '../../../lib/native/load';
 import { openDevice, type Device } from '../../../lib/tensor/device';
 import { embedding } from '../../../lib/tensor/ops/layers/embedding';
-import { linear, packWeight } from '../../../lib/tensor/ops/linear/linear';
+import {
+  linear,
+  PACKED_ROWS,
+  packedZeros,
+  packRows,
+  packWeight,
+} from '../../../lib/tensor/ops/linear/linear';
 import { linearCrossEntropy } from '../../../lib/tensor/ops/loss/linear-cross-entropy';
 import { linearSample, sampleLogits } from '../../../lib/tensor/ops/sampling/sampling';
 import { uploadTrees } from '../../../lib/tensor/ops/attention/tree-rows';
@@ -230,6 +236,69 @@ test.each([
   using packed = packWeight(weight, dtype);
   expect(packed.size).toBe(1024 * 1024);
   expect((device.memory().live - before) / 1024 ** 2).toBeCloseTo(bytes, 3);
+});
+
+describe.each(['bfloat16', 'int8'] as const)('a weight that is packed row by row in %s', (dtype) => {
+  const [rows, width] = [3 * PACKED_ROWS + 5, 40];
+  const values = new Random(3).floats(rows * width);
+
+  test.each(allIsaLevels)('is that which is packed at once, on %s', async (isa) => {
+    const [together, apart, begun] = await onAllVariants(isa, (device) => {
+      const weight = device.tensor(values, [rows, width]);
+      const packed = packedZeros(device, [rows, width], dtype);
+      packRows(packed, 2 * PACKED_ROWS, weight.view(2 * PACKED_ROWS * width, [PACKED_ROWS + 5, width]));
+      const first = rowsOf(packed);
+      packRows(packed, 0, weight.view(0, [2 * PACKED_ROWS, width]));
+      return [rowsOf(packWeight(weight, dtype)), rowsOf(packed), first];
+    });
+    expectSameBits(apart!, together!);
+    // Rows that were not packed yet are zeros.
+    expect(begun!.subarray(0, 2 * PACKED_ROWS * width).every((each) => each === 0)).toBe(true);
+  });
+
+  test('is refused if the rows do not fit', () => {
+    using device = openDevice('cpu', { poison: true });
+    const packed = packedZeros(device, [rows, width], dtype);
+    const some = (count: number, columns = width) => device.zeros([count, columns]);
+    const cases: [number, Tensor, string[]][] = [
+      [0, some(PACKED_ROWS, width + 1), ['rows is [64, 41]', '[197, 40]']],
+      [3 * PACKED_ROWS, some(6), ['rows is [6, 40]', '[5, 40]']],
+    ];
+    for (const [first, given, parts] of cases) {
+      expect(() => packRows(packed, first, given)).toThrow(
+        foretokenError('SHAPE_MISMATCH', 'packRows:', ...parts),
+      );
+    }
+    for (const [first, count] of [
+      [1, PACKED_ROWS],
+      [0, 5],
+      [PACKED_ROWS, PACKED_ROWS + 1],
+    ] as const) {
+      expect(() => packRows(packed, first, some(count))).toThrow(
+        foretokenError('INVALID_ARGUMENT', 'multiples of 64'),
+      );
+    }
+    for (const first of [-64, rows + 1, 0.5, NaN]) {
+      expect(() => packRows(packed, first, some(PACKED_ROWS))).toThrow(
+        foretokenError('INVALID_ARGUMENT', 'firstRow'),
+      );
+    }
+    const code = dtype === 'int8' ? 'DTYPE_MISMATCH' : 'UNSUPPORTED';
+    expect(() => packRows(packed, 0, packed)).toThrow(foretokenError(code, 'packRows: rows'));
+    expect(() => packRows(packed, 0, packWeight(some(PACKED_ROWS)))).toThrow(
+      foretokenError('UNSUPPORTED', 'rows'),
+    );
+    expect(() => packRows(some(PACKED_ROWS), 0, some(PACKED_ROWS))).toThrow(
+      foretokenError('INVALID_ARGUMENT', 'packed is not packed'),
+    );
+    expect(() => packedZeros(device, [2, 3, 4], dtype)).toThrow(
+      foretokenError('SHAPE_MISMATCH', 'packedZeros: shape'),
+    );
+    using gpu = openDevice('cuda-emulated');
+    expect(() => packedZeros(gpu, [2, 3], dtype)).toThrow(
+      foretokenError('UNSUPPORTED', 'packedZeros: dtype', 'cuda'),
+    );
+  });
 });
 
 describe('a packed weight is refused', () => {

@@ -1,5 +1,5 @@
 import { noGrad } from '../../../lib/tensor/autograd';
-import { linear, packWeight } from '../../../lib/tensor/ops/linear/linear';
+import { linear, packedZeros, packRows, packWeight } from '../../../lib/tensor/ops/linear/linear';
 import { empty, MANY, testFamily, zeros, type Cases } from '../../support/zero-sizes';
 
 const operations: Cases = {
@@ -45,6 +45,21 @@ const operations: Cases = {
           results: [empty(linear(x, weight), MANY, 0)],
           gradients: [empty(x, MANY, 0), empty(weight, 0, 0)],
         };
+      },
+    ],
+  ],
+  packRows: [
+    [
+      'changes nothing',
+      ({ device, floats }) => {
+        if (!device.packs('int8')) return { results: [empty(floats(0, 3).detach(), 0, 3)] };
+        return noGrad(() => {
+          const packed = packedZeros(device, [2, 3], 'int8');
+          packRows(packed, 0, floats(0, 3));
+          packRows(packedZeros(device, [2, 0], 'int8'), 0, floats(2, 0));
+          packRows(packedZeros(device, [0, 3], 'int8'), 0, floats(0, 3));
+          return { results: [[linear(floats(1, 3), packed), [1, 2], [0, 0]]] };
+        });
       },
     ],
   ],

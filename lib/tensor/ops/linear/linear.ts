@@ -1,3 +1,4 @@
+import type { Device } from '../../device';
 import type { ActivationDType, DotDType } from '../../../native/binding';
 import { native } from '../../../native/load';
 import { record } from '../../autograd';
@@ -45,3 +46,24 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null, dtype?: 
 export function packWeight(weight: Tensor, dtype?: DotDType): Tensor {
   return tensorOf(native.packWeight(handleOf(weight), dtype), weight);
 }
+
+/**
+ * Makes a matrix of zeros in the form that {@link packWeight} gives with a dtype, for {@link packRows} to fill.
+ * @param shape [out, in]
+ */
+export function packedZeros(device: Device, shape: readonly number[], dtype: DotDType): Tensor {
+  return new Tensor(device, native.packedZeros(device.handle, shape, dtype));
+}
+
+/**
+ * Replaces rows of a weight that is packed with a dtype, so that a large matrix can be packed without being in memory unpacked.
+ * @param packed [out, in]
+ * @param firstRow a multiple of {@link PACKED_ROWS}
+ * @param rows [count, in], float32, bfloat16 or float16; count is a multiple of {@link PACKED_ROWS}, except of the last rows
+ */
+export function packRows(packed: Tensor, firstRow: number, rows: Tensor): void {
+  native.packRows(handleOf(packed), firstRow, handleOf(rows));
+}
+
+/** Rows that are packed together begin and end at multiples of this number. */
+export const PACKED_ROWS = 64;
