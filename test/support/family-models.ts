@@ -134,7 +134,7 @@ export const PROMPT: readonly number[] = Array.from({ length: 40 }, () =>
 /** How many tokens are then chosen. */
 export const GREEDY_TOKENS = 64;
 
-/** What llama.cpp computed for a model: the logits behind the prompt, float32 in base64, and the tokens that it then chose greedily. */
+/** Results of llama.cpp for a model: the logits behind the prompt, float32 in base64, and the tokens that it then chose greedily. */
 export interface Reference {
   logits: string;
   tokens: number[];

@@ -95,7 +95,7 @@ export class GgufWeights implements WeightSource {
         // Rows in another order are needed together, and single numbers make no blocks.
         if (width === 1 || this.#isReordered(name)) {
           whole ??= this.read(name);
-          return (await whole).subarray(first * width, row * width) as TensorData;
+          return (await whole).subarray(first * width, row * width);
         }
         return readNumbers(this.file, this.#stored.get(name)!, first * width, count * width);
       },
