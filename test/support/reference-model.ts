@@ -35,7 +35,12 @@ const plus = (a: Float64Array, b: Float64Array, factor = 1): Float64Array =>
   a.map((value, i) => value + factor * b[i]!);
 
 /** Inverse frequencies of rotary angles, and the factor of cosines and sines. */
-function frequencies(rope: Json, dim: number, theta: number, maxPositions: number): [number[], number] {
+export function frequencies(
+  rope: Json,
+  dim: number,
+  theta: number,
+  maxPositions: number,
+): [number[], number] {
   const plain = Array.from({ length: dim / 2 }, (_, i) => 1 / theta ** ((2 * i) / dim));
   const type = (rope.rope_type ?? rope.type ?? 'default') as string;
   const number = (name: string, otherwise?: number): number => (rope[name] ?? otherwise) as number;
@@ -136,8 +141,7 @@ export class ReferenceModel {
   embed(tokens: readonly number[]): Rows {
     const { values, shape } = this.tensor('model.embed_tokens.weight');
     const dim = shape[1]!;
-    const scale =
-      this.#type === 'gemma3_text' ? Math.sqrt(dim) : this.#number('embedding_multiplier', 1);
+    const scale = this.#type === 'gemma3_text' ? Math.sqrt(dim) : this.#number('embedding_multiplier', 1);
     return tokens.map((token) => values.slice(token * dim, (token + 1) * dim).map((x) => x * scale));
   }
 
@@ -188,12 +192,18 @@ export class ReferenceModel {
     const parameters = (json.rope_parameters ?? {}) as Record<string, Json>;
     const nested = parameters[hasWindow ? 'sliding_attention' : 'full_attention'];
     const isLocal = hasWindow && this.#type === 'gemma3_text' && !nested;
-    const rope = nested ?? (isLocal ? {} : { ...(json.rope_scaling as Json | undefined), ...json.rope_parameters! });
+    const rope =
+      nested ?? (isLocal ? {} : { ...(json.rope_scaling as Json | undefined), ...json.rope_parameters! });
     const theta = isLocal
       ? this.#number('rope_local_base_freq', 10000)
       : ((rope.rope_theta ?? json.rope_theta ?? 10000) as number);
     const part = (rope.partial_rotary_factor ?? json.partial_rotary_factor ?? 1) as number;
-    return frequencies(rope, Math.floor(this.#headDim * part), theta, this.#number('max_position_embeddings'));
+    return frequencies(
+      rope,
+      Math.floor(this.#headDim * part),
+      theta,
+      this.#number('max_position_embeddings'),
+    );
   }
 
   /** Runs one layer on the rows of one text, the first of which has this position. */
@@ -221,7 +231,10 @@ export class ReferenceModel {
     const [gate, up] =
       this.#type === 'phi3'
         ? halves(product(x, this.tensor(`${prefix}gate_up_proj.weight`)))
-        : [product(x, this.tensor(`${prefix}gate_proj.weight`)), product(x, this.tensor(`${prefix}up_proj.weight`))];
+        : [
+            product(x, this.tensor(`${prefix}gate_proj.weight`)),
+            product(x, this.tensor(`${prefix}up_proj.weight`)),
+          ];
     const silu = (g: number): number => g / (1 + Math.exp(-g));
     const gelu = (g: number): number =>
       0.5 * g * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (g + 0.044715 * g ** 3)));
@@ -242,7 +255,11 @@ export class ReferenceModel {
       const ends = [0, heads * dim, (heads + kvHeads) * dim, (heads + 2 * kvHeads) * dim];
       return [0, 1, 2].map((i) => all.slice(ends[i], ends[i + 1]));
     });
-    const headsOf = (row: Float64Array, name: 'q_norm' | 'k_norm' | null, position: number): Float64Array[] => {
+    const headsOf = (
+      row: Float64Array,
+      name: 'q_norm' | 'k_norm' | null,
+      position: number,
+    ): Float64Array[] => {
       const weight = name && this.tensors.get(`${prefix}${name}.weight`)?.values;
       const whole = weight && weight.length !== dim ? rmsNorm(row, weight, this.#eps) : row;
       return Array.from({ length: row.length / dim }, (_, h) => {
