@@ -103,9 +103,9 @@ const cases = [
       numHiddenLayers: kind === 'deep' ? 3 : 2,
     })),
   ),
-  ...variants
-    .filter(({ modelType }) => !/mistral|phi3|gemma3/.test(modelType))
-    .flatMap((model) => ['parallel', 'recursive'].map((kind) => ({ ...model, kind, numHiddenLayers: 2 }))),
+  ...variants.flatMap((model) =>
+    ['parallel', 'recursive'].map((kind) => ({ ...model, kind, numHiddenLayers: 2 })),
+  ),
 ];
 type Case = (typeof cases)[number];
 

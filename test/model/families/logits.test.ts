@@ -36,10 +36,7 @@ async function logitsOf(model: MtpModel, tokens: readonly number[]): Promise<Flo
   return (await logits.data()) as Float32Array;
 }
 
-/** Families whose operations are still missing. */
-const LATER = /^(mistral|qwen2 with windows|qwen3|phi3.*|gemma3.*)$/;
-
-describe.each(Object.entries(CONFIGS).filter(([name]) => !LATER.test(name)))('%s', (_, json) => {
+describe.each(Object.entries(CONFIGS))('%s', (_, json) => {
   const checkpoint = randomCheckpoint(json);
   const reference = new ReferenceModel(json, checkpoint);
 
