@@ -86,7 +86,11 @@ async function loadSource(
     const problem = `num_hidden_layers is ${described.numHiddenLayers}, but ${weights.path} holds ${weights.names.length} tensors`;
     throw new ForetokenError('INVALID_CONFIG', `${configPath}: ${described.modelType}: ${problem}`);
   }
-  const { config, weights: without } = await fitToTensors(weights, described, (source.config.mtp ?? null) !== null);
+  const { config, weights: without } = await fitToTensors(
+    weights,
+    described,
+    (source.config.mtp ?? null) !== null,
+  );
   // Checks the tensors before the model allocates memory, because a config may have any sizes.
   const model = new MtpModel(device, config, { dtype, masters }, (parameters) => {
     checkPieces(without, ownerOf(config), piecesOfParameters(parameters));

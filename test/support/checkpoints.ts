@@ -183,7 +183,7 @@ export function randomCheckpoint(json: Json, shapes = shapesOf(json)): Checkpoin
   const checkpoint = new Map<string, CheckpointTensor>();
   for (const [name, shape] of shapes) {
     const random = new Random(7, name);
-    const center = name.endsWith("norm.weight") && json.model_type !== 'gemma3_text' ? 1 : 0;
+    const center = name.endsWith('norm.weight') && json.model_type !== 'gemma3_text' ? 1 : 0;
     const values = Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () =>
       Math.fround(center + 0.3 * random.normal()),
     );
