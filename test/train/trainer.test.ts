@@ -15,21 +15,24 @@ async function losses(trainer: Trainer, count: number): Promise<unknown[]> {
   return (await trainSteps(trainer, count)).map(({ seconds: _, ...result }) => result);
 }
 
-it.each(['parallel', 'medusa', 'rooted', 'sequential', 'recursive'])('memorises a tiny corpus: %s heads', async (kind) => {
-  using trainer = await create({
-    model: tinyModel(kind, 2),
-    steps: 150,
-    batchSize: 8,
-    heldOut: 0,
-    learningRate: { schedule: 'constant', peak: 0.02 },
-  });
-  const results = await trainSteps(trainer, 150);
-  const first = results[0]!.headLosses.map((loss) => loss!);
-  const last = results.at(-1)!.headLosses.map((loss) => loss!);
-  // At first all bytes are equally likely.
-  for (const loss of first) expect(Math.abs(loss - Math.log(tokenizer.vocabSize))).toBeLessThan(0.2);
-  for (const loss of last) expect(loss).toBeLessThan(1);
-});
+it.each(['parallel', 'medusa', 'rooted', 'sequential', 'recursive'])(
+  'memorises a tiny corpus: %s heads',
+  async (kind) => {
+    using trainer = await create({
+      model: tinyModel(kind, 2),
+      steps: 150,
+      batchSize: 8,
+      heldOut: 0,
+      learningRate: { schedule: 'constant', peak: 0.02 },
+    });
+    const results = await trainSteps(trainer, 150);
+    const first = results[0]!.headLosses.map((loss) => loss!);
+    const last = results.at(-1)!.headLosses.map((loss) => loss!);
+    // At first all bytes are equally likely.
+    for (const loss of first) expect(Math.abs(loss - Math.log(tokenizer.vocabSize))).toBeLessThan(0.2);
+    for (const loss of last) expect(loss).toBeLessThan(1);
+  },
+);
 
 describe('the same options give the same losses to the bit', () => {
   it.each([1, 2, 3])('with %d threads', async (threads) => {
