@@ -92,10 +92,12 @@ interface Tensor {
 
 /** Lists the trunk's tensors by their names in the file. */
 function tensorsOf(model: MtpModel, architecture: Architecture, matrices: TensorType): Tensor[] {
-  const { headDim } = model.config;
+  const { headDim, numHiddenLayers } = model.config;
   const trunk = storedTensors(model).flatMap((tensor): Tensor[] => {
     const name = ggufName(tensor.name, architecture);
-    if (name === undefined) return [];
+    // Modules of heads may lie in layers after the trunk's last one.
+    const [, layer = 0] = /^blk\.(\d+)\./.exec(name ?? '') ?? [];
+    if (name === undefined || Number(layer) >= numHiddenLayers) return [];
     const type = tensor.shape.length > 1 ? matrices : 'F32';
     checkBlocks(tensor, type);
     const isInPairs = architecture.inPairs === true && isRotated(tensor.name);

@@ -1,3 +1,8 @@
+import { writeFileSync } from 'node:fs';
+import { ARCHITECTURES } from '../../../lib/model/gguf/architectures';
+import { ggufName } from '../../../lib/model/gguf/names';
+import { inPairs } from '../../../lib/model/gguf/weights';
+import { storedTensors } from '../../../lib/model/pieces';
 import { loadModel } from '../../../lib/model/load';
 import { Metadata } from '../../../lib/model/gguf/metadata';
 import { translateTokenizer } from '../../../lib/model/gguf/tokenizer';
@@ -10,6 +15,7 @@ import { createTokenizer, type Tokenizer } from '../../../lib/model/tokenizer';
 import { openDevice, type Device } from '../../../lib/tensor/device';
 import { foretokenError } from '../../support/errors';
 import { FAMILY_MODELS, logitsOf, randomModel } from '../../support/family-models';
+import { handmadeGguf, handMetadata, type HandTensor } from '../../support/gguf';
 import { Random } from '../../support/random';
 import { TemporaryDirectory } from '../../support/temporary';
 import { tokenizer } from '../../support/training';
@@ -94,17 +100,65 @@ describe('types of matrices', () => {
 });
 
 describe('heads', () => {
-  it('are left out on demand, else refused', async () => {
-    const options = { ...FAMILY_MODELS.llama!, mtp: { kind: 'parallel', numHeads: 3 } };
+  it.each(['parallel', 'recursive'])('of kind %s are left out on demand, else refused', async (kind) => {
+    const options = { ...FAMILY_MODELS.llama!, mtp: { kind, numHeads: 3 } };
     using model = await randomModel(device, options);
     const saved = saveGguf(temporary.at('model.gguf'), model, tokenizer);
     await expect(saved).rejects.toThrow(
-      foretokenError('UNSUPPORTED', 'heads 2 … 3', '"parallel"', 'trunkOnly'),
+      foretokenError('UNSUPPORTED', 'heads 2 … 3', `"${kind}"`, 'trunkOnly'),
     );
     await saveGguf(temporary.at('model.gguf'), model, tokenizer, { trunkOnly: true });
     using copy = (await loadModel(device, temporary.at('model.gguf'))).model;
     expect(copy.numHeads).toBe(1);
     expect(await logitsOf(copy, tokens)).toEqual(await logitsOf(model, tokens));
+  });
+});
+
+/** Writes a file with modules that predict further tokens, as converters of models with such modules do. */
+async function saveWithModules(path: string, model: MtpModel): Promise<void> {
+  await saveGguf(path, model, tokenizer, { trunkOnly: true });
+  const trunk = await GgufFile.open(path);
+  await trunk.close();
+  const metadata: Record<string, Parameters<typeof handMetadata>[0][string]> = {};
+  for (const [key, value] of trunk.metadata) {
+    if (typeof value === 'bigint') throw new Error(key);
+    metadata[key] = ArrayBuffer.isView(value) ? Array.from<number | bigint, number>(value, Number) : value;
+  }
+  metadata['llama.block_count'] = model.config.numHiddenLayers + 1;
+  metadata['llama.nextn_predict_layers'] = 1;
+  const tensors: HandTensor[] = [];
+  const parts: Uint8Array[] = [];
+  let offset = 0;
+  for (const { name, shape, data } of storedTensors(model)) {
+    const values = (typeof data === 'function' ? await data() : data) as Float32Array<ArrayBuffer>;
+    const isRotated = /[qk]_proj/.test(name);
+    const ordered = isRotated ? inPairs(values, shape[0]!, model.config.headDim) : values;
+    const bytes = new Uint8Array(Math.ceil(ordered.byteLength / 32) * 32);
+    bytes.set(new Uint8Array(ordered.buffer, ordered.byteOffset, ordered.byteLength));
+    tensors.push({ name: ggufName(name, ARCHITECTURES.llama!)!, dims: shape.toReversed(), type: 0, offset });
+    parts.push(bytes);
+    offset += bytes.length;
+  }
+  writeFileSync(
+    path,
+    handmadeGguf({ metadata: handMetadata(metadata), tensors, data: Buffer.concat(parts) }),
+  );
+}
+
+describe('modules that predict further tokens', () => {
+  it('become heads of kind recursive', async () => {
+    using model = await randomModel(device, {
+      ...FAMILY_MODELS.llama!,
+      mtp: { kind: 'recursive', numHeads: 2 },
+    });
+    await saveWithModules(temporary.at('model.gguf'), model);
+    using copy = (await loadModel(device, temporary.at('model.gguf'))).model;
+    expect(copy.config.mtp).toEqual({ ...model.config.mtp, numHeads: copy.config.mtp.numHeads });
+    expect(copy.numHeads).toBeGreaterThan(1);
+    expect(copy.parameters.size).toBe(model.parameters.size);
+    for (const [i, { value }] of model.parameters.buckets.entries()) {
+      expect(await copy.parameters.buckets[i]!.value.data()).toEqual(await value.data());
+    }
   });
 });
 
