@@ -207,7 +207,7 @@ describe('refuses a damaged checkpoint', () => {
     }
     await file.close();
     await writeSafetensors(path, kept, file.metadata);
-    await expect(resume()).rejects.toEqual(foretokenError('CORRUPT_FILE', 'v.lm_head.weight', 'missing'));
+    await expect(resume()).rejects.toEqual(foretokenError('CORRUPT_FILE', 'lacks tensor "v.lm_head.weight"'));
   });
 
   it('assembled from two checkpoints', async () => {
