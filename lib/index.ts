@@ -98,6 +98,7 @@ export {
 export { RMSNorm } from './nn/rms-norm';
 export type { RopeScaling } from './nn/rope-frequencies';
 export { RopeTable } from './nn/rope-table';
+export type { RopeOptions } from './nn/rope-frequencies';
 export type { RopeTables } from './nn/rope-tables';
 export type { CachedRows, Rows, TrainingRows } from './nn/rows';
 
@@ -178,6 +179,7 @@ export type { FinishReason, GenerateStats } from './decode/generate-stats';
 export { LanguageModel, type LoadOptions } from './decode/language-model';
 export type { Phase, PhaseSeconds } from './decode/step-clock';
 export type { GenerateOptions, Speculation } from './decode/options';
+export type { ModuleLayout } from './heads/mtp-module';
 export type { TokenConstraint } from './decode/constraint';
 export type { DraftedSequence, DraftFunction, Drafts } from './decode/user-drafts';
 export { RankPathStatistics } from './decode/rank-path-statistics';

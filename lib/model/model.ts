@@ -208,6 +208,7 @@ export class MtpModel implements Disposable {
     return this.#draftVocabulary;
   }
 
+  /** Takes a copy of the tokens. */
   set draftVocabulary(tokens: readonly number[] | Int32Array | null) {
     const checked = check('draftVocabulary', tokens, draftVocabulary(this.config.vocabSize));
     this.#draftVocabulary = checked && Array.from(checked).sort((a, b) => a - b);
@@ -220,7 +221,10 @@ export class MtpModel implements Disposable {
     return this.#draftVocabulary?.length ?? this.config.vocabSize;
   }
 
-  /** The unembedding of {@link draftVocabulary}; null if that is all tokens. It is made when it is first needed after a change. */
+  /**
+   * The unembedding of {@link draftVocabulary}; null if that is all tokens. It is made when it is first needed after a change.
+   * @internal
+   */
   draftUnembedding(): DraftUnembedding | null {
     const before = this.#draftUnembedding;
     if (before && this.#draftVocabulary && before.version === this.parameters.version) return before;

@@ -117,7 +117,7 @@ interface CaptureBinding {
   disposeCapture(capture: CaptureHandle): void;
 }
 
-/** The function f of {@link LayerBinding}'s `glu`, f(gate) · up. */
+/** The function f of a gated linear unit, f(gate) · up. */
 export type GluActivation = 'silu' | 'gelu_tanh';
 
 interface ElementwiseBinding {

@@ -81,7 +81,7 @@ describe('import checks', () => {
   });
 
   test('a layer without a folder is found', () => {
-    for (const layer of ['cli', 'train', 'decode', 'model', 'hub', 'heads', 'nn', 'native'])
+    for (const layer of ['cli', 'chat', 'train', 'decode', 'model', 'hub', 'heads', 'nn', 'native'])
       write({ [`${layer}/a.ts`]: [] });
     expect(findEmptyLayers(lib.path)).toEqual([
       'lib/tensor does not exist; remove it from the list in scripts/check-imports.ts',

@@ -28,9 +28,8 @@ struct Shared {
   alignas(16) typename Unit<T, kVectors>::Memory units[kUnits];
   int32_t slots[kQueries][kChunk];  // of each row
   Place places[kQueries];           // of each row
-  int64_t offsets[kQueries];        // of each query in qkv; entries after the last repeat it
+  QueryPlace queries[kQueries];     // entries after the last repeat it
   int64_t numbers[kQueries];        // of each query among all queries
-  int32_t firsts[kQueries];         // the first position of each query's window
   Softmax softmax[kUnits][kQueries];
   // For merging the units of a chunk, and then the chunk with the chunks before.
   Range used[kQueries];  // units with positions of the window
@@ -47,8 +46,7 @@ class Block {
       : args_(args), parts_(parts), tile_(tile), shared_(shared) {
     const KvCacheView& cache = args.cache;
     source_ = {static_cast<const T*>(args.qkv),
-               shared.offsets,
-               shared.firsts,
+               shared.queries,
                pages_of(cache, tile.sequence),
                kv_plane(cache, args.layer, KvPart::kKeys, kv_head, cache.head_dim),
                kv_plane(cache, args.layer, KvPart::kValues, kv_head, cache.head_dim),
@@ -101,12 +99,12 @@ class Block {
     if (thread_ < kQueries) {
       const int q = thread_ < tile_.count ? thread_ : tile_.count - 1;
       const int64_t row = tile_.row + tile_.row_of(q), head = kv_head * tile_.group + tile_.head_of(q);
-      shared_.offsets[thread_] = (row * (shape.heads + 2 * shape.kv_heads) + head) * shape.head_dim;
+      shared_.queries[thread_].offset = (row * (shape.heads + 2 * shape.kv_heads) + head) * shape.head_dim;
       shared_.numbers[thread_] = row * shape.heads + head;
     }
     __syncthreads();
     if (thread_ < kQueries)
-      shared_.firsts[thread_] = place_of_query(thread_ < tile_.count ? thread_ : tile_.count - 1).first;
+      shared_.queries[thread_].first = place_of_query(thread_ < tile_.count ? thread_ : tile_.count - 1).first;
     __syncthreads();
   }
 
@@ -114,7 +112,7 @@ class Block {
 
   // Whether query q merges a chunk with one before it in the same slot, of which the block's first chunk is `first`.
   FORETOKEN_DEVICE bool is_later(int32_t q, int32_t chunk, int32_t first) const {
-    return chunk > Max()(first, shared_.firsts[q] / kChunk);
+    return chunk > Max()(first, shared_.queries[q].first / kChunk);
   }
 
   // Whether all queries have all positions of the unit that begins at `first`, in the same slots.

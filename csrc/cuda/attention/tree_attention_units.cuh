@@ -12,14 +12,19 @@ namespace foretoken::cuda::tree_attention {
 // Dimensions of values that are summed at a time.
 constexpr int kDims = 64;
 
+// A query of a tile: its offset in qkv, and the first position of its window.
+struct QueryPlace {
+  int64_t offset;
+  int32_t first;
+};
+
 // The memory that all units of a tile read.
 template <typename T>
 struct Source {
-  const T* queries;        // row 0
-  const int64_t* offsets;  // [kQueries]: of the tile's queries; entries after the last repeat it
-  const int32_t* firsts;   // [kQueries]: the first position of each query's window
-  void* const* pages;      // of the sequence
-  int64_t keys, values;    // places of the planes in a page
+  const T* queries;          // row 0
+  const QueryPlace* places;  // [kQueries]: of the tile's queries; entries after the last repeat it
+  void* const* pages;        // of the sequence
+  int64_t keys, values;      // places of the planes in a page
   int64_t head_dim;
   float scale;
 };
@@ -92,7 +97,7 @@ class Unit<float, kVectors> {
         for (int q = 0; q < kQueries; ++q) {
           if (q < pass.begin || q >= pass.end) continue;
           float query[4];
-          load_columns<kVectors>(source_.queries + source_.offsets[q], dim, source_.head_dim, query);
+          load_columns<kVectors>(source_.queries + source_.places[q].offset, dim, source_.head_dim, query);
 #pragma unroll
           for (int i = 0; i < 8; ++i) scores[q][i / 4] = fmaf(query[i % 4], key[i / 4][i % 4], scores[q][i / 4]);
         }
@@ -103,7 +108,7 @@ class Unit<float, kVectors> {
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
           const int place = lane_ + h * kWarp;
-          const bool is_seen = place < pass.positions && first_ + place >= source_.firsts[q];
+          const bool is_seen = place < pass.positions && first_ + place >= source_.places[q].first;
           scores[q][h] = is_seen ? __fmul_rn(scores[q][h], source_.scale) : -INFINITY;
         }
         const float largest = reduce_warp(fmaxf(scores[q][0], scores[q][1]), Max());
@@ -180,7 +185,7 @@ class Unit<BFloat16, kVectors> {
       multiply(pass, scores);
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const int query = g_ + 8 * half, hidden = source_.firsts[query] - first_;
+        const int query = g_ + 8 * half, hidden = source_.places[query].first - first_;
         float largest = -INFINITY;
 #pragma unroll
         for (int i = 0; i < kUnit / 4; ++i) {
@@ -250,7 +255,7 @@ class Unit<BFloat16, kVectors> {
   FORETOKEN_DEVICE void multiply(const Pass& pass, float (&scores)[kUnit / 8][4]) const {
     const BFloat16* queries[2];
 #pragma unroll
-    for (int half = 0; half < 2; ++half) queries[half] = source_.queries + source_.offsets[g_ + 8 * half];
+    for (int half = 0; half < 2; ++half) queries[half] = source_.queries + source_.places[g_ + 8 * half].offset;
     const BFloat16* slots[kUnit / 8];
 #pragma unroll
     for (int j = 0; j < kUnit / 8; ++j) {

@@ -47,7 +47,7 @@ FORETOKEN_DEVICE void spread_bias(const ProposeTokensArgs& args, const LogitBias
 
 // scores[row, column] = what a draw compares: z / T + noise, or z if T is 0, but -inf instead of NaN. A block computes
 // one part of a row after the other.
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 4)
     score_kernel(ProposeTokensArgs args, int64_t parts, float* scores, SoftmaxSum* sums) {
   FORETOKEN_SHARED(float, shared, [kThreads / kWarp]);
   FORETOKEN_SHARED(float, spread, [kPartTokens]);
@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 // Replaces the scores of the best columns by their weights, and the columns by their tokens. A block handles one row after the other.
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 4)
     weights_kernel(ProposeTokensArgs args, int64_t parts, const SoftmaxSum* sums) {
   FORETOKEN_SHARED(float, shared, [kThreads / kWarp]);
   for (int64_t row = blockIdx.x; row < args.rows; row += gridDim.x) {

@@ -135,7 +135,7 @@ export const attention: readonly Mutation[] = [
     {
       name: 'cuda-tree-attention-window-merge',
       breaks: "a row's first chunk is merged with one that it does not have, because another row has it",
-      find: 'chunk > Max()(first, shared_.firsts[q] / kChunk)',
+      find: 'chunk > Max()(first, shared_.queries[q].first / kChunk)',
       replace: 'chunk > Max()(first, first_ / kChunk)',
     },
     {
@@ -150,8 +150,8 @@ export const attention: readonly Mutation[] = [
     {
       name: 'cuda-tree-attention-window',
       breaks: 'a window has one position more',
-      find: 'first_ + place >= source_.firsts[q]',
-      replace: 'first_ + place >= source_.firsts[q] - 1',
+      find: 'first_ + place >= source_.places[q].first',
+      replace: 'first_ + place >= source_.places[q].first - 1',
     },
     {
       name: 'cuda-tree-attention-window-bfloat16',

@@ -63,6 +63,20 @@ const operations: Cases = {
       },
     ],
   ],
+  packedZeros: [
+    [
+      'multiplies like a weight of zeros',
+      ({ device, floats }) => {
+        if (!device.packs('int8')) return { results: [empty(floats(0, 3).detach(), 0, 3)] };
+        return noGrad(() => ({
+          results: [
+            empty(linear(floats(2, 3), packedZeros(device, [0, 3], 'int8')), 2, 0),
+            [linear(floats(2, 0), packedZeros(device, [3, 0], 'int8')), [2, 3], zeros(6)],
+          ],
+        }));
+      },
+    ],
+  ],
   packWeight: [
     [
       'multiplies like the weight',
