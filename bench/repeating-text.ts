@@ -11,19 +11,18 @@ export type Kind = (typeof KINDS)[number];
 
 /** A prompt and the text that follows it. */
 export interface PromptedText {
-  readonly kind: Kind;
   readonly prompt: string;
   readonly text: string;
 }
 
-/** Words of a hundred that an edit replaces. */
+/** The share of words that an edit replaces. */
 const EDITED_SHARE = 0.04;
 
 /** Makes texts of one kind, of about `bytes` bytes each, from the declarations that come with TypeScript and from random words. */
 export async function promptedTexts(kind: Kind, count: number, bytes: number): Promise<PromptedText[]> {
   const random = new Random(1, kind);
   const source = await declarations();
-  const makers: Record<Kind, () => Omit<PromptedText, 'kind'>> = {
+  const makers: Record<Kind, () => PromptedText> = {
     'edited file': () => {
       const prompt = excerpt(random, source, bytes);
       return { prompt, text: edited(random, prompt) };
@@ -39,7 +38,7 @@ export async function promptedTexts(kind: Kind, count: number, bytes: number): P
     },
     'random words': () => ({ prompt: randomWords(random, bytes), text: randomWords(random, bytes) }),
   };
-  return Array.from({ length: count }, () => ({ kind, ...makers[kind]() }));
+  return Array.from({ length: count }, makers[kind]);
 }
 
 async function declarations(): Promise<string> {

@@ -19,7 +19,8 @@ export interface CapturedResult {
   readonly isFirst: boolean;
 }
 
-type AnyCapture = Capture<Readonly<Record<string, Tensor>>>;
+type AnyResult = Readonly<Record<string, Tensor>>;
+type AnyCapture = Capture<AnyResult>;
 
 const NO_FAILURES: Failures = new Map();
 
@@ -32,10 +33,10 @@ export class CapturedStep implements Disposable {
   readonly #inputs: StepInputs;
   readonly #report: ReportBuffer;
   readonly #masks: StepMasks | null;
-  /** One part after another; empty before the first step. */
-  #captures: readonly AnyCapture[] = [];
-  /** Tensors that the captures read and that may be replaced by others. */
-  #read: readonly (Tensor | null)[] = [];
+  /** One part after another. */
+  readonly #captures: AnyCapture[] = [];
+  /** Tensors that the captures read and that may be replaced by others; null before all parts are captured. */
+  #read: readonly (Tensor | null)[] | null = null;
 
   constructor(
     private readonly context: StepContext,
@@ -67,9 +68,9 @@ export class CapturedStep implements Disposable {
     return { report: await this.#report.read(this.#inputs.host), failures, isFirst };
   }
 
-  /** Whether there is no capture, or it reads a tensor that has been replaced. */
+  /** Whether the step is not captured yet, or reads a tensor that has been replaced. */
   #isOutdated(): boolean {
-    return this.#captures.length === 0 || this.#reads().some((tensor, i) => tensor !== this.#read[i]);
+    return !this.#read || this.#reads().some((tensor, i) => tensor !== this.#read![i]);
   }
 
   #reads(): (Tensor | null)[] {
@@ -80,29 +81,23 @@ export class CapturedStep implements Disposable {
 
   #record(neighbour: CapturedStep | undefined): void {
     this.#forget();
-    this.#read = this.#reads();
     const clock = this.#report.clock();
-    const { device } = this.context.model;
-    if (!this.#masks) {
-      const whole = (): Record<string, never> => {
-        this.#enqueueRest(clock, this.#enqueueModel(clock));
-        return {};
-      };
-      this.#captures = [capture(device, whole, { sharesMemoryWith: neighbour?.captured })];
-      return;
-    }
-    const model = capture(device, () => this.#enqueueModel(clock), { sharesMemoryWith: neighbour?.captured });
-    this.#captures = [model];
+    let states: TrunkStates;
+    const model = (): TrunkStates => (states = this.#enqueueModel(clock));
     const rest = (): Record<string, never> => {
-      this.#enqueueRest(clock, model.result);
+      this.#enqueueRest(clock, states);
       return {};
     };
-    try {
-      this.#captures = [model, capture(device, rest, { sharesMemoryWith: model })];
-    } catch (error) {
-      this.#forget();
-      throw error;
+    const whole = (): Record<string, never> => {
+      model();
+      return rest();
+    };
+    let sharesMemoryWith = neighbour?.captured;
+    for (const part of this.#masks ? [model, rest] : [whole]) {
+      this.#captures.push(capture<AnyResult>(this.context.model.device, part, { sharesMemoryWith }));
+      sharesMemoryWith = this.#captures.at(-1);
     }
+    this.#read = this.#reads();
   }
 
   #enqueueModel(clock: StepClock): TrunkStates {
@@ -127,8 +122,8 @@ export class CapturedStep implements Disposable {
   }
 
   #forget(): void {
-    for (const part of this.#captures) part.dispose();
-    this.#captures = [];
+    for (const part of this.#captures.splice(0)) part.dispose();
+    this.#read = null;
   }
 
   dispose(): void {

@@ -1,4 +1,4 @@
-import { checker } from '../check';
+import { shaped } from '../check';
 import { ForetokenError } from '../errors';
 import type { Candidates } from './best-first';
 import type { DraftTree } from './draft-tree';
@@ -18,14 +18,10 @@ export interface TokenConstraint {
 }
 
 /** Any object with these functions. */
-export const CONSTRAINT = checker<TokenConstraint>(
-  'an object with the functions next and allow',
-  (value) =>
-    typeof value === 'object' &&
-    value !== null &&
-    typeof (value as TokenConstraint).next === 'function' &&
-    typeof (value as TokenConstraint).allow === 'function',
-);
+export const CONSTRAINT = shaped<TokenConstraint>('an object with the functions next and allow', {
+  next: 'function',
+  allow: 'function',
+});
 
 /** Nodes of a tree that a constraint allows. */
 export interface AllowedNodes {
@@ -75,28 +71,28 @@ export function afterDrawn(constraint: TokenConstraint, token: number): TokenCon
 /** Returns the tree of some nodes, with which the nodes above them must be. */
 export function treeOf(tree: DraftTree, nodes: readonly number[]): DraftTree {
   if (nodes.length === tree.tokens.length) return tree;
-  const depths = nodes.map((node) => tree.depths[node]!);
-  return {
-    tokens: nodes.map((node) => tree.tokens[node]!),
-    parents: parentsOf(tree, nodes),
-    depths,
-    maxDepth: Math.max(...depths),
-  };
+  const some = nodesOf(tree, nodes);
+  return { ...some, maxDepth: Math.max(...some.depths) };
 }
 
 /** Returns some of the candidates, with which the nodes above them must be. */
 export function candidatesOf(candidates: Candidates, nodes: readonly number[]): Candidates {
   if (nodes.length === candidates.tokens.length) return candidates;
   return {
-    tokens: nodes.map((node) => candidates.tokens[node]!),
-    parents: parentsOf(candidates, nodes),
-    depths: nodes.map((node) => candidates.depths[node]!),
+    ...nodesOf(candidates, nodes),
     probabilities: nodes.map((node) => candidates.probabilities[node]!),
     isFromHeads: nodes.map((node) => candidates.isFromHeads[node]!),
   };
 }
 
-function parentsOf({ parents }: Pick<DraftTree, 'parents'>, nodes: readonly number[]): number[] {
+function nodesOf(
+  { tokens, parents, depths }: Omit<DraftTree, 'maxDepth'>,
+  nodes: readonly number[],
+): Omit<DraftTree, 'maxDepth'> {
   const places = new Map(nodes.map((node, place) => [node, place]));
-  return nodes.map((node) => places.get(parents[node]!) ?? -1);
+  return {
+    tokens: nodes.map((node) => tokens[node]!),
+    parents: nodes.map((node) => places.get(parents[node]!) ?? -1),
+    depths: nodes.map((node) => depths[node]!),
+  };
 }

@@ -49,9 +49,9 @@ export class Text {
   readonly #drafts: TextDrafts | null;
   /** The tree of the last step. */
   #tree: DraftTree | null = null;
-  /** Decides which tokens may follow the text; null if every token may. */
+  /** The constraint on the last drawn token, or on the first if none is drawn; null if every token may come. */
   #constraint: TokenConstraint | null;
-  /** The same after each node of the last drafts. */
+  /** The constraint after each node of the last drafts. */
   #constraints: readonly TokenConstraint[] | null = null;
 
   constructor(
@@ -77,9 +77,11 @@ export class Text {
   draft(): Drafted {
     const drafted = this.#draft();
     if (!this.#constraint) return drafted;
+    const { tokens, promptLength } = this.sequence;
+    const hasDrawn = tokens.length > promptLength;
     const { nodes, constraints } = allowedNodes(
       drafted.kind === 'tree' ? drafted.tree : drafted.candidates,
-      this.#constraint,
+      hasDrawn ? afterDrawn(this.#constraint, tokens.at(-1)!) : this.#constraint,
     );
     this.#constraints = constraints;
     return drafted.kind === 'tree'
@@ -138,9 +140,7 @@ export class Text {
     const piece = this.#output.take(tokens);
     this.recorder.stepped({ tree: this.#tree!, path, phases, seconds, piece });
     this.#report();
-    if (this.#constraints && !this.isDone) {
-      this.#constraint = afterDrawn(this.#constraints[path.at(-1)!]!, tokens.at(-1)!);
-    }
+    if (this.#constraints) this.#constraint = this.#constraints[path.at(-1)!]!;
     return piece;
   }
 

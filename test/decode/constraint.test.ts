@@ -149,7 +149,7 @@ test('a constraint that allows the end of the text ends it', async () => {
   expect(generation.stats.finishReason).toBe('eos');
 });
 
-const broken: [string, TokenConstraint, unknown][] = [
+const broken: [string, TokenConstraint, unknown, isDrawn: boolean][] = [
   [
     'allow throws',
     {
@@ -159,6 +159,7 @@ const broken: [string, TokenConstraint, unknown][] = [
       },
     },
     new Error('no mask'),
+    false,
   ],
   [
     'next throws',
@@ -169,32 +170,42 @@ const broken: [string, TokenConstraint, unknown][] = [
       allow: (mask) => void mask.fill(-1),
     },
     new Error('no state'),
+    true,
   ],
   [
     'nothing is allowed',
     { next: () => null, allow: () => undefined },
     foretokenError('DIVERGED', 'no token can be drawn for position 3'),
+    false,
   ],
   [
     'next refuses what allow allows',
     { next: () => null, allow: (mask) => void mask.fill(-1) },
     foretokenError('INVALID_ARGUMENT', 'generate: constraint.next(', 'is null, although'),
+    true,
   ],
   [
     'next returns something else',
     { next: () => 5 as never, allow: (mask) => void mask.fill(-1) },
     foretokenError('INVALID_ARGUMENT', 'generate: constraint.next(', 'must return an object'),
+    true,
   ],
 ];
 
-test.each(broken)('ends its text alone if %s', async (_, constraint, error) => {
+test.each(broken)('ends its text alone if %s', async (_, constraint, error, isDrawn) => {
   const options = { maxTokens: 8, ignoreEos: true };
   const alone = await tokensOf(model, [...tokenizer.encode('abc')], options);
   using language = new LanguageModel(randomModel(device, description), tokenizer);
-  const requests = [{ prompt: 'abc', constraint }, 'abc'];
+  const requests = [
+    { prompt: 'abc', constraint, speculation: 'none' as const },
+    { prompt: 'abc', constraint },
+    'abc',
+  ];
   for await (const text of language.generateMany(requests, options)) {
-    if (text.index === 0) expect(text.error).toEqual(error);
-    else expect(text.tokens).toEqual(alone);
+    if (text.index === 2) expect(text.tokens).toEqual(alone);
+    else expect(text.error).toEqual(error);
+    // A token that was drawn before the constraint fails is not lost.
+    if (text.index === 0) expect(text.tokens).toHaveLength(isDrawn ? 1 : 0);
   }
 });
 
