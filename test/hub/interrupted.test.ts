@@ -1,6 +1,8 @@
 // Downloads that are cut, spoilt, slow, stopped, or made twice at once.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import fsPromises, { type FileHandle } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import timers from 'node:timers/promises';
 import { downloadModel, type DownloadProgress } from '../../lib/hub/download';
@@ -8,7 +10,6 @@ import { ModelFolder } from '../../lib/hub/cache';
 import { FileLock } from '../../lib/lock';
 import { sha256, type ServedFile } from '../support/hub-server';
 import { TestHub } from '../support/hub';
-import { SmallDisk } from '../support/small-disk';
 
 const hub = new TestHub();
 let weights: ServedFile;
@@ -216,35 +217,39 @@ describe('two downloads of one file', () => {
   });
 });
 
-// Only root can mount a small disk.
-(process.getuid?.() === 0 ? describe : describe.skip)('a full disk', () => {
+describe('a full disk', () => {
   it('is noticed before the download', async () => {
-    using disk = new SmallDisk(hub.at('disk'), 64 << 10);
-    hub.setEnvironment({ HF_HUB_CACHE: disk.path });
+    const space = { bfree: 1 << 20, bavail: 16, bsize: 4096 };
+    const disk = Object.assign(await fsPromises.statfs(hub.path), space);
+    jest.spyOn(fsPromises, 'statfs').mockResolvedValue(disk);
     await expect(downloadModel('owner/tiny')).rejects.toMatchObject({
       code: 'FILE_ACCESS',
-      message: `cannot write ${disk.path}: the download needs 0.1 MB, but only 0.1 MB are free; free some, or set HF_HUB_CACHE to a directory elsewhere`,
+      message: `cannot write ${hub.cache}: the download needs 0.1 MB, but only 0.1 MB are free; free some, or set HF_HUB_CACHE to a directory elsewhere`,
     });
+    expect(ranges()).toEqual([]);
   });
 
   it('or during it; what was written is kept', async () => {
-    using disk = new SmallDisk(hub.at('disk'), 1 << 20);
-    hub.setEnvironment({ HF_HUB_CACHE: disk.path });
+    const handle = await fsPromises.open(hub.write('any', ''));
+    const handles = Object.getPrototypeOf(handle) as FileHandle;
+    await handle.close();
+    const refusal = { code: 'ENOSPC', errno: -constants.errno.ENOSPC, syscall: 'write' };
     weights.slow = { bytes: 20_000, milliseconds: 20 };
-    let filled = false;
-    const onProgress = ({ file }: DownloadProgress): void => {
-      if (file !== 'model.safetensors' || filled) return;
-      filled = true;
-      disk.fill();
+    const write = jest.spyOn(handles, 'write');
+    let kept = 0;
+    const onProgress = ({ file, bytes }: DownloadProgress): void => {
+      if (file !== 'model.safetensors' || bytes < 20_000 || kept > 0) return;
+      kept = statSync(folder.part(id)).size;
+      write.mockRejectedValue(Object.assign(new Error('refused'), refusal));
     };
     await expect(downloadModel('owner/tiny', { onProgress })).rejects.toMatchObject({
       code: 'FILE_ACCESS',
       message: expect.stringMatching(/^cannot write .*incomplete: no space left on device$/),
     });
-    disk.free();
+    write.mockRestore();
     weights.slow = undefined;
-    folder = new ModelFolder(disk.path, 'owner/tiny');
     await downloadModel('owner/tiny');
     expectWhole();
+    expect(ranges()).toEqual([undefined, `bytes=${kept}-`]);
   });
 });
