@@ -70,7 +70,7 @@ export function configToJson(config: ModelConfig, storedDtype: ActivationDType):
     architectures: [`${family.className}ForCausalLM`],
     model_type: config.modelType,
     ...Object.fromEntries(optionsOf(family).map((name) => [snakeCased(name), config[name]])),
-    ...writeRope(config),
+    ...writeRope(config, family.options.includes('ropeLocalBaseFreq')),
     ...(family.layers ?? noWindows).write(config),
     ...Object.fromEntries(fixed.map(([name, [usual]]) => [name, usual])),
     eos_token_id: moreEos.length > 0 ? config.eosTokenIds : (eos ?? null),

@@ -354,3 +354,47 @@ it.each<[string, Partial<ModelOptions>]>([
   const json = JSON.parse(JSON.stringify(configToJson(config, 'bfloat16'))) as Record<string, unknown>;
   expect(configFromJson(json)).toEqual(config);
 });
+
+describe('angles of layers with a window, in Gemma 3', () => {
+  const sizes = {
+    ...{ vocabSize: 100, hiddenSize: 64, numHiddenLayers: 2, numAttentionHeads: 4 },
+    ...{ modelType: 'gemma3_text', slidingWindow: 4, ropeTheta: 1e6 },
+  } as const;
+  const linear = { ropeType: 'linear', factor: 8 } as const;
+
+  it('stay those of the other layers when they are written and read', () => {
+    const reread = (options: Partial<ModelOptions>): ModelConfig =>
+      configFromJson(configToJson(modelConfig({ ...sizes, ...options } as ModelOptions), 'bfloat16'));
+    expect(reread({}).ropeLocalBaseFreq).toBe(1e6);
+    expect(reread({ ropeScaling: linear }).ropeLocalBaseFreq).toBeNull();
+    expect(reread({ ropeLocalBaseFreq: 500 }).ropeLocalBaseFreq).toBe(500);
+  });
+
+  const read = (full: object, sliding: object) =>
+    configFromJson({
+      ...gemma3.text_config,
+      rope_scaling: null,
+      rope_parameters: { full_attention: full, sliding_attention: sliding },
+    });
+
+  it.each([
+    [{ rope_theta: 5000 }, { rope_theta: 5000 }, null],
+    [{ rope_theta: 5000 }, { rope_theta: 100 }, 100],
+    [{ rope_theta: 5000 }, {}, 10000],
+    [{ rope_type: 'linear', factor: 8, rope_theta: 5000 }, { rope_theta: 5000 }, 5000],
+    [
+      { rope_type: 'linear', factor: 8, rope_theta: 5000 },
+      { rope_type: 'linear', factor: 8, rope_theta: 5000 },
+      null,
+    ],
+  ])('%j and %j', (full, sliding, expected) => {
+    expect(read(full, sliding)).toMatchObject({ ropeTheta: 5000, ropeLocalBaseFreq: expected });
+  });
+
+  it('cannot have a base of their own and scaling', () => {
+    const scaled = { rope_type: 'linear', factor: 8 };
+    expect(() => read({ ...scaled, rope_theta: 5000 }, { ...scaled, rope_theta: 100 })).toThrow(
+      foretokenError('INVALID_CONFIG', 'rope_parameters.sliding_attention.rope_type', '"linear"'),
+    );
+  });
+});

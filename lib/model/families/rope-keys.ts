@@ -4,7 +4,7 @@ import type { ModelConfig } from '../config';
 import { snakeCased, type Fields, type Json } from '../fields';
 
 /** The options that describe rotary angles. */
-export type RopeOptions = Partial<
+export type RopeConfig = Partial<
   Pick<ModelConfig, 'ropeTheta' | 'ropeScaling' | 'ropeLocalBaseFreq' | 'partialRotaryFactor'>
 >;
 
@@ -20,15 +20,16 @@ const LAYER_TYPES = ['full_attention', 'sliding_attention'];
 export function readRope(
   fields: Fields,
   allowed: readonly string[] = Object.keys(ROPE_SCALINGS),
-): RopeOptions {
+): RopeConfig {
   // Defaults of the family count only if no spelling has a value.
   const given = (name: string, by: Checker<number>): number | undefined =>
     fields.has(name) ? fields.check(name, by) : undefined;
-  const found: RopeOptions = {
+  const found: RopeConfig = {
     ropeTheta: given('rope_theta', POSITIVE),
     ropeLocalBaseFreq: given('rope_local_base_freq', POSITIVE),
     partialRotaryFactor: given('partial_rotary_factor', FACTOR),
   };
+  const slidings: [Fields, RopeConfig][] = [];
   for (const name of ['rope_parameters', 'rope_scaling']) {
     const rope = fields.object(name);
     if (!rope) continue;
@@ -36,26 +37,26 @@ export function readRope(
     const [full, sliding] = nested;
     if (!full && !sliding) merge(rope, found, readOne(rope, allowed));
     if (full) merge(full, found, readOne(full, allowed));
-    if (sliding) mergeSliding(sliding, found, readOne(sliding, allowed));
+    if (sliding) slidings.push([sliding, readOne(sliding, allowed)]);
     rope.refuseOthers();
   }
-  return {
-    ...found,
-    ropeTheta: found.ropeTheta ?? fields.check('rope_theta', POSITIVE),
-    ropeLocalBaseFreq: found.ropeLocalBaseFreq ?? fields.check('rope_local_base_freq', POSITIVE),
-    partialRotaryFactor: found.partialRotaryFactor ?? fields.check('partial_rotary_factor', FACTOR),
-  };
+  found.ropeTheta ??= fields.check('rope_theta', POSITIVE);
+  found.partialRotaryFactor ??= fields.check('partial_rotary_factor', FACTOR);
+  const usualBase = fields.check('rope_local_base_freq', POSITIVE);
+  for (const [rope, sliding] of slidings) mergeSliding(rope, found, sliding, usualBase);
+  if (found.ropeLocalBaseFreq === undefined) found.ropeLocalBaseFreq = usualBase;
+  return found;
 }
 
 /** Reads one description of angles. */
-function readOne(rope: Fields, allowed: readonly string[]): RopeOptions {
+function readOne(rope: Fields, allowed: readonly string[]): RopeConfig {
   const names = ['rope_type', 'type'].map((tag) => [tag, rope.take(tag)] as const);
   const [tag, type] = names.find(([, value]) => value !== undefined) ?? ['rope_type', 'default'];
   for (const [other, value] of names) {
     if (value !== undefined && value !== type)
       rope.fail(other, `is ${show(value)}, but ${tag} is ${show(type)}`);
   }
-  const options: RopeOptions = {
+  const options: RopeConfig = {
     ropeTheta: rope.check('rope_theta', POSITIVE),
     partialRotaryFactor: rope.check('partial_rotary_factor', FACTOR),
   };
@@ -79,10 +80,10 @@ function readOne(rope: Fields, allowed: readonly string[]): RopeOptions {
 }
 
 /** Adds what one description says; two may not contradict each other. */
-function merge(rope: Fields, found: RopeOptions, more: RopeOptions): void {
+function merge(rope: Fields, found: RopeConfig, more: RopeConfig): void {
   for (const [option, value] of Object.entries(more)) {
     if (value === undefined) continue;
-    const before = found[option as keyof RopeOptions] ?? undefined;
+    const before = found[option as keyof RopeConfig] ?? undefined;
     if (before !== undefined && JSON.stringify(before) !== JSON.stringify(value)) {
       const name = option === 'ropeScaling' ? 'rope_type' : snakeCased(option);
       rope.fail(name, `is ${shown(value)}, but ${name} is ${shown(before)} elsewhere in the file`);
@@ -91,36 +92,47 @@ function merge(rope: Fields, found: RopeOptions, more: RopeOptions): void {
   }
 }
 
-function shown(value: RopeOptions[keyof RopeOptions]): string {
+function shown(value: RopeConfig[keyof RopeConfig]): string {
   return typeof value === 'object' && value !== null ? show(value.ropeType) : show(value);
 }
 
-/** Adds the angles of layers with a window, which may have another base, but no scaling of their own. */
-function mergeSliding(rope: Fields, found: RopeOptions, sliding: RopeOptions): void {
+/**
+ * Adds the angles of layers with a window, which may have another base, but no scaling of their own.
+ * @param usualBase the family's base of such layers
+ */
+function mergeSliding(
+  rope: Fields,
+  found: RopeConfig,
+  sliding: RopeConfig,
+  usualBase: number | undefined,
+): void {
   const { ropeTheta: theta, ropeScaling: scaling, ...others } = sliding;
   merge(rope, found, others);
-  if (scaling && JSON.stringify(scaling) !== JSON.stringify(found.ropeScaling)) {
-    rope.fail('rope_type', `must be "default", but is ${show(scaling.ropeType)}`);
-  }
-  const isAlike = scaling ? true : !found.ropeScaling;
-  const base = theta ?? found.ropeTheta;
-  if (base !== undefined && (base !== found.ropeTheta || !isAlike))
-    merge(rope, found, { ropeLocalBaseFreq: base });
+  const base = theta ?? found.ropeLocalBaseFreq ?? usualBase ?? found.ropeTheta;
+  const isAlike =
+    base === found.ropeTheta && JSON.stringify(scaling ?? null) === JSON.stringify(found.ropeScaling ?? null);
+  if (scaling && !isAlike) rope.fail('rope_type', `must be "default", but is ${show(scaling.ropeType)}`);
+  // Null, because the family's base would count for undefined.
+  if (isAlike && !found.ropeLocalBaseFreq) found.ropeLocalBaseFreq = null;
+  else merge(rope, found, { ropeLocalBaseFreq: base });
 }
 
-/** Writes rotary angles as both versions of transformers read them. */
-export function writeRope({
-  ropeTheta,
-  ropeScaling,
-  ropeLocalBaseFreq,
-  partialRotaryFactor,
-}: ModelConfig): Json {
+/**
+ * Writes rotary angles as both versions of transformers read them.
+ * @param hasLocalBase whether the family has a base for layers with a window, whose default would count if the key were left out
+ */
+export function writeRope(
+  { ropeTheta, ropeScaling, ropeLocalBaseFreq, partialRotaryFactor }: ModelConfig,
+  hasLocalBase: boolean,
+): Json {
+  // Angles of that base are not scaled, so there is none for the angles of the other layers if they are.
+  const localBase = ropeLocalBaseFreq ?? (ropeScaling ? null : ropeTheta);
   const scaling =
     ropeScaling && Object.entries(ropeScaling).map(([name, value]) => [snakeCased(name), value as unknown]);
   return {
     rope_theta: ropeTheta,
     rope_scaling: scaling && (Object.fromEntries(scaling) as Json),
-    ...(ropeLocalBaseFreq !== null && { rope_local_base_freq: ropeLocalBaseFreq }),
+    ...(hasLocalBase && { rope_local_base_freq: localBase }),
     ...(partialRotaryFactor !== 1 && { partial_rotary_factor: partialRotaryFactor }),
   };
 }
