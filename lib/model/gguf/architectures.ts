@@ -56,6 +56,9 @@ export const OTHER_NAMES: Readonly<Record<string, string>> = {
 /** Lists which of the layers see a window only: as the file says for each, or all but every n-th. */
 function layerTypes(metadata: Metadata, key: string, layers: number, usual: number): string[] {
   const listed = typeof metadata.take(key) === 'object' ? metadata.numbers(key)! : undefined;
+  if (listed && listed.length !== layers) {
+    metadata.fail(key, `has ${listed.length} elements, but there are ${layers} layers`);
+  }
   const every = listed ? usual : (metadata.integer(key) ?? usual);
   const slides = (layer: number) => (listed ? listed[layer] !== 0 : every === 0 || layer % every < every - 1);
   return Array.from({ length: layers }, (_, layer) =>

@@ -174,6 +174,13 @@ it('counts layers that predict further tokens apart', () => {
   expect(config).toMatchObject({ num_hidden_layers: 3, num_nextn_predict_layers: 1 });
 });
 
+it('refuses a list of windows for other layers than the file has', () => {
+  const pattern = { 'ARCH.attention.sliding_window_pattern': Uint8Array.of(1, 0, 0) };
+  expect(() => translate('gemma3', { 'ARCH.attention.sliding_window': 32, ...pattern })).toThrow(
+    foretokenError('INVALID_CONFIG', 'gemma3.attention.sliding_window_pattern', '3 elements', '4 layers'),
+  );
+});
+
 describe('the scaling of rotary angles', () => {
   const scaling = (metadata: Record<string, GgufValue>) => translate('llama', metadata).config.rope_scaling;
 
