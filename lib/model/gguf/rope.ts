@@ -1,4 +1,6 @@
 import { ForetokenError } from '../../errors';
+import { ropeFrequencies, type RopeScaling } from '../../nn/rope-frequencies';
+import { snakeCased } from '../fields';
 import { corrupt } from './format';
 import type { Metadata } from './metadata';
 
@@ -50,13 +52,7 @@ export function ropeScaling(
 /** By how much float32 may have moved a stored factor, times two. */
 const TOLERANCE = 1e-6;
 
-/** Parameters of Llama 3's scaling. */
-interface Llama3 {
-  readonly factor: number;
-  readonly low: number;
-  readonly high: number;
-  readonly original: number;
-}
+type Llama3 = Extract<RopeScaling, { ropeType: 'llama3' }>;
 
 /**
  * Finds the parameters of Llama 3's scaling that give these factors. Frequencies f whose wavelength is long are divided by `factor`,
@@ -68,34 +64,28 @@ function llama3Scaling(metadata: Metadata, factors: Float32Array, theta: number,
   const factor = Math.max(...factors);
   const s = (value: number) => (1 / value - 1 / factor) / (1 - 1 / factor);
   const between = [...factors.keys()].filter((i) => factors[i]! > 1 && factors[i]! < factor);
-  const candidates: Llama3[] = [{ factor, low: 1, high: 4, original: 8192 }];
+  const candidate = (high: number, original: number): Llama3 => ({
+    ...{ ropeType: 'llama3', factor, lowFreqFactor: 1, highFreqFactor: high },
+    originalMaxPositionEmbeddings: original,
+  });
+  const candidates = [candidate(4, 8192)];
   const [first, last] = [between[0], between.at(-1)];
   if (first !== undefined && first === last) {
-    candidates.push({
-      factor,
-      low: 1,
-      high: 4,
-      original: Math.round((3 * s(factors[first]!) + 1) / turns[first]!),
-    });
+    candidates.push(candidate(4, Math.round((3 * s(factors[first]!) + 1) / turns[first]!)));
   } else if (first !== undefined && last !== undefined) {
     const slope = (s(factors[first]!) - s(factors[last]!)) / (turns[first]! - turns[last]!);
     const high = 1 + 1 / (slope * turns[first]! - s(factors[first]!));
     for (const rounded of [Math.round(high * 1000) / 1000, high]) {
-      candidates.push({ factor, low: 1, high: rounded, original: Math.round(slope * (rounded - 1)) });
+      candidates.push(candidate(rounded, Math.round(slope * (rounded - 1))));
     }
   }
-  const found = candidates.find((parameters) => {
-    const expected = turns.map((value) => llama3Factor(parameters, value));
-    return expected.every((value, i) => Math.abs(value / factors[i]! - 1) <= TOLERANCE);
-  });
+  const found = candidates.find((scaling) =>
+    llama3Factors(scaling, theta, headDim).every(
+      (value, i) => Math.abs(value / factors[i]! - 1) <= TOLERANCE,
+    ),
+  );
   if (!found) throw unknownFactors(metadata.path);
-  return {
-    rope_type: 'llama3',
-    factor: found.factor,
-    low_freq_factor: found.low,
-    high_freq_factor: found.high,
-    original_max_position_embeddings: found.original,
-  };
+  return Object.fromEntries(Object.entries(found).map(([name, value]) => [snakeCased(name), value]));
 }
 
 function unknownFactors(path: string): ForetokenError {
@@ -103,11 +93,11 @@ function unknownFactors(path: string): ForetokenError {
   return new ForetokenError('UNSUPPORTED', `${path}: ${problem}`);
 }
 
-/** Computes the factor of one frequency, of which a position is `turns` periods. */
-export function llama3Factor({ factor, low, high, original }: Llama3, turns: number): number {
-  const within = original * turns; // turns within the original context
-  if (within > high) return 1;
-  if (within < low) return factor;
-  const s = (within - low) / (high - low);
-  return 1 / ((1 - s) / factor + s);
+/** Computes what Llama 3's scaling divides the frequencies by. */
+export function llama3Factors(scaling: Llama3, theta: number, headDim: number): number[] {
+  const frequenciesOf = (by: Llama3 | null): readonly number[] =>
+    // The positions of the model matter to YaRN alone.
+    ropeFrequencies({ rotatedDim: headDim, theta, scaling: by, maxPositions: 1 }).frequencies;
+  const scaled = frequenciesOf(scaling);
+  return frequenciesOf(null).map((frequency, i) => frequency / scaled[i]!);
 }

@@ -1,9 +1,8 @@
 import { ForetokenError } from '../../errors';
-import type { ModelConfig } from '../config';
-import { familyOf } from '../families';
+import { layerConfig, type ModelConfig } from '../config';
 import { ARCHITECTURES } from './architectures';
 import type { MetadataWriter } from './encode';
-import { llama3Factor } from './rope';
+import { llama3Factors } from './rope';
 
 /** Architectures by model type that GGUF stores under another name. */
 const OTHERS: Readonly<Record<string, string>> = { mistral: 'llama' };
@@ -35,6 +34,10 @@ export function architectureOf(config: ModelConfig): string {
   if (name === 'gemma3' && (config.queryPreAttnScalar ?? headDim) !== headDim) {
     refuse('scores that are not scaled by the width of a head');
   }
+  // llama.cpp scales the angles of the other layers alone.
+  if (name === 'gemma3' && slidingWindow !== null && ropeScaling && config.ropeLocalBaseFreq === null) {
+    refuse('rope scaling in layers with a window');
+  }
   if (name === 'olmo2' && config.tieWordEmbeddings) refuse('one matrix for embedding and unembedding');
   if (ropeScaling?.ropeType === 'llama3' && !ARCHITECTURES[name]!.inPairs) refuse('the rope scaling llama3');
   if (ropeScaling?.ropeType === 'yarn') {
@@ -65,7 +68,7 @@ export function writeConfig(metadata: MetadataWriter, name: string, config: Mode
   float32('rope.freq_base', config.ropeTheta);
   writeScaling(metadata, key, config);
   if (name === 'granite') {
-    float32('attention.scale', familyOf(config).block(config, 0).scoreScale);
+    float32('attention.scale', layerConfig(config, 0).block.scoreScale);
     float32('embedding_scale', config.embeddingMultiplier);
     float32('residual_scale', config.residualMultiplier);
     float32('logit_scale', config.logitsScaling);
@@ -73,12 +76,13 @@ export function writeConfig(metadata: MetadataWriter, name: string, config: Mode
   // llama.cpp's Phi-3 wants the key even without a window.
   if (name === 'phi3') uint32('attention.sliding_window', config.slidingWindow ?? 0);
   if (name === 'gemma3') {
-    const { layerTypes, slidingWindow, numHiddenLayers: length } = config;
-    const slides = (layer: number) => (layerTypes?.[layer] ?? 'sliding_attention') === 'sliding_attention';
-    uint32('attention.sliding_window', slidingWindow ?? undefined);
+    uint32('attention.sliding_window', config.slidingWindow ?? undefined);
     metadata.flags(
       key('attention.sliding_window_pattern'),
-      Array.from({ length }, (_, layer) => slidingWindow !== null && slides(layer)),
+      Array.from(
+        { length: config.numHiddenLayers },
+        (_, layer) => layerConfig(config, layer).block.window !== null,
+      ),
     );
     float32('rope.freq_base_swa', config.ropeLocalBaseFreq ?? config.ropeTheta);
   }
@@ -104,19 +108,7 @@ function writeScaling(
 }
 
 /** Computes what rotary frequencies are divided by, for a model with Llama 3's scaling; undefined for others. */
-export function ropeFactorsOf({
-  ropeScaling: scaling,
-  headDim,
-  ropeTheta,
-}: ModelConfig): Float32Array | undefined {
-  if (scaling?.ropeType !== 'llama3') return undefined;
-  const {
-    factor,
-    lowFreqFactor: low,
-    highFreqFactor: high,
-    originalMaxPositionEmbeddings: original,
-  } = scaling;
-  return Float32Array.from({ length: headDim / 2 }, (_, i) =>
-    llama3Factor({ factor, low, high, original }, ropeTheta ** ((-2 * i) / headDim) / (2 * Math.PI)),
-  );
+export function ropeFactorsOf({ ropeScaling, headDim, ropeTheta }: ModelConfig): Float32Array | undefined {
+  if (ropeScaling?.ropeType !== 'llama3') return undefined;
+  return Float32Array.from(llama3Factors(ropeScaling, ropeTheta, headDim));
 }

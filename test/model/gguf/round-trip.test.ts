@@ -169,6 +169,12 @@ describe('llama.cpp has no place for', () => {
     ['positions in all layers of SmolLM3', 'smollm3', { noRopeLayers: null }, 'every fourth'],
     ['wide heads in Qwen2', 'qwen2', { headDim: 32 }, 'heads whose width'],
     ['another scale in Gemma', 'gemma3_text', { queryPreAttnScalar: 16 }, 'width of a head'],
+    [
+      'scaling in layers with a window',
+      'gemma3_text',
+      { ropeScaling: { ropeType: 'linear', factor: 8 }, ropeLocalBaseFreq: null },
+      'rope scaling in layers with a window',
+    ],
     ['biases in Qwen3', 'qwen3', { attentionBias: true }, 'biases'],
     ['one matrix in OLMo', 'olmo2', { tieWordEmbeddings: true }, 'one matrix'],
     [
