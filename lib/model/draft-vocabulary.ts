@@ -14,13 +14,11 @@ import type { Tensor } from '../tensor/tensor';
 /** File of a model's directory that names the tokens that heads propose: {"token_ids": […]}. */
 export const DRAFT_VOCABULARY_NAME = 'draft_vocabulary.json';
 
-/** The checker of a draft vocabulary: null for all tokens. */
-export function draftVocabulary(vocabSize: number): Checker<readonly number[] | Int32Array | null> {
+/** The checker of a draft vocabulary of some of the tokens. */
+export function draftVocabulary(vocabSize: number): Checker<readonly number[] | Int32Array> {
   return checker(
-    `null, or one or more different tokens from 0 to ${vocabSize - 1}`,
-    (value) =>
-      value === null ||
-      ((Array.isArray(value) || value instanceof Int32Array) && areTokens(value, vocabSize)),
+    `one or more different tokens from 0 to ${vocabSize - 1}`,
+    (value) => (Array.isArray(value) || value instanceof Int32Array) && areTokens(value, vocabSize),
   );
 }
 

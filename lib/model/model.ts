@@ -1,4 +1,4 @@
-import { check, checkOptions, integer, type Schema } from '../check';
+import { check, checkOptions, integer, nullable, type Schema } from '../check';
 import { ForetokenError } from '../errors';
 import { headKind } from '../heads';
 import type { Heads } from '../heads/heads';
@@ -210,7 +210,7 @@ export class MtpModel implements Disposable {
 
   /** Takes a copy of the tokens. */
   set draftVocabulary(tokens: readonly number[] | Int32Array | null) {
-    const checked = check('draftVocabulary', tokens, draftVocabulary(this.config.vocabSize));
+    const checked = check('draftVocabulary', tokens, nullable(draftVocabulary(this.config.vocabSize)));
     this.#draftVocabulary = checked && Array.from(checked).sort((a, b) => a - b);
     // Steps that were captured read the old one.
     this.parameters.version += 1;

@@ -135,7 +135,7 @@ test('what is no list of different tokens is refused, and the old one stays', ()
   model.draftVocabulary = Int32Array.of(9, 3);
   for (const bad of [[], [1, 1], [-1], [vocabSize], [1.5], [NaN], 7, 'abc', ['1'], undefined]) {
     expect(() => (model.draftVocabulary = bad as never)).toThrow(
-      foretokenError('INVALID_ARGUMENT', 'draftVocabulary', 'null, or', String(vocabSize - 1)),
+      foretokenError('INVALID_ARGUMENT', 'draftVocabulary', 'or null', String(vocabSize - 1)),
     );
   }
   expect(model.draftVocabulary).toEqual([3, 9]);
@@ -172,7 +172,7 @@ test.each([
   }
   writeFileSync(`${directory}/${DRAFT_VOCABULARY_NAME}`, content);
   await expect(loadModel(device, directory)).rejects.toEqual(
-    foretokenError('CORRUPT_FILE', DRAFT_VOCABULARY_NAME, 'token_ids must be'),
+    foretokenError('CORRUPT_FILE', DRAFT_VOCABULARY_NAME, 'token_ids must be one or more different tokens'),
   );
 });
 
