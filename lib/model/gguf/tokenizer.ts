@@ -1,5 +1,5 @@
 import { show } from '../../check';
-import type { TokenizerFiles } from '../tokenizer';
+import { EMPTY_BPE, type TokenizerFiles } from '../tokenizer';
 import type { Metadata } from './metadata';
 import { preTokenizer } from './pre-tokenizers';
 import { KINDS, type Vocabulary } from './vocabulary';
@@ -133,22 +133,8 @@ function byteLevel(metadata: Metadata, ids: ReadonlyMap<string, number>): Parts 
     normalizer: composes ? { type: 'NFC' } : null,
     pre_tokenizer: { type: 'Sequence', pretokenizers: [...splits.map(split), bytes] },
     decoder: bytes,
-    model: bpe({ vocab: Object.fromEntries(ids), merges, ignore_merges: ignoreMerges }),
+    model: { ...EMPTY_BPE, vocab: Object.fromEntries(ids), merges, ignore_merges: ignoreMerges },
     addsBos,
-  };
-}
-
-function bpe(model: Json): Json {
-  return {
-    type: 'BPE',
-    dropout: null,
-    unk_token: null,
-    continuing_subword_prefix: null,
-    end_of_word_suffix: null,
-    fuse_unk: false,
-    byte_fallback: false,
-    ignore_merges: false,
-    ...model,
   };
 }
 
@@ -166,13 +152,14 @@ function sentencePiece(metadata: Metadata, vocabulary: Vocabulary, ids: Readonly
       type: 'Sequence',
       decoders: [replace('▁', ' '), { type: 'ByteFallback' }, { type: 'Fuse' }, ...strip],
     },
-    model: bpe({
+    model: {
+      ...EMPTY_BPE,
       vocab: Object.fromEntries(ids),
       merges: mergesByScore(metadata, vocabulary, ids),
       unk_token: unknown,
       fuse_unk: true,
       byte_fallback: true,
-    }),
+    },
     addsBos: true,
   };
 }

@@ -1,5 +1,6 @@
 import { isJsonObject } from '../../files';
 import { BYTE_ALPHABET } from './alphabet';
+import { EMPTY_BPE } from './empty-bpe';
 import {
   idsWithText,
   type DecodeOptions,
@@ -37,16 +38,8 @@ export function byteTokenizerJson(specialTokens: readonly string[] = [END_OF_TEX
     post_processor: null,
     decoder: byteLevel,
     model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
+      ...EMPTY_BPE,
       vocab: Object.fromEntries(BYTE_ALPHABET.map((character, byte) => [character, byte])),
-      merges: [],
     },
   };
 }

@@ -1,4 +1,5 @@
 export { byteTokenizerFiles, byteTokenizerJson } from './byte-level';
+export { EMPTY_BPE } from './empty-bpe';
 export {
   TOKENIZER,
   type DecodeOptions,
