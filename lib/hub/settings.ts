@@ -15,6 +15,8 @@ export interface HubSettings {
 
 const ENDPOINT = 'https://huggingface.co';
 const TIMEOUT_SECONDS = 30;
+/** What Node's timers can wait; a longer time would end at once. */
+const MOST_MS = 2 ** 31 - 1;
 
 /** Reads a variable; an empty one counts as absent. */
 function variable(...names: string[]): string | undefined {
@@ -48,26 +50,37 @@ export function offlineBy(): string | undefined {
   );
 }
 
-/** @throws INVALID_ARGUMENT if HF_ENDPOINT is no address of a web server */
+/** @throws INVALID_ARGUMENT if HF_ENDPOINT is no address of a web server, or a token cannot be sent */
 export async function hubSettings(): Promise<HubSettings> {
-  const endpoint = (variable('HF_ENDPOINT') ?? ENDPOINT).replace(/\/+$/, '');
-  if (!/^https?:$/.test(URL.canParse(endpoint) ? new URL(endpoint).protocol : '')) {
-    throw new ForetokenError(
+  const refused = (problem: string): Error =>
+    new ForetokenError(
       'INVALID_ARGUMENT',
-      `HF_ENDPOINT must be an address such as ${ENDPOINT}, but is ${JSON.stringify(endpoint)}`,
+      `HF_ENDPOINT must be an address such as ${ENDPOINT}, but ${problem}`,
     );
-  }
+  const endpoint = (variable('HF_ENDPOINT') ?? ENDPOINT).replace(/\/+$/, '');
+  const { protocol, username, password } = URL.canParse(endpoint) ? new URL(endpoint) : ({} as Partial<URL>);
+  // fetch refuses them, and would show the password.
+  if (username || password) throw refused('holds a user name or a password');
+  if (!/^https?:$/.test(protocol ?? '')) throw refused(`is ${JSON.stringify(endpoint)}`);
   const seconds = Number(variable('HF_HUB_DOWNLOAD_TIMEOUT') ?? TIMEOUT_SECONDS);
-  return { endpoint, token: await findToken(), timeoutMs: 1000 * (seconds > 0 ? seconds : TIMEOUT_SECONDS) };
+  const timeoutMs = Math.min(1000 * (seconds > 0 ? seconds : TIMEOUT_SECONDS), MOST_MS);
+  return { endpoint, token: await findToken(), timeoutMs };
 }
 
 /** Finds the token of `HF_TOKEN` or of `hf auth login`. */
 async function findToken(): Promise<HubSettings['token']> {
   for (const name of ['HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN']) {
     const value = process.env[name]?.trim();
-    if (value) return { value, source: name };
+    if (value) return tokenOf(value, name);
   }
   const path = expand(variable('HF_TOKEN_PATH') ?? join(home(), 'token'));
   const value = (await readFile(path, 'utf8').catch(() => '')).trim();
-  return value ? { value, source: path } : undefined;
+  return value ? tokenOf(value, path) : undefined;
+}
+
+/** Refuses what a header cannot hold, without showing it. */
+function tokenOf(value: string, source: string): HubSettings['token'] {
+  if (/^[!-~]+$/.test(value)) return { value, source };
+  const rule = 'a token of printable ASCII characters without spaces';
+  throw new ForetokenError('INVALID_ARGUMENT', `${source} must be ${rule}, but holds others`);
 }

@@ -125,6 +125,15 @@ describe('a Hub that cannot be reached', () => {
       message: `HF_ENDPOINT must be an address such as https://huggingface.co, but is "${endpoint}"`,
     });
   });
+
+  it('a password in HF_ENDPOINT is refused and not shown', async () => {
+    hub.setEnvironment({ HF_ENDPOINT: 'http://me:secret@host' });
+    await expect(downloadModel('owner/tiny')).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message:
+        'HF_ENDPOINT must be an address such as https://huggingface.co, but holds a user name or a password',
+    });
+  });
 });
 
 it.each([

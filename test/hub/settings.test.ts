@@ -45,3 +45,16 @@ it('asks the public Hub by default, and waits for 30 seconds', async () => {
   setEnvironment({ HF_HOME: temporary.path, HF_HUB_DOWNLOAD_TIMEOUT: 'soon' });
   expect(await hubSettings()).toMatchObject({ endpoint: 'https://huggingface.co', timeoutMs: 30_000 });
 });
+
+it.each(['Infinity', '1e9'])('waits for a timeout of %s as long as a timer can', async (seconds) => {
+  setEnvironment({ HF_HOME: temporary.path, HF_HUB_DOWNLOAD_TIMEOUT: seconds });
+  expect(await hubSettings()).toMatchObject({ timeoutMs: 2 ** 31 - 1 });
+});
+
+it.each(['one\ntwo', 'with space', 'tök'])('the token %j is refused and not shown', async (HF_TOKEN) => {
+  setEnvironment({ HF_HOME: temporary.path, HF_TOKEN });
+  await expect(hubSettings()).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    message: 'HF_TOKEN must be a token of printable ASCII characters without spaces, but holds others',
+  });
+});
