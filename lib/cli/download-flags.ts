@@ -1,4 +1,4 @@
-import { JSON_FLAG, string, strings, type Flags, type Values } from './flags';
+import { JSON_FLAG, string, strings, type Flags } from './flags';
 
 const FLAGS = {
   revision: string('REV', 'branch, tag or hash of a commit (default main)'),
@@ -16,5 +16,3 @@ export const DOWNLOAD = {
   example: 'foretoken download Qwen/Qwen3-0.6B',
   flags: FLAGS,
 } as const;
-
-export type DownloadValues = Values<typeof FLAGS>;

@@ -29,7 +29,7 @@ export async function downloadCommand({
     }
   });
   if (!model) {
-    console.error(`stopped; what has arrived is kept, and foretoken download ${repo} continues it`);
+    console.error('stopped; what has arrived is kept, and the same command continues it');
     return exitCode;
   }
   console.log(values.json ? JSON.stringify(model) : model.path);

@@ -87,7 +87,7 @@ it('Ctrl-C keeps what has arrived, and says so', async () => {
   expect(await started).toEqual({
     code: 130,
     stdout: '',
-    stderr: 'stopped; what has arrived is kept, and foretoken download owner/tiny continues it\n',
+    stderr: 'stopped; what has arrived is kept, and the same command continues it\n',
   });
   weights.slow = undefined;
   const { code, stdout } = await runCli('download', 'owner/tiny');
