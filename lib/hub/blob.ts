@@ -81,8 +81,7 @@ async function receive(wanted: BlobRequest, path: string): Promise<void> {
         before = part.bytes;
         return verdict;
       };
-      if (part.bytes < file.size || file.size === 0)
-        await retrying(() => stream(wanted, part), signal, judge);
+      if (part.bytes < file.size) await retrying(() => stream(wanted, part), signal, judge);
       const found = part.digest();
       if (found === file.id) {
         await part.handle.sync();

@@ -8,7 +8,7 @@ import timers from 'node:timers/promises';
 import { downloadModel, type DownloadProgress } from '../../lib/hub/download';
 import { ModelFolder } from '../../lib/hub/cache';
 import { FileLock } from '../../lib/lock';
-import { sha256, type ServedFile } from '../support/hub-server';
+import { gitHash, sha256, type ServedFile } from '../support/hub-server';
 import { TestHub } from '../support/hub';
 
 const hub = new TestHub();
@@ -115,6 +115,16 @@ describe('wrong contents', () => {
     skipPauses();
     weights.sent = Buffer.concat([weights.content, Buffer.from('x')]).subarray(0, length);
     await expect(downloadModel('owner/tiny')).rejects.toThrow(message);
+  });
+
+  it('of an earlier attempt at an empty file are deleted', async () => {
+    hub.server.serve('owner/empty', { 'merges.txt': '' });
+    const empty = gitHash(Buffer.of());
+    folder = new ModelFolder(hub.cache, 'owner/empty');
+    mkdirSync(join(folder.path, 'blobs'), { recursive: true });
+    writeFileSync(folder.part(empty), 'x');
+    const { path } = await downloadModel('owner/empty', { files: ['merges.txt'] });
+    expect(readFileSync(join(path, 'merges.txt'), 'utf8')).toBe('');
   });
 
   it('of an earlier attempt are replaced by a whole download', async () => {
