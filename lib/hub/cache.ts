@@ -60,13 +60,7 @@ export class ModelFolder {
 
   /** Lists the branches and tags in the cache. */
   async revisions(): Promise<string[]> {
-    const refs = join(this.path, 'refs');
-    const entries = await readdir(refs, { recursive: true, withFileTypes: true }).catch(() => []);
-    const files = entries.filter((entry) => entry.isFile());
-    return files
-      .map(({ parentPath, name }) => relative(refs, join(parentPath, name)).replaceAll('\\', '/'))
-      .filter(isRevision)
-      .sort();
+    return (await filesBelow(join(this.path, 'refs'))).filter(isRevision);
   }
 
   /** Notes the commit of a branch or tag. */
@@ -77,7 +71,7 @@ export class ModelFolder {
 
   /**
    * Puts a blob into a snapshot: as a link or, if the system has none, by moving or copying it.
-   * @param move whether no other snapshot uses the blob
+   * @param move whether nothing else needs the blob
    */
   async link(commit: string, path: string, id: string, move: boolean): Promise<void> {
     const [blob, pointer] = [this.blob(id), join(this.snapshot(commit), path)];
@@ -101,4 +95,21 @@ export class ModelFolder {
     const path = join(this.cache, 'CACHEDIR.TAG');
     if (!(await stat(path).catch(() => undefined))) await writeFileAtomic(path, text);
   }
+}
+
+/** Lists the files below a directory in order, with slashes; none of a missing directory, and no links that lead nowhere. */
+export async function filesBelow(directory: string): Promise<string[]> {
+  const names = await readdir(directory, { recursive: true }).catch(() => []);
+  const isFile = await Promise.all(
+    names.map((name) =>
+      stat(join(directory, name)).then(
+        (status) => status.isFile(),
+        () => false,
+      ),
+    ),
+  );
+  return names
+    .filter((_, i) => isFile[i])
+    .map((name) => name.replaceAll('\\', '/'))
+    .sort();
 }

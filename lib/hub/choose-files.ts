@@ -2,8 +2,8 @@ import { ForetokenError } from '../errors';
 import { isJsonObject, readJson } from '../files';
 import type { HubFile } from './listing';
 
-const WEIGHTS = 'model.safetensors';
-const INDEX = 'model.safetensors.index.json';
+export const WEIGHTS = 'model.safetensors';
+export const INDEX = 'model.safetensors.index.json';
 
 /** The files of a model beside its weights: configuration, tokenizer and chat template. */
 const SMALL_FILES = [
@@ -13,19 +13,20 @@ const SMALL_FILES = [
 ];
 const MORE_TEMPLATES = /^additional_chat_templates\/[^/]+\.jinja$/;
 
-/** Finds files by their names; an index of shards has to be read before the shards are known. */
-export type Find = (file: HubFile) => Promise<string>;
-
 /**
  * Chooses the files that a model needs: configuration, tokenizer, chat template, and weights in the format of safetensors.
- * @param fetch downloads a file and returns its path
+ * @param fetch downloads the index of the shards and returns its path
  * @throws DOWNLOAD_FAILED if there is no such model in the repository
  */
-export async function filesOfModel(name: string, files: readonly HubFile[], fetch: Find): Promise<HubFile[]> {
+export async function filesOfModel(
+  name: string,
+  files: readonly HubFile[],
+  fetch: (index: HubFile) => Promise<string>,
+): Promise<HubFile[]> {
   const named = new Map(files.map((file) => [file.path, file]));
   const small = files.filter(({ path }) => SMALL_FILES.includes(path) || MORE_TEMPLATES.test(path));
   const [single, index] = [named.get(WEIGHTS), named.get(INDEX)];
-  const failed = (problem: string): never => {
+  const failed: (problem: string) => never = (problem) => {
     throw new ForetokenError('DOWNLOAD_FAILED', `${name} ${problem}`);
   };
   if (named.has('config.json') && single) return [...small, single];
@@ -38,13 +39,18 @@ export async function filesOfModel(name: string, files: readonly HubFile[], fetc
         : `has ${absent}; its files are ${listed(files.map(({ path }) => path))}`,
     );
   }
-  const json = await readJson(await fetch(index!));
-  const map = isJsonObject(json) && isJsonObject(json.weight_map) ? json.weight_map : {};
-  const shards = [...new Set(Object.values(map))].map(
-    (shard) => named.get(String(shard)) ?? failed(`has no ${String(shard)}, which its ${INDEX} names`),
+  const shards = (await shardsIn(await fetch(index))).map(
+    (shard) => named.get(shard) ?? failed(`has no ${shard}, which its ${INDEX} names`),
   );
   if (shards.length === 0) failed(`has a ${INDEX} that names no files`);
-  return [...small, index!, ...shards];
+  return [...small, index, ...shards];
+}
+
+/** Reads the names of the shards from an index. */
+export async function shardsIn(index: string): Promise<string[]> {
+  const json = await readJson(index);
+  const map = isJsonObject(json) && isJsonObject(json.weight_map) ? json.weight_map : {};
+  return [...new Set(Object.values(map).map(String))];
 }
 
 /**

@@ -1,5 +1,5 @@
-import { readdir, stat, statfs } from 'node:fs/promises';
-import { join, relative } from 'node:path';
+import { stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
 import {
   arrayOf,
   callback,
@@ -12,7 +12,7 @@ import {
 import { ForetokenError } from '../errors';
 import { fileAccessError, isSystemError, makeDirectory } from '../files';
 import { fetchBlob, hasSize } from './blob';
-import { ModelFolder } from './cache';
+import { filesBelow, ModelFolder } from './cache';
 import { filesOfModel, matchesPattern, matchingFiles } from './choose-files';
 import { listModel, type HubFile } from './listing';
 import { missingFrom } from './locate';
@@ -163,9 +163,13 @@ async function download(
     done += file.size;
   }
   // All at the end, so that a snapshot appears when it is complete.
+  const unlinked: HubFile[] = [];
   for (const file of chosen) {
-    if (await hasSize(join(folder.snapshot(commit), file.path), file.size)) continue;
-    await folder.link(commit, file.path, file.id, missing.includes(file));
+    if (!(await hasSize(join(folder.snapshot(commit), file.path), file.size))) unlinked.push(file);
+  }
+  for (const [i, { path, id }] of unlinked.entries()) {
+    const isShared = unlinked.slice(i + 1).some((other) => other.id === id);
+    await folder.link(commit, path, id, !isShared && missing.some((file) => file.id === id));
   }
   await folder.writeRef(revision, commit);
   return downloaded(
@@ -207,7 +211,7 @@ async function findDownloaded(
   offline: string,
 ): Promise<DownloadedModel> {
   const found = await folder.find(revision);
-  const names = found ? await filesIn(found.directory) : [];
+  const names = found ? await filesBelow(found.directory) : [];
   const isComplete = patterns
     ? patterns.every((pattern) => names.some((name) => matchesPattern(name, pattern)))
     : found && (await missingFrom(found.directory)) === undefined;
@@ -219,12 +223,4 @@ async function findDownloaded(
     ? names.filter((name) => patterns.some((pattern) => matchesPattern(name, pattern)))
     : names;
   return downloaded(found.directory, found.commit, chosen, patterns);
-}
-
-async function filesIn(directory: string): Promise<string[]> {
-  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => !entry.isDirectory());
-  return files
-    .map(({ parentPath, name }) => relative(directory, join(parentPath, name)).replaceAll('\\', '/'))
-    .sort();
 }

@@ -1,8 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ForetokenError } from '../errors';
-import { isJsonObject, readJson } from '../files';
 import { ModelFolder } from './cache';
+import { INDEX, shardsIn, WEIGHTS } from './choose-files';
 import { DEFAULT_REVISION, parseRepoId } from './repo-id';
 import { cacheDirectory } from './settings';
 
@@ -19,7 +19,7 @@ export async function locateModel(model: string, file = 'config.json'): Promise<
   const cache = cacheDirectory();
   const folder = new ModelFolder(cache, id.name);
   const found = await folder.find(id.revision);
-  const fail = (problem: string): never => {
+  const fail: (problem: string) => never = (problem) => {
     throw new ForetokenError('FILE_ACCESS', `${model}: ${problem}`);
   };
   if (!found) {
@@ -32,7 +32,7 @@ export async function locateModel(model: string, file = 'config.json'): Promise<
       `the cache has no revision ${asked}, but ${others.join(', ')}; to get it: foretoken download ${model}`,
     );
   }
-  const { directory } = found!;
+  const { directory } = found;
   const isModel = file === 'config.json';
   const isThere = await exists(join(directory, file));
   const missing = isModel ? await missingFrom(directory) : isThere ? undefined : file;
@@ -51,12 +51,9 @@ export async function locateModel(model: string, file = 'config.json'): Promise<
 export async function missingFrom(directory: string): Promise<string | undefined> {
   const lacks = async (name: string): Promise<boolean> => !(await exists(join(directory, name)));
   if (await lacks('config.json')) return 'config.json';
-  if (!(await lacks('model.safetensors'))) return undefined;
-  const index = 'model.safetensors.index.json';
-  if (await lacks(index)) return 'model.safetensors';
-  const json = await readJson(join(directory, index));
-  const map = isJsonObject(json) && isJsonObject(json.weight_map) ? json.weight_map : {};
-  for (const shard of new Set(Object.values(map))) if (await lacks(String(shard))) return String(shard);
+  if (!(await lacks(WEIGHTS))) return undefined;
+  if (await lacks(INDEX)) return WEIGHTS;
+  for (const shard of await shardsIn(join(directory, INDEX))) if (await lacks(shard)) return shard;
   return undefined;
 }
 

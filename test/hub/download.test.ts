@@ -237,6 +237,16 @@ describe('without symbolic links', () => {
     expect(readFileSync(join(path, 'config.json')).equals(files['config.json']!.content)).toBe(true);
   });
 
+  it('two files of the same contents are there both', async () => {
+    const same = '{"same": true}';
+    hub.server.serve('owner/same', { 'config.json': same, 'model.safetensors': 'w', 'vocab.json': same });
+    const { path } = await downloadModel('owner/same');
+    for (const name of ['config.json', 'vocab.json']) {
+      expect(readFileSync(join(path, name), 'utf8')).toBe(same);
+    }
+    expect(readdirSync(join(hub.cache, 'models--owner--same/blobs'))).toEqual([]);
+  });
+
   it('a blob that other snapshots may use is copied', async () => {
     const { files } = hub.serveModel();
     const weights = files['model.safetensors']!.content;
@@ -275,6 +285,8 @@ describe('with HF_HUB_OFFLINE', () => {
     });
     expect((await downloadModel('owner/tiny', { files: ['tok*'] })).files).toEqual(['tokenizer.json']);
     await expect(downloadModel('owner/tiny', { files: ['*.gguf'] })).rejects.toThrow('not all of it');
+    rmSync(join(online.path, readlinkSync(join(online.path, 'tokenizer.json'))));
+    await expect(downloadModel('owner/tiny', { files: ['tok*'] })).rejects.toThrow('not all of it');
     expect(hub.server.seen).toHaveLength(before);
   });
 
