@@ -12,7 +12,7 @@ import {
 } from '../check';
 import { ForetokenError } from '../errors';
 import { isJsonObject } from '../files';
-import { TOKENIZER, type Tokenizer } from '../model/tokenizer';
+import { joinIds, TOKENIZER, type Tokenizer } from '../model/tokenizer';
 import { stripText } from './strings';
 import { renderTemplate, usualTemplate } from './template';
 
@@ -99,7 +99,7 @@ export function encodeChat(
   const ids = tokenizer.encode(render(where, tokenizer, messages, options), { addSpecialTokens: false });
   const { bosId } = tokenizer;
   const lacksBos = bosId !== undefined && ids[0] !== bosId && tokenizer.encode('')[0] === bosId;
-  return lacksBos ? Int32Array.of(bosId, ...ids) : ids;
+  return lacksBos ? joinIds([[bosId], ids]) : ids;
 }
 
 function render(

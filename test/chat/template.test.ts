@@ -138,4 +138,8 @@ describe('the token that begins a text comes once', () => {
   ])('%s', (_, template, config, ids) => {
     expect(encoded(template, config)).toEqual(ids);
   });
+
+  it('before a text of any length', () => {
+    expect(encoded('a b '.repeat(200_000), { add_bos_token: true })).toEqual([1, 262]);
+  });
 });

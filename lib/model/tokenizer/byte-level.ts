@@ -10,6 +10,7 @@ import {
   type Tokenizer,
   type TokenizerFiles,
 } from './interface';
+import { joinIds } from './join-ids';
 
 export const BYTES = 256;
 const END_OF_TEXT = '<|endoftext|>';
@@ -120,13 +121,7 @@ export class ByteTokenizer implements Tokenizer {
       const special = splitter && this.#specialIds.get(part);
       return special === undefined ? Buffer.from(part, 'utf8') : [special];
     });
-    const ids = new Int32Array(parts.reduce((length, part) => length + part.length, 0));
-    let position = 0;
-    for (const part of parts) {
-      ids.set(part, position);
-      position += part.length;
-    }
-    return ids;
+    return joinIds(parts);
   }
 
   decode(ids: Iterable<number>, options?: DecodeOptions): string {

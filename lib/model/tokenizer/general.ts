@@ -8,6 +8,7 @@ import {
   type Tokenizer,
   type TokenizerFiles,
 } from './interface';
+import { joinIds } from './join-ids';
 import type { Pipeline } from './pipeline';
 import { TEXT, type TextTemplate } from './post-processors';
 
@@ -31,14 +32,7 @@ export class GeneralTokenizer implements Tokenizer {
   }
 
   encode(text: string, options?: EncodeOptions): Int32Array {
-    const pieces = [...this.encodeInPieces(text, options)];
-    const ids = new Int32Array(pieces.reduce((length, piece) => length + piece.length, 0));
-    let position = 0;
-    for (const piece of pieces) {
-      ids.set(piece, position);
-      position += piece.length;
-    }
-    return ids;
+    return joinIds([...this.encodeInPieces(text, options)]);
   }
 
   *encodeInPieces(

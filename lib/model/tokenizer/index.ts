@@ -9,5 +9,6 @@ export {
   type Tokenizer,
   type TokenizerFiles,
 } from './interface';
+export { joinIds } from './join-ids';
 export { createTokenizer, loadTokenizer, readTokenizerFiles, saveTokenizer, TOKENIZER_FILES } from './load';
 export { encodingVersion } from './version';

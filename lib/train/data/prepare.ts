@@ -15,7 +15,7 @@ import {
   type Schema,
 } from '../../check';
 import { ForetokenError } from '../../errors';
-import { encodingVersion, type Tokenizer } from '../../model/tokenizer';
+import { encodingVersion, joinIds, type Tokenizer } from '../../model/tokenizer';
 import { findCorpusFiles } from './corpus-files';
 import { fileKind, readDocuments } from './documents';
 import { readPieces } from './lines';
@@ -206,7 +206,7 @@ class Corpus {
       pieces.push(piece);
       this.#tokens += piece.length;
     }
-    const ids = withEnd(joined(pieces), tokenizer.eosId);
+    const ids = withEnd(joinIds(pieces), tokenizer.eosId);
     this.#tokens = before + ids.length;
     return ids;
   }
@@ -259,22 +259,7 @@ async function sizeOf(path: string): Promise<number> {
   );
 }
 
-function joined(pieces: readonly Int32Array[]): Int32Array {
-  if (pieces.length === 1) return pieces[0]!;
-  const ids = new Int32Array(pieces.reduce((length, piece) => length + piece.length, 0));
-  let position = 0;
-  for (const piece of pieces) {
-    ids.set(piece, position);
-    position += piece.length;
-  }
-  return ids;
-}
-
 /** Appends the end token, unless the tokenizer has added it. */
 function withEnd(ids: Int32Array, eosId: number | undefined): Int32Array {
-  if (eosId === undefined || ids.at(-1) === eosId) return ids;
-  const ended = new Int32Array(ids.length + 1);
-  ended.set(ids);
-  ended[ids.length] = eosId;
-  return ended;
+  return eosId === undefined || ids.at(-1) === eosId ? ids : joinIds([ids, [eosId]]);
 }

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { createTokenizer, type Tokenizer } from '../../../lib/model/tokenizer';
+import { byteToken } from '../../../lib/model/tokenizer/models/model';
 import { byteFallback, byteLevelPairs } from './examples';
 
 const make = (model: object, more: object = {}): Tokenizer =>
@@ -89,12 +90,15 @@ describe('a long text', () => {
       ['b', -2],
     ],
   });
+  const bytes = Array.from({ length: 256 }, (_, byte) => [byteToken(byte), -9]);
+  const bytesOrA = make({ type: 'Unigram', unk_id: null, byte_fallback: true, vocab: [['a', -1], ...bytes] });
   it.each<[string, Tokenizer, string]>([
     ['words with byte fallback', fallback, 'ab b a '.repeat(length / 7)],
     ['one word with byte fallback', fallback, 'ab'.repeat(length / 2)],
     ['characters without tokens', fallback, '漢'.repeat(length / 3)],
     ['one word with a unigram model', unigram, 'aab'.repeat(length / 3)],
     ['unknown characters with a unigram model', unigram, '漢'.repeat(length)],
+    ['unknown characters as bytes of a unigram model', bytesOrA, '漢'.repeat(length)],
   ])('of %s is encoded in small pieces', (_, tokenizer, text) => {
     const lengths: number[] = [];
     let pieces = 0;

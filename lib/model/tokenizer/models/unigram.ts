@@ -82,7 +82,7 @@ export class Unigram implements TokenModel {
       const id = tokens[end]!;
       if (this.#isUnknown(id)) {
         while (start > 0 && this.#isUnknown(tokens[start]!)) start = starts[start]!;
-        ids.push(...this.#unknown(word.slice(start, end)).reverse());
+        for (const unknown of this.#unknown(word.slice(start, end)).reverse()) ids.push(unknown);
       } else {
         ids.push(id);
       }
