@@ -14,7 +14,7 @@ import { ForetokenError } from '../errors';
 import { isJsonObject } from '../files';
 import { joinIds, TOKENIZER, type Tokenizer } from '../model/tokenizer';
 import { stripText } from './strings';
-import { renderTemplate, usualTemplate } from './template';
+import { hasUsualTemplate, renderTemplate } from './template';
 
 /** A message of a conversation. Templates read further fields, as `tool_calls` or `reasoning_content`. */
 export interface ChatMessage {
@@ -82,7 +82,7 @@ export function applyChatTemplate(
 
 /** Whether a model has a chat template that is used if none is chosen. */
 export function hasChatTemplate({ files }: Tokenizer): boolean {
-  return usualTemplate(files) !== undefined;
+  return hasUsualTemplate(files);
 }
 
 /**
@@ -145,9 +145,7 @@ function upToFinalMessage(where: string, text: string, messages: readonly ChatMe
 
 /** Returns the text of a message's content: itself, or its last part of text. */
 function textOf(content: unknown): string | undefined {
-  const last: unknown = Array.isArray(content)
-    ? content.findLast((part) => isJsonObject(part) && typeof part.text === 'string')
-    : { text: content };
-  const text = isJsonObject(last) ? last.text : undefined;
-  return typeof text === 'string' ? text : undefined;
+  const parts: unknown[] = Array.isArray(content) ? content : [{ text: content }];
+  const texts = parts.map((part) => (isJsonObject(part) ? part.text : undefined));
+  return texts.findLast((text) => typeof text === 'string');
 }

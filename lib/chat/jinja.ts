@@ -72,11 +72,11 @@ const STATEMENTS = new Set([
   ...['Set', 'If', 'For', 'Macro', 'CallStatement', 'FilterStatement', 'Break', 'Continue', 'Comment'],
 ]);
 
-const STRIPS: Readonly<Record<string, { left: boolean; right: boolean }>> = {
-  strip: { left: true, right: true },
-  lstrip: { left: true, right: false },
-  rstrip: { left: false, right: true },
-};
+const STRIPS = new Map<unknown, { left: boolean; right: boolean }>([
+  ['strip', { left: true, right: true }],
+  ['lstrip', { left: true, right: false }],
+  ['rstrip', { left: false, right: true }],
+]);
 
 /**
  * Evaluates where `@huggingface/jinja` 0.5 differs from Python on valid templates: comparison by value, the argument of `strip`,
@@ -113,7 +113,7 @@ class PythonInterpreter extends Interpreter {
   #method({ callee, args }: Fields, environment: Environment): Value | undefined {
     const { type, object, property, computed } = fieldsOf(callee!);
     if (type !== 'MemberExpression' || computed) return undefined;
-    const sides = STRIPS[String(fieldsOf(property!).value)];
+    const sides = STRIPS.get(fieldsOf(property!).value);
     if (!sides) return undefined;
     const text = this.evaluate(object, environment);
     if (text.type !== 'StringValue') return undefined;
@@ -124,12 +124,12 @@ class PythonInterpreter extends Interpreter {
   #filter({ operand, filter }: Fields, environment: Environment): Value | undefined {
     const { type, value, callee, args = [] } = fieldsOf(filter!);
     const name = String(type === 'Identifier' ? value : fieldsOf(callee!).value);
-    const apply = FILTERS[name];
-    if (!apply) return undefined;
-    const given = this.evaluate(operand, environment);
     // Keyword arguments are left to the package.
-    if (args.some((each) => each.type === 'KeywordArgumentExpression')) return undefined;
-    return apply(given, () => args.map((each) => this.evaluate(each, environment)));
+    const hasKeywords = args.some((each) => each.type === 'KeywordArgumentExpression');
+    if (hasKeywords || !Object.hasOwn(FILTERS, name)) return undefined;
+    return FILTERS[name]!(this.evaluate(operand, environment), () =>
+      args.map((each) => this.evaluate(each, environment)),
+    );
   }
 }
 

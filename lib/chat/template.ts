@@ -9,13 +9,27 @@ const DEFAULT = 'default';
 /** The template for messages with tools, if several have names. */
 const TOOL_USE = 'tool_use';
 
+/**
+ * Reads the fields of a file, which has none if it is missing.
+ * @throws INVALID_CONFIG naming the file
+ */
+function fieldsOf(files: TokenizerFiles, name: string): Readonly<Record<string, unknown>> {
+  const text = files[name];
+  if (text === undefined) return {};
+  try {
+    const json = parseJson(text);
+    return isJsonObject(json) ? json : {};
+  } catch (cause) {
+    throw new ForetokenError('INVALID_CONFIG', `${name}: not JSON: ${reasonOf(cause)}`, { cause });
+  }
+}
+
 /** Finds the chat templates among a tokenizer's files, by name: a single one is called `default`. */
 function templatesOf(files: TokenizerFiles): ReadonlyMap<string, string> {
-  const { 'chat_template.jinja': jinja, 'chat_template.json': json, 'tokenizer_config.json': config } = files;
+  const { 'chat_template.jinja': jinja } = files;
   if (jinja !== undefined) return new Map([[DEFAULT, jinja]]);
-  for (const text of [json, config]) {
-    const value = text === undefined ? undefined : parseJson(text);
-    const given = isJsonObject(value) ? value.chat_template : undefined;
+  for (const name of ['chat_template.json', 'tokenizer_config.json']) {
+    const { chat_template: given } = fieldsOf(files, name);
     if (typeof given === 'string') return new Map([[DEFAULT, given]]);
     const named = Array.isArray(given) ? given : isJsonObject(given) ? Object.entries(given).map(entry) : [];
     const templates = named.filter(isNamed).map(({ name, template }) => [name, template] as const);
@@ -35,10 +49,9 @@ function isNamed(value: unknown): value is Named {
   return isJsonObject(value) && typeof value.name === 'string' && typeof value.template === 'string';
 }
 
-/** Returns the template that is used if none is chosen. */
-export function usualTemplate(files: TokenizerFiles, hasTools = false): string | undefined {
-  const templates = templatesOf(files);
-  return (hasTools ? templates.get(TOOL_USE) : undefined) ?? templates.get(DEFAULT);
+/** Whether there is a template that is used if none is chosen. */
+export function hasUsualTemplate(files: TokenizerFiles): boolean {
+  return templatesOf(files).has(DEFAULT);
 }
 
 /**
@@ -49,7 +62,7 @@ export function usualTemplate(files: TokenizerFiles, hasTools = false): string |
 function choose(where: string, files: TokenizerFiles, chosen: string | undefined, hasTools: boolean): string {
   const templates = templatesOf(files);
   if (chosen !== undefined) return templates.get(chosen) ?? chosen;
-  const usual = usualTemplate(files, hasTools);
+  const usual = (hasTools ? templates.get(TOOL_USE) : undefined) ?? templates.get(DEFAULT);
   if (usual !== undefined) return usual;
   const names = [...templates.keys()];
   const advice =
@@ -111,9 +124,7 @@ function reasonOf(cause: unknown): string {
 function specialTokens(files: TokenizerFiles): Record<string, string> {
   const tokens: Record<string, string> = {};
   for (const name of ['special_tokens_map.json', 'tokenizer_config.json']) {
-    const text = files[name];
-    const json = text === undefined ? undefined : parseJson(text);
-    for (const [key, value] of Object.entries(isJsonObject(json) ? json : {})) {
+    for (const [key, value] of Object.entries(fieldsOf(files, name))) {
       const content = isJsonObject(value) ? value.content : value;
       if (/^\w+_token$/.test(key) && typeof content === 'string') tokens[key] = content;
     }

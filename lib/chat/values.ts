@@ -9,15 +9,14 @@ export interface Value {
 /** Whether two values are equal in Python: by their contents, and only within a type; numbers and truth values are one type. */
 export function areEqual(left: Value, right: Value): boolean {
   if (isNumeric(left) && isNumeric(right)) return Number(left.value) === Number(right.value);
-  if (left.type !== right.type)
-    return isMapping(left) && isMapping(right) && sameEntries(left.value, right.value);
+  if (isMapping(left) && isMapping(right)) return sameEntries(left.value, right.value);
+  if (left.type !== right.type) return false;
   if (isList(left) && isList(right)) {
     return (
       left.value.length === right.value.length &&
       left.value.every((each, i) => areEqual(each, right.value[i]!))
     );
   }
-  if (isMapping(left) && isMapping(right)) return sameEntries(left.value, right.value);
   return left.value === right.value;
 }
 

@@ -20,6 +20,15 @@ it.each(texts)('a template is rendered as in Python: %s', (template, text) => {
   expect(new Jinja(template).render(variables)).toBe(text);
 });
 
+it.each([
+  "{{ ' a ' | toString }}",
+  "{{ ' a ' | constructor }}",
+  "{{ ' a '.toString() }}",
+  "{{ ' a '.constructor() }}",
+])("a name of JavaScript's objects means nothing in a template: %s", (template) => {
+  expect(() => new Jinja(template).render({})).toThrow();
+});
+
 it('dates are written as in Python', () => {
   const date = new Date(2026, 2, 5, 13, 7, 9);
   expect(formatDate(date, '%d %b %Y, %B %-d, %A %a %y-%m %H:%M:%S %I %p %j %e %% %Q')).toBe(
@@ -100,6 +109,10 @@ describe('applyChatTemplate', () => {
   it('refuses malformed templates and messages, and says what the template says', () => {
     expect(() => applyChatTemplate(withTemplate('{% if %}'), [user])).toThrow(
       foretokenError('INVALID_CONFIG', 'applyChatTemplate: the chat template is malformed'),
+    );
+    const cut = { 'chat_template.json': '{"chat_template": ' };
+    expect(() => applyChatTemplate(withTemplate(SIMPLE, cut), [user])).toThrow(
+      foretokenError('INVALID_CONFIG', 'chat_template.json: not JSON'),
     );
     expect(() => applyChatTemplate(withTemplate("{{ raise_exception('No users!') }}"), [user])).toThrow(
       foretokenError(
