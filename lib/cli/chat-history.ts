@@ -15,7 +15,7 @@ export function chatHistoryFile(environment: NodeJS.ProcessEnv = process.env): s
 
 /** Lines that a user wrote, in a file of their own. A history that cannot be kept does not stop a chat. */
 export class ChatHistory {
-  #lines: string[] = [];
+  #last: string | undefined;
   #isKept = true;
 
   constructor(private readonly file: string) {}
@@ -23,21 +23,22 @@ export class ChatHistory {
   /** Reads the lines of earlier chats, the newest first. */
   async load(): Promise<string[]> {
     const text = await readFile(this.file, 'utf8').catch(() => '');
-    const lines = text.split('\n').filter((line) => line !== '');
-    this.#lines = lines.slice(-MOST_LINES);
+    const all = text.split('\n').filter((line) => line !== '');
+    const lines = all.slice(-MOST_LINES);
+    this.#last = lines.at(-1);
     if (text !== '') {
       await this.#try(async () => {
         await chmod(this.file, MODE);
-        if (lines.length > 2 * MOST_LINES) await writeFile(this.file, `${this.#lines.join('\n')}\n`);
+        if (all.length > 2 * MOST_LINES) await writeFile(this.file, `${lines.join('\n')}\n`);
       });
     }
-    return this.#lines.toReversed();
+    return lines.reverse();
   }
 
   /** Appends a line, unless it repeats the last. */
   async add(line: string): Promise<void> {
-    if (line.trim() === '' || line === this.#lines.at(-1)) return;
-    this.#lines.push(line);
+    if (line.trim() === '' || line === this.#last) return;
+    this.#last = line;
     await this.#try(async () => {
       await mkdir(dirname(this.file), { recursive: true, mode: 0o700 });
       await appendFile(this.file, `${line}\n`, { mode: MODE });

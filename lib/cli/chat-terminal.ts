@@ -91,8 +91,9 @@ export class ChatTerminal implements Disposable {
     }
   }
 
-  /** Ends the input. */
+  /** Ends the input: what is not read yet is forgotten. */
   [Symbol.dispose](): void {
+    this.#lines.length = 0;
     this.#editor.close();
   }
 

@@ -6,7 +6,7 @@ import { onlyPositional, type Parsed } from './arguments';
 import { runChatCommand } from './chat-commands';
 import type { CHAT } from './chat-flags';
 import { ChatHistory, chatHistoryFile } from './chat-history';
-import { ChatTerminal } from './chat-terminal';
+import { ChatTerminal, type TerminalInput, type TerminalOutput } from './chat-terminal';
 import { Conversation } from './conversation';
 import { describeStats } from './describe-stats';
 import { generateOptions } from './generate-options';
@@ -27,7 +27,10 @@ export async function chatCommand({ values, positionals }: Parsed<typeof CHAT.fl
   const conversation = new Conversation(both, options, values.system);
   const reader = { conversation, showsStats: values.stats ?? false };
   const isTerminal = process.stdin.isTTY && process.stdout.isTTY;
-  return await interruptible((signal) => (isTerminal ? talk(reader, signal) : answerLines(reader, signal)));
+  const terminal = { input: process.stdin, output: process.stdout };
+  return await interruptible((signal) =>
+    isTerminal ? talk(reader, terminal, signal) : answerLines(reader, signal),
+  );
 }
 
 interface Reader {
@@ -35,29 +38,38 @@ interface Reader {
   readonly showsStats: boolean;
 }
 
+interface Terminal {
+  readonly input: TerminalInput;
+  readonly output: TerminalOutput;
+}
+
 /** Answers what a user types, until the end of the input. */
-async function talk({ conversation, showsStats }: Reader, signal: AbortSignal): Promise<void> {
+export async function talk(
+  { conversation, showsStats }: Reader,
+  { input, output }: Terminal,
+  signal: AbortSignal,
+): Promise<void> {
   const history = new ChatHistory(chatHistoryFile());
-  using terminal = new ChatTerminal(process.stdin, process.stdout, await history.load());
+  using terminal = new ChatTerminal(input, output, await history.load());
   signal.addEventListener('abort', () => terminal[Symbol.dispose]());
-  process.stdout.write('Type a message; /help lists the commands.\n');
+  output.write('Type a message; /help lists the commands.\n');
   for (let line = await terminal.read(); line !== null; line = await terminal.read()) {
     const message = line;
     await history.add(message);
     const said = runChatCommand(message, conversation);
     if (said !== null) {
-      process.stdout.write(`${said}\n`);
+      output.write(`${said}\n`);
     } else if (message.trim() !== '') {
       await terminal.during(async (stop) => {
         try {
-          await conversation.answer(message, process.stdout, stop);
+          await conversation.answer(message, output, stop);
+          output.write('\n\n');
+          if (showsStats) console.error(`${describeStats(conversation.stats!)}\n`);
         } catch (error) {
           // The conversation goes on without the message.
           if (!(error instanceof ForetokenError)) throw error;
-          console.error(error.message);
+          console.error(`\n${error.message}\n`);
         }
-        process.stdout.write('\n\n');
-        if (showsStats) console.error(`${describeStats(conversation.stats!)}\n`);
       });
     }
   }

@@ -1,5 +1,6 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { PassThrough, Writable } from 'node:stream';
+import { talk } from '../../lib/cli/chat';
 import { ChatHistory, chatHistoryFile } from '../../lib/cli/chat-history';
 import { runChatCommand } from '../../lib/cli/chat-commands';
 import { ChatTerminal } from '../../lib/cli/chat-terminal';
@@ -7,6 +8,7 @@ import { Conversation } from '../../lib/cli/conversation';
 import type { ChatMessage } from '../../lib/chat';
 import type { ChatOptions } from '../../lib/decode/chat';
 import type { Generation } from '../../lib/decode/generate';
+import { ForetokenError } from '../../lib/errors';
 import { saveModel } from '../../lib/model/checkpoint';
 import { MtpModel } from '../../lib/model/model';
 import { byteTokenizerFiles, createTokenizer } from '../../lib/model/tokenizer';
@@ -111,18 +113,21 @@ describe('a conversation', () => {
   });
 });
 
-describe('a terminal', () => {
-  const CTRL_C = '\u0003';
-  const CTRL_D = '\u0004';
+const CTRL_C = '\u0003';
+const CTRL_D = '\u0004';
 
+/** Types keys, and leaves time to read them. */
+async function typeKeys(input: PassThrough, keys: string): Promise<void> {
+  input.write(keys);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+describe('a terminal', () => {
   function open(history: string[] = []) {
     const input = new PassThrough();
     const screen = new Screen();
     const terminal = new ChatTerminal(input, screen, history);
-    const type = async (keys: string): Promise<void> => {
-      input.write(keys);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    };
+    const type = (keys: string): Promise<void> => typeKeys(input, keys);
     return { terminal, screen, type };
   }
 
@@ -178,6 +183,33 @@ describe('a terminal', () => {
     await type('!\r');
     expect(await line).toBe('more!');
   });
+
+  it('forgets what was typed during an answer if it is closed meanwhile', async () => {
+    const { terminal, type } = open();
+    await terminal.during(async () => {
+      await type('next\r');
+      terminal[Symbol.dispose]();
+    });
+    expect(await terminal.read()).toBeNull();
+  });
+});
+
+it('a message that cannot be answered is reported without statistics, and the talk goes on', async () => {
+  jest.replaceProperty(process, 'env', { ...process.env, XDG_STATE_HOME: temporary.at('state') });
+  const said = jest.spyOn(console, 'error').mockImplementation(() => undefined);
+  try {
+    const chat = (): Generation => {
+      throw new ForetokenError('INVALID_ARGUMENT', 'too long');
+    };
+    const reader = { conversation: new Conversation({ chat }, {}), showsStats: true };
+    const input = new PassThrough();
+    const talking = talk(reader, { input, output: new Screen() }, never);
+    for (const keys of ['one\r', 'two\r', CTRL_D]) await typeKeys(input, keys);
+    await talking;
+    expect(said.mock.calls).toEqual([['\ntoo long\n'], ['\ntoo long\n']]);
+  } finally {
+    jest.restoreAllMocks();
+  }
 });
 
 describe('the history', () => {
