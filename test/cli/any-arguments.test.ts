@@ -7,6 +7,7 @@ import { openDevice } from '../../lib/tensor/device';
 import type { Flag, Flags } from '../../lib/cli/flags';
 import { DEVICES } from '../../lib/cli/devices-flags';
 import { DOWNLOAD } from '../../lib/cli/download-flags';
+import { DRAFT_VOCABULARY } from '../../lib/cli/draft-vocabulary-flags';
 import { EVAL } from '../../lib/cli/eval-flags';
 import { GENERATE } from '../../lib/cli/generate-flags';
 import { TRAIN } from '../../lib/cli/train-flags';
@@ -148,6 +149,7 @@ it.each([
     always: ['--steps', '1', '--hidden-size', '16', '--threads', '1'],
     usual: ['text.txt', '--output=run'],
   },
+  { command: DRAFT_VOCABULARY, numRuns: 50, always: [], usual: ['model', 'text.txt'] },
   { command: DOWNLOAD, numRuns: 50, always: [], usual: ['owner/tiny'] },
   { command: DEVICES, numRuns: 20, always: [], usual: [] },
 ])('$command.name', async ({ command: { name, flags }, numRuns, always, usual }) => {

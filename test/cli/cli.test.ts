@@ -60,7 +60,7 @@ describe('help and usage errors', () => {
     `,
     );
     const run = (...argv: string[]): Promise<Ended> => startScript(hidden, argv).ended;
-    for (const name of ['train', 'generate', 'eval', 'download', 'devices']) {
+    for (const name of ['train', 'generate', 'chat', 'eval', 'download', 'draft-vocabulary', 'devices']) {
       expect(await run(name, '--help')).toMatchObject({ code: 0, stderr: '' });
       expect(await run(name, '--hlep')).toMatchObject({ code: 2, stdout: '' });
     }
@@ -73,7 +73,9 @@ describe('help and usage errors', () => {
     [['train', '--help'], 'Example: foretoken train'],
     [['eval', '-h'], 'Example: foretoken eval'],
     [['generate', '--help'], 'Example: foretoken generate'],
+    [['chat', '--help'], 'Example: foretoken chat'],
     [['download', '--help'], 'Example: foretoken download'],
+    [['draft-vocabulary', '--help'], 'Example: foretoken draft-vocabulary'],
     [['devices', '--help'], 'Example: foretoken devices'],
   ])('%j prints help', async (argv, part) => {
     const { code, stdout, stderr } = await runCli(...argv);
