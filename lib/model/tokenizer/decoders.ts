@@ -51,13 +51,15 @@ export function withSpaces(): Step {
 export type { Step as DecoderStep };
 
 function stepsOf(fields: Fields, added: ReadonlySet<string>): StepMaker[] {
-  const type = fields.string('type');
-  if (type === 'Sequence') return fields.objects('decoders').flatMap((decoder) => stepsOf(decoder, added));
-  if (type === 'ByteLevel') return [() => ({ step: byteLevel(added), gives: 'whole' })];
-  return [byType(fields, MAKERS)];
+  const made = byType<StepMaker | StepMaker[]>(fields, {
+    Sequence: (sequence) => sequence.objects('decoders').flatMap((decoder) => stepsOf(decoder, added)),
+    ByteLevel: () => () => ({ step: byteLevel(added), gives: 'whole' }),
+    ...MAKERS,
+  });
+  return [made].flat();
 }
 
-/** Makers by type; `ByteLevel` and `Sequence`, which need more than their fields, are not among them. */
+/** Makers of steps that need only their fields. */
 const MAKERS: Readonly<Record<string, (fields: Fields) => StepMaker>> = {
   ByteFallback: () => wholeAtEnd(byteFallback),
   Fuse: () => () => ({ step: eachPart((part) => part), gives: 'whole' }),

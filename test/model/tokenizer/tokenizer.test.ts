@@ -298,6 +298,12 @@ describe('loading', () => {
       ],
     ],
     [
+      'has an unknown decoder',
+      { ...byteFallback(), decoder: { type: 'CTC' } },
+      {},
+      ['tokenizer.json', 'decoder: type "CTC" is not known; it may be Sequence, ByteLevel, ByteFallback'],
+    ],
+    [
       'has a pattern that cannot be compiled',
       { ...byteFallback(), normalizer: { type: 'Replace', pattern: { Regex: '(' }, content: '' } },
       {},

@@ -23,7 +23,6 @@ export class BytePairs implements TokenModel {
   /** The rank of each pair's merge, and the token that each merge gives. */
   readonly #ranks: PairTable;
   readonly #merged: Int32Array;
-  readonly #merges: readonly (readonly [left: string, right: string])[];
   readonly #unknown: string | null;
   readonly #prefix: string;
   readonly #suffix: string;
@@ -31,8 +30,8 @@ export class BytePairs implements TokenModel {
   readonly #byteFallback: boolean;
   readonly #ignoresMerges: boolean;
   readonly #kept = new Map<string, readonly number[]>();
-  /** Characters that a merge may join; null if merges may join anything. Undefined until it is needed. */
-  #joined: CharacterPairs | null | undefined;
+  /** Characters that a merge may join; null if merges may join anything. */
+  readonly #joined: CharacterPairs | null;
 
   constructor(fields: Fields) {
     this.idOf = fields.ids('vocab');
@@ -42,17 +41,18 @@ export class BytePairs implements TokenModel {
     this.#fusesUnknown = fields.boolean('fuse_unk', false);
     this.#byteFallback = fields.boolean('byte_fallback', false);
     this.#ignoresMerges = fields.boolean('ignore_merges', false);
-    this.#merges = fields.list('merges', 'two tokens', isMerge).map(tokensOfMerge);
-    this.#ranks = new PairTable(this.#merges.length);
+    const merges = fields.list('merges', 'two tokens', isMerge).map(tokensOfMerge);
+    this.#ranks = new PairTable(merges.length);
     const idOf = (token: string, rank: number): number => {
       const id = this.idOf.get(token);
       if (id !== undefined) return id;
       throw fields.error(`merges[${rank}] has ${JSON.stringify(token)}, which is not in the vocabulary`);
     };
-    this.#merged = Int32Array.from(this.#merges, ([left, right], rank) => {
+    this.#merged = Int32Array.from(merges, ([left, right], rank) => {
       this.#ranks.set(idOf(left, rank), idOf(right, rank), rank);
       return idOf(left + right.slice(this.#prefix.length), rank);
     });
+    this.#joined = this.#prefix === '' && this.#suffix === '' ? joints(merges) : null;
   }
 
   *encode(word: string): Generator<readonly number[], void, undefined> {
@@ -61,7 +61,6 @@ export class BytePairs implements TokenModel {
       yield [whole];
       return;
     }
-    this.#joined ??= word.length > SHORT ? this.#joints() : undefined;
     if (word.length <= SHORT || !this.#joined) {
       yield* this.#tokens(word);
       return;
@@ -141,16 +140,13 @@ export class BytePairs implements TokenModel {
     }
     return symbols.filter((id) => id >= 0);
   }
+}
 
-  /** Collects the characters that meet where two tokens are merged. */
-  #joints(): CharacterPairs | null {
-    if (this.#prefix !== '' || this.#suffix !== '') return null;
-    const joined = new CharacterPairs();
-    for (const [left, right] of this.#merges) {
-      joined.add(lastCodePoint(left), right.codePointAt(0) ?? 0);
-    }
-    return joined;
-  }
+/** Collects the characters that meet where two tokens are merged. */
+function joints(merges: readonly (readonly [left: string, right: string])[]): CharacterPairs {
+  const joined = new CharacterPairs();
+  for (const [left, right] of merges) joined.add(lastCodePoint(left), right.codePointAt(0) ?? 0);
+  return joined;
 }
 
 function lastCodePoint(text: string): number {

@@ -1,6 +1,5 @@
 import { byType, type Fields } from '../fields';
 import { BytePairs } from './byte-pairs';
-
 import type { TokenModel } from './model';
 import { Unigram } from './unigram';
 import { WordLevel, WordPiece } from './words';
