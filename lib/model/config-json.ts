@@ -43,9 +43,10 @@ function optionsOf({ options }: Family): (keyof ModelConfig)[] {
   return [...COMMON, ...options.filter((name) => !READ_APART.includes(name))];
 }
 
-/** Keys of features that no family has, with the values that turn them off, as null does for every key. */
+/** Keys of features that a family does not have unless it reads them, with the values that turn them off, as null does for every key. */
 const FIXED: Family['fixed'] = {
   add_cross_attention: [false],
+  attention_bias: [false],
   is_encoder_decoder: [false],
   mlp_bias: [false],
   rope_interleaved: [false],

@@ -42,10 +42,8 @@ export const NORMS_BEFORE: BlockNorms = {
   afterMlp: null,
 };
 
-/** Keys that most families fix. */
+/** The activation of most families. */
 export const SILU: FixedKeys = { hidden_act: ['silu', 'swish'] };
-export const NO_MLP_BIAS: FixedKeys = { mlp_bias: [false] };
-export const NO_ATTENTION_BIAS: FixedKeys = { attention_bias: [false] };
 
 /** Describes a layer of Llama, from which other families differ. */
 export function llamaBlock(config: ModelConfig, layer: number): BlockConfig {

@@ -1,4 +1,4 @@
-import { llamaBlock, NO_MLP_BIAS, SILU, type Family } from './family';
+import { llamaBlock, SILU, type Family } from './family';
 
 /** Granite 3: Llama with factors of embeddings, scores, residual additions and logits. */
 export const granite: Family = {
@@ -25,7 +25,7 @@ export const granite: Family = {
     'residualMultiplier',
     'logitsScaling',
   ],
-  fixed: { ...SILU, ...NO_MLP_BIAS },
+  fixed: SILU,
   block: (config, layer) => {
     const block = llamaBlock(config, layer);
     return {

@@ -1,4 +1,4 @@
-import { llamaBlock, NO_MLP_BIAS, SILU, type Family } from './family';
+import { llamaBlock, SILU, type Family } from './family';
 
 /** Llama 2 and 3, and all models that have their layers: TinyLlama, SmolLM2. */
 export const llama: Family = {
@@ -15,6 +15,6 @@ export const llama: Family = {
     eos_token_id: 2,
   },
   options: ['attentionBias'],
-  fixed: { ...SILU, ...NO_MLP_BIAS },
+  fixed: SILU,
   block: llamaBlock,
 };

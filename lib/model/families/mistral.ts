@@ -1,4 +1,4 @@
-import { llamaBlock, NO_ATTENTION_BIAS, SILU, type Family } from './family';
+import { llamaBlock, SILU, type Family } from './family';
 import { everyLayer } from './windows';
 
 /** Mistral: Llama, in which all layers may have a window. */
@@ -18,7 +18,7 @@ export const mistral: Family = {
     eos_token_id: 2,
   },
   options: ['slidingWindow'],
-  fixed: { ...SILU, ...NO_ATTENTION_BIAS },
+  fixed: SILU,
   layers: everyLayer,
   block: llamaBlock,
 };

@@ -1,4 +1,4 @@
-import { llamaBlock, NO_ATTENTION_BIAS, NO_MLP_BIAS, SILU, type Family } from './family';
+import { llamaBlock, SILU, type Family } from './family';
 import { everyLayer } from './windows';
 
 /** Phi-3 and Phi-4: Llama with one tensor for q, k and v and one for gate and up, and heads that are rotated in part. */
@@ -18,8 +18,6 @@ export const phi3: Family = {
   options: ['partialRotaryFactor', 'slidingWindow'],
   fixed: {
     ...SILU,
-    ...NO_ATTENTION_BIAS,
-    ...NO_MLP_BIAS,
     lm_head_bias: [false],
     interpolate_factor: [1],
     full_attn_mod: [1],

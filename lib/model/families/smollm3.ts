@@ -1,5 +1,5 @@
 import { arrayOf, integer } from '../../check';
-import { llamaBlock, NO_MLP_BIAS, SILU, type Family } from './family';
+import { llamaBlock, SILU, type Family } from './family';
 import { readFlagged, writeFlagged, type LayerKeys } from './windows';
 
 /** The keys say which layers rotate: 1, or 0 for a layer that does not. Of a file without the list, every fourth does not. */
@@ -39,7 +39,7 @@ export const smollm3: Family = {
     eos_token_id: 128001,
   },
   options: ['attentionBias', 'noRopeLayers', 'slidingWindow', 'layerTypes'],
-  fixed: { ...SILU, ...NO_MLP_BIAS },
+  fixed: SILU,
   layers,
   block: llamaBlock,
 };
