@@ -21,7 +21,7 @@ import { LARGEST_INT } from '../tensor/checks';
 import { familyOf, MODEL_TYPES, type ModelType } from './families';
 
 /** Largest number of heads. */
-export const MAX_HEADS = 16;
+const MAX_HEADS = 16;
 
 export type { ModelType };
 

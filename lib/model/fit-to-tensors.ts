@@ -1,5 +1,6 @@
 import { ForetokenError } from '../errors';
-import { MAX_HEADS, type ModelConfig } from './config';
+import type { ModelConfig } from './config';
+import { withNames } from './huggingface/names';
 import { moduleLayout } from './mtp-layouts';
 import type { WeightSource } from './weight-source';
 
@@ -69,13 +70,14 @@ async function fitModules({ config, weights }: Fitted): Promise<Fitted> {
       copies.push(copy);
     }
   }
-  const numHeads = modules === 1 ? HEADS_OF_ONE_MODULE : Math.min(modules + 1, MAX_HEADS);
+  const numHeads = modules === 1 ? HEADS_OF_ONE_MODULE : modules + 1;
   const mtp = { kind: 'recursive', numHeads, ...(modules > 1 && { modules }) };
   return { config: { ...config, mtp }, weights: without(weights, copies) };
 }
 
 function without(weights: WeightSource, left: readonly string[]): WeightSource {
-  return { ...weights, names: weights.names.filter((name) => !left.includes(name)) };
+  const kept = weights.names.filter((name) => !left.includes(name));
+  return withNames(weights, new Map(kept.map((name) => [name, name])));
 }
 
 /** Whether two tensors have the same shape, type and values. */

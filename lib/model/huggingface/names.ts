@@ -20,6 +20,11 @@ export function withUsualNames(source: WeightSource, isPart: boolean): WeightSou
     // A clash is told as a surplus tensor under the name that the file has.
     if (usual !== null) places.set(places.has(usual) ? name : usual, name);
   }
+  return withNames(source, places);
+}
+
+/** Gives tensors other names, and leaves out those that have none. */
+export function withNames(source: WeightSource, places: ReadonlyMap<string, string>): WeightSource {
   const placeOf = (name: string): string => places.get(name) ?? name;
   return {
     path: source.path,
