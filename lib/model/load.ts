@@ -159,6 +159,6 @@ async function fillFrom(
   for (const bucket of parameters.buckets) {
     await readPieces(file, { flat: bucket.value, pieces: parameters.pieces(bucket) }, offsets, onPiece);
   }
-  for (const parameter of parameters.packedAlone) await readPacked(file, parameter, offsets, onPiece);
+  for (const parameter of parameters.packedAlone) await readPacked(file, parameter, onPiece);
   parameters.changed();
 }

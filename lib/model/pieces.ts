@@ -151,29 +151,26 @@ export async function readPieces(
 }
 
 /**
- * Reads a parameter that is kept only packed, so that no more than a few of its rows are in memory unpacked.
+ * Reads a parameter that is kept only packed, a matrix, to which nothing is added, so that no more than a few of its rows are in memory unpacked.
  * @param onPiece called with the number of elements of each of its parts
  * @throws CORRUPT_FILE naming a tensor whose data are damaged
  */
 export async function readPacked(
   file: WeightSource,
   { value, parts, shape }: Parameter,
-  offsetOf: Offsets = NO_OFFSETS,
   onPiece?: (size: number) => void,
 ): Promise<void> {
   const [total, width] = shape as [number, number];
   const step = Math.max(1, Math.floor(PIECE / width / PACKED_ROWS)) * PACKED_ROWS;
-  // Of one type, unless something is added, so that numbers are converted only once.
+  // Of the stored type, so that numbers are converted only once.
   const stored = FLOATS[file.info(parts[0]!.name).dtype];
-  const isAsStored = parts.every(
-    ({ name }) => FLOATS[file.info(name).dtype] === stored && offsetOf(name) === 0,
-  );
+  const isAsStored = parts.every(({ name }) => FLOATS[file.info(name).dtype] === stored);
   using buffer = value.device.empty([Math.min(step, total), width], isAsStored ? stored : 'float32');
   let packed = 0;
   let filled = 0;
   for (const part of parts) {
     const rows = part.shape[0]!;
-    const reader = new RowsToDevice(file, part.name, offsetOf(part.name));
+    const reader = new RowsToDevice(file, part.name);
     for (let done = 0; done < rows;) {
       const count = Math.min(step - filled, rows - done);
       using unpacked = buffer.view(filled * width, [count, width]);
@@ -204,7 +201,7 @@ class RowsToDevice {
   constructor(
     file: WeightSource,
     name: string,
-    private readonly added: number,
+    private readonly added = 0,
   ) {
     this.#reader = file.rows(name);
     this.#dtype = FLOATS[file.info(name).dtype]!;
