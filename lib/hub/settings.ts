@@ -15,7 +15,7 @@ export interface HubSettings {
 
 const ENDPOINT = 'https://huggingface.co';
 const TIMEOUT_SECONDS = 30;
-/** What Node's timers can wait; a longer time would end at once. */
+/** Timers of Node wait no longer; a longer time would end at once. */
 const MOST_MS = 2 ** 31 - 1;
 
 /** Reads a variable; an empty one counts as absent. */
