@@ -24,7 +24,7 @@ constexpr Stream::Duration kHelp = milliseconds(1);
 // How long the stream's thread leaves a burst to the caller. A decoding step enqueues its burst in about 10 µs.
 constexpr auto kReserve = microseconds(50);
 
-// How often a caller yields to a stream's thread that is about to end its work.
+// How many times a caller that has work to help with yields to a stream's thread that may be about to end its own.
 constexpr int kYields = 16;
 
 // While callers help, the stream's thread looks after the queue this often, so that no step has to wake it. Some time
@@ -74,20 +74,18 @@ void Stream::enqueue(Work work, Duration expected) {
 }
 
 void Stream::awaited(bool may_help) {
-  // The thread that delivers results wakes JavaScript's, which may interrupt it before it has said that it is done.
-  if (may_help) {
-    for (int i = 0; i < kYields && running_.load(std::memory_order_acquire); ++i) std::this_thread::yield();
-  }
   Queue batch;
   bool wake = false;
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     const Burst burst = burst_.value_or(Burst{Clock::now()});
+    const bool is_short = burst.expected <= kHelp, helps = may_help && is_short && !queue_.empty();
+    const bool is_prompt = is_short && Clock::now() - burst.begin < kReserve;
+    if (helps) let_finish(lock);  // before the reservation ends, so that the thread does not take the queue itself
     burst_.reset();
     reserved_ = false;
-    const bool is_short = burst.expected <= kHelp;
-    expects_help_ = is_short && Clock::now() - burst.begin < kReserve;
-    if (may_help && is_short && !running_.load(std::memory_order_acquire)) {
+    expects_help_ = is_prompt;
+    if (helps && !running_.load(std::memory_order_acquire)) {
       batch.swap(queue_);
       pending_.store(false, std::memory_order_relaxed);
     } else if (!queue_.empty()) {
@@ -96,6 +94,14 @@ void Stream::awaited(bool may_help) {
   }
   if (wake) wake_.notify_one();
   if (!batch.empty()) help(batch);
+}
+
+// Lets the stream's thread say that it is done: delivering results wakes JavaScript's thread, which may interrupt it
+// just before. A thread that still has work cannot be told from that, so the caller yields a few times only.
+void Stream::let_finish(std::unique_lock<std::mutex>& lock) {
+  lock.unlock();
+  for (int i = 0; i < kYields && running_.load(std::memory_order_acquire); ++i) std::this_thread::yield();
+  lock.lock();
 }
 
 // Runs `batch` on the thread of the caller, for a limited time, and gives what is left to the stream's thread.

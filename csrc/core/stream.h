@@ -72,6 +72,7 @@ class Stream {
   bool needs_wake();
   static void run_next(Queue& batch);
   void help(Queue& batch);
+  void let_finish(std::unique_lock<std::mutex>& lock);
 
   // Floating-point modes of the stream's thread, which it gets from the thread that creates the stream.
   std::fenv_t modes_;

@@ -6,7 +6,7 @@ import { checkPlace, INIT, LINEAR_PARTS, size } from './checks';
 import { ParameterStore, type Init, type Parameter } from './parameters';
 
 /** Up to this many rows, those of a decoding step, products with a packed weight are faster. */
-const PACKED_ROWS = 64;
+const DECODING_ROWS = 64;
 
 /** The outputs of a linear layer that checkpoints store under one name. */
 export interface LinearPart {
@@ -62,6 +62,6 @@ export class Linear {
 /** Chooses the form of `weight` for a product with x: packed in decoding steps, where weights do not change. */
 export function weightFor(x: Tensor, weight: Parameter): Tensor {
   const rows = x.shape.slice(0, -1).reduce((product, dim) => product * dim, 1);
-  const decoding = rows <= PACKED_ROWS && !isRecording([x, weight.operand]);
+  const decoding = rows <= DECODING_ROWS && !isRecording([x, weight.operand]);
   return decoding ? weight.packed() : weight.operand;
 }

@@ -15,7 +15,7 @@ napi_value rope(Call& call) {
   call.check_rank(x, "x", 2);
   call.check_rank(table, "table", 2);
   if (x.shape[1] % heads != 0) {
-    call.fail(ErrorCode::kShapeMismatch, "x is %s, but its rows must be a multiple of heads, which is %lld",
+    call.fail(ErrorCode::kShapeMismatch, "x is %s, but its last dimension must be a multiple of heads, which is %lld",
               x.shape.text().c_str(), lld(heads));
   }
   const int64_t head_dim = x.shape[1] / heads, rotated_dim = table.shape[1];

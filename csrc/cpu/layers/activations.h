@@ -24,8 +24,8 @@ inline Vec silu_slope(Vec x, const Sigmoid& s) { return s.value * fma(x, s.rest,
 // 2 √(2/π), and its product with 0.044715
 inline constexpr float kGeluLinear = 1.5957691216f, kGeluCubic = 0.0713548163f;
 
-// gelu(x) = x sigmoid(t) with t = 2 √(2/π) (x + 0.044715 x³), because (1 + tanh(t/2)) / 2 = sigmoid(t). Beyond ±16, where the
-// sigmoid is 0 or 1, t stays as it is there, so that no power of x overflows.
+// gelu(x) = x sigmoid(t) with t = 2 √(2/π) (x + 0.044715 x³), because (1 + tanh(t/2)) / 2 = sigmoid(t). Beyond ±16,
+// where the sigmoid is 0 or 1, t stays as it is there, so that no power of x overflows.
 inline Vec gelu_limited(Vec x) { return min(broadcast(16.0f), max(broadcast(-16.0f), x)); }
 
 inline Vec gelu_exponent(Vec x) {

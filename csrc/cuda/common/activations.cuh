@@ -24,8 +24,8 @@ FORETOKEN_DEVICE float silu_slope(float x, const Sigmoid& s) { return s.value * 
 // 2 √(2/π), and its product with 0.044715
 constexpr float kGeluLinear = 1.5957691216f, kGeluCubic = 0.0713548163f;
 
-// gelu(x) = x sigmoid(t) with t = 2 √(2/π) (x + 0.044715 x³), because (1 + tanh(t/2)) / 2 = sigmoid(t). Beyond ±16, where the
-// sigmoid is 0 or 1, t stays as it is there, so that no power of x overflows.
+// gelu(x) = x sigmoid(t) with t = 2 √(2/π) (x + 0.044715 x³), because (1 + tanh(t/2)) / 2 = sigmoid(t). Beyond ±16,
+// where the sigmoid is 0 or 1, t stays as it is there, so that no power of x overflows.
 FORETOKEN_DEVICE float gelu_limited(float x) { return x < -16.0f ? -16.0f : x > 16.0f ? 16.0f : x; }  // NaN stays
 
 FORETOKEN_DEVICE float gelu_exponent(float x) {

@@ -95,7 +95,8 @@ __global__ void __launch_bounds__(kThreads, 4)
   }
 }
 
-// Replaces the scores of the best columns by their weights, and the columns by their tokens. A block handles one row after the other.
+// Replaces the scores of the best columns by their weights, and the columns by their tokens. A block handles one row
+// after the other.
 __global__ void __launch_bounds__(kThreads, 4)
     weights_kernel(ProposeTokensArgs args, int64_t parts, const SoftmaxSum* sums) {
   FORETOKEN_SHARED(float, shared, [kThreads / kWarp]);

@@ -122,6 +122,22 @@ test('a table holds the cosines and sines of position · frequency, times the sc
   });
 });
 
+test.each<[unknown, string]>([
+  [{}, 'frequencies'],
+  [{ frequencies: [] }, 'frequencies'],
+  [{ frequencies: [1, NaN] }, 'frequencies'],
+  [{ frequencies: new Array(2) }, 'frequencies'],
+  [{ frequencies: Float32Array.of(1) }, 'frequencies'],
+  [{ frequencies: [1], scale: Infinity }, 'scale'],
+])('angles %p are refused', async (angles, name) => {
+  await onCpu({}, async (device) => {
+    expect(() => ropeTable(device, 2, angles as never)).toThrow(
+      foretokenError('INVALID_ARGUMENT', 'ropeTable', name),
+    );
+    await device.synchronize();
+  });
+});
+
 test('arguments that do not match are named', async () => {
   await onCpu({}, async (device) => {
     const [x, positions] = [device.zeros([2, 12]), device.tensor(Int32Array.of(0, 1))];
@@ -130,7 +146,9 @@ test('arguments that do not match are named', async () => {
       (heads: number, rotatedHeads: number, angles = table, at = positions) =>
       () =>
         rope(x, at, angles, { heads, rotatedHeads });
-    expect(call(5, 1)).toThrow(foretokenError('SHAPE_MISMATCH', 'rope', 'x is [2, 12]', 'heads', '5'));
+    expect(call(5, 1)).toThrow(
+      foretokenError('SHAPE_MISMATCH', 'rope', 'x is [2, 12]', 'last dimension', 'heads', '5'),
+    );
     expect(call(4, 1)).toThrow(foretokenError('SHAPE_MISMATCH', 'rope', 'table is [10, 4]', 'a head, 3'));
     expect(call(3, 4)).toThrow(foretokenError('INVALID_ARGUMENT', 'rotatedHeads', '0 … 3', '4'));
     expect(call(3, 3, device.zeros([10, 3]))).toThrow(foretokenError('SHAPE_MISMATCH', 'table', 'even'));

@@ -34,7 +34,7 @@ const ROPE_ANGLES: Schema<RopeAngles> = {
       (value) =>
         (Array.isArray(value) || types.isFloat64Array(value)) &&
         value.length > 0 &&
-        value.every((each) => Number.isFinite(each)),
+        Array.from(value).every(Number.isFinite), // a copy, because every() skips holes
     ),
   ),
   scale: number(-Infinity),

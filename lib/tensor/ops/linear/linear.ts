@@ -50,20 +50,23 @@ export function packWeight(weight: Tensor, dtype?: DotDType): Tensor {
 /**
  * Makes a matrix of zeros in the form that {@link packWeight} gives with a dtype, for {@link packRows} to fill.
  * @param shape [out, in]
+ * @throws UNSUPPORTED as packWeight does
  */
 export function packedZeros(device: Device, shape: readonly number[], dtype: DotDType): Tensor {
   return new Tensor(device, native.packedZeros(device.handle, shape, dtype));
 }
+
+/** Rows that are packed together begin and end at multiples of this number. */
+export const PACKED_ROWS = 64;
 
 /**
  * Replaces rows of a weight that is packed with a dtype, so that a large matrix can be packed without being in memory unpacked.
  * @param packed [out, in]
  * @param firstRow a multiple of {@link PACKED_ROWS}
  * @param rows [count, in], float32, bfloat16 or float16; count is a multiple of {@link PACKED_ROWS}, except of the last rows
+ * @throws SHAPE_MISMATCH if the rows do not fit; INVALID_ARGUMENT if they do not begin and end where they may, or if `packed` is not
+ * packed with a dtype
  */
 export function packRows(packed: Tensor, firstRow: number, rows: Tensor): void {
   native.packRows(handleOf(packed), firstRow, handleOf(rows));
 }
-
-/** Rows that are packed together begin and end at multiples of this number. */
-export const PACKED_ROWS = 64;
