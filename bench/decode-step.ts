@@ -4,7 +4,7 @@ import { best, chain } from '../lib/decode/tree';
 import type { TreePlan } from '../lib/decode/tree-plan';
 import type { MtpModel } from '../lib/model/model';
 import { native } from '../lib/native/load';
-import type { KvCache } from '../lib/nn/kv-cache';
+import type { ModelCache } from '../lib/nn/model-cache';
 import { noGrad } from '../lib/tensor/autograd';
 import { capture, type Capture } from '../lib/tensor/capture';
 import { uploadTrees } from '../lib/tensor/ops/attention/tree-rows';
@@ -94,7 +94,7 @@ async function measure(
   );
 }
 
-async function fill(model: MtpModel, cache: KvCache): Promise<void> {
+async function fill(model: MtpModel, cache: ModelCache): Promise<void> {
   const { device } = model;
   model.tables.reserve(PREFIX + 64);
   for (let start = 0; start < PREFIX; start += 64) {
@@ -112,7 +112,7 @@ async function fill(model: MtpModel, cache: KvCache): Promise<void> {
 type StepResult = Pick<VerifyTreeResult, 'path' | 'drawn' | 'counts'>;
 
 /** Enqueues the step. */
-function enqueueStep(model: MtpModel, cache: KvCache, { parents, depths }: TreePlan): StepResult {
+function enqueueStep(model: MtpModel, cache: ModelCache, { parents, depths }: TreePlan): StepResult {
   const { device } = model;
   const length = cache.lengths[0]!;
   const tree = uploadTrees(device, [{ parents, length }]);
@@ -124,14 +124,14 @@ function enqueueStep(model: MtpModel, cache: KvCache, { parents, depths }: TreeP
 }
 
 /** Captures the step as `generate` does. */
-function captureStep(model: MtpModel, cache: KvCache, plan: TreePlan): Capture<StepResult> {
+function captureStep(model: MtpModel, cache: ModelCache, plan: TreePlan): Capture<StepResult> {
   return capture(model.device, () => enqueueStep(model, cache, plan));
 }
 
 /** Measures a plain step enqueued call by call against the same step captured, and the overhead of each call. */
 async function measureCalls(
   model: MtpModel,
-  cache: KvCache,
+  cache: ModelCache,
   params: Result['params'],
   report: Report,
 ): Promise<void> {

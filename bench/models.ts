@@ -1,6 +1,6 @@
 import { MtpModel } from '../lib/model/model';
 import type { ModelOptions } from '../lib/model/config';
-import { KvCache } from '../lib/nn/kv-cache';
+import type { ModelCache } from '../lib/nn/model-cache';
 import type { Setup } from './harness';
 
 /** Makes a byte-level model with random weights. */
@@ -25,16 +25,8 @@ export function randomModel(
   );
 }
 
-export function emptyCache(model: MtpModel, capacity: number): KvCache {
-  const { numHiddenLayers, numKeyValueHeads, headDim } = model.config;
-  const { device, dtype } = model;
-  const cache = new KvCache(device, {
-    layers: numHiddenLayers,
-    kvHeads: numKeyValueHeads,
-    headDim,
-    capacity,
-    dtype,
-  });
+export function emptyCache(model: MtpModel, capacity: number): ModelCache {
+  const cache = model.createCache(capacity);
   cache.reserve(0, capacity);
   return cache;
 }

@@ -83,6 +83,7 @@ export { Attention } from './nn/attention';
 export { Block } from './nn/block';
 export type { BlockConfig, BlockNorms } from './nn/block-config';
 export { KvCache, type KvCacheOptions } from './nn/kv-cache';
+export type { ModelCache } from './nn/model-cache';
 export type { KvPages } from './tensor/kv-pages';
 export { Linear, type LinearPart } from './nn/linear';
 export { Mlp } from './nn/mlp';

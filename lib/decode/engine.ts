@@ -1,6 +1,5 @@
 import { ForetokenError } from '../errors';
 import type { MtpModel } from '../model/model';
-import { KvCache } from '../nn/kv-cache';
 import type { TokenConstraint } from './constraint';
 import { CapturedSteps } from './captured-steps';
 import { DeviceHistory } from './device-history';
@@ -87,23 +86,15 @@ export class Engine implements Disposable {
     readonly model: MtpModel,
     readonly options: EngineOptions,
   ) {
-    const { device, dtype, config } = model;
+    const { device, config } = model;
     const { slots, draftDepth } = options;
-    const { numHiddenLayers: layers, numKeyValueHeads: kvHeads, headDim, maxPositionEmbeddings } = config;
     // A captured step keeps reading the tensors it was captured with, so weights are packed before the first.
     model.parameters.packWeights();
     model.draftUnembedding();
     this.#version = model.parameters.version;
-    const sizes = {
-      layers,
-      kvHeads,
-      headDim,
-      capacity: maxPositionEmbeddings + MAX_DRAFT_NODES,
-      sequences: slots,
-    };
     this.#context = {
       model,
-      cache: new KvCache(device, { ...sizes, dtype }),
+      cache: model.createCache(config.maxPositionEmbeddings + MAX_DRAFT_NODES, slots),
       sampling: new SlotSampling(device, slots),
       history: new DeviceHistory(device, slots),
       drafter: draftDepth > 0 ? new HeadDrafter(model, { slots, depth: draftDepth }) : null,

@@ -1,6 +1,6 @@
 import { inputsOf, reads, stateOf } from '../heads/inputs';
 import type { MtpModel, TrunkStates } from '../model/model';
-import { KvCache } from '../nn/kv-cache';
+import { ModelCache } from '../nn/model-cache';
 import type { Rows } from '../nn/rows';
 import { rows as rowsOf } from '../tensor/ops/layers/reshape';
 import { chainTokens } from '../tensor/ops/sampling/accepted-rows';
@@ -38,7 +38,7 @@ export class HeadDrafter implements Disposable {
   /** How many heads draft. */
   readonly depth: number;
   /** Keys and values of the heads; null if they have no layers. */
-  readonly #cache: KvCache | null;
+  readonly #cache: ModelCache | null;
   readonly #open: OpenPositions;
   /** int32 [slots, depth, 1]: in place of drafts at positions that are read again before they count. */
   readonly #noDrafts: Tensor;
@@ -53,7 +53,7 @@ export class HeadDrafter implements Disposable {
     this.depth = depth;
     this.#cache =
       layers > 0
-        ? new KvCache(device, { layers, kvHeads, headDim, capacity, sequences: slots, dtype })
+        ? new ModelCache(device, { layers, kvHeads, headDim, capacity, sequences: slots, dtype })
         : null;
     this.#open = new OpenPositions(model, slots, layers > 0 && reads(heads, 'tokens') ? depth - 1 : 0);
     this.#noDrafts = keep(device.tensor(new Int32Array(slots * depth), [slots, depth, 1]));

@@ -1,5 +1,5 @@
 import type { MtpModel, TrunkStates } from '../model/model';
-import type { KvCache } from '../nn/kv-cache';
+import type { ModelCache } from '../nn/model-cache';
 import type { Tensor } from '../tensor/tensor';
 import { verifyTree, type VerifyTreeResult } from '../tensor/ops/sampling/verify-tree';
 import type { TreeRows } from '../tensor/ops/attention/kv-cache';
@@ -13,7 +13,7 @@ import type { StepInputs } from './step-inputs';
 /** The parts of an engine that all its steps share. */
 export interface StepContext {
   readonly model: MtpModel;
-  readonly cache: KvCache;
+  readonly cache: ModelCache;
   readonly sampling: SlotSampling;
   readonly history: DeviceHistory;
   readonly drafter: HeadDrafter | null;

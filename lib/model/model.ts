@@ -6,6 +6,7 @@ import { checkHeads, featureLayers } from '../heads/inputs';
 import { Block } from '../nn/block';
 import { STORE_OPTIONS } from '../nn/checks';
 import { weightFor } from '../nn/linear';
+import { ModelCache } from '../nn/model-cache';
 import { ParameterStore, type Parameter, type StoreOptions } from '../nn/parameters';
 import { RMSNorm } from '../nn/rms-norm';
 import { RopeTables } from '../nn/rope-tables';
@@ -193,6 +194,20 @@ export class MtpModel implements Disposable {
   states(tokens: Tensor, rows: Rows): TrunkStates {
     const { z, features } = this.trunk(tokens, rows);
     return { z, hidden: this.nextTokenHidden(z, rows), ...(features && { features }) };
+  }
+
+  /**
+   * Makes an empty cache for decoding with the trunk.
+   * @param capacity the most positions of a sequence, the nodes of a tree included
+   * @param sequences number of sequences that are decoded side by side
+   * @throws ForetokenError as {@link ModelCache} does
+   */
+  createCache(capacity: number, sequences = 1): ModelCache {
+    const { numHiddenLayers: layers, numKeyValueHeads: kvHeads, headDim } = this.config;
+    return new ModelCache(this.device, {
+      ...{ layers, kvHeads, headDim, capacity, sequences },
+      dtype: this.dtype,
+    });
   }
 
   /** Chooses the form of the unembedding for hidden states [rows, hiddenSize]. */

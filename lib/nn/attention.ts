@@ -66,8 +66,8 @@ export class Attention {
       return this.out.forward(attention(rotated, rows.starts, rows.batch, this.#shape));
     }
     const { cache, tree } = rows;
-    kvAppend(cache, layer, rotated, tree, heads);
-    return this.out.forward(treeAttention(cache, layer, rotated, tree, this.#shape));
+    kvAppend(cache.kv, layer, rotated, tree, heads);
+    return this.out.forward(treeAttention(cache.kv, layer, rotated, tree, this.#shape));
   }
 
   #rotated(qkv: Tensor, positions: Tensor): Tensor {

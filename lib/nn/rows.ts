@@ -1,6 +1,6 @@
 import type { TreeRows } from '../tensor/ops/attention/kv-cache';
 import type { Tensor } from '../tensor/tensor';
-import type { KvCache } from './kv-cache';
+import type { ModelCache } from './model-cache';
 
 /** Training rows: `batch` sequences of equal length, packed with documents. */
 export interface TrainingRows {
@@ -18,8 +18,8 @@ export interface TrainingRows {
 export interface CachedRows {
   /** Distinguishes the two kinds of rows. */
   readonly kind: 'cached';
-  /** The cache of their keys and values. */
-  readonly cache: KvCache;
+  /** What layers keep of the committed positions. */
+  readonly cache: ModelCache;
   /** The parent of each row. */
   readonly tree: TreeRows;
   /** int32 [rows]: lengths + depth. */

@@ -7,7 +7,6 @@ import { newSequence } from '../../lib/decode/sequence';
 import { SlotSampling } from '../../lib/decode/slot-sampling';
 import { MtpModel } from '../../lib/model/model';
 import { native } from '../../lib/native/load';
-import { KvCache } from '../../lib/nn/kv-cache';
 import { openDevice, type Device } from '../../lib/tensor/device';
 import { fillSampling } from '../../lib/tensor/ops/sampling/sampling';
 import { randomModel, tokensOf } from '../support/exact';
@@ -70,8 +69,7 @@ test('a text goes on when a tensor that its steps read is replaced by a larger o
 });
 
 test('no more than 64 forms of steps are kept', () => {
-  const { numKeyValueHeads: kvHeads, headDim } = model.config;
-  using cache = new KvCache(device, { layers: 2, kvHeads, headDim, capacity: 64 });
+  using cache = model.createCache(64);
   using slots = new SlotSampling(device, 1);
   using history = new DeviceHistory(device, 1);
   const context = { model, cache, sampling: slots, history, drafter: null };
