@@ -166,7 +166,8 @@ function sentencePiece(metadata: Metadata, vocabulary: Vocabulary, ids: Readonly
 
 /**
  * Lists the merges of a vocabulary with scores: every division of a token into two tokens, best score first, as transformers does when
- * it converts a SentencePiece model.
+ * it converts a SentencePiece model. If all scores are the same, the first token wins: llama.cpp's converter has no scores for a model
+ * without tokenizer.model, whose tokens are in the order of their merges.
  */
 function mergesByScore(
   metadata: Metadata,
@@ -175,6 +176,7 @@ function mergesByScore(
 ): [string, string][] {
   const key = 'tokenizer.ggml.scores';
   const scores = metadata.required(key, vocabulary.scores);
+  const areScored = new Set(scores.filter((_, id) => vocabulary.kind(id) === KINDS.normal)).size > 1;
   const merges: { pair: [string, string]; score: number; left: number; right: number }[] = [];
   vocabulary.tokens.forEach((token, id) => {
     if (vocabulary.kind(id) !== KINDS.normal) return;
@@ -186,7 +188,8 @@ function mergesByScore(
       const [leftId, rightId] = [ids.get(left), ids.get(right)];
       if (leftId === undefined || rightId === undefined) return [];
       const pair: [string, string] = [left, right];
-      return [{ pair, score: scores[id]!, left: i + 1, right: characters.length - i - 1, leftId, rightId }];
+      const score = areScored ? scores[id]! : -id;
+      return [{ pair, score, left: i + 1, right: characters.length - i - 1, leftId, rightId }];
     });
     merges.push(...found.sort((a, b) => a.leftId - b.leftId || a.rightId - b.rightId));
   });

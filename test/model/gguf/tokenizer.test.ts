@@ -195,6 +195,19 @@ describe('SentencePiece', () => {
     expect(tokenizer.decode(tokenizer.encode('ab a'))).toBe('ab a');
   });
 
+  it('merges by the order of tokens if all scores are the same, as of a model without tokenizer.model', () => {
+    const tokens = ['<unk>', '<s>', '</s>', ...bytes, '▁', 'a', 'b', 'c', 'd', 'ab', 'cd', 'abc'];
+    const tokenizer = tokenizerOf({
+      ...entries,
+      'tokenizer.ggml.tokens': tokens,
+      'tokenizer.ggml.scores': new Float32Array(tokens.length).fill(-1000),
+      'tokenizer.ggml.token_type': Int32Array.from(tokens, (_, id) => (id < 259 ? KINDS.byte : KINDS.normal)),
+      'tokenizer.ggml.add_space_prefix': false,
+    });
+    const split = Array.from(tokenizer.encode('abcd', { addSpecialTokens: false }), (token) => tokens[token]);
+    expect(split).toEqual(['ab', 'cd']);
+  });
+
   it('writes other characters as bytes, and finds tokens of users', () => {
     const tokenizer = tokenizerOf(entries);
     expect([...tokenizer.encode('é')]).toEqual([1, id('▁'), 3 + 0xc3, 3 + 0xa9]);
