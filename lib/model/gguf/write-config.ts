@@ -1,4 +1,5 @@
 import { ForetokenError } from '../../errors';
+import type { RopeScaling } from '../../nn/rope-frequencies';
 import { layerConfig, type ModelConfig } from '../config';
 import { ARCHITECTURES } from './architectures';
 import type { MetadataWriter } from './encode';
@@ -20,6 +21,7 @@ export function architectureOf(config: ModelConfig): string {
   };
   if (name === undefined) return refuse('models of this family');
   const { layerTypes, slidingWindow, ropeScaling, noRopeLayers, headDim } = config;
+  // llama.cpp's own converter writes Phi-3's window, too, although llama.cpp does without it for now.
   const ownWindow = name === 'gemma3' || (name === 'phi3' && !layerTypes);
   if (slidingWindow !== null && !ownWindow) refuse('a sliding window');
   if (config.attentionBias && !['llama', 'granite'].includes(name)) refuse('biases in attention');
@@ -39,14 +41,20 @@ export function architectureOf(config: ModelConfig): string {
     refuse('rope scaling in layers with a window');
   }
   if (name === 'olmo2' && config.tieWordEmbeddings) refuse('one matrix for embedding and unembedding');
-  if (ropeScaling?.ropeType === 'llama3' && !ARCHITECTURES[name]!.inPairs) refuse('the rope scaling llama3');
-  if (ropeScaling?.ropeType === 'yarn') {
-    const { mscale, mscaleAllDim, truncate } = ropeScaling;
-    if ((mscale ?? mscaleAllDim ?? null) !== null || truncate === false) {
-      refuse('mscale and truncate of the rope scaling yarn');
-    }
+  if (ropeScaling?.ropeType === 'llama3' && !['llama', 'granite'].includes(name)) {
+    refuse('the rope scaling llama3');
+  }
+  if (ropeScaling?.ropeType === 'yarn' && !isUsualYarn(ropeScaling)) {
+    refuse('options of the rope scaling yarn but its factor and the positions of pretraining');
   }
   return name;
+}
+
+/** Whether YaRN has its usual numbers, which llama.cpp takes whatever the file says. */
+function isUsualYarn(scaling: Extract<RopeScaling, { ropeType: 'yarn' }>): boolean {
+  const { attentionFactor, mscale, mscaleAllDim, betaFast, betaSlow, truncate } = scaling;
+  const hasFactor = (attentionFactor ?? mscale ?? mscaleAllDim ?? null) !== null;
+  return !hasFactor && (betaFast ?? 32) === 32 && (betaSlow ?? 1) === 1 && (truncate ?? true);
 }
 
 /** Writes the sizes of a model and all else that its forward pass depends on. */
@@ -102,9 +110,6 @@ function writeScaling(
     key('rope.scaling.original_context_length'),
     scaling.originalMaxPositionEmbeddings ?? undefined,
   );
-  metadata.float32(key('rope.scaling.yarn_attn_factor'), scaling.attentionFactor ?? undefined);
-  metadata.float32(key('rope.scaling.yarn_beta_fast'), scaling.betaFast ?? undefined);
-  metadata.float32(key('rope.scaling.yarn_beta_slow'), scaling.betaSlow ?? undefined);
 }
 
 /** Computes what rotary frequencies are divided by, for a model with Llama 3's scaling; undefined for others. */

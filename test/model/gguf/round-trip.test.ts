@@ -184,11 +184,26 @@ describe('llama.cpp has no place for', () => {
       'llama3',
     ],
     [
-      'a factor of YaRN that is computed otherwise',
-      'qwen2',
-      { ropeScaling: { ropeType: 'yarn', factor: 4, mscale: 1, mscaleAllDim: 2 } },
-      'mscale',
+      'the scaling of Llama 3 in SmolLM3',
+      'smollm3',
+      { ropeScaling: FAMILY_MODELS['llama with biases and scaling of Llama 3']!.ropeScaling },
+      'llama3',
     ],
+    ...(
+      [
+        ['mscale', 1],
+        ['mscaleAllDim', 2],
+        ['attentionFactor', 1.5],
+        ['betaFast', 8],
+        ['betaSlow', 0.5],
+        ['truncate', false],
+      ] as const
+    ).map(([option, value]): Unusual => [
+      `${option} of YaRN`,
+      'llama',
+      { ropeScaling: { ropeType: 'yarn', factor: 4, [option]: value } },
+      'yarn',
+    ]),
   ];
   it.each(unusual)('%s', async (_, name, more, part) => {
     using model = new MtpModel(device, { ...FAMILY_MODELS[name]!, ...more }, { seed: 1 });
