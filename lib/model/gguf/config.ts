@@ -1,5 +1,5 @@
 import { show } from '../../check';
-import { ARCHITECTURES, type Architecture } from './architectures';
+import { ARCHITECTURES, type Architecture, type CommonConfig } from './architectures';
 import type { GgufTensor } from './format';
 import type { Metadata } from './metadata';
 import { ropeScaling } from './rope';
@@ -13,7 +13,7 @@ export const ROPE_FACTORS = 'rope_freqs.weight';
 export interface TranslatedConfig {
   readonly architecture: Architecture;
   /** config.json, in the names of Hugging Face. */
-  readonly config: Json;
+  readonly config: Json & CommonConfig;
 }
 
 /**
@@ -61,7 +61,7 @@ export function translateConfig(
       metadata.number(key('attention.layer_norm_rms_epsilon')),
     ),
     tie_word_embeddings: !tensors.has('output.weight'),
-    attention_bias: tensors.has('blk.0.attn_q.bias') && name !== 'qwen2' ? true : undefined,
+    attention_bias: hasBiases(tensors) && name !== 'qwen2' ? true : undefined,
     num_nextn_predict_layers: nextn || undefined,
   };
   const config = {
@@ -74,8 +74,12 @@ export function translateConfig(
   return { architecture, config: withoutUndefined(config) };
 }
 
-function withoutUndefined(config: Json): Json {
-  return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
+function hasBiases(tensors: ReadonlyMap<string, GgufTensor>): boolean {
+  return tensors.has('blk.0.attn_q.bias') || tensors.has('blk.0.attn_qkv.bias');
+}
+
+function withoutUndefined<T extends object>(config: T): T {
+  return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined)) as T;
 }
 
 /** Refuses one file of several. */

@@ -35,7 +35,7 @@ export async function openGguf(path: string): Promise<ModelSource> {
       },
       generationConfig: { eos_token_id: endTokens(vocabulary) },
       tokenizerFiles,
-      weights: new GgufWeights(file, architecture, config.head_dim as number),
+      weights: new GgufWeights(file, architecture, config),
     };
   } catch (error) {
     await file.close();

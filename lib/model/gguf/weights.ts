@@ -1,10 +1,10 @@
 import type { TensorData, TensorInfo } from '../safetensors/format';
 import { ForetokenError } from '../../errors';
 import type { RowReader, WeightSource } from '../weight-source';
-import type { Architecture } from './architectures';
+import type { Architecture, CommonConfig } from './architectures';
 import { ROPE_FACTORS } from './config';
 import { DEQUANTIZERS } from './dequantize';
-import { bytesOf, corrupt, elements, type GgufTensor } from './format';
+import { bytesOf, corrupt, elements } from './format';
 import { huggingFaceName } from './names';
 import type { GgufFile } from './read';
 
@@ -42,23 +42,52 @@ export function readTensor(file: GgufFile, name: string): Promise<Values> {
   return readNumbers(file, name, 0, elements(file.tensors.get(name)!.shape));
 }
 
+/** Where a tensor lies: a number of rows of a tensor of the file. */
+interface Place {
+  /** The name in the file. */
+  readonly stored: string;
+  readonly firstRow: number;
+  readonly shape: readonly number[];
+}
+
+/** Lists the tensors of a file by Hugging Face's names. One tensor for q, k and v, which any architecture may have, becomes three. */
+function placesOf(file: GgufFile, architecture: Architecture, config: CommonConfig): [string, Place][] {
+  const rows = config.num_attention_heads * config.head_dim;
+  const kvRows = config.num_key_value_heads * config.head_dim;
+  return [...file.tensors].flatMap(([stored, { shape }]): [string, Place][] => {
+    if (stored === ROPE_FACTORS) return [];
+    const name = huggingFaceName(stored, architecture);
+    if (!/^blk\.\d+\.attn_qkv\./.test(name)) return [[name, { stored, firstRow: 0, shape }]];
+    const [all, ...width] = shape;
+    if (all !== rows + 2 * kvRows) {
+      throw corrupt(
+        file.path,
+        `tensor "${stored}": it has ${all} rows, but q, k and v need ${rows + 2 * kvRows}`,
+      );
+    }
+    const part = (to: string, firstRow: number, count: number): [string, Place] => [
+      huggingFaceName(stored.replace('attn_qkv', to), architecture),
+      { stored, firstRow, shape: [count, ...width] },
+    ];
+    return [part('attn_q', 0, rows), part('attn_k', rows, kvRows), part('attn_v', rows + kvRows, kvRows)];
+  });
+}
+
 /** The tensors of a GGUF file by Hugging Face's names, with its order of rows. */
 export class GgufWeights implements WeightSource {
   readonly names: readonly string[];
   readonly normsHoldOnePlus: boolean;
-  /** Names in the file, by Hugging Face's. */
-  readonly #stored: ReadonlyMap<string, string>;
+  readonly #places: ReadonlyMap<string, Place>;
 
-  /** @param headDim numbers of one attention head */
   constructor(
     private readonly file: GgufFile,
     private readonly architecture: Architecture,
-    private readonly headDim: number,
+    private readonly config: CommonConfig,
   ) {
-    const stored = [...file.tensors.keys()].filter((name) => name !== ROPE_FACTORS);
-    this.#stored = new Map(stored.map((name) => [huggingFaceName(name, architecture), name]));
-    this.names = [...this.#stored.keys()];
-    if (this.names.length < stored.length) {
+    const places = placesOf(file, architecture, config);
+    this.#places = new Map(places);
+    this.names = [...this.#places.keys()];
+    if (this.names.length < places.length) {
       throw corrupt(file.path, "two of its tensors have the same name in Hugging Face's names");
     }
     this.normsHoldOnePlus = architecture.normsHoldOnePlus ?? false;
@@ -69,22 +98,23 @@ export class GgufWeights implements WeightSource {
   }
 
   has(name: string): boolean {
-    return this.#stored.has(name);
+    return this.#places.has(name);
   }
 
   info(name: string): TensorInfo {
-    const { type, shape } = this.#tensor(name);
+    const { stored, shape } = this.#place(name);
+    const { type } = this.file.tensors.get(stored)!;
     return { dtype: type === 'F16' || type === 'BF16' ? type : 'F32', shape };
   }
 
   async read(name: string): Promise<TensorData> {
-    const { shape } = this.#tensor(name);
-    const data = await readTensor(this.file, this.#stored.get(name)!);
-    return this.#isReordered(name) ? inHalves(data, shape[0]!, this.headDim) : data;
+    const { stored, firstRow, shape } = this.#place(name);
+    const data = await readNumbers(this.file, stored, firstRow * elements(shape.slice(1)), elements(shape));
+    return this.#isReordered(name) ? inHalves(data, shape[0]!, this.config.head_dim) : data;
   }
 
   rows(name: string): RowReader {
-    const { shape } = this.#tensor(name);
+    const { stored, firstRow, shape } = this.#place(name);
     const width = elements(shape.slice(1));
     let row = 0;
     let whole: Promise<TensorData> | undefined;
@@ -97,7 +127,7 @@ export class GgufWeights implements WeightSource {
           whole ??= this.read(name);
           return (await whole).subarray(first * width, row * width);
         }
-        return readNumbers(this.file, this.#stored.get(name)!, first * width, count * width);
+        return readNumbers(this.file, stored, (firstRow + first) * width, count * width);
       },
     };
   }
@@ -110,12 +140,10 @@ export class GgufWeights implements WeightSource {
     return this.file.close();
   }
 
-  #tensor(name: string): GgufTensor {
-    const stored = this.#stored.get(name);
-    if (stored === undefined) {
-      throw new ForetokenError('INVALID_ARGUMENT', `${this.path}: it has no tensor "${name}"`);
-    }
-    return this.file.tensors.get(stored)!;
+  #place(name: string): Place {
+    const place = this.#places.get(name);
+    if (!place) throw new ForetokenError('INVALID_ARGUMENT', `${this.path}: it has no tensor "${name}"`);
+    return place;
   }
 }
 

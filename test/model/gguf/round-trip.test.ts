@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { ARCHITECTURES } from '../../../lib/model/gguf/architectures';
 import { ggufName } from '../../../lib/model/gguf/names';
-import { inPairs } from '../../../lib/model/gguf/weights';
+import { inPairs, isRotated } from '../../../lib/model/gguf/weights';
 import { storedTensors } from '../../../lib/model/pieces';
 import { loadModel } from '../../../lib/model/load';
 import { Metadata } from '../../../lib/model/gguf/metadata';
@@ -114,8 +114,20 @@ describe('heads', () => {
   });
 });
 
-/** Writes a file with modules that predict further tokens, as converters of models with such modules do. */
-async function saveWithModules(path: string, model: MtpModel): Promise<void> {
+/** A tensor as a file has it, in float32. */
+interface Stored {
+  name: string;
+  shape: readonly number[];
+  values: Float32Array;
+}
+
+/** Writes a model in another way than `saveGguf` does: with more metadata, and with the tensors of all pieces that `change` returns. */
+async function saveOtherwise(
+  path: string,
+  model: MtpModel,
+  more: Parameters<typeof handMetadata>[0],
+  change: (tensors: Stored[]) => Stored[] = (tensors) => tensors,
+): Promise<void> {
   await saveGguf(path, model, tokenizer, { trunkOnly: true });
   const trunk = await GgufFile.open(path);
   await trunk.close();
@@ -124,25 +136,33 @@ async function saveWithModules(path: string, model: MtpModel): Promise<void> {
     if (typeof value === 'bigint') throw new Error(key);
     metadata[key] = ArrayBuffer.isView(value) ? Array.from<number | bigint, number>(value, Number) : value;
   }
-  metadata['llama.block_count'] = model.config.numHiddenLayers + 1;
-  metadata['llama.nextn_predict_layers'] = 1;
+  const architecture = ARCHITECTURES[model.config.modelType]!;
+  const stored: Stored[] = [];
+  for (const { name, shape, data } of storedTensors(model)) {
+    const values = (typeof data === 'function' ? await data() : data) as Float32Array<ArrayBuffer>;
+    const isInPairs = architecture.inPairs === true && isRotated(name);
+    const ordered = isInPairs ? inPairs(values, shape[0]!, model.config.headDim) : values;
+    stored.push({ name: ggufName(name, architecture)!, shape, values: ordered });
+  }
   const tensors: HandTensor[] = [];
   const parts: Uint8Array[] = [];
   let offset = 0;
-  for (const { name, shape, data } of storedTensors(model)) {
-    const values = (typeof data === 'function' ? await data() : data) as Float32Array<ArrayBuffer>;
-    const isRotated = /[qk]_proj/.test(name);
-    const ordered = isRotated ? inPairs(values, shape[0]!, model.config.headDim) : values;
-    const bytes = new Uint8Array(Math.ceil(ordered.byteLength / 32) * 32);
-    bytes.set(new Uint8Array(ordered.buffer, ordered.byteOffset, ordered.byteLength));
-    tensors.push({ name: ggufName(name, ARCHITECTURES.llama!)!, dims: shape.toReversed(), type: 0, offset });
+  for (const { name, shape, values } of change(stored)) {
+    const bytes = new Uint8Array(Math.ceil(values.byteLength / 32) * 32);
+    bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    tensors.push({ name, dims: shape.toReversed(), type: 0, offset });
     parts.push(bytes);
     offset += bytes.length;
   }
-  writeFileSync(
-    path,
-    handmadeGguf({ metadata: handMetadata(metadata), tensors, data: Buffer.concat(parts) }),
-  );
+  const all = handMetadata({ ...metadata, ...more });
+  writeFileSync(path, handmadeGguf({ metadata: all, tensors, data: Buffer.concat(parts) }));
+}
+
+async function expectSameParameters(copy: MtpModel, model: MtpModel): Promise<void> {
+  expect(copy.parameters.size).toBe(model.parameters.size);
+  for (const [i, { value }] of model.parameters.buckets.entries()) {
+    expect(await copy.parameters.buckets[i]!.value.data()).toEqual(await value.data());
+  }
 }
 
 describe('modules that predict further tokens', () => {
@@ -151,19 +171,68 @@ describe('modules that predict further tokens', () => {
       ...FAMILY_MODELS.llama!,
       mtp: { kind: 'recursive', numHeads: 2 },
     });
-    await saveWithModules(temporary.at('model.gguf'), model);
+    const layers = model.config.numHiddenLayers + 1;
+    await saveOtherwise(temporary.at('model.gguf'), model, {
+      ...{ 'llama.block_count': layers, 'llama.nextn_predict_layers': 1 },
+    });
     using copy = (await loadModel(device, temporary.at('model.gguf'))).model;
     expect(copy.config.mtp).toEqual({ ...model.config.mtp, numHeads: copy.config.mtp.numHeads });
     expect(copy.numHeads).toBeGreaterThan(1);
-    expect(copy.parameters.size).toBe(model.parameters.size);
-    for (const [i, { value }] of model.parameters.buckets.entries()) {
-      expect(await copy.parameters.buckets[i]!.value.data()).toEqual(await value.data());
-    }
+    await expectSameParameters(copy, model);
+  });
+});
+
+describe('one matrix for q, k and v, as llama.cpp’s converter writes it on demand', () => {
+  /** Joins the tensors of q, k and v of each layer, in this order. */
+  const fused = (tensors: Stored[]): Stored[] =>
+    tensors.flatMap(({ name, shape, values }) => {
+      if (/attn_[kv]\./.test(name)) return [];
+      if (!name.includes('attn_q.')) return [{ name, shape, values }];
+      const parts = ['attn_q.', 'attn_k.', 'attn_v.'].map((part) =>
+        tensors.find((other) => other.name === name.replace('attn_q.', part))!,
+      );
+      const rows = parts.reduce((sum, part) => sum + part.shape[0]!, 0);
+      const joined = Float32Array.from(parts.flatMap((part) => [...part.values]));
+      return [
+        { name: name.replace('attn_q.', 'attn_qkv.'), shape: [rows, ...shape.slice(1)], values: joined },
+      ];
+    });
+
+  it.each(['llama', 'granite', 'qwen2', 'qwen3'])('is read (%s)', async (name) => {
+    const attentionBias = name === 'llama';
+    using model = await randomModel(device, { ...FAMILY_MODELS[name]!, attentionBias });
+    await saveOtherwise(temporary.at('model.gguf'), model, {}, fused);
+    using copy = (await loadModel(device, temporary.at('model.gguf'))).model;
+    expect(copy.config).toEqual({ ...model.config, initializerRange: 0.02 });
+    await expectSameParameters(copy, model);
+  });
+
+  it('is read into int8 as the three are', async () => {
+    const store = { dtype: 'int8', masters: false } as const;
+    using model = await randomModel(device, FAMILY_MODELS.qwen3!);
+    await saveGguf(temporary.at('apart.gguf'), model, tokenizer);
+    using apart = (await loadModel(device, temporary.at('apart.gguf'), store)).model;
+    await saveOtherwise(temporary.at('model.gguf'), model, {}, fused);
+    using copy = (await loadModel(device, temporary.at('model.gguf'), store)).model;
+    expect(await logitsOf(copy, tokens)).toEqual(await logitsOf(apart, tokens));
+  });
+
+  it('is refused if it has too few rows', async () => {
+    using model = await randomModel(device, FAMILY_MODELS.qwen3!);
+    const cut = (tensors: Stored[]) =>
+      fused(tensors).map((tensor) =>
+        tensor.name.includes('attn_qkv') ? { ...tensor, shape: [32, tensor.shape[1]!] } : tensor,
+      );
+    await saveOtherwise(temporary.at('model.gguf'), model, {}, cut);
+    await expect(loadModel(device, temporary.at('model.gguf'))).rejects.toThrow(
+      foretokenError('CORRUPT_FILE', 'blk.0.attn_qkv.weight', '32 rows', '256'),
+    );
   });
 });
 
 describe('llama.cpp has no place for', () => {
-  const unusual: [string, string, Partial<ModelOptions>, string][] = [
+  type Unusual = [title: string, family: string, options: Partial<ModelOptions>, part: string];
+  const unusual: Unusual[] = [
     ['a window in Mistral', 'mistral', { slidingWindow: 16 }, 'a sliding window'],
     ['other layers without positions', 'smollm3', { noRopeLayers: [0, 1, 1, 1, 1] }, 'every fourth'],
     ['positions in all layers of SmolLM3', 'smollm3', { noRopeLayers: null }, 'every fourth'],
