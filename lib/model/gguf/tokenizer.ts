@@ -6,6 +6,12 @@ import { KINDS, type Vocabulary } from './vocabulary';
 
 type Json = Record<string, unknown>;
 
+/**
+ * Special tokens of Phi-3's SentencePiece tokenizers that keep the white space behind them. It is dropped behind the others, which files
+ * do not say; llama.cpp knows it from the name of the model (src/llama-vocab.cpp).
+ */
+const PHI3_KEEPS_SPACE = ['<unk>', '<s>', '<|endoftext|>'];
+
 /** The parts of a tokenizer.json that depend on the kind of tokenizer. */
 interface Parts {
   readonly model: Json;
@@ -60,7 +66,12 @@ function tokenizerJson(
   const kind = metadata.required(key, metadata.string(key));
   if (kind !== 'gpt2' && kind !== 'llama')
     metadata.fail(key, `must be "gpt2" or "llama", but is ${show(kind)}`);
+  for (const name of ['lowercase', 'strip_accents']) {
+    const normalizer = `tokenizer.ggml.normalizer.${name}`;
+    if (metadata.flag(normalizer)) metadata.fail(normalizer, 'is true, which is not supported');
+  }
   const ids = vocabulary.toIds();
+  const isPhi3 = kind === 'llama' && metadata.string('general.architecture') === 'phi3';
   const parts = kind === 'gpt2' ? byteLevel(metadata, ids) : sentencePiece(metadata, vocabulary, ids);
   const added = vocabulary.tokens.flatMap((content, id) => {
     const isSpecial = vocabulary.kind(id) === KINDS.control || vocabulary.kind(id) === KINDS.unknown;
@@ -71,7 +82,7 @@ function tokenizerJson(
         content,
         single_word: false,
         lstrip: false,
-        rstrip: false,
+        rstrip: isPhi3 && !PHI3_KEEPS_SPACE.includes(content),
         normalized: false,
         special: isSpecial,
       },

@@ -220,6 +220,25 @@ describe('SentencePiece', () => {
     expect(tokenizer.decode([id('▁a')])).toBe(' a');
   });
 
+  it('of Phi-3 drops white space behind special tokens, but for three of them', () => {
+    const encode = (architecture: string, text: string) => {
+      const tokens = ['<unk>', '<s>', '</s>', ...bytes, ...pieces.slice(0, 6), '<|user|>', '<|endoftext|>'];
+      const tokenizer = tokenizerOf({
+        ...entries,
+        'general.architecture': architecture,
+        'tokenizer.ggml.tokens': tokens,
+        'tokenizer.ggml.scores': new Float32Array(tokens.length),
+        'tokenizer.ggml.token_type': Int32Array.from(tokens, (token, index) =>
+          token.startsWith('<|') || index === 1 || index === 2 ? KINDS.control : KINDS.normal,
+        ),
+      });
+      return Array.from(tokenizer.encode(text, { addSpecialTokens: false }), (token) => tokens[token]);
+    };
+    expect(encode('phi3', '<|user|>\n ab</s> a')).toEqual(['<|user|>', '▁ab', '</s>', '▁a']);
+    expect(encode('llama', '<|user|> ab')).toEqual(['<|user|>', '▁', '▁ab']);
+    expect(encode('phi3', '<s> ab<|endoftext|> a')).toEqual(['<s>', '▁', '▁ab', '<|endoftext|>', '▁', '▁a']);
+  });
+
   it('has special tokens that the file need not name', () => {
     expect(tokenizerOf(entries)).toMatchObject({ bosId: 1, eosId: 2 });
     const named = { 'tokenizer.ggml.bos_token_id': 2, 'tokenizer.ggml.eos_token_id': 1 };
@@ -279,6 +298,11 @@ describe('refused', () => {
       ['tokenizer.ggml.pre', '"mpt"', 'llama-bpe'],
     ],
     ['none', without('tokenizer.ggml.pre'), ['tokenizer.ggml.pre', 'missing']],
+    [
+      'capitals that are lost',
+      { ...base, 'tokenizer.ggml.normalizer.lowercase': true },
+      ['lowercase', 'true'],
+    ],
     ['another kind', { ...base, 'tokenizer.ggml.model': 'bert' }, ['tokenizer.ggml.model', '"bert"']],
     ['no tokens', without('tokenizer.ggml.tokens'), ['tokenizer.ggml.tokens', 'missing']],
     ['no merges', without('tokenizer.ggml.merges'), ['tokenizer.ggml.merges', 'missing']],
