@@ -19,18 +19,15 @@ import {
   randomModel,
   type Reference,
 } from '../test/support/family-models';
+import { PEERS, unpackLlamaCpp } from './llama-cpp';
 
-const PEERS = join(__dirname, 'peers');
-const MODULES = join(PEERS, 'node_modules');
-const LIBRARIES = join(MODULES, '@node-llama-cpp/linux-x64/bins/linux-x64');
-const BUNDLE = join(MODULES, 'node-llama-cpp/llama/gitRelease.bundle');
+const LIBRARIES = join(PEERS, 'node_modules/@node-llama-cpp/linux-x64/bins/linux-x64');
 const FIXTURE = join(__dirname, '../test/fixtures/llama-cpp-logits.json');
 
 /** Builds the program against the libraries of the package and the headers of the same version's source. */
 function build(directory: string): string {
-  const source = join(directory, 'llama.cpp');
+  const source = unpackLlamaCpp(directory);
   const program = join(directory, 'llama-logits');
-  execFileSync('git', ['clone', '--quiet', '--config', 'advice.detachedHead=false', BUNDLE, source]);
   const includes = ['include', 'ggml/include'].map((folder) => `-I${join(source, folder)}`);
   const libraries = ['libllama.v0.5.0.so', 'libggml.v0.5.0.so', 'libggml-base.so'];
   execFileSync('c++', [
