@@ -220,7 +220,7 @@ describe('SentencePiece', () => {
     expect(tokenizer.decode([id('▁a')])).toBe(' a');
   });
 
-  it('of Phi-3 drops white space behind special tokens, but for three of them', () => {
+  it('of Phi-3 drops white space behind special tokens, except three of them', () => {
     const encode = (architecture: string, text: string) => {
       const tokens = ['<unk>', '<s>', '</s>', ...bytes, ...pieces.slice(0, 6), '<|user|>', '<|endoftext|>'];
       const tokenizer = tokenizerOf({
