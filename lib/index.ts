@@ -29,7 +29,7 @@ export { keep, scope, type Scoped } from './tensor/scope';
 export { Tensor } from './tensor/tensor';
 
 export { attention, treeAttention, type AttentionShape } from './tensor/ops/attention/attention';
-export { add, concat, scale, silu } from './tensor/ops/layers/elementwise';
+export { add, concat, scale, sigmoidGate, silu } from './tensor/ops/layers/elementwise';
 export { embedding } from './tensor/ops/layers/embedding';
 export { glu, type GluActivation } from './tensor/ops/layers/glu';
 export { kvAppend, kvCompact, type TreeRows } from './tensor/ops/attention/kv-cache';
@@ -44,7 +44,7 @@ export {
 } from './tensor/ops/loss/linear-cross-entropy';
 export { adamw, clipCoefficient, sumSquares, type AdamwOptions } from './tensor/ops/optimizer/optimizer';
 export { reshape, rows, sliceColumns } from './tensor/ops/layers/reshape';
-export { addRmsNorm, rmsNorm } from './tensor/ops/layers/rms-norm';
+export { addRmsNorm, gatedRmsNorm, rmsNorm } from './tensor/ops/layers/rms-norm';
 export { rope, ropeTable, type RopeAngles, type RopeHeads } from './tensor/ops/layers/rope';
 export {
   linearSample,

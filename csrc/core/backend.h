@@ -25,6 +25,7 @@ namespace foretoken {
   X(Scale)                      \
   X(Silu)                       \
   X(SiluBackward)               \
+  X(SigmoidGate)                \
   X(Glu)                        \
   X(GluBackward)                \
   X(Concat)                     \
@@ -37,6 +38,7 @@ namespace foretoken {
   X(LinearBackwardWeight)       \
   X(RmsNorm)                    \
   X(RmsNormBackward)            \
+  X(GatedRmsNorm)               \
   X(Rope)                       \
   X(Attention)                  \
   X(AttentionBackward)          \

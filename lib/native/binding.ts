@@ -126,6 +126,7 @@ interface ElementwiseBinding {
   scale(x: TensorHandle, factor: number, deviceFactor?: Optional): TensorHandle;
   silu(x: TensorHandle): TensorHandle;
   siluBackward(gradOut: TensorHandle, x: TensorHandle): TensorHandle;
+  sigmoidGate(x: TensorHandle, gate: TensorHandle): TensorHandle;
   glu(gateUp: TensorHandle, activation: GluActivation): TensorHandle;
   gluBackward(gradOut: TensorHandle, gateUp: TensorHandle, activation: GluActivation): TensorHandle;
   concat(a: TensorHandle, b: TensorHandle): TensorHandle;
@@ -262,6 +263,7 @@ interface LayerBinding {
     rstd: TensorHandle,
     gradWeight: Optional,
   ): TensorHandle;
+  gatedRmsNorm(x: TensorHandle, gate: TensorHandle, weight: TensorHandle, eps: number): TensorHandle;
   rope(
     x: TensorHandle,
     positions: TensorHandle,

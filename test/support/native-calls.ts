@@ -80,6 +80,7 @@ export function validCalls(
     scale: () => [f(2, 3), 0.5, f(1)],
     silu: () => [f(7)],
     siluBackward: () => [f(7), f(7)],
+    sigmoidGate: () => [f(7), f(7)],
     glu: () => [f(3, 4), 'gelu_tanh'],
     gluBackward: () => [f(3, 2), f(3, 4), 'gelu_tanh'],
     concat: () => [f(2, 3), f(2, 1)],
@@ -100,6 +101,7 @@ export function validCalls(
     embeddingBackward: () => [ints(0, 4, 4), f(3, 3), f(5, 3)],
     rmsNorm: () => [f(4, 3), f(3), 1e-5, f(4, 3)],
     rmsNormBackward: () => [f(4, 3), f(4, 3), f(3), f(4), f(3)],
+    gatedRmsNorm: () => [f(4, 6), f(4, 6), f(3), 1e-5],
     rope: () => [f(3, 12), ints(0, 5, 9), f(10, 4), 3, 2, false],
 
     attention: () => [f(4, 8), ints(0, 0, 0, 1), 2, 2, 1, 2, 0.7, 3],

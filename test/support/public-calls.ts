@@ -134,6 +134,7 @@ export function publicCalls({
     add: { call: foretoken.add, args: { a: f32(2), b: f32(2) } },
     concat: { call: foretoken.concat, args: { a: f32(2), b: f32(2) } },
     scale: { call: foretoken.scale, args: { x: f32(2), factor: 2 } },
+    sigmoidGate: { call: foretoken.sigmoidGate, args: { x: f32(2), gate: f32(2) } },
     silu: { call: foretoken.silu, args: { x: f32(2) } },
     glu: { call: foretoken.glu, args: { gateUp: f32(2, 4), activation: 'gelu_tanh' } },
     embedding: {
@@ -202,6 +203,10 @@ export function publicCalls({
     addRmsNorm: {
       call: foretoken.addRmsNorm,
       args: { x: f32(2, 4), residual: f32(2, 4), weight: f32(4), eps: 1e-5 },
+    },
+    gatedRmsNorm: {
+      call: foretoken.gatedRmsNorm,
+      args: { x: f32(2, 8), gate: f32(2, 8), weight: f32(4), eps: 1e-5 },
     },
     rmsNorm: { call: foretoken.rmsNorm, args: { x: f32(2, 4), weight: f32(4), eps: 1e-5 } },
     rope: {

@@ -1,4 +1,4 @@
-// Elementwise ops: add, accumulate, scale, silu, concat and their gradients. Ops over rows run nothing if there
+// Elementwise ops: add, accumulate, scale, silu, sigmoidGate, concat and their gradients. Ops over rows run nothing if there
 // is no element to write: a tensor without elements may have any number of rows.
 #include "csrc/addon/families.h"
 
@@ -69,6 +69,16 @@ napi_value silu_backward(Call& call) {
   return call.handle(std::move(grad_x));
 }
 
+// sigmoidGate(x, gate)
+napi_value sigmoid_gate(Call& call) {
+  const Tensor& x = call.activations("x");
+  const Tensor& gate = call.activations("gate");
+  check_same_shape(call, x, "x", gate, "gate");
+  Tensor out = call.output(x.dtype, x.shape);
+  call.device().backend().run(SigmoidGateArgs{x.data(), gate.data(), out.data(), x.shape.count(), x.dtype});
+  return call.handle(std::move(out));
+}
+
 // concat(a, b): along the last dimension
 napi_value concat(Call& call) {
   const Tensor& a = call.activations("a");
@@ -104,13 +114,9 @@ napi_value slice_columns(Call& call) {
 }  // namespace
 
 const Exports kElementwiseExports = {
-    {"add", add},
-    {"accumulate", accumulate},
-    {"scale", scale},
-    {"silu", silu},
-    {"siluBackward", silu_backward},
-    {"concat", concat},
-    {"sliceColumns", slice_columns},
+    {"add", add},       {"accumulate", accumulate},      {"scale", scale},
+    {"silu", silu},     {"siluBackward", silu_backward}, {"sigmoidGate", sigmoid_gate},
+    {"concat", concat}, {"sliceColumns", slice_columns},
 };
 
 }  // namespace foretoken

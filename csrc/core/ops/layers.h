@@ -53,6 +53,15 @@ struct SiluBackwardArgs {
   DType dtype;
 };
 
+// out = x * sigmoid(gate)
+struct SigmoidGateArgs {
+  const void* x;     // [count]
+  const void* gate;  // [count]
+  void* out;         // [count]
+  int64_t count;
+  DType dtype;
+};
+
 // The activations f of gated linear units:
 //   kSilu      x sigmoid(x)
 //   kGeluTanh  x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2, an approximation of GELU
@@ -138,6 +147,17 @@ struct RmsNormBackwardArgs {
   int64_t rows, dim;
   DType dtype;
   Workspace workspace;
+};
+
+// y = x / sqrt(mean(x^2) + eps) * weight * silu(gate)
+struct GatedRmsNormArgs {
+  const void* x;        // [rows, dim]
+  const void* gate;     // [rows, dim]
+  const float* weight;  // [dim]
+  void* y;              // [rows, dim]
+  int64_t rows, dim;
+  float eps;
+  DType dtype;
 };
 
 // Rotates the first `rotated_dim` dimensions of the first `rotated_heads` of `heads` heads of each row by the row's

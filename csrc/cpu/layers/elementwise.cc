@@ -51,6 +51,11 @@ void run(const SiluBackwardArgs& args, const Context& context) {
   map(context, args.count, as_floats(args.grad_x), gradient, as_floats(args.grad_out), as_floats(args.x));
 }
 
+void run(const SigmoidGateArgs& args, const Context& context) {
+  const auto gated = [](Vec x, Vec gate) { return x * sigmoid(gate); };
+  map(context, args.count, as_floats(args.out), gated, as_floats(args.x), as_floats(args.gate));
+}
+
 void run(const ConcatArgs& args, const Context& context) {
   const int64_t dim = args.dim_a + args.dim_b;
   split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {

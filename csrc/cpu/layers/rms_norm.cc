@@ -1,22 +1,41 @@
-// x / rms(x) * weight (Zhang & Sennrich 2019) and its gradient. The order of a sum over a row depends only on the row's
-// length.
+// x / rms(x) * weight (Zhang & Sennrich 2019), its gradient, and the norm with a gate. The order of a sum over a row
+// depends only on the row's length.
 #include "csrc/cpu/kernels.h"
+#include "csrc/cpu/layers/activations.h"
 #include "csrc/cpu/split.h"
 
 namespace foretoken::cpu::FORETOKEN_ISA {
 namespace {
 
-// Σ f(i, lanes) over the vectors of a row, in several chains, because a single one would wait for its own additions
+// Σ f(i, lanes) over the vectors of a row, in several chains, because a single one would wait for its own additions. All
+// levels add in the same order: element i to sum i mod 32, then these sums pairwise, in a tree.
 template <typename F>
 float sum_row(int64_t dim, F f) {
-  constexpr int kChains = 4;
+  constexpr int kSums = 32, kChains = kSums / kLanes;
   Vec sums[kChains] = {};
   int64_t i = 0;
   for (; i + kChains * kLanes <= dim; i += kChains * kLanes) {
     for (int chain = 0; chain < kChains; ++chain) sums[chain] += f(i + chain * kLanes, kLanes);
   }
-  for (; i < dim; i += kLanes) sums[0] += f(i, lanes_of(dim - i));
-  return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  if (i < dim) {
+    for (int chain = 0; chain < kChains; ++chain, i += kLanes) sums[chain] += f(i, lanes_of(dim - i));
+  }
+  float totals[kSums];
+  for (int chain = 0; chain < kChains; ++chain) store(totals + chain * kLanes, sums[chain]);
+  for (int half = kSums / 2; half > 0; half /= 2) {
+    for (int s = 0; s < half; ++s) totals[s] += totals[s + half];
+  }
+  return totals[0];
+}
+
+// 1 / rms of a row
+float inverse_rms(const float* x, int64_t dim, float eps) {
+  const float squares = sum_row(dim, [&](int64_t i, int lanes) {
+    const Vec v = load_n(x + i, lanes);
+    return v * v;
+  });
+  const double mean = static_cast<double>(squares) / static_cast<double>(dim);
+  return static_cast<float>(1 / __builtin_sqrt(mean + static_cast<double>(eps)));
 }
 
 // Number of rows in a block, whose share of grad_weight is summed before it is added to the total.
@@ -62,12 +81,7 @@ void run(const RmsNormArgs& args, const Context& context) {
   split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const float* const x = row_to_norm(args, r);
-      const float squares = sum_row(dim, [&](int64_t i, int lanes) {
-        const Vec v = load_n(x + i, lanes);
-        return v * v;
-      });
-      const double mean = static_cast<double>(squares) / static_cast<double>(dim);
-      const auto rstd = static_cast<float>(1 / __builtin_sqrt(mean + static_cast<double>(args.eps)));
+      const float rstd = inverse_rms(x, dim, args.eps);
       const Vec scale = broadcast(rstd);
       map_range(
           0, dim, as_floats(args.y) + r * dim, [=](Vec x, Vec weight) { return x * scale * weight; }, x, args.weight);
@@ -94,6 +108,18 @@ void run(const RmsNormBackwardArgs& args, const Context& context) {
     const auto add = [](Vec sum, Vec partial) { return sum + partial; };
     map_range(0, dim, args.grad_weight, add, args.grad_weight, partials + block * dim);
   }
+}
+
+void run(const GatedRmsNormArgs& args, const Context& context) {
+  const int64_t dim = args.dim;
+  split_rows(context, args.rows, dim, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const float *const x = as_floats(args.x) + r * dim, *const gate = as_floats(args.gate) + r * dim;
+      const Vec scale = broadcast(inverse_rms(x, dim, args.eps));
+      const auto gated = [=](Vec x, Vec weight, Vec gate) { return x * scale * weight * silu(gate); };
+      map_range(0, dim, as_floats(args.y) + r * dim, gated, x, args.weight, gate);
+    }
+  });
 }
 
 }  // namespace foretoken::cpu::FORETOKEN_ISA

@@ -46,6 +46,10 @@ struct SiluGradient {
   FORETOKEN_DEVICE float operator()(float grad, float x) const { return grad * silu_slope(x, sigmoid_and_rest(x)); }
 };
 
+struct SigmoidGated {
+  FORETOKEN_DEVICE float operator()(float x, float gate) const { return x * sigmoid(gate); }
+};
+
 // Copies some columns, bit for bit.
 template <typename T>
 struct CopyColumns {
@@ -155,6 +159,14 @@ void run(const SiluBackwardArgs& args, const Context& context) {
     using T = decltype(type);
     map(context, args.count, static_cast<T*>(args.grad_x), SiluGradient(), static_cast<const T*>(args.grad_out),
         static_cast<const T*>(args.x));
+  });
+}
+
+void run(const SigmoidGateArgs& args, const Context& context) {
+  with_activations(args.dtype, [&](auto type) {
+    using T = decltype(type);
+    map(context, args.count, static_cast<T*>(args.out), SigmoidGated(), static_cast<const T*>(args.x),
+        static_cast<const T*>(args.gate));
   });
 }
 

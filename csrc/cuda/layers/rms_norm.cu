@@ -1,5 +1,7 @@
-// x / rms(x) * weight (Zhang & Sennrich 2019), fused with the addition of a residual to x, and its gradient. A team of
-// threads, a warp or a block, takes a row; the order of sums over a row depends on the row's length alone.
+// x / rms(x) * weight (Zhang & Sennrich 2019), fused with the addition of a residual to x, its gradient, and the norm
+// with a gate. A team of threads, a warp or a block, takes a row; the order of sums over a row depends on the row's
+// length alone.
+#include "csrc/cuda/common/activations.cuh"
 #include "csrc/cuda/common/column_sums.cuh"
 #include "csrc/cuda/common/reduce.cuh"
 #include "csrc/cuda/common/rows.cuh"
@@ -27,6 +29,20 @@ FORETOKEN_DEVICE void load_sum(const RmsNormArgs& args, int64_t row, int64_t col
   store_columns<kVectors>(static_cast<T*>(args.sum) + begin, column, args.dim, values);
 }
 
+template <int N>
+FORETOKEN_DEVICE float add_squares(float sum, const float (&x)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; ++i) sum = fmaf(x[i], x[i], sum);
+  return sum;
+}
+
+// 1 / rms of a team's row, for every thread of the team; `squares` is the sum of what the thread has read.
+template <int kTeam>
+FORETOKEN_DEVICE float inverse_rms(float squares, int64_t dim, float eps, float* shared) {
+  squares = reduce_block<kTeam>(squares, Sum(), 0.0f, shared);
+  return 1.0f / sqrtf(squares / static_cast<float>(dim) + eps);
+}
+
 template <int kTeam, bool kVectors, typename T>
 __global__ void __launch_bounds__(kThreads) rms_norm_kernel(RmsNormArgs args) {
   constexpr int N = kColumns<T>;
@@ -37,11 +53,9 @@ __global__ void __launch_bounds__(kThreads) rms_norm_kernel(RmsNormArgs args) {
   for (int64_t column = threadIdx.x * N; column < dim; column += kTeam * N) {
     float x[N];
     load_sum<kVectors, T>(args, row, column, x);
-#pragma unroll
-    for (int i = 0; i < N; ++i) squares = fmaf(x[i], x[i], squares);
+    squares = add_squares(squares, x);
   }
-  squares = reduce_block<kTeam>(squares, Sum(), 0.0f, shared);
-  const float rstd = 1.0f / sqrtf(squares / static_cast<float>(dim) + args.eps);
+  const float rstd = inverse_rms<kTeam>(squares, dim, args.eps, shared);
   if (threadIdx.x == 0) args.rstd[row] = rstd;
   // Reads the same columns again, from a cache. A thread reads only what it wrote to `sum` itself, so no barrier is
   // needed.
@@ -112,6 +126,31 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
 }
 
+template <int kTeam, bool kVectors, typename T>
+__global__ void __launch_bounds__(kThreads) gated_rms_norm_kernel(GatedRmsNormArgs args) {
+  constexpr int N = kColumns<T>;
+  FORETOKEN_SHARED(float, shared, [kThreads / kWarp]);
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * (kThreads / kTeam) + threadIdx.y, dim = args.dim;
+  if (row >= args.rows) return;
+  const T* const input = static_cast<const T*>(args.x) + row * dim;
+  float squares = 0;
+  for (int64_t column = threadIdx.x * N; column < dim; column += kTeam * N) {
+    float x[N];
+    load_columns<kVectors>(input, column, dim, x);
+    squares = add_squares(squares, x);
+  }
+  const float rstd = inverse_rms<kTeam>(squares, dim, args.eps, shared);
+  for (int64_t column = threadIdx.x * N; column < dim; column += kTeam * N) {
+    float x[N], weight[N], gate[N];
+    load_columns<kVectors>(input, column, dim, x);
+    load_columns<kVectors>(args.weight, column, dim, weight);
+    load_columns<kVectors>(static_cast<const T*>(args.gate) + row * dim, column, dim, gate);
+#pragma unroll
+    for (int i = 0; i < N; ++i) x[i] = x[i] * rstd * weight[i] * silu(gate[i]);
+    store_columns<kVectors>(static_cast<T*>(args.y) + row * dim, column, dim, x);
+  }
+}
+
 // Calls f(threads of a team, whether vectors fit), both as types.
 template <typename F>
 void with_form(int64_t dim, bool vectors, F f) {
@@ -166,6 +205,17 @@ void run(const RmsNormBackwardArgs& args, const Context& context) {
     });
   });
   if (partials) add_column_sums(context, partials, teams, args.dim, args.dim, args.grad_weight);
+}
+
+void run(const GatedRmsNormArgs& args, const Context& context) {
+  with_activations(args.dtype, [&](auto type) {
+    using T = decltype(type);
+    const bool vectors =
+        vectors_fit({args.x, args.gate, args.weight, args.y}, {args.dim * static_cast<int64_t>(sizeof(T))});
+    with_form(args.dim, vectors, [&](auto team, auto fit) {
+      launch(context, gated_rms_norm_kernel<team(), fit(), T>, blocks_of(args.rows, team), block_of(team), 0, args);
+    });
+  });
 }
 
 }  // namespace foretoken::cuda

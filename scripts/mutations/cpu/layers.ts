@@ -5,8 +5,8 @@ export const layers: readonly Mutation[] = [
     {
       name: 'rms-norm-eps',
       breaks: 'eps is added after the square root',
-      find: '1 / __builtin_sqrt(mean + static_cast<double>(args.eps))',
-      replace: '1 / (__builtin_sqrt(mean) + static_cast<double>(args.eps))',
+      find: '1 / __builtin_sqrt(mean + static_cast<double>(eps))',
+      replace: '1 / (__builtin_sqrt(mean) + static_cast<double>(eps))',
       caught: 'avx512 1 rows of 1, and 23 more',
     },
     {
@@ -29,6 +29,40 @@ export const layers: readonly Mutation[] = [
       find: 'for (int64_t block = 0; block < blocks; ++block) {',
       replace: 'for (int64_t block = 0; block + (blocks > 1) < blocks; ++block) {',
       caught: 'avx512 31 rows of 47, and 8 more',
+    },
+  ]),
+
+  ...faults('cpu/layers/rms_norm.cc', 'ops/layers/gated-rms-norm', [
+    {
+      name: 'gated-rms-norm-gate',
+      breaks: 'the gate is sigmoid(gate) instead of silu(gate)',
+      find: 'x * scale * weight * silu(gate)',
+      replace: 'x * scale * weight * sigmoid(gate)',
+      caught: 'on avx512bf16 in float32 1 rows of 1 heads of 1, and 23 more',
+    },
+    {
+      name: 'gated-rms-norm-levels',
+      breaks: 'the order of a sum depends on the width of vectors',
+      find: 'constexpr int kSums = 32, kChains = kSums / kLanes;',
+      replace: 'constexpr int kChains = 4, kSums = kChains * kLanes;',
+      caught: '40 rows of 8 heads of 128 have the same bits on all levels with fused multiply-adds',
+    },
+    {
+      name: 'gated-rms-norm-tail',
+      breaks: 'only one vector after the last full 32 elements is summed',
+      find: 'for (int chain = 0; chain < kChains; ++chain, i += kLanes) sums[chain] += f(i, lanes_of(dim - i));',
+      replace: 'sums[0] += f(i, lanes_of(dim - i));',
+      caught: 'on avx2vnni in float32 5 rows of 2 heads of 16, and 5 more',
+    },
+  ]),
+
+  ...faults('cpu/layers/elementwise.cc', 'ops/layers/sigmoid-gate', [
+    {
+      name: 'sigmoid-gate-silu',
+      breaks: 'the factor is silu(gate) instead of sigmoid(gate)',
+      find: 'x * sigmoid(gate)',
+      replace: 'x * silu(gate)',
+      caught: 'on avx512bf16 in float32 1 elements, and 14 more',
     },
   ]),
 

@@ -97,8 +97,8 @@ export const layers: readonly Mutation[] = [
     {
       name: 'cuda-rms-norm-eps',
       breaks: 'eps is added after the square root',
-      find: '1.0f / sqrtf(squares / static_cast<float>(dim) + args.eps)',
-      replace: '1.0f / (sqrtf(squares / static_cast<float>(dim)) + args.eps)',
+      find: '1.0f / sqrtf(squares / static_cast<float>(dim) + eps)',
+      replace: '1.0f / (sqrtf(squares / static_cast<float>(dim)) + eps)',
       caught: 'cuda-checked 1 rows of 1, and 18 more',
     },
     {
@@ -130,6 +130,42 @@ export const layers: readonly Mutation[] = [
       find: '    for (int64_t row = begin; row < end; ++row) {\n      float g[N], v[N];',
       replace: '    for (int64_t row = begin + 1; row < end; ++row) {\n      float g[N], v[N];',
       caught: 'cuda-checked 1 rows of 1, and 18 more',
+    },
+  ]),
+
+  ...faults('cuda/layers/rms_norm.cu', 'ops/layers/gated-rms-norm', [
+    {
+      name: 'cuda-gated-rms-norm-gate',
+      breaks: 'the gate is sigmoid(gate) instead of silu(gate)',
+      find: 'x[i] * rstd * weight[i] * silu(gate[i])',
+      replace: 'x[i] * rstd * weight[i] * sigmoid(gate[i])',
+      caught: 'on cuda-checked in float32 1 rows of 1 heads of 1, and 14 more',
+    },
+    {
+      name: 'cuda-gated-rms-norm-row',
+      breaks: 'every row has the gate of the first',
+      find: 'load_columns<kVectors>(static_cast<const T*>(args.gate) + row * dim, column, dim, gate);',
+      replace: 'load_columns<kVectors>(static_cast<const T*>(args.gate), column, dim, gate);',
+      caught: 'on cuda-checked in float32 3 rows of 2 heads of 7, and 14 more',
+    },
+    {
+      name: 'cuda-gated-rms-norm-alignment',
+      breaks: 'gates are read in vectors even if they are not aligned',
+      find: 'vectors_fit({args.x, args.gate, args.weight, args.y}',
+      replace: 'vectors_fit({args.x, args.weight, args.y}',
+      caught:
+        'on cuda-checked in float32 a row has the same bits wherever each operand begins in memory, and 1 more',
+      reported: 'misaligned',
+    },
+  ]),
+
+  ...faults('cuda/layers/elementwise.cu', 'ops/layers/sigmoid-gate', [
+    {
+      name: 'cuda-sigmoid-gate-silu',
+      breaks: 'the factor is silu(gate) instead of sigmoid(gate)',
+      find: 'return x * sigmoid(gate);',
+      replace: 'return x * silu(gate);',
+      caught: 'on cuda-checked in float32 1 elements, and 8 more',
     },
   ]),
 

@@ -1,8 +1,15 @@
-import { accumulate, add, concat, scale, silu } from '../../../lib/tensor/ops/layers/elementwise';
+import {
+  accumulate,
+  add,
+  concat,
+  scale,
+  sigmoidGate,
+  silu,
+} from '../../../lib/tensor/ops/layers/elementwise';
 import { embedding } from '../../../lib/tensor/ops/layers/embedding';
 import { glu } from '../../../lib/tensor/ops/layers/glu';
 import { reshape, rows, sliceColumns } from '../../../lib/tensor/ops/layers/reshape';
-import { addRmsNorm, rmsNorm } from '../../../lib/tensor/ops/layers/rms-norm';
+import { addRmsNorm, gatedRmsNorm, rmsNorm } from '../../../lib/tensor/ops/layers/rms-norm';
 import { rope, ropeTable } from '../../../lib/tensor/ops/layers/rope';
 import type { Tensor } from '../../../lib/tensor/tensor';
 import { empty, everyShape, MANY, testFamily, zeros, type Case, type Cases } from '../../support/zero-sizes';
@@ -26,6 +33,9 @@ const operations: Cases = {
   add: unary((x) => add(x, x)),
   scale: unary((x) => scale(x, 2)),
   silu: unary(silu),
+  sigmoidGate: everyShape(({ floats }, shape) => ({
+    results: [empty(sigmoidGate(floats(...shape), floats(...shape)), ...shape)],
+  })),
   glu: [
     [0, 4],
     [3, 0],
@@ -178,6 +188,18 @@ const operations: Cases = {
         results: [empty(out, count!, dim!), empty(sum, count!, dim!)],
         gradients: [empty(x, count!, dim!), empty(residual, count!, dim!), [weight, [dim!], zeros(dim!)]],
       };
+    },
+  ]),
+  gatedRmsNorm: [
+    [0, 6, 3],
+    [3, 0, 3],
+    [MANY, 0, 3],
+    [3, 0, 0],
+  ].map(([count, width, dim]) => [
+    `of ${count} rows of ${width} in heads of ${dim}`,
+    ({ exact, floats }) => {
+      const [x, gate] = [floats(count!, width!), floats(count!, width!)];
+      return { results: [empty(gatedRmsNorm(x, gate, exact(dim!), 1e-5), count!, width!)] };
     },
   ]),
   ropeTable: [

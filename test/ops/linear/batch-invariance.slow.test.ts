@@ -6,12 +6,12 @@ import { noGrad } from '../../../lib/tensor/autograd';
 import type { Device } from '../../../lib/tensor/device';
 import { KvCache } from '../../../lib/nn/kv-cache';
 import { treeAttention } from '../../../lib/tensor/ops/attention/attention';
-import { add, concat, silu } from '../../../lib/tensor/ops/layers/elementwise';
+import { add, concat, sigmoidGate, silu } from '../../../lib/tensor/ops/layers/elementwise';
 import { embedding } from '../../../lib/tensor/ops/layers/embedding';
 import { glu } from '../../../lib/tensor/ops/layers/glu';
 import { kvAppend } from '../../../lib/tensor/ops/attention/kv-cache';
 import { linear, packWeight } from '../../../lib/tensor/ops/linear/linear';
-import { rmsNorm } from '../../../lib/tensor/ops/layers/rms-norm';
+import { gatedRmsNorm, rmsNorm } from '../../../lib/tensor/ops/layers/rms-norm';
 import { rope, ropeTable } from '../../../lib/tensor/ops/layers/rope';
 import { proposeTokens } from '../../../lib/tensor/ops/sampling/propose-tokens';
 import { linearSample, sampleLogits, topK } from '../../../lib/tensor/ops/sampling/sampling';
@@ -157,6 +157,7 @@ describe.each(variants)('$name', ({ target, threads, dtype }) => {
         someRows(device, 2 * gated, 6),
       ];
       const gain = device.tensor(new Random(7).floats(dim));
+      const headGain = gain.view(0, [dim / 4]);
       const table = ropeTable(device, 2048, {
         frequencies: Array.from({ length: shape.headDim / 2 }, (_, i) => 0.9 ** i),
       });
@@ -172,6 +173,8 @@ describe.each(variants)('$name', ({ target, threads, dtype }) => {
         add(a(...rows), b(...rows)),
         concat(a(...rows), b(...rows)),
         silu(a(...rows)),
+        sigmoidGate(a(...rows), b(...rows)),
+        gatedRmsNorm(a(...rows), b(...rows), headGain, 1e-6),
         glu(wide(...rows), 'silu'),
         glu(wide(...rows), 'gelu_tanh'),
         rope(qkv(...rows), positions(...rows), table, heads),

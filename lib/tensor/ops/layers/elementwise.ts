@@ -37,6 +37,11 @@ export function silu(x: Tensor): Tensor {
   );
 }
 
+/** Computes x · sigmoid(gate), elementwise; both have the same shape. Records no gradient. */
+export function sigmoidGate(x: Tensor, gate: Tensor): Tensor {
+  return tensorOf(native.sigmoidGate(handleOf(x), handleOf(gate)), x);
+}
+
 /** Concatenates a and b along the last dimension. */
 export function concat(a: Tensor, b: Tensor): Tensor {
   const out = tensorOf(native.concat(handleOf(a), handleOf(b)), a);

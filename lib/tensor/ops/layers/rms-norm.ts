@@ -1,7 +1,7 @@
 import { check, checkNumber } from '../../../check';
 import { native } from '../../../native/load';
 import { record, type Backward } from '../../autograd';
-import { handleOf, tensor } from '../../checks';
+import { handleOf, tensor, tensorOf } from '../../checks';
 import { Tensor } from '../../tensor';
 import { addBackward } from './elementwise';
 
@@ -45,6 +45,17 @@ export function addRmsNorm(
   record('add', [x, residual], sum, [], addBackward);
   record('rmsNorm', [sum, weight], out, [sum, weight, rstd], rmsNormBackward);
   return { sum, out };
+}
+
+/**
+ * Computes x / sqrt(mean(x²) + eps) · weight · silu(gate), where the mean is that of each head: the norm at the end of a gated delta
+ * net (Yang et al. 2024). Records no gradient.
+ * @param x [..., heads · dim]
+ * @param gate [..., heads · dim]
+ * @param weight [dim], float32
+ */
+export function gatedRmsNorm(x: Tensor, gate: Tensor, weight: Tensor, eps: number): Tensor {
+  return tensorOf(native.gatedRmsNorm(handleOf(x), handleOf(gate), handleOf(weight), eps), x);
 }
 
 const rmsNormBackward: Backward = (grad, [x, weight, rstd], [toX, toWeight]) => {
