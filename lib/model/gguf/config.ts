@@ -61,7 +61,7 @@ export function translateConfig(
       metadata.number(key('attention.layer_norm_rms_epsilon')),
     ),
     tie_word_embeddings: !tensors.has('output.weight'),
-    attention_bias: hasBiases(tensors) && name !== 'qwen2' ? true : undefined,
+    attention_bias: name === 'qwen2' ? undefined : hasBiases(tensors),
     num_nextn_predict_layers: nextn || undefined,
   };
   const config = {

@@ -1,5 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import { ForetokenError } from '../../errors';
-import type { RopeScaling } from '../../nn/rope-frequencies';
+import { ropeFrequencies, type RopeScaling } from '../../nn/rope-frequencies';
 import { layerConfig, type ModelConfig } from '../config';
 import { ARCHITECTURES } from './architectures';
 import type { MetadataWriter } from './encode';
@@ -44,17 +45,22 @@ export function architectureOf(config: ModelConfig): string {
   if (ropeScaling?.ropeType === 'llama3' && !['llama', 'granite'].includes(name)) {
     refuse('the rope scaling llama3');
   }
-  if (ropeScaling?.ropeType === 'yarn' && !isUsualYarn(ropeScaling)) {
+  if (ropeScaling?.ropeType === 'yarn' && !isUsualYarn(config, ropeScaling)) {
     refuse('options of the rope scaling yarn but its factor and the positions of pretraining');
   }
   return name;
 }
 
-/** Whether YaRN has its usual numbers, which llama.cpp takes whatever the file says. */
-function isUsualYarn(scaling: Extract<RopeScaling, { ropeType: 'yarn' }>): boolean {
-  const { attentionFactor, mscale, mscaleAllDim, betaFast, betaSlow, truncate } = scaling;
-  const hasFactor = (attentionFactor ?? mscale ?? mscaleAllDim ?? null) !== null;
-  return !hasFactor && (betaFast ?? 32) === 32 && (betaSlow ?? 1) === 1 && (truncate ?? true);
+/** Whether the angles of YaRN are those that llama.cpp computes: it takes the usual numbers, whatever the file says. */
+function isUsualYarn(config: ModelConfig, scaling: Extract<RopeScaling, { ropeType: 'yarn' }>): boolean {
+  const { factor, originalMaxPositionEmbeddings } = scaling;
+  const { headDim: rotatedDim, ropeTheta: theta, maxPositionEmbeddings: maxPositions } = config;
+  const options = { rotatedDim, theta, maxPositions };
+  const usual = { ropeType: 'yarn', factor, originalMaxPositionEmbeddings } as const;
+  return isDeepStrictEqual(
+    ropeFrequencies({ ...options, scaling }),
+    ropeFrequencies({ ...options, scaling: usual }),
+  );
 }
 
 /** Writes the sizes of a model and all else that its forward pass depends on. */

@@ -54,12 +54,17 @@ const COMMON = {
   rope_theta: 10000,
   rope_scaling: null,
   tie_word_embeddings: true,
+  attention_bias: false,
 };
 
 describe('each architecture becomes the keys of its family', () => {
   const cases: [string, Record<string, GgufValue>, Record<string, unknown>][] = [
     ['llama', {}, { model_type: 'llama' }],
-    ['qwen2', { 'ARCH.rope.freq_base': 1e6 }, { model_type: 'qwen2', rope_theta: 1e6 }],
+    [
+      'qwen2',
+      { 'ARCH.rope.freq_base': 1e6 },
+      { model_type: 'qwen2', rope_theta: 1e6, attention_bias: undefined },
+    ],
     [
       'qwen3',
       { 'ARCH.attention.key_length': 32, 'ARCH.attention.value_length': 32 },

@@ -258,19 +258,16 @@ describe('llama.cpp has no place for', () => {
       { ropeScaling: FAMILY_MODELS['llama with biases and scaling of Llama 3']!.ropeScaling },
       'llama3',
     ],
-    ...(
-      [
-        ['mscale', 1],
-        ['mscaleAllDim', 2],
-        ['attentionFactor', 1.5],
-        ['betaFast', 8],
-        ['betaSlow', 0.5],
-        ['truncate', false],
-      ] as const
-    ).map(([option, value]): Unusual => [
-      `${option} of YaRN`,
+    ...[
+      { mscale: 1, mscaleAllDim: 2 },
+      { attentionFactor: 1.5 },
+      { betaFast: 8 },
+      { betaSlow: 0.5 },
+      { truncate: false },
+    ].map((numbers): Unusual => [
+      `${Object.keys(numbers)[0]} of YaRN`,
       'llama',
-      { ropeScaling: { ropeType: 'yarn', factor: 4, [option]: value } },
+      { ropeScaling: { ropeType: 'yarn', factor: 4, ...numbers } },
       'yarn',
     ]),
   ];
@@ -289,6 +286,17 @@ async function translatedTokenizer(path: string): Promise<Tokenizer> {
   const metadata = new Metadata(path, new Map(entries));
   return createTokenizer(translateTokenizer(metadata, new Vocabulary(metadata)));
 }
+
+it('writes the usual numbers of YaRN, which llama.cpp computes itself', async () => {
+  const numbers = { attentionFactor: 0.1 * Math.log(4) + 1, betaFast: 32, betaSlow: 1, truncate: true };
+  const ropeScaling = { ropeType: 'yarn', factor: 4, originalMaxPositionEmbeddings: 64 } as const;
+  const options = { ...FAMILY_MODELS.llama!, ropeScaling: { ...ropeScaling, ...numbers } };
+  using model = await randomModel(device, options);
+  await saveGguf(temporary.at('model.gguf'), model, tokenizer);
+  using copy = (await loadModel(device, temporary.at('model.gguf'))).model;
+  expect(copy.config.ropeScaling).toEqual(ropeScaling);
+  expect(await logitsOf(copy, tokens)).toEqual(await logitsOf(model, tokens));
+});
 
 describe('tokenizers', () => {
   const text = 'hello wé 😀 ab  ba, 3 times';
