@@ -198,7 +198,10 @@ describe.each(variants)('$name', ({ target, threads, dtype }) => {
       await expectInvariant(counts, beginning, (rows, first) => {
         const tree = uploadTrees(device, [{ parents: parents.slice(0, rows), length }]);
         kvAppend(cache, 0, qkv(rows, first), tree, shape.heads);
-        return [treeAttention(cache, 0, qkv(rows, first), tree, shape)];
+        // Windows that end among the rows, and in pages that only some of the rows read.
+        return [{}, { window: 20 }, { window: 100 }].map((window) =>
+          treeAttention(cache, 0, qkv(rows, first), tree, { ...shape, ...window }),
+        );
       });
     }),
   );
