@@ -2,7 +2,7 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { runCli, type Ended } from '../support/cli';
+import { runCli, startCliWith, type Ended } from '../support/cli';
 import { TestHub } from '../support/hub';
 import { modelFiles } from '../support/hub-model';
 
@@ -76,6 +76,30 @@ it('generate, eval and train take the name once it is in the cache, and say how 
   }
   expect(hub.server.seen).toHaveLength(requests);
 });
+
+it('chat and generate --chat take the name, and the template that the model has in a file of its own', async () => {
+  const template = '{% for m in messages %}{{ m.content }}{% endfor %}';
+  const files = { ...(await modelFiles(hub.at('made'))), 'chat_template.jinja': template };
+  hub.server.serve('owner/tiny', files);
+  const flags = ['-n', '3', '--logit-bias', '65=1000', '--device', 'cpu', '--threads', '1'];
+  const chat = (): Promise<Ended> => {
+    const { child, ended } = startCliWith({ stdio: 'pipe' }, 'chat', 'owner/tiny@main', ...flags);
+    child.stdin!.end('Hi\n');
+    return ended;
+  };
+  const advice = {
+    code: 1,
+    stderr: expect.stringContaining('to get it: foretoken download owner/tiny@main'),
+  };
+  expect(await chat()).toMatchObject(advice);
+  expect(hub.server.seen).toEqual([]);
+  await runCli('download', 'owner/tiny');
+  const requests = hub.server.seen.length;
+  expect(await chat()).toMatchObject({ code: 0, stdout: 'AAA\n' });
+  const answer = await runCli('generate', 'owner/tiny', '--chat', '--prompt', 'Hi', ...flags);
+  expect(answer).toEqual({ code: 0, stdout: 'AAA\n', stderr: '' });
+  expect(hub.server.seen).toHaveLength(requests);
+}, 60_000);
 
 it('Ctrl-C keeps what has arrived, and says so', async () => {
   const weights = hub.serveModel().files['model.safetensors']!;

@@ -33,7 +33,8 @@ export function startScript(
   const command = [process.execPath, ...script, ...argv];
   const limited = fileBlocks === undefined ? [] : ['sh', '-c', `ulimit -f ${fileBlocks}; exec "$@"`, 'sh'];
   const [program, ...rest] = [...limited, ...command];
-  const child = spawn(program!, rest, { cwd, stdio });
+  // The environment of the test, which jest keeps apart from that of its process.
+  const child = spawn(program!, rest, { cwd, stdio, env: process.env });
   let stdout = '';
   let stderr = '';
   child.stdout?.on('data', (data) => (stdout += String(data)));
