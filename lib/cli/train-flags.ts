@@ -37,7 +37,9 @@ const MODEL_FLAGS = {
 
 const TRAIN_FLAGS = {
   output: string('DIR', 'directory for the log and the checkpoints', { short: 'o' }),
-  resume: boolean('continue from the newest checkpoint in the output directory, if any, with its options'),
+  resume: boolean(
+    'continue from the newest checkpoint in the output directory, if any, with its options; TEXT and its flags are given again',
+  ),
   steps: integer('steps of the whole run (default 1000)'),
   model: string('DIR', 'continue training this model, or the newest checkpoint of a run'),
   ...MODEL_FLAGS,

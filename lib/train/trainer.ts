@@ -328,6 +328,7 @@ function emitWarning(message: string): void {
 }
 
 function otherCorpus({ checkpoint }: SavedState): ForetokenError {
-  const problem = 'the corpus differs from that of the run; give the same text, tokenizer and exclusions';
+  const same = 'text, tokenizer, exclusions, text field and handling of special tokens';
+  const problem = `the corpus differs from that of the run; give the same ${same}`;
   return new ForetokenError('INVALID_ARGUMENT', `cannot resume from ${checkpoint}: ${problem}`);
 }

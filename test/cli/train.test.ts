@@ -55,6 +55,15 @@ it('a run resumed with other flags names exactly the flags that differ', async (
   expect((await again('--steps', '4', '--learning-rate', '1e-4')).code).toBe(0);
 });
 
+it('flags of the text are no options of the run: they are given again, as the text is', async () => {
+  const argv = tiny('--steps', '1', '--split-special-tokens');
+  temporary.write('text/one.txt', 'To end a text, write <|endoftext|>. '.repeat(60));
+  expect((await runCli(...argv)).code).toBe(0);
+  const { code, stderr } = await again('--steps', '2');
+  expect([code, stderr]).toEqual([1, expect.stringContaining('give the same text, tokenizer,')]);
+  expect((await again('--steps', '2', '--split-special-tokens')).code).toBe(0);
+});
+
 it.each([
   [['--resume', 'RUN'], '--resume takes no path'],
   [['RUN/notes.txt'], 'give a directory without it'],
