@@ -81,7 +81,7 @@ export {
 
 export { Attention } from './nn/attention';
 export { Block } from './nn/block';
-export type { BlockConfig, BlockNorms } from './nn/block-config';
+export type { BlockConfig, BlockNorms, GatedDeltaConfig } from './nn/block-config';
 export { KvCache, type KvCacheOptions } from './nn/kv-cache';
 export type { ModelCache } from './nn/model-cache';
 export type { KvPages } from './tensor/kv-pages';

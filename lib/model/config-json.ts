@@ -71,7 +71,7 @@ export function configToJson(config: ModelConfig, storedDtype: ActivationDType):
     architectures: [`${family.className}ForCausalLM`],
     model_type: config.modelType,
     ...Object.fromEntries(optionsOf(family).map((name) => [snakeCased(name), config[name]])),
-    ...writeRope(config, family.options.includes('ropeLocalBaseFreq')),
+    ...writeRope(config, family.options),
     ...(family.layers ?? noWindows).write(config),
     ...Object.fromEntries(fixed.map(([name, [usual]]) => [name, usual])),
     eos_token_id: moreEos.length > 0 ? config.eosTokenIds : (eos ?? null),
@@ -109,7 +109,7 @@ export function configFromJson(
   const sizes = ['vocabSize', 'hiddenSize', 'intermediateSize', 'numHiddenLayers', 'numAttentionHeads'];
   for (const name of sizes) if (options[name] === undefined) fields.fail(snakeCased(name), 'is missing');
   Object.assign(options, {
-    ...readRope(fields, family.ropeTypes),
+    ...readRope(fields, family.ropeTypes, family.harmlessRopeKeys),
     ...(family.layers ?? noWindows).read(fields, options.numHiddenLayers as number),
     eosTokenIds: endTokens(fields, generation, path),
     mtp: readHeads(fields),

@@ -1,8 +1,10 @@
 import {
   arrayOf,
   boolean,
+  checker,
   checkOptions,
   integer,
+  isInteger,
   nullable,
   number,
   object,
@@ -19,14 +21,15 @@ import type { BlockConfig } from '../nn/block-config';
 import { ROPE_SCALING, type RopeOptions, type RopeScaling } from '../nn/rope-frequencies';
 import { LARGEST_INT } from '../tensor/checks';
 import { familyOf, MODEL_TYPES, type ModelType } from './families';
+import { LINEAR_SIZES } from './families/linear-sizes';
 
 /** Largest number of heads. */
 const MAX_HEADS = 16;
 
 export type { ModelType };
 
-/** Which positions a layer attends to: all before its own, or those of its window. */
-export type LayerType = 'full_attention' | 'sliding_attention';
+/** How a layer reads earlier positions: attention to all of them or to those of its window, or a gated delta net. */
+export type LayerType = 'full_attention' | 'sliding_attention' | 'linear_attention';
 
 /** Configuration of a model, in camelCased names of Hugging Face's config.json. */
 export interface ModelConfig {
@@ -58,14 +61,24 @@ export interface ModelConfig {
   ropeScaling: RopeScaling | null;
   /** Base of the rotary angles, without scaling, of layers with a window (`gemma3_text`). Default null: as in the other layers. */
   ropeLocalBaseFreq: number | null;
-  /** The part of each head that is rotated (`phi3`). Default 1. */
+  /** The part of each head that is rotated (`phi3`, `qwen3_5_text`). Default 1. */
   partialRotaryFactor: number;
   /** For each layer 1, or 0 if it does not rotate (`smollm3`). Default null: all rotate. */
   noRopeLayers: readonly number[] | null;
   /** How many last positions, its own included, a position attends to in layers with a window. Default null: no layer has one. */
   slidingWindow: number | null;
-  /** Which layers have the window. Default null: all, if there is a window. */
+  /** Which layers have the window or are gated delta nets (`qwen3_5_text`). Default null: all attend, with the window if there is one. */
   layerTypes: readonly LayerType[] | null;
+  /** Query heads of a gated delta net, and key heads, at most 1,024. Layers of type `linear_attention` need all five sizes. */
+  linearNumKeyHeads: number | null;
+  /** Its value heads, a multiple of linearNumKeyHeads, at most 1,024. */
+  linearNumValueHeads: number | null;
+  /** Numbers in one of its query or key heads, a multiple of 16 from 16 to 256. */
+  linearKeyHeadDim: number | null;
+  /** Numbers in one of its value heads, a multiple of 16 from 16 to 256. */
+  linearValueHeadDim: number | null;
+  /** Positions that its convolution reads, 2 … 8, its own included. */
+  linearConvKernelDim: number | null;
   /** Scores of attention are divided by its root (`gemma3_text`). Default headDim. */
   queryPreAttnScalar: number | null;
   /** Factor of the scores of attention (`granite`). Default 1 / sqrt(headDim). */
@@ -121,6 +134,11 @@ const DEFAULTS = {
   noRopeLayers: null,
   slidingWindow: null,
   layerTypes: null,
+  linearNumKeyHeads: null,
+  linearNumValueHeads: null,
+  linearKeyHeadDim: null,
+  linearValueHeadDim: null,
+  linearConvKernelDim: null,
   queryPreAttnScalar: null,
   attentionMultiplier: null,
   embeddingMultiplier: 1,
@@ -141,6 +159,7 @@ export const SPECIFIC_OPTIONS = [
   'noRopeLayers',
   'slidingWindow',
   'layerTypes',
+  ...LINEAR_SIZES,
   'queryPreAttnScalar',
   'attentionMultiplier',
   'embeddingMultiplier',
@@ -178,6 +197,11 @@ export function modelConfig(options: ModelOptions): ModelConfig {
 const size = (name: keyof typeof LIMITS): Checker<number> => integer(1, LIMITS[name]);
 export const TOKEN_ID = integer(0, LARGEST_INT);
 const positive = number(Number.MIN_VALUE);
+const linearHeads = integer(1, 1024);
+const linearDim: Checker<number> = checker(
+  'a multiple of 16 from 16 to 256',
+  (value) => isInteger(value, 16, 256) && value % 16 === 0,
+);
 
 export const MODEL_OPTIONS: Schema<ModelOptions> = {
   modelType: oneOf(...MODEL_TYPES),
@@ -196,7 +220,12 @@ export const MODEL_OPTIONS: Schema<ModelOptions> = {
   partialRotaryFactor: number(Number.MIN_VALUE, 1),
   noRopeLayers: nullable(arrayOf(integer(0, 1))),
   slidingWindow: nullable(integer(1, LARGEST_INT)),
-  layerTypes: nullable(arrayOf(oneOf('full_attention', 'sliding_attention'))),
+  layerTypes: nullable(arrayOf(oneOf('full_attention', 'sliding_attention', 'linear_attention'))),
+  linearNumKeyHeads: nullable(linearHeads),
+  linearNumValueHeads: nullable(linearHeads),
+  linearKeyHeadDim: nullable(linearDim),
+  linearValueHeadDim: nullable(linearDim),
+  linearConvKernelDim: nullable(integer(2, 8)),
   queryPreAttnScalar: nullable(positive),
   attentionMultiplier: nullable(positive),
   embeddingMultiplier: positive,
@@ -266,6 +295,7 @@ function checkTogether(config: ModelConfig, divided: boolean): void {
     if (family.options.includes(name) || config[name] === DEFAULTS[name]) continue;
     fail(`${name} must be ${show(DEFAULTS[name])} in a ${config.modelType}, but is ${show(config[name])}`);
   }
+  if (config.layerTypes?.includes('linear_attention')) checkLinear(config, fail);
   const { ropeType } = config.ropeScaling ?? {};
   if (ropeType && family.ropeTypes && !family.ropeTypes.includes(ropeType)) {
     fail(`ropeScaling must be null in a ${config.modelType}, but is ${ropeType}`);
@@ -276,6 +306,20 @@ function checkTogether(config: ModelConfig, divided: boolean): void {
     fail(
       `mtp.modules is ${modules}, which needs heads of kind recursive and more of them, but there are ${numHeads} (${kind})`,
     );
+  }
+}
+
+/** Checks the sizes of gated delta nets. */
+function checkLinear(config: ModelConfig, fail: (message: string) => never): void {
+  if (!familyOf(config).options.includes('linearNumKeyHeads')) {
+    fail(`layerTypes must not have "linear_attention" in a ${config.modelType}`);
+  }
+  for (const name of LINEAR_SIZES) {
+    if (config[name] === null) fail(`layerTypes has "linear_attention", but ${name} is null`);
+  }
+  const [keyHeads, valueHeads] = [config.linearNumKeyHeads!, config.linearNumValueHeads!];
+  if (valueHeads % keyHeads !== 0) {
+    fail(`linearNumValueHeads (${valueHeads}) must be a multiple of linearNumKeyHeads (${keyHeads})`);
   }
 }
 
@@ -299,14 +343,14 @@ export interface LayerConfig {
 /** Describes a layer of the trunk, 0 … numHiddenLayers-1. */
 export function layerConfig(config: ModelConfig, layer: number): LayerConfig {
   const block = familyOf(config).block(config, layer);
-  const rotates = config.noRopeLayers?.[layer] !== 0;
+  const rotates = config.noRopeLayers?.[layer] !== 0 && !block.recurrent;
   return { block, rope: rotates ? ropeOptions(config, block.window !== null) : null };
 }
 
-/** Describes the layers of heads: as the trunk's last layer, but with rotary positions in any case. */
+/** Describes the layers of heads: as the trunk's last layer, but with attention and rotary positions in any case. */
 export function headLayerConfig(
   config: ModelConfig,
 ): LayerConfig & { readonly rope: Omit<RopeOptions, 'maxPositions'> } {
   const { block, rope } = layerConfig(config, config.numHiddenLayers - 1);
-  return { block, rope: rope ?? ropeOptions(config) };
+  return { block: { ...block, recurrent: null }, rope: rope ?? ropeOptions(config) };
 }

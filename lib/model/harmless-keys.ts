@@ -30,11 +30,15 @@ export const HARMLESS = [
   'is_llama_config',
   'label2id',
   'length_penalty',
+  'mamba_ssm_dtype', // type of recurrent states, which are float32 here
   'max_length',
   'max_sequence_length',
   'max_window_layers', // which families without windows do not read
   'min_length',
+  'mlp_only_layers', // of mixtures of experts, which their other keys refuse
   'model_max_length',
+  'mtp_num_hidden_layers', // what counts is which tensors there are
+  'mtp_use_dedicated_embeddings',
   'no_repeat_ngram_size',
   'num_beam_groups',
   'num_beams',

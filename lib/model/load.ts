@@ -15,8 +15,10 @@ import { isGguf, openGguf } from './gguf';
 import { openDirectory } from './huggingface/source';
 import { withUsualNames } from './huggingface/names';
 import { MtpModel, type ModelInit } from './model';
+import { moduleLayout, modulesOf } from './mtp-layouts';
 import type { ModelSource } from './model-source';
 import { checkPieces, readPacked, readPieces, type Offsets } from './pieces';
+import { withGatesApart } from './query-gates';
 import { readSafetensors } from './safetensors';
 import { createTokenizer, type Tokenizer, type TokenizerFiles } from './tokenizer';
 import type { WeightSource } from './weight-source';
@@ -81,22 +83,24 @@ async function loadSource(
   const described = configFromJson(source.config, configPath, generationConfig);
   const tokenizer = createTokenizer(source.tokenizerFiles, source.path);
   checkTokenizer(tokenizer, described, configPath);
-  const weights = withUsualNames(source.weights, hasTextPart(source.config));
+  const { prefix } = moduleLayout(described, 0);
+  const weights = withUsualNames(source.weights, hasTextPart(source.config), prefix);
   if (described.numHiddenLayers > weights.names.length) {
     const problem = `num_hidden_layers is ${described.numHiddenLayers}, but ${weights.path} holds ${weights.names.length} tensors`;
     throw new ForetokenError('INVALID_CONFIG', `${configPath}: ${described.modelType}: ${problem}`);
   }
-  const { config, weights: without } = await fitToTensors(
+  const { config, weights: fitted } = await fitToTensors(
     weights,
     described,
     (source.config.mtp ?? null) !== null,
   );
+  const apart = withGatesApart(fitted, config);
   // Checks the tensors before the model allocates memory, because a config may have any sizes.
   const model = new MtpModel(device, config, { dtype, masters }, (parameters) => {
-    checkPieces(without, ownerOf(config), piecesOfParameters(parameters));
+    checkPieces(apart, ownerOf(config), piecesOfParameters(parameters));
   });
   try {
-    await fillFrom(without, model, onProgress);
+    await fillFrom(apart, model, onProgress);
     model.draftVocabulary = await readDraftVocabulary(source.path, config.vocabSize);
   } catch (error) {
     model.dispose();
@@ -127,7 +131,11 @@ function addedFrom(id: number, files: TokenizerFiles): number {
 /** Decides what is added to norms whose checkpoints hold w for a factor of 1 + w. */
 export function offsetsOf(config: ModelConfig, normsHoldOnePlus = false): Offsets {
   const family = familyOf(config);
-  return (name) => (!normsHoldOnePlus && name.startsWith('model.') && family.holdsOneLess?.(name) ? 1 : 0);
+  // Heads of other kinds are foretoken's own.
+  const modules = config.mtp.kind === 'recursive' ? modulesOf(config) : [];
+  const prefixes = ['model.', ...modules.map(({ prefix }) => prefix)];
+  const isOfFamily = (name: string): boolean => prefixes.some((prefix) => name.startsWith(prefix));
+  return (name) => (!normsHoldOnePlus && isOfFamily(name) && family.holdsOneLess?.(name) ? 1 : 0);
 }
 
 /**
@@ -137,8 +145,9 @@ export function offsetsOf(config: ModelConfig, normsHoldOnePlus = false): Offset
 export async function loadWeights(model: MtpModel, directory: string): Promise<void> {
   const file = await readSafetensors(directory);
   try {
-    checkPieces(file, ownerOf(model.config), piecesOfParameters(model.parameters.parameters));
-    await fillFrom(file, model);
+    const apart = withGatesApart(file, model.config);
+    checkPieces(apart, ownerOf(model.config), piecesOfParameters(model.parameters.parameters));
+    await fillFrom(apart, model);
   } finally {
     await file.close();
   }

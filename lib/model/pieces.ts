@@ -6,6 +6,7 @@ import { PACKED_ROWS, packRows } from '../tensor/ops/linear/linear';
 import type { Tensor } from '../tensor/tensor';
 import type { DType } from '../tensor/types';
 import type { MtpModel } from './model';
+import { withGatesTogether } from './query-gates';
 import type { NamedTensor, SafetensorsDType } from './safetensors';
 import type { RowReader, WeightSource } from './weight-source';
 
@@ -32,15 +33,19 @@ const NO_OFFSETS: Offsets = () => 0;
  * Lists all tensors of a model for writing.
  * @throws UNSUPPORTED for a model in int8
  */
-export function storedTensors({ parameters }: MtpModel, offsetOf: Offsets = NO_OFFSETS): NamedTensor[] {
+export function storedTensors(
+  { parameters, config }: MtpModel,
+  offsetOf: Offsets = NO_OFFSETS,
+): NamedTensor[] {
   if (parameters.storedDtype === 'int8') {
     const advice = 'save it in another dtype and load that in int8';
     throw new ForetokenError('UNSUPPORTED', `a model in int8 cannot be saved: ${advice}`);
   }
-  return [
+  const tensors = [
     ...parameters.packedAlone.flatMap((parameter) => piecesOfPacked(parameter)),
     ...parameters.buckets.flatMap((bucket) => piecesOf(bucket.value, parameters.pieces(bucket), offsetOf)),
   ];
+  return withGatesTogether(tensors, config);
 }
 
 /** Lists the pieces of a flat tensor for writing. */

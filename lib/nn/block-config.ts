@@ -10,6 +10,20 @@ export interface BlockNorms {
   afterMlp: string | null;
 }
 
+/** Sizes of a gated delta net. */
+export interface GatedDeltaConfig {
+  /** Query heads, and key heads. */
+  keyHeads: number;
+  /** Value heads, a multiple of `keyHeads`. */
+  valueHeads: number;
+  /** Numbers in one query or key head. */
+  keyDim: number;
+  /** Numbers in one value head. */
+  valueDim: number;
+  /** Positions that the convolution reads, its own included. */
+  taps: number;
+}
+
 /** Sizes and features of one transformer layer; layers of a model may differ. */
 export interface BlockConfig {
   /** Width of the residual stream. */
@@ -42,6 +56,10 @@ export interface BlockConfig {
   residualScale: number;
   /** How many last positions attention reads, its own included; null for all. */
   window: number | null;
+  /** Whether attention's output is multiplied by the sigmoid of a gate, one for each number of a query head (Qwen3.5). */
+  outputGate: boolean;
+  /** Sizes of a gated delta net, which takes the place of attention; null for a layer with attention. */
+  recurrent: GatedDeltaConfig | null;
   /** Standard deviation of initial weights. */
   initStd: number;
   /** Standard deviation of the initial weights of projections into the residual stream, smaller in deeper models (GPT-2). */

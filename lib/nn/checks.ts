@@ -14,8 +14,9 @@ import {
   type Checker,
   type Schema,
 } from '../check';
+import { ForetokenError } from '../errors';
 import { LARGEST_INT, dimension, weightDType } from '../tensor/checks';
-import type { BlockConfig, BlockNorms } from './block-config';
+import type { BlockConfig, BlockNorms, GatedDeltaConfig } from './block-config';
 import type { LinearPart } from './linear';
 import type { Init, ParameterPart, StoreOptions } from './parameters';
 
@@ -71,13 +72,29 @@ const BLOCK_CONFIG: Schema<BlockConfig> = {
   scoreScale: required(number(0)),
   residualScale: required(number(0)),
   window: required(nullable(size)),
+  outputGate: required(boolean),
+  recurrent: required(
+    nullable(
+      object<GatedDeltaConfig>({
+        keyHeads: required(size),
+        valueHeads: required(size),
+        keyDim: required(size),
+        valueDim: required(size),
+        taps: required(size),
+      }),
+    ),
+  ),
   initStd: required(number(0)),
   residualStd: required(number(0)),
 };
 
 /** Checks the sizes and features of a layer. */
 export function checkBlockConfig(where: string, config: BlockConfig): BlockConfig {
-  return checkOptions(where, config, BLOCK_CONFIG);
+  const checked = checkOptions(where, config, BLOCK_CONFIG);
+  if (checked.recurrent || checked.outputGate) {
+    throw new ForetokenError('UNSUPPORTED', `${where}: there are no gated delta nets and output gates yet`);
+  }
+  return checked;
 }
 
 /** Checks the store of a layer's parameters, and their name or its prefix. */

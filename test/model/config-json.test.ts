@@ -1,4 +1,4 @@
-import { modelConfig, type ModelConfig, type ModelOptions } from '../../lib/model/config';
+import { modelConfig, type LayerType, type ModelConfig, type ModelOptions } from '../../lib/model/config';
 import { configFromJson, configToJson } from '../../lib/model/config-json';
 import { foretokenError } from '../support/errors';
 
@@ -193,6 +193,62 @@ const gemma3 = {
   vision_config: { hidden_size: 1152 },
 };
 
+const qwen35Text = {
+  attention_bias: false,
+  attention_dropout: 0,
+  attn_output_gate: true,
+  bos_token_id: null,
+  dtype: 'bfloat16',
+  eos_token_id: 248044,
+  full_attention_interval: 4,
+  head_dim: 256,
+  hidden_act: 'silu',
+  hidden_size: 2560,
+  initializer_range: 0.02,
+  intermediate_size: 9216,
+  layer_types: Array.from({ length: 32 }, (_, i): LayerType =>
+    i % 4 === 3 ? 'full_attention' : 'linear_attention',
+  ),
+  linear_conv_kernel_dim: 4,
+  linear_key_head_dim: 128,
+  linear_num_key_heads: 16,
+  linear_num_value_heads: 32,
+  linear_value_head_dim: 128,
+  mamba_ssm_dtype: 'float32',
+  max_position_embeddings: 262144,
+  mlp_only_layers: [],
+  model_type: 'qwen3_5_text',
+  mtp_num_hidden_layers: 1,
+  mtp_use_dedicated_embeddings: false,
+  num_attention_heads: 16,
+  num_hidden_layers: 32,
+  num_key_value_heads: 4,
+  rms_norm_eps: 1e-6,
+  rope_parameters: {
+    mrope_interleaved: true,
+    mrope_section: [11, 11, 10],
+    partial_rotary_factor: 0.25,
+    rope_theta: 10000000,
+    rope_type: 'default',
+  },
+  tie_word_embeddings: true,
+  use_cache: true,
+  vocab_size: 248320,
+};
+/** A multimodal model's file. */
+const qwen35 = {
+  architectures: ['Qwen3_5ForConditionalGeneration'],
+  image_token_id: 248056,
+  model_type: 'qwen3_5',
+  text_config: qwen35Text,
+  tie_word_embeddings: true,
+  transformers_version: '4.57.0.dev0',
+  video_token_id: 248057,
+  vision_config: { depth: 24, hidden_size: 1024, model_type: 'qwen3_5', out_hidden_size: 2560 },
+  vision_end_token_id: 248054,
+  vision_start_token_id: 248053,
+};
+
 describe('reads files of other programs', () => {
   it.each<[string, object, Partial<ModelConfig>]>([
     ['Llama 2', llama2, { modelType: 'llama', ropeTheta: 10000, headDim: 128, eosTokenIds: [2] }],
@@ -245,6 +301,44 @@ describe('reads files of other programs', () => {
         layerTypes: [0, 1, 2, 3, 4, 5, 6, 7].map((i) => (i === 5 ? 'full_attention' : 'sliding_attention')),
         eosTokenIds: [1, 106],
       },
+    ],
+    [
+      'Qwen3.5 4B',
+      qwen35,
+      {
+        ...{ modelType: 'qwen3_5_text', hiddenSize: 2560, headDim: 256, tieWordEmbeddings: true },
+        ...{ ropeTheta: 1e7, ropeScaling: null, partialRotaryFactor: 0.25, eosTokenIds: [248044] },
+        ...{ linearNumKeyHeads: 16, linearNumValueHeads: 32, linearKeyHeadDim: 128, linearValueHeadDim: 128 },
+        ...{ linearConvKernelDim: 4, layerTypes: qwen35Text.layer_types },
+      },
+    ],
+    [
+      'Qwen3.5, the text model alone, with defaults of its class',
+      {
+        ...{ architectures: ['Qwen3_5ForCausalLM'], model_type: 'qwen3_5_text', output_gate_type: 'swish' },
+        ...{ num_hidden_layers: 6, full_attention_interval: 3 },
+        rope_parameters: {
+          ...{ rope_type: 'yarn', rope_theta: 1e7, factor: 4, original_max_position_embeddings: 262144 },
+          ...{ mrope_section: [11, 11, 10], mrope_interleaved: true },
+        },
+      },
+      {
+        ...{ vocabSize: 248320, hiddenSize: 4096, headDim: 256, numKeyValueHeads: 4, rmsNormEps: 1e-6 },
+        ...{ linearNumKeyHeads: 16, linearNumValueHeads: 32, linearKeyHeadDim: 128, linearValueHeadDim: 128 },
+        ...{ linearConvKernelDim: 4, partialRotaryFactor: 0.25, tieWordEmbeddings: false },
+        ropeScaling: { ropeType: 'yarn', factor: 4, originalMaxPositionEmbeddings: 262144 },
+        layerTypes: [0, 1, 2, 3, 4, 5].map((i) => (i % 3 === 2 ? 'full_attention' : 'linear_attention')),
+      },
+    ],
+    [
+      'Qwen3.5 whose file does not list its layers',
+      { model_type: 'qwen3_5_text', num_hidden_layers: 5 },
+      { layerTypes: [0, 1, 2, 3, 4].map((i) => (i === 3 ? 'full_attention' : 'linear_attention')) },
+    ],
+    [
+      'Qwen3.5 without gated delta nets',
+      { ...qwen35Text, layer_types: new Array<string>(32).fill('full_attention') },
+      { layerTypes: null },
     ],
     ['Qwen3', qwen3, { modelType: 'qwen3', ropeTheta: 1000000, headDim: 128, eosTokenIds: [151645, 151643] }],
   ])('%s', (_, json, expected) => {
@@ -344,8 +438,64 @@ describe('refuses what may change numbers', () => {
   });
 });
 
+describe('refuses what gated delta nets cannot be', () => {
+  it.each<[object, string[]]>([
+    [{ linear_key_head_dim: 24 }, ['linear_key_head_dim', 'a multiple of 16 from 16 to 256', '24']],
+    [{ linear_value_head_dim: 272 }, ['linear_value_head_dim', 'a multiple of 16 from 16 to 256', '272']],
+    [{ linear_conv_kernel_dim: 9 }, ['linear_conv_kernel_dim', 'an integer from 2 to 8', '9']],
+    [{ linear_conv_kernel_dim: 1 }, ['linear_conv_kernel_dim', 'an integer from 2 to 8', '1']],
+    [{ linear_num_key_heads: 2048 }, ['linear_num_key_heads', 'an integer from 1 to 1024', '2048']],
+    [
+      { linear_num_key_heads: 12 },
+      ['linear_num_value_heads (32) must be a multiple of linear_num_key_heads (12)'],
+    ],
+    [{ linear_num_value_heads: null }, ['"linear_attention"', 'linear_num_value_heads is null']],
+    [{ layer_types: ['linear_attention'] }, ['layer_types has 1 elements', '32']],
+    [
+      { layer_types: new Array(32).fill('sliding_attention') },
+      ['layer_types[0] must be one of full_attention, linear_attention', '"sliding_attention"'],
+    ],
+    [{ full_attention_interval: 0 }, ['full_attention_interval', 'at least 1', '0']],
+    [{ attn_output_gate: false }, ['attn_output_gate must be true', 'false']],
+    [{ output_gate_type: 'sigmoid' }, ['output_gate_type', '"swish"', '"sigmoid"']],
+    [{ hidden_act: 'gelu' }, ['hidden_act must be "silu"', '"gelu"']],
+    [{ rope_parameters: { rope_theta: 1e7, axes: 3 } }, ['rope_parameters.axes is not known']],
+    [{ num_experts: 64 }, ['num_experts is not known']],
+    [{ architectures: ['Qwen3_5ForSequenceClassification'] }, ['architectures', '"Qwen3_5ForCausalLM"']],
+  ])('%j', (change, parts) => {
+    expect(() => configFromJson({ ...qwen35Text, ...change })).toThrow(
+      foretokenError('INVALID_CONFIG', 'config.json: qwen3_5_text: ', ...parts),
+    );
+  });
+
+  const sizes = { vocabSize: 100, hiddenSize: 64, numHiddenLayers: 2, numAttentionHeads: 4 };
+  const layerTypes = ['linear_attention', 'full_attention'] as const;
+
+  it.each<[Partial<ModelOptions>, string[]]>([
+    [{ layerTypes }, ['layerTypes must be null in a llama']],
+    [{ modelType: 'qwen3', layerTypes }, ['layerTypes must not have "linear_attention" in a qwen3']],
+    [{ modelType: 'qwen3', linearKeyHeadDim: 16 }, ['linearKeyHeadDim must be null in a qwen3', '16']],
+    [{ modelType: 'qwen3_5_text', layerTypes }, ['"linear_attention"', 'linearNumKeyHeads is null']],
+    [
+      { modelType: 'qwen3_5_text', layerTypes: ['sliding_attention', 'full_attention'] },
+      ['layerTypes has "sliding_attention", but slidingWindow is null'],
+    ],
+  ])('options %j', (options, parts) => {
+    expect(() => modelConfig({ ...sizes, ...options })).toThrow(foretokenError('INVALID_CONFIG', ...parts));
+  });
+});
+
 it.each<[string, Partial<ModelOptions>]>([
   ['defaults', {}],
+  [
+    'gated delta nets, and modules',
+    {
+      ...{ modelType: 'qwen3_5_text', layerTypes: ['linear_attention', 'full_attention'] },
+      ...{ linearNumKeyHeads: 2, linearNumValueHeads: 4, linearKeyHeadDim: 16, linearValueHeadDim: 32 },
+      ...{ linearConvKernelDim: 3, partialRotaryFactor: 0.25, mtp: { kind: 'recursive', numHeads: 3 } },
+    },
+  ],
+  ['a family with gated delta nets, without any', { modelType: 'qwen3_5_text' }],
   ['everything else', { modelType: 'qwen2', ropeTheta: 1e6, tieWordEmbeddings: true, eosTokenIds: [3, 5] }],
   ['heads', { mtp: { kind: 'sequential', numHeads: 4 }, rmsNormEps: 1e-3, attentionBias: true }],
 ])('reads what configToJson wrote: %s', (_, options) => {

@@ -111,12 +111,21 @@ export const CONFIGS: Readonly<Record<string, Json>> = {
   }),
 };
 
+/** config.json of the text model of Qwen3.5: three recurrent layers, then one with attention. */
+export const QWEN3_5: Json = config('qwen3_5_text', 'Qwen3_5', {
+  ...{ head_dim: 8, linear_num_key_heads: 1, linear_num_value_heads: 2, linear_key_head_dim: 16 },
+  ...{ linear_value_head_dim: 16, linear_conv_kernel_dim: 4, hidden_act: 'silu', attention_bias: false },
+  layer_types: ['linear_attention', 'linear_attention', 'linear_attention', 'full_attention'],
+  rope_parameters: { rope_type: 'default', rope_theta: 1000, partial_rotary_factor: 0.25 },
+});
+
 /** Lists the tensors of a trunk, as transformers names them. */
 export function shapesOf(json: Json): Map<string, number[]> {
   const [vocab, hidden] = [json.vocab_size as number, json.hidden_size as number];
   const shapes = new Map<string, number[]>([['model.embed_tokens.weight', [vocab, hidden]]]);
   for (let layer = 0; layer < (json.num_hidden_layers as number); layer++) {
-    blockShapes(shapes, json, `model.layers.${layer}.`);
+    const types = json.layer_types as string[] | undefined;
+    blockShapes(shapes, json, `model.layers.${layer}.`, types?.[layer] === 'linear_attention');
   }
   shapes.set('model.norm.weight', [hidden]);
   if (json.tie_word_embeddings === false) shapes.set('lm_head.weight', [vocab, hidden]);
@@ -140,50 +149,79 @@ export function moduleShapes(
   blockShapes(shapes, json, prefix);
 }
 
-function blockShapes(shapes: Map<string, number[]>, json: Json, prefix: string): void {
-  const size = (name: string): number => json[name] as number;
+function blockShapes(shapes: Map<string, number[]>, json: Json, prefix: string, isRecurrent = false): void {
   const type = json.model_type as string;
-  const [hidden, inner, heads, kvHeads] = [
-    ...[size('hidden_size'), size('intermediate_size')],
-    ...[size('num_attention_heads'), size('num_key_value_heads')],
-  ] as [number, number, number, number];
-  const dim = (json.head_dim as number | undefined) ?? hidden / heads;
-  const [q, kv] = [heads * dim, kvHeads * dim];
+  const [hidden, inner] = [json.hidden_size as number, json.intermediate_size as number];
   const set = (name: string, ...shape: number[]): unknown => shapes.set(prefix + name, shape);
-  if (type === 'phi3') {
-    set('self_attn.qkv_proj.weight', q + 2 * kv, hidden);
-    set('mlp.gate_up_proj.weight', 2 * inner, hidden);
-  } else {
-    set('self_attn.q_proj.weight', q, hidden);
-    set('self_attn.k_proj.weight', kv, hidden);
-    set('self_attn.v_proj.weight', kv, hidden);
+  if (isRecurrent) gatedDeltaShapes(set, json);
+  else attentionShapes(set, json);
+  if (type === 'phi3') set('mlp.gate_up_proj.weight', 2 * inner, hidden);
+  else {
     set('mlp.gate_proj.weight', inner, hidden);
     set('mlp.up_proj.weight', inner, hidden);
   }
-  set('self_attn.o_proj.weight', hidden, q);
   set('mlp.down_proj.weight', hidden, inner);
-  if (type === 'qwen2' || type === 'mimo' || json.attention_bias === true) {
-    set('self_attn.q_proj.bias', q);
-    set('self_attn.k_proj.bias', kv);
-    set('self_attn.v_proj.bias', kv);
-  }
-  if (json.attention_bias === true && type !== 'mimo') set('self_attn.o_proj.bias', hidden);
-  if (type === 'qwen3' || type === 'gemma3_text' || type === 'olmo2') {
-    set('self_attn.q_norm.weight', type === 'olmo2' ? q : dim);
-    set('self_attn.k_norm.weight', type === 'olmo2' ? kv : dim);
-  }
   if (type !== 'olmo2') set('input_layernorm.weight', hidden);
   set('post_attention_layernorm.weight', hidden);
   if (type === 'gemma3_text') set('pre_feedforward_layernorm.weight', hidden);
   if (type === 'gemma3_text' || type === 'olmo2') set('post_feedforward_layernorm.weight', hidden);
 }
 
+function attentionShapes(set: (name: string, ...shape: number[]) => unknown, json: Json): void {
+  const type = json.model_type as string;
+  const [hidden, heads, kvHeads] = ['hidden_size', 'num_attention_heads', 'num_key_value_heads'].map(
+    (name) => json[name] as number,
+  ) as [number, number, number];
+  const dim = (json.head_dim as number | undefined) ?? hidden / heads;
+  const [q, kv] = [heads * dim, kvHeads * dim];
+  if (type === 'phi3') set('self_attn.qkv_proj.weight', q + 2 * kv, hidden);
+  else {
+    set('self_attn.q_proj.weight', type === 'qwen3_5_text' ? 2 * q : q, hidden);
+    set('self_attn.k_proj.weight', kv, hidden);
+    set('self_attn.v_proj.weight', kv, hidden);
+  }
+  set('self_attn.o_proj.weight', hidden, q);
+  if (type === 'qwen2' || type === 'mimo' || json.attention_bias === true) {
+    set('self_attn.q_proj.bias', q);
+    set('self_attn.k_proj.bias', kv);
+    set('self_attn.v_proj.bias', kv);
+  }
+  if (json.attention_bias === true && type !== 'mimo') set('self_attn.o_proj.bias', hidden);
+  if (['qwen3', 'qwen3_5_text', 'gemma3_text', 'olmo2'].includes(type)) {
+    set('self_attn.q_norm.weight', type === 'olmo2' ? q : dim);
+    set('self_attn.k_norm.weight', type === 'olmo2' ? kv : dim);
+  }
+}
+
+function gatedDeltaShapes(set: (name: string, ...shape: number[]) => unknown, json: Json): void {
+  const size = (name: string): number => json[name] as number;
+  const [hidden, heads, dim] = [
+    size('hidden_size'),
+    size('linear_num_value_heads'),
+    size('linear_value_head_dim'),
+  ];
+  const channels = 2 * size('linear_num_key_heads') * size('linear_key_head_dim') + heads * dim;
+  set('linear_attn.in_proj_qkv.weight', channels, hidden);
+  set('linear_attn.in_proj_z.weight', heads * dim, hidden);
+  set('linear_attn.in_proj_b.weight', heads, hidden);
+  set('linear_attn.in_proj_a.weight', heads, hidden);
+  set('linear_attn.conv1d.weight', channels, 1, size('linear_conv_kernel_dim'));
+  set('linear_attn.A_log', heads);
+  set('linear_attn.dt_bias', heads);
+  set('linear_attn.norm.weight', dim);
+  set('linear_attn.out_proj.weight', hidden, heads * dim);
+}
+
+/** Whether a norm multiplies by 1 + w. */
+const isOneLess = ({ model_type: type }: Json, name: string): boolean =>
+  type === 'gemma3_text' || (type === 'qwen3_5_text' && !name.endsWith('linear_attn.norm.weight'));
+
 /** Makes random values, in float32, large enough that all features of a family count. */
 export function randomCheckpoint(json: Json, shapes = shapesOf(json)): Checkpoint {
   const checkpoint = new Map<string, CheckpointTensor>();
   for (const [name, shape] of shapes) {
     const random = new Random(7, name);
-    const center = name.endsWith('norm.weight') && json.model_type !== 'gemma3_text' ? 1 : 0;
+    const center = name.endsWith('norm.weight') && !isOneLess(json, name) ? 1 : 0;
     const values = Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () =>
       Math.fround(center + 0.3 * random.normal()),
     );

@@ -55,7 +55,14 @@ export function publicCalls({
   const block = {
     ...{ hiddenSize: 8, intermediateSize: 8, heads: 1, kvHeads: 1, headDim: 8, rmsNormEps: 1e-5 },
     ...{ qkvBias: true, outBias: true, qkNorm: 'head', activation: 'silu', fused: false, window: null },
-    ...{ scoreScale: 0.5, residualScale: 1, initStd: 0.1, residualStd: 0.1 },
+    ...{
+      outputGate: false,
+      recurrent: null,
+      scoreScale: 0.5,
+      residualScale: 1,
+      initStd: 0.1,
+      residualStd: 0.1,
+    },
     norms: {
       ...{ beforeAttention: 'input_layernorm', afterAttention: null },
       ...{ beforeMlp: 'post_attention_layernorm', afterMlp: null },
@@ -68,6 +75,8 @@ export function publicCalls({
     ...{ ropeTheta: 1e4, tieWordEmbeddings: true, attentionBias: false, initializerRange: 0.1 },
     ...{ ropeScaling: null, ropeLocalBaseFreq: null, partialRotaryFactor: 1, noRopeLayers: null },
     ...{ slidingWindow: null, layerTypes: null, queryPreAttnScalar: null, attentionMultiplier: null },
+    ...{ linearNumKeyHeads: null, linearNumValueHeads: null, linearKeyHeadDim: null },
+    ...{ linearValueHeadDim: null, linearConvKernelDim: null },
     ...{ embeddingMultiplier: 1, residualMultiplier: 1, logitsScaling: 1, eosTokenIds: [1] },
     ...{ bosTokenId: null, mtp: { kind: 'medusa', numHeads: 2 } },
   };

@@ -22,6 +22,8 @@ export interface Family {
   readonly fixed: FixedKeys;
   /** Kinds of rope scaling. Default: all. */
   readonly ropeTypes?: readonly string[];
+  /** Keys of the object of rotary angles that change nothing in a text. Default: none. */
+  readonly harmlessRopeKeys?: readonly string[];
   /** How config.json says in what layers differ. Default: no layer has a window. */
   readonly layers?: LayerKeys;
   /** Describes a layer of the trunk. */
@@ -64,6 +66,8 @@ export function llamaBlock(config: ModelConfig, layer: number): BlockConfig {
     scoreScale: 1 / Math.sqrt(config.headDim),
     residualScale: 1,
     window: hasWindow ? config.slidingWindow : null,
+    outputGate: false,
+    recurrent: null,
     initStd: config.initializerRange,
     residualStd: config.initializerRange / Math.sqrt(2 * config.numHiddenLayers),
   };

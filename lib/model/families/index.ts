@@ -7,6 +7,7 @@ import { olmo2 } from './olmo2';
 import { phi3 } from './phi3';
 import { qwen2 } from './qwen2';
 import { qwen3 } from './qwen3';
+import { qwen35 } from './qwen3_5';
 import { smollm3 } from './smollm3';
 import type { Family } from './family';
 
@@ -16,6 +17,7 @@ export const FAMILIES = {
   mistral,
   qwen2,
   qwen3,
+  qwen3_5_text: qwen35,
   mimo,
   smollm3,
   phi3,

@@ -1,6 +1,6 @@
 import { number, show, type Checker } from '../../check';
 import { ROPE_SCALINGS, type RopeScaling } from '../../nn/rope-frequencies';
-import type { ModelConfig } from '../config';
+import type { ModelConfig, SpecificOption } from '../config';
 import { snakeCased, type Fields, type Json } from '../fields';
 
 /** The options that describe rotary angles. */
@@ -16,10 +16,12 @@ const LAYER_TYPES = ['full_attention', 'sliding_attention'];
  * Reads rotary angles: `rope_theta` and `rope_scaling` of transformers 4, and `rope_parameters` of transformers 5, which has both and
  * may be nested by layer type.
  * @param allowed the kinds of scaling that the family has
+ * @param harmless keys of such objects that change nothing in a text
  */
 export function readRope(
   fields: Fields,
   allowed: readonly string[] = Object.keys(ROPE_SCALINGS),
+  harmless: readonly string[] = [],
 ): RopeConfig {
   // Defaults of the family count only if no spelling has a value.
   const given = (name: string, by: Checker<number>): number | undefined =>
@@ -35,10 +37,10 @@ export function readRope(
     if (!rope) continue;
     const nested = LAYER_TYPES.map((type) => (rope.has(type) ? rope.object(type) : undefined));
     const [full, sliding] = nested;
-    if (!full && !sliding) merge(rope, found, readOne(rope, allowed));
-    if (full) merge(full, found, readOne(full, allowed));
-    if (sliding) slidings.push([sliding, readOne(sliding, allowed)]);
-    rope.refuseOthers();
+    if (!full && !sliding) merge(rope, found, readOne(rope, allowed, harmless));
+    if (full) merge(full, found, readOne(full, allowed, harmless));
+    if (sliding) slidings.push([sliding, readOne(sliding, allowed, harmless)]);
+    rope.refuseOthers(harmless);
   }
   found.ropeTheta ??= fields.check('rope_theta', POSITIVE);
   found.partialRotaryFactor ??= fields.check('partial_rotary_factor', FACTOR);
@@ -49,7 +51,7 @@ export function readRope(
 }
 
 /** Reads one description of angles. */
-function readOne(rope: Fields, allowed: readonly string[]): RopeConfig {
+function readOne(rope: Fields, allowed: readonly string[], harmless: readonly string[]): RopeConfig {
   const names = ['rope_type', 'type'].map((tag) => [tag, rope.take(tag)] as const);
   const [tag, type] = names.find(([, value]) => value !== undefined) ?? ['rope_type', 'default'];
   for (const [other, value] of names) {
@@ -75,7 +77,7 @@ function readOne(rope: Fields, allowed: readonly string[]): RopeConfig {
     }
     options.ropeScaling = scaling as RopeScaling;
   }
-  rope.refuseOthers();
+  rope.refuseOthers(harmless);
   return options;
 }
 
@@ -119,11 +121,11 @@ function mergeSliding(
 
 /**
  * Writes rotary angles as both versions of transformers read them.
- * @param hasLocalBase whether the family has a base for layers with a window, whose default would count if the key were left out
+ * @param options those that the family has, whose defaults would count if their keys were left out
  */
 export function writeRope(
   { ropeTheta, ropeScaling, ropeLocalBaseFreq, partialRotaryFactor }: ModelConfig,
-  hasLocalBase: boolean,
+  options: readonly SpecificOption[],
 ): Json {
   // Angles of that base are not scaled, so there is none for the angles of the other layers if they are.
   const localBase = ropeLocalBaseFreq ?? (ropeScaling ? null : ropeTheta);
@@ -132,7 +134,7 @@ export function writeRope(
   return {
     rope_theta: ropeTheta,
     rope_scaling: scaling && (Object.fromEntries(scaling) as Json),
-    ...(hasLocalBase && { rope_local_base_freq: localBase }),
-    ...(partialRotaryFactor !== 1 && { partial_rotary_factor: partialRotaryFactor }),
+    ...(options.includes('ropeLocalBaseFreq') && { rope_local_base_freq: localBase }),
+    ...(options.includes('partialRotaryFactor') && { partial_rotary_factor: partialRotaryFactor }),
   };
 }

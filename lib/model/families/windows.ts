@@ -1,4 +1,4 @@
-import { arrayOf, boolean, integer, oneOf, show } from '../../check';
+import { arrayOf, boolean, integer, oneOf, show, type Checker } from '../../check';
 import type { LayerType, ModelConfig } from '../config';
 import type { Fields, Json } from '../fields';
 
@@ -14,11 +14,15 @@ export interface LayerKeys {
 }
 
 const WIDTH = integer(1, 2 ** 31 - 1);
-const TYPES = arrayOf(oneOf('full_attention', 'sliding_attention'));
+const TYPES: Checker<LayerType[]> = arrayOf(oneOf('full_attention', 'sliding_attention'));
 
 /** Reads `layer_types`, one for each layer; undefined if the file has none. */
-function readTypes(fields: Fields, layers: number): LayerType[] | undefined {
-  const types = fields.check('layer_types', TYPES);
+export function readTypes(
+  fields: Fields,
+  layers: number,
+  by: Checker<LayerType[]> = TYPES,
+): LayerType[] | undefined {
+  const types = fields.check('layer_types', by);
   if (types && types.length !== layers) {
     fields.fail('layer_types', `has ${types.length} elements, but num_hidden_layers is ${layers}`);
   }
@@ -34,7 +38,7 @@ function windows(slidingWindow: number | undefined, types: LayerType[]): Windows
 }
 
 /** Lists the types of all layers. */
-function typesOf({ slidingWindow, layerTypes, numHiddenLayers }: ModelConfig): LayerType[] {
+export function typesOf({ slidingWindow, layerTypes, numHiddenLayers }: ModelConfig): LayerType[] {
   const type = slidingWindow === null ? 'full_attention' : 'sliding_attention';
   return layerTypes ? [...layerTypes] : new Array<LayerType>(numHiddenLayers).fill(type);
 }

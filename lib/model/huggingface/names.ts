@@ -10,13 +10,14 @@ const IGNORED = '.rotary_emb.inv_freq';
  * (`_orig_mod.`, `module.`, `base_model.model.`), multimodal models have others (`model.language_model.`), and models without a
  * head none.
  * @param isPart whether the weights are those of a multimodal model; tensors outside its text model are left out
+ * @param modules prefix of modules for further tokens, which lie beside the text model
  */
-export function withUsualNames(source: WeightSource, isPart: boolean): WeightSource {
+export function withUsualNames(source: WeightSource, isPart: boolean, modules: string): WeightSource {
   const names = source.names.filter((name) => !name.endsWith(IGNORED));
-  const prefix = prefixOf(names);
+  const prefix = prefixOf(names.filter((name) => !name.startsWith(modules)));
   const places = new Map<string, string>();
   for (const name of names) {
-    const usual = usualName(name, prefix, isPart);
+    const usual = name.startsWith(modules) ? name : usualName(name, prefix, isPart);
     // A clash is told as a surplus tensor under the name that the file has.
     if (usual !== null) places.set(places.has(usual) ? name : usual, name);
   }
@@ -38,7 +39,7 @@ export function withNames(source: WeightSource, places: ReadonlyMap<string, stri
   };
 }
 
-/** Finds what comes before `embed_tokens.weight`; the shortest, because modules of heads may have a copy. */
+/** Finds what comes before `embed_tokens.weight`; the shortest, because modules of heads in a wrapper may have a copy. */
 function prefixOf(names: readonly string[]): string {
   const found = names
     .filter((name) => name === EMBEDDING || name.endsWith(`.${EMBEDDING}`))
