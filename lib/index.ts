@@ -43,6 +43,10 @@ export {
   type LossOutput,
 } from './tensor/ops/loss/linear-cross-entropy';
 export { adamw, clipCoefficient, sumSquares, type AdamwOptions } from './tensor/ops/optimizer/optimizer';
+export { commitRecurrent, type RecurrentInputs } from './tensor/ops/recurrent/commit-recurrent';
+export { gatedDelta, type DeltaInputs } from './tensor/ops/recurrent/gated-delta';
+export { shortConvolution } from './tensor/ops/recurrent/short-convolution';
+export { RecurrentStates, type RecurrentStatesOptions } from './tensor/recurrent-states';
 export { reshape, rows, sliceColumns } from './tensor/ops/layers/reshape';
 export { addRmsNorm, gatedRmsNorm, rmsNorm } from './tensor/ops/layers/rms-norm';
 export { rope, ropeTable, type RopeAngles, type RopeHeads } from './tensor/ops/layers/rope';

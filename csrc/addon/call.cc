@@ -189,17 +189,24 @@ Tensor& Call::tensor(const char* name) {
   return *tensor;
 }
 
+template <typename T>
+T& Call::memory(HandleTable<std::shared_ptr<T>>& table, const char* name, const char* kind) {
+  if (!peek().IsNumber()) fail(ErrorCode::kInvalidArgument, "%s must be %s, but is %s", name, kind, kind_of(peek()));
+  const std::shared_ptr<T>* const found = table.find(integer(name));
+  if (found == nullptr) fail(ErrorCode::kInvalidHandle, "%s was disposed or is not %s", name, kind);
+  use_device((*found)->device(), name);
+  if (device_->capture != nullptr) device_->capture->retain(*found);
+  return **found;
+}
+
 KvCache& Call::kv_cache() {
-  constexpr const char* kName = "cache";
-  if (!peek().IsNumber()) {
-    fail(ErrorCode::kInvalidArgument, "%s must be a KV cache, but is %s", kName, kind_of(peek()));
-  }
-  const std::shared_ptr<KvCache>* const cache = environment_.kv_caches.find(integer(kName));
-  if (cache == nullptr) fail(ErrorCode::kInvalidHandle, "%s was disposed or is not a KV cache", kName);
-  use_device((*cache)->device(), kName);
-  use_activations((*cache)->sizes().dtype, kName);
-  if (device_->capture != nullptr) device_->capture->retain(*cache);
-  return **cache;
+  KvCache& cache = memory(environment_.kv_caches, "cache", "a KV cache");
+  use_activations(cache.sizes().dtype, "cache");
+  return cache;
+}
+
+RecurrentStates& Call::recurrent_states() {
+  return memory(environment_.recurrent_states, "states", "the states of recurrent layers");
 }
 
 void Call::use_device(const std::shared_ptr<Device>& device, const char* name) {

@@ -53,6 +53,8 @@ class Call {
   Tensor* optional_int32(const char* name);
   // A KV cache, on the same device; its dtype is that of activations.
   KvCache& kv_cache();
+  // States of recurrent layers, on the same device. Always float32, whatever the activations are.
+  RecurrentStates& recurrent_states();
   Device& device() const;  // of the tensors read so far
   const std::shared_ptr<Device>& shared_device() const { return device_; }
   std::shared_ptr<Device> device_argument();             // a device handle
@@ -82,6 +84,9 @@ class Call {
 
  private:
   Napi::Value peek() const;  // the next argument, without reading it
+  // A cache or states, of `kind` in messages.
+  template <typename T>
+  T& memory(HandleTable<std::shared_ptr<T>>& table, const char* name, const char* kind);
   void check_computes_in(const Device& device, DType dtype, const char* name) const;
   void use_device(const std::shared_ptr<Device>& device, const char* name);
   void use_activations(DType dtype, const char* name);

@@ -101,12 +101,13 @@ napi_value open_cuda(Call& call) {
   return open_device(call, std::move(backend), limit, poison);
 }
 
-// closeDevice(device): its tensors, captures and caches become invalid
+// closeDevice(device): its tensors, captures, caches and states become invalid
 napi_value close_device(Call& call) {
   const std::shared_ptr<Device> device = call.device_argument();
   Environment& environment = call.environment();
   environment.captures.erase_if([&](const auto& capture) { return &capture->device() == device.get(); });
   environment.kv_caches.erase_if([&](const auto& cache) { return cache->device() == device; });
+  environment.recurrent_states.erase_if([&](const auto& states) { return states->device() == device; });
   environment.tensors.erase_if([&](const Tensor& tensor) { return tensor.storage->device == device; });
   environment.devices.erase_if([&](const auto& open) { return open == device; });
   environment.report_memory();

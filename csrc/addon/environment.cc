@@ -32,6 +32,7 @@ Environment& Environment::of(napi_env env) {
 void Environment::shut_down() {
   captures = {};
   kv_caches = {};
+  recurrent_states = {};
   tensors = {};
   devices = {};
   napi_release_threadsafe_function(loop_, napi_tsfn_abort);

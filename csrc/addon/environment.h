@@ -13,6 +13,7 @@
 #include "csrc/core/device.h"
 #include "csrc/core/handle_table.h"
 #include "csrc/core/kv_cache.h"
+#include "csrc/core/recurrent_states.h"
 #include "csrc/core/tensor.h"
 
 namespace foretoken {
@@ -28,6 +29,7 @@ class Environment {
   HandleTable<Tensor> tensors;
   HandleTable<std::unique_ptr<Capture>> captures;
   HandleTable<std::shared_ptr<KvCache>> kv_caches;
+  HandleTable<std::shared_ptr<RecurrentStates>> recurrent_states;
 
   // The class of errors; set once by lib/native.
   Napi::FunctionReference error_class;

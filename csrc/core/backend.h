@@ -45,6 +45,9 @@ namespace foretoken {
   X(KvAppend)                   \
   X(TreeAttention)              \
   X(KvCompact)                  \
+  X(ShortConvolution)           \
+  X(GatedDelta)                 \
+  X(CommitRecurrent)            \
   X(LinearCrossEntropy)         \
   X(TopK)                       \
   X(LinearSample)               \
@@ -67,6 +70,8 @@ namespace foretoken {
   X(Attention)                     \
   X(AttentionBackward)             \
   X(TreeAttention)                 \
+  X(GatedDelta)                    \
+  X(CommitRecurrent)               \
   X(LinearCrossEntropy)            \
   X(TopK)                          \
   X(LinearSample)                  \

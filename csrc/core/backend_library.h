@@ -10,7 +10,7 @@
 namespace foretoken {
 
 // Raised whenever csrc/core/ops.h or csrc/core/backend.h changes in meaning.
-constexpr uint32_t kBackendAbiVersion = 7;
+constexpr uint32_t kBackendAbiVersion = 8;
 
 // foretoken_backend_abi_version
 using BackendAbiVersion = uint32_t();

@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "csrc/core/kv_cache.h"
+#include "csrc/core/recurrent_states.h"
 #include "csrc/core/tensor.h"
 
 namespace foretoken {
@@ -26,8 +27,9 @@ class Capture {
 
   // Keeps memory that the operations use alive, even after its tensors are disposed.
   void retain(const std::shared_ptr<Storage>& storage);
-  // The same for a cache, with the pages that it gets later.
+  // The same for a cache or for states, with the memory that they get later.
   void retain(const std::shared_ptr<KvCache>& cache) { retained_.insert(cache); }
+  void retain(const std::shared_ptr<RecurrentStates>& states) { retained_.insert(states); }
 
   Device& device() const { return *device_; }
 

@@ -18,4 +18,5 @@
 #include "csrc/core/ops/memory.h"
 #include "csrc/core/ops/operands.h"
 #include "csrc/core/ops/optimizer.h"
+#include "csrc/core/ops/recurrent.h"
 #include "csrc/core/ops/sampling.h"

@@ -18,19 +18,41 @@ bool is_problem(const IndexProblem& found, IndexProblem* problem) {
 }
 
 // Checks the rows of each sequence, and that they fit behind its committed positions.
-bool sequences_have_problem(const int32_t* row_offsets, const int32_t* lengths, int64_t sequences,
-                            const int32_t* reserved, IndexProblem* problem) {
+bool sequences_have_problem(const int32_t* row_offsets, const int32_t* lengths, int64_t sequences, const Room& room,
+                            IndexProblem* problem) {
   if (row_offsets == nullptr) return false;
-  const bool limited = reserved != nullptr;
+  const bool limited = room.most != nullptr;
   if (is_problem({"rowOffsets", 0, row_offsets[0], 0, 0}, problem)) return true;
   for (int64_t s = 0; s < sequences; ++s) {
-    const int64_t first = row_offsets[s], end = row_offsets[s + 1], most = limited ? reserved[s] : kNoCapacity;
-    if (is_problem({"rowOffsets", s + 1, end, first, first + most, limited ? Bound::kReserved : Bound::kPlain},
-                   problem))
+    const int64_t first = row_offsets[s], end = row_offsets[s + 1], most = limited ? room.most[s] : kNoCapacity;
+    if (is_problem({"rowOffsets", s + 1, end, first, first + most, limited ? room.bound : Bound::kPlain}, problem)) {
       return true;
-    const IndexProblem room = {
+    }
+    const IndexProblem length = {
         "lengths", s, lengths ? lengths[s] : 0, 0, most - (end - first), limited ? Bound::kRoom : Bound::kPlain};
-    if (is_problem(room, problem)) return true;
+    if (is_problem(length, problem)) return true;
+  }
+  return false;
+}
+
+// Checks that all rows of the sequences, whose offsets are in order, exist.
+bool rows_have_problem(const int32_t* row_offsets, int64_t sequences, int64_t rows, IndexProblem* problem) {
+  return is_problem({"rowOffsets", sequences, row_offsets[sequences], 0, rows, Bound::kRowCount}, problem);
+}
+
+// Checks accepted paths among the rows of each sequence, whose offsets are in order.
+bool paths_have_problem(const int32_t* row_offsets, const int32_t* path, const int32_t* counts, int64_t sequences,
+                        int64_t stride, IndexProblem* problem) {
+  if (counts == nullptr) return false;
+  for (int64_t s = 0; s < sequences; ++s) {
+    const int64_t first = row_offsets[s], end = row_offsets[s + 1];
+    if (is_problem({"counts", s, counts[s], 0, std::min(stride, end - first), Bound::kPathRows}, problem)) return true;
+    if (path == nullptr) continue;
+    int64_t lowest = first;
+    for (int64_t i = s * stride; i < s * stride + counts[s]; ++i) {
+      if (is_problem({"path", i, path[i], lowest, end - 1, Bound::kRisingRows}, problem)) return true;
+      lowest = path[i] + 1;
+    }
   }
   return false;
 }
@@ -51,6 +73,7 @@ const char* text_of(Bound bound) {
     case Bound::kPlain: break;
     case Bound::kReserved: return "the positions reserved for the sequence";
     case Bound::kRoom: return "the positions reserved for the sequence minus its rows";
+    case Bound::kStateRows: return "at most 256 rows a sequence, none before its state is reserved";
     case Bound::kRowCount: return "the number of rows";
     case Bound::kEarlierRows: return "earlier rows of the sequence";
     case Bound::kEarlierRowsOrNone: return "earlier rows of the sequence, or -1";
@@ -72,12 +95,11 @@ std::string text_of(const IndexProblem& problem) {
   return text;
 }
 
-bool find_problem(const TreeRows& tree, const int32_t* reserved, IndexProblem* problem) {
+bool find_problem(const TreeRows& tree, const Room& room, IndexProblem* problem) {
   const int32_t* const offsets = tree.row_offsets;
   if (offsets == nullptr) return false;
-  if (sequences_have_problem(offsets, tree.lengths, tree.sequences, reserved, problem)) return true;
-  const int64_t last = tree.sequences;
-  if (is_problem({"rowOffsets", last, offsets[last], 0, tree.rows, Bound::kRowCount}, problem)) return true;
+  if (sequences_have_problem(offsets, tree.lengths, tree.sequences, room, problem)) return true;
+  if (rows_have_problem(offsets, tree.sequences, tree.rows, problem)) return true;
   if (tree.parents == nullptr) return false;
   for (int64_t s = 0; s < tree.sequences; ++s) {
     const int64_t first = offsets[s];
@@ -91,7 +113,7 @@ bool find_problem(const TreeRows& tree, const int32_t* reserved, IndexProblem* p
 
 bool find_problem(const VerifyTreeArgs& args, IndexProblem* problem) {
   const TreeRows& tree = args.tree;
-  if (find_problem(tree, nullptr, problem)) return true;
+  if (find_problem(tree, Room{nullptr}, problem)) return true;
   if (tree.row_offsets == nullptr || tree.parents == nullptr) return false;
   for (int64_t s = 0; s < tree.sequences; ++s) {
     const int64_t root = tree.row_offsets[s], end = tree.row_offsets[s + 1];
@@ -119,20 +141,18 @@ int64_t deepest(const TreeRows& tree) {
 
 bool find_problem(const KvCompactArgs& args, IndexProblem* problem) {
   const int64_t sequences = args.cache.sequences;
-  if (sequences_have_problem(args.row_offsets, args.lengths, sequences, args.cache.reserved, problem)) return true;
-  if (args.row_offsets == nullptr || args.counts == nullptr) return false;
-  for (int64_t s = 0; s < sequences; ++s) {
-    const int64_t first = args.row_offsets[s], end = args.row_offsets[s + 1];
-    const int64_t most = std::min(args.path_stride, end - first);
-    if (is_problem({"counts", s, args.counts[s], 0, most, Bound::kPathRows}, problem)) return true;
-    if (args.path == nullptr) continue;
-    int64_t lowest = first;
-    for (int64_t i = s * args.path_stride; i < s * args.path_stride + args.counts[s]; ++i) {
-      if (is_problem({"path", i, args.path[i], lowest, end - 1, Bound::kRisingRows}, problem)) return true;
-      lowest = args.path[i] + 1;
-    }
-  }
-  return false;
+  if (sequences_have_problem(args.row_offsets, args.lengths, sequences, {args.cache.reserved}, problem)) return true;
+  if (args.row_offsets == nullptr) return false;
+  return paths_have_problem(args.row_offsets, args.path, args.counts, sequences, args.path_stride, problem);
+}
+
+bool find_problem(const CommitRecurrentArgs& args, IndexProblem* problem) {
+  const int32_t* const offsets = args.row_offsets;
+  if (offsets == nullptr) return false;
+  const Room room = {args.states.room, Bound::kStateRows};
+  return sequences_have_problem(offsets, nullptr, args.sequences, room, problem) ||
+         rows_have_problem(offsets, args.sequences, args.rows, problem) ||
+         paths_have_problem(offsets, args.path, args.counts, args.sequences, args.path_stride, problem);
 }
 
 bool find_problem(const AcceptedRowsArgs& args, IndexProblem* problem) {

@@ -14,6 +14,7 @@ enum class Bound : uint32_t {
   kPlain,  // the limit needs no explanation
   kReserved,
   kRoom,
+  kStateRows,
   kRowCount,
   kEarlierRows,
   kEarlierRowsOrNone,
@@ -39,9 +40,14 @@ std::string text_of(const IndexProblem& problem);
 // The room of a sequence if no cache limits it: positions and rows are int32.
 constexpr int64_t kNoCapacity = INT32_MAX - 1;
 
-// Finds the first problem of a tree whose sequences have room for `reserved` positions each, or for any number if that
-// is null; returns false if there is none. Skips the checks of arrays that are null.
-bool find_problem(const TreeRows& tree, const int32_t* reserved, IndexProblem* problem);
+// How many positions or rows each sequence has room for, any number if `most` is null, and where these limits come from.
+struct Room {
+  const int32_t* most;  // [sequences]
+  Bound bound = Bound::kReserved;
+};
+
+// Finds the first problem of a tree; returns false if there is none. Skips the checks of arrays that are null.
+bool find_problem(const TreeRows& tree, const Room& room, IndexProblem* problem);
 
 // The same for a tree to verify: the first row of a sequence, if it has any, must be its root and the ancestor of all
 // others, and the longest path must fit in `path_stride`.
@@ -49,6 +55,9 @@ bool find_problem(const VerifyTreeArgs& args, IndexProblem* problem);
 
 // The same for accepted paths and the cache slots that they name.
 bool find_problem(const KvCompactArgs& args, IndexProblem* problem);
+
+// The same for accepted paths and the states to which they are committed.
+bool find_problem(const CommitRecurrentArgs& args, IndexProblem* problem);
 
 // The same for accepted paths and the open positions before them.
 bool find_problem(const AcceptedRowsArgs& args, IndexProblem* problem);

@@ -14,6 +14,7 @@ export interface NativeBinding
     LinearBinding,
     LinearCrossEntropyBinding,
     AttentionBinding,
+    RecurrentBinding,
     SamplingBinding {}
 
 /** A tensor, as a slot and a generation; functions refuse stale handles. */
@@ -21,6 +22,7 @@ export type TensorHandle = number;
 export type DeviceHandle = number;
 export type CaptureHandle = number;
 export type KvCacheHandle = number;
+export type RecurrentStatesHandle = number;
 export type Optional = TensorHandle | undefined;
 
 /** Type of a tensor's elements. */
@@ -244,6 +246,62 @@ export type AttentionShapeArguments = [
   window: number,
 ];
 type TreeRowsArguments = [rowOffsets: TensorHandle, lengths: TensorHandle, parents: TensorHandle];
+
+type DeltaArguments = [
+  qkv: TensorHandle,
+  a: TensorHandle,
+  b: TensorHandle,
+  decay: TensorHandle,
+  bias: TensorHandle,
+];
+
+interface RecurrentBinding {
+  recurrentStates(
+    device: DeviceHandle,
+    layers: number,
+    keyHeads: number,
+    valueHeads: number,
+    keyDim: number,
+    valueDim: number,
+    taps: number,
+    sequences: number,
+  ): RecurrentStatesHandle;
+  recurrentReserve(states: RecurrentStatesHandle, sequence: number): void;
+  recurrentRelease(states: RecurrentStatesHandle, sequence: number): void;
+  recurrentCopy(states: RecurrentStatesHandle, from: number, to: number): void;
+  recurrentBytes(states: RecurrentStatesHandle): number;
+  /** Returns the block of a sequence, for tests: [layers, floats of a layer], S in the device's own order, then the last inputs. */
+  recurrentBlock(states: RecurrentStatesHandle, sequence: number): TensorHandle;
+  disposeRecurrentStates(states: RecurrentStatesHandle): void;
+  shortConvolution(
+    ...args: [
+      states: RecurrentStatesHandle,
+      layer: number,
+      x: TensorHandle,
+      weight: TensorHandle,
+      ...tree: TreeRowsArguments,
+    ]
+  ): TensorHandle;
+  gatedDelta(
+    ...args: [
+      states: RecurrentStatesHandle,
+      layer: number,
+      ...delta: DeltaArguments,
+      ...tree: TreeRowsArguments,
+    ]
+  ): TensorHandle;
+  commitRecurrent(
+    ...args: [
+      states: RecurrentStatesHandle,
+      layer: number,
+      x: TensorHandle,
+      ...delta: DeltaArguments,
+      rowOffsets: TensorHandle,
+      path: TensorHandle,
+      counts: TensorHandle,
+    ]
+  ): void;
+}
 
 interface LayerBinding {
   embedding(tokens: TensorHandle, weight: TensorHandle, outDtype?: ActivationDType): TensorHandle;

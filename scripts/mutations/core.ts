@@ -11,7 +11,7 @@ export const core: readonly Mutation[] = [
     },
   ]),
 
-  ...faults('core/kv_cache.cc', 'nn/kv-cache', [
+  ...faults('core/page_pool.cc', 'nn/kv-cache', [
     {
       name: 'kv-pages-not-cleared',
       breaks: 'a page holds the text of the sequence that had it before',
@@ -21,8 +21,8 @@ export const core: readonly Mutation[] = [
     {
       name: 'kv-pages-first-entry',
       breaks: 'new pages replace the first ones of their sequence',
-      find: 'sequence * blocks_ + before, addresses.data(),',
-      replace: 'sequence * blocks_, addresses.data(),',
+      find: 'sequence * most_ + before, addresses.data(),',
+      replace: 'sequence * most_, addresses.data(),',
     },
     {
       name: 'kv-pages-shared',
@@ -32,11 +32,11 @@ export const core: readonly Mutation[] = [
     },
   ]),
 
-  ...faults('core/kv_cache.cc', 'nn/kv-cache-memory', [
+  ...faults('core/page_pool.cc', 'nn/kv-cache-memory', [
     {
       name: 'kv-pages-release-limit',
       breaks: 'a released sequence keeps its room',
-      find: '  set_reserved(sequence, 0);\n',
+      find: '  set_limit(sequence, 0);\n',
       replace: '',
     },
     {

@@ -39,6 +39,13 @@ export function validCalls(
     native.kvReserve(made, 0, 8);
     return made;
   };
+  // One layer, one key head, two value heads of 16 by 16, two taps: rows of 64 channels.
+  const states = (): number => {
+    const made = native.recurrentStates(device, 1, 1, 2, 16, 16, 2, 2);
+    native.recurrentReserve(made, 0);
+    return made;
+  };
+  const delta = (): number[] => [f(3, 64), f(3, 2), f(3, 2), f(2), f(2)];
   const captured = (): number => {
     const capture = native.beginCapture(device);
     native.endCapture(capture);
@@ -115,6 +122,17 @@ export function validCalls(
     kvAppend: () => [cache(), 0, f(3, 8), 2, ...tree()],
     treeAttention: () => [cache(), 0, f(3, 8), 2, 1, 2, 0.7, 3, ...tree()],
     kvCompact: () => [cache(), ints(0, 3), ints(2), table(1, 0, 2), ints(2)],
+
+    recurrentStates: () => [device, 1, 1, 2, 16, 16, 2, 2],
+    recurrentReserve: () => [states(), 1],
+    recurrentRelease: () => [states(), 0],
+    recurrentCopy: () => [states(), 0, 1],
+    recurrentBytes: () => [states()],
+    recurrentBlock: () => [states(), 0],
+    disposeRecurrentStates: () => [states()],
+    shortConvolution: () => [states(), 0, f(3, 64), f(64, 2), ...tree()],
+    gatedDelta: () => [states(), 0, ...delta(), ...tree()],
+    commitRecurrent: () => [states(), 0, f(3, 64), ...delta(), ints(0, 3), table(1, 0, 2), ints(2)],
 
     sumSquares: () => [f(5)],
     clipCoefficient: () => [f(3), 1],

@@ -49,6 +49,14 @@ export function publicCalls({
     return made;
   };
   const shape = { heads: 1, kvHeads: 1, headDim: 8, scale: 1, window: 3 };
+  const states = () => {
+    const made = new foretoken.RecurrentStates(device, {
+      ...{ layers: 1, keyHeads: 1, valueHeads: 1, keyDim: 16, valueDim: 16, taps: 2, sequences: 1 },
+    });
+    made.reserve(0);
+    return made;
+  };
+  const delta = { qkv: f32(1, 48), a: f32(1, 1), b: f32(1, 1), decay: f32(1), bias: f32(1) };
   const angles = { frequencies: [1, 0.1, 0.01, 0.001], scale: 1 };
   const table = () => new foretoken.RopeTable(device, angles, 16);
   const parts = [{ name: 'w', shape: [2, 2] }];
@@ -162,6 +170,24 @@ export function publicCalls({
         ...{ cache: cache(), rowOffsets: i32(0, 1), lengths: i32(0) },
         ...{ path: device.tensor(Int32Array.of(0), [1, 1]), counts: i32(1) },
       },
+    },
+    shortConvolution: {
+      call: foretoken.shortConvolution,
+      args: { states: states(), layer: 0, x: f32(1, 48), weight: f32(48, 2), tree: tree() },
+      options: 'tree',
+    },
+    gatedDelta: {
+      call: foretoken.gatedDelta,
+      args: { states: states(), layer: 0, inputs: delta, tree: tree() },
+      options: 'inputs',
+    },
+    commitRecurrent: {
+      call: foretoken.commitRecurrent,
+      args: {
+        ...{ states: states(), layer: 0, inputs: { x: f32(1, 48), ...delta }, rowOffsets: i32(0, 1) },
+        ...{ path: device.tensor(Int32Array.of(0), [1, 1]), counts: i32(1) },
+      },
+      options: 'inputs',
     },
     linear: {
       call: foretoken.linear,
@@ -296,6 +322,16 @@ export function publicCalls({
       call: made(foretoken.Block),
       args: { store, prefix: 'b.', config: block, table: table() },
       options: 'config',
+    },
+    RecurrentStates: {
+      call: made(foretoken.RecurrentStates),
+      args: {
+        device,
+        options: {
+          ...{ layers: 1, keyHeads: 1, valueHeads: 1, keyDim: 16, valueDim: 16, taps: 2, sequences: 1 },
+        },
+      },
+      options: 'options',
     },
     KvCache: {
       call: made(foretoken.KvCache),

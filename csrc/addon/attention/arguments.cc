@@ -30,13 +30,13 @@ void check_qkv(const Call& call, const Tensor& qkv, const AttentionShape& shape)
             qkv.shape.text().c_str(), lld(shape.heads), lld(shape.kv_heads), lld(shape.kv_heads), lld(shape.head_dim));
 }
 
-int64_t first_sequences(const Call& call, const Tensor& lengths, const KvCache& cache) {
-  call.check_rank(lengths, "lengths", 1);
-  const int64_t sequences = lengths.shape[0], most = cache.sizes().sequences;
+int64_t first_sequences(const Call& call, const Tensor& tensor, const char* name, int64_t most) {
+  call.check_rank(tensor, name, 1);
+  const int64_t sequences = tensor.shape[0];
   if (sequences < 1 || sequences > most) {
     call.fail(ErrorCode::kShapeMismatch,
-              "lengths is %s, but must have 1 … %lld elements, one for each of the cache's first sequences",
-              lengths.shape.text().c_str(), lld(most));
+              "%s is %s, but must have 1 … %lld elements, one for each of the first sequences", name,
+              tensor.shape.text().c_str(), lld(most));
   }
   return sequences;
 }
@@ -45,13 +45,13 @@ TreeRows tree_rows(Call& call, int64_t rows, const KvCache& cache) {
   const Tensor& row_offsets = call.int32("rowOffsets");
   const Tensor& lengths = call.int32("lengths");
   const Tensor& parents = call.int32("parents");
-  const int64_t sequences = first_sequences(call, lengths, cache);
+  const int64_t sequences = first_sequences(call, lengths, "lengths", cache.sizes().sequences);
   call.check_shape(row_offsets, "rowOffsets", {sequences + 1});
   call.check_shape(parents, "parents", {rows});
   IndexProblem problem;
   const TreeRows known = {row_offsets.known_indices(), lengths.known_indices(), parents.known_indices(), rows,
                           sequences};
-  if (find_problem(known, cache.reserved().data(), &problem)) {
+  if (find_problem(known, {cache.reserved().data()}, &problem)) {
     call.fail(ErrorCode::kIndexOutOfRange, "%s", text_of(problem).c_str());
   }
   return {row_offsets.as<int32_t>(), lengths.as<int32_t>(), parents.as<int32_t>(), rows, sequences};

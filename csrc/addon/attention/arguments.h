@@ -11,8 +11,8 @@ AttentionShape attention_shape(Call& call);
 // Refuses a qkv whose rows do not hold the heads of `shape`.
 void check_qkv(const Call& call, const Tensor& qkv, const AttentionShape& shape);
 
-// Returns how many sequences a call is about, which is the length of `lengths`: the first ones of the cache.
-int64_t first_sequences(const Call& call, const Tensor& lengths, const KvCache& cache);
+// Returns how many sequences a call is about, which is the length of the tensor `name`: the first ones of at most `most`.
+int64_t first_sequences(const Call& call, const Tensor& tensor, const char* name, int64_t most);
 
 // Reads rowOffsets, lengths and parents.
 TreeRows tree_rows(Call& call, int64_t rows, const KvCache& cache);

@@ -84,7 +84,7 @@ napi_value kv_compact(Call& call) {
   const KvCache& cache = call.kv_cache();
   const Tensor& row_offsets = call.int32("rowOffsets");
   const Tensor& lengths = call.int32("lengths");
-  const int64_t sequences = first_sequences(call, lengths, cache);
+  const int64_t sequences = first_sequences(call, lengths, "lengths", cache.sizes().sequences);
   const Tensor& path = call.int32("path");
   const Tensor& counts = call.int32("counts");
   call.check_shape(row_offsets, "rowOffsets", {sequences + 1});

@@ -29,7 +29,7 @@ void run(const KvAppendArgs& args, const Context& context) {
   const TreeRows& tree = args.tree;
   const KvCacheView& cache = args.cache;
   IndexProblem problem;
-  if (find_problem(tree, cache.reserved, &problem)) return report_problem(context, "kvAppend", problem);
+  if (find_problem(tree, {cache.reserved}, &problem)) return report_problem(context, "kvAppend", problem);
   const int64_t head_dim = cache.head_dim;
   const int64_t stride = (args.heads + 2 * cache.kv_heads) * head_dim;
   const bool small = tree.rows * cache.kv_heads * head_dim < kPartFloats;

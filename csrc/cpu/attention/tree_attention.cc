@@ -217,7 +217,8 @@ int64_t workspace(const TreeAttentionArgs& args, const Context& context) {
 
 void run(const TreeAttentionArgs& args, const Context& context) {
   IndexProblem problem;
-  if (find_problem(args.tree, args.cache.reserved, &problem)) return report_problem(context, "treeAttention", problem);
+  if (find_problem(args.tree, {args.cache.reserved}, &problem))
+    return report_problem(context, "treeAttention", problem);
   zero_padding(args);
   const Scratch scratch(args, context);
   find_places(args.tree, scratch.places());

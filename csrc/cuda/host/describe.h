@@ -62,6 +62,9 @@ FORETOKEN_DESCRIBE(KvAppend, "kvAppend", FORETOKEN_SIZE(tree.rows), FORETOKEN_SI
 FORETOKEN_DESCRIBE(TreeAttention, "treeAttention", FORETOKEN_SIZE(tree.rows), FORETOKEN_SIZE(tree.sequences),
                    FORETOKEN_SIZE(shape.heads), FORETOKEN_SIZE(shape.head_dim))
 FORETOKEN_DESCRIBE(KvCompact, "kvCompact", FORETOKEN_SIZE(cache.layers), FORETOKEN_SIZE(cache.sequences))
+FORETOKEN_DESCRIBE(ShortConvolution, "shortConvolution", FORETOKEN_SIZE(tree.rows), FORETOKEN_SIZE(tree.sequences))
+FORETOKEN_DESCRIBE(GatedDelta, "gatedDelta", FORETOKEN_SIZE(tree.rows), FORETOKEN_SIZE(tree.sequences))
+FORETOKEN_DESCRIBE(CommitRecurrent, "commitRecurrent", FORETOKEN_SIZE(rows), FORETOKEN_SIZE(sequences))
 FORETOKEN_DESCRIBE(LinearCrossEntropy, "linearCrossEntropy", FORETOKEN_SIZE(rows), FORETOKEN_SIZE(dim),
                    FORETOKEN_SIZE(vocab), FORETOKEN_SIZE(heads))
 FORETOKEN_DESCRIBE(TopK, "topK", FORETOKEN_SIZE(rows), FORETOKEN_SIZE(cols), FORETOKEN_SIZE(k))
