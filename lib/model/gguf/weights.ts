@@ -14,32 +14,44 @@ type Values = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
 /** Numbers of a tensor that are converted at once: a whole number of blocks of every type. */
 const PIECE = 1 << 20;
 
-/**
- * Reads numbers of a tensor by the name that it has in the file; quantized numbers come as float32, which holds them exactly.
- * @param first the first number; it and `count` are multiples of the type's block
- */
-async function readNumbers(file: GgufFile, name: string, first: number, count: number): Promise<Values> {
-  const { type } = file.tensors.get(name)!;
-  const dequantize = DEQUANTIZERS[type];
-  if (!dequantize) {
-    const values = type === 'F32' ? new Float32Array(count) : new Uint16Array(count);
-    await file.readBytes(name, new Uint8Array(values.buffer), bytesOf(type, first));
+/** Reads numbers into memory that its next call uses again, because the system takes longer to give fresh memory than it takes to fill it. */
+class NumberReader {
+  #values = new ArrayBuffer(0);
+  #blocks = new Uint8Array(0);
+
+  constructor(private readonly file: GgufFile) {}
+
+  /**
+   * Reads numbers of a tensor; quantized numbers come as float32, which holds them exactly.
+   * @param name in the file
+   * @param first the first number; it and `count` are multiples of the type's block
+   */
+  async read(name: string, first: number, count: number): Promise<Values> {
+    const { type } = this.file.tensors.get(name)!;
+    const Numbers = type === 'F16' || type === 'BF16' ? Uint16Array : Float32Array;
+    const size = count * Numbers.BYTES_PER_ELEMENT;
+    if (this.#values.byteLength < size) this.#values = new ArrayBuffer(size);
+    const values = new Numbers(this.#values, 0, count);
+    const dequantize = DEQUANTIZERS[type];
+    if (!dequantize) {
+      await this.file.readBytes(name, new Uint8Array(this.#values, 0, size), bytesOf(type, first));
+      return values;
+    }
+    const most = bytesOf(type, Math.min(PIECE, count));
+    if (this.#blocks.length < most) this.#blocks = new Uint8Array(most);
+    for (let done = 0; done < count; done += PIECE) {
+      const length = Math.min(PIECE, count - done);
+      const bytes = this.#blocks.subarray(0, bytesOf(type, length));
+      await this.file.readBytes(name, bytes, bytesOf(type, first + done));
+      dequantize(bytes, values.subarray(done, done + length) as Float32Array);
+    }
     return values;
   }
-  const values = new Float32Array(count);
-  const buffer = new Uint8Array(bytesOf(type, Math.min(PIECE, count)));
-  for (let done = 0; done < count; done += PIECE) {
-    const length = Math.min(PIECE, count - done);
-    const bytes = buffer.subarray(0, bytesOf(type, length));
-    await file.readBytes(name, bytes, bytesOf(type, first + done));
-    dequantize(bytes, values.subarray(done, done + length));
-  }
-  return values;
 }
 
 /** Reads a whole tensor by the name that it has in the file. */
 export function readTensor(file: GgufFile, name: string): Promise<Values> {
-  return readNumbers(file, name, 0, elements(file.tensors.get(name)!.shape));
+  return new NumberReader(file).read(name, 0, elements(file.tensors.get(name)!.shape));
 }
 
 /** Where a tensor lies: a number of rows of a tensor of the file. */
@@ -78,6 +90,8 @@ export class GgufWeights implements WeightSource {
   readonly names: readonly string[];
   readonly normsHoldOnePlus: boolean;
   readonly #places: ReadonlyMap<string, Place>;
+  /** Of all readers of rows. */
+  readonly #numbers: NumberReader;
 
   constructor(
     private readonly file: GgufFile,
@@ -90,6 +104,7 @@ export class GgufWeights implements WeightSource {
     if (this.names.length < places.length) {
       throw corrupt(file.path, "two of its tensors have the same name in Hugging Face's names");
     }
+    this.#numbers = new NumberReader(file);
     this.normsHoldOnePlus = architecture.normsHoldOnePlus ?? false;
   }
 
@@ -109,7 +124,8 @@ export class GgufWeights implements WeightSource {
 
   async read(name: string): Promise<TensorData> {
     const { stored, firstRow, shape } = this.#place(name);
-    const data = await readNumbers(this.file, stored, firstRow * elements(shape.slice(1)), elements(shape));
+    const first = firstRow * elements(shape.slice(1));
+    const data = await new NumberReader(this.file).read(stored, first, elements(shape));
     return this.#isReordered(name) ? inHalves(data, shape[0]!, this.config.head_dim) : data;
   }
 
@@ -127,7 +143,7 @@ export class GgufWeights implements WeightSource {
           whole ??= this.read(name);
           return (await whole).subarray(first * width, row * width);
         }
-        return readNumbers(this.file, stored, (firstRow + first) * width, count * width);
+        return this.#numbers.read(stored, (firstRow + first) * width, count * width);
       },
     };
   }
