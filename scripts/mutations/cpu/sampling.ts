@@ -87,12 +87,14 @@ export const sampling: readonly Mutation[] = [
       breaks: 'rows at the same position share noise although their seeds differ',
       find: 'a.position == b.position && a.seed == b.seed',
       replace: 'a.position == b.position',
+      caught: 'on avx512bf16 argmaxes draw as alone, and 5 more',
     },
     {
       name: 'fused-draw-shared-temperature',
       breaks: 'rows that share noise share the temperature of the first',
       find: 'columns, first, draws[same].temperature, noise);',
       replace: 'columns, first, draw.temperature, noise);',
+      caught: 'on avx512bf16 argmaxes over many tokens draw as alone, and 2 more',
     },
   ]),
 
@@ -102,12 +104,14 @@ export const sampling: readonly Mutation[] = [
       breaks: 'NaN counts as a number within its range',
       find: 'x >= lowest && x <= highest ? x : otherwise',
       replace: 'x < lowest || x > highest ? otherwise : x',
+      caught: 'on avx512bf16 numbers on the device that are out of range turn their options off, and 2 more',
     },
     {
       name: 'sampling-bias-of-first',
       breaks: 'every sequence has the biased tokens of the first',
       find: 'sampling.bias_tokens + sequence * room',
       replace: 'sampling.bias_tokens',
+      caught: 'on avx512bf16 others draw as alone, and 14 more',
     },
   ]),
 
@@ -117,6 +121,8 @@ export const sampling: readonly Mutation[] = [
       breaks: 'the upper half of the seed is ignored',
       find: 'uint64_t{given.seed_high} << 32 | given.seed_low',
       replace: 'given.seed_low',
+      caught:
+        'on avx512bf16 speculative output is plain output with {"temperature":0.7,"seed":"1099511627776n"}, and 5 more',
     },
   ]),
 
@@ -126,12 +132,14 @@ export const sampling: readonly Mutation[] = [
       breaks: 'draws from whole rows use the options of the first sequence',
       find: 'const SamplingOptions options = options_of(args.sampling, s);\n    const LogitBias',
       replace: 'const SamplingOptions options = options_of(args.sampling, 0);\n    const LogitBias',
+      caught: 'on avx512bf16 others draw as alone, and 14 more',
     },
     {
       name: 'verify-tree-fused-options-of-first',
       breaks: 'fused draws use the options of the first sequence',
       find: 'const SamplingOptions options = options_of(sampling, s);',
       replace: 'const SamplingOptions options = options_of(sampling, 0);',
+      caught: 'on avx512bf16 two argmaxes draw as alone, and 8 more',
     },
   ]),
 
@@ -163,6 +171,7 @@ export const sampling: readonly Mutation[] = [
       breaks: 'tokens of padding are checked',
       find: 'const int64_t rows = args.tree.row_offsets[args.tree.sequences];',
       replace: 'const int64_t rows = args.tree.rows;',
+      caught: 'on avx512bf16 padding changes no path with {"temperature":0}, and 29 more',
     },
   ]),
 
@@ -191,6 +200,8 @@ export const sampling: readonly Mutation[] = [
       breaks: 'the last token of a word may be drawn whatever the mask says',
       find: 'smaller(32, count - i)',
       replace: 'smaller(31, count - i)',
+      caught:
+        'on avx512bf16 walks are those of plain draws from masked logits with {"temperature":0}, and 71 more',
     },
   ]),
 
@@ -200,6 +211,8 @@ export const sampling: readonly Mutation[] = [
       breaks: 'the rows of a block have the masks of the first block',
       find: 'mask_of_row(mask, row + r, vocab)',
       replace: 'mask_of_row(mask, r, vocab)',
+      caught:
+        'on avx512bf16 walks are those of plain draws from masked logits with {"temperature":0}, and 5 more',
     },
   ]),
 
@@ -209,6 +222,8 @@ export const sampling: readonly Mutation[] = [
       breaks: 'every node has the mask of its root',
       find: 'mask_of_row(args.mask, row, vocab)',
       replace: 'mask_of_row(args.mask, args.tree.row_offsets[s], vocab)',
+      caught:
+        'on avx512bf16 walks are those of plain draws from masked logits with {"temperature":1,"topK":2}, and 35 more',
     },
   ]),
 
@@ -264,6 +279,8 @@ export const sampling: readonly Mutation[] = [
       breaks: 'tokens with odd ids have the noise of their neighbours',
       find: 'pairs >> (tokens & 1) * 32',
       replace: 'pairs >> (tokens & 0) * 32',
+      caught:
+        'on avx512bf16 of 2 tokens of a vocabulary, with the noise and the biases of these tokens, and 35 more',
     },
   ]),
 
@@ -273,48 +290,59 @@ export const sampling: readonly Mutation[] = [
       breaks: 'every block of tokens has the noise of the first',
       find: 'gumbel_noise(options.seed, position, first + i, noise + i);',
       replace: 'gumbel_noise(options.seed, position, i, noise + i);',
+      caught: 'on avx512bf16 of a vocabulary of 257, and 23 more',
     },
     {
       name: 'propose-tokens-ids-bias',
       breaks: 'the bias of a token that is not among the ids goes to the next one',
       find: 'return low < count && ids[first + low] == token ? low : -1;',
       replace: 'return low;',
+      caught:
+        'on avx512bf16 of 2 tokens of a vocabulary, with the noise and the biases of these tokens, and 35 more',
     },
     {
       name: 'propose-tokens-ids-columns',
       breaks: 'columns are proposed in place of their tokens',
       find: 'if (args.ids) best.indices[i] = args.ids[best.indices[i]];',
       replace: '',
+      caught:
+        'on avx512bf16 of 1 tokens of a vocabulary, with the noise and the biases of these tokens, and 35 more',
     },
     {
       name: 'propose-tokens-raise',
       breaks: 'the sum before a larger score keeps its scale',
       find: 'total *= term(before);',
       replace: '',
+      caught: 'on avx512bf16 of a vocabulary of 1000, and 26 more',
     },
     {
       name: 'propose-tokens-infinity',
       breaks: 'weights of infinite logits are not numbers',
       find: 'top = score < kLargestFloat ? score : kLargestFloat;',
       replace: 'top = score;',
+      caught: 'on avx512bf16 numbers come before what is not a number, and weights are numbers, and 2 more',
     },
     {
       name: 'propose-tokens-nan',
       breaks: 'NaN makes the weights of its row NaN',
       find: 'x == x ? x : broadcast(-kInfinity)',
       replace: 'x',
+      caught: 'on avx512bf16 numbers come before what is not a number, and weights are numbers, and 2 more',
     },
     {
       name: 'propose-tokens-options-of-first',
       breaks: 'every sequence has the options of the first',
       find: 'options(options_of(args.sampling, row / args.depth))',
       replace: 'options(options_of(args.sampling, 0))',
+      caught:
+        'on avx512bf16 every sequence has its own options and positions, and gets what it gets alone, and 2 more',
     },
     {
       name: 'propose-tokens-part',
       breaks: 'only the best token of each part is proposed',
       find: 'return smaller(most, tokens_of(part));',
       replace: 'return 1;',
+      caught: 'on avx512bf16 of a vocabulary of 2, and 71 more',
     },
   ]),
 
@@ -324,36 +352,42 @@ export const sampling: readonly Mutation[] = [
       breaks: 'a sequence that accepted nothing gets its open positions as rows',
       find: 'count = args.counts[s] > 0 ? candidates.count : 0;',
       replace: 'count = candidates.count;',
+      caught: 'on avx512bf16 rows of inputs that the host knows, and 58 more',
     },
     {
       name: 'accepted-rows-start',
       breaks: 'rows begin behind the open positions',
       find: 'start = args.lengths[s] - args.open[s];',
       replace: 'start = args.lengths[s];',
+      caught: 'on avx512bf16 rows of inputs that the host knows, and 58 more',
     },
     {
       name: 'accepted-rows-chain',
       breaks: 'the chain of a sequence hangs on the sequence before',
       find: 'args.parents[first + i] = i > 0 ?',
       replace: 'args.parents[first + i] = first + i > 0 ?',
+      caught: 'on avx512bf16 rows of inputs that the host knows, and 55 more',
     },
     {
       name: 'accepted-rows-oldest',
       breaks: 'the oldest positions stay open',
       find: 'final = candidates.count - kept;',
       replace: 'final = 0;',
+      caught: 'on avx512bf16 rows of inputs that the host knows, and 58 more',
     },
     {
       name: 'accepted-rows-padding',
       breaks: 'padding has no source',
       find: 'args.positions[row] = args.sources[row] = 0;',
       replace: 'args.positions[row] = 0;',
+      caught: 'on avx512bf16 rows of inputs that the host knows, and 61 more',
     },
     {
       name: 'chain-tokens-depth',
       breaks: 'the drafts of head 2 are read in place of those of later heads',
       find: '(s * args.depth + at - count) * args.width',
       replace: 's * args.depth * args.width',
+      caught: 'on avx512bf16 tokens of inputs that the host knows, and 11 more',
     },
   ]),
 ];

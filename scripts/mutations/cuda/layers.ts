@@ -7,12 +7,14 @@ export const layers: readonly Mutation[] = [
       breaks: "GELU's cubic term is that of another approximation",
       find: 'kGeluCubic = 0.0713548163f',
       replace: 'kGeluCubic = 0.0714548163f',
+      caught: 'gelu_tanh on cuda-checked in float32 1 x 1 rows and columns, and 9 more',
     },
     {
       name: 'cuda-glu-gelu-overflow',
       breaks: "GELU's slope is computed with powers that overflow",
       find: 'return x < -16.0f ? -16.0f : x > 16.0f ? 16.0f : x;',
       replace: 'return x;',
+      caught: 'gelu_tanh at the ends of the range, on cuda-checked',
     },
   ]),
 
@@ -22,12 +24,15 @@ export const layers: readonly Mutation[] = [
       breaks: 'the dimensions that are not rotated come from the second half of the rotated ones',
       find: 'if (is_valid) load_columns<(N > 1)>(x, half + at, args.head_dim, first);',
       replace: 'if (is_valid) load_columns<(N > 1)>(x, at, args.head_dim, first);',
+      caught: 'cuda-checked in float32 5 rows, 2 of 7 in 3 of 4 heads, and 8 more',
     },
     {
       name: 'cuda-rope-alignment',
       breaks: 'the dimensions that are not rotated are read in vectors even if they are not aligned',
       find: '{half * bytes, args.head_dim * bytes}',
       replace: '{half * bytes}',
+      caught: 'cuda-checked in float32 5 rows, 16 of 21 in 1 of 2 heads, and 1 more',
+      reported: 'misaligned',
     },
   ]),
 
@@ -37,12 +42,15 @@ export const layers: readonly Mutation[] = [
       breaks: 'the gradient of the up projection lacks the gate',
       find: 'grad_up[i] = grad[i] * gate[i] * share.value;',
       replace: 'grad_up[i] = grad[i] * share.value;',
+      caught: 'silu on cuda-checked in float32 1 x 1 rows and columns, and 21 more',
     },
     {
       name: 'cuda-glu-alignment',
       breaks: 'rows are read in vectors even if the second half of a row is not aligned',
       find: 'vectors_fit({args.gate_up, args.out}, {args.dim * static_cast<int64_t>(sizeof(T))})',
       replace: 'vectors_fit({args.gate_up, args.out}, {})',
+      caught: 'silu on cuda-checked in float32 1 x 1 rows and columns, and 21 more',
+      reported: 'a read of memory that was never written',
     },
   ]),
 

@@ -66,12 +66,16 @@ export const sampling: readonly Mutation[] = [
       breaks: 'the bias of a token is read before it is written',
       find: 'atomicAdd(&bias[token], given.values[i]);\n  }\n  __syncthreads();',
       replace: 'atomicAdd(&bias[token], given.values[i]);\n  }',
+      caught: 'on cuda-checked others draw as alone, and 3 more',
+      reported: 'a race',
     },
     {
       name: 'cuda-spread-bias-clear',
       breaks: 'the bias of the sequence before stays',
       find: 'bias[v] = 0;',
       replace: 'bias[v] += 0;',
+      caught: 'on cuda-checked others draw as alone, and 4 more',
+      reported: 'a read of memory that was never written',
     },
   ]),
 
@@ -81,6 +85,8 @@ export const sampling: readonly Mutation[] = [
       breaks: 'every row has the mask of the first',
       find: 'mask + fragment.row(i) * mask_stride',
       replace: 'mask',
+      caught:
+        'on cuda-checked walks are those of plain draws from masked logits with {"temperature":0}, and 7 more',
     },
   ]),
 
@@ -90,6 +96,8 @@ export const sampling: readonly Mutation[] = [
       breaks: 'draws from whole rows ignore the mask',
       find: 'if (mask != nullptr && !may_draw(mask, token)) return -kInfinity;',
       replace: '',
+      caught:
+        'on cuda-checked walks are those of plain draws from masked logits with {"temperature":1,"topK":2}, and 16 more',
     },
   ]),
 
@@ -99,12 +107,14 @@ export const sampling: readonly Mutation[] = [
       breaks: 'draws from whole rows use the options of the first sequence',
       find: 'const SamplingOptions options = options_of(args.sampling, s);',
       replace: 'const SamplingOptions options = options_of(args.sampling, 0);',
+      caught: 'on cuda-checked others draw as alone, and 4 more',
     },
     {
       name: 'cuda-verify-tree-fused-options-of-first',
       breaks: 'fused draws use the options of the first sequence',
       find: 'const SamplingOptions options = options_of(sampling, sequence);',
       replace: 'const SamplingOptions options = options_of(sampling, 0);',
+      caught: 'on cuda-checked two argmaxes draw as alone, and 2 more',
     },
   ]),
 
@@ -130,6 +140,7 @@ export const sampling: readonly Mutation[] = [
       breaks: 'tokens of padding are checked',
       find: 'r < rows_in_use(args.tree) && problems == 0;',
       replace: 'r < args.tree.rows && problems == 0;',
+      caught: 'on cuda-checked padding changes no path with {"temperature":0}, and 9 more',
     },
   ]),
 
@@ -139,6 +150,7 @@ export const sampling: readonly Mutation[] = [
       breaks: 'parents of padding are checked',
       find: 'return Min()(tree.rows, int64_t{tree.row_offsets[tree.sequences]});',
       replace: 'return tree.rows;',
+      caught: 'on cuda-checked padding changes no path with {"temperature":0}, and 9 more',
     },
   ]),
 
@@ -167,6 +179,8 @@ export const sampling: readonly Mutation[] = [
       breaks: 'tokens have the noise of the first token of their group',
       find: 'token % kNoiseGroup);',
       replace: '0);',
+      caught:
+        'on cuda-checked of 2 tokens of a vocabulary, with the noise and the biases of these tokens, and 9 more',
     },
   ]),
 
@@ -176,36 +190,47 @@ export const sampling: readonly Mutation[] = [
       breaks: 'every part of a row has the noise of the first',
       find: '(first + at) / kNoiseGroup)',
       replace: 'at / kNoiseGroup)',
+      caught: 'on cuda-checked of a vocabulary of 4097',
     },
     {
       name: 'cuda-propose-tokens-ids-bias',
       breaks: 'the bias of a token that is not among the ids goes to the next one',
       find: 'return low < args.vocab && args.ids[low] == token ? low : -1;',
       replace: 'return low;',
+      caught:
+        'on cuda-checked of 1 tokens of a vocabulary, with the noise and the biases of these tokens, and 9 more',
+      reported: 'a race',
     },
     {
       name: 'cuda-propose-tokens-ids-columns',
       breaks: 'columns are proposed in place of their tokens',
       find: 'if (args.ids != nullptr) token = args.ids[token];',
       replace: '',
+      caught:
+        'on cuda-checked of 1 tokens of a vocabulary, with the noise and the biases of these tokens, and 9 more',
     },
     {
       name: 'cuda-propose-tokens-bias-barrier',
       breaks: 'biases are read before all of them are written',
       find: 'spread[at] = bias.values[i];\n  }\n  __syncthreads();',
       replace: 'spread[at] = bias.values[i];\n  }',
+      caught:
+        'on cuda-checked of 2 tokens of a vocabulary, with the noise and the biases of these tokens, and 8 more',
+      reported: 'a race',
     },
     {
       name: 'cuda-propose-tokens-parts',
       breaks: 'the sums of parts are added without their scales',
       find: '__fmul_rn(sum.total, term(sum.top, top))',
       replace: 'sum.total',
+      caught: 'on cuda-checked of a vocabulary of 4097, and 1 more',
     },
     {
       name: 'cuda-propose-tokens-options-of-first',
       breaks: 'every sequence has the options of the first',
       find: 'options_of(args.sampling, row / args.depth)',
       replace: 'options_of(args.sampling, 0)',
+      caught: 'on cuda-checked every sequence has its own options and positions, and gets what it gets alone',
     },
   ]),
 
@@ -215,30 +240,36 @@ export const sampling: readonly Mutation[] = [
       breaks: 'from the 65th sequence on, offsets lack the rows of the first 32 sequences',
       find: 'before += __shfl_sync(kAllLanes, sum, kWarp - 1);',
       replace: 'before = __shfl_sync(kAllLanes, sum, kWarp - 1);',
+      caught: 'on cuda-checked 70 texts with 4 open positions and 6 nodes of a path',
     },
     {
       name: 'cuda-accepted-rows-idle',
       breaks: 'a sequence that accepted nothing gets its open positions as rows',
       find: 'return count > open ? count : 0;',
       replace: 'return count;',
+      caught: 'on cuda-checked rows of inputs that the host knows, and 26 more',
     },
     {
       name: 'cuda-accepted-rows-oldest',
       breaks: 'the oldest positions stay open',
       find: 'i = candidates.count - kept + at % most;',
       replace: 'i = at % most;',
+      caught: 'on cuda-checked rows of inputs that the host knows, and 26 more',
     },
     {
       name: 'cuda-accepted-rows-room',
       breaks: 'more rows than the results have room for are accepted',
       find: 'before + sum, 0, args.rows, Bound::kResultRows);',
       replace: 'before + sum, 0, INT32_MAX, Bound::kResultRows);',
+      caught:
+        'indices known to the device alone, on cuda-checked more rows than the results have room for, and 1 more',
     },
     {
       name: 'cuda-chain-tokens-depth',
       breaks: 'the drafts of head 2 are read in place of those of later heads',
       find: '(s * args.depth + at - count) * args.width',
       replace: 's * args.depth * args.width',
+      caught: 'on cuda-checked tokens of inputs that the host knows, and 3 more',
     },
   ]),
 ];
