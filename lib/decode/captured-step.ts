@@ -113,7 +113,7 @@ export class CapturedStep implements Disposable {
     noGrad(() => {
       const verified = verify(context, inputs, states, form, this.#masks?.tensor ?? null);
       clock.mark();
-      context.cache.compact(inputs.tree, verified.path, verified.counts);
+      context.cache.commit(inputs.tree, verified.path, verified.counts);
       clock.mark();
       const proposals = propose(context, inputs.tree, states, verified, form);
       clock.mark();

@@ -53,7 +53,15 @@ export class HeadDrafter implements Disposable {
     this.depth = depth;
     this.#cache =
       layers > 0
-        ? new ModelCache(device, { layers, kvHeads, headDim, capacity, sequences: slots, dtype })
+        ? new ModelCache(device, {
+            layers,
+            kvHeads,
+            headDim,
+            capacity,
+            sequences: slots,
+            dtype,
+            recurrent: null,
+          })
         : null;
     this.#open = new OpenPositions(model, slots, layers > 0 && reads(heads, 'tokens') ? depth - 1 : 0);
     this.#noDrafts = keep(device.tensor(new Int32Array(slots * depth), [slots, depth, 1]));

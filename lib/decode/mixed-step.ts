@@ -41,22 +41,26 @@ export async function runMixedStep(
     clock.mark();
     const states = forward(context, inputs);
     clock.mark();
-    const index = trees.flatMap(({ sequence }) => rowsOfSlot(inputs.host, sequence.slot));
-    const treeStates = takeStates(states, device.tensor(Int32Array.from(index)));
+    const index = Int32Array.from(trees.flatMap(({ sequence }) => rowsOfSlot(inputs.host, sequence.slot)));
+    const ofTrees = device.tensor(index);
+    const take = (rows: Tensor): Tensor => takeRows(ofTrees, rows);
+    const treeStates = takeStates(states, take);
     if (masks) failures = masks.write(trees);
     const verified =
       trees.length > 0 ? verify(context, treeInputs, treeStates, form, masks?.tensor ?? null) : null;
     clock.mark();
-    if (verified) context.cache.compact(treeInputs.tree, verified.path, verified.counts);
+    if (verified) context.cache.commit(treeInputs.tree, verified.path, verified.counts, take);
+    const accepted = pieces.length > 0 ? acceptAll(context, pieces, inputs.host) : null;
+    // Keys and values of pieces already lie in their places.
+    if (accepted) context.cache.recurrent?.update(inputs.tree, accepted.path, accepted.counts);
     clock.mark();
-    if (pieces.length > 0) {
-      const accepted = acceptAll(context, pieces, inputs.host);
-      const ofPieces = { ...form, rows: countRows(pieces), pathLength: accepted.path.shape[1]! };
-      pieceReport.writeProposals(propose(context, inputs.tree, states, accepted, ofPieces));
+    if (accepted) {
+      const pieceForm = { ...form, rows: countRows(pieces), pathLength: accepted.path.shape[1]! };
+      pieceReport.writeProposals(propose(context, inputs.tree, states, accepted, pieceForm));
     }
     if (verified) {
-      const ofTrees = { ...form, rows: index.length };
-      treeReport.write(verified, propose(context, treeInputs.tree, treeStates, verified, ofTrees));
+      const treeForm = { ...form, rows: index.length };
+      treeReport.write(verified, propose(context, treeInputs.tree, treeStates, verified, treeForm));
     }
     clock.mark();
   };
@@ -70,8 +74,8 @@ export async function runMixedStep(
 }
 
 /** Takes the states of some rows. */
-function takeStates(states: TrunkStates, index: Tensor): TrunkStates {
-  const taken = Object.entries(states).map(([name, state]) => [name, takeRows(index, state)] as const);
+function takeStates(states: TrunkStates, take: (rows: Tensor) => Tensor): TrunkStates {
+  const taken = Object.entries(states).map(([name, state]) => [name, take(state)] as const);
   return Object.fromEntries(taken) as TrunkStates;
 }
 

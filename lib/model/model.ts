@@ -4,6 +4,7 @@ import { headKind } from '../heads';
 import type { Heads } from '../heads/heads';
 import { checkHeads, featureLayers } from '../heads/inputs';
 import { Block } from '../nn/block';
+import type { GatedDeltaConfig } from '../nn/block-config';
 import { STORE_OPTIONS } from '../nn/checks';
 import { weightFor } from '../nn/linear';
 import { ModelCache } from '../nn/model-cache';
@@ -31,6 +32,14 @@ export interface ModelInit extends StoreOptions {
 }
 
 const MODEL_INIT: Schema<ModelInit> = { ...STORE_OPTIONS, seed: integer(0) };
+
+/** A layer of the trunk. */
+interface Layer {
+  readonly block: Block;
+  readonly isRecurrent: boolean;
+  /** Its number among the layers of its kind. */
+  readonly place: number;
+}
 
 /** Outputs of the trunk before its last layer, which belongs to head 1. */
 export interface TrunkOutputs {
@@ -91,7 +100,9 @@ export class MtpModel implements Disposable {
   generationConfig: Json | null = null;
   readonly #embedding: Parameter;
   readonly #embeddingScale: number;
-  readonly #layers: Block[] = [];
+  readonly #layers: Layer[] = [];
+  /** Sizes of the recurrent layers, which are all alike; null without any. */
+  readonly #recurrent: GatedDeltaConfig | null;
   readonly #norm: RMSNorm;
   #draftVocabulary: readonly number[] | null = null;
   #draftUnembedding: DraftUnembedding | null = null;
@@ -116,10 +127,18 @@ export class MtpModel implements Disposable {
     const std = config.initializerRange;
     this.#embedding = store.create([{ name: 'model.embed_tokens.weight', shape }], { std });
     this.#embeddingScale = familyOf(config).embeddingScale?.(config) ?? 1;
+    let recurrent: GatedDeltaConfig | null = null;
     for (let layer = 0; layer < config.numHiddenLayers; layer++) {
       const { block, rope } = layerConfig(config, layer);
-      this.#layers.push(new Block(store, `model.layers.${layer}.`, block, rope && tables.for(rope)));
+      const isRecurrent = block.recurrent !== null;
+      this.#layers.push({
+        block: new Block(store, `model.layers.${layer}.`, block, rope && tables.for(rope)),
+        isRecurrent,
+        place: this.#layers.filter((other) => other.isRecurrent === isRecurrent).length,
+      });
+      recurrent ??= block.recurrent;
     }
+    this.#recurrent = recurrent;
     this.#norm = new RMSNorm(store, 'model.norm', config.hiddenSize, config.rmsNormEps);
     this.unembedding = config.tieWordEmbeddings
       ? this.#embedding
@@ -175,7 +194,9 @@ export class MtpModel implements Disposable {
   trunk(tokens: Tensor, rows: Rows): TrunkOutputs {
     return scope(() => {
       let z = this.embed(tokens);
-      const outputs = this.#layers.slice(0, -1).map((layer, i) => (z = layer.forward(z, rows, i)));
+      const outputs = this.#layers
+        .slice(0, -1)
+        .map(({ block, place }) => (z = block.forward(z, rows, place)));
       const read = featureLayers(this.heads).map((layer) => outputs[layer]!);
       return { z, features: read.length > 0 ? read.reduce((some, next) => concat(some, next)) : null };
     });
@@ -184,7 +205,8 @@ export class MtpModel implements Disposable {
   /** Runs head 1, the trunk's last layer and final norm: z [rows, hiddenSize] → hidden states for the unembedding. */
   nextTokenHidden(z: Tensor, rows: Rows): Tensor {
     return scope(() => {
-      const hidden = this.#norm.forward(this.#layers.at(-1)!.forward(z, rows, this.#layers.length - 1));
+      const { block, place } = this.#layers.at(-1)!;
+      const hidden = this.#norm.forward(block.forward(z, rows, place));
       const { logitsScaling } = this.config;
       return logitsScaling === 1 ? hidden : scale(hidden, 1 / logitsScaling);
     });
@@ -203,10 +225,12 @@ export class MtpModel implements Disposable {
    * @throws ForetokenError as {@link ModelCache} does
    */
   createCache(capacity: number, sequences = 1): ModelCache {
-    const { numHiddenLayers: layers, numKeyValueHeads: kvHeads, headDim } = this.config;
+    const { numKeyValueHeads: kvHeads, headDim } = this.config;
+    const ofKind = (isRecurrent: boolean): number =>
+      this.#layers.filter((layer) => layer.isRecurrent === isRecurrent).length;
     return new ModelCache(this.device, {
-      ...{ layers, kvHeads, headDim, capacity, sequences },
-      dtype: this.dtype,
+      ...{ layers: ofKind(false), kvHeads, headDim, capacity, sequences, dtype: this.dtype },
+      recurrent: this.#recurrent && { ...this.#recurrent, layers: ofKind(true) },
     });
   }
 

@@ -1,6 +1,6 @@
 import { check, instance } from '../check';
 import { attention, treeAttention, type AttentionShape } from '../tensor/ops/attention/attention';
-import { concat } from '../tensor/ops/layers/elementwise';
+import { concat, sigmoidGate } from '../tensor/ops/layers/elementwise';
 import { kvAppend } from '../tensor/ops/attention/kv-cache';
 import { reshape, sliceColumns } from '../tensor/ops/layers/reshape';
 import { rope } from '../tensor/ops/layers/rope';
@@ -15,7 +15,10 @@ import type { Rows } from './rows';
 
 /** Causal self-attention with grouped key/value heads, rotary positions and, if the layer has them, biases, q/k norms and a window. */
 export class Attention {
-  /** Projections of all query, key and value heads, side by side: hiddenSize → (heads + 2 · kvHeads) · headDim. */
+  /**
+   * Projections of all query, key and value heads, side by side, and of the gate, if there is one: hiddenSize →
+   * (heads + 2 · kvHeads) · headDim (+ heads · headDim).
+   */
   readonly qkv: Linear;
   /** Output projection: heads · headDim → hiddenSize. */
   readonly out: Linear;
@@ -23,6 +26,7 @@ export class Attention {
   /** Whether a norm is over each head alone. */
   readonly #normsHeads: boolean;
   readonly #shape: AttentionShape;
+  readonly #hasGate: boolean;
 
   constructor(
     store: ParameterStore,
@@ -33,7 +37,11 @@ export class Attention {
   ) {
     checkPlace('Attention', store, ParameterStore, prefix);
     if (table !== null) check('Attention: table', table, instance(RopeTable));
-    const { hiddenSize, heads, kvHeads, headDim, qkNorm, ...checked } = checkBlockConfig('Attention', config);
+    const { hiddenSize, heads, kvHeads, headDim, qkNorm, outputGate, ...checked } = checkBlockConfig(
+      'Attention',
+      config,
+    );
+    this.#hasGate = outputGate;
     this.#shape = {
       ...{ heads, kvHeads, headDim, scale: checked.scoreScale },
       ...(checked.window !== null && { window: checked.window }),
@@ -42,6 +50,7 @@ export class Attention {
       { name: 'q_proj', rows: heads * headDim },
       { name: 'k_proj', rows: kvHeads * headDim },
       { name: 'v_proj', rows: kvHeads * headDim },
+      ...(outputGate ? [{ name: 'q_gate', rows: heads * headDim }] : []),
     ];
     const all = { name: 'qkv_proj', rows: (heads + 2 * kvHeads) * headDim };
     const std = checked.initStd;
@@ -60,14 +69,20 @@ export class Attention {
    * @param layer which layer of the KV cache has the keys and values; packed rows have no cache
    */
   forward(x: Tensor, rows: Rows, layer: number): Tensor {
-    const { heads } = this.#shape;
-    const rotated = this.#rotated(this.#normalized(this.qkv.forward(x)), rows.positions);
-    if (rows.kind === 'packed') {
-      return this.out.forward(attention(rotated, rows.starts, rows.batch, this.#shape));
-    }
+    const { heads, kvHeads, headDim } = this.#shape;
+    const projected = this.qkv.forward(x);
+    const width = (heads + 2 * kvHeads) * headDim;
+    const qkv = this.#hasGate ? sliceColumns(projected, 0, width) : projected;
+    const attended = this.#attend(this.#rotated(this.#normalized(qkv), rows.positions), rows, layer);
+    const gate = this.#hasGate ? sliceColumns(projected, width, heads * headDim) : null;
+    return this.out.forward(gate ? sigmoidGate(attended, gate) : attended);
+  }
+
+  #attend(qkv: Tensor, rows: Rows, layer: number): Tensor {
+    if (rows.kind === 'packed') return attention(qkv, rows.starts, rows.batch, this.#shape);
     const { cache, tree } = rows;
-    kvAppend(cache.kv, layer, rotated, tree, heads);
-    return this.out.forward(treeAttention(cache.kv, layer, rotated, tree, this.#shape));
+    kvAppend(cache.kv, layer, qkv, tree, this.#shape.heads);
+    return treeAttention(cache.kv, layer, qkv, tree, this.#shape);
   }
 
   #rotated(qkv: Tensor, positions: Tensor): Tensor {

@@ -4,6 +4,7 @@ import { add, scale } from '../tensor/ops/layers/elementwise';
 import type { Tensor } from '../tensor/tensor';
 import { Attention } from './attention';
 import type { BlockConfig, BlockNorms } from './block-config';
+import { GatedDeltaNet } from './gated-delta-net';
 import { Mlp } from './mlp';
 import { checkBlockConfig, checkPlace } from './checks';
 import { ParameterStore } from './parameters';
@@ -12,12 +13,12 @@ import { RopeTable } from './rope-table';
 import type { Rows } from './rows';
 
 /**
- * One transformer layer: x + attention(norm x), then x + mlp(norm x). Where the norms lie, before a half, after it or both, is data
+ * One transformer layer: x + attention(norm x), then x + mlp(norm x); a gated delta net may take the place of attention. Where the norms lie, before a half, after it or both, is data
  * (`BlockConfig.norms`).
  */
 export class Block {
-  /** The first half, self-attention. */
-  readonly attention: Attention;
+  /** The first half, which reads earlier positions. */
+  readonly mixer: Attention | GatedDeltaNet;
   /** The second half, which reads each row alone. */
   readonly mlp: Mlp;
   readonly #norms: Readonly<Record<keyof BlockNorms, RMSNorm | null>>;
@@ -29,13 +30,15 @@ export class Block {
    */
   constructor(store: ParameterStore, prefix: string, config: BlockConfig, table: RopeTable | null) {
     checkPlace('Block', store, ParameterStore, prefix);
-    const { norms, hiddenSize, rmsNormEps, residualScale } = checkBlockConfig('Block', config);
+    const { norms, hiddenSize, rmsNormEps, residualScale, recurrent } = checkBlockConfig('Block', config);
     const norm = (name: string | null): RMSNorm | null =>
       name === null ? null : new RMSNorm(store, prefix + name, hiddenSize, rmsNormEps);
     if (table !== null) check('Block: table', table, instance(RopeTable));
     this.#residualScale = residualScale;
     const beforeAttention = norm(norms.beforeAttention);
-    this.attention = new Attention(store, `${prefix}self_attn.`, config, table);
+    this.mixer = recurrent
+      ? new GatedDeltaNet(store, `${prefix}linear_attn.`, config, recurrent)
+      : new Attention(store, `${prefix}self_attn.`, config, table);
     const afterAttention = norm(norms.afterAttention);
     const beforeMlp = norm(norms.beforeMlp);
     this.mlp = new Mlp(store, `${prefix}mlp.`, config);
@@ -44,14 +47,14 @@ export class Block {
 
   /**
    * x [rows, hiddenSize] → the same shape.
-   * @param layer which layer of the KV cache has the keys and values; packed rows have no cache. A block that runs several times
-   * in one forward pass has a layer for each
+   * @param layer its number among the cache's layers of its kind; packed rows have no cache. A block that runs several times in one
+   * forward pass has a layer for each
    */
   forward(x: Tensor, rows: Rows, layer: number): Tensor {
     return scope(() => {
       const { beforeAttention, afterAttention, beforeMlp, afterMlp } = this.#norms;
       const read = beforeAttention ? beforeAttention.forward(x) : x;
-      const attended = this.#addend(this.attention.forward(read, rows, layer), afterAttention);
+      const attended = this.#addend(this.mixer.forward(read, rows, layer), afterAttention);
       // One launch for the sum and its norm.
       const { sum, out } = beforeMlp ? beforeMlp.forwardSum(x, attended) : twice(add(x, attended));
       return add(sum, this.#addend(this.mlp.forward(out), afterMlp));

@@ -220,11 +220,11 @@ export class ParameterStore implements Disposable {
     return this.#buckets;
   }
 
-  /** Registers a parameter; `parts` as in {@link Parameter}. */
-  create(parts: readonly ParameterPart[], init: Init): Parameter {
+  /** Registers a parameter; arguments as in {@link Parameter}. What does not decay stays float32 and unpacked. */
+  create(parts: readonly ParameterPart[], init: Init, decay?: boolean): Parameter {
     if (this.buckets.length > 0) throw new ForetokenError('INTERNAL', 'the parameters are already allocated');
     check('ParameterStore.create: parts', parts, PARAMETER_PARTS);
-    const parameter = new Parameter(parts, init, parts[0]!.shape.length > 1);
+    const parameter = new Parameter(parts, init, decay ?? parts[0]!.shape.length > 1);
     this.parameters.push(parameter);
     return parameter;
   }

@@ -1,6 +1,8 @@
 // A forward pass in float64, in plain loops, written from the reference implementations of transformers and not from this library:
 // it reads config.json and the tensors of a checkpoint as they are.
 
+import { gatedDeltaNet } from './reference-gated-delta';
+
 /** Values of a tensor in a checkpoint. */
 export interface CheckpointTensor {
   shape: readonly number[];
@@ -94,6 +96,7 @@ function rotate(head: Float64Array, position: number, [all, scale]: [number[], n
 
 /** The settings of a layer that families decide on. */
 interface Layer {
+  isRecurrent?: boolean;
   angles: [number[], number] | null;
   window: number;
 }
@@ -117,7 +120,7 @@ export class ReferenceModel {
     this.#kvHeads = this.#number('num_key_value_heads', this.#heads);
     this.#headDim = this.#number('head_dim', this.#number('hidden_size') / this.#heads);
     this.#eps = this.#number('rms_norm_eps');
-    this.#plus = this.#type === 'gemma3_text' ? 1 : 0;
+    this.#plus = ['gemma3_text', 'qwen3_5_text'].includes(this.#type) ? 1 : 0;
   }
 
   #number(name: string, otherwise?: number): number {
@@ -158,7 +161,7 @@ export class ReferenceModel {
 
   /** Unembeds states. */
   logits(hidden: Rows): Rows {
-    const tied = this.json.tie_word_embeddings ?? this.#plus === 1;
+    const tied = this.json.tie_word_embeddings ?? this.#type === 'gemma3_text';
     const head = this.tensor(tied ? 'model.embed_tokens.weight' : 'lm_head.weight');
     return hidden.map((row) => product(row, head).map((x) => x / this.#number('logits_scaling', 1)));
   }
@@ -181,6 +184,7 @@ export class ReferenceModel {
     }
     const rotates = (json.no_rope_layers as number[] | undefined)?.[layer] !== 0;
     return {
+      isRecurrent: types?.[layer] === 'linear_attention',
       window: hasWindow && window !== null ? window : Infinity,
       angles: rotates ? this.angles(hasWindow) : null,
     };
@@ -211,7 +215,10 @@ export class ReferenceModel {
     const type = this.#type;
     const factor = this.#number('residual_multiplier', 1);
     const mlpOf = (rows: Rows): Rows => rows.map((row) => this.#mlp(row, `${prefix}mlp.`));
-    const attend = (rows: Rows): Rows => this.#attention(rows, `${prefix}self_attn.`, layer, first);
+    const attend = (rows: Rows): Rows =>
+      layer.isRecurrent
+        ? this.#recurrent(rows, `${prefix}linear_attn.`)
+        : this.#attention(rows, `${prefix}self_attn.`, layer, first);
     const sum = (a: Rows, b: Rows): Rows => a.map((row, i) => plus(row, b[i]!, factor));
     const norm = (rows: Rows, name: string): Rows => this.norm(rows, prefix + name);
     if (type === 'olmo2') {
@@ -245,10 +252,22 @@ export class ReferenceModel {
     );
   }
 
+  #recurrent(x: Rows, prefix: string): Rows {
+    return gatedDeltaNet(x, {
+      keyHeads: this.#number('linear_num_key_heads'),
+      valueHeads: this.#number('linear_num_value_heads'),
+      keyDim: this.#number('linear_key_head_dim'),
+      valueDim: this.#number('linear_value_head_dim'),
+      eps: this.#eps,
+      tensor: (name) => this.tensor(prefix + name),
+    });
+  }
+
   #attention(x: Rows, prefix: string, { angles, window }: Layer, first: number): Rows {
     const [heads, kvHeads, dim] = [this.#heads, this.#kvHeads, this.#headDim];
     const project = (row: Float64Array, name: string): Float64Array =>
       product(row, this.tensor(`${prefix}${name}.weight`), this.tensors.get(`${prefix}${name}.bias`));
+    const isGated = this.#type === 'qwen3_5_text';
     const qkv = x.map((row) => {
       if (this.#type !== 'phi3') return ['q_proj', 'k_proj', 'v_proj'].map((name) => project(row, name));
       const all = project(row, 'qkv_proj');
@@ -268,8 +287,11 @@ export class ReferenceModel {
         return name && angles ? rotate(normed, position, angles) : normed;
       });
     };
-    const split = qkv.map(([q, k, v], i) => ({
-      q: headsOf(q!, 'q_norm', first + i),
+    // Each query head is followed by its gate.
+    const gates = qkv.map(([q]) => (isGated ? q!.filter((_, e) => e % (2 * dim) >= dim) : null));
+    const queries = qkv.map(([q]) => (isGated ? q!.filter((_, e) => e % (2 * dim) < dim) : q!));
+    const split = qkv.map(([, k, v], i) => ({
+      q: headsOf(queries[i]!, 'q_norm', first + i),
       k: headsOf(k!, 'k_norm', first + i),
       v: headsOf(v!, null, first + i),
     }));
@@ -292,7 +314,10 @@ export class ReferenceModel {
           split[from + j]!.v[shared]!.forEach((value, e) => (out[h * dim + e]! += (weight / total) * value));
         });
       });
-      return project(out, 'o_proj');
+      return project(
+        out.map((value, e) => value / (1 + (isGated ? Math.exp(-gates[i]![e]!) : 0))),
+        'o_proj',
+      );
     });
   }
 }
