@@ -8,6 +8,7 @@ import { decodingByHeads } from './decoding-by-heads';
 import { draftsFromText } from './drafts-from-text';
 import { withUnit, type Bench, type Result } from './harness';
 import { htmlReport } from './html';
+import { hybridStep } from './hybrid-step';
 import { linear } from './linear';
 import { linearCrossEntropy } from './linear-cross-entropy';
 import { lossAgainstPeers } from './loss-against-peers';
@@ -27,6 +28,7 @@ const BENCHES: readonly Bench[] = [
   trainStep,
   trainAgainstPeers,
   decodeStep,
+  hybridStep,
   verifyTree,
   proposeTokens,
   decodingByHeads,

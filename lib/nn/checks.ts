@@ -14,7 +14,6 @@ import {
   type Checker,
   type Schema,
 } from '../check';
-import { ForetokenError } from '../errors';
 import { LARGEST_INT, dimension, weightDType } from '../tensor/checks';
 import type { BlockConfig, BlockNorms, GatedDeltaConfig } from './block-config';
 import type { LinearPart } from './linear';
@@ -90,11 +89,7 @@ const BLOCK_CONFIG: Schema<BlockConfig> = {
 
 /** Checks the sizes and features of a layer. */
 export function checkBlockConfig(where: string, config: BlockConfig): BlockConfig {
-  const checked = checkOptions(where, config, BLOCK_CONFIG);
-  if (checked.recurrent || checked.outputGate) {
-    throw new ForetokenError('UNSUPPORTED', `${where}: there are no gated delta nets and output gates yet`);
-  }
-  return checked;
+  return checkOptions(where, config, BLOCK_CONFIG);
 }
 
 /** Checks the store of a layer's parameters, and their name or its prefix. */

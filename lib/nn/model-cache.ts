@@ -13,8 +13,8 @@ export interface ModelCacheOptions extends KvCacheOptions {
 }
 
 /**
- * What the layers of a model keep of the committed positions of some texts: keys and values of layers with attention, states of
- * recurrent layers. Layers are numbered among those of their kind.
+ * Keeps the keys and values of a model's layers with attention, and the states of its recurrent layers, after the committed positions
+ * of some texts. Layers are numbered among those of their kind.
  */
 export class ModelCache implements Disposable {
   /** Keys and values of the layers with attention. */

@@ -18,7 +18,7 @@ export interface TrainingRows {
 export interface CachedRows {
   /** Distinguishes the two kinds of rows. */
   readonly kind: 'cached';
-  /** What layers keep of the committed positions. */
+  /** Keys, values and states after the committed positions. */
   readonly cache: ModelCache;
   /** The parent of each row. */
   readonly tree: TreeRows;

@@ -106,18 +106,16 @@ export const CONFIGS: Readonly<Record<string, Json>> = {
     ...{ sliding_window: 5, query_pre_attn_scalar: 8, head_dim: 8, use_bidirectional_attention: false },
   }),
   olmo2: config('olmo2', 'Olmo2', { rope_theta: 1000 }),
+  qwen3_5: config('qwen3_5_text', 'Qwen3_5', {
+    ...{ head_dim: 8, linear_num_key_heads: 1, linear_num_value_heads: 2, linear_key_head_dim: 16 },
+    ...{ linear_value_head_dim: 16, linear_conv_kernel_dim: 4, hidden_act: 'silu', attention_bias: false },
+    layer_types: ['linear_attention', 'linear_attention', 'linear_attention', 'full_attention'],
+    rope_parameters: { rope_type: 'default', rope_theta: 1000, partial_rotary_factor: 0.25 },
+  }),
   granite: config('granite', 'Granite', {
     ...{ attention_multiplier: 0.3, embedding_multiplier: 3, residual_multiplier: 0.4, logits_scaling: 5 },
   }),
 };
-
-/** config.json of the text model of Qwen3.5: three recurrent layers, then one with attention. */
-export const QWEN3_5: Json = config('qwen3_5_text', 'Qwen3_5', {
-  ...{ head_dim: 8, linear_num_key_heads: 1, linear_num_value_heads: 2, linear_key_head_dim: 16 },
-  ...{ linear_value_head_dim: 16, linear_conv_kernel_dim: 4, hidden_act: 'silu', attention_bias: false },
-  layer_types: ['linear_attention', 'linear_attention', 'linear_attention', 'full_attention'],
-  rope_parameters: { rope_type: 'default', rope_theta: 1000, partial_rotary_factor: 0.25 },
-});
 
 /** Lists the tensors of a trunk, as transformers names them. */
 export function shapesOf(json: Json): Map<string, number[]> {
@@ -132,12 +130,16 @@ export function shapesOf(json: Json): Map<string, number[]> {
   return shapes;
 }
 
-/** Adds the tensors of a module for further tokens; `names` are those of its token norm, state norm, projection and last norm. */
+/**
+ * Adds the tensors of a module for further tokens; `names` are those of its token norm, state norm, projection and last norm, `block`
+ * begins those of its layer.
+ */
 export function moduleShapes(
   shapes: Map<string, number[]>,
   json: Json,
   prefix: string,
   names: readonly [string, string, string, string],
+  block = '',
 ): void {
   const hidden = json.hidden_size as number;
   const [token, state, projection, norm] = names.map((name) => `${prefix}${name}.weight`);
@@ -146,7 +148,7 @@ export function moduleShapes(
     .set(state!, [hidden])
     .set(projection!, [hidden, 2 * hidden])
     .set(norm!, [hidden]);
-  blockShapes(shapes, json, prefix);
+  blockShapes(shapes, json, prefix + block);
 }
 
 function blockShapes(shapes: Map<string, number[]>, json: Json, prefix: string, isRecurrent = false): void {

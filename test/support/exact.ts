@@ -3,8 +3,10 @@ import fc from 'fast-check';
 import { generate } from '../../lib/decode/generate';
 import { MAX_DRAFT_NODES, type GenerateOptions, type Speculation } from '../../lib/decode/options';
 import { MtpModel, type ModelInit } from '../../lib/model/model';
+import type { ModelOptions, ModelType } from '../../lib/model/config';
 import { byteTokenizerFiles, createTokenizer } from '../../lib/model/tokenizer';
 import type { Device } from '../../lib/tensor/device';
+import { Random } from './random';
 
 const tokenizer = createTokenizer(byteTokenizerFiles());
 
@@ -31,12 +33,31 @@ export const small: Scale = {
   width: 3,
 };
 
+/** Families of models, the last of which has recurrent layers. */
+export const modelTypes = ['llama', 'qwen2', 'qwen3', 'qwen3_5_text'] as const;
+
 export interface ModelCase {
   kind: string;
   numHeads: number;
   seed: number;
   tied: boolean;
-  modelType: 'llama' | 'qwen2' | 'qwen3';
+  modelType: ModelType;
+}
+
+/** Options of a model whose layers are recurrent or have attention at random, at least one of them recurrent. */
+function hybrid(seed: number, layers: number): Partial<ModelOptions> {
+  const random = new Random(seed);
+  const types = Array.from({ length: layers }, () => random.integer(2) === 0);
+  types[random.integer(layers)] = true;
+  const keyHeads = 1 + random.integer(2);
+  return {
+    layerTypes: types.map((isRecurrent) => (isRecurrent ? 'linear_attention' : 'full_attention')),
+    linearNumKeyHeads: keyHeads,
+    linearNumValueHeads: keyHeads * (1 + random.integer(2)),
+    linearKeyHeadDim: 16 * (1 + random.integer(2)),
+    linearValueHeadDim: 16 * (1 + random.integer(2)),
+    linearConvKernelDim: 2 + random.integer(3),
+  };
 }
 
 /** Makes a random model with weights large enough that its choices differ. */
@@ -50,6 +71,7 @@ export function randomModel(
     device,
     {
       modelType,
+      ...(modelType === 'qwen3_5_text' && hybrid(seed, layers)),
       vocabSize: tokenizer.vocabSize,
       hiddenSize,
       intermediateSize: (hiddenSize * 3) / 2,
@@ -78,13 +100,17 @@ export async function tokensOf(
   return tokens;
 }
 
-export function modelCases({ heads }: Scale, kinds: readonly string[]): fc.Arbitrary<ModelCase> {
+export function modelCases(
+  { heads }: Scale,
+  kinds: readonly string[],
+  modelTypes: readonly ModelType[],
+): fc.Arbitrary<ModelCase> {
   return fc.record({
     kind: fc.constantFrom(...kinds),
     numHeads: fc.integer({ min: 2, max: heads }),
     seed: fc.nat(1000),
     tied: fc.boolean(),
-    modelType: fc.constantFrom('llama', 'qwen2', 'qwen3'),
+    modelType: fc.constantFrom(...modelTypes),
   });
 }
 
@@ -145,6 +171,7 @@ export interface ExactCases {
   runs: number;
   scale?: Scale;
   kinds?: readonly string[];
+  modelTypes?: readonly ModelType[];
   /** Type of the models. */
   dtype?: ModelInit['dtype'];
 }
@@ -152,10 +179,10 @@ export interface ExactCases {
 /** Checks random cases: output with any speculation equals output with none, token for token. */
 export async function checkExact(
   device: Device,
-  { runs, scale = small, kinds = headKinds, dtype }: ExactCases,
+  { runs, scale = small, kinds = headKinds, modelTypes: types = modelTypes, dtype }: ExactCases,
 ): Promise<void> {
   const { promptTokens, newTokens, width } = scale;
-  const scenario = modelCases(scale, kinds).chain((model) =>
+  const scenario = modelCases(scale, kinds, types).chain((model) =>
     fc.record({
       model: fc.constant(model),
       speculation: speculations(model.numHeads, width),

@@ -13,6 +13,7 @@ import { CONFIGS, namedTensors, randomCheckpoint, writeCheckpoint } from '../../
 import { tokensOf } from '../../support/exact';
 import { Random } from '../../support/random';
 import { ReferenceModel } from '../../support/reference-model';
+import { rowsOfText } from '../../support/rows-of-text';
 import { TemporaryDirectory } from '../../support/temporary';
 import { relativeError, tokenizer } from '../../support/training';
 
@@ -23,13 +24,10 @@ const text = Array.from({ length }, () => random.integer(260));
 
 async function logitsOf(model: MtpModel, tokens: readonly number[]): Promise<Float32Array> {
   const { device } = model;
-  model.tables.reserve(tokens.length);
   const ints = (values: readonly number[]) => device.tensor(Int32Array.from(values));
   using logits = noGrad(() =>
     scope(() => {
-      const starts = ints(tokens.map(() => 0));
-      const positions = ints(tokens.map((_, i) => i));
-      const { hidden } = model.states(ints(tokens), { kind: 'packed', batch: 1, starts, positions });
+      const { hidden } = model.states(ints(tokens), rowsOfText(model, tokens.length));
       return linear(hidden, model.unembeddingFor(hidden), null);
     }),
   );

@@ -22,6 +22,7 @@ import { foretokenError } from '../../support/errors';
 import { tokensOf } from '../../support/exact';
 import { Random } from '../../support/random';
 import { product, ReferenceModel } from '../../support/reference-model';
+import { rowsOfText } from '../../support/rows-of-text';
 import { TemporaryDirectory } from '../../support/temporary';
 import { relativeError, tokenizer } from '../../support/training';
 
@@ -38,10 +39,17 @@ const text = Array.from({ length }, () => random.integer(260));
 interface Layout {
   names: readonly [token: string, state: string, projection: string, norm: string];
   stateFirst: boolean;
+  /** Begins the names of its layer. Default: nothing. */
+  block?: string;
 }
 const MIMO: Layout = {
   names: ['token_layernorm', 'hidden_layernorm', 'input_proj', 'final_layernorm'],
   stateFirst: true,
+};
+const QWEN: Layout = {
+  names: ['pre_fc_norm_embedding', 'pre_fc_norm_hidden', 'fc', 'norm'],
+  stateFirst: false,
+  block: 'layers.0.',
 };
 const LAYERS: Layout = { names: ['enorm', 'hnorm', 'eh_proj', 'shared_head.norm'], stateFirst: false };
 
@@ -62,11 +70,12 @@ const cases: [string, Json, Layout, string[]][] = [
     LAYERS,
     ['model.layers.4.'],
   ],
+  ['Qwen3.5', { ...CONFIGS.qwen3_5!, mtp_num_hidden_layers: 1 }, QWEN, ['mtp.']],
 ];
 
-function checkpointOf(json: Json, { names }: Layout, prefixes: readonly string[]) {
+function checkpointOf(json: Json, { names, block }: Layout, prefixes: readonly string[]) {
   const shapes = shapesOf(json);
-  for (const prefix of prefixes) moduleShapes(shapes, json, prefix, names);
+  for (const prefix of prefixes) moduleShapes(shapes, json, prefix, names, block);
   return randomCheckpoint(json, shapes);
 }
 
@@ -79,7 +88,7 @@ async function draftedLogits(model: MtpModel): Promise<Float32Array[]> {
       const starts = ints(text.map(() => 0));
       const positions = ints(text.map((_, i) => i));
       const rows = { kind: 'packed', batch: 1, starts, positions } as const;
-      let { hidden: previous } = model.states(ints(text), rows);
+      let { hidden: previous } = model.states(ints(text), rowsOfText(model, length));
       return Array.from({ length: model.numHeads - 1 }, (_, i) => {
         const tokens = ints(text.map((_token, t) => text[t + i + 1] ?? 0));
         const out = model.heads.forward(i + 2, inputsOf(model.heads, { previous, tokens }, rows));
@@ -118,7 +127,10 @@ describe.each(cases)('%s', (_, json, layout, prefixes) => {
         return Float64Array.from([...parts[0]!, ...parts[1]!]);
       });
       const projected = inputs.map((row) => product(row, reference.tensor(`${prefix}${projection}.weight`)));
-      const block = reference.block(projected, prefix, { angles: reference.angles(), window: Infinity });
+      const block = reference.block(projected, prefix + (layout.block ?? ''), {
+        angles: reference.angles(),
+        window: Infinity,
+      });
       previous = reference.norm(block, prefix + norm);
       const expected = Float32Array.from(reference.logits(previous).flatMap((row) => [...row]));
       const actual = logits[k - 2]!.subarray(0, expected.length);

@@ -1,4 +1,4 @@
-// What the family of Qwen3.5 says of layers, names and norms, and how queries and gates are taken apart and put together.
+// The layers, names and norms of Qwen3.5, and how queries and gates are taken apart and put together.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { headLayerConfig, layerConfig, modelConfig, type ModelOptions } from '../../../lib/model/config';
 import { configToJson } from '../../../lib/model/config-json';
