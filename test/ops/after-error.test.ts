@@ -108,6 +108,23 @@ const operations: Record<string, (device: Device, make: Make) => Change> = {
       run: () => native.kvCompact(cache, offsets.handle, lengths.handle, path.handle, counts.handle),
     };
   },
+  commitRecurrent: (device, { floats, ints, table }) => {
+    const states = native.recurrentStates(device.handle, 1, 1, 2, 16, 16, 2, 1);
+    native.recurrentReserve(states, 0);
+    const block = new Tensor(device, native.recurrentBlock(states, 0));
+    const [x, qkv, a, b] = [floats(3, 64), floats(3, 64), floats(3, 2), floats(3, 2)];
+    const [decay, bias] = [floats(2), floats(2)];
+    const [offsets, path, counts] = [ints(0, 3), table(1, 0, 2), ints(2)];
+    return {
+      changed: [block.copyFrom(floats(...block.shape))],
+      run: () =>
+        native.commitRecurrent(
+          ...([states, 0, x.handle, qkv.handle, a.handle, b.handle] as const),
+          ...([decay.handle, bias.handle] as const),
+          ...([offsets.handle, path.handle, counts.handle] as const),
+        ),
+    };
+  },
   adamw: (_, { floats }) => {
     const [param, grad, m, v] = [floats(37), floats(37), floats(37), floats(37)];
     const rounded = floats(37).cast('bfloat16');

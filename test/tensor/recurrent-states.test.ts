@@ -10,13 +10,10 @@ import { Tensor } from '../../lib/tensor/tensor';
 import { expectSameBits } from '../support/accuracy';
 import { take } from '../support/cpu';
 import { chain, pathTo, randomTree } from '../support/decoding-cache';
-import { isEmulated, onDevice, targets as allTargets } from '../support/devices';
+import { isEmulated, onDevice, targets } from '../support/devices';
 import { foretokenError } from '../support/errors';
 import { Random } from '../support/random';
 import { channelsOf, RecurrentDecoding, recurrentDraft, recurrentParameters } from '../support/recurrent';
-
-// The CUDA backend has no recurrent layers yet.
-const targets = allTargets.filter((target) => !target.startsWith('cuda'));
 
 const shape = { keyHeads: 1, valueHeads: 2, keyDim: 16, valueDim: 32, taps: 4 };
 const sizes: RecurrentStatesOptions = { ...shape, layers: 2, sequences: 4 };

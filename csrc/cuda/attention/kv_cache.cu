@@ -17,7 +17,7 @@ __global__ void __launch_bounds__(kAppendThreads)
   FORETOKEN_SHARED(int64_t, shared, [kAppendThreads / kWarp]);
   const TreeRows& tree = args.tree;
   const KvCacheView& cache = args.cache;
-  if (!tree_is_valid<kAppendThreads>(tree, cache, reporter, shared) || has_error(reporter.record)) return;
+  if (!tree_is_valid<kAppendThreads>(tree, {cache.reserved}, reporter, shared) || has_error(reporter.record)) return;
   const int64_t in_row = (args.heads + 2 * cache.kv_heads) * in_head;
   for (int64_t row = blockIdx.x; row < rows_in_use(tree); row += gridDim.x) {
     const int64_t sequence = sequence_of(tree.row_offsets, tree.sequences, row);

@@ -218,7 +218,7 @@ __global__ void __launch_bounds__(kThreads, 2) attend_kernel(TreeAttentionArgs a
   const bool is_seen = chunk == 0 || (int64_t{chunk} + 1) * kChunk > begin;
   const bool has_work = tile.count > 0 && int64_t{chunk} * kChunk < end && is_seen;
   if (!has_work && blockIdx.x > 0) return;
-  const bool valid = tree_is_valid<kThreads>(tree, args.cache, reporter, shared.reduction);
+  const bool valid = tree_is_valid<kThreads>(tree, {args.cache.reserved}, reporter, shared.reduction);
   if (blockIdx.x == 0) {
     const int64_t first = valid ? rows_in_use(tree) : 0;
     for (int64_t r = first + threadIdx.x; r < tree.rows; r += kThreads) parts.ranges[r] = {0, 0};

@@ -3,9 +3,10 @@
 // threads get the same answer, and the check reports the first problem. It takes a few loads a row, so every block of a
 // kernel repeats it, which saves a launch before the kernel that reads the tree. A check reads nothing out of bounds,
 // whatever the indices are.
-//   tree_is_valid         TreeRows in a cache
+//   tree_is_valid         TreeRows whose sequences have room for so many positions or rows
 //   verify_tree_is_valid  TreeRows to verify: every row descends from its sequence's first, no path is too long
 //   paths_are_valid       accepted paths, for KvCompact
+//   commit_is_valid       accepted paths, for CommitRecurrent
 // `shared` has room for one int64_t a warp. The other functions here walk through trees:
 //   rows_in_use           the number of rows before the padding
 //   sequence_of           the sequence of a row
@@ -80,28 +81,51 @@ class FirstProblem {
   Bound bound_ = Bound::kPlain;
 };
 
-// Checks the rows of each sequence, and that they fit behind its committed positions: ranks 0 … 2 * sequences.
-FORETOKEN_DEVICE void look_at_sequences(const int32_t* row_offsets, const int32_t* lengths, int64_t sequences,
-                                        const int32_t* reserved, FirstProblem& problem) {
-  const bool limited = reserved != nullptr;
+// Checks the rows of each sequence, and that they fit behind its committed positions unless `lengths` is null. Returns
+// the rank after the last of these checks.
+FORETOKEN_DEVICE int64_t look_at_sequences(const int32_t* row_offsets, const int32_t* lengths, int64_t sequences,
+                                           const Room& room, FirstProblem& problem) {
+  const bool limited = room.most != nullptr;
   if (threadIdx.x == 0) problem.look(0, Argument::kRowOffsets, 0, row_offsets[0], 0, 0);
   for (int64_t s = threadIdx.x; s < sequences; s += blockDim.x) {
-    const int64_t first = row_offsets[s], end = row_offsets[s + 1], most = limited ? reserved[s] : kNoCapacity;
+    const int64_t first = row_offsets[s], end = row_offsets[s + 1], most = limited ? room.most[s] : kNoCapacity;
     problem.look(1 + 2 * s, Argument::kRowOffsets, s + 1, end, first, first + most,
-                 limited ? Bound::kReserved : Bound::kPlain);
+                 limited ? room.bound : Bound::kPlain);
+    if (lengths == nullptr) continue;
     problem.look(2 + 2 * s, Argument::kLengths, s, lengths[s], 0, most - (end - first),
                  limited ? Bound::kRoom : Bound::kPlain);
+  }
+  return 2 * sequences + 1;
+}
+
+// Checks that all rows of the sequences exist.
+FORETOKEN_DEVICE void look_at_rows(int64_t rank, const int32_t* row_offsets, int64_t sequences, int64_t rows,
+                                   FirstProblem& problem) {
+  if (threadIdx.x > 0) return;
+  problem.look(rank, Argument::kRowOffsets, sequences, row_offsets[sequences], 0, rows, Bound::kRowCount);
+}
+
+// Checks accepted paths among the rows of each sequence.
+FORETOKEN_DEVICE void look_at_paths(int64_t rank, const int32_t* row_offsets, const int32_t* path,
+                                    const int32_t* counts, int64_t sequences, int64_t stride, FirstProblem& problem) {
+  const auto rank_of = [&](int64_t s) { return rank + s * (stride + 1); };
+  for (int64_t s = threadIdx.x; s < sequences; s += blockDim.x) {
+    const int64_t rows = int64_t{row_offsets[s + 1]} - row_offsets[s];
+    problem.look(rank_of(s), Argument::kCounts, s, counts[s], 0, Min()(stride, rows), Bound::kPathRows);
+  }
+  for (int64_t at = threadIdx.x; at < sequences * stride; at += blockDim.x) {
+    const int64_t s = at / stride, i = at % stride;
+    if (i >= counts[s]) continue;
+    const int64_t lowest = i == 0 ? row_offsets[s] : int64_t{path[at - 1]} + 1;
+    problem.look(rank_of(s) + 1 + i, Argument::kPath, at, path[at], lowest, int64_t{row_offsets[s + 1]} - 1,
+                 Bound::kRisingRows);
   }
 }
 
 // Checks row offsets, lengths and parents. Returns the rank after the last of these checks.
-FORETOKEN_DEVICE int64_t look_at_tree(const TreeRows& tree, const int32_t* reserved, FirstProblem& problem) {
-  look_at_sequences(tree.row_offsets, tree.lengths, tree.sequences, reserved, problem);
-  const int64_t rank = 2 * tree.sequences + 1;
-  if (threadIdx.x == 0) {
-    problem.look(rank, Argument::kRowOffsets, tree.sequences, tree.row_offsets[tree.sequences], 0, tree.rows,
-                 Bound::kRowCount);
-  }
+FORETOKEN_DEVICE int64_t look_at_tree(const TreeRows& tree, const Room& room, FirstProblem& problem) {
+  const int64_t rank = look_at_sequences(tree.row_offsets, tree.lengths, tree.sequences, room, problem);
+  look_at_rows(rank, tree.row_offsets, tree.sequences, tree.rows, problem);
   for (int64_t r = threadIdx.x; r < rows_in_use(tree); r += blockDim.x) {
     const int64_t parent = tree.parents[r];
     if (parent == -1) continue;
@@ -112,10 +136,9 @@ FORETOKEN_DEVICE int64_t look_at_tree(const TreeRows& tree, const int32_t* reser
 }
 
 template <int kThreads>
-FORETOKEN_DEVICE bool tree_is_valid(const TreeRows& tree, const KvCacheView& cache, const Reporter& reporter,
-                                    int64_t* shared) {
+FORETOKEN_DEVICE bool tree_is_valid(const TreeRows& tree, const Room& room, const Reporter& reporter, int64_t* shared) {
   FirstProblem problem;
-  look_at_tree(tree, cache.reserved, problem);
+  look_at_tree(tree, room, problem);
   return problem.none<kThreads>(reporter, shared);
 }
 
@@ -123,7 +146,7 @@ template <int kThreads>
 FORETOKEN_DEVICE bool verify_tree_is_valid(const TreeRows& tree, int64_t path_stride, const Reporter& reporter,
                                            int64_t* shared) {
   FirstProblem problem;
-  const int64_t rank = look_at_tree(tree, nullptr, problem);
+  const int64_t rank = look_at_tree(tree, Room{nullptr}, problem);
   for (int64_t r = threadIdx.x; r < rows_in_use(tree); r += blockDim.x) {
     const int64_t root = tree.row_offsets[sequence_of(tree.row_offsets, tree.sequences, r)], parent = tree.parents[r];
     if (r == root) problem.look(rank + r, Argument::kParents, r, parent, -1, -1, Bound::kRootFirst);
@@ -137,21 +160,20 @@ FORETOKEN_DEVICE bool verify_tree_is_valid(const TreeRows& tree, int64_t path_st
 
 template <int kThreads>
 FORETOKEN_DEVICE bool paths_are_valid(const KvCompactArgs& args, const Reporter& reporter, int64_t* shared) {
-  const int64_t sequences = args.cache.sequences, stride = args.path_stride;
+  const int64_t sequences = args.cache.sequences;
   FirstProblem problem;
-  look_at_sequences(args.row_offsets, args.lengths, sequences, args.cache.reserved, problem);
-  const auto rank_of = [&](int64_t s) { return 2 * sequences + 1 + s * (stride + 1); };
-  for (int64_t s = threadIdx.x; s < sequences; s += blockDim.x) {
-    const int64_t rows = int64_t{args.row_offsets[s + 1]} - args.row_offsets[s];
-    problem.look(rank_of(s), Argument::kCounts, s, args.counts[s], 0, Min()(stride, rows), Bound::kPathRows);
-  }
-  for (int64_t at = threadIdx.x; at < sequences * stride; at += blockDim.x) {
-    const int64_t s = at / stride, i = at % stride;
-    if (i >= args.counts[s]) continue;
-    const int64_t lowest = i == 0 ? args.row_offsets[s] : int64_t{args.path[at - 1]} + 1;
-    problem.look(rank_of(s) + 1 + i, Argument::kPath, at, args.path[at], lowest, int64_t{args.row_offsets[s + 1]} - 1,
-                 Bound::kRisingRows);
-  }
+  const int64_t rank = look_at_sequences(args.row_offsets, args.lengths, sequences, {args.cache.reserved}, problem);
+  look_at_paths(rank, args.row_offsets, args.path, args.counts, sequences, args.path_stride, problem);
+  return problem.none<kThreads>(reporter, shared);
+}
+
+template <int kThreads>
+FORETOKEN_DEVICE bool commit_is_valid(const CommitRecurrentArgs& args, const Reporter& reporter, int64_t* shared) {
+  const Room room = {args.states.room, Bound::kStateRows};
+  FirstProblem problem;
+  const int64_t rank = look_at_sequences(args.row_offsets, nullptr, args.sequences, room, problem);
+  look_at_rows(rank, args.row_offsets, args.sequences, args.rows, problem);
+  look_at_paths(rank + 1, args.row_offsets, args.path, args.counts, args.sequences, args.path_stride, problem);
   return problem.none<kThreads>(reporter, shared);
 }
 

@@ -10,13 +10,10 @@ import type { Tensor } from '../../../lib/tensor/tensor';
 import { native } from '../../../lib/native/load';
 import { Tensor as TensorClass } from '../../../lib/tensor/tensor';
 import { onCpu, onDeviceOnly, take } from '../../support/cpu';
-import { onDevice, targets as allTargets } from '../../support/devices';
+import { onDevice, targets } from '../../support/devices';
 import { foretokenError } from '../../support/errors';
 import { Random } from '../../support/random';
 import { channelsOf } from '../../support/recurrent';
-
-// The CUDA backend has no recurrent layers yet.
-const targets = allTargets.filter((target) => !target.startsWith('cuda'));
 
 const shape = { keyHeads: 1, valueHeads: 2, keyDim: 16, valueDim: 16, taps: 3 };
 const channels = channelsOf(shape);

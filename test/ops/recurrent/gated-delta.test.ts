@@ -3,7 +3,7 @@
 import { exact, expectAsGoodAsFloat32, expectSameBits, float32 } from '../../support/accuracy';
 import { allIsaLevels, onCpu } from '../../support/cpu';
 import { chain, pathTo, randomTree } from '../../support/decoding-cache';
-import { isEmulated, onDevice, onEachVariant, targets as allTargets } from '../../support/devices';
+import { bfloat16Targets, isEmulated, onDevice, onEachVariant, targets } from '../../support/devices';
 import { nearest } from '../../support/half';
 import { memoize } from '../../support/memoize';
 import { Random } from '../../support/random';
@@ -21,10 +21,6 @@ import {
   type RecurrentResults,
   type RecurrentShape,
 } from '../../support/recurrent';
-
-// The CUDA backend has no recurrent layers yet.
-const targets = allTargets.filter((target) => !target.startsWith('cuda'));
-const bfloat16Targets: typeof targets = [];
 
 const shapeOf = (
   keyHeads: number,

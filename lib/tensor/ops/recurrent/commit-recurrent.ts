@@ -8,7 +8,7 @@ import { statesHandle } from './short-convolution';
 
 /** The rows of a step, as a recurrent layer computed them. */
 export interface RecurrentInputs extends DeltaInputs {
-  /** [rows, channels]: the input of {@link shortConvolution}. */
+  /** `[rows, channels]`: the input of {@link shortConvolution}. */
   x: Tensor;
 }
 

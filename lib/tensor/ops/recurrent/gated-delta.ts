@@ -8,15 +8,15 @@ import { statesHandle } from './short-convolution';
 
 /** The rows of a recurrent layer as the delta rule takes them, and the parameters of its gates. */
 export interface DeltaInputs {
-  /** [rows, channels], after the convolution: all query heads, all key heads, all value heads. */
+  /** `[rows, channels]`, after the convolution: all query heads, all key heads, all value heads. */
   qkv: Tensor;
-  /** [rows, valueHeads]: how much a row forgets, before softplus. */
+  /** `[rows, valueHeads]`: how much a row forgets, before softplus. */
   a: Tensor;
-  /** [rows, valueHeads]: how much of its value a row writes, before the sigmoid. */
+  /** `[rows, valueHeads]`: how much of its value a row writes, before the sigmoid. */
   b: Tensor;
-  /** float32 [valueHeads]: logarithms of the rates of decay; `A_log` in checkpoints. */
+  /** float32 `[valueHeads]`: logarithms of the rates of decay; `A_log` in checkpoints. */
   decay: Tensor;
-  /** float32 [valueHeads]: added to `a`; `dt_bias` in checkpoints. */
+  /** float32 `[valueHeads]`: added to `a`; `dt_bias` in checkpoints. */
   bias: Tensor;
 }
 
