@@ -57,12 +57,30 @@ export const core: readonly Mutation[] = [
     },
   ]),
 
+  ...faults('core/capture.h', 'tensor/recurrent-states', [
+    {
+      name: 'capture-forgets-states',
+      breaks: 'a capture does not keep the states that it uses',
+      find: '{ retained_.insert(states); }',
+      replace: '{}',
+    },
+  ]),
+
+  ...faults('core/tree.cc', 'ops/recurrent/commit-recurrent', [
+    {
+      name: 'commit-recurrent-rows',
+      breaks: 'rows behind the last one may be committed',
+      find: '         rows_have_problem(offsets, args.sequences, args.rows, problem) ||\n',
+      replace: '',
+    },
+  ]),
+
   ...faults('core/tree.cc', 'ops/attention/kv-cache', [
     {
       name: 'tree-rows-beyond-the-last',
       breaks: 'a sequence may have a row more than there are rows',
-      find: '{"rowOffsets", last, offsets[last], 0, tree.rows, Bound::kRowCount}',
-      replace: '{"rowOffsets", last, offsets[last], 0, tree.rows + 1, Bound::kRowCount}',
+      find: '{"rowOffsets", sequences, row_offsets[sequences], 0, rows, Bound::kRowCount}',
+      replace: '{"rowOffsets", sequences, row_offsets[sequences], 0, rows + 1, Bound::kRowCount}',
       caught:
         'indices known to the host on avx512bf16 a malformed tree is refused: rowOffsets[2] is 6, but must be in 0 … 5 (the number of rows), and 6 more',
     },

@@ -5,6 +5,7 @@ import { layers } from './layers';
 import { linear } from './linear';
 import { loss } from './loss';
 import { optimizer } from './optimizer';
+import { recurrent } from './recurrent';
 import { sampling } from './sampling';
 
 export const cuda = [
@@ -14,6 +15,7 @@ export const cuda = [
   ...linear,
   ...loss,
   ...attention,
+  ...recurrent,
   ...sampling,
   ...host,
 ];

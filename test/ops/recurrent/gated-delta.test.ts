@@ -78,6 +78,15 @@ function rowsOf(
   };
 }
 
+/** A tree of 2^n − 1 rows, or of 3 · 2^n − 1, in which siblings have subtrees of the same size, in depth-first order. */
+function evenTree(rows: number): number[] {
+  const half = (rows - 1) / 2;
+  if (!Number.isInteger(half)) return chain(rows);
+  const below = half > 0 ? evenTree(half) : [];
+  const under = (first: number): number[] => below.map((parent) => (parent < 0 ? 0 : first + parent));
+  return [-1, ...under(1), ...under(1 + half)];
+}
+
 const ways = [
   ...targets.map((target) => [target, 'float32'] as const),
   ...bfloat16Targets.map((target) => [target, 'bfloat16'] as const),
@@ -137,6 +146,52 @@ describe.each(ways)('a recurrent layer on %s in %s', (target, dtype) => {
           expectSame(await plain.forward(recurrentAlong(draft, [row])), rowsOf(together, shape, row, 1));
         }
       }
+    });
+  });
+
+  // Two children whose subtrees have the same size, at every node or at every second one, need the most copies of S.
+  it.each([3, 7, 11, 31, 47, 63, 127, 191, 255])('of %d rows that need many copies of S', async (rows) => {
+    const [random, shape] = [new Random(rows), shapeOf(1, 1, 16, 16)];
+    const parameters = recurrentParameters(random, shape);
+    const draft = recurrentDraft(random, shape, evenTree(rows));
+    await onDevice(target, async (device) => {
+      using decoding = new RecurrentDecoding(device, parameters, { dtype });
+      const actual = await decoding.forward(draft);
+      const nothing = { parents: [], rows: [] };
+      const oracle = expectedOf(nothing, draft, parameters, 'exact');
+      const plain = expectedOf(nothing, draft, parameters, dtype);
+      expectAsGoodAsFloat32(actual.out, oracle.out, plain.out);
+    });
+  });
+
+  it('whose inputs are near zero', async () => {
+    const [random, shape] = [new Random(2), shapeOf(1, 2, 16, 16)];
+    const parameters = recurrentParameters(random, shape);
+    const draft = recurrentDraft(random, shape, randomTree(random, 12));
+    const rows = draft.rows.map((row, i) => ({ ...row, x: row.x.map((x) => (i % 3 ? x / 2 ** 10 : 0)) }));
+    await onDevice(target, async (device) => {
+      using decoding = new RecurrentDecoding(device, parameters, { dtype });
+      const actual = await decoding.forward({ ...draft, rows });
+      const [oracle, plain] = (['exact', dtype] as const).map((arithmetic) =>
+        expectedOf({ parents: [], rows: [] }, { ...draft, rows }, parameters, arithmetic),
+      );
+      expectAsGoodAsFloat32(actual.out, oracle!.out, plain!.out);
+    });
+  });
+
+  it('that forgets little in many rows', async () => {
+    const [random, shape] = [new Random(2), shapeOf(1, 2, 16, 16)];
+    const parameters = { ...recurrentParameters(random, shape), bias: Float32Array.of(-15, -14.5) };
+    // The first row alone writes.
+    const prompt = recurrentDraft(random, shape, chain(200));
+    const rows = prompt.rows.map((row, i) => ({ ...row, b: row.b.map(() => (i === 0 ? 2 : -90)) }));
+    await onDevice(target, async (device) => {
+      using decoding = new RecurrentDecoding(device, parameters, { dtype });
+      const actual = await decoding.forward({ ...prompt, rows });
+      const [oracle, plain] = (['exact', dtype] as const).map((arithmetic) =>
+        expectedOf({ parents: [], rows: [] }, { ...prompt, rows }, parameters, arithmetic),
+      );
+      expectAsGoodAsFloat32(actual.out, oracle!.out, plain!.out);
     });
   });
 
