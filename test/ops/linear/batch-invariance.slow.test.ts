@@ -9,14 +9,18 @@ import { treeAttention } from '../../../lib/tensor/ops/attention/attention';
 import { add, concat, sigmoidGate, silu } from '../../../lib/tensor/ops/layers/elementwise';
 import { embedding } from '../../../lib/tensor/ops/layers/embedding';
 import { glu } from '../../../lib/tensor/ops/layers/glu';
-import { kvAppend } from '../../../lib/tensor/ops/attention/kv-cache';
+import { kvAppend, type TreeRows } from '../../../lib/tensor/ops/attention/kv-cache';
 import { linear, packWeight } from '../../../lib/tensor/ops/linear/linear';
 import { gatedRmsNorm, rmsNorm } from '../../../lib/tensor/ops/layers/rms-norm';
 import { rope, ropeTable } from '../../../lib/tensor/ops/layers/rope';
+import { commitRecurrent } from '../../../lib/tensor/ops/recurrent/commit-recurrent';
+import { gatedDelta } from '../../../lib/tensor/ops/recurrent/gated-delta';
+import { shortConvolution } from '../../../lib/tensor/ops/recurrent/short-convolution';
 import { proposeTokens } from '../../../lib/tensor/ops/sampling/propose-tokens';
 import { linearSample, sampleLogits, topK } from '../../../lib/tensor/ops/sampling/sampling';
 import { uploadTrees } from '../../../lib/tensor/ops/attention/tree-rows';
 import { readPaths, verifyTree } from '../../../lib/tensor/ops/sampling/verify-tree';
+import { RecurrentStates } from '../../../lib/tensor/recurrent-states';
 import { scope } from '../../../lib/tensor/scope';
 import type { Tensor } from '../../../lib/tensor/tensor';
 import { isaLevels, onCpu } from '../../support/cpu';
@@ -31,6 +35,7 @@ const real = {
   gated: 1376,
   vocab: 32_000,
   shape: { heads: 8, kvHeads: 4, headDim: 64, scale: 1 / 8 },
+  recurrent: { keyHeads: 8, valueHeads: 16, keyDim: 128, valueDim: 128, taps: 4 },
   length: 1003,
   counts: Array.from({ length: MOST - 1 }, (_, i) => i + 1),
 };
@@ -39,6 +44,7 @@ const small: typeof real = {
   gated: 344,
   vocab: 1000,
   shape: { heads: 4, kvHeads: 2, headDim: 32, scale: 1 / 8 },
+  recurrent: { keyHeads: 1, valueHeads: 2, keyDim: 64, valueDim: 48, taps: 4 },
   length: 70,
   counts: [1, 2, 7, 8, 9, 16, 17, 32, 33, 63],
 };
@@ -117,7 +123,7 @@ const variants = targets.flatMap((target): Variant[] => {
 });
 
 describe.each(variants)('$name', ({ target, threads, dtype }) => {
-  const { dim, gated, vocab, shape, length, counts } = isEmulated(target) ? small : real;
+  const { dim, gated, vocab, shape, recurrent, length, counts } = isEmulated(target) ? small : real;
   const qkvWidth = (shape.heads + 2 * shape.kvHeads) * shape.headDim;
   const onVariant = (fn: (device: Device) => Promise<void>): Promise<void> =>
     threads === undefined
@@ -202,6 +208,42 @@ describe.each(variants)('$name', ({ target, threads, dtype }) => {
         return [{}, { window: 20 }, { window: 100 }].map((window) =>
           treeAttention(cache, 0, qkv(rows, first), tree, { ...shape, ...window }),
         );
+      });
+    }),
+  );
+
+  test.each([
+    ['chains', chain(MOST)],
+    ['trees', randomTree(new Random(9), MOST)],
+  ])('recurrent layers of %s', (_, parents) =>
+    onVariant(async (device) => {
+      const states = new RecurrentStates(device, { ...recurrent, layers: 1, sequences: 1 });
+      states.reserve(0);
+      const { channels } = states;
+      const [x, a, b] = [channels, recurrent.valueHeads, recurrent.valueHeads].map((width, i) =>
+        someRows(device, width, 14 + i),
+      );
+      const gates = {
+        decay: device.tensor(new Random(17).floats(recurrent.valueHeads)),
+        bias: device.tensor(new Random(18).floats(recurrent.valueHeads)),
+      };
+      const weight = matrix(device, channels, recurrent.taps);
+      const inputsOf = (rows: number, first: number, tree: TreeRows) => ({
+        ...{ qkv: shortConvolution(states, 0, x!(rows, first), weight, tree), ...gates },
+        ...{ a: a!(rows, first), b: b!(rows, first) },
+      });
+      const committed = uploadTrees(device, [{ parents: chain(MOST), length: 0 }]);
+      const path = device.tensor(
+        Int32Array.from({ length: MOST }, (_, row) => row),
+        [1, MOST],
+      );
+      const inputs = { x: x!(MOST, 0), ...inputsOf(MOST, 0, committed) };
+      const all = device.tensor(Int32Array.of(MOST));
+      commitRecurrent(states, 0, inputs, committed.rowOffsets, path, all);
+      await expectInvariant(counts, beginning, (rows, first) => {
+        const tree = uploadTrees(device, [{ parents: parents.slice(0, rows), length: MOST }]);
+        const inputs = inputsOf(rows, first, tree);
+        return [inputs.qkv, gatedDelta(states, 0, inputs, tree)];
       });
     }),
   );
