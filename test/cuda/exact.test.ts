@@ -5,13 +5,8 @@ import { bfloat16Targets, isEmulated, onDevice, type Target } from '../support/d
 /** Small enough that a case takes about a second when every thread is emulated. */
 const tiny = { ...small, heads: 4, promptTokens: 24, newTokens: 8 };
 
-/** Without recurrent layers, which GPUs do not have yet. */
-const families = ['llama', 'qwen2', 'qwen3'] as const;
-
 const casesFor = (target: Target): ExactCases =>
-  isEmulated(target)
-    ? { runs: 3, scale: tiny, modelTypes: families }
-    : { runs: 12, scale: small, modelTypes: families };
+  isEmulated(target) ? { runs: 3, scale: tiny } : { runs: 12, scale: small };
 
 describe.each(bfloat16Targets)('on %s, output with any speculation equals output without', (target) => {
   it.each(['float32', 'bfloat16'] as const)(

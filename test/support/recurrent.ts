@@ -251,7 +251,7 @@ export class RecurrentDecoding implements Disposable {
     const rows = drafts.flatMap((draft) => draft.rows);
     const scaled = rows.map(({ x }) => x.map((each) => each * (layer + 1)));
     const x = this.#matrix(scaled, channelsOf(shape));
-    const taps = this.#tensor(weight, [channelsOf(shape), shape.taps]);
+    const taps = this.device.tensor(weight, [channelsOf(shape), shape.taps]);
     const qkv = shortConvolution(this.states, layer, x, taps, tree);
     const inputs = {
       ...{ x, qkv, decay: this.device.tensor(decay), bias: this.device.tensor(bias) },

@@ -7,7 +7,6 @@ import type { Device } from '../../lib/tensor/device';
 import {
   headKinds,
   modelCases,
-  modelTypes,
   randomModel,
   samplings,
   small,
@@ -60,9 +59,9 @@ async function paced(
 /** Checks random cases: every text is the one that plain decoding gives for it alone, whatever texts come and go beside it. */
 export async function checkTogether(
   device: Device,
-  { runs, scale = small, kinds = headKinds, modelTypes: types = modelTypes, dtype }: ExactCases,
+  { runs, scale = small, kinds = headKinds, dtype }: ExactCases,
 ): Promise<void> {
-  const scenario = modelCases(scale, kinds, types).chain((model) =>
+  const scenario = modelCases(scale, kinds).chain((model) =>
     fc.record({
       model: fc.constant(model),
       texts: fc.array(textCases(model.numHeads, scale), { minLength: 2, maxLength: 7, size: 'max' }),

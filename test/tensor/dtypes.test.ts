@@ -53,7 +53,6 @@ const activations: [Name, number, string][] = [
   ['kvAppend', 2, 'qkv'],
   ['treeAttention', 2, 'qkv'],
   ['shortConvolution', 2, 'x'],
-  ['shortConvolution', 3, 'weight'],
   ['gatedDelta', 2, 'qkv'],
   ['gatedDelta', 3, 'a'],
   ['gatedDelta', 4, 'b'],

@@ -12,7 +12,7 @@ napi_value short_convolution(Call& call) {
   const RecurrentShape& shape = states.sizes().shape;
   const RecurrentView layer = layer_of(call, states);
   const Tensor& x = channel_rows(call, "x", shape);
-  const Tensor& weight = call.activations("weight");
+  const Tensor& weight = call.float32("weight");
   call.check_shape(weight, "weight", {shape.channels(), shape.taps});
   const TreeRows tree = state_rows(call, x.shape[0], states);
   Tensor out = call.output(x.dtype, x.shape);

@@ -43,7 +43,7 @@ struct RecurrentView {
 // `tree` has no lengths: it is null there.
 struct ShortConvolutionArgs {
   const void* x;       // [rows, channels]
-  const void* weight;  // [channels, taps], of the type of x
+  const void* weight;  // [channels, taps], float32
   RecurrentView states;
   TreeRows tree;
   void* out;  // as x

@@ -21,11 +21,11 @@ __global__ void __launch_bounds__(kThreads) short_convolution_kernel(ShortConvol
   const int64_t rows = valid ? rows_in_use(tree) : 0;
   const int64_t channel = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x;
   if (channel >= channels) return;
-  const T* const weight = static_cast<const T*>(args.weight) + channel * taps + taps - 1;
+  const float* const weight = static_cast<const float*>(args.weight) + channel * taps + taps - 1;
   // Of so many positions before a row; zero beyond the taps.
   float weights[kMostTaps];
 #pragma unroll
-  for (int back = 0; back < kMostTaps; ++back) weights[back] = back < taps ? to_float(weight[-back]) : 0.0f;
+  for (int back = 0; back < kMostTaps; ++back) weights[back] = back < taps ? weight[-back] : 0.0f;
   for (int64_t row = blockIdx.x; row < tree.rows; row += gridDim.x) {
     T& out = static_cast<T*>(args.out)[row * channels + channel];
     if (row >= rows) {

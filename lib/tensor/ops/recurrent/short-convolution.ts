@@ -21,7 +21,7 @@ export function statesHandle(where: string, states: RecurrentStates): RecurrentS
  * other rows are. Changes nothing in the states.
  * @param states states that every sequence with rows has reserved
  * @param x [rows, channels], of queries, keys and values
- * @param weight [channels, taps], of the dtype of x
+ * @param weight [channels, taps], float32
  * @param tree rows, at most 256 of a sequence; of `lengths` only the number matters
  * @returns [rows, channels]; zeros for padding
  * @throws ForetokenError INDEX_OUT_OF_RANGE for a malformed tree or a sequence without a state, by the next readback if only the device
