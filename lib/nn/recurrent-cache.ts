@@ -101,11 +101,13 @@ export class RecurrentCache implements Disposable {
     }
   }
 
+  /** Frees the memory; captures that use it keep it until they are disposed of. */
   dispose(): void {
     this.settle();
     this.states.dispose();
   }
 
+  /** Calls {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }
