@@ -41,20 +41,12 @@ inline void pass(const float* from, float* to, int64_t key_dim, const Update<kVe
   int64_t place[kVecs];
   for (int v = 0; v < kVecs; ++v) place[v] = v * kLanes / kPanel * kPanel * key_dim + v * kLanes % kPanel;
   for (int64_t first = 0; first < key_dim; first += kStrands) {
-    // All loads come before the stores, because panels lie a multiple of 4096 bytes apart, where processors take a load
-    // for one of what was just stored.
-    Vec s[kStrands][kVecs];
-#pragma GCC unroll 2
-    for (int strand = 0; strand < kStrands; ++strand) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kVecs; ++v) s[strand][v] = load(from + place[v] + (first + strand) * kPanel);
-    }
 #pragma GCC unroll 2
     for (int strand = 0; strand < kStrands; ++strand) {
       const int64_t row = first + strand;
 #pragma GCC unroll 4
       for (int v = 0; v < kVecs; ++v) {
-        Vec& value = s[strand][v];
+        Vec value = load(from + place[v] + row * kPanel);
         if constexpr (kUpdates) {
           value = fma(broadcast(update.key[row]), update.delta[v], update.decay * value);
           store(to + place[v] + row * kPanel, value);
