@@ -227,7 +227,8 @@ describe.each(variants)('$name', ({ target, threads, dtype }) => {
         decay: device.tensor(new Random(17).floats(recurrent.valueHeads)),
         bias: device.tensor(new Random(18).floats(recurrent.valueHeads)),
       };
-      const weight = matrix(device, channels, recurrent.taps);
+      const weights = new Random(19).floats(channels * recurrent.taps);
+      const weight = device.tensor(weights, [channels, recurrent.taps]);
       const inputsOf = (rows: number, first: number, tree: TreeRows) => ({
         ...{ qkv: shortConvolution(states, 0, x!(rows, first), weight, tree), ...gates },
         ...{ a: a!(rows, first), b: b!(rows, first) },
